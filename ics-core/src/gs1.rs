@@ -28,10 +28,10 @@ pub struct DigitalLink {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Gs1Error {
     /// Not 8, 12, 13 or 14 digits.
-    #[error("`{0}` is not a GTIN: it takes 8, 12, 13 or 14 digits")]
+    #[error("`{0}` is not a GTIN: a GTIN has 8, 12, 13 or 14 digits")]
     Digits(String),
     /// The check digit is wrong.
-    #[error("the check digit of the GTIN `{given}` is {found}, it should be {expected}: a digit was misread")]
+    #[error("the check digit of the GTIN `{given}` is {found}, but should be {expected}: a digit was misread")]
     Check {
         /// The text.
         given: String,
@@ -41,10 +41,10 @@ pub enum Gs1Error {
         expected: u8,
     },
     /// A part of the path that the standard does not allow there.
-    #[error("`{0}` does not belong there: behind the GTIN come /22/, /10/ and /21/, in this order, each with a value")]
+    #[error("`{0}` does not belong there: after the GTIN come /22/, /10/ and /21/, in this order, each with a value")]
     Part(String),
     /// A value with characters that the standard does not allow, or with too many.
-    #[error("`{0}` is not a value for /{1}/: it takes 1 to 20 characters of the GS1 set")]
+    #[error("`{0}` is not a value for /{1}/: use 1 to 20 characters of the GS1 set")]
     Value(String, &'static str),
 }
 
@@ -129,15 +129,15 @@ mod tests {
             ("614141000036", Ok("00614141000036")),
             (
                 "9506000134353",
-                Err("the check digit of the GTIN `9506000134353` is 3, it should be 2: a digit was misread"),
+                Err("the check digit of the GTIN `9506000134353` is 3, but should be 2: a digit was misread"),
             ),
             (
                 "950600013435",
-                Err("the check digit of the GTIN `950600013435` is 5, it should be 9: a digit was misread"),
+                Err("the check digit of the GTIN `950600013435` is 5, but should be 9: a digit was misread"),
             ),
-            ("95060001343", Err("`95060001343` is not a GTIN: it takes 8, 12, 13 or 14 digits")),
-            ("950600013435x", Err("`950600013435x` is not a GTIN: it takes 8, 12, 13 or 14 digits")),
-            ("", Err("`` is not a GTIN: it takes 8, 12, 13 or 14 digits")),
+            ("95060001343", Err("`95060001343` is not a GTIN: a GTIN has 8, 12, 13 or 14 digits")),
+            ("950600013435x", Err("`950600013435x` is not a GTIN: a GTIN has 8, 12, 13 or 14 digits")),
+            ("", Err("`` is not a GTIN: a GTIN has 8, 12, 13 or 14 digits")),
         ] {
             let read = text.parse::<Gtin>().map(|gtin| gtin.to_string()).map_err(|error| error.to_string());
             assert_eq!(read.as_deref().map_err(String::as_str), expected, "{text}");

@@ -74,7 +74,7 @@ pub enum IdentityError {
     #[error("`{0}` is not a digest: it takes `sha256:` and 64 hex digits")]
     Digest(String),
     /// Not one of the kinds.
-    #[error("`{0}` is not a kind of identity: device, gateway, service, node, organisation, software or group")]
+    #[error("`{0}` is not a kind of identity: use device, gateway, service, node, organisation, software or group")]
     Kind(String),
 }
 

@@ -105,7 +105,7 @@ impl Name {
     /// When it is not a host name, or has a final dot.
     pub fn dns(text: &str) -> Result<Self, NameError> {
         if text.ends_with('.') {
-            let rule = "host names stand in certificates and orders without a dot at their end";
+            let rule = "in certificates and orders, a host name has no dot at its end";
             return Err(NameError::Broken { text: excerpt(text), rule });
         }
         Self::new("host", text)

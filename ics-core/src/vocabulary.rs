@@ -10,28 +10,28 @@ use crate::identity::{Kind, excerpt, serde_as_text};
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum WordError {
     /// Not an act.
-    #[error("`{0}` is not an act: identity, approval, status, label, grant, installed, issued or withdrawal")]
+    #[error("`{0}` is not an act: use identity, approval, status, label, grant, installed, issued or withdrawal")]
     Act(String),
     /// Not formed as a role.
-    #[error("`{0}` is not a role: it takes 1 to 32 of a-z, 0-9 and -, beginning with a letter")]
+    #[error("`{0}` is not a role: use 1 to 32 characters from a-z, 0-9 and -, beginning with a letter")]
     Role(String),
     /// Not formed as a status.
-    #[error("`{0}` is not a status: it takes 1 to 32 of a-z, 0-9 and -, beginning with a letter")]
+    #[error("`{0}` is not a status: use 1 to 32 characters from a-z, 0-9 and -, beginning with a letter")]
     Status(String),
     /// Not formed as a domain's name.
     #[error("`{0}` is not a domain name: it takes dot-separated labels of a-z, 0-9 and -, 253 characters at most")]
     Domain(String),
     /// Not an attribute.
-    #[error("`{0}` is not an attribute: manu, make, model, prodid, pvers, lot, qty, loc or dest")]
+    #[error("`{0}` is not an attribute: use manu, make, model, prodid, pvers, lot, qty, loc or dest")]
     Attribute(String),
     /// Not formed as the name of a kind of certificates.
-    #[error("`{0}` is not the name of a profile: it takes 1 to 32 of a-z, 0-9 and -, beginning with a letter")]
+    #[error("`{0}` is not the name of a profile: use 1 to 32 characters from a-z, 0-9 and -, beginning with a letter")]
     Profile(String),
     /// Not a word used for certificates.
-    #[error("`{0}` is not a word that certificates know")]
+    #[error("`{0}` is not a word that is used for certificates")]
     CertificateWord(String),
     /// Not an effect.
-    #[error("`{0}` is not an effect: none, permits, blocks or blocks-for-ever")]
+    #[error("`{0}` is not an effect: use none, permits, blocks or blocks-for-ever")]
     Effect(String),
 }
 

@@ -1,14 +1,14 @@
-//! What the system does about a connection that was accepted, whoever serves it.
+//! Socket options of an accepted connection, whichever server serves it.
 
 use std::os::fd::AsFd;
 use std::time::Duration;
 
 use socket2::{SockRef, TcpKeepalive};
 
-/// After how much silence it is asked whether the other side is still there.
+/// How long a connection may be silent before the system probes whether the other side is still there.
 const SILENCE: Duration = Duration::from_secs(30);
 
-/// Ends a connection once its other side has taken nothing of what is sent to it for so long, or is gone without a word.
+/// Ends a connection when its other side has accepted nothing that was sent for this long, or has vanished silently.
 pub(crate) fn guard(connection: &impl AsFd, patience: Duration) {
     let socket = SockRef::from(connection);
     let alive = TcpKeepalive::new().with_time(SILENCE).with_interval(SILENCE);

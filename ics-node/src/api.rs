@@ -1,6 +1,6 @@
-//! What the HTTP API `/v1` takes and gives; the server and the client share these types.
+//! The types of the HTTP API `/v1`, shared by server and client.
 //!
-//! `schemas/openapi.json` describes the same, and a test holds the two together. Members are only ever added.
+//! `schemas/openapi.json` describes the same, and a test keeps the two in agreement. Members are only ever added.
 
 mod adoptions;
 mod certificates;
@@ -37,10 +37,10 @@ pub use self::peers::{
 };
 pub use self::problem::Problem;
 
-/// The header that names the peer in whose place an operator reads.
+/// The header that names the peer on whose behalf an operator reads.
 pub const READER: &str = "ics-reader";
 
-/// `GET /v1/node`: who answers.
+/// `GET /v1/node`: the node that answers.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NodeInfo {
     /// The node's name, as its cosignatures carry it.
@@ -51,23 +51,23 @@ pub struct NodeInfo {
     pub key: String,
     /// The domains that it holds.
     pub domains: Vec<DomainName>,
-    /// Present where its machine's clock is behind what was verified, or was set back while the node ran.
+    /// Present if the machine's clock is behind a verified time, or was set back while the node ran.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub clock: Option<ClockInfo>,
 }
 
-/// A clock that is behind: the newest time counts instead.
+/// A clock that is behind; the newest known time counts instead.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ClockInfo {
     /// What the machine's clock shows.
     pub shows: Timestamp,
     /// The time that counts.
     pub time: Timestamp,
-    /// The domain whose home has cosigned the newest time; this node itself may be the home. Absent where the clock was set
-    /// back while the node ran: its time stands still.
+    /// The domain whose home cosigned the newest time; this node itself may be that home. Absent if the clock was set
+    /// back while the node ran: then the node's time stands still.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub led_by: Option<DomainName>,
-    /// That time: the one that counts has gone on from there.
+    /// The cosigned time, from which the time that counts has advanced.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub since: Option<Timestamp>,
 }
@@ -88,38 +88,38 @@ pub struct DomainInfo {
     /// What another node needs to mirror it.
     #[serde(flatten)]
     pub info: wire::Info,
-    /// What this node is to it.
+    /// Whether this node is its home or a mirror.
     pub position: Position,
     /// What the domain is for, in its owners' words.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub description: String,
     /// The root over the entries held, hex.
     pub root: String,
-    /// How far answers go; absent while this node shows nothing.
+    /// The part of the log that answers rest on; absent while this node shows nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shown: Option<ShownLog>,
     /// Seconds after which the domain's descriptor calls an answer stale.
     pub fresh_for_seconds: u64,
-    /// The keys of the witnesses that the descriptor in force names, as C2SP signed-note writes verifier keys.
+    /// The keys of the witnesses that the descriptor in force names, as verifier keys of C2SP signed-note.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub witness_keys: Vec<VerifierKey>,
-    /// Entries that this node's own reading of the policy would not have admitted, forks and the like.
+    /// Entries that this node's own reading of the policy would not have admitted, forks and other alarms.
     pub alarms: Vec<Alarm>,
-    /// The first forks that were seen; told to the operator alone.
+    /// The first forks that were seen; shown to the operator only.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub forks: Vec<ForkNotes>,
-    /// How the copy is doing; absent at the home.
+    /// The state of the copy; absent at the home.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mirror: Option<MirrorInfo>,
-    /// What it takes over from other domains by itself; told to the operator alone.
+    /// What the domain follows in others; shown to the operator only.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub follows: Vec<FollowInfo>,
 }
 
-/// What of a log a node shows: what its last checkpoint covers that has all cosignatures which the domain demands.
+/// The part of a log that a node shows: what its last checkpoint with all required cosignatures covers.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ShownLog {
-    /// Entries under that checkpoint.
+    /// The number of entries under that checkpoint.
     pub size: u64,
     /// The root over them, hex.
     pub root: String,
@@ -128,14 +128,14 @@ pub struct ShownLog {
 /// How complete and how fresh an answer is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AsOf {
-    /// Entries of the log that the answer rests on.
+    /// The number of log entries that the answer rests on.
     pub size: u64,
     /// The root over them, hex.
     pub root: String,
-    /// The home's newest cosigned time for that size; absent where it has not cosigned yet.
+    /// The home's newest cosigned time for that size; absent if it has not cosigned yet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub time: Option<Timestamp>,
-    /// Seconds from then to this answer.
+    /// Seconds from that time to this answer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub age_seconds: Option<u64>,
     /// Seconds after which the domain's descriptor calls an answer stale.
@@ -150,7 +150,7 @@ impl AsOf {
     }
 }
 
-/// `GET /v1/explain`: how an answer comes about, in words.
+/// `GET /v1/explain`: how an answer is arrived at, in words.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Explanation {
     /// The answer in a sentence.
@@ -164,39 +164,39 @@ pub struct Explanation {
 pub struct Section {
     /// Its heading.
     pub title: String,
-    /// What is to be said under it.
+    /// The sentences under it.
     pub points: Vec<Point>,
 }
 
-/// A sentence, and the entry of a log that bears it out.
+/// A sentence, and the log entry that supports it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Point {
     /// The sentence.
     pub text: String,
-    /// The domain whose log is meant.
+    /// The domain of that log.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub domain: Option<DomainName>,
-    /// The index of the entry there.
+    /// The index of that entry.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub index: Option<u64>,
 }
 
-/// What became of a submission, one result for each statement in its order.
+/// The outcome of a submission, with one result per statement, in their order.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SubmissionResults {
     /// One for each statement.
     pub results: Vec<SubmissionResult>,
 }
 
-/// What became of one statement.
+/// The outcome for one statement.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum SubmissionResult {
     /// It is on disk and in the log; a duplicate gets its first receipt again.
     Receipt(Box<Receipt>),
-    /// It was refused and nothing of it was stored.
+    /// It was refused, and nothing was stored.
     Problem(Problem),
-    /// It is on disk here, and waits for the home of its domain, which is another node.
+    /// It is on disk here and waits for the home of its domain, which is another node.
     Pending(Pending),
 }
 
@@ -205,40 +205,40 @@ pub enum SubmissionResult {
 pub struct Pending {
     /// Its number in the outbox of the node that was asked.
     pub id: u64,
-    /// When it was taken in there.
+    /// When that node took it in.
     pub since: Timestamp,
-    /// How often it was sent in vain.
+    /// How often sending it has failed.
     pub attempts: u32,
-    /// Why the last time was in vain.
+    /// Why the last attempt failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub why: Option<String>,
 }
 
-/// `GET /v1/outbox`: a statement for a domain whose home is another node, and what became of it.
+/// `GET /v1/outbox`: a statement for a domain whose home is another node, and its outcome.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OutboxItem {
-    /// Rises with every statement that is taken in.
+    /// Increases with every statement that is taken in.
     pub id: u64,
     /// The domain.
     pub domain: DomainName,
     /// When it was taken in.
     pub at: Timestamp,
-    /// How often it was sent in vain.
+    /// How often sending it has failed.
     pub attempts: u32,
     /// When the home answered; absent while it waits.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub done_at: Option<Timestamp>,
-    /// What became of it.
+    /// The outcome.
     #[serde(flatten)]
     pub result: SubmissionResult,
 }
 
-/// `GET /v1/domains/{domain}/outbox`: what waits for the home of a domain, for whoever carries it there.
+/// `GET /v1/domains/{domain}/outbox`: what waits for the home of a domain, to be carried there by hand.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OutboxBatch {
-    /// The bodies, in the order in which they came in; a batch of them at most.
+    /// The bodies, in the order of their arrival; one batch at most.
     pub statements: Vec<wire::Base64>,
-    /// The number of the last of them: what comes next is asked for behind it.
+    /// The number of the last one; the next batch is asked for with it as `after`.
     pub last: u64,
 }
 
@@ -249,28 +249,28 @@ pub struct RecordAnswer {
     pub as_of: AsOf,
     /// What the domain says.
     pub record: Record,
-    /// The identities that it says have taken the place of one that is blocked, or for which nobody vouches any more.
+    /// The successors that the domain names for an identity that is blocked or for which nobody vouches any more.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub succeeded_by: Vec<Given<String>>,
 }
 
-/// What answers about one identity come to, beside the domains that should have been heard and were not.
+/// What the answers about one identity amount to, given the domains that should have been heard and were not.
 #[must_use]
 pub fn assessment<'a>(answers: impl IntoIterator<Item = &'a RecordAnswer>, unheard: &[DomainName]) -> Assessment {
     let heard = answers.into_iter().map(|it| Heard { record: &it.record, is_fresh: it.as_of.is_fresh() });
     Assessment::of(&heard.collect::<Vec<_>>(), unheard)
 }
 
-/// `GET /v1/identities/{id or name}`: what every domain here says, side by side.
+/// `GET /v1/identities/{id or name}`: what every domain held here says, side by side.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ViewAnswer {
     /// What was asked for.
     pub query: String,
-    /// The identity that it fits; more than one makes the answer ambiguous and no record is given.
+    /// The identities that the query fits; if there is more than one, the answer is ambiguous and has no records.
     pub identities: Vec<String>,
     /// One for each domain that knows the identity.
     pub records: Vec<RecordAnswer>,
-    /// The domains of which the node should have heard and can say nothing now: what they say may block.
+    /// The domains that the node should have heard but cannot speak for now: what they say may block.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unheard: Vec<DomainName>,
 }
@@ -299,14 +299,15 @@ pub struct IdentitySummary {
 pub struct IdentityPage {
     /// How complete and fresh it is.
     pub as_of: AsOf,
-    /// First what was introduced there, then what else is spoken of there; each in the order of its first statement.
+    /// First the identities introduced in the domain, then others mentioned there; each in the order of its first
+    /// statement.
     pub items: Vec<IdentitySummary>,
     /// `after` for the next page; absent on the last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next: Option<u64>,
 }
 
-/// What a record says in short: `?view=summary`.
+/// A summary of a record: `?view=summary`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RecordSummary {
     /// Its id.
@@ -315,22 +316,22 @@ pub struct RecordSummary {
     pub kind: Kind,
     /// What people call it.
     pub title: String,
-    /// The domain that says so.
+    /// The domain whose record it is.
     pub domain: DomainName,
     /// Its status now, if it has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub status: Option<String>,
     /// The effect of its status: none, permits, blocks or blocks-for-ever.
     pub effect: String,
-    /// Since when it has that status.
+    /// When it got that status.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub since: Option<Timestamp>,
-    /// Who gave it, as his certificate names him.
+    /// Who gave it that status, by the name in the signer's certificate.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub by: Option<String>,
     /// The roles in which entitled signers vouch for it.
     pub vouched: Vec<String>,
-    /// When, without news, the first of its statements begins or ends.
+    /// When the first of its statements begins or ends, if no others come.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub changes_at: Option<Timestamp>,
 }
@@ -358,7 +359,7 @@ impl From<&Record> for RecordSummary {
     }
 }
 
-/// That the holder of the key has signed.
+/// Says that the holder of the key has signed a challenge.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Proven {
     /// The identity.
@@ -383,22 +384,22 @@ pub struct ListQuery {
     /// By current status.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub status: Option<String>,
-    /// By the fingerprint of a signer who said something about it.
+    /// By the fingerprint of a signer who has said something about the thing.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub signer: Option<String>,
-    /// Things on which this software is installed (`sha256:…`), or any software with this status.
+    /// By software installed on the thing (`sha256:…`), or by the status of any such software.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub runs: Option<String>,
     /// Members of this group (`sha256:…`).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub group: Option<String>,
-    /// A part of what it is called, without regard to case; of software its name and version.
+    /// A part of the title, ignoring case; for software, of its name and version.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub title: Option<String>,
-    /// The `next` of the page before.
+    /// `next` of the previous page.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub after: Option<u64>,
-    /// Items in a page, 100 unless told, 500 at most.
+    /// Items per page: 100 by default, at most 500.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub limit: Option<usize>,
 }
@@ -414,20 +415,20 @@ pub struct ProofAnswer {
     pub proof: Vec<String>,
 }
 
-/// `GET /v1/domains/{domain}/identities/{id}/history`: all that was ever said, in the order of the log.
+/// `GET /v1/domains/{domain}/identities/{id}/history`: everything ever said, in the order of the log.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct History {
     /// How complete and fresh it is.
     pub as_of: AsOf,
     /// The identity.
     pub id: String,
-    /// Every statement, standing or not.
+    /// Every statement, whether it still stands or not.
     pub items: Vec<Listed>,
 }
 
 #[cfg(test)]
 impl DomainInfo {
-    /// A domain of which so many entries are held, and so many shown.
+    /// A domain with `size` entries held and `shown` entries shown.
     pub(crate) fn held(size: u64, shown: Option<u64>) -> Self {
         use base64::Engine as _;
 

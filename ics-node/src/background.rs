@@ -1,7 +1,8 @@
-//! Work beside the answers from memory.
+//! Runs work that must not delay answers from memory.
 //!
-//! A gateway's question takes microseconds, the check of a batch milliseconds. Where both want one processor, the
-//! question must not wait until the batch has had its share: what blocks or computes for long runs at a lower priority.
+//! Answering a gateway's question takes microseconds, checking a batch takes milliseconds. If both want the same
+//! processor, the question must not wait until the batch has had its share, so work that blocks or computes for long
+//! runs at a lower priority.
 
 use std::cell::Cell;
 use std::sync::LazyLock;
@@ -10,23 +11,24 @@ use std::time::{Duration, Instant};
 use tokio::runtime::{Builder, Runtime};
 use tokio::task::JoinHandle;
 
-/// How much lower, in steps of setpriority(2): a third of the processor is left to it when answers want all.
+/// By how much the priority is lowered, in steps of setpriority(2): this leaves such work a third of the processor when
+/// answers want all of it.
 const STEPS: i32 = 5;
 
-/// How long such work holds a processor before it looks whether somebody waits. The scheduler looks by itself every few
-/// milliseconds only.
+/// How long such work holds a processor before it yields to waiting threads. The scheduler itself checks only every few
+/// milliseconds.
 const BREATH: Duration = Duration::from_micros(100);
 
-/// The same of work in bulk, of so many items or more. Linux takes the rest of his slice from whoever yields: with 6.18 one
-/// of two threads on a processor that yielded every 100 us had 7 % of it, and every 2 ms half. For the writer, which there
-/// is only once, all others wait in the end.
+/// As [`BREATH`], for bulk work on at least [`BULK`] items. Linux takes the rest of its time slice from a thread that
+/// yields: with 6.18, one of two threads on a processor got 7 % of it when it yielded every 100 µs, and half when it
+/// yielded every 2 ms. This matters for the only writer, for which all others end up waiting.
 const LONG_BREATH: Duration = Duration::from_millis(2);
 const BULK: usize = 250;
 
-/// Items of such work from one look at the clock to the next: each takes some microseconds.
+/// Items of such work between two looks at the clock; each item takes some microseconds.
 const ITEMS_A_LOOK: u8 = 16;
 
-/// Does work that blocks, on a thread for such.
+/// Runs blocking work on a thread meant for it.
 pub(crate) fn spawn<R: Send + 'static>(work: impl FnOnce() -> R + Send + 'static) -> JoinHandle<R> {
     tokio::task::spawn_blocking(move || {
         lower();
@@ -34,17 +36,17 @@ pub(crate) fn spawn<R: Send + 'static>(work: impl FnOnce() -> R + Send + 'static
     })
 }
 
-/// A thread for each processor. `None` where the system gives none; then whoever asks does the work himself.
+/// One thread for each processor. `None` if the system gives no threads; then the caller's runtime does the work.
 static TURNS: LazyLock<Option<Runtime>> = LazyLock::new(|| {
     let mut threads = Builder::new_multi_thread();
     threads.thread_name("ics-turns").on_thread_start(lower);
-    // Whoever waits for witnesses gives up after a while.
+    // Waiting for witnesses needs a timeout.
     threads.enable_time();
     threads.worker_threads(std::thread::available_parallelism().map_or(1, Into::into)).build().ok()
 });
 
-/// Does work that computes for a moment, between waits in which it holds no thread. Many may wait for one commit so, and
-/// what few threads have in their caches is still there for the next of them.
+/// Runs work that computes briefly between waits during which it holds no thread. Many tasks may thus wait for one
+/// commit, and what the few threads have in their caches is still there for the next task.
 pub(crate) fn in_turns<R: Send + 'static>(work: impl Future<Output = R> + Send + 'static) -> JoinHandle<R> {
     match &*TURNS {
         Some(threads) => threads.spawn(work),
@@ -52,24 +54,24 @@ pub(crate) fn in_turns<R: Send + 'static>(work: impl Future<Output = R> + Send +
     }
 }
 
-/// Lowers the priority of this thread, once and for good: it is not to answer from memory any more.
+/// Lowers the priority of this thread for good; it must not answer from memory afterwards.
 pub(crate) fn lower() {
     thread_local!(static IS_LOWERED: Cell<bool> = const { Cell::new(false) });
-    // A thread has a priority of its own on Linux only; elsewhere it would be lowered for all.
+    // Only on Linux do threads have priorities of their own; elsewhere this would lower that of the whole process.
     if cfg!(target_os = "linux") && !IS_LOWERED.replace(true) {
-        // What cannot be lowered does its work all the same.
+        // A thread whose priority cannot be lowered does its work all the same.
         if let Err(error) = rustix::process::nice(STEPS) {
             tracing::debug!(%error, "a thread keeps its priority");
         }
     }
 }
 
-/// Lets in whoever waits for this processor; to be called often in work that computes for long.
+/// Yields the processor to waiting threads; long computations must call this often.
 pub(crate) fn breathe() {
     breathe_after(BREATH);
 }
 
-/// The same in work on so many items.
+/// As [`breathe`], in work on this many items.
 pub(crate) fn breathe_among(items: usize) {
     thread_local!(static SINCE: Cell<u8> = const { Cell::new(0) });
     if items < BULK {

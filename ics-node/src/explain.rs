@@ -1,10 +1,10 @@
-//! How an answer comes about, in words: one wording for the command line, the API and the pages.
+//! Explains answers in words, with one wording for the command line, the API and the web pages.
 //!
-//! Nothing is decided here. What stands, what counts and what it comes to are in the record, the assessment and the
-//! verdict; this says who said it, by what right, where in which log, and what was left aside.
+//! Nothing is decided here. The record, the assessment and the verdict contain what stands, what counts and what it
+//! comes to; this says who said it, by what right, where in which log, and what was disregarded.
 //!
-//! A signer is named by the User ID of his certificate *and* by its fingerprint: the certificate proves that whoever
-//! holds that key calls himself so, the descriptor or the grant says that he may speak, and nothing proves more.
+//! A signer is named by the User ID of their certificate *and* by its fingerprint: the certificate proves that whoever
+//! holds that key uses that name, the descriptor or the grant that the signer may speak, and nothing proves more.
 
 use std::collections::BTreeSet;
 
@@ -18,15 +18,15 @@ use ics_core::vocabulary::{Act, DomainName, Role};
 use crate::api::{AsOf, Explanation, Point, RecordAnswer, Section};
 use crate::words::{attribute, brief, clean, short, span, when};
 
-/// The heading under which contradictions stand.
+/// The heading of the section about contradictions.
 pub const CONFLICTS: &str = "Conflicts";
-/// What is told in the place of what a signer had said, once the owners have erased it: whether he gave a reason, nobody
-/// knows any more.
+/// Shown in place of a statement's words once the owners have erased them: nobody knows any more whether it gave a
+/// reason.
 pub const WORDS_ERASED: &str = "its words are erased";
-/// Characters of a name that a sentence has room for.
+/// The maximum length of a name in a sentence, in characters.
 const NAME_CHARACTERS: usize = 80;
 
-/// Why the records of one identity say what they say, and come to that.
+/// Explains why the records of one identity say what they say, and what they come to.
 #[must_use]
 pub fn records(answers: &[RecordAnswer], assessment: &Assessment) -> Explanation {
     let each = |points: fn(&Record) -> Vec<Point>| answers.iter().flat_map(|it| points(&it.record)).collect();
@@ -44,7 +44,7 @@ pub fn records(answers: &[RecordAnswer], assessment: &Assessment) -> Explanation
     }
 }
 
-/// Why a verdict is what it is.
+/// Explains a verdict.
 #[must_use]
 pub fn verdict(thing: &str, peer: Option<&str>, verdict: &Verdict) -> Explanation {
     let mut in_words = format!("{}: {}", outcome(verdict.outcome), clean(thing));
@@ -71,7 +71,7 @@ pub fn verdict(thing: &str, peer: Option<&str>, verdict: &Verdict) -> Explanatio
     }
 }
 
-/// What people are told first of a thing.
+/// The headline about a thing.
 fn assessed(title: &str, assessment: &Assessment) -> String {
     let status = assessment.status.as_ref().map(|(_, given)| given.name.to_string());
     match (assessment.outlook, status) {
@@ -84,7 +84,7 @@ fn assessed(title: &str, assessment: &Assessment) -> String {
     }
 }
 
-/// Why nobody can tell.
+/// Why the status is unknown.
 #[must_use]
 pub fn unknown(assessment: &Assessment) -> String {
     match assessment.unheard.as_slice() {
@@ -95,14 +95,14 @@ pub fn unknown(assessment: &Assessment) -> String {
     }
 }
 
-/// That nothing can be said of a domain, in a sentence.
+/// A sentence that says that nothing is known about a domain.
 fn not_heard(domain: &DomainName) -> Point {
     let text =
         format!("{domain} was not heard: this node can say nothing of it now, and what it says may block its use");
     Point { domain: Some(domain.clone()), ..said(text) }
 }
 
-/// A verdict's outcome as people read it.
+/// A verdict's outcome as shown to people.
 #[must_use]
 pub const fn outcome(outcome: Outcome) -> &'static str {
     match outcome {
@@ -112,7 +112,7 @@ pub const fn outcome(outcome: Outcome) -> &'static str {
     }
 }
 
-/// A signer by what his certificate proves.
+/// A signer as far as their certificate proves it.
 #[must_use]
 pub fn signer(called: Option<&str>, fingerprint: &Fingerprint) -> String {
     let key = short(&fingerprint.to_string());
@@ -122,7 +122,7 @@ pub fn signer(called: Option<&str>, fingerprint: &Fingerprint) -> String {
     }
 }
 
-/// By what right he speaks.
+/// By what right the signer speaks.
 #[must_use]
 pub fn right(
     role: &Role,
@@ -136,14 +136,14 @@ pub fn right(
         }
         Some(Entitlement::Grant(id)) => {
             let entry = index_of(id).map_or_else(|| short(&id.to_string()), |index| format!("entry {index}"));
-            format!("as {role}, granted to him by {entry} of {domain}")
+            format!("as {role}, granted by {entry} of {domain}")
         }
         None => format!("as {role}, by no right that is known here"),
     }
 }
 
-/// By what right a listed statement is said, in its record. What is left of an erased one is the word of the domain's
-/// owners, whatever roles the one has who signed for them.
+/// By what right a listed statement was made, within its record. The remnant of an erased statement is the word of the
+/// domain's owners, whatever roles the owner has who signed for them.
 fn right_of(record: &Record, listed: &Listed) -> String {
     if is_of_owners(listed) {
         return as_owner(&record.domain);
@@ -156,19 +156,19 @@ fn as_owner(domain: &DomainName) -> String {
     format!("as an owner of {domain}")
 }
 
-/// Whether it is what the domain's owners left of a statement that they erased.
+/// Whether a statement is a remnant that the domain's owners left of an erased one.
 #[must_use]
 pub fn is_of_owners(listed: &Listed) -> bool {
     listed.erased && listed.standing != Standing::Refused
 }
 
-/// Whether that is so of what is said by this one.
+/// As [`is_of_owners`], for the statement with this origin.
 #[must_use]
 pub fn is_by_owners(record: &Record, by: &By) -> bool {
     record.statement_at(by.index).is_some_and(is_of_owners)
 }
 
-/// What a statement says of the thing.
+/// What a statement says about the thing.
 #[must_use]
 pub fn says(listed: &Listed) -> String {
     if is_of_owners(listed) && listed.status.is_none() {
@@ -185,7 +185,7 @@ pub fn says(listed: &Listed) -> String {
         (Act::Grant, ..) => "entitles a signer to speak about it".to_owned(),
         (Act::Installed, ..) => "says what is installed on it".to_owned(),
         (Act::Issued, ..) => "has issued an X.509 certificate to it".to_owned(),
-        (Act::Withdrawal, ..) => "takes back what he had said".to_owned(),
+        (Act::Withdrawal, ..) => "takes back an earlier statement".to_owned(),
         (act, ..) => format!("makes a statement of the kind `{act}`"),
     };
     let reason = match listed.reason.as_deref() {
@@ -197,23 +197,23 @@ pub fn says(listed: &Listed) -> String {
     [Some(text), Some(ends(listed.until)), reason, group].into_iter().flatten().collect()
 }
 
-/// What a statement on which a verdict rests says of the thing.
+/// What a statement on which a verdict rests says about the thing.
 #[must_use]
 pub fn step_says(step: &Step) -> String {
     format!("{}{}", clean(&step.says()), ends(step.until))
 }
 
-/// Until when something is said, to be put behind it.
+/// The end of a statement, as a suffix.
 fn ends(until: Option<Timestamp>) -> String {
     until.map(|until| format!(", until {}", when(until))).unwrap_or_default()
 }
 
-/// What the owners have done who erased what gave no status: of that nothing goes on to be said.
+/// What the owners have done when they erased a statement that gave no status: nothing of it remains in force.
 const fn erased(act: Act) -> &'static str {
     match act {
         Act::Identity => "erased who vouched for its identity",
         Act::Approval => "erased who approved of it",
-        Act::Label => "erased a label of it",
+        Act::Label => "erased one of its labels",
         Act::Grant => "erased who was entitled to speak about it",
         _ => "erased a statement about it",
     }
@@ -236,7 +236,7 @@ fn at(record: &Record, listed: &Listed, text: String) -> Point {
     Point { text, domain: Some(record.domain.clone()), index: Some(listed.by.index) }
 }
 
-/// The statements that count, each with its signer and his right.
+/// The statements that count, each with its signer and the right to make it.
 fn standing(record: &Record) -> Vec<Point> {
     let stands = record.statements.iter().filter(|listed| listed.standing == Standing::Stands);
     let point = |listed: &Listed| {
@@ -262,7 +262,7 @@ fn to_come(record: &Record) -> Vec<Point> {
     record.statements.iter().filter(|it| it.is_to_come()).map(point).collect()
 }
 
-/// Domains that give it another status than the one that people are told first.
+/// Domains that give it a status other than the one in the headline.
 fn between(answers: &[RecordAnswer], assessment: &Assessment) -> Vec<Point> {
     let Some((domain, first)) = &assessment.status else { return Vec::new() };
     let other = |it: &RecordAnswer| {
@@ -286,7 +286,7 @@ fn between(answers: &[RecordAnswer], assessment: &Assessment) -> Vec<Point> {
     answers.iter().filter_map(other).collect()
 }
 
-/// Domains that call a file otherwise than the first one.
+/// Domains that give a file a different title than the first one.
 fn called_elsewhere(answers: &[RecordAnswer]) -> Vec<Point> {
     let Some(first) = answers.first().map(|it| &it.record) else { return Vec::new() };
     let software = answers.iter().map(|it| &it.record).filter(|record| is_software(record));
@@ -298,7 +298,7 @@ fn called_elsewhere(answers: &[RecordAnswer]) -> Vec<Point> {
     others.map(point).collect()
 }
 
-/// Two names or versions of one file are a contradiction; of another thing anybody may have a name of his own.
+/// Two names or versions of one file contradict each other; for other things anybody may use a name of their own.
 const fn is_software(record: &Record) -> bool {
     matches!(record.identity.id, IdentityId::Software(_))
 }
@@ -322,7 +322,7 @@ fn conflicts(record: &Record) -> Vec<Point> {
     beside.chain(contradiction).chain(called_otherwise(record)).collect()
 }
 
-/// What a file is called otherwise than by its first introduction.
+/// Titles of a file that differ from the one in its first introduction.
 fn called_otherwise(record: &Record) -> impl Iterator<Item = Point> {
     record.also_called.iter().filter(move |_| is_software(record)).map(move |it| {
         let text = format!("{} calls it `{}`, and not `{}`", by(&it.by), name(&it.value), name(&record.title));
@@ -347,7 +347,7 @@ fn by(by: &By) -> String {
     signer(by.name.as_deref(), &by.signer)
 }
 
-/// The same where no right is told beside him: that he is an owner, if it is for that that he is heard.
+/// A signer, where no right is stated: marked as an owner if heard as one.
 fn speaker(record: &Record, whose: &By) -> String {
     let owner = if is_by_owners(record, whose) { ", an owner of the domain," } else { "" };
     format!("{}{owner}", by(whose))
@@ -397,7 +397,7 @@ const fn whose(step: &Step) -> &'static str {
     }
 }
 
-/// In what the signer of a step speaks, to be put behind him; what is left of an erased statement is told as such.
+/// The capacity in which the signer of a step speaks, as a suffix; a remnant of an erased statement is marked as such.
 #[must_use]
 pub fn capacity(step: &Step) -> String {
     let is_of_owners = step.erased && step.rule != Rule::Refused;

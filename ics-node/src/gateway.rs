@@ -1,8 +1,8 @@
-//! For gateways that are programs themselves: decisions in this process, out of mirrors of its own, without a server.
+//! For gateways that are programs themselves: decisions within this process, from its own mirrors, without a server.
 //!
-//! A home directory as `ics init` makes it says which domains are mirrored from whom, and by which trust policy is decided.
-//! What a running node answers at `/v1/check`, [`Gateway::check`] answers here, in microseconds and without a socket. It
-//! goes on while there is no link, until the news is too old.
+//! A home directory made by `ics init` says which domains are mirrored from whom, and which trust policy decides. What
+//! a running node answers at `/v1/check`, [`Gateway::check`] answers here, in microseconds and without a socket. It
+//! continues without a network connection until the news is too old.
 
 use std::path::Path;
 
@@ -16,29 +16,30 @@ use crate::config::{Config, ConfigError};
 use crate::keys::{KeyError, KeyStore, PassphraseError, PassphraseSource};
 use crate::service::{Service, ServiceError};
 
-/// Why a gateway does not open.
+/// Why a gateway cannot be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum GatewayError {
-    /// Its configuration.
+    /// Its configuration is missing or invalid.
     #[error(transparent)]
     Config(#[from] ConfigError),
-    /// The passphrase of its key.
+    /// The passphrase of its key cannot be obtained.
     #[error(transparent)]
     Passphrase(#[from] PassphraseError),
-    /// Its key.
+    /// Its key is missing or cannot be used.
     #[error(transparent)]
     Key(#[from] KeyError),
-    /// No passphrase is at hand where nobody can be asked.
+    /// No file holds the passphrase, and nobody can be asked.
     #[error(
-        "the passphrase of the node's key is in no file: `passphrase` in the home directory, or a systemd credential"
+        "no file holds the passphrase of the node's key: put it into `passphrase` in the home directory, or a systemd \
+         credential"
     )]
     NoPassphrase,
-    /// Its store, its domains or its peers.
+    /// Its store, its domains or its peers fail.
     #[error(transparent)]
     Service(#[from] ServiceError),
 }
 
-/// Mirrors that keep themselves up to date, and the decisions that follow from them.
+/// Mirrors that stay up to date, and the decisions based on them.
 pub struct Gateway {
     app: App,
     runtime: Handle,
@@ -47,8 +48,8 @@ pub struct Gateway {
 }
 
 impl Gateway {
-    /// Opens a home directory whose node does not run, and begins to mirror. Must be called in a tokio runtime of several
-    /// threads.
+    /// Opens a home directory whose node does not run, and begins to mirror. Must be called in a multi-threaded tokio
+    /// runtime.
     ///
     /// # Errors
     /// When anything that the configuration names is missing or wrong.
@@ -57,7 +58,7 @@ impl Gateway {
         let node = config.node.as_ref().ok_or(ServiceError::NoNode)?;
         let passphrase = PassphraseSource::new(home, None).from_files()?.ok_or(GatewayError::NoPassphrase)?;
         let key = KeyStore::new(home).find(&node.key)?.unlock(&passphrase)?.node_key()?;
-        // It issues no certificates: nobody can ask it to.
+        // It issues no certificates: nobody can request one.
         let keys = NodeKeys { name: node.name.clone(), key, issuers: Vec::new() };
         let app = Service::open(&config, keys)?;
         let (stopping, stopped) = watch::channel(false);
@@ -68,14 +69,14 @@ impl Gateway {
         Ok(Self { app, runtime: Handle::current(), stopping, tasks })
     }
 
-    /// Whether a thing may be used so, now; only `allow` is a yes. Thing and peer are asked for by id or name.
+    /// Whether a use of a thing is allowed now; only `allow` is a yes. Thing and peer are given by id or name.
     ///
-    /// It may read the store, and ask other nodes about a thing of a domain of which no copy is here: call
-    /// it where blocking is no harm, or use [`Gateway::check_hot`] first.
+    /// This may read the store, and ask other nodes about a thing in a domain that is not copied here. Call it where
+    /// blocking is acceptable, or use [`Gateway::check_hot`] first.
     ///
     /// # Errors
-    /// When a text is neither id nor name, or the use is none that the HTTP door takes: empty, too long, or a known word
-    /// in other letters.
+    /// When a text is neither an id nor a name, or the use is one that the HTTP API refuses as well: empty, too long,
+    /// or a known word in different case.
     pub fn check(&self, thing: &str, usage: &str, peer: Option<&str>) -> Result<Check, AppError> {
         check_use(usage)?;
         if self.app.is_roaming() && self.check_hot(thing, usage, peer)?.is_none() {
@@ -87,7 +88,7 @@ impl Gateway {
         answered.ok_or_else(|| AppError::Internal("the store was not asked".to_owned()))
     }
 
-    /// The same out of memory: at once, or not at all.
+    /// As [`Gateway::check`], from memory only: immediately, or `None`.
     ///
     /// # Errors
     /// As [`Gateway::check`].
@@ -101,13 +102,13 @@ impl Gateway {
         Ok(self.app.check(Reader::Operator, usage, &thing, peer.as_ref(), depth))
     }
 
-    /// Somebody who is told when the mirrors have news: what was allowed may no longer be.
+    /// A receiver that is told when the mirrors have news: what was allowed may no longer be.
     #[must_use]
     pub fn follow(&self) -> Follower {
         self.app.follow()
     }
 
-    /// Ends the mirrors, once what is under way is done.
+    /// Stops the mirrors once their work under way is done.
     pub async fn close(mut self) {
         self.stopping.send_replace(true);
         while self.tasks.join_next().await.is_some() {}

@@ -1,6 +1,6 @@
 //! The node and the command line of CM4IT ICS, one program: `ics`.
 
-// What tests of the library share with those beside it calls the library by its name.
+// Test code that the library shares with the tests beside it refers to the library by its name.
 #[cfg(test)]
 extern crate self as ics_node;
 

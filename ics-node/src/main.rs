@@ -2,8 +2,8 @@
 
 use std::process::ExitCode;
 
-// Parsing OpenPGP and answering look-ups are mostly small allocations, and what the threads that check have allocated is
-// freed by the one that writes: see BENCHMARKS.md on ingest for what other allocators take.
+// Parsing OpenPGP and answering look-ups mostly make small allocations, and what the verifying threads allocate is
+// freed by the writer: see BENCHMARKS.md on ingest for a comparison with other allocators.
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 

@@ -8,10 +8,10 @@ use tracing_subscriber::{Layer, Registry, fmt};
 
 use crate::config::{LogConfig, LogFormat};
 
-/// Sends the events of this process to standard error. Once per process.
+/// Sends the events of this process to standard error. To be called once in a process.
 ///
 /// # Errors
-/// When something else in this process logs already.
+/// When this process already has a logger.
 pub fn init(config: &LogConfig) -> Result<(), TryInitError> {
     let is_terminal = io::stderr().is_terminal();
     let lines: Box<dyn Layer<Registry> + Send + Sync> = match config.format {

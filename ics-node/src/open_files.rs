@@ -1,5 +1,5 @@
-//! How many files the system lets this process have open at once. Each connection is one of them, and whoever likes holds
-//! a connection: the store must find one for itself all the same.
+//! How many files the system lets this process have open at once. Each connection takes one, and anybody may hold
+//! connections; the store must still be able to open its files.
 
 use std::io;
 use std::time::{Duration, Instant};
@@ -7,18 +7,18 @@ use std::time::{Duration, Instant};
 use rustix::io::Errno;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// What a node asks for, as its systemd unit does.
+/// The limit that a node asks for, as its systemd unit does.
 const ENOUGH: u64 = 65_536;
-/// What is kept from connections: for the store, its readers, and connections to other nodes.
+/// How many are kept from connections: for the store, its readers, and connections to other nodes.
 const KEPT: u64 = 256;
-/// What a thread that serves takes for itself.
+/// How many a serving thread takes for itself.
 const OF_A_SERVER: u64 = 4;
 
-/// How long a commit that is made waits for a file that it must have to come to its end.
+/// How long completing a commit waits for a file that it needs.
 const PATIENCE: Duration = Duration::from_secs(30);
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// Has the system give this process as many as it may take: a shell and containers give 1,024, and let it have more.
+/// Raises this process's limit as far as it may: shells and containers set 1,024, but allow more.
 pub(crate) fn raise() {
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
     let wanted = maximum.map_or(ENOUGH, |maximum| maximum.min(ENOUGH));
@@ -26,18 +26,18 @@ pub(crate) fn raise() {
         return;
     }
     if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: Some(wanted), maximum }) {
-        // It runs all the same, with fewer connections.
+        // Not fatal: the node runs with fewer connections.
         tracing::warn!(%error, "the system lets the node have no more files open than before");
     }
 }
 
-/// How many there may be; `None` where nothing bounds them.
+/// The limit; `None` if there is none.
 pub(crate) fn limit() -> Option<u64> {
     getrlimit(Resource::Nofile).current
 }
 
-/// How many connections each of so many servers may have open: as many as there are files left for them, and `most` at
-/// most.
+/// How many connections each of this many servers may have open: as many as there are files left for them, but at most
+/// `most`.
 pub(crate) fn connections(limit: Option<u64>, servers: usize, most: usize) -> usize {
     let Some(limit) = limit else { return most };
     let left = limit - KEPT.min(limit / 2);
@@ -45,13 +45,13 @@ pub(crate) fn connections(limit: Option<u64>, servers: usize, most: usize) -> us
     usize::try_from(each.saturating_sub(OF_A_SERVER).max(1)).map_or(most, |each| each.min(most))
 }
 
-/// Whether an error says that as many files are open as may be.
+/// Whether an error says that too many files are open.
 pub(crate) fn are_short(error: &io::Error) -> bool {
     matches!(Errno::from_io_error(error), Some(Errno::MFILE | Errno::NFILE))
 }
 
-/// Opens a file without which a commit that is made cannot be completed. Where the process has no file left to open, it
-/// waits until somebody closes one: that says nothing bad about the disk, as any other error does.
+/// Opens a file that is needed to complete a commit. If the process can open no more files, this waits until one is
+/// closed: unlike any other error, that is no sign of a bad disk.
 pub(crate) fn open_patiently<T>(mut open: impl FnMut() -> io::Result<T>) -> io::Result<T> {
     let begun = Instant::now();
     loop {

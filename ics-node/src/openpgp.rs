@@ -1,4 +1,4 @@
-//! Evidence as OpenPGP, for gpg and sq: what a domain says of a thing, and the certificates of those who say it.
+//! Evidence as OpenPGP, for gpg and sq: what a domain says about a thing, and the certificates of the signers.
 
 use std::io::Write as _;
 
@@ -10,8 +10,8 @@ use ics_core::statement::openpgp_view;
 pub use sequoia_openpgp::armor::Kind as Armor;
 use sequoia_openpgp::armor::Writer;
 
-/// The OpenPGP version in which there is something about a thing: that of its key, if somebody speaks about it in the
-/// same one; of what has no key, that of the newest statement. gpg reads version 4.
+/// The OpenPGP version in which to export a thing: that of its key, if a statement about it has the same version; for
+/// things without a key, that of the newest statement. gpg reads version 4 only.
 #[must_use]
 pub fn version(record: &Record) -> Option<u8> {
     let mut newest = record.statements.iter().rev().filter(|listed| !listed.erased);
@@ -22,8 +22,8 @@ pub fn version(record: &Record) -> Option<u8> {
     }
 }
 
-/// Everything about a thing with a key, to be imported at once: the certificates of its signers, and then the
-/// statements that had effect. Objects of one version only: gpg stops at the first of version 6.
+/// Everything about a thing with a key, for a single import: the certificates of its signers, and then the statements
+/// that had effect. All objects have one version: gpg stops at the first of version 6.
 #[must_use]
 pub fn keyring(evidence: &Evidence, verified: &Verified, version: u8) -> Vec<u8> {
     let statements = about_it(evidence, verified).map(|entry| entry.body.as_slice());
@@ -36,14 +36,15 @@ pub fn signers(evidence: &Evidence, version: u8) -> Vec<u8> {
     openpgp_view(&certificates(evidence).collect::<Vec<_>>(), version)
 }
 
-/// The statements about software or a group that had effect, each a message of its own, since gpg checks one at a time.
+/// The statements about software or a group that had effect, each as a message of its own, since gpg checks one at a
+/// time.
 #[must_use]
 pub fn messages(evidence: &Evidence, verified: &Verified, version: u8) -> Vec<Vec<u8>> {
     let messages = about_it(evidence, verified).map(|entry| openpgp_view(&[&entry.body], version));
     messages.filter(|message| !message.is_empty()).collect()
 }
 
-/// In armor.
+/// Armors OpenPGP data.
 ///
 /// # Errors
 /// When the writer fails, which memory does not.

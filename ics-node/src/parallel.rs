@@ -1,4 +1,4 @@
-//! Work on every processor.
+//! Computing on all processors.
 
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -8,17 +8,17 @@ use rayon::{ThreadPool, ThreadPoolBuilder};
 
 use crate::background::{self, breathe_among};
 
-/// A thread for each processor, for as long as the process lives: what a thread has allocated is of no use to the next one
-/// when it ends. `None` where the system gives no threads; then everything is done by whoever asks.
+/// One thread for each processor, for the life of the process, since memory that a thread has allocated is of no use to
+/// others once it ends. `None` if the system gives no threads; then the calling thread does everything.
 static POOL: LazyLock<Option<ThreadPool>> = LazyLock::new(|| {
     let named = ThreadPoolBuilder::new().thread_name(|number| format!("ics-check-{number}"));
     named.start_handler(|_| background::lower()).build().ok()
 });
 
-/// How many share the pool now.
+/// How many callers share the pool now.
 static SHARERS: AtomicUsize = AtomicUsize::new(0);
 
-/// One of them.
+/// A caller that shares the pool, counted until it is dropped.
 struct Sharer;
 
 impl Sharer {
@@ -34,8 +34,8 @@ impl Drop for Sharer {
     }
 }
 
-/// Maps items on all processors; the results are in the order of the items. For what computes and waits for nobody; a look
-/// into the store is no wait. Of fewer than `least` items another thread is not worth the trouble.
+/// Maps items on all processors; the results are in the order of the items. For work that computes without waiting;
+/// reading the store does not count as waiting. If there are fewer than `least` items, other threads are not worth it.
 pub(crate) fn map<T: Send, R: Send>(items: Vec<T>, least: usize, with: impl Fn(T) -> R + Sync) -> Vec<R> {
     let count = items.len();
     let with = |item| {
@@ -52,8 +52,8 @@ pub(crate) fn map<T: Send, R: Send>(items: Vec<T>, least: usize, with: impl Fn(T
     }
 }
 
-/// How many of so many items are to make one piece, `least` at least, where large pieces cost less: each processor gets
-/// one. Who shares them with others makes fewer, because that many processors are busy anyway.
+/// How many of these items make one piece, at least `least`, where larger pieces are cheaper: each processor gets one
+/// piece. Callers that share the pool make fewer pieces, since other processors are busy anyway.
 pub(crate) fn share(items: usize, least: usize) -> usize {
     let processors = POOL.as_ref().map_or(1, ThreadPool::current_num_threads);
     let left = processors.saturating_sub(SHARERS.load(Ordering::Relaxed)).max(1);

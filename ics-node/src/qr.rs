@@ -1,13 +1,13 @@
-//! QR codes: as SVG for pages and stickers, as text for terminals.
+//! QR codes, as SVG for pages and stickers, and as text for terminals.
 
 use std::fmt::Write as _;
 
 use qrcode::{Color, EcLevel, QrCode};
 
-/// Light modules around a code (ISO/IEC 18004, 9.1).
+/// The width of the light margin around a code, in modules (ISO/IEC 18004, 9.1).
 const QUIET: usize = 4;
 
-/// A QR code of a text.
+/// A text as a QR code.
 #[derive(Debug, Clone)]
 pub struct Qr {
     width: usize,
@@ -20,7 +20,7 @@ pub struct Qr {
 pub struct TooLong(pub usize);
 
 impl Qr {
-    /// With error correction that survives a scratched sticker (level M, 15 %).
+    /// Encodes a text with error correction that survives a scratched sticker (level M, 15 %).
     ///
     /// # Errors
     /// When the text does not fit.
@@ -30,7 +30,7 @@ impl Qr {
         Ok(Self { width: code.width(), dark })
     }
 
-    /// Modules on a side, the quiet zone included.
+    /// The number of modules on a side, including the quiet zone.
     #[must_use]
     pub const fn side(&self) -> usize {
         self.width + 2 * QUIET
@@ -43,7 +43,8 @@ impl Qr {
         place.and_then(|place| self.dark.get(place)).copied().unwrap_or_default()
     }
 
-    /// The dark modules as the `d` of an SVG path, one unit to a module: a run of them in a row is one rectangle.
+    /// The dark modules as the `d` of an SVG path with one unit for each module; a run of them in a row is one
+    /// rectangle.
     #[must_use]
     pub fn path(&self) -> String {
         let mut path = String::new();
@@ -71,8 +72,8 @@ impl Qr {
         )
     }
 
-    /// For a terminal: two rows of modules in a line. Light modules are drawn, so that the code has its light ground on a
-    /// dark terminal, too.
+    /// The code for a terminal: two rows of modules in a line. Light modules are drawn, so that the code also has a
+    /// light background on a dark terminal.
     #[must_use]
     pub fn text(&self) -> String {
         let mut text = String::new();

@@ -1,9 +1,9 @@
 //! Places for connections, which strangers cannot keep from others.
 //!
-//! Whoever comes is a stranger until he has said who he is, or what he wants; so there has to be a place for him even
-//! when all are taken. The network that has most connections which need not be kept gives one: the oldest of these is cut.
-//! So whoever holds many places holds them only until somebody needs one. Those who serve the connections say which are
-//! kept: the directory those of clients that it knows, the server for everybody those that wait for an answer.
+//! A client is a stranger until it has identified itself or said what it wants, so there must be a place for it even
+//! when all are taken. The network with the most connections that need not be kept gives one up: the oldest of these is
+//! cut off. So a client that holds many places holds them only until they are needed. The servers say which connections
+//! are kept: the directory keeps those of clients that it knows, the public HTTP server those that wait for an answer.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -21,24 +21,24 @@ pub(crate) struct Seats {
     taken: Mutex<Taken>,
 }
 
-/// Where a connection comes from, and its number. There is no network for this machine: behind a proxy here may be anybody.
+/// Where a connection comes from, and its number. This machine has no network: anybody may be behind a proxy here.
 type Key = (Option<u64>, u64);
 
 #[derive(Default)]
 struct Taken {
     last: u64,
-    /// Those of one network stand together, the oldest first.
+    /// Connections of one network are adjacent, the oldest first.
     seats: BTreeMap<Key, Arc<Seat>>,
 }
 
-/// What others see of a connection.
+/// The state of a connection that others see and set.
 struct Seat {
     is_kept: AtomicBool,
-    /// Ends what serves it.
+    /// Aborts the future that serves it.
     cut: AbortHandle,
 }
 
-/// The place of a connection, for as long as that lasts.
+/// The place of a connection; given back when dropped.
 pub(crate) struct Seated {
     key: Key,
     seat: Arc<Seat>,
@@ -46,13 +46,13 @@ pub(crate) struct Seated {
 }
 
 impl Seats {
-    /// So many.
+    /// A number of places; at least one.
     pub(crate) fn new(most: usize) -> Self {
         Self { most: most.max(1), taken: Mutex::default() }
     }
 
-    /// A place for a connection from this address; `None` where all are taken by those that are kept. Whatever serves the
-    /// connection has to end with the registration (`Abortable`).
+    /// Takes a place for a connection from this address; `None` if all are taken by connections that are kept. The
+    /// future that serves the connection must end with the registration (`Abortable`).
     pub(crate) fn take(self: &Arc<Self>, address: IpAddr) -> Option<(Seated, AbortRegistration)> {
         let address = address.to_canonical();
         let network = (!address.is_loopback()).then(|| network(address));
@@ -77,8 +77,8 @@ impl Seats {
 }
 
 impl Taken {
-    /// The oldest that need not be kept, of the network with most of these; of networks with as many, the one whose oldest
-    /// is older.
+    /// The oldest connection that need not be kept, of the network with the most of these; among equal networks, the
+    /// one whose oldest connection is oldest.
     fn to_be_cut(&self) -> Option<Key> {
         let mut crowd: Option<(usize, Key)> = None;
         let mut largest: Option<(usize, Key)> = None;
@@ -100,12 +100,12 @@ impl Taken {
 }
 
 impl Seated {
-    /// Where the connection comes from, unless from this machine.
+    /// The network that the connection comes from; `None` if that is this machine.
     pub(crate) const fn network(&self) -> Option<u64> {
         self.key.0
     }
 
-    /// Says whether the place is kept from others from now on.
+    /// Sets whether the place is kept from others from now on.
     pub(crate) fn keep(&self, is_kept: bool) {
         self.seat.is_kept.store(is_kept, Ordering::Relaxed);
     }
@@ -126,7 +126,7 @@ mod tests {
 
     type Connection = JoinHandle<Result<(), Aborted>>;
 
-    /// Somebody who stays until he is cut.
+    /// A connection that stays until it is cut off.
     fn connect(seats: &Arc<Seats>, address: &str, is_kept: bool) -> Option<Connection> {
         let (seated, cut) = seats.take(address.parse().expect("an address"))?;
         seated.keep(is_kept);
@@ -149,13 +149,13 @@ mod tests {
         let alone = connect(&seats, "192.0.2.1", false).expect("room");
         let mut crowd = crowd.map(|address| connect(&seats, address, false).expect("room")).into_iter();
         let mut others = Vec::new();
-        // From one network as from several: who holds most loses the oldest of them.
+        // Whether the newcomers share a network or not: the network that holds most loses its oldest connection.
         for address in ["198.51.100.1", "203.0.113.7"] {
             others.push(connect(&seats, address, false).expect("there is always room"));
             assert!(is_cut(crowd.next().expect("one more")).await);
         }
         assert!(!alone.is_finished() && others.iter().all(|other| !other.is_finished()));
-        // Now all are alone: the oldest that is not kept goes.
+        // Now each network has one connection: the oldest that is not kept goes.
         others.push(connect(&seats, "127.0.0.1", false).expect("there is always room"));
         assert!(is_cut(alone).await);
         assert!(!known.is_finished(), "who is kept stays");
@@ -173,13 +173,13 @@ mod tests {
         let known = connect(&seats, "192.0.2.1", true).expect("room");
         assert!(connect(&seats, "192.0.2.1", false).is_none());
         assert!(!known.is_finished());
-        // What was kept for a while only makes room again.
+        // A connection that is no longer kept makes room again.
         busy.keep(false);
         assert!(connect(&seats, "192.0.2.1", false).is_some());
         assert!(busy.seat.cut.is_aborted() && !known.is_finished());
     }
 
-    /// Behind a proxy on this machine everybody has one address.
+    /// Behind a proxy on this machine, all clients have one address.
     #[tokio::test]
     async fn one_network_makes_room_for_itself() {
         let seats = Arc::new(Seats::new(2));

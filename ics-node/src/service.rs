@@ -1,4 +1,4 @@
-//! A node as it runs: its use cases, the server in front of them, its mirrors and its heartbeat.
+//! A running node: its use cases, the servers in front of them, its mirrors and its heartbeat.
 
 use core::fmt::Display;
 use std::io;
@@ -26,12 +26,13 @@ use crate::tls::{ClientTls, NodeCertificate, NodeCertificateError, ShownCertific
 
 /// The member of ics.toml that names a descriptor.
 const DESCRIPTOR: &str = "[[home]] descriptor";
-/// Bytes of the operator's token.
+/// The size limit of the operator's token, in bytes.
 const TOKEN_BYTES: usize = 4096;
-/// How long a node runs at least before it ends because its store takes no more writes: on a disk that stays broken it is
-/// started again and again, and in between it answers what it can.
+/// The least time that a node runs before it ends because its store takes no more writes: on a broken disk it is
+/// restarted again and again, and in between it answers what it can.
 const HALTED_AFTER: Duration = Duration::from_secs(60);
-/// How long all that runs beside the server may take to end. It is cut off then; the store is sound whenever it is.
+/// How long the tasks beside the server may take to end. After that they are cut off; the store is consistent at any
+/// time.
 const TASKS_END: Duration = Duration::from_secs(10);
 
 /// Why a node does not start, or ends before it is told to.
@@ -40,7 +41,7 @@ pub enum ServiceError {
     /// The configuration has no `[node]`.
     #[error("the configuration has no section [node]")]
     NoNode,
-    /// A file that the configuration names.
+    /// A file that the configuration names cannot be used.
     #[error("`{path}`: {reason}", path = path.display())]
     File {
         /// The file.
@@ -48,24 +49,24 @@ pub enum ServiceError {
         /// What is wrong with it.
         reason: String,
     },
-    /// The store, or a domain in it.
+    /// The store, or a domain in it, fails.
     #[error(transparent)]
     App(#[from] AppError),
-    /// The certificate of the node's own key.
+    /// The certificate for the node's own key cannot be made.
     #[error(transparent)]
     Certificate(#[from] NodeCertificateError),
-    /// The server.
+    /// The HTTP server fails.
     #[error(transparent)]
     Serve(#[from] ServeError),
-    /// The directory.
+    /// The LDAP server fails.
     #[error(transparent)]
     Ldap(#[from] LdapError),
-    /// The system.
+    /// The system fails.
     #[error(transparent)]
     System(#[from] io::Error),
 }
 
-/// A node that listens already, and answers once it runs.
+/// A node that already listens, and answers once it runs.
 pub struct Service {
     app: App,
     server: Server,
@@ -75,10 +76,10 @@ pub struct Service {
 
 impl Service {
     /// Opens the store, founds or checks the domains of which this node is the home, and listens. Changes of the peers
-    /// are written to `file`, from which the configuration was read. Must be called in a tokio runtime of several threads.
+    /// are written to `file`, from which the configuration was read. Must be called in a multi-threaded tokio runtime.
     ///
     /// # Errors
-    /// When anything that the configuration names is missing or wrong: a node starts whole or not at all.
+    /// When anything that the configuration names is missing or wrong: a node starts completely or not at all.
     pub fn start(config: &Config, file: Option<&Path>, keys: NodeKeys) -> Result<Self, ServiceError> {
         let node = config.node.as_ref().ok_or(ServiceError::NoNode)?;
         let setup = setup(config, node, keys, file)?;
@@ -102,10 +103,10 @@ impl Service {
         tokio::task::block_in_place(|| open(config, &setup))
     }
 
-    /// Reads all that [`Service::open`] reads but the store.
+    /// Reads everything that [`Service::open`] reads except the store.
     ///
     /// # Errors
-    /// When something is missing or wrong: with this configuration no store is opened.
+    /// When something is missing or wrong, so that no store could be opened with this configuration.
     pub fn look_through(config: &Config, keys: NodeKeys) -> Result<(), ServiceError> {
         let node = config.node.as_ref().ok_or(ServiceError::NoNode)?;
         let tls = ClientTls::new(NodeCertificate::make(&keys.name, Arc::clone(&keys.key))?);
@@ -113,8 +114,8 @@ impl Service {
         config.homes.iter().try_for_each(|home| first_descriptor(home).map(drop))
     }
 
-    /// The use cases of a node that does not run, under a key that its domains need not know yet: for the beginning of a
-    /// new epoch.
+    /// Opens the use cases of a node that does not run, with a key that its domains need not know yet, for the
+    /// beginning of a new epoch.
     ///
     /// # Errors
     /// As [`Service::start`].
@@ -131,26 +132,26 @@ impl Service {
         &self.app
     }
 
-    /// The addresses that it listens on, with the ports that it got.
+    /// The addresses on which it listens, with the actual ports.
     #[must_use]
     pub fn addresses(&self) -> &[SocketAddr] {
         self.server.addresses()
     }
 
-    /// The addresses on which it serves LDAP; those with TLS last.
+    /// The addresses on which it serves LDAP; those with TLS come last.
     #[must_use]
     pub fn ldap_addresses(&self) -> &[SocketAddr] {
         self.ldap.as_ref().map_or(&[], LdapServer::addresses)
     }
 
-    /// The certificates that it shows to clients of TLS.
+    /// The certificates that it presents to TLS clients.
     #[must_use]
     pub fn certificates(&self) -> Vec<Arc<ShownCertificate>> {
         let of_ldap = self.ldap.as_ref().and_then(LdapServer::certificate);
         self.server.certificate().into_iter().chain(of_ldap).cloned().collect()
     }
 
-    /// Begins to answer; [`Service::run`] goes on from there. Whoever says that the node runs calls this before.
+    /// Begins to answer; [`Service::run`] continues from there. Must be called before announcing that the node runs.
     ///
     /// # Errors
     /// When the system gives no threads for it.
@@ -161,8 +162,8 @@ impl Service {
     /// Answers, mirrors and cosigns until `stop` is ready; then ends what is under way.
     ///
     /// # Errors
-    /// When the system takes the sockets away, or the store takes no more writes until it is opened again: whoever started
-    /// the node is to start it anew. It does not end for that in its first minute.
+    /// When the system takes the sockets away, or the store takes no more writes until it is reopened: the node must
+    /// then be restarted. It does not end for that reason in its first minute.
     pub async fn run(self, stop: impl Future<Output = ()>) -> Result<(), ServiceError> {
         self.run_at_least(HALTED_AFTER, stop).await
     }
@@ -208,7 +209,8 @@ impl Service {
     }
 }
 
-/// Lets no more connections in than the system gives files for: those of strangers would leave the store none.
+/// Limits connections to the number for which the system gives files; otherwise strangers' connections would leave the
+/// store none.
 fn bound_connections(http: &mut Settings, ldap: Option<&mut ldap::Settings>) {
     let others = [http.metrics.is_some(), http.socket.is_some(), ldap.is_some()].map(usize::from);
     let servers = http.threads() + others.into_iter().sum::<usize>();
@@ -269,8 +271,8 @@ fn open(config: &Config, setup: &Setup) -> Result<App, ServiceError> {
     Ok(app)
 }
 
-/// Refuses to found anew what has later rules in this home directory already, where nothing of a store is there, not even
-/// what `ics init` makes: a disk that is not mounted looks like that.
+/// Refuses to found a domain again if this home directory already has later rules for it and there is no sign of a
+/// store, not even what `ics init` makes: that is how a disk that is not mounted looks.
 fn refuse_lost_store(config: &Config, data: &Path) -> Result<(), ServiceError> {
     if store::is_anything_in(data) {
         return Ok(());
@@ -316,7 +318,7 @@ fn token(path: &Path) -> Result<Zeroizing<String>, ServiceError> {
     Ok(Zeroizing::new(text.to_owned()))
 }
 
-/// A file that a member of ics.toml names.
+/// An error about a file that a member of ics.toml names.
 fn unreadable(path: &Path, member: &str, error: impl Display) -> ServiceError {
     in_file(path, format_args!("{error}; `{member}` in ics.toml names it"))
 }
@@ -334,7 +336,7 @@ mod tests {
     use crate::fixture::{Party, device};
     use crate::store::StoreError;
 
-    /// Else a node where no thread can be started would say that it runs.
+    /// Otherwise a node that cannot start any thread would announce that it runs.
     #[tokio::test(flavor = "multi_thread")]
     async fn a_node_answers_before_it_says_so() {
         let maker = Party::found("devices.acme.example");

@@ -1,4 +1,4 @@
-//! How often each of many may ask: a bounded table of budgets, whoever and however many they are.
+//! How often each of many clients may ask: budgets in a table of bounded size, however many clients there are.
 
 use std::hash::{BuildHasher as _, Hash, RandomState};
 use std::net::IpAddr;
@@ -6,28 +6,27 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
-/// Slots that are there once one of them is asked for: a node that few ask has memory for few.
+/// Slots that are allocated once one of them is used: a node that few clients ask needs little memory.
 type Page = OnceLock<Box<[AtomicU64]>>;
 
-/// How many: what a page of the system's memory holds.
+/// Slots in a page: as many as fit in a memory page of the system.
 const PAGE_SLOTS: usize = 512;
 
-/// The generic cell rate algorithm (ITU-T I.371, annex A) over a table of times: each slot holds the millisecond at which
-/// its budget will be whole again. More than there are slots share them: memory is bounded, eight bytes for each, and
-/// nobody can choose with whom he shares, since the hash is keyed.
+/// The generic cell rate algorithm (ITU-T I.371, annex A) over a table of times: each slot holds the millisecond at
+/// which its budget will be full again. Clients beyond the number of slots share them, so that memory is bounded at
+/// eight bytes per slot; nobody can choose whom to share with, since the hash is keyed.
 pub(crate) struct Shares {
     started: Instant,
     pages: Box<[Page]>,
     hasher: RandomState,
     /// Milliseconds in which one request is earned.
     earned_in: u64,
-    /// Milliseconds that may be owed.
+    /// The most milliseconds that may be owed.
     depth: u64,
 }
 
 impl Shares {
-    /// So many slots at least; in each so many requests at once, and one more each time that so many milliseconds have
-    /// passed.
+    /// At least `slots` slots. Each allows `burst` requests at once, and one more every `earned_in` milliseconds.
     pub(crate) fn new(slots: usize, burst: u32, earned_in: u64) -> Self {
         let (started, earned_in) = (Instant::now(), earned_in.max(1));
         let pages = (0..slots.div_ceil(PAGE_SLOTS)).map(|_| Page::new()).collect();
@@ -37,7 +36,7 @@ impl Shares {
     /// Takes one request.
     ///
     /// # Errors
-    /// With the seconds, one at least, after which there is one again.
+    /// With the seconds, at least one, until there is a request again.
     pub(crate) fn take(&self, who: impl Hash) -> Result<(), u64> {
         let now = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX / 2);
         self.take_at(who, now)
@@ -63,7 +62,7 @@ impl Shares {
     }
 }
 
-/// Who is one client: an IPv4 address, or the /64 that one IPv6 host has to itself.
+/// Identifies a client: by an IPv4 address, or by the /64 that one IPv6 host has to itself.
 pub(crate) fn network(address: IpAddr) -> u64 {
     match address.to_canonical() {
         IpAddr::V4(address) => u64::from(u32::from(address)),

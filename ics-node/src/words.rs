@@ -1,18 +1,19 @@
-//! Words that all faces share: times, spans, names that others wrote.
+//! Wording that all faces share: times, spans, and text that others wrote.
 
 use ics_core::time::Timestamp;
 use ics_core::vocabulary::Attribute;
 
-/// Text that others wrote, fit for one line of a terminal or a page: without control characters, which could move the
-/// cursor or colour a lie, and without what turns the direction of writing, breaks the line, or is not seen at all, by
+/// Makes text that others wrote fit for one line of a terminal or a page: replaces control characters, which could move
+/// the cursor or forge colours, and characters that change the direction of writing, break the line or are invisible,
+/// by which two names could look alike.
 /// which two names could look alike.
 #[must_use]
 pub fn clean(text: &str) -> String {
     text.chars().map(|c| if c.is_control() || is_unseen(c) { '\u{fffd}' } else { c }).collect()
 }
 
-/// Default ignorable code points (Unicode 16, DerivedCoreProperties) that no script needs for one word, and the line and
-/// paragraph separators.
+/// Default ignorable code points (Unicode 16, DerivedCoreProperties) that no script needs within a word, and the line
+/// and paragraph separators.
 const fn is_unseen(c: char) -> bool {
     matches!(c,
         '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' | '\u{180b}'..='\u{180f}'
@@ -20,7 +21,7 @@ const fn is_unseen(c: char) -> bool {
         | '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{fffb}' | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}')
 }
 
-/// The beginning of a text that may be long, where all of it is to be had elsewhere.
+/// The beginning of a text that may be long, where the full text is available elsewhere.
 #[must_use]
 pub fn brief(text: &str, characters: usize) -> String {
     let mut rest = text.chars();
@@ -28,8 +29,8 @@ pub fn brief(text: &str, characters: usize) -> String {
     if rest.next().is_none() { head } else { format!("{}…", head.trim_end()) }
 }
 
-/// One word of a command that people are to copy: what a shell would take for something else is quoted, and what begins
-/// like a flag is not taken for one.
+/// Quotes one word of a command that people are to copy, so that a shell does not interpret it, nor the program take it
+/// for a flag.
 #[must_use]
 pub fn shell_word(text: &str) -> String {
     let text = if text.starts_with('-') { format!("./{text}") } else { text.to_owned() };
@@ -40,7 +41,7 @@ pub fn shell_word(text: &str) -> String {
     }
 }
 
-/// The beginning of an id: enough for a person to compare.
+/// The beginning of an id, enough for comparing by eye.
 #[must_use]
 pub fn short(id: &str) -> String {
     let digest = id.strip_prefix("sha256:").map(|hex| ("sha256:", hex));
@@ -49,14 +50,14 @@ pub fn short(id: &str) -> String {
     if head.len() == hex.len() { id.to_owned() } else { format!("{scheme}{head}…") }
 }
 
-/// A point in time as people read it: to the second, in UTC.
+/// A time for people: to the second, in UTC.
 #[must_use]
 pub fn when(time: Timestamp) -> String {
     let text = Timestamp::from_seconds(time.as_seconds()).to_string();
     text.replacen('T', " ", 1).replacen('Z', " UTC", 1)
 }
 
-/// A point in time as it stands in a sentence for anybody: to the minute, in UTC.
+/// A time for use in a sentence: to the minute, in UTC.
 #[must_use]
 pub fn day(time: Timestamp) -> String {
     const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
@@ -69,7 +70,7 @@ pub fn day(time: Timestamp) -> String {
     }
 }
 
-/// So many seconds, in the largest unit of which there is more than one.
+/// A number of seconds, in the largest unit of which there is more than one.
 #[must_use]
 pub fn span(seconds: u64) -> String {
     const UNITS: [(u64, &str); 3] = [(86_400, "days"), (3_600, "h"), (60, "min")];
@@ -80,14 +81,14 @@ pub fn span(seconds: u64) -> String {
     }
 }
 
-/// A number and a noun, which takes an s as its plural.
+/// A number and a noun that takes an s as its plural.
 #[must_use]
 pub fn counted(number: impl TryInto<u64>, noun: &str) -> String {
     let number = number.try_into().unwrap_or(u64::MAX);
     if number == 1 { format!("1 {noun}") } else { format!("{number} {noun}s") }
 }
 
-/// What people call an attribute.
+/// The word for an attribute.
 #[must_use]
 pub const fn attribute(attribute: Attribute) -> &'static str {
     match attribute {

@@ -1,4 +1,4 @@
-//! Transcripts of the command line: what people type, what they read, and the exit code.
+//! Transcripts of the command line: what people type, what is printed, and the exit code.
 
 #[test]
 fn transcripts() {

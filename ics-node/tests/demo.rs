@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-/// Where nobody listens: what is on this machine is asked without the proxy of the environment.
+/// A proxy address at which nobody listens: nodes on this machine must be asked without the environment's proxy.
 const PROXY: &str = "http://127.0.0.1:9";
 
 fn behind_a_proxy(command: &mut Command) -> &mut Command {
@@ -31,11 +31,11 @@ fn play(arguments: &[&str], temporary: &Path) -> Output {
     demo(arguments, temporary).output().expect("the demo runs")
 }
 
-/// No node answers any more, and the temporary directory is gone.
+/// Asserts that no node answers any more, and that the temporary directory is gone.
 fn nothing_is_left<'a>(addresses: impl IntoIterator<Item = &'a Value>, temporary: &Path) {
     for url in addresses {
         let address = url.as_str().expect("an address").trim_start_matches("http://");
-        // A process that has been killed may take a moment to close its socket.
+        // A killed process may take a moment to close its socket.
         let is_gone = || {
             let gone = TcpStream::connect(address).is_err();
             if !gone {
@@ -117,7 +117,7 @@ fn stopped_in_the_middle_it_ends_its_nodes() {
     nothing_is_left(&addresses, temporary.path());
 }
 
-/// Every command that is printed for visitors does what it is printed for.
+/// Every command that is suggested to visitors works.
 #[test]
 fn what_it_offers_to_try_works() {
     let temporary = tempfile::tempdir().expect("a directory");
@@ -133,7 +133,7 @@ fn what_it_offers_to_try_works() {
         offered.iter().filter_map(|line| line.split_at_checked(programs.iter().find_map(|it| line.find(it))?));
     let run = |command| behind_a_proxy(Command::new("sh").args(["-c", command])).output().expect("sh runs");
     let tried: Vec<_> = commands.map(|(what, command)| (what.trim(), command, run(command))).collect();
-    // Before anything is held against it: a test that fails must not leave nodes.
+    // Before any assertion: a failing test must not leave nodes running.
     let killed = Command::new("kill").arg(running.id().to_string()).status().expect("kill runs");
     assert!(killed.success());
     running.wait().expect("it ends");

@@ -90,7 +90,7 @@ pub enum PeerError {
         detail: String,
     },
     /// An answer over LDAP that is malformed.
-    #[error("the peer's answer is of no use: {0}")]
+    #[error("the peer's answer cannot be used: {0}")]
     Malformed(&'static str),
     /// A checkpoint that is not text.
     #[error("the peer's checkpoint is not UTF-8")]

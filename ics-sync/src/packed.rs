@@ -121,7 +121,7 @@ pub fn unpack(packed: &[u8]) -> Result<Page, WireError> {
     }
     let mut rest = Rest(packed);
     if rest.array()? != MAGIC {
-        return Err(malformed("it does not begin as one"));
+        return Err(malformed("it does not begin like one"));
     }
     let (from, size) = (rest.number()?, rest.number()?);
     let note = rest.sized(limits::NOTE_BYTES).map_err(|_| malformed("its checkpoint is cut off or too long"))?;
@@ -131,12 +131,12 @@ pub fn unpack(packed: &[u8]) -> Result<Page, WireError> {
     let sight = match rest.array()? {
         [0] => None,
         [1] => Some(Sight { rights: Base64(rest.array()?), earlier: rest.list()?, ended: rest.list()? }),
-        _ => return Err(malformed("it has a form that is not known")),
+        _ => return Err(malformed("it has an unknown form")),
     };
     let count = rest.count(limits::FEED_ENTRIES)?;
     let entries = (0..count).map(|_| rest.entry()).collect::<Result<_, _>>()?;
     if !rest.0.is_empty() {
-        return Err(malformed("something stands behind it"));
+        return Err(malformed("something follows it"));
     }
     Page { from, entries, size, checkpoint, proof, sight }.checked()
 }
@@ -240,10 +240,10 @@ impl<'a> Rest<'a> {
             [2] => {
                 let leaf = self.array()?;
                 let remnant = Remnant::from_bytes(self.sized(REMNANT_BYTES)?);
-                let remnant = remnant.ok_or_else(|| malformed("what was erased is not understood"))?;
+                let remnant = remnant.ok_or_else(|| malformed("what an erasure has left is not understood"))?;
                 Ok(Entry::Erased { leaf, remnant })
             }
-            _ => Err(malformed("an entry has a form that is not known")),
+            _ => Err(malformed("an entry has an unknown form")),
         }
     }
 }
@@ -309,7 +309,7 @@ mod tests {
             (b"ICSP\x01\x80\x00".to_vec(), "a number that is longer than it need be"),
             (b"ICSP\x01\xff\xff\xff\xff\xff\xff\xff\xff\xff\x7f".to_vec(), "a number that is too large"),
             (b"ICSP\x01\x00\x00\x00\x41".to_vec(), "a proof longer than any tree needs"),
-            (b"ICSP\x01\x00\x00\x00\x00\x02".to_vec(), "a form that is not known"),
+            (b"ICSP\x01\x00\x00\x00\x00\x02".to_vec(), "an unknown form"),
             (b"ICSP\x01\x00\x00\x00\x00\x00\xe9\x07".to_vec(), "more entries than a page takes"),
         ] {
             assert!(unpack(&spoilt).is_err(), "{why}");

@@ -80,7 +80,7 @@ pub struct Settings {
 pub enum PushError {
     /// The log is shorter than what was reported before, so somebody has reported entries that do not exist. Everything
     /// is then reported anew from the beginning.
-    #[error("the home has {size} entries, where {known} were told of before")]
+    #[error("the home reports {size} entries, but reported {known} before")]
     Back {
         /// Entries of the log.
         size: u64,
@@ -88,7 +88,7 @@ pub enum PushError {
         known: u64,
     },
     /// It reports less than was asked for, or more than there is.
-    #[error("the home tells of {told} of {size} entries, where what is behind {known} was asked for")]
+    #[error("the home reports on {told} of {size} entries, but news after {known} was asked for")]
     Range {
         /// Entries that it reports.
         told: u64,
@@ -98,7 +98,7 @@ pub enum PushError {
         known: u64,
     },
     /// Not a record head, or one that says that there is nothing.
-    #[error("the home has pushed what is no record head of a thing")]
+    #[error("the home has pushed something that is not the record head of a thing")]
     NoHead,
 }
 

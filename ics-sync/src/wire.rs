@@ -115,10 +115,10 @@ impl TryFrom<EntryMembers> for Entry {
                 Ok(Self::Hidden(leaf.0))
             }
             EntryMembers { header: None, salt: None, body: None, leaf: Some(leaf), erased: Some(remnant) } => {
-                let remnant = Remnant::from_bytes(&remnant.0).ok_or("what was erased is not understood")?;
+                let remnant = Remnant::from_bytes(&remnant.0).ok_or("what an erasure has left is not understood")?;
                 Ok(Self::Erased { leaf: leaf.0, remnant })
             }
-            _ => Err("an entry has header, salt and body, or a leaf, with what was erased or alone"),
+            _ => Err("an entry has header, salt and body, or a leaf, alone or with what an erasure left"),
         }
     }
 }
@@ -317,7 +317,7 @@ pub enum WireError {
     Checkpoint(usize),
     /// More statements, or more bytes, than one batch may have.
     #[error(
-        "{statements} statements of {bytes} bytes are more than a batch, which takes {} of {} bytes",
+        "{statements} statements of {bytes} bytes are more than a batch may have: {} of {} bytes",
         limits::BATCH_STATEMENTS,
         limits::BATCH_BYTES
     )]

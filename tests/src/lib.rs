@@ -1,4 +1,4 @@
-//! What several kinds of tests share.
+//! Code that several kinds of tests share.
 
 pub mod fuzz;
 pub mod port;

@@ -1,15 +1,15 @@
-//! Ports of loopback for servers of which the address is told before they listen, and stays when they start anew.
+//! Loopback ports for servers whose addresses must be known before they listen, and must stay the same across restarts.
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 
 use tokio::net::TcpSocket;
 
-/// A port that is kept for whoever is told of it, for as long as this lives.
+/// A port reserved for as long as this value lives.
 ///
-/// It is bound, and nobody listens on it. So the system gives it to nobody who asks for any port, be it to listen or to
-/// ask from; whoever names it and may use addresses again (`SO_REUSEADDR`), as servers do, listens there as often as he
-/// starts.
+/// It is bound, and nobody listens on it. So the system gives it to no program that asks for any free port, whether for
+/// listening or for outgoing connections; but a program that names it and sets `SO_REUSEADDR`, as servers do, can
+/// listen on it as often as it starts.
 #[derive(Debug)]
 pub struct Port {
     address: SocketAddr,
@@ -17,7 +17,7 @@ pub struct Port {
 }
 
 impl Port {
-    /// One that nobody has.
+    /// Reserves a free port.
     ///
     /// # Errors
     /// When the system has none.

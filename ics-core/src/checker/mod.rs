@@ -111,7 +111,7 @@ pub enum Rejection {
         refusal: Box<EvidenceRefusal>,
     },
     /// More than [`limits::CASE_ENTRIES`] entries from one domain.
-    #[error("{domain} says so much of it that the evidence has {entries} entries; of a case {max} at most are checked",
+    #[error("the evidence of {domain} has {entries} entries about the thing; at most {max} are checked in a case",
         max = limits::CASE_ENTRIES)]
     Entries {
         /// The domain that the evidence names.
@@ -120,13 +120,15 @@ pub enum Rejection {
         entries: usize,
     },
     /// A domain was heard twice.
-    #[error("there are two pieces of evidence of {0} for one thing")]
+    #[error("the case has two pieces of evidence of {0} about the same thing")]
     Twice(DomainName),
     /// The statements are not about what was asked for.
-    #[error("the evidence is not about `{0}`, or a name that fits several was answered as if it fitted one")]
+    #[error(
+        "the evidence is not about `{0}`, or a name that fits several things was answered as if it fitted only one"
+    )]
     NotMeant(String),
     /// A statement is left out of the derivation.
-    #[error("the derivation leaves out entry {index} of {domain}, of which it holds: {}", rule.reason())]
+    #[error("the derivation leaves out entry {index} of {domain}, of which it must say: {}", rule.reason())]
     Missing {
         /// The domain.
         domain: DomainName,
@@ -136,7 +138,10 @@ pub enum Rejection {
         rule: Rule,
     },
     /// The derivation has a step for which there is no evidence, or one in the wrong place.
-    #[error("the derivation has a step for entry {index} of {domain}, which is not shown, or not there")]
+    #[error(
+        "the derivation has a step for entry {index} of {domain}, which the evidence does not show, or does not show \
+         there"
+    )]
     Unfounded {
         /// The domain.
         domain: DomainName,
@@ -144,7 +149,10 @@ pub enum Rejection {
         index: u64,
     },
     /// A step differs from its statement, or from what follows from the rules.
-    #[error("entry {index} of {domain}: the derivation says {said} of its {what}, the rules and the evidence {found}")]
+    #[error(
+        "entry {index} of {domain}: the derivation says {said} for its {what}; by the rules and the evidence it is \
+         {found}"
+    )]
     Step {
         /// The domain.
         domain: DomainName,

@@ -30,7 +30,7 @@ pub enum DescriptorError {
     #[error("descriptor {0}")]
     Field(#[from] FieldError),
     /// A signature that no owner has made.
-    #[error("there is a signature in the name of `{0}`, which is not a good one of an owner's key")]
+    #[error("a signature names `{0}` as its signer, but it is not a good signature by an owner's key")]
     Stranger(Fingerprint),
     /// Signed by too few owners.
     #[error("signed by {signed} of the owners of version {version}, which asks for {threshold}")]
@@ -147,8 +147,8 @@ pub enum Problem {
     Pattern(String),
     /// Such a pattern of IPv6 addresses.
     #[error(
-        "`{0}` is not a pattern of names: patterns compare texts, and an address of IPv6 is written without its zeros \
-         (RFC 5952), so that not all addresses of a network begin alike; name each address, or give names such as \
+        "`{0}` is not a pattern of names: patterns compare text, and an IPv6 address is written without its zeros (RFC \
+         5952), so the addresses of one network do not all begin alike; list each address, or use host names, as in \
          `host:*.acme.example`"
     )]
     AddressPattern(String),

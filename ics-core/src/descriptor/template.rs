@@ -43,7 +43,7 @@ pub struct TemplateInput {
 
 /// A name that no template has.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is not a template: manufacturer, developer, maintenance, infield or certification")]
+#[error("`{0}` is not a template: use manufacturer, developer, maintenance, infield or certification")]
 pub struct TemplateError(String);
 
 /// Roles that every template has.

@@ -11,36 +11,36 @@ use crate::vocabulary::{Act, Attribute, DomainName, Role, StatusName};
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
     /// The same statement is already in the log.
-    #[error("the statement stands in the log already, at index {0}")]
+    #[error("the statement is already in the log, at index {0}")]
     Duplicate(u64),
     /// Said before and erased: it is never admitted again, and can be neither replaced nor taken back.
     #[error("the statement was erased by the domain's owners, at index {0}")]
     Erased(u64),
     /// Something that stays for as long as the domain exists.
     #[error(
-        "what is of the sort `{0}` cannot be erased: descriptors, certificates of signers, statements about X.509 \
-         certificates (`issued`), grants, withdrawals and what is said of groups stay"
+        "an entry of the kind `{0}` cannot be erased: descriptors, signers' certificates, statements about X.509 \
+         certificates (`issued`), grants, withdrawals and statements about groups stay in the log"
     )]
     NotErasable(&'static str),
     /// The erasure names nothing in the log.
-    #[error("no entry of this domain has the statement `{0}` that is to be erased")]
+    #[error("no entry of this domain holds the statement `{0}` that is to be erased")]
     ErasesUnknown(StatementId),
     /// The erasure does not restate exactly what it must.
-    #[error("the erasure of entry {0} does not say what it must: make it anew out of what the node proposes")]
+    #[error("the erasure of entry {0} does not restate what must stay: make it again from what the node proposes")]
     ErasureDiffers(u64),
     /// A status that formerly blocked for ever: what it revoked depends on it, and no erasure can restate that it held.
     #[error(
-        "the status of entry {0} blocked for ever until a new descriptor weakened it, and certificates are revoked by that, \
-         which would come back: it can be erased once the descriptor lets the status block for ever again, and the \
-         descriptor may weaken it after that"
+        "the status in entry {0} blocked for ever until a new descriptor weakened it, and the certificates that it \
+         revoked would become valid again: it can be erased once the descriptor lets the status block for ever again; \
+         after that, the descriptor may weaken it again"
     )]
     ErasesFormer(u64),
     /// A statement that put a thing into a group that formerly was blocked for ever: that the block held for the thing
     /// rests on it, and what the erasure restates comes later in the log.
     #[error(
-        "that the status of entry {block} blocked the thing for ever, which it does no longer, rests on entry {index}, and \
-         certificates are revoked by that, which would come back: it can be erased once the descriptor lets the status \
-         block for ever again, and does not lift it; it may weaken or lift it after that"
+        "the status in entry {block}, which once blocked the thing for ever, did so because of entry {index}, and the \
+         certificates that it revoked would become valid again: that entry can be erased once the descriptor lets the \
+         status block for ever again and does not lift it; after that, the descriptor may weaken or lift it again"
     )]
     ErasesJoining {
         /// The index of the statement.
@@ -49,7 +49,7 @@ pub enum Refusal {
         block: u64,
     },
     /// Too few owners have signed, or somebody else has.
-    #[error("an erasure takes the owners' signatures: {0}")]
+    #[error("an erasure must be signed by the domain's owners: {0}")]
     NotTheOwners(String),
     /// Made for another domain, and not adopted from it.
     #[error("the statement was made for the domain `{claimed}`, this is `{domain}`")]
@@ -74,10 +74,10 @@ pub enum Refusal {
     #[error("the statement was made for this very domain and cannot be adopted into it")]
     AdoptedOwn,
     /// No certificate of the signer is known.
-    #[error("the signer `{0}` is unknown: his certificate is not in this domain's log")]
+    #[error("the signer `{0}` is unknown: their certificate is not in this domain's log")]
     UnknownSigner(Fingerprint),
     /// Declared compromised.
-    #[error("the signer `{0}` is declared compromised: his statements count no longer")]
+    #[error("the signer `{0}` is declared compromised: their statements no longer count")]
     SignerCompromised(Fingerprint),
     /// Signed in the future.
     #[error("the signature claims the time {signed_at}, more than {skew} s after {admitted_at}",
@@ -89,7 +89,7 @@ pub enum Refusal {
         admitted_at: Timestamp,
     },
     /// Admitted earlier than the preceding entry.
-    #[error("the entry is admitted at {admitted_at}, before the entry before it ({last})")]
+    #[error("the entry is admitted at {admitted_at}, earlier than the entry before it ({last})")]
     TimeGoesBack {
         /// The time of admission.
         admitted_at: Timestamp,
@@ -97,7 +97,7 @@ pub enum Refusal {
         last: Timestamp,
     },
     /// The thing is known here as another kind.
-    #[error("the statement calls the identity a {claimed}, but it stands in this domain as a {known}")]
+    #[error("the statement calls the identity a {claimed}, but this domain knows it as a {known}")]
     KindDiffers {
         /// The kind that the statement says.
         claimed: Kind,
@@ -113,13 +113,14 @@ pub enum Refusal {
         kind: Kind,
     },
     /// A block for ever with an end.
-    #[error("`{0}` holds for ever, so it takes no `until`")]
+    #[error("the status `{0}` holds for ever, so it cannot have an `until`")]
     ForEverUntil(StatusName),
     /// A vouching statement signed as a revocation, or a blocking one as a certification.
     #[error("{}", if *.expected {
-        "a blocking status is signed as a certification revocation (0x30), so that stock tools stop trusting the key"
+        "a blocking status must be signed as a certification revocation (0x30), so that stock tools stop trusting the \
+         key"
     } else {
-        "what does not block is signed as a certification (0x10), not as a revocation (0x30)"
+        "a statement that does not block must be signed as a certification (0x10), not as a revocation (0x30)"
     })]
     RevocationMismatch {
         /// Whether it had to be a revocation.
@@ -153,7 +154,7 @@ pub enum Refusal {
     #[error("`supersedes` names `{0}`, which is no statement about this identity in this domain")]
     SupersedesUnknown(StatementId),
     /// A statement of another act.
-    #[error("`supersedes` names `{id}`, which is of the act {found}: a statement replaces only one of its own act")]
+    #[error("`supersedes` names `{id}`, whose act is {found}: a statement replaces only statements with the same act")]
     SupersedesOtherAct {
         /// The statement named.
         id: StatementId,
@@ -161,10 +162,10 @@ pub enum Refusal {
         found: Act,
     },
     /// A withdrawal, which cannot be ended.
-    #[error("`supersedes` names `{0}`, a withdrawal: it cannot be taken back, say the thing anew")]
+    #[error("`supersedes` names `{0}`, a withdrawal, which cannot be taken back: make the withdrawn statement again")]
     SupersedesWithdrawal(StatementId),
     /// Another signer's statement, which the signer's role may not lift.
-    #[error("`supersedes` names `{id}` of another signer, which the role `{role}` may not end")]
+    #[error("`supersedes` names `{id}` by another signer, which the role `{role}` may not end")]
     SupersedesOthers {
         /// The statement named.
         id: StatementId,
@@ -181,11 +182,11 @@ pub enum Refusal {
     #[error("the identity already has {max} values of `{0}` in this domain", max = limits::SELECTING_VALUES)]
     AttributeValues(Attribute),
     /// The signer has made too many statements about the identity.
-    #[error("the signer has made {0} statements about this identity, which is his quota in this domain")]
+    #[error("the signer has made {0} statements about this identity, which is the quota of one signer in this domain")]
     Quota(usize),
     /// All signers together have made too many.
     #[error("there are {max} statements or more about this identity in this domain: only first blocks are admitted, for a \
-        while withdrawals and, from {granted} on, blocks by those alone whom the descriptor names",
+        while withdrawals too, and from {granted} on only blocks by signers whom the descriptor names",
         max = limits::RECORD_STATEMENTS_OPEN, granted = limits::RECORD_STATEMENTS_GRANTED)]
     RecordFull,
     /// The access rules do not permit it.
@@ -202,10 +203,10 @@ pub enum Refusal {
     #[error("neither the descriptor nor a grant names the holder of the certificate `{0}`")]
     CertificateNotNamed(Fingerprint),
     /// A certificate with less in it than its earlier state: anybody could send in a state without revocations.
-    #[error("the certificate `{0}` lacks a self-signature, perhaps a revocation, that the one before it had")]
+    #[error("the certificate `{0}` lacks a self-signature, perhaps a revocation, that its version in the log has")]
     CertificateShrinks(Fingerprint),
     /// A key of the certificate already belongs to another certificate.
-    #[error("the key `{key}` belongs to the certificate `{holder}`")]
+    #[error("the key `{key}` already belongs to the certificate `{holder}`")]
     CertificateKeyTaken {
         /// The key.
         key: Fingerprint,
@@ -227,8 +228,8 @@ pub enum Refusal {
 
 fn list(roles: &[Role]) -> String {
     match roles {
-        [] => String::from("; he has none"),
-        roles => format!("; he has {}", roles.iter().map(|role| format!("`{role}`")).collect::<Vec<_>>().join(", ")),
+        [] => String::from("; they have none"),
+        roles => format!("; they have {}", roles.iter().map(|role| format!("`{role}`")).collect::<Vec<_>>().join(", ")),
     }
 }
 

@@ -328,7 +328,7 @@ fn refusals_say_whose_doing_they_are() {
     assert_eq!(
         refusal.to_string(),
         "the signer `0505050505050505050505050505050505050505` does not have the role `maintainer` over this identity; \
-         he has `owner`"
+         they have `owner`"
     );
     let forbidden = check(&[sold(), grant(3, BUYER, "owner", HEIR, "maintainer")]).expect_err("forbidden");
     assert_eq!(forbidden.to_string(), "the domain's access rules do not permit it: grants-owner");

@@ -98,7 +98,7 @@ pub enum EvidenceRefusal {
     #[error("there is no record head of the home, so nothing says that this is all")]
     NoRecordHead,
     /// The record head told another reader that there is nothing.
-    #[error("that there is nothing was said to another reader")]
+    #[error("the home told another reader, not this one, that it has nothing about this")]
     OtherReader,
     /// An answer about something that does not have the name asked for.
     #[error("`{0}` is neither the id nor a name of what the evidence is about")]

@@ -48,10 +48,10 @@ pub enum CheckpointError {
     #[error("a checkpoint takes exactly three lines: origin, size and root")]
     Lines,
     /// The size is not a decimal number in its shortest form.
-    #[error("`{0}` is not a tree size: it takes a decimal number below 2^64 without zeros in front")]
+    #[error("`{0}` is not a tree size: it takes a decimal number below 2^64 without leading zeros")]
     Size(String),
     /// The root is not a hash in base64, or not that of the empty tree although the size is 0.
-    #[error("`{0}` is not a root: it takes 32 bytes in base64, and those of the empty tree for the size 0")]
+    #[error("`{0}` is not a root: it takes 32 bytes in base64, and for size 0 the root of the empty tree")]
     Root(String),
     /// The key belongs to another domain.
     #[error("the checkpoint is that of `{found}`, the key that of `{expected}`")]

@@ -59,7 +59,7 @@ pub enum HeaderError {
     #[error("the header's time of {0} ms lies after the year 9999")]
     Time(u64),
     /// Neither 0 nor 1.
-    #[error("the header says {0} where 0 (submitted) or 1 (adopted) is due")]
+    #[error("the header says {0} where 0 (submitted) or 1 (adopted) is expected")]
     SourceFlag(u8),
     /// The source's domain name is malformed.
     #[error("the source's domain is not a domain name")]

@@ -55,7 +55,7 @@ pub enum NoteError {
     #[error(transparent)]
     Name(#[from] KeyError),
     /// The device that holds the key refuses.
-    #[error("the key does not sign: {0}")]
+    #[error("the key cannot sign: {0}")]
     Refused(String),
 }
 

@@ -84,7 +84,7 @@ pub enum RecordHeadError {
     #[error("`{0}` is not a line of a record head at this place")]
     Line(String),
     /// The text ends too early.
-    #[error("it is not whole")]
+    #[error("it is incomplete")]
     Cut,
     /// Indices that do not increase, or beyond the size of the log.
     #[error("index {0} is out of order, or beyond the size of the log")]

@@ -50,7 +50,7 @@ pub enum TileError {
     #[error("`{0}` is not the path of a tile, such as tile/0/x001/234 or tile/entries/000.p/17")]
     Path(String),
     /// A tile whose length does not fit its width.
-    #[error("{found} bytes where {expected} are due for this width")]
+    #[error("{found} bytes, where a tile of this width has {expected}")]
     Length {
         /// Bytes that the width demands.
         expected: usize,

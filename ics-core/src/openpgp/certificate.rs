@@ -103,7 +103,7 @@ pub enum CertificateError {
     #[error("in the certificate, {0}")]
     Wire(#[from] WireError),
     /// A packet that certificates do not have, or not in that place.
-    #[error("a packet of type {0} has no place there in a certificate")]
+    #[error("a packet of type {0} does not belong at that place in a certificate")]
     Packet(u8),
     /// A key is refused.
     #[error(transparent)]
@@ -112,7 +112,7 @@ pub enum CertificateError {
     #[error(transparent)]
     UserId(#[from] UserIdError),
     /// The same User ID or subkey twice.
-    #[error("a User ID or subkey stands in the certificate twice")]
+    #[error("the certificate has a User ID or subkey twice")]
     Repeated,
     /// A signature is refused.
     #[error(transparent)]

@@ -24,10 +24,10 @@ pub enum KeyError {
     #[error("in the public key, {0}")]
     Wire(#[from] WireError),
     /// Another kind of packet.
-    #[error("a packet of type {0} stands where a Public-Key packet should")]
+    #[error("there is a packet of type {0} where a Public-Key packet should be")]
     NotAKey(u8),
     /// Not version 4 or 6.
-    #[error("keys of version {0} are not accepted: it takes version 4 or 6")]
+    #[error("keys of version {0} are not accepted: use version 4 or 6")]
     Version(u8),
     /// Not one of the algorithms, or not for this version.
     #[error("public-key algorithm {id} is not accepted in keys of version {version}")]
@@ -38,7 +38,7 @@ pub enum KeyError {
         version: u8,
     },
     /// Not one of the curves.
-    #[error("the curve of the key is not accepted: it takes P-256, P-384, P-521 or Ed25519")]
+    #[error("the curve of the key is not accepted: use P-256, P-384, P-521 or Ed25519")]
     Curve,
     /// An RSA modulus outside [`limits::RSA_BITS`].
     #[error("RSA keys take {min} to {max} bits, this one has {0}", min = limits::RSA_BITS.start(), max = limits::RSA_BITS.end())]

@@ -19,8 +19,8 @@ use crate::time::Timestamp;
 pub enum PossessionError {
     /// Neither raw nor OpenPGP.
     #[error(
-        "this is no signature that a key of type {0} makes: it takes 64 octets (Ed25519; ECDSA as r and s), ECDSA in DER \
-         with SHA-256, RSA PKCS #1 v1.5 with SHA-256, or a binary OpenPGP signature over the message"
+        "this is not a signature that a key of type {0} makes: send 64 octets (Ed25519; ECDSA as r and s), ECDSA in \
+         DER with SHA-256, RSA PKCS #1 v1.5 with SHA-256, or a binary OpenPGP signature over the message"
     )]
     Form(KeyAlgorithm),
     /// An OpenPGP signature that is not acceptable.

@@ -43,7 +43,7 @@ pub enum SignatureError {
     #[error("in a signature, {0}")]
     Wire(#[from] WireError),
     /// Not version 4 or 6.
-    #[error("signatures of version {0} are not accepted: it takes version 4 or 6")]
+    #[error("signatures of version {0} are not accepted: use version 4 or 6")]
     Version(u8),
     /// A hash that is not accepted.
     #[error("signatures with {0} are not accepted: it takes SHA-256, SHA-384, SHA-512, SHA3-256 or SHA3-512")]
@@ -58,7 +58,7 @@ pub enum SignatureError {
     )]
     Unhashed,
     /// A salt that does not fit the hash (RFC 9580, 5.2.3).
-    #[error("the salt of the signature has {found} bytes; with this hash it takes {expected}")]
+    #[error("the salt of the signature has {found} bytes; this hash requires {expected}")]
     Salt {
         /// Bytes that the hash asks for.
         expected: usize,
@@ -66,7 +66,7 @@ pub enum SignatureError {
         found: usize,
     },
     /// The larger of the two s that ECDSA allows, or one out of range.
-    #[error("the ECDSA signature does not have the smaller s")]
+    #[error("the ECDSA signature does not have the smaller of the two possible values of s")]
     HighS,
     /// The first two octets of the digest differ from those in the packet.
     #[error("the signature is over something else: the first octets of the digest differ")]
@@ -75,7 +75,7 @@ pub enum SignatureError {
     #[error("the signature has no {0} in its hashed area")]
     Missing(&'static str),
     /// A subpacket that may occur only once.
-    #[error("subpacket {0} stands there more than once")]
+    #[error("subpacket {0} appears more than once")]
     Repeated(u8),
     /// A subpacket whose content does not have the form of its type.
     #[error("subpacket {0} is malformed")]
@@ -87,10 +87,10 @@ pub enum SignatureError {
     #[error("subpacket {0} is critical and not understood here")]
     Critical(u8),
     /// A subpacket that changes what the signature means in a way that is not accepted here.
-    #[error("subpacket {0} has no place here")]
+    #[error("subpacket {0} does not belong here")]
     NotAllowed(u8),
     /// Another type of signature.
-    #[error("a signature of type {0:#04x} has no place here")]
+    #[error("a signature of type {0:#04x} does not belong here")]
     Kind(u8),
 }
 

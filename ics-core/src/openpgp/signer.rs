@@ -18,13 +18,13 @@ use crate::time::Timestamp;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SignerError {
     /// The device or library that holds the key refuses.
-    #[error("the key does not sign: {0}")]
+    #[error("the key cannot sign: {0}")]
     Refused(String),
     /// What came back is not a signature of the key's algorithm.
-    #[error("the key gave something that is no signature of its algorithm")]
+    #[error("the key returned something that is not a signature of its algorithm")]
     Number,
     /// What came back does not verify.
-    #[error("the key gave a signature that does not verify")]
+    #[error("the key returned a signature that does not verify")]
     Bad,
     /// The key is not accepted.
     #[error(transparent)]

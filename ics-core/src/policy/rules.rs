@@ -39,7 +39,7 @@ pub enum PolicyError {
     #[error("a rule has no `@id(\"…\")`: each takes one, which answers then give as the reason")]
     Unnamed,
     /// A rule with a malformed name.
-    #[error("`{0}` is not the id of a rule: it takes 1 to 64 of a-z, 0-9 and -")]
+    #[error("`{0}` is not the id of a rule: use 1 to 64 characters from a-z, 0-9 and -")]
     Name(String),
     /// Two rules with the same name.
     #[error("two rules have the id `{0}`")]

@@ -349,7 +349,7 @@ fn because(scene: &Scene<'_>, it: &Judged<'_>) -> String {
         // A sale outlives the seller's role, and so does what was granted by somebody who held their own role for a
         // time.
         Standing::Stands if claims.act == Act::Grant && !scene.has_role(it.logged) => {
-            Some("it stands until taken back, though its giver no longer has the role in which he gave it".to_owned())
+            Some("it stands until taken back, though its giver no longer has the role in which they gave it".to_owned())
         }
         _ => None,
     }

@@ -110,7 +110,7 @@ pub enum BodyError {
     Packet(&'static str),
     /// Packets in another order or number than any body has.
     #[error(
-        "the packets are those of no body: a statement is key, User ID, signatures; a document is one-pass signature, \
+        "the packets do not form a body: a statement is key, User ID, signatures; a document is one-pass signature, \
          literal data, signature"
     )]
     Sequence,
@@ -139,7 +139,7 @@ pub enum BodyError {
     #[error("the literal data packet must be binary (`b`), without name and date")]
     Literal,
     /// A one-pass packet that does not announce its signature.
-    #[error("a one-pass signature packet does not fit its signature")]
+    #[error("a one-pass signature packet does not match its signature")]
     OnePass,
     /// A statement with more or fewer than one signature, or a descriptor with too many.
     #[error("the message has {0} signatures: a statement has one, a descriptor or an erasure 1 to {max}", max = limits::DESCRIPTOR_SIGNATURES)]
@@ -149,9 +149,9 @@ pub enum BodyError {
     SameIssuer(Fingerprint),
     /// A revocation by the holder that does not count here.
     #[error(
-        "the revocation of `{of}`, of the key `{key}`, is NOT taken, and where that is known it stands as before: {why}. \
-         Make it again with SHA-512 (`gpg --cert-digest-algo SHA512`); where the key is lost, owners of the domain end it \
-         with `ics domain update --compromised`"
+        "the revocation of `{of}`, of the key `{key}`, is NOT accepted, and nothing is revoked by it: {why}. Make it \
+         again with SHA-512 (`gpg --cert-digest-algo SHA512`); if the key is lost, the domain's owners end it with \
+         `ics domain update --compromised`"
     )]
     RevocationRefused {
         /// The primary key.
@@ -163,9 +163,9 @@ pub enum BodyError {
     },
     /// A revocation by a designated revoker, or by any other key.
     #[error(
-        "a revocation of `{0}` by another key is NOT taken, and the key stands as before: designated revokers, which \
-         RFC 9580 deprecates, do not count here. Revoke it by the key itself; where that is lost, owners of the domain end \
-         it with `ics domain update --compromised`, and whoever vouched for it withdraws that"
+        "a revocation of `{0}` by another key is NOT accepted, and nothing is revoked by it: designated revokers, \
+         which RFC 9580 deprecates, do not count here. Revoke it with the key itself; if that is lost, the domain's \
+         owners end it with `ics domain update --compromised`, and whoever vouched for it withdraws that statement"
     )]
     RevokedByAnother(Fingerprint),
     /// Signatures of version 4 and 6 in one message.

@@ -42,7 +42,9 @@ pub struct DeveloperSignature {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum DeveloperSignatureError {
     /// Not of the form `<form>:<key>:<base64>`.
-    #[error("`{0}` is not a developer's signature: it is FORM:KEY:BASE64, of openpgp, cms, minisign or signify")]
+    #[error(
+        "`{0}` is not a developer's signature: write FORM:KEY:BASE64, with openpgp, cms, minisign or signify as FORM"
+    )]
     Form(String),
     /// Too long, or empty.
     #[error("a developer's signature takes 1 to {max} bytes, this one has {0}", max = limits::DEVELOPER_SIGNATURE_BYTES)]

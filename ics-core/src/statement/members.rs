@@ -26,10 +26,10 @@ pub enum ClaimsError {
         act: Act,
     },
     /// A member that may occur only once, or the same value twice.
-    #[error("`{0}` stands there twice")]
+    #[error("`{0}` appears twice")]
     Repeated(&'static str),
     /// No such member.
-    #[error("`{0}` is not a member of statements")]
+    #[error("a statement has no member `{0}`")]
     Unknown(String),
     /// A value that does not have the form of its member.
     #[error("in `{member}`, {why}")]
@@ -43,10 +43,10 @@ pub enum ClaimsError {
     #[error("a statement takes {max} members at most, this one has {0}", max = limits::NOTATIONS)]
     TooMany(usize),
     /// More than [`limits::SUPERSEDES`].
-    #[error("a statement supersedes {max} others at most, this one {0}", max = limits::SUPERSEDES)]
+    #[error("a statement supersedes {max} others at most, this one names {0}", max = limits::SUPERSEDES)]
     TooManySuperseded(usize),
     /// `signature` in a statement that is not about software: only software has a developer who signs it.
-    #[error("`signature` has its place in statements about software only")]
+    #[error("only statements about software have a `signature`")]
     NotSoftware,
     /// More developers' signatures than [`limits::DEVELOPER_SIGNATURES`].
     #[error("a statement takes {max} developers' signatures at most, this one has {0}", max = limits::DEVELOPER_SIGNATURES)]
@@ -56,17 +56,21 @@ pub enum ClaimsError {
     Span,
     /// A statement in the wrong form: software and groups have no key to certify, and things with a key have no
     /// document.
-    #[error("statements about a {0} are not made in this form")]
+    #[error("a statement with this form and act cannot be about a {0}")]
     Form(Kind),
     /// Digests of software that are malformed or lack `sha256`.
-    #[error("the digests of the software lack `sha256`, or one is not lower-case hex of a named algorithm")]
+    #[error(
+        "the digests of the software lack `sha256`, or one is malformed: names are in lower case, values in lower-case \
+         hex"
+    )]
     Digest,
     /// An attribute other than manu, model, prodid and lot in a group's selector.
     #[error("a group cannot select by `{0}`")]
     Selecting(Attribute),
     /// A certification of type 0x30 although the signer vouches, or 0x10 although they no longer do.
     #[error(
-        "this statement takes a certification of type {expected:#04x}, so that clients without notations err on the safe side"
+        "this statement must be a certification of type {expected:#04x}, so that clients that ignore notations err on \
+         the safe side"
     )]
     Revokes {
         /// 0x10 or 0x30.

@@ -211,7 +211,7 @@ impl Step {
             (Act::Grant, ..) => "entitles a signer to speak about it".to_owned(),
             (Act::Installed, ..) => "says what is installed on it".to_owned(),
             (Act::Issued, ..) => "has issued an X.509 certificate to it".to_owned(),
-            (Act::Withdrawal, ..) => "takes back what he had said".to_owned(),
+            (Act::Withdrawal, ..) => "takes back what they had said".to_owned(),
             (act, ..) => format!("makes a statement of the kind `{act}`"),
         };
         if let Some(group) = &self.group {

@@ -211,13 +211,13 @@ pub(super) fn lacks(heard: &Heard<'_>, facts: &Facts) -> String {
     };
     let status = match (&facts.status, facts.effect) {
         (None, _) if heard.statuses().next().is_some() => {
-            "its status is given in a role that counts of other domains".to_owned()
+            "its status is given in a role that counts only from other domains".to_owned()
         }
         (None, _) => "it has no status".to_owned(),
         (Some(status), effect) => format!("its status is `{status}`, which {}", effect.does()),
     };
     let is_labelled = heard.records().any(|record| !record.labels.is_empty());
-    let unlabelled = if is_labelled { "its labels are given in roles in which none counts" } else { "it has no label" };
+    let unlabelled = if is_labelled { "its labels are given in roles that do not count" } else { "it has no label" };
     format!(
         "{}: {status}; {}; {}; {}",
         heard.name(),

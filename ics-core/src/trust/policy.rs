@@ -78,7 +78,7 @@ pub enum TrustError {
     #[error("the trust policy has {0} bytes, the limit is {max}", max = limits::DESCRIPTOR_BYTES)]
     TooLong(usize),
     /// Not the JSON of a trust policy.
-    #[error("the trust policy is not formed: {0}")]
+    #[error("the trust policy is malformed: {0}")]
     Json(String),
     /// A field breaks a rule.
     #[error("trust policy {0}")]

@@ -72,7 +72,8 @@ pub enum RequirementError {
     Text(String),
     /// Not a quorum.
     #[error(
-        "`{0}` is not a quorum such as 2:manufacturer,integrator,owner: a number, and that many roles to {QUORUM_ROLES}"
+        "`{0}` is not a quorum such as 2:manufacturer,integrator,owner: a number, and from that many to {QUORUM_ROLES} \
+         roles"
     )]
     Quorum(String),
     /// Not a pair.

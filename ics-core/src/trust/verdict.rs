@@ -351,12 +351,12 @@ fn doubt(as_of: Timestamp, fresh_until: Timestamp, now: Timestamp) -> Option<Rea
 fn in_words(it: &AsOf, reason: Reason, now: Timestamp) -> String {
     match reason {
         Reason::ClockBehind => format!(
-            "the clock says {now}, but {} was confirmed at {}: set the clock, nobody can tell how old the news is",
+            "the clock says {now}, but {} was confirmed at {}: set the clock, or nobody can tell how old the news is",
             it.domain, it.as_of
         ),
         _ if it.as_of == Timestamp::default() => format!(
-            "no time is believed at which the home of {} has said that there is no more: nobody can tell how old the \
-             news is",
+            "the home of {} has given no believable time at which there was nothing more, so nobody can tell how old \
+             the news is",
             it.domain
         ),
         _ => format!("the last news of {} is of {}, too old since {}", it.domain, it.as_of, it.fresh_until),

@@ -1,4 +1,4 @@
-//! Accounts (RFC 8555, 7.3): a key, and for whom it speaks.
+//! Accounts (RFC 8555, 7.3): a key, and whom it speaks for.
 
 use ics_core::identity::Fingerprint;
 use ics_core::limits;
@@ -10,14 +10,14 @@ use super::jwk::Jwk;
 use super::jws::{By, Signed};
 use super::problem::{Kind, Problem};
 
-/// Bytes of one contact: the longest mail address (RFC 5321, 4.5.3.1.3) and its scheme.
+/// The longest contact in bytes: the longest mail address (RFC 5321, 4.5.3.1.3) and its scheme.
 const CONTACT_BYTES: usize = 261;
 
-/// For whom an account speaks.
+/// Whom an account speaks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Holder {
-    /// A signer, by his primary fingerprint: what he may have certificates made for, his roles over each thing say.
+    /// A signer, by primary fingerprint: the signer's roles over a thing decide whether it may have a certificate.
     Signer(Fingerprint),
     /// A thing, by the fingerprint that is its id: it asks for itself.
     Thing(Fingerprint),
@@ -38,14 +38,14 @@ impl std::fmt::Display for Holder {
 pub enum AccountStatus {
     /// It may.
     Valid,
-    /// Its holder has given it up.
+    /// Its client has given it up.
     Deactivated,
-    /// The node has taken it away.
+    /// The node has revoked it.
     Revoked,
 }
 
 impl AccountStatus {
-    /// Its word (RFC 8555, 7.1.2).
+    /// Its name in the protocol (RFC 8555, 7.1.2).
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -61,14 +61,14 @@ impl AccountStatus {
 pub struct Account {
     /// Its key.
     pub key: Jwk,
-    /// For whom it speaks.
+    /// Whom it speaks for.
     pub holder: Holder,
     /// Whether it may still ask for anything.
     pub status: AccountStatus,
-    /// Whom to write to.
+    /// Its contact URLs.
     #[serde(default)]
     pub contact: Vec<String>,
-    /// Since when it exists.
+    /// When it was created.
     pub created: Timestamp,
 }
 
@@ -76,21 +76,21 @@ pub struct Account {
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct NewAccount {
-    /// Whom to write to.
+    /// The contact URLs.
     pub contact: Vec<String>,
-    /// Whether only an account that exists is asked for.
+    /// Whether only an existing account is asked for.
     pub only_return_existing: bool,
-    /// The binding to somebody whom the node knows.
+    /// The binding to a holder whom the node knows.
     pub external_account_binding: Option<Value>,
 }
 
-/// What a client sends to change its account. What it does not name stays.
+/// What a client sends to change its account. Members that are absent stay as they are.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]
 pub struct AccountUpdate {
-    /// Whom to write to.
+    /// The new contact URLs.
     pub contact: Option<Vec<String>>,
-    /// Nothing but `deactivated`.
+    /// Either `deactivated`, or `valid`, which changes nothing.
     pub status: Option<String>,
 }
 
@@ -101,10 +101,10 @@ impl Account {
         Self { key, holder, status: AccountStatus::Valid, contact, created: now }
     }
 
-    /// What a request by this account must hold to.
+    /// Checks that the account may still make requests.
     ///
     /// # Errors
-    /// `unauthorized` when it was given up or taken away (RFC 8555, 7.3.6).
+    /// `unauthorized` when it was deactivated or revoked (RFC 8555, 7.3.6).
     pub fn check_valid(&self) -> Result<(), Problem> {
         match self.status {
             AccountStatus::Valid => Ok(()),
@@ -113,10 +113,10 @@ impl Account {
         }
     }
 
-    /// Takes a change.
+    /// Applies a change.
     ///
     /// # Errors
-    /// When a contact is not acceptable, or another status than `deactivated` is asked for.
+    /// When a contact is not acceptable, or a status is asked for that a client cannot set.
     pub fn update(&mut self, update: AccountUpdate) -> Result<(), Problem> {
         let contact = update.contact.map(check_contacts).transpose()?;
         match update.status.as_deref() {
@@ -131,23 +131,24 @@ impl Account {
         Ok(())
     }
 
-    /// Ends it, for good. Whom to write to is nobody's business any more.
+    /// Ends it for good, and forgets its contacts, which are of no further use.
     pub fn end(&mut self, status: AccountStatus) {
         self.status = status;
         self.contact.clear();
     }
 
-    /// As its client sees it.
+    /// The JSON that its client sees.
     #[must_use]
     pub fn to_json(&self, orders: &str) -> Value {
         json!({"status": self.status, "contact": self.contact, "orders": orders})
     }
 }
 
-/// Contacts in the one form that every server must support: `mailto:` with one address and nothing else (RFC 8555, 7.3).
+/// Checks contacts. They have the one form that every server must support: `mailto:` with a single address and nothing
+/// else (RFC 8555, 7.3).
 ///
 /// # Errors
-/// `unsupportedContact` for other schemes, `invalidContact` for what is no address.
+/// `unsupportedContact` for other schemes, `invalidContact` for what is not an address.
 pub fn check_contacts(contacts: Vec<String>) -> Result<Vec<String>, Problem> {
     if contacts.len() > limits::ACME_CONTACTS {
         return Err(Problem::new(
@@ -168,15 +169,15 @@ pub fn check_contacts(contacts: Vec<String>) -> Result<Vec<String>, Problem> {
     Ok(contacts)
 }
 
-/// The id of the external account to which a binding is (RFC 8555, 7.3.4); [`Signed::verify_mac`] shows whether by right.
+/// The id of the external account that a binding names (RFC 8555, 7.3.4). [`Signed::verify_mac`] proves it.
 ///
 /// # Errors
 /// `malformed` when it was made for another URL or another account key.
 pub fn bound_to<'a>(binding: &'a Signed, url: &str, key: &Jwk) -> Result<&'a str, Problem> {
     let wrong = |what: &str| Problem::malformed(format!("externalAccountBinding: {what}"));
-    let By::Kid(kid) = &binding.header.by else { return Err(wrong("it takes `kid`")) };
+    let By::Kid(kid) = &binding.header.by else { return Err(wrong("it must have a `kid`")) };
     if binding.header.nonce.is_some() {
-        return Err(wrong("it has no nonce"));
+        return Err(wrong("it must have no nonce"));
     }
     if binding.header.url != url {
         return Err(wrong("`url` is not that of the request"));
@@ -195,16 +196,16 @@ struct KeyChange {
     old_key: Value,
 }
 
-/// The new key of an account: the inner request of a key change, signed by the new key (RFC 8555, 7.3.5).
+/// The new key of an account: checks the inner request of a key change, which the new key signs (RFC 8555, 7.3.5).
 ///
 /// # Errors
-/// When the inner request is not signed by the key that it brings, or is about another account, key or URL.
+/// When the inner request is not signed by the key that it contains, or is for another account, key or URL.
 pub fn new_key(outer: &Signed, account_url: &str, old_key: &Jwk) -> Result<Jwk, Problem> {
     let inner = Signed::parse(outer.payload())?;
-    let By::Key(key) = &inner.header.by else { return Err(Problem::malformed("the inner request takes `jwk`")) };
+    let By::Key(key) = &inner.header.by else { return Err(Problem::malformed("the inner request must have a `jwk`")) };
     inner.verify(key)?;
     if inner.header.nonce.is_some() || inner.header.url != outer.header.url {
-        return Err(Problem::malformed("the inner request has the outer one's `url` and no `nonce`"));
+        return Err(Problem::malformed("the inner request must have the outer one's `url` and no `nonce`"));
     }
     let change: KeyChange = inner.json()?;
     if change.account != account_url || Jwk::parse(&change.old_key)? != *old_key {

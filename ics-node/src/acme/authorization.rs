@@ -1,8 +1,8 @@
 //! Authorizations and their challenges (RFC 8555, 7.1.4 to 7.1.6 and 8): what shows that an account may have a
 //! certificate for an identifier.
 //!
-//! Mostly it is the record, and then there is nothing to prove. Where it is not, and the node is told to believe the
-//! network, a host name is proven by what is found at its address.
+//! Mostly the record shows it, and nothing is left to prove. Otherwise, if the node is configured to trust the network,
+//! a host name is proven by what is found at its address.
 
 use data_encoding::BASE64URL_NOPAD;
 use der::Decode as _;
@@ -21,23 +21,23 @@ use super::problem::{Kind, Problem};
 
 /// Milliseconds for which an identifier counts as proven.
 const PROVEN_MILLIS: u64 = 7 * 24 * 60 * 60 * 1000;
-/// The extension of certificates for tls-alpn-01 (RFC 8737, 6).
+/// The certificate extension of tls-alpn-01 (RFC 8737, 6).
 const ACME_IDENTIFIER: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.5.5.7.1.31");
 const SUBJECT_ALT_NAME: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.29.17");
 
 /// How a host name is proven.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Method {
-    /// By a file that its web server gives (RFC 8555, 8.3).
+    /// By a file on its web server (RFC 8555, 8.3).
     #[serde(rename = "http-01")]
     Http01,
-    /// By a certificate that its TLS server shows (RFC 8737).
+    /// By a certificate that its TLS server presents (RFC 8737).
     #[serde(rename = "tls-alpn-01")]
     TlsAlpn01,
 }
 
 impl Method {
-    /// Its type.
+    /// Its type in the protocol.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -47,42 +47,42 @@ impl Method {
     }
 }
 
-/// How far a challenge has come.
+/// The state of a challenge.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ChallengeState {
-    /// The client has not said that it is ready.
+    /// The client has not yet said that it is ready.
     Pending,
-    /// The node looks.
+    /// The node is looking.
     Processing,
-    /// The answer was found, at that time.
+    /// The answer was found, at this time.
     Valid(Timestamp),
-    /// It was not, and why.
+    /// The answer was not found, for this reason.
     Invalid(Problem),
 }
 
 /// One way to prove an identifier.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Challenge {
-    /// How.
+    /// The method.
     pub method: Method,
-    /// What must be found; nobody can guess it.
+    /// The token that must be found; nobody can guess it.
     pub token: String,
-    /// How far it has come.
+    /// Its state.
     pub state: ChallengeState,
 }
 
-/// How far an authorization has come, apart from time.
+/// The state of an authorization, regardless of its expiry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum AuthorizationState {
-    /// Nothing is shown.
+    /// Nothing has been shown yet.
     Pending,
     /// The account may have a certificate for the identifier.
     Valid,
     /// The client could not show it.
     Invalid,
-    /// Its client has given it up.
+    /// Its client has deactivated it.
     Deactivated,
 }
 
@@ -93,22 +93,22 @@ pub struct Authorization {
     pub account: u64,
     /// The identifier.
     pub identifier: Identifier,
-    /// Until when it holds.
+    /// When it expires.
     pub expires: Timestamp,
-    /// How far it has come.
+    /// Its state.
     pub state: AuthorizationState,
-    /// The ways to show it; none where the record does.
+    /// The ways to prove it; none if the record shows it.
     pub challenges: Vec<Challenge>,
 }
 
 impl Authorization {
-    /// One that the record gives.
+    /// An authorization that follows from the record.
     #[must_use]
     pub const fn by_record(account: u64, identifier: Identifier, expires: Timestamp) -> Self {
         Self { account, identifier, expires, state: AuthorizationState::Valid, challenges: Vec::new() }
     }
 
-    /// One that is to be shown in one of these ways, each with a token of its own (RFC 8555, 8).
+    /// An authorization that is to be proven in one of these ways, each with a token of its own (RFC 8555, 8).
     #[must_use]
     pub fn to_prove(
         account: u64,
@@ -121,7 +121,7 @@ impl Authorization {
         Self { account, identifier, expires, state: AuthorizationState::Pending, challenges }
     }
 
-    /// Its status at a time, in the words of RFC 8555, 7.1.6.
+    /// Its status at a time, in the terms of RFC 8555, 7.1.6.
     #[must_use]
     pub fn status(&self, now: Timestamp) -> &'static str {
         match self.state {
@@ -133,17 +133,17 @@ impl Authorization {
         }
     }
 
-    /// Whether it holds.
+    /// Whether it is valid at this time.
     #[must_use]
     pub fn is_valid(&self, now: Timestamp) -> bool {
         self.state == AuthorizationState::Valid && now < self.expires
     }
 
-    /// The client says that a challenge can be looked at. Whether the node must look: once, and again where the look was
-    /// lost, which only memory knows (`is_looked_at`). Clients may ask for that (RFC 8555, 8.2).
+    /// Notes that the client is ready for a challenge; returns whether the node must look. It must look once, and again
+    /// if the look was lost, which only memory knows (`is_looked_at`); clients may ask for that (RFC 8555, 8.2).
     ///
     /// # Errors
-    /// When there is no such challenge, or the authorization no longer waits for one.
+    /// When there is no such challenge, or the authorization is no longer pending.
     pub fn begin(&mut self, method: Method, is_looked_at: bool, now: Timestamp) -> Result<bool, Problem> {
         let status = self.status(now);
         let challenge = self.challenge_mut(method)?;
@@ -154,13 +154,14 @@ impl Authorization {
                 Ok(true)
             }
             ChallengeState::Pending => {
-                Err(Problem::malformed(format!("the authorization is {status}: it waits for no challenge")))
+                Err(Problem::malformed(format!("the authorization is {status}: its challenges are closed")))
             }
             _ => Ok(false),
         }
     }
 
-    /// What became of a challenge. Only what was begun, in an authorization that still waits, changes anything.
+    /// Records the outcome of a challenge. It changes nothing unless the challenge has begun and the authorization is
+    /// still pending.
     pub fn finish(&mut self, method: Method, found: Result<(), Problem>, now: Timestamp) {
         if self.status(now) != "pending" {
             return;
@@ -180,10 +181,10 @@ impl Authorization {
         }
     }
 
-    /// The client gives it up.
+    /// Deactivates it, as its client asks.
     ///
     /// # Errors
-    /// When it asks for another status than `deactivated`, or the authorization has ended already.
+    /// When another status than `deactivated` is asked for, or the authorization has already ended.
     pub fn update(&mut self, status: &str, now: Timestamp) -> Result<(), Problem> {
         match (status, self.status(now)) {
             ("deactivated", "pending" | "valid") => {
@@ -191,7 +192,7 @@ impl Authorization {
                 Ok(())
             }
             ("deactivated", "deactivated") => Ok(()),
-            ("deactivated", ended) => Err(Problem::malformed(format!("the authorization is {ended} already"))),
+            ("deactivated", ended) => Err(Problem::malformed(format!("the authorization is already {ended}"))),
             _ => Err(Problem::malformed("status: an authorization can only be `deactivated`")),
         }
     }
@@ -205,10 +206,10 @@ impl Authorization {
         })
     }
 
-    /// A challenge.
+    /// The challenge of this method.
     ///
     /// # Errors
-    /// When there is none of this method.
+    /// When there is none.
     pub fn challenge(&self, method: Method) -> Result<&Challenge, Problem> {
         self.challenges.iter().find(|it| it.method == method).ok_or_else(no_challenge)
     }
@@ -217,7 +218,7 @@ impl Authorization {
         self.challenges.iter_mut().find(|it| it.method == method).ok_or_else(no_challenge)
     }
 
-    /// As its client sees it; `url` gives a challenge its URL.
+    /// The JSON that its client sees; `url` gives the URLs of challenges.
     #[must_use]
     pub fn to_json(&self, now: Timestamp, url: impl Fn(Method) -> String) -> Value {
         let challenges: Vec<Value> = self.challenges.iter().map(|it| it.to_json(&url(it.method))).collect();
@@ -233,13 +234,13 @@ fn no_challenge() -> Problem {
 }
 
 impl Challenge {
-    /// What must be found: token and thumbprint of the account's key (RFC 8555, 8.1).
+    /// The key authorization that must be found: the token and the thumbprint of the account's key (RFC 8555, 8.1).
     #[must_use]
     pub fn key_authorization(&self, key: &Jwk) -> String {
         format!("{}.{}", self.token, key.thumbprint())
     }
 
-    /// As its client sees it.
+    /// The JSON that its client sees.
     #[must_use]
     pub fn to_json(&self, url: &str) -> Value {
         let mut json = json!({"type": self.method, "url": url, "token": self.token});
@@ -257,14 +258,14 @@ impl Challenge {
     }
 }
 
-/// Whether the body of a web server's answer is a key authorization; white space at its end is none of it (RFC 8555, 8.3).
+/// Whether the body of a web server's answer is the key authorization, ignoring white space at its end (RFC 8555, 8.3).
 #[must_use]
 pub fn answers_http(body: &[u8], key_authorization: &str) -> bool {
     body.trim_ascii_end() == key_authorization.as_bytes()
 }
 
-/// Whether a certificate is for exactly this name and has the critical extension with this key authorization
-/// (RFC 8737, 3).
+/// Whether a certificate is for exactly this name and has the critical extension with this key authorization (RFC 8737,
+/// 3).
 #[must_use]
 pub fn answers_tls(certificate: &[u8], host: &str, key_authorization: &str) -> bool {
     let Ok(certificate) = Certificate::from_der(certificate) else { return false };
@@ -283,7 +284,7 @@ pub fn answers_tls(certificate: &[u8], host: &str, key_authorization: &str) -> b
     is_for_host && answers
 }
 
-/// What the extension acmeIdentifier of a TLS server's certificate must hold: the OCTET STRING of the digest (RFC 8737, 3).
+/// The content of the certificate's acmeIdentifier extension: the digest in an OCTET STRING (RFC 8737, 3).
 fn acme_identifier(key_authorization: &str) -> Vec<u8> {
     [&[0x04, 0x20], &Sha256::digest(key_authorization)[..]].concat()
 }
@@ -367,8 +368,8 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever happens in whatever order: it is valid only after a challenge that was begun in time was found, and
-        /// what has ended never becomes valid again.
+        /// Whatever happens, in whatever order: it becomes valid only if a challenge that was begun in time succeeds,
+        /// and never again once it has ended.
         #[test]
         fn it_is_valid_only_by_a_found_answer(steps in prop::collection::vec(step(), 0..30)) {
             let (mut authorization, mut now) = (pending(), 0);

@@ -1,4 +1,4 @@
-//! What an order is for: host names (RFC 8555, 9.7.7) and permanent identifiers of devices
+//! What an order can be for: host names (RFC 8555, 9.7.7) and permanent identifiers of devices
 //! (draft-ietf-acme-device-attest).
 
 use ics_core::identity::{IdentityId, excerpt};
@@ -14,7 +14,7 @@ pub enum Identifier {
     /// A host name, in lower case.
     #[serde(rename = "dns")]
     Dns(String),
-    /// A URN that the device's record gives, `urn:dev:…`, or the id of its identity.
+    /// A URN in the device's record, `urn:dev:…`, or the id of its identity.
     #[serde(rename = "permanent-identifier")]
     Permanent(String),
 }
@@ -30,7 +30,7 @@ pub struct Asked {
 }
 
 impl Identifier {
-    /// Reads what a client sends.
+    /// Reads an identifier that a client sends.
     ///
     /// # Errors
     /// `unsupportedIdentifier` for other types; `rejectedIdentifier` for values that no record can give.
@@ -45,14 +45,14 @@ impl Identifier {
         }
     }
 
-    /// A host name. Addresses and wildcards are none.
+    /// A host name; addresses and wildcards are refused.
     ///
     /// # Errors
-    /// When it is not formed as one.
+    /// When the value is not a host name.
     pub fn dns(value: &str) -> Result<Self, Problem> {
         match Name::dns(value) {
             Ok(Name::Host(host)) if host.parse::<std::net::IpAddr>().is_err() => Ok(Self::Dns(host.into())),
-            _ => Err(rejected(value, "is no host name; wildcards, addresses and a dot at the end are not taken")),
+            _ => Err(rejected(value, "is not a host name; wildcards, IP addresses and a final dot are not accepted")),
         }
     }
 
@@ -65,13 +65,13 @@ impl Identifier {
             Ok(Lookup::Name(name @ Name::Urn(_))) => Ok(Self::Permanent(name.to_string())),
             Ok(Lookup::Ids(ids)) => match ids.as_slice() {
                 [id @ IdentityId::Key(_)] => Ok(Self::Permanent(id.to_string())),
-                _ => Err(rejected(value, "is no id of a thing with a key")),
+                _ => Err(rejected(value, "is not the id of a thing that has a key")),
             },
             _ => Err(rejected(value, "is neither a URN nor the id of an identity")),
         }
     }
 
-    /// The identifier by which a name is ordered; none if it cannot be.
+    /// The identifier with which a name is ordered; `None` if it cannot be ordered.
     #[must_use]
     pub fn of(name: &Name) -> Option<Self> {
         match name {
@@ -89,7 +89,7 @@ impl Identifier {
         }
     }
 
-    /// By what the thing is looked up.
+    /// The text by which the thing is looked up.
     #[must_use]
     pub fn query(&self) -> String {
         match self {
@@ -98,7 +98,7 @@ impl Identifier {
         }
     }
 
-    /// The name that stands in a certificate; an identity's id is none.
+    /// The name that goes into a certificate; `None` for the id of an identity.
     #[must_use]
     pub fn name(&self) -> Option<Name> {
         self.query().parse().ok()

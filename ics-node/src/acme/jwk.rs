@@ -1,4 +1,4 @@
-//! Keys of accounts: JSON Web Keys (RFC 7517, RFC 8037), their thumbprints, and what they have signed.
+//! Keys of accounts: JSON Web Keys (RFC 7517, RFC 8037), their thumbprints, and verification with them.
 
 use aws_lc_rs::signature::{
     ECDSA_P256_SHA256_FIXED, ECDSA_P384_SHA384_FIXED, ECDSA_P521_SHA512_FIXED, ED25519, RSA_PKCS1_2048_8192_SHA256,
@@ -33,7 +33,7 @@ pub enum Jwk {
     },
 }
 
-/// The members that matter, in the order that RFC 7638 asks for. Others say nothing about the key.
+/// The members that define the key, in the order required by RFC 7638. Others are ignored.
 #[derive(Clone, Default, Serialize, Deserialize)]
 struct Members {
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -52,15 +52,15 @@ struct Members {
 }
 
 impl Jwk {
-    /// The key in a JSON value.
+    /// Reads the key from a JSON value.
     ///
     /// # Errors
-    /// `badPublicKey` when it is none of the accepted kinds.
+    /// `badPublicKey` when it is of none of the accepted kinds.
     pub fn parse(json: &serde_json::Value) -> Result<Self, Problem> {
         Self::deserialize(json).map_err(|error| Problem::new(Kind::BadPublicKey, format!("jwk: {error}")))
     }
 
-    /// The one algorithm that it signs with here.
+    /// The only algorithm that is accepted with this key.
     #[must_use]
     pub const fn algorithm(&self) -> &'static str {
         match self {
@@ -72,7 +72,7 @@ impl Jwk {
         }
     }
 
-    /// Whether it has signed a message.
+    /// Whether the key has signed a message.
     #[must_use]
     pub fn has_signed(&self, message: &[u8], signature: &[u8]) -> bool {
         let by = |algorithm: &'static dyn VerificationAlgorithm, key: &[u8]| {
@@ -89,7 +89,7 @@ impl Jwk {
         }
     }
 
-    /// SHA-256 of its canonical form (RFC 7638), in base64url: what key authorizations are made of.
+    /// The SHA-256 of its canonical form (RFC 7638) in base64url, from which key authorizations are made.
     #[must_use]
     pub fn thumbprint(&self) -> String {
         // A structure of strings always has a JSON form.
@@ -97,7 +97,7 @@ impl Jwk {
         BASE64URL_NOPAD.encode(&Sha256::digest(canonical))
     }
 
-    /// The same key as X.509 writes it: the DER of a SubjectPublicKeyInfo.
+    /// The same key in X.509's format: a SubjectPublicKeyInfo in DER.
     #[must_use]
     pub fn to_spki(&self) -> Vec<u8> {
         let (prefix, key): (&[u8], Vec<u8>) = match self {
@@ -120,7 +120,7 @@ impl TryFrom<Members> for Jwk {
 
     fn try_from(members: Members) -> Result<Self, String> {
         if members.d.is_some() {
-            return Err("this is a private key, which is nobody else's business: make a new one".to_owned());
+            return Err("this is a private key, which must never be sent: make a new one".to_owned());
         }
         match (members.kty.as_str(), members.crv.as_deref()) {
             ("EC", Some("P-256")) => Ok(Self::P256(pair(&members.x, &members.y)?)),
@@ -128,10 +128,10 @@ impl TryFrom<Members> for Jwk {
             ("EC", Some("P-521")) => Ok(Self::P521(pair(&members.x, &members.y)?)),
             ("OKP", Some("Ed25519")) => {
                 let x = decode("x", &members.x)?;
-                Ok(Self::Ed25519(x.try_into().map_err(|_| "`x` takes 32 bytes".to_owned())?))
+                Ok(Self::Ed25519(x.try_into().map_err(|_| "`x` must have 32 bytes".to_owned())?))
             }
             ("RSA", _) => rsa(decode("n", &members.n)?, decode("e", &members.e)?),
-            _ => Err("a key is P-256, P-384, P-521, Ed25519, or RSA of 2048 to 4096 bits".to_owned()),
+            _ => Err("the key must be P-256, P-384, P-521, Ed25519, or RSA of 2048 to 4096 bits".to_owned()),
         }
     }
 }
@@ -139,7 +139,7 @@ impl TryFrom<Members> for Jwk {
 fn rsa(n: Vec<u8>, e: Vec<u8>) -> Result<Jwk, String> {
     let bits = n.first().map_or(0, |first| n.len() * 8 - first.leading_zeros() as usize);
     let has_zero = n.first() == Some(&0) || e.first() == Some(&0);
-    // The exponents in use; a large one would make verifying expensive.
+    // Only exponents in common use: a large one would make verification expensive.
     let is_odd = e.last().is_some_and(|last| last & 1 == 1) && e.len() <= 4 && e != [1];
     if has_zero || !limits::RSA_BITS.contains(&bits) || !is_odd {
         return Err("an RSA key has 2048 to 4096 bits and an odd exponent below 2^32, without leading zeros".to_owned());
@@ -149,7 +149,7 @@ fn rsa(n: Vec<u8>, e: Vec<u8>) -> Result<Jwk, String> {
 
 fn pair<const N: usize>(x: &Option<String>, y: &Option<String>) -> Result<[u8; N], String> {
     let (x, y) = (decode("x", x)?, decode("y", y)?);
-    let form = |_| format!("`x` and `y` take {} bytes each", N / 2);
+    let form = |_| format!("`x` and `y` must have {} bytes each", N / 2);
     if x.len() == y.len() { [x, y].concat().try_into().map_err(form) } else { Err(form(Vec::new())) }
 }
 
@@ -211,7 +211,7 @@ mod tests {
         }
     }
 
-    /// Who holds the key of a certificate says so with it (RFC 8555, 7.6), and certificates have P-521 too.
+    /// The holder of a certificate's key revokes it with that key (RFC 8555, 7.6), which may be a P-521 key.
     #[test]
     fn a_key_of_p521_has_signed_what_it_signed() {
         let pair = EcdsaKeyPair::generate(&ECDSA_P521_SHA512_FIXED_SIGNING).expect("a key");

@@ -1,4 +1,4 @@
-//! Requests as ACME signs them: flattened JSON Web Signatures (RFC 7515, 7.2.2) with `nonce`, `url` and a key or the
+//! Signed requests of ACME: flattened JSON Web Signatures (RFC 7515, 7.2.2) with `nonce`, `url`, and a key or the
 //! account's URL (RFC 8555, 6.2).
 
 use data_encoding::BASE64URL_NOPAD;
@@ -8,17 +8,17 @@ use serde::de::DeserializeOwned;
 use super::jwk::Jwk;
 use super::problem::{Kind, Problem};
 
-/// The algorithms of [`Jwk`], as clients that use others are told.
+/// The algorithms of [`Jwk`], as listed to clients that use another.
 pub const ALGORITHMS: &[&str] = &["ES256", "ES384", "ES512", "EdDSA", "RS256"];
 
-/// A request whose signature has not been looked at yet.
+/// A request whose signature has not been checked yet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Signed {
-    /// What its header says.
+    /// Its header.
     pub header: Header,
     payload: Vec<u8>,
     signature: Vec<u8>,
-    /// What is signed: header and payload as they came, with a dot between them.
+    /// What is signed: header and payload as received, with a dot between them.
     message: Vec<u8>,
 }
 
@@ -29,7 +29,7 @@ pub struct Header {
     pub alg: String,
     /// The URL that the request was made for.
     pub url: String,
-    /// The nonce, in requests; the binding of an account has none.
+    /// The nonce of a request; the binding of an account has none.
     pub nonce: Option<String>,
     /// Who signs.
     pub by: By,
@@ -38,9 +38,9 @@ pub struct Header {
 /// Who signs a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum By {
-    /// The key that stands there.
+    /// The key in the header.
     Key(Jwk),
-    /// The account of this URL, or the external account of this id.
+    /// The account with this URL, or the external account with this id.
     Kid(String),
 }
 
@@ -70,17 +70,17 @@ struct Protected {
 }
 
 impl Signed {
-    /// Reads a request, without believing anything of it.
+    /// Parses a request, without verifying any of it.
     ///
     /// # Errors
-    /// When it is not a flattened JWS, its header lacks what every request has, or it has both a key and an account.
+    /// When it is not a flattened JWS, its header lacks a required member, or it names both a key and an account.
     pub fn parse(bytes: &[u8]) -> Result<Self, Problem> {
         let flattened = serde_json::from_slice(bytes)
             .map_err(|error| Problem::malformed(format!("the body is not a flattened JWS: {error}")))?;
         Self::from_flattened(flattened)
     }
 
-    /// The same of JSON that stands inside of other JSON.
+    /// As [`Signed::parse`], from JSON inside other JSON.
     ///
     /// # Errors
     /// As [`Signed::parse`].
@@ -92,7 +92,7 @@ impl Signed {
 
     fn from_flattened(flattened: Flattened) -> Result<Self, Problem> {
         if flattened.header.is_some_and(|header| !header.is_empty()) || flattened.signatures.is_some() {
-            return Err(Problem::malformed("a request has one signature and no unprotected header"));
+            return Err(Problem::malformed("a request must have one signature and no unprotected header"));
         }
         let protected = decode("protected", &flattened.protected)?;
         let protected: Protected =
@@ -113,29 +113,29 @@ impl Signed {
     pub fn verify(&self, key: &Jwk) -> Result<(), Problem> {
         let (alg, expected) = (&self.header.alg, key.algorithm());
         if alg != expected {
-            let detail = format!("the algorithm is `{}`, the key signs with {expected}", alg.escape_debug());
+            let detail = format!("the algorithm is `{}`, but the key signs with {expected}", alg.escape_debug());
             return Err(Problem::new(Kind::BadSignatureAlgorithm, detail));
         }
         if !key.has_signed(&self.message, &self.signature) {
-            return Err(Problem::new(Kind::Unauthorized, "the signature is not good, or is by another key"));
+            return Err(Problem::new(Kind::Unauthorized, "the signature is wrong, or was made with another key"));
         }
         Ok(())
     }
 
-    /// Checks that whoever shares a secret has made it (HS256).
+    /// Checks that it was made with a shared secret (HS256).
     ///
     /// # Errors
     /// As [`Signed::verify`].
     pub fn verify_mac(&self, secret: &[u8]) -> Result<(), Problem> {
         if self.header.alg != "HS256" {
-            return Err(Problem::malformed("externalAccountBinding: the algorithm is HS256"));
+            return Err(Problem::malformed("externalAccountBinding: the algorithm must be HS256"));
         }
         let key = aws_lc_rs::hmac::Key::new(aws_lc_rs::hmac::HMAC_SHA256, secret);
         aws_lc_rs::hmac::verify(&key, &self.message, &self.signature)
             .map_err(|_| Problem::new(Kind::Unauthorized, "externalAccountBinding: made with another key"))
     }
 
-    /// The payload as it came.
+    /// The payload as received.
     #[must_use]
     pub fn payload(&self) -> &[u8] {
         &self.payload
@@ -153,12 +153,12 @@ impl Signed {
 impl Header {
     fn read(protected: Protected) -> Result<Self, Problem> {
         if protected.crit.is_some() {
-            return Err(Problem::malformed("protected: no critical extension is known here"));
+            return Err(Problem::malformed("protected: this server knows no critical extensions (`crit`)"));
         }
         let by = match (protected.jwk, protected.kid) {
             (Some(key), None) => By::Key(Jwk::parse(&key)?),
             (None, Some(kid)) => By::Kid(kid),
-            _ => return Err(Problem::malformed("protected: it takes either `jwk` or `kid`")),
+            _ => return Err(Problem::malformed("protected: it must have either `jwk` or `kid`")),
         };
         Ok(Self { alg: protected.alg, url: protected.url, nonce: protected.nonce, by })
     }
@@ -188,7 +188,7 @@ pub(crate) mod tests {
         Jwk::P256(point.as_bytes()[1..].try_into().expect("64 bytes"))
     }
 
-    /// A flattened JWS over this header and payload, as a client makes it.
+    /// A flattened JWS over this header and payload, as clients make it.
     pub(crate) fn sign(secret: &SigningKey, header: &Value, payload: &[u8]) -> Value {
         let protected = BASE64URL_NOPAD.encode(header.to_string().as_bytes());
         let payload = BASE64URL_NOPAD.encode(payload);

@@ -1,7 +1,9 @@
-//! ACME (RFC 8555), as state machines: what requests say, what states accounts, authorizations and orders go through, and
-//! who may revoke. Nothing here does I/O, knows a clock or draws randomness; the use cases in `app::x509::acme` drive it.
+//! ACME (RFC 8555) as state machines: what requests say, which states accounts, authorizations and orders pass through,
+//! and who may revoke. Nothing here does I/O, reads a clock or draws randomness; the use cases in `app::x509::acme`
+//! drive it.
 //!
-//! What is true of a thing is decided by its record alone. Here is only the protocol by which it asks for its certificate.
+//! What is true of a thing is decided by its record alone. This is only the protocol by which it asks for a
+//! certificate.
 
 pub mod account;
 pub mod authorization;

@@ -1,8 +1,8 @@
-//! Nonces (RFC 8555, 6.5): given out without remembering them, taken once.
+//! Nonces (RFC 8555, 6.5): given out without being stored, accepted once.
 //!
-//! A nonce is a number and a tag by which the node knows that it gave the number out. What is kept is one bit for each of
-//! the last numbers, so that memory is the same however many are asked for; a nonce that others have overtaken by so many
-//! is as good as used, and its client takes the new one that comes with the error.
+//! A nonce is a number and a tag that proves that the node gave it out. One bit is kept for each of the latest numbers,
+//! so that memory stays the same however many are asked for. A nonce that this many others have overtaken counts as
+//! used; its client takes the new one that comes with the error.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -10,9 +10,9 @@ use aws_lc_rs::hmac;
 use data_encoding::BASE64URL_NOPAD;
 use ics_core::limits;
 
-/// Numbers of which it is known whether they were used: 8 KiB.
+/// How many numbers are remembered as used or not: one bit each, 8 KiB in all.
 const WINDOW: u64 = limits::ACME_NONCES;
-/// Bytes of the tag: enough that nobody guesses one.
+/// Bytes of the tag: enough that nobody can guess one.
 const TAG_BYTES: usize = 16;
 
 /// The nonces of a node.
@@ -23,12 +23,12 @@ pub struct Nonces {
 
 struct Window {
     next: u64,
-    /// A bit for each number modulo [`WINDOW`]: whether it may still be used.
+    /// One bit for each number modulo [`WINDOW`]: whether it may still be used.
     open: Box<[u64]>,
 }
 
 impl Nonces {
-    /// With a key that nobody knows. Those of another key are not known here: a restart ends all nonces.
+    /// Makes nonces with a secret key. Nonces made with another key are not accepted, so a restart ends all of them.
     #[must_use]
     pub fn new(secret: &[u8; 32]) -> Self {
         let words = usize::try_from(WINDOW / 64).unwrap_or_default();
@@ -36,7 +36,7 @@ impl Nonces {
         Self { key: hmac::Key::new(hmac::HMAC_SHA256, secret), window: Mutex::new(window) }
     }
 
-    /// A new one, in base64url.
+    /// Gives out a new one, in base64url.
     #[must_use]
     pub fn give(&self) -> String {
         let number = {
@@ -50,7 +50,7 @@ impl Nonces {
         BASE64URL_NOPAD.encode(&[&number[..], &self.tag(&number)].concat())
     }
 
-    /// Takes one: whether it was given out here, lately, and not taken before.
+    /// Uses up a nonce; returns whether it was given out here, recently, and not used before.
     #[must_use]
     pub fn take(&self, nonce: &str) -> bool {
         let Ok(bytes) = BASE64URL_NOPAD.decode(nonce.as_bytes()) else { return false };
@@ -127,7 +127,7 @@ mod tests {
     }
 
     proptest! {
-        /// However they are given and taken, each serves once.
+        /// In whatever order they are given out and used, each is accepted once.
         #[test]
         fn each_serves_once(steps in prop::collection::vec(prop::option::of(0_usize..32), 1..200)) {
             let nonces = Nonces::new(&[1; 32]);

@@ -1,4 +1,4 @@
-//! Orders (RFC 8555, 7.1.3 and 7.4): what an account wants to have in one certificate.
+//! Orders (RFC 8555, 7.1.3 and 7.4): what an account wants in one certificate.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -16,7 +16,7 @@ use super::authorization::Authorization;
 use super::identifier::{Asked, Identifier};
 use super::problem::{Kind, Problem};
 
-/// Milliseconds in which an order must be finalized.
+/// Milliseconds within which an order must be finalized.
 pub const ORDER_MILLIS: u64 = 24 * 60 * 60 * 1000;
 
 /// What a client sends for a new order.
@@ -25,31 +25,31 @@ pub const ORDER_MILLIS: u64 = 24 * 60 * 60 * 1000;
 pub struct NewOrder {
     /// The identifiers.
     pub identifiers: Vec<Asked>,
-    /// The sort of certificate (draft-ietf-acme-profiles).
+    /// The profile asked for (draft-ietf-acme-profiles).
     #[serde(default)]
     pub profile: Option<String>,
-    /// From when on it is to hold: the profile says that.
+    /// The requested beginning of validity, which is refused: the profile decides.
     #[serde(default)]
     pub not_before: Option<IgnoredAny>,
-    /// Until when it is to hold: the profile says that.
+    /// The requested end of validity, which is refused: the profile decides.
     #[serde(default)]
     pub not_after: Option<IgnoredAny>,
-    /// The certificate that it succeeds (RFC 9773, 5).
+    /// The certificate that it replaces (RFC 9773, 5).
     #[serde(default)]
     pub replaces: Option<String>,
 }
 
-/// How far an order has come, apart from its authorizations and from time.
+/// The progress of an order, regardless of its authorizations and of time.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Progress {
-    /// It was not finalized.
+    /// It has not been finalized.
     Open,
-    /// The certificate is made.
+    /// The certificate is being made.
     Processing,
-    /// There is a certificate, of this number.
+    /// There is a certificate, with this number.
     Valid(u64),
-    /// There will be none, and why.
+    /// There will be none, for this reason.
     Invalid(Problem),
 }
 
@@ -58,21 +58,21 @@ pub enum Progress {
 pub struct Order {
     /// The account's number.
     pub account: u64,
-    /// What it is for; none twice.
+    /// The identifiers that it is for, without duplicates.
     pub identifiers: Vec<Identifier>,
     /// The numbers of its authorizations, in the order of the identifiers.
     pub authorizations: Vec<u64>,
-    /// The sort of certificate.
+    /// The profile.
     pub profile: ProfileName,
     /// The thing that it is for.
     pub thing: Fingerprint,
-    /// Whether the client named the sort; others are not told of it.
+    /// Whether the client named the profile; other clients are not told of it.
     pub profile_named: bool,
-    /// The certificate that it succeeds.
+    /// The certificate that it replaces.
     pub replaces: Option<String>,
-    /// Until when it must be finalized.
+    /// When it must be finalized.
     pub expires: Timestamp,
-    /// How far it has come.
+    /// Its progress.
     pub progress: Progress,
 }
 
@@ -80,11 +80,11 @@ pub struct Order {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum OrderStatus {
-    /// Something is to be shown.
+    /// Something is still to be proven.
     Pending,
     /// It can be finalized.
     Ready,
-    /// The certificate is made.
+    /// The certificate is being made.
     Processing,
     /// There is a certificate.
     Valid,
@@ -93,25 +93,25 @@ pub enum OrderStatus {
 }
 
 impl NewOrder {
-    /// Checks what nobody chooses here.
+    /// Checks that the client asks for no validity of its own.
     ///
     /// # Errors
-    /// When a time is asked for (RFC 8555, 7.4: a server that does not do it says so).
+    /// When it does (RFC 8555, 7.4: a server that does not support this must say so).
     pub fn check_times(&self) -> Result<(), Problem> {
         if self.not_before.is_some() || self.not_after.is_some() {
-            return Err(Problem::malformed("notBefore, notAfter: the profile says for how long a certificate holds"));
+            return Err(Problem::malformed("notBefore, notAfter: the profile sets how long a certificate is valid"));
         }
         Ok(())
     }
 }
 
-/// The identifiers of an order: some, none twice, all of types and forms that are taken.
+/// Reads the identifiers of an order: at least one, without duplicates, all of supported types and forms.
 ///
 /// # Errors
-/// One problem for all that are refused.
+/// With one problem for all that are refused.
 pub fn read_identifiers(asked: &[Asked]) -> Result<Vec<Identifier>, Problem> {
     if asked.is_empty() || asked.len() > limits::CSR_NAMES {
-        return Err(Problem::malformed(format!("an order takes 1 to {} identifiers", limits::CSR_NAMES)));
+        return Err(Problem::malformed(format!("an order must have 1 to {} identifiers", limits::CSR_NAMES)));
     }
     let (mut identifiers, mut problems) = (BTreeSet::new(), Vec::new());
     for one in asked {
@@ -124,17 +124,17 @@ pub fn read_identifiers(asked: &[Asked]) -> Result<Vec<Identifier>, Problem> {
 }
 
 impl Order {
-    /// Its status at a time, with these authorizations.
+    /// Its status at a time, given its authorizations.
     #[must_use]
     pub fn status(&self, authorizations: &[Authorization], now: Timestamp) -> OrderStatus {
         match &self.progress {
             Progress::Valid(_) => OrderStatus::Valid,
             Progress::Processing if now < self.expires => OrderStatus::Processing,
-            // Whoever was making it did not come back.
+            // Whatever was making it did not come back.
             Progress::Processing => OrderStatus::Invalid,
             Progress::Invalid(_) => OrderStatus::Invalid,
             Progress::Open if now >= self.expires => OrderStatus::Invalid,
-            // Never ready by having nothing to show.
+            // An order must never be ready because it has nothing to prove.
             Progress::Open if authorizations.is_empty() || authorizations.len() != self.authorizations.len() => {
                 OrderStatus::Invalid
             }
@@ -146,10 +146,10 @@ impl Order {
         }
     }
 
-    /// Lets the certificate be made. An order is finalized once.
+    /// Begins making the certificate. An order is finalized once.
     ///
     /// # Errors
-    /// `orderNotReady` in every status but ready.
+    /// `orderNotReady` unless it is ready.
     pub fn begin(&mut self, authorizations: &[Authorization], now: Timestamp) -> Result<(), Problem> {
         match self.status(authorizations, now) {
             OrderStatus::Ready => {
@@ -163,14 +163,14 @@ impl Order {
         }
     }
 
-    /// What became of the certificate that was made.
+    /// Records the outcome of making the certificate.
     pub fn finish(&mut self, made: Result<u64, Problem>) {
         if self.progress == Progress::Processing {
             self.progress = made.map_or_else(Progress::Invalid, Progress::Valid);
         }
     }
 
-    /// The request was none: the client may try again with another one.
+    /// Reopens the order after an unacceptable certificate request: the client may try again with another.
     pub fn reopen(&mut self) {
         if self.progress == Progress::Processing {
             self.progress = Progress::Open;
@@ -186,13 +186,13 @@ impl Order {
         }
     }
 
-    /// Checks that a request asks for what was ordered and nothing else (RFC 8555, 7.4). Host names must all be in it.
-    /// Permanent identifiers may be left out, since few devices can write them: the certificate has the record's. A serial
-    /// number cannot be ordered, and devices write theirs into every request (IEEE 802.1AR, 8.6): that it is the one of the
-    /// record is asked when the certificate is made, which has it in any case.
+    /// Checks that a request asks for what was ordered and nothing else (RFC 8555, 7.4). All ordered host names must be
+    /// in it. Permanent identifiers may be left out, since few devices can write them: the certificate gets those of
+    /// the record. A serial number cannot be ordered, yet devices write theirs into every request (IEEE 802.1AR, 8.6);
+    /// whether it is that of the record is checked when the certificate is made, which contains it in any case.
     ///
     /// # Errors
-    /// `badCSR`, saying which names are too many or too few.
+    /// `badCSR`, naming the names that are missing or were not ordered.
     pub fn check_names(&self, requested: &BTreeSet<Name>) -> Result<(), Problem> {
         let ordered: BTreeSet<Name> = self.identifiers.iter().filter_map(Identifier::name).collect();
         let hosts = ordered.iter().filter(|name| matches!(name, Name::Host(_)));
@@ -207,9 +207,9 @@ impl Order {
         Err(Problem::new(Kind::BadCsr, format!("the request does not have the names of the order: {wrong}")))
     }
 
-    /// Whether a name that the record gives may stand in the certificate: a request without names asks for those of the
-    /// order, and not for all that there are (RFC 8555, 7.4). Whoever orders for the identity itself gets what the thing
-    /// is called wherever it stands; what the device is, stands in its certificate in any case.
+    /// Whether a name that the record gives may go into the certificate. A request without names asks for those of the
+    /// order, not for all that exist (RFC 8555, 7.4). An order for the identity itself includes the URNs by which the
+    /// thing is known anywhere; serial numbers are included in any case.
     #[must_use]
     pub fn takes(&self, name: &Name) -> bool {
         match name {
@@ -219,7 +219,7 @@ impl Order {
         }
     }
 
-    /// As its client sees it.
+    /// The JSON that its client sees.
     #[must_use]
     pub fn to_json(&self, authorizations: &[Authorization], now: Timestamp, urls: &OrderUrls) -> Value {
         let mut json = json!({
@@ -249,18 +249,18 @@ const fn word(status: OrderStatus) -> &'static str {
     }
 }
 
-/// Where the parts of an order are.
+/// The URLs of an order's parts.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct OrderUrls {
     /// Its authorizations.
     pub authorizations: Vec<String>,
-    /// Where the request goes.
+    /// Where the certificate request is sent.
     pub finalize: String,
     /// The certificate, once there is one.
     pub certificate: Option<String>,
 }
 
-/// A name as people call it: an address is no host name to them.
+/// A name in words for people: an address is called one, not a host name.
 fn shown(name: &Name) -> String {
     match name {
         Name::Host(host) if host.parse::<IpAddr>().is_ok() => format!("the address {host}"),
@@ -369,7 +369,8 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever state its authorizations are in: ready means that there is one for each identifier and that each holds.
+        /// Whatever the states of its authorizations: ready means that there is one for each identifier and that all
+        /// are valid.
         #[test]
         fn ready_means_that_everything_is_shown(
             states in prop::collection::vec((state(), 0..200_u64), 0..4),

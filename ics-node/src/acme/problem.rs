@@ -5,10 +5,10 @@ use serde::{Deserialize, Serialize};
 use super::identifier::Identifier;
 use super::jws::ALGORITHMS;
 
-/// The table, one line for each type: variant, word behind `urn:ietf:params:acme:error:`, HTTP status.
+/// The table has one line per type: variant, word after `urn:ietf:params:acme:error:`, HTTP status, documentation.
 macro_rules! kinds {
     ($($variant:ident $word:literal $status:literal $doc:literal;)+) => {
-        /// What went wrong, in the protocol's words.
+        /// What went wrong, as one of the protocol's types.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
         pub enum Kind {
             $(#[doc = $doc] $variant),+
@@ -18,7 +18,7 @@ macro_rules! kinds {
             /// All of them.
             pub const ALL: &'static [Self] = &[$(Self::$variant),+];
 
-            /// The word behind `urn:ietf:params:acme:error:`.
+            /// The word after `urn:ietf:params:acme:error:`.
             #[must_use]
             pub const fn as_str(self) -> &'static str {
                 match self { $(Self::$variant => $word),+ }
@@ -36,30 +36,30 @@ macro_rules! kinds {
 kinds! {
     AccountDoesNotExist "accountDoesNotExist" 400 "There is no such account.";
     AlreadyReplaced "alreadyReplaced" 409 "The certificate has a successor already (RFC 9773, 5).";
-    AlreadyRevoked "alreadyRevoked" 400 "The certificate was revoked before.";
+    AlreadyRevoked "alreadyRevoked" 400 "The certificate is already revoked.";
     BadCsr "badCSR" 400 "The request for a certificate is not acceptable.";
-    BadNonce "badNonce" 400 "The nonce was not given out, or was used.";
+    BadNonce "badNonce" 400 "The nonce was not issued here, or has already been used.";
     BadPublicKey "badPublicKey" 400 "The key is not of a kind that is accepted.";
-    BadRevocationReason "badRevocationReason" 400 "The reason is not for whoever asks to give.";
+    BadRevocationReason "badRevocationReason" 400 "The requester may not give this revocation reason.";
     BadSignatureAlgorithm "badSignatureAlgorithm" 400 "The signature algorithm is not accepted.";
-    Connection "connection" 400 "The place that the identifier names could not be reached.";
-    Dns "dns" 400 "The name has no address that may be asked.";
-    ExternalAccountRequired "externalAccountRequired" 403 "An account takes an external account binding.";
+    Connection "connection" 400 "The host that the identifier names could not be reached.";
+    Dns "dns" 400 "The host name has no address that may be contacted.";
+    ExternalAccountRequired "externalAccountRequired" 403 "An account needs an external account binding.";
     IncorrectResponse "incorrectResponse" 403 "What was found does not answer the challenge.";
     InvalidContact "invalidContact" 400 "A contact is malformed.";
     InvalidProfile "invalidProfile" 400 "There is no such profile.";
     KeyInUse "malformed" 409 "Another account has the key.";
     Malformed "malformed" 400 "The request is malformed.";
     NotFound "malformed" 404 "There is nothing at this URL.";
-    MethodNotAllowed "malformed" 405 "The URL does not take this method.";
+    MethodNotAllowed "malformed" 405 "The URL does not accept this method.";
     TooLarge "malformed" 413 "The body is too large.";
-    MediaType "malformed" 415 "The body is of another media type.";
+    MediaType "malformed" 415 "The body has the wrong media type.";
     OrderNotReady "orderNotReady" 403 "The order is not ready to be finalized.";
-    RateLimited "rateLimited" 429 "Too much is asked for.";
-    RejectedIdentifier "rejectedIdentifier" 400 "No certificate is made for the identifier.";
+    RateLimited "rateLimited" 429 "Too many requests, or too much requested.";
+    RejectedIdentifier "rejectedIdentifier" 400 "No certificate is issued for the identifier.";
     ServerInternal "serverInternal" 500 "The node failed.";
-    Busy "serverInternal" 503 "The node has as much work as it takes.";
-    Tls "tls" 400 "The place that the identifier names does not speak TLS as it should.";
+    Busy "serverInternal" 503 "The node is too busy.";
+    Tls "tls" 400 "The host that the identifier names does not speak TLS as it should.";
     Unauthorized "unauthorized" 403 "The account may not do this.";
     UnsupportedContact "unsupportedContact" 400 "The contact is of a kind that is not supported.";
     UnsupportedIdentifier "unsupportedIdentifier" 400 "Identifiers of this type are not supported.";
@@ -70,23 +70,23 @@ kinds! {
 pub struct Problem {
     /// What went wrong.
     pub kind: Kind,
-    /// For people: what was wrong, and what to do.
+    /// What was wrong and what to do, for people.
     pub detail: String,
-    /// The identifier that it is about, in subproblems.
+    /// In subproblems, the identifier that it is about.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub identifier: Option<Box<Identifier>>,
-    /// One for each identifier that is refused.
+    /// One for each refused identifier.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub subproblems: Vec<Self>,
-    /// Seconds after which it may be tried again.
+    /// Seconds after which the request may be repeated.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry_after: Option<u64>,
-    /// The account that has the key already (RFC 8555, 7.3.5).
+    /// The account that already has the key (RFC 8555, 7.3.5).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub location: Option<String>,
 }
 
-/// What of a problem goes to the client.
+/// The part of a problem that is sent to the client.
 #[derive(Serialize)]
 struct Document<'a> {
     #[serde(rename = "type")]
@@ -98,13 +98,13 @@ struct Document<'a> {
     identifier: Option<&'a Identifier>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     subproblems: Vec<Document<'a>>,
-    /// RFC 8555, 6.2: which algorithms would have been accepted.
+    /// RFC 8555, 6.2: the algorithms that would have been accepted.
     #[serde(skip_serializing_if = "Option::is_none")]
     algorithms: Option<&'static [&'static str]>,
 }
 
 impl Problem {
-    /// A problem without more.
+    /// A problem without further members.
     #[must_use]
     pub fn new(kind: Kind, detail: impl Into<String>) -> Self {
         Self {
@@ -117,19 +117,19 @@ impl Problem {
         }
     }
 
-    /// The commonest one.
+    /// A problem of the most common kind.
     #[must_use]
     pub fn malformed(detail: impl Into<String>) -> Self {
         Self::new(Kind::Malformed, detail)
     }
 
-    /// One about an identifier.
+    /// Makes it about an identifier.
     #[must_use]
     pub fn about(self, identifier: &Identifier) -> Self {
         Self { identifier: Some(Box::new(identifier.clone())), ..self }
     }
 
-    /// One problem for those of several identifiers: the only one itself, or one that lists them (RFC 8555, 6.7.1).
+    /// Combines the problems of several identifiers: a single one as it is, else one that lists them (RFC 8555, 6.7.1).
     #[must_use]
     pub fn of_all(mut problems: Vec<Self>) -> Option<Self> {
         let first = problems.first()?;
@@ -141,7 +141,7 @@ impl Problem {
         Some(Self { subproblems: problems, ..Self::new(kind, detail) })
     }
 
-    /// The document (RFC 9457).
+    /// The problem document (RFC 9457).
     #[must_use]
     pub fn to_json(&self) -> serde_json::Value {
         // A structure of strings and numbers always has a JSON form.

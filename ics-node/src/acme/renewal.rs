@@ -1,4 +1,4 @@
-//! When a certificate should be renewed (RFC 9773).
+//! When a certificate should be renewed (ARI, RFC 9773).
 
 use data_encoding::BASE64URL_NOPAD;
 use ics_core::time::Timestamp;
@@ -7,23 +7,23 @@ use serde_json::{Value, json};
 use super::identifier::Identifier;
 use super::problem::{Kind, Problem};
 
-/// Seconds after which a client asks again.
+/// Seconds after which a client should ask again.
 pub const ASK_AGAIN_SECONDS: u64 = 6 * 60 * 60;
 
-/// A certificate as clients name it: the key identifier of its issuer, and its serial number.
+/// A certificate as clients identify it: its issuer's key identifier, and its serial number.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CertificateId {
-    /// The keyIdentifier of its authority key identifier.
+    /// The keyIdentifier in its authority key identifier.
     pub issuer: Vec<u8>,
-    /// Its serial number, the bytes of the INTEGER.
+    /// Its serial number: the content of the INTEGER.
     pub serial: Vec<u8>,
 }
 
 impl CertificateId {
-    /// Reads the last part of a URL (RFC 9773, 4.1).
+    /// Parses the last segment of a URL (RFC 9773, 4.1).
     ///
     /// # Errors
-    /// When it is not two parts in base64url with a dot between.
+    /// When it is not two parts in base64url with a dot between them.
     pub fn parse(text: &str) -> Result<Self, Problem> {
         let form = || Problem::malformed("a certificate is named by the base64url of key identifier and serial number");
         let (issuer, serial) = text.split_once('.').ok_or_else(form)?;
@@ -39,10 +39,10 @@ impl std::fmt::Display for CertificateId {
     }
 }
 
-/// The window in which a certificate should be renewed: around two thirds of its time, and at once when it is revoked.
+/// The window in which a certificate should be renewed: around two thirds of its lifetime, or now if it is revoked.
 ///
-/// Of certificates that were made together each gets another part of the window's breadth, by its serial number, so that
-/// their clients do not come all at once; each client takes a time of its own in it as well.
+/// Certificates that were made together get windows shifted by their serial numbers, so that their clients do not come
+/// all at once; each client also picks a time of its own in the window.
 #[must_use]
 pub fn window(
     from: Timestamp,
@@ -57,22 +57,22 @@ pub fn window(
     }
     let life = until.millis_since(from);
     let spread = u64::from(serial.last().copied().unwrap_or_default());
-    // From 60 to 66 hundredths of its time, five hundredths long.
+    // The window starts at 60 to 66 hundredths of the lifetime and lasts five hundredths.
     let start = from.plus_millis(life / 100 * 60 + life / 100 * 6 * spread / 255);
     (start, start.plus_millis((life / 100 * 5).max(1)))
 }
 
-/// The answer.
+/// The answer of the server.
 #[must_use]
 pub fn to_json((start, end): (Timestamp, Timestamp)) -> Value {
     json!({"suggestedWindow": {"start": start, "end": end}})
 }
 
-/// An order may name the certificate that it succeeds: one that its account got, for an identifier that is ordered
-/// again, and that has no successor yet. `got_for` is what it was ordered for, if the account got it.
+/// Checks the certificate that an order says it replaces: its account must have got it, for an identifier that is
+/// ordered again, and it must not have been replaced yet. `got_for` is what it was ordered for, if the account got it.
 ///
 /// # Errors
-/// As RFC 9773, 5 says.
+/// As RFC 9773, 5 requires.
 pub fn check_replaces(
     got_for: Option<&[Identifier]>,
     ordered: &[Identifier],
@@ -129,7 +129,7 @@ mod tests {
     }
 
     proptest! {
-        /// The window lies within the certificate's time, and before its end by a quarter of it.
+        /// The window lies within the certificate's lifetime, and leaves at least a quarter of it.
         #[test]
         fn the_window_leaves_time(from in 0..1_u64 << 40, life in 60_000..1_u64 << 40, last: u8) {
             let (from, until) = (Timestamp::from_millis(from), Timestamp::from_millis(from + life));

@@ -1,43 +1,43 @@
 //! Who may have a certificate revoked, and for which reason (RFC 8555, 7.6).
 //!
-//! The protocol names three: the account that got it, the holder of its key, and an account that may have certificates for
-//! everything that stands in it. The fourth is whom the record names: a signer with a role that sets the thing's status.
+//! The protocol names three: the account that got it, the holder of its key, and an account that may have certificates
+//! for everything in it. The fourth is named by the record: a signer with a role that may set the thing's status.
 
 use ics_core::identity::Fingerprint;
 
 use super::problem::{Kind, Problem};
 use crate::x509::Reason;
 
-/// What is known of whoever asks.
+/// What is known of the client that asks.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Asker {
-    /// He has signed with the certificate's own key.
+    /// It has signed with the certificate's own key.
     pub has_key: bool,
-    /// His account got the certificate.
+    /// Its account got the certificate.
     pub got_it: bool,
-    /// The signer for whom his account speaks, if he has a role that sets the thing's status.
+    /// The signer whom its account speaks for, if that signer has a role that may set the thing's status.
     pub authority: Option<Fingerprint>,
-    /// Names in the certificate, of all kinds.
+    /// The number of names in the certificate, of all kinds.
     pub names: usize,
-    /// Those of them for which his account may have certificates now.
+    /// How many of them its account may have certificates for now.
     pub controlled: usize,
 }
 
-/// By what right a certificate is revoked.
+/// The right by which a certificate is revoked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Right {
-    /// By its key.
+    /// Its key signed the request.
     Key,
-    /// By the account that got it.
+    /// The account got the certificate.
     Subscriber,
-    /// By whom the record names.
+    /// The record names this signer.
     Authority(Fingerprint),
-    /// By an account that may have certificates for everything in it.
+    /// The account may have certificates for everything in it.
     Control,
 }
 
 impl Right {
-    /// What the audit says of it.
+    /// The right in words, for the audit log.
     #[must_use]
     pub fn to_text(self) -> String {
         match self {
@@ -48,24 +48,25 @@ impl Right {
         }
     }
 
-    /// Whether the account that got it must get no other one for its names. A key that was given up gets none anywhere,
-    /// and whoever showed it may come back with another.
+    /// Whether the account that got it must not get another one for its names. A key that was given up gets none
+    /// anywhere, while whoever proved having it may come back with another.
     #[must_use]
     pub const fn blocks(self) -> bool {
         matches!(self, Self::Authority(_) | Self::Control)
     }
 }
 
-/// Decides whether a certificate is revoked, by what right, and for what reason.
+/// Decides whether a certificate is revoked, by which right, and for which reason.
 ///
-/// The holder of the key shows that he has it, so it counts as compromised whatever he says; nobody else may say so. An
-/// account that got it says what a subscriber can know. Whoever else controls the names may only say that they are served
-/// otherwise. An authority may end or withdraw; to suspend the thing for a while is to give it a status.
+/// The holder of the key proves having it, so the key counts as compromised whatever the holder says; nobody else may
+/// say so. The account that got it may give the reasons that a subscriber can know. Others who control the names may
+/// only say that these are now served otherwise. An authority may end or withdraw it; to suspend the thing for a while,
+/// it gives the thing a status.
 ///
 /// # Errors
-/// `unauthorized` for everybody else, `badRevocationReason` for reasons that are not his to give.
+/// `unauthorized` for anyone else, `badRevocationReason` for reasons that the client may not give.
 pub fn decide(asker: &Asker, reason: Option<u64>) -> Result<(Right, Reason), Problem> {
-    // Without any name there is nothing to control: that must never authorise.
+    // If there are no names, nothing is controlled: that must never authorize anything.
     let controls = asker.names > 0 && asker.controlled == asker.names;
     let right = if asker.has_key {
         Right::Key
@@ -81,7 +82,8 @@ pub fn decide(asker: &Asker, reason: Option<u64>) -> Result<(Right, Reason), Pro
             names => format!("may have certificates for {} of its {names} names", asker.controlled),
         };
         let detail = format!(
-            "the account did not get this certificate, speaks for nobody who sets the thing's status, and {names}"
+            "the account did not get this certificate, is not bound to a signer who may set the thing's status, and \
+             {names}"
         );
         return Err(Problem::new(Kind::Unauthorized, detail));
     };
@@ -93,15 +95,15 @@ pub fn decide(asker: &Asker, reason: Option<u64>) -> Result<(Right, Reason), Pro
     };
     let reason = match reason {
         None => Some(given),
-        // Who says nothing lets us say what we know.
+        // Reason 0 (unspecified) tells nothing, so the reason that is known is used.
         Some(0) => Some(given),
         Some(code) => Reason::of_code(code).filter(|reason| allowed.contains(reason)),
     };
     reason.map(|reason| (right, reason)).ok_or_else(|| {
         let codes: Vec<String> = allowed.iter().map(|it| format!("{} ({})", it.code(), it.as_str())).collect();
         let detail = format!(
-            "the reasons for this account are {}; a compromised key is shown by signing with it, and a thing is suspended \
-             by its status",
+            "this account may give the reasons {}; to report a compromised key, sign the request with that key, and to \
+             suspend a thing, set its status",
             codes.join(", ")
         );
         Problem::new(Kind::BadRevocationReason, detail)
@@ -163,7 +165,7 @@ mod tests {
     }
 
     proptest! {
-        /// Nobody but the four revokes, and only who has shown the key calls it compromised.
+        /// Nobody but the four can revoke, and only a client that has proven the key can call it compromised.
         #[test]
         fn nobody_else_revokes(
             has_key: bool, got_it: bool, is_authority: bool, names in 0..4_usize, controlled in 0..4_usize,

@@ -3,10 +3,10 @@
 use super::authorization::Method;
 use super::problem::{Kind, Problem};
 
-/// What a URL leads to.
+/// The resource of a URL.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Resource {
-    /// Where everything begins.
+    /// The directory, where clients begin.
     Directory,
     /// Nonces.
     NewNonce,
@@ -14,11 +14,11 @@ pub enum Resource {
     NewAccount,
     /// New orders.
     NewOrder,
-    /// Authorizations without an order.
+    /// Authorizations without an order (pre-authorization).
     NewAuthz,
     /// Revocation.
     RevokeCert,
-    /// Another key for an account.
+    /// Changing an account's key.
     KeyChange,
     /// An account.
     Account(u64),
@@ -26,15 +26,15 @@ pub enum Resource {
     Orders(u64),
     /// An order.
     Order(u64),
-    /// Where the request for an order's certificate goes.
+    /// Where the certificate request of an order is sent.
     Finalize(u64),
     /// An authorization.
     Authorization(u64),
     /// A challenge of an authorization.
     Challenge(u64, Method),
-    /// A certificate with one of the chains above it.
+    /// A certificate with one of its chains.
     Certificate(u64, usize),
-    /// When a certificate should be renewed.
+    /// When a certificate should be renewed (RFC 9773).
     RenewalInfo(String),
 }
 
@@ -45,22 +45,22 @@ pub struct Urls {
 }
 
 impl Urls {
-    /// Below the address under which the node is reached.
+    /// The URLs below the node's own.
     #[must_use]
     pub fn new(node: &str, domain: &ics_core::vocabulary::DomainName) -> Self {
         Self { base: format!("{}/acme/{domain}", node.trim_end_matches('/')) }
     }
 
-    /// The URL of something.
+    /// The URL of a resource.
     #[must_use]
     pub fn of(&self, resource: &Resource) -> String {
         format!("{}/{}", self.base, resource.path())
     }
 
-    /// The account of a URL (RFC 8555, 6.2: `kid`).
+    /// The number of the account with a URL (RFC 8555, 6.2: `kid`).
     ///
     /// # Errors
-    /// `accountDoesNotExist` when it is not one of an account here.
+    /// `accountDoesNotExist` when it is not the URL of an account here.
     pub fn account(&self, kid: &str) -> Result<u64, Problem> {
         let path = kid.strip_prefix(&self.base).and_then(|rest| rest.strip_prefix('/'));
         match path.map(Resource::parse) {
@@ -71,7 +71,7 @@ impl Urls {
 }
 
 impl Resource {
-    /// The path behind the domain.
+    /// The path after the domain.
     #[must_use]
     pub fn path(&self) -> String {
         match self {
@@ -94,10 +94,10 @@ impl Resource {
         }
     }
 
-    /// What a path behind the domain leads to. Each thing has one path only.
+    /// The resource at a path after the domain. Each resource has only one path.
     ///
     /// # Errors
-    /// When there is nothing.
+    /// When there is none.
     pub fn parse(path: &str) -> Result<Self, Problem> {
         let parts: Vec<&str> = path.split('/').collect();
         let id = |text: &str| text.parse::<u64>().ok();

@@ -1,16 +1,16 @@
-//! What is taken over from other domains.
+//! Adopting from other domains, and following them.
 
 use ics_core::vocabulary::DomainName;
 use serde::{Deserialize, Serialize};
 
 use super::Problem;
 
-/// `POST /v1/domains/{domain}/adoptions`: which entries of another domain to take into this one. One of `ids`, `model`
-/// and `lot` is given.
+/// `POST /v1/domains/{domain}/adoptions`: which entries of another domain to adopt into this one. At least one of
+/// `ids`, `model` and `lot` is given.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct AdoptionRequest {
-    /// The domain to adopt from: this node holds it, or a peer is asked about single things of it.
+    /// The domain to adopt from: one that this node holds, or one about whose things it asks a peer.
     pub source: String,
     /// Identities by id or name.
     pub ids: Vec<String>,
@@ -18,34 +18,34 @@ pub struct AdoptionRequest {
     pub model: Option<String>,
     /// All identities of this lot; together with `model` if both are given.
     pub lot: Option<String>,
-    /// Whether to take over what is said of them later, too, without anyone's hand; `false` ends that and adopts nothing.
+    /// Whether to adopt later statements about them too, automatically; `false` ends that and adopts nothing.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub follow: Option<bool>,
 }
 
-/// What a domain takes over from another one by itself, and how that goes.
+/// What a domain follows in another one, and the state of that.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FollowInfo {
     /// The domain that is followed.
     pub source: DomainName,
-    /// Identities that are followed one by one.
+    /// The number of identities that are followed one by one.
     pub identities: u64,
     /// What else is followed: everything of a model or a lot, in words.
     pub choices: Vec<String>,
     /// `current`, `behind` or `failing`.
     pub state: String,
-    /// Entries of the source that are here and were not looked at yet by the rules that hold now, the newest first. Of one
-    /// that fails, and of a source of which no copy is here, that says nothing: there may be more.
+    /// Entries of the source that are held here and have not been looked at yet under the present rules; the newest are
+    /// looked at first. This tells nothing if following fails or no copy of the source is here: there may be more.
     pub lag_entries: u64,
-    /// What is in the way, in words.
+    /// What prevents following, in words.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_error: Option<String>,
 }
 
-/// What was adopted.
+/// The outcome of an adoption.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AdoptionResult {
-    /// Identities of which something was taken.
+    /// Identities of which something was adopted.
     pub identities: Vec<String>,
     /// Entries appended now.
     pub adopted: u64,
@@ -53,11 +53,11 @@ pub struct AdoptionResult {
     pub present: u64,
     /// Entries refused, with the reason.
     pub refused: Vec<Problem>,
-    /// Entries that stay in the source by rule: what its issuers of X.509 certificates say, where the domain does not
-    /// entitle them.
+    /// Entries that by rule stay in the source: what its issuers of X.509 certificates say, if the adopting domain does
+    /// not entitle them.
     #[serde(default)]
     pub left_out: u64,
-    /// How many of the identities that are to be followed the source's rules do not let be.
+    /// How many of the identities to be followed the source's rules do not allow to be followed.
     #[serde(default)]
     pub barred: u64,
 }

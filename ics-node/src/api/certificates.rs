@@ -12,10 +12,10 @@ use serde::{Deserialize, Serialize};
 
 use super::AsOf;
 
-/// The profile of whoever names none by EST and CMP.
+/// The profile of EST and CMP requests that name none.
 pub const DEFAULT_PROFILE: &str = "ldevid";
 
-/// What has become of a certificate.
+/// The state of a certificate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum CertificateState {
@@ -25,7 +25,7 @@ pub enum CertificateState {
     Held,
     /// It is revoked.
     Revoked,
-    /// Its time is over, or it never counted.
+    /// It has expired, or never counted.
     Ended,
 }
 
@@ -61,63 +61,63 @@ impl FromStr for CertificateState {
     }
 }
 
-/// `GET /x509/{domain}`: who issues a domain's certificates, and where these are obtained and looked up.
+/// `GET /x509/{domain}`: who issues a domain's certificates, and where these are obtained and checked.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct X509Index {
     /// The domain.
     pub domain: DomainName,
-    /// Where it is answered whether a certificate is revoked (RFC 6960).
+    /// The OCSP responder (RFC 6960).
     pub ocsp: String,
-    /// The directory of ACME (RFC 8555); absent where this node issues nothing by it.
+    /// The directory of ACME (RFC 8555); absent if this node does not issue over ACME.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub acme: Option<String>,
-    /// Where EST (RFC 7030) is spoken; absent where this node issues nothing by it, or is not reached by TLS.
+    /// The base URL of EST (RFC 7030); absent if this node does not issue over EST or is not reached over TLS.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub est: Option<String>,
-    /// Where CMP (RFC 9810) is spoken; absent where this node issues nothing by it.
+    /// The URL of CMP (RFC 9810); absent if this node does not issue over CMP.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cmp: Option<String>,
-    /// Who issues first, then those who only answer for what they have issued.
+    /// First the one that issues, then those that only answer for what they have issued.
     pub issuers: Vec<X509Issuer>,
 }
 
 /// An authority whose certificates are in use.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct X509Issuer {
-    /// By what its addresses name it: the beginning of the SHA-256 of its key, hex.
+    /// Its id in URLs: the beginning of the SHA-256 of its key, in hex.
     pub id: String,
-    /// What stands in certificates as their issuer (RFC 4514).
+    /// The issuer's name in certificates (RFC 4514).
     pub name: String,
-    /// When the first certificate of its chain ends.
+    /// When the first certificate of its chain expires.
     pub until: Timestamp,
     /// Whether it issues; the others answer for what they have issued.
     pub issues: bool,
-    /// Where its certificate is.
+    /// The URL of its certificate.
     pub certificate: String,
     /// Its certificate and those above it up to the root, DER, its own first.
     pub chain: Vec<Base64>,
-    /// Where each of its revocation lists is.
+    /// The URL of each of its revocation lists.
     pub lists: Vec<String>,
 }
 
-/// Which certificates, all filters of which must hold.
+/// The filters of the inventory, all of which must hold.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct CertificateQuery {
-    /// Those of one thing, by id.
+    /// By the id of the thing that holds it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub id: Option<String>,
     /// By state.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub state: Option<CertificateState>,
-    /// Those that have not ended and end before this time; they then come in the order of the hour in which they end,
-    /// to whoever may see all that the domain says.
+    /// Certificates that have not expired and will expire before this time; for readers that may see everything the
+    /// domain says, they come in the order of the hour in which they expire.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ends_before: Option<Timestamp>,
-    /// The `next` of the page before.
+    /// `next` of the previous page.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub after: Option<String>,
-    /// Items in a page, 100 unless told, 500 at most.
+    /// Items per page: 100 by default, at most 500.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub limit: Option<usize>,
 }
@@ -127,14 +127,14 @@ pub struct CertificateQuery {
 pub struct CertificatePage {
     /// How complete and fresh it is.
     pub as_of: AsOf,
-    /// In the order in which they were issued, or in which they end.
+    /// In the order of issue, or in that of expiry.
     pub items: Vec<CertificateInfo>,
-    /// `after` for the next page; absent on the last. A page may be short, or empty, and still have a next one.
+    /// `after` for the next page; absent on the last. A page may be short or empty and still have a next one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next: Option<String>,
 }
 
-/// A certificate: who holds it, who signed it, until when it holds, and why it does not.
+/// A certificate: who holds it, who signed it, until when it is valid, and why it is revoked.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CertificateInfo {
     /// Its serial number, hex.
@@ -154,58 +154,58 @@ pub struct CertificateInfo {
     pub title: String,
     /// The fingerprint of the key that signed it.
     pub issuer: String,
-    /// What its OpenPGP certificate calls the issuer.
+    /// The issuer's name in its OpenPGP certificate.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub issuer_name: Option<String>,
     /// The index of its statement in the domain's log.
     pub index: u64,
-    /// From when on it is valid.
+    /// The beginning of its validity.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub from: Option<Timestamp>,
-    /// Until when, exclusively; absent if without end.
+    /// The end of its validity, exclusive; absent if it has none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub until: Option<Timestamp>,
-    /// What has become of it.
+    /// Its state.
     pub state: CertificateState,
     /// Since when it is revoked, why, and by whom.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub revoked: Option<CertificateRevocation>,
-    /// When it should be renewed; absent for what has no end, and for what is not in force.
+    /// When it should be renewed; absent if it does not expire or is not in force.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub renew: Option<RenewalWindow>,
-    /// Whether its holder has a later one of the same profile, for its names and uses as far as these are known here; never
-    /// of what is revoked for good.
+    /// Whether its holder has a later one of the same profile, for the same names and uses as far as these are known
+    /// here; never true of one that is revoked for good.
     pub renewed: bool,
 }
 
-/// That a certificate is revoked.
+/// The revocation of a certificate.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CertificateRevocation {
     /// Since when.
     pub at: Timestamp,
-    /// The reason by its name in RFC 5280.
+    /// The reason, by its name in RFC 5280.
     pub reason: String,
-    /// Who said what it follows from.
+    /// Who made the statement that led to it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub by: Option<By>,
-    /// The status that he gave, if it was one.
+    /// The status that this signer gave, if it was one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub status: Option<String>,
-    /// Why, in his words; or that nobody vouches for its holder any more.
+    /// The reason in the signer's words; or that nobody vouches for the holder any more.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub why: Option<String>,
 }
 
-/// When a certificate should be renewed: what ACME clients are told by RFC 9773, for everybody.
+/// When a certificate should be renewed: what RFC 9773 tells ACME clients, for everyone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RenewalWindow {
-    /// From when on.
+    /// The beginning of the window.
     pub from: Timestamp,
-    /// Until when.
+    /// The end of the window.
     pub until: Timestamp,
 }
 
-/// Certificates by state.
+/// The number of certificates in each state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CertificateTotals([u64; CertificateState::ALL.len()]);
 
@@ -216,20 +216,20 @@ impl Default for CertificateTotals {
 }
 
 impl CertificateTotals {
-    /// None of any.
+    /// Zero in every state.
     #[must_use]
     pub const fn new() -> Self {
         Self([0; CertificateState::ALL.len()])
     }
 
-    /// One more in that state.
+    /// Counts one more in that state.
     pub fn add(&mut self, state: CertificateState) {
         if let Some(count) = self.0.get_mut(state as usize) {
             *count += 1;
         }
     }
 
-    /// Each state with its number.
+    /// Each state with its count.
     pub fn each(&self) -> impl Iterator<Item = (CertificateState, u64)> + '_ {
         CertificateState::ALL.into_iter().zip(self.0)
     }

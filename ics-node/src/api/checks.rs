@@ -1,4 +1,4 @@
-//! What is asked at run time: may this be used, and does it hold its key?
+//! The questions asked at run time: may this be used, and does it hold its key?
 
 use ics_core::identity::IdentityId;
 use ics_core::time::Timestamp;
@@ -16,18 +16,19 @@ pub struct Check {
     pub verdict: Outcome,
     /// Why, in one word.
     pub reason: Reason,
-    /// When the domain heard of longest ago last confirmed what it says; absent where one never has, or none was heard.
+    /// The oldest of the times at which the domains heard last confirmed what they say; absent if one of them never
+    /// has, or none was heard.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub as_of: Option<Timestamp>,
-    /// Until when, by the node's time, the answer holds if nothing more is heard; absent with `unknown`, and with a block
-    /// where that time is over: it stands all the same.
+    /// Until when, by the node's time, the answer holds if no news comes. Absent with `unknown`, and with a block whose
+    /// time has passed: a block stands all the same.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fresh_until: Option<Timestamp>,
     /// The domains that were heard, each with the size of its log: `devices.acme.example=17`.
     pub view: String,
 }
 
-/// What became of one question of a batch.
+/// The outcome of one question of a batch.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum CheckAnswer {
@@ -46,7 +47,7 @@ pub struct CheckQuestion {
     /// What it is to be used for.
     #[serde(rename = "use")]
     pub usage: String,
-    /// The thing that it is to deal with, by id or name.
+    /// The thing that it is to communicate with, by id or name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub peer: Option<String>,
 }
@@ -64,8 +65,8 @@ pub struct CheckQuestions {
 pub struct CheckAnswers {
     /// One for each question.
     pub answers: Vec<CheckAnswer>,
-    /// The node's time once all were answered, by which they end. Who holds one for longer than a moment takes from it for
-    /// how long it is good: his own clock may be early.
+    /// The node's time when all questions had been answered. A client that keeps an answer subtracts this from
+    /// `fresh_until` to learn for how long it holds: its own clock may be off.
     pub time: Timestamp,
 }
 
@@ -82,9 +83,9 @@ pub struct ChallengeRequest {
 pub struct Challenge {
     /// The identity.
     pub id: String,
-    /// Names the challenge.
+    /// Identifies the challenge.
     pub nonce: String,
-    /// What is to be signed: these characters in UTF-8, the last line feed included.
+    /// What to sign: these characters in UTF-8, including the last line feed.
     pub message: String,
     /// Until when an answer counts.
     pub expires: Timestamp,
@@ -101,27 +102,27 @@ pub struct ChallengeAnswer {
     pub signature: wire::Base64,
 }
 
-/// What makes one ACME account, for whoever proved to be a signer of the domain or a thing in it.
+/// A credential that creates one ACME account, for a proven signer of the domain or a thing in it.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AcmeCredential {
     /// The URL of the domain's ACME directory.
     pub directory: String,
     /// The key id for the external account binding.
     pub kid: String,
-    /// Its secret, in base64url, as clients take it.
+    /// The HMAC key, in base64url, as clients take it.
     pub hmac_key: String,
-    /// For whom the account will speak.
+    /// Whom the account will speak for.
     pub holder: String,
     /// Until when it can be used.
     pub expires: Timestamp,
 }
 
-/// The ACME accounts that were taken away from whoever they spoke for.
+/// The outcome of revoking the ACME accounts of a signer or thing.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AcmeRevoked {
     /// The fingerprint of the signer or the thing.
     pub holder: String,
-    /// How many accounts it were; those that were taken away before are left out.
+    /// How many accounts were revoked now; those revoked before are not counted.
     pub accounts: u64,
 }
 
@@ -132,13 +133,13 @@ pub struct AcmeAccount {
     pub account: u64,
     /// `signer` or `thing`.
     pub kind: String,
-    /// The fingerprint of the signer or the thing for whom it speaks.
+    /// The fingerprint of the signer or thing that it speaks for.
     pub holder: String,
     /// `valid`, `deactivated` by its client, or `revoked` by the operator.
     pub state: String,
-    /// Whom to write to.
+    /// The client's contact URLs.
     pub contact: Vec<String>,
-    /// Since when it exists.
+    /// When it was created.
     pub created: Timestamp,
 }
 
@@ -152,16 +153,16 @@ pub struct AcmeAccountPage {
     pub next: Option<u64>,
 }
 
-/// What whoever wants a credential for an ACME account signs. It names purpose and place, so that no signature for something
-/// else, or for another node, serves.
+/// The message to sign for a credential for an ACME account. It names the purpose and the place, so that no signature
+/// made for something else, or for another node, can be used.
 #[must_use]
 pub fn credential_message(node: &str, domain: &DomainName, id: &IdentityId, nonce: &str) -> String {
     format!("ICS ACME credential\n{node}\n{domain}\n{id}\n{nonce}\n")
 }
 
 impl Challenge {
-    /// Whether its message asks for a credential of this domain for this identity, at a node of whatever name, and for
-    /// nothing else. Who signs what a node sends without a look at it signs what the node likes: a statement, say.
+    /// Whether its message asks for a credential of this domain for this identity, at a node of any name, and for
+    /// nothing else. Clients must check this: signing whatever a node sends could be signing a statement, for instance.
     #[must_use]
     pub fn asks_for_credential(&self, domain: &DomainName, id: &IdentityId) -> bool {
         let node = self.message.lines().nth(1).unwrap_or_default();

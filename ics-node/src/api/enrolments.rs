@@ -1,4 +1,4 @@
-//! What devices ask for that make their key at set-up time, and what becomes of it.
+//! Requests of devices that make their key at set-up time, and the outcome.
 
 use std::collections::BTreeMap;
 
@@ -12,12 +12,12 @@ use serde::{Deserialize, Serialize};
 pub struct EnrolmentRequest {
     /// The device's own certificate, base64: its key, a User ID, and its self-signature, which proves possession.
     pub certificate: String,
-    /// The kind that it asks for.
+    /// The kind asked for.
     pub kind: Kind,
-    /// Names that it asks for, such as `serial:…`.
+    /// Names asked for, such as `serial:…`.
     #[serde(default)]
     pub names: Vec<String>,
-    /// Attributes that it asks for.
+    /// Attributes asked for.
     #[serde(default)]
     pub attributes: BTreeMap<String, String>,
 }
@@ -36,15 +36,15 @@ pub struct Enrolment {
     pub reason: Option<String>,
     /// When it arrived.
     pub received_at: Timestamp,
-    /// What was asked.
+    /// The request.
     pub request: EnrolmentRequest,
     /// The things of the domain that have, or had, this key under other fingerprints.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub same_key: Vec<String>,
 }
 
-/// How an enrolment request stands, for whoever knows the fingerprint: what was asked for, which may name people, is the
-/// operator's alone.
+/// The state of an enrolment request, for anyone who knows the fingerprint. What was asked for may name people, so only
+/// the operator sees that.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EnrolmentAnswer {
     /// The fingerprint of the device's key.
@@ -78,9 +78,9 @@ pub struct EnrolmentPage {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct PageQuery {
-    /// The `next` of the page before.
+    /// `next` of the previous page.
     pub after: u64,
-    /// Items in a page, 100 unless told, 500 at most.
+    /// Items per page: 100 by default, at most 500.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub limit: Option<usize>,
 }

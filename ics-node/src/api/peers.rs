@@ -1,4 +1,4 @@
-//! What an operator is told of other nodes, and of what went wrong with them.
+//! What operators are told of other nodes, and of what went wrong with them.
 
 use ics_core::time::Timestamp;
 use ics_core::vocabulary::DomainName;
@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::PeerConfig;
 
-/// The kind of alarm about a signer who has revoked his key.
+/// The kind of alarm about a signer who has revoked their key.
 pub const SIGNER_REVOKED: &str = "signer-revoked";
 
 /// Something an operator must look at.
@@ -20,146 +20,147 @@ pub struct Alarm {
     pub text: String,
 }
 
-/// `POST /v1/domains/{domain}/alarms/acknowledge`, and `/v1/alarms/acknowledge` for those about no domain: which alarms an
-/// operator has seen.
+/// `POST /v1/domains/{domain}/alarms/acknowledge`, and `/v1/alarms/acknowledge` for alarms that are not about a domain
+/// held here: which alarms an operator has seen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Acknowledgement {
-    /// All that were raised until then.
+    /// All alarms raised up to this time.
     pub until: Timestamp,
 }
 
 /// The answer to [`Acknowledgement`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Acknowledged {
-    /// How many were there.
+    /// How many alarms were acknowledged.
     pub alarms: usize,
 }
 
-/// Two signed heads of one domain that cannot both be of one log: C2SP notes, as they came, for anybody to verify.
+/// Two signed heads of one domain that cannot belong to one log: C2SP notes as received, for anyone to verify.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ForkNotes {
     /// When it was noticed.
     pub at: Timestamp,
-    /// The note to which the log that was held here led; empty if it had come to none.
+    /// The note that the log held here led to; empty if there was none yet.
     pub ours: String,
     /// The note that contradicts it.
     pub theirs: String,
 }
 
-/// How a mirror is doing.
+/// The state of a mirror.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MirrorInfo {
     /// The peer that it pulls from.
     pub peer: String,
     /// `current`, `unconfirmed`, `catching-up`, `waiting` or `stopped`.
     pub state: String,
-    /// Entries that the peer has and this node has not.
+    /// Entries that the peer has and this node lacks.
     pub lag_entries: u64,
     /// The last failure, in words.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_error: Option<String>,
-    /// Where this node may read a part only: the peers other than the home upon whose word it rests that nothing was left
-    /// out of it. Absent where the home has said so.
+    /// If this node may read only a part: the peers other than the home on whose word it rests that nothing was left
+    /// out of that part. Absent if the home has said so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rests_on: Option<String>,
-    /// Whether the domain's rules hide something of it from this node, as the peer knows it. Over what is not TLS a
-    /// peer knows no node.
+    /// Whether the domain's rules hide something from this node, by what the peer knows of it. Without TLS, a peer does
+    /// not know which node asks.
     #[serde(default, skip_serializing_if = "core::ops::Not::not")]
     pub partial: bool,
 }
 
 impl MirrorInfo {
-    /// The state of a copy that takes nothing more.
+    /// The state of a copy that takes no more entries.
     pub const STOPPED: &'static str = "stopped";
 
-    /// Whether it takes nothing more, for what it was shown.
+    /// Whether the copy takes no more entries, because of what it was shown.
     #[must_use]
     pub fn is_stopped(&self) -> bool {
         self.state == Self::STOPPED
     }
 }
 
-/// A peer and how it is doing: `/v1/peers`.
+/// A peer and its state: `/v1/peers`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PeerInfo {
-    /// What is configured.
+    /// Its configuration.
     pub peer: PeerConfig,
-    /// What is copied from it.
+    /// The domains that are copied from it.
     pub pulls: Vec<Pulled>,
-    /// What it has taken since this node started.
+    /// What it has asked for since this node started.
     pub serves: Vec<Served>,
-    /// What it has cosigned as a witness since this node started; empty if it is none.
+    /// What it has cosigned as a witness since this node started; empty if it is not one.
     #[serde(default)]
     pub cosigns: Vec<Cosigns>,
-    /// About what it is asked, thing by thing, where no copy is kept.
+    /// The domains about whose things it is asked, of which no copy is kept here.
     #[serde(default)]
     pub asks: Vec<Asks>,
 }
 
-/// How it goes with a domain about whose things a peer is asked.
+/// The state of a domain about whose things a peer is asked.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Asks {
     /// The domain.
     pub domain: DomainName,
-    /// Entries of the largest log of it that this node has seen, whoever showed it.
+    /// The size of the largest log of it that this node has seen, from whatever source.
     pub seen: u64,
-    /// When the peer last had an answer that was proved, since it was configured here or this node started.
+    /// When the peer last gave a proven answer, since it was configured or this node started, whichever was later.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub answered_at: Option<Timestamp>,
-    /// Why it had none the last time, in words.
+    /// Why the last question failed, in words.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_error: Option<String>,
-    /// The domains of this node that follow things of it without a copy.
+    /// The domains of this node that follow things of that domain without a copy.
     pub followed_by: Vec<FollowedBy>,
 }
 
 /// A domain that follows another one without a copy.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FollowedBy {
-    /// The domain that takes over.
+    /// The domain that adopts.
     pub domain: DomainName,
-    /// What is in the way, in words.
+    /// What prevents following, in words.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_error: Option<String>,
 }
 
-/// What a peer has cosigned of one domain of this node.
+/// What a peer has cosigned of one of this node's domains.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cosigns {
     /// The domain.
     pub domain: DomainName,
-    /// Entries of the last checkpoint that it has cosigned.
+    /// The size of the last checkpoint that it cosigned.
     pub size: u64,
-    /// Entries that have come in since.
+    /// Entries that were added since.
     pub lag_entries: u64,
-    /// When that was.
+    /// When it cosigned that checkpoint.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cosigned_at: Option<Timestamp>,
-    /// Why it has not cosigned the last one that it was asked for, in words.
+    /// Why it did not cosign the last checkpoint that it was asked for, in words.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_error: Option<String>,
 }
 
-/// How the copy of one domain is doing that is made from one peer.
+/// The state of the copy of one domain from one peer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pulled {
     /// The domain.
     pub domain: DomainName,
-    /// `current`, `unconfirmed` where all is here that others than the home say may be read, `catching-up`, `waiting`,
-    /// `stopped`, `standby` while another peer is asked for it, or `by-hand` where all of it is brought in bundles.
+    /// `current`; `unconfirmed` if everything is here that this node may read by the word of others than the home;
+    /// `catching-up`; `waiting`; `stopped`; `standby` while another peer is asked for it; or `by-hand` if it is carried
+    /// in bundles.
     pub state: String,
-    /// Entries held, wherever they are from.
+    /// Entries held, from any source.
     pub size: u64,
-    /// Entries that the peer is known to have and this node has not.
+    /// Entries that the peer is known to have and this node lacks.
     pub lag_entries: u64,
     /// The home's newest cosigned time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub as_of: Option<Timestamp>,
-    /// Seconds since then.
+    /// Seconds since that time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lag_seconds: Option<u64>,
-    /// What is in the way, in words.
+    /// What prevents copying, in words.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_error: Option<String>,
     /// As in [`MirrorInfo`].
@@ -172,16 +173,16 @@ pub struct Pulled {
     pub bytes: u64,
 }
 
-/// What a peer has taken of one domain.
+/// What a peer has asked for of one domain.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Served {
     /// The domain.
     pub domain: DomainName,
-    /// Entries up to which it has asked.
+    /// The index up to which it has asked for entries.
     pub size: u64,
     /// Entries that this node has and the peer has not asked for.
     pub lag_entries: u64,
-    /// When it asked last.
+    /// When it last asked.
     pub seen_at: Timestamp,
     /// Bytes of answers.
     pub bytes: u64,

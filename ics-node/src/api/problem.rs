@@ -1,14 +1,14 @@
-//! The public problem codes: what can go wrong, as every face names it; and the document that says so.
+//! The public problem codes: what can go wrong, by the name that every face uses; and the document that reports it.
 //!
-//! One table gives each code its HTTP status, its title and a hint. A code never changes its meaning and is never
-//! reused; new ones are added. `schemas/openapi.json` lists them all, and a test compares.
+//! One table gives each code its HTTP status, title and hint. A code never changes its meaning and is never reused; new
+//! ones are added. `schemas/openapi.json` lists all of them, and a test compares.
 
 use std::fmt;
 
 use ics_core::domain::Refusal;
 use serde::{Deserialize, Serialize};
 
-/// The table, one line for each code: variant, code, HTTP status, title, hint (empty where there is nothing to advise).
+/// The table has one line per code: variant, code, HTTP status, title, hint (empty if there is nothing to advise).
 macro_rules! codes {
     ($($variant:ident $code:literal $status:literal $title:literal $hint:literal;)+) => {
         /// What went wrong, for programs.
@@ -39,7 +39,7 @@ macro_rules! codes {
                 match self { $(Self::$variant => $title),+ }
             }
 
-            /// What to do about it, if there is something.
+            /// What to do about it, if anything.
             #[must_use]
             pub const fn hint(self) -> Option<&'static str> {
                 let hint = match self { $(Self::$variant => $hint),+ };
@@ -50,7 +50,7 @@ macro_rules! codes {
 }
 
 codes! {
-    // The request, before anybody looks at what it means.
+    // Errors in the request itself, before its meaning matters.
     MalformedRequest "malformed-request" 400 "the request is malformed" "";
     MalformedPath "malformed-path" 400 "the path is malformed" "";
     MalformedQuery "malformed-query" 400 "the query is malformed" "GET /openapi.json lists the parameters of every route";
@@ -66,7 +66,7 @@ codes! {
     UnsupportedMediaType "unsupported-media-type" 415 "the route does not take a body of this media type" "";
     HeadersTooLarge "headers-too-large" 431 "the request line and headers are too large" "";
 
-    // What was asked for.
+    // Errors in what was asked for.
     MalformedDomain "malformed-domain" 400 "this cannot be the name of a domain" "domain names look like devices.acme.example, in lower case";
     MalformedId "malformed-id" 400 "this is neither an id nor a name of an identity" "use a fingerprint, sha256:…, urn:…, serial:…, host:… or another form that `ics lookup --help` lists";
     MalformedTilePath "malformed-tile-path" 400 "this is not the path of a tile" "paths of tiles are those of C2SP tlog-tiles";
@@ -104,7 +104,7 @@ codes! {
     TooManyRequests "too-many-requests" 429 "a quota is used up" "try again later";
 
     // Statements and certificates that a domain does not admit: the codes of `ics_core::domain::Refusal`. What the
-    // domain's policy says no to is 403, what no policy could admit is 422.
+    // domain's policy forbids is 403; what no policy could admit is 422.
     Duplicate "duplicate" 422 "the statement stands in the log already" "";
     StatementErased "statement-erased" 403 "the statement was erased" "it is never admitted again";
     NotErasable "not-erasable" 403 "this cannot be erased" "it stays for as long as the domain";
@@ -191,7 +191,7 @@ pub struct Problem {
     pub title: String,
     /// The HTTP status.
     pub status: u16,
-    /// What was wrong here: which field, limit or rule.
+    /// What was wrong in this case: which field, limit or rule.
     pub detail: String,
     /// What to do about it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -211,7 +211,7 @@ impl Problem {
         }
     }
 
-    /// A document for a statement that the core refused: its codes stand in the table.
+    /// A document for a statement that the core refused, whose codes are in the table.
     #[must_use]
     pub fn refused(refusal: &Refusal) -> Self {
         let problem = Self::of(Code::named(refusal.code()).unwrap_or(Code::Refused), refusal.to_string());
@@ -228,20 +228,20 @@ impl Problem {
         self.kind.strip_prefix("urn:ics:problem:").unwrap_or(&self.kind)
     }
 
-    /// What kind of problem it is, for alarms: these are for all to read, and the detail may name what is hidden. Whoever
-    /// writes this has the node's log tell the detail.
+    /// The problem in general terms, for alarms: anyone may read these, and the detail may name what is hidden. The
+    /// caller writes the detail to the node's log.
     pub(crate) fn in_general(&self) -> String {
         format!("{} (`{}`); the node's log says more", self.title, self.code())
     }
 
-    /// Whether the same would get the same answer again, at least until somebody else does something about it.
+    /// Whether repeating the request would get the same answer, at least until someone else does something about it.
     #[must_use]
     pub const fn is_final(&self) -> bool {
         self.status < 500 && self.status != 429
     }
 }
 
-/// What to do where a rule of the templates forbids it.
+/// What to do if a rule of the templates forbids it.
 fn hint_of_rule(rule: &str) -> Option<&'static str> {
     match rule {
         "elsewhere-lifts-nothing" => Some(
@@ -274,7 +274,7 @@ mod tests {
         assert_eq!(Code::named("no-such-code"), None);
     }
 
-    /// The words that the core's `code` functions give, from their source.
+    /// The codes that the core's `code` functions return, taken from their source.
     fn core_codes() -> impl Iterator<Item = &'static str> {
         let sources = [include_str!("../../../ics-core/src/domain/refusal.rs")];
         let codes = sources.into_iter().flat_map(|source| source.split("fn code(").skip(1));
@@ -289,7 +289,7 @@ mod tests {
         }
     }
 
-    /// A buyer who is refused must know who can let him: the rules are the templates', under these names.
+    /// A buyer who is refused must be told who can permit it: the rules are those of the templates, under these names.
     #[test]
     fn what_a_rule_about_elsewhere_forbids_comes_with_the_way_out() {
         let templates = include_str!("../../../ics-core/src/descriptor/templates/common.cedar");
@@ -306,7 +306,7 @@ mod tests {
         }
     }
 
-    /// Whoever reports a theft and is refused must know what still passes, by the bounds as they are.
+    /// A user who reports a theft and is refused must be told what is still admitted, with the actual bounds.
     #[test]
     fn a_bound_on_what_is_said_of_a_thing_says_what_passes_all_the_same() {
         let says = |code: Code, bound: usize| {

@@ -76,8 +76,8 @@ impl Table {
             self.strangers.retain(|_, waiting| waiting.expires > now);
         }
         if !self.has_room(is_stranger) {
-            let whom = if is_stranger { " for whoever is not known here" } else { "" };
-            let detail = format!("{} challenges wait for their answer, no more are made{whom}", self.len());
+            let whom = if is_stranger { " for those who are not known here" } else { "" };
+            let detail = format!("{} challenges wait for their answer, so no more are made{whom}", self.len());
             return Err(AppError::new(Code::Busy, detail));
         }
         let of_his_like = if is_stranger { &mut self.strangers } else { &mut self.known };

@@ -144,7 +144,7 @@ impl<P: FnMut(u64, u64)> Inspector for Reading<P> {
         match cosigned_at(&seal.note, home) {
             Some(time) if is_time_of(domain.part, stored, time) => None,
             Some(time) => Some(format!("it is stored as cosigned at {stored}, its home has signed {time}")),
-            None => Some(format!("it is stored as cosigned at {stored}, and bears no cosignature of its home")),
+            None => Some(format!("it is stored as cosigned at {stored}, but bears no cosignature of its home")),
         }
     }
 

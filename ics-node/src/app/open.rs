@@ -192,7 +192,7 @@ fn learn_times(store: &Store, clock: &Clock, peers: &[PeerConfig]) {
 
 /// Tells people that the clock is behind.
 pub(super) fn clock_words(shows: Timestamp) -> String {
-    format!("this machine's clock shows {shows}, less than was verified or told before: the newest time counts")
+    format!("this machine's clock shows {shows}, earlier than what was verified or told before: the newest time counts")
 }
 
 /// Adds one more entry to what the domain of this name says about itself.
@@ -200,7 +200,7 @@ pub(super) fn take(domain: &mut Option<Domain>, name: &DomainName, entry: &Store
     let damaged = |what: String| {
         AppError::Internal(format!(
             "stored entry {} of `{name}`: {what}; `ics fsck` shows whether there is more, and after `ics domain recopy \
-             {name}` a copy is made anew",
+             {name}` a copy of another node's domain is made again",
             entry.index
         ))
     };
@@ -258,12 +258,13 @@ pub(super) fn refuse_other_log(info: &DomainInfo, size: u64, origin: &Origin) ->
     let refused = |detail: String| Err(AppError::new(Code::PeerRefused, detail));
     let name = &info.name;
     match (info.part, info.entry0) {
-        (Part::Home, _) => refused(format!("this node is the home of `{name}`: it copies it from nobody")),
+        (Part::Home, _) => refused(format!("this node is the home of `{name}`, and so copies it from nobody")),
         (Part::Mirror, Some(entry0)) if entry0 != origin.entry0 && size > 0 => {
             let held = Origin { domain: name.clone(), entry0 };
             refused(format!(
-                "the store has {size} entries of `{held}`, and `{origin}` is another log: ask the owners which is \
-                 theirs. If it is not the one that is here, stop the node, and `ics domain recopy {name}` gives it up"
+                "the store has {size} entries of `{held}`, but `{origin}` is another log: ask the owners which is \
+                 theirs. If it is not the one that is here, stop the node and give that one up with `ics domain recopy \
+                 {name}`"
             ))
         }
         (Part::Mirror, _) => Ok(()),

@@ -288,7 +288,7 @@ impl App {
                     Ok(()) => done.push((*id, json(&SubmissionResult::Receipt(receipt))?)),
                     Err(problem) => {
                         waiting.push(*id);
-                        why = format!("the receipt does not show that it is in the log: {problem}");
+                        why = format!("the receipt does not prove that it is in the log: {problem}");
                     }
                 },
                 Ok(SubmissionResult::Problem(problem)) if !problem.is_final() => {
@@ -298,7 +298,7 @@ impl App {
                 Ok(SubmissionResult::Pending(pending)) => {
                     waiting.push(*id);
                     let upstream = pending.why.unwrap_or_default();
-                    why = format!("it waits at the peer that is asked, on its way to the home: {upstream}");
+                    why = format!("it waits at the next peer on its way to the home: {upstream}");
                 }
                 Ok(SubmissionResult::Problem(problem)) => done.push(refused(hosted, *id, problem)?),
                 Err(error) => {
@@ -351,7 +351,7 @@ impl App {
     /// one of the oldest results. One that was done since is gone if it was erased, or was refused and came once more.
     fn results_of(&self, posted: &[Posted]) -> Result<SubmissionResults, AppError> {
         let gone = || {
-            let detail = "the home's answer is kept no longer, as where it was erased meanwhile: submit it once more";
+            let detail = "the home's answer is no longer kept, perhaps because of an erasure: submit it once more";
             Ok(SubmissionResult::Problem(Problem::of(Code::Upstream, detail.to_owned())))
         };
         let mut results = Vec::with_capacity(posted.len());

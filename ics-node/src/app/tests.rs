@@ -260,7 +260,7 @@ async fn an_index_that_leads_to_another_thing_lets_nothing_through() {
     assert_eq!(app.record(Reader::Anonymous, &maker.domain, "serial:SN-0").expect_err("damaged").problem().status, 500);
     assert_eq!(check(&app, 1, Depth::Store).map(|it| it.verdict), Some(Outcome::Allow), "of that nothing is damaged");
     let told = app.ready().expect_err("damage was met");
-    assert!(told.contains("leads to entry 3, which says nothing of what is looked for"), "{told}");
+    assert!(told.contains("leads to entry 3, which says nothing about what is looked for"), "{told}");
     drop(app);
     let app = maker.open_with(|setup| setup.trust = Some(Arc::clone(&trust)));
     app.record(Reader::Anonymous, &maker.domain, "serial:SN-0").expect("the index was made anew");

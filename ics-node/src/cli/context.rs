@@ -1,4 +1,4 @@
-//! What every command is given: the home directory, the output, the time, and the flags that all commands have.
+//! What every command is given: the home directory, the output, the time, and the global flags.
 
 use std::path::PathBuf;
 
@@ -28,10 +28,10 @@ pub(crate) struct Context {
 }
 
 impl Context {
-    /// From the flags of the command line.
+    /// Builds it from the flags of the command line.
     ///
     /// # Errors
-    /// When there is no home directory to assume.
+    /// When there is no default home directory.
     pub(crate) fn new(global: Global) -> Result<Self, Failure> {
         match global.color {
             Color::Auto => (),
@@ -58,10 +58,10 @@ impl Context {
         self.clock.now()
     }
 
-    /// The configuration; everything takes its default where there is none.
+    /// Reads the configuration; everything takes its default if there is none.
     ///
     /// # Errors
-    /// When it is unreadable or doubtful.
+    /// When it is unreadable or invalid.
     pub(crate) fn config(&self) -> Result<Config, Failure> {
         Ok(Config::load_or_default(&self.home)?)
     }
@@ -81,7 +81,7 @@ impl Context {
     /// How tokens are reached.
     ///
     /// # Errors
-    /// When the configuration is unreadable or doubtful.
+    /// When the configuration is unreadable or invalid.
     pub(crate) fn tokens(&self) -> Result<Tokens, Failure> {
         let module = match &self.pkcs11_module {
             Some(path) => Some(path.clone()),
@@ -90,10 +90,10 @@ impl Context {
         Ok(Tokens { module, pins: PinSource::new(self.pin_file.clone()) })
     }
 
-    /// Makes the secret of a key usable: asks for its passphrase, or for the PIN of its token.
+    /// Unlocks the secret of a key: asks for its passphrase, or for the PIN of its token.
     ///
     /// # Errors
-    /// When there is none, or it does not fit.
+    /// When the passphrase or PIN is missing or wrong.
     pub(crate) fn unlock(&self, key: &StoredKey) -> Result<UnlockedKey, Failure> {
         if key.token().is_some() {
             return Ok(key.open(&self.tokens()?)?);
@@ -101,10 +101,10 @@ impl Context {
         Ok(key.unlock(&self.passphrases().get(&format!("the key `{}`", key.name()))?)?)
     }
 
-    /// The same for several; keys in files have one passphrase.
+    /// As [`Self::unlock`], for several keys; keys in files share one passphrase.
     ///
     /// # Errors
-    /// When a passphrase or PIN is missing, or does not fit.
+    /// When a passphrase or PIN is missing or wrong.
     pub(crate) fn unlock_all(&self, keys: &[StoredKey]) -> Result<Vec<UnlockedKey>, Failure> {
         let in_files: Vec<String> =
             keys.iter().filter(|key| key.token().is_none()).map(|key| key.name().to_string()).collect();

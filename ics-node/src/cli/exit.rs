@@ -26,7 +26,7 @@ pub enum Exit {
     Network = 4,
     /// A local file, the configuration or a key is missing, unreadable or wrong.
     Local = 5,
-    /// A token refuses its PIN. Whoever starts programs again must not start this one: tokens lock themselves.
+    /// A token refused its PIN. This program must not be restarted automatically: tokens lock themselves.
     Pin = 6,
     /// A defect of this program.
     Internal = 70,
@@ -50,7 +50,7 @@ impl From<Exit> for ExitCode {
     }
 }
 
-/// Why a command failed, for the person who gave it.
+/// Why a command failed, for the person who ran it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Failure {
     exit: Exit,
@@ -59,19 +59,19 @@ pub struct Failure {
 }
 
 impl Failure {
-    /// A failure that ends with this code.
+    /// Makes a failure that ends with this code.
     pub fn new(exit: Exit, message: impl fmt::Display) -> Self {
         Self { exit, message: message.to_string(), hint: None }
     }
 
-    /// The same with advice on what to do.
+    /// Adds a hint on what to do.
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
         self
     }
 
-    /// The same of a command that had done something before, which whoever reads of the failure must know.
+    /// Adds what the command had already done, which the reader of the failure must know.
     #[must_use]
     pub fn after(mut self, done: impl fmt::Display) -> Self {
         self.message = format!("{}; {done}", self.message);
@@ -84,7 +84,7 @@ impl Failure {
         self.exit
     }
 
-    /// Writes it to standard error: two lines for people, or one JSON object.
+    /// Writes the failure to standard error: two lines for people, or one JSON object.
     pub fn print(&self, as_json: bool) {
         let text = if as_json {
             let code = self.exit as u8;
@@ -95,7 +95,8 @@ impl Failure {
         say(&format!("{text}\n"));
     }
 
-    /// What others wrote may stand in it, in the advice too; it must not move the cursor.
+    /// Formats the failure for people. The message and the hint may contain text by others, which must not move the
+    /// cursor.
     fn for_people(&self) -> String {
         let error = console::style("error:").red().bold().for_stderr();
         let hint = console::style("hint:").cyan().bold().for_stderr();
@@ -160,8 +161,7 @@ impl From<KeyError> for Failure {
                 Self::new(Exit::Local, &error).hint("keys are never overwritten: choose another name")
             }
             KeyError::HeldAs(ref name) => Self::new(Exit::Local, &error).hint(format!(
-                "use it by that name; of an OpenPGP key `ics key import {name} FILE` adds to it what is new in the \
-                     file"
+                "use it by that name; for an OpenPGP key, `ics key import {name} FILE` adds what is new in the file"
             )),
             KeyError::OpenToOthers(ref path) => {
                 Self::new(Exit::Local, &error).hint(format!("chmod 600 {}", path.display()))

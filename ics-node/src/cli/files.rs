@@ -1,4 +1,4 @@
-//! Files that are read and written for people.
+//! Reading and writing files for commands.
 
 use std::fs::{self, File, Metadata, Permissions};
 use std::io::{self, BufWriter, ErrorKind, Read, Seek as _, Write};
@@ -13,12 +13,12 @@ use super::output;
 /// Stands for standard input or output.
 pub(crate) const STANDARD: &str = "-";
 
-/// A failure of a file.
+/// Makes a failure about a file.
 pub(crate) fn failed(path: &Path, error: impl core::fmt::Display) -> Failure {
     Failure::new(Exit::Local, format!("`{}`: {error}", path.display()))
 }
 
-/// Reads a file, or standard input for `-`, of `limit` bytes at most.
+/// Reads a file, or standard input for `-`, of at most `limit` bytes.
 ///
 /// # Errors
 /// When it cannot be read, or is longer.
@@ -36,10 +36,10 @@ pub(crate) fn read(path: &Path, limit: usize) -> Result<Vec<u8>, Failure> {
     Ok(bytes)
 }
 
-/// Writes a file anew, or to standard output for `-`.
+/// Replaces a file, or writes to standard output for `-`.
 ///
 /// # Errors
-/// When it cannot be written; what stood there stays, unless it could only be written in its place.
+/// When it cannot be written; the former file stays, unless it could only be overwritten.
 pub(crate) fn write(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
     match path.to_str() {
         Some(STANDARD) => output::print(bytes),
@@ -47,21 +47,21 @@ pub(crate) fn write(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
     }
 }
 
-/// The same of a file that is made bit by bit: it is written beside its place and moved there once it is whole and on the
-/// disk, with owner, group and permissions of the one that was there. Where that cannot be, as in a directory that only
-/// others may write, the one that is there is written itself. Devices, pipes and links to nothing are written as they
-/// are.
+/// As [`write()`], for a file that is made in parts. The new file is written beside the former one and moved into its
+/// place once it is complete and on disk, with the owner, group and permissions of the former. If that is impossible,
+/// as in a directory where only others may write, the former file is overwritten. Devices, pipes and dangling links are
+/// written directly.
 ///
 /// # Errors
-/// When it cannot be made or written; what stood there stays, unless it could only be written in its place.
+/// When it cannot be made or written; the former file stays, unless it could only be overwritten.
 pub(crate) fn write_by<T>(path: &Path, make: impl FnOnce(&mut dyn Write) -> Result<T, Failure>) -> Result<T, Failure> {
     let broken = |error: io::Error| failed(path, error);
-    // A link stays one: the file that it leads to is made anew.
+    // A link stays a link: the file to which it leads is replaced.
     let found = fs::canonicalize(path);
     let leads_nowhere = found.is_err() && path.is_symlink();
     let place = found.unwrap_or_else(|_| path.to_owned());
     let former = fs::metadata(&place).ok();
-    // What is open already, such as /dev/stdout, is meant itself, also where it is a file.
+    // A path to what is already open, such as /dev/stdout, means exactly that, even if it is a file.
     let is_open = path.starts_with("/dev") || path.starts_with("/proc");
     if is_open || leads_nowhere || former.as_ref().is_some_and(|former| !former.is_file()) {
         return filled(File::create(path).map_err(broken)?, make, broken).map(|(made, _)| made);
@@ -69,24 +69,25 @@ pub(crate) fn write_by<T>(path: &Path, make: impl FnOnce(&mut dyn Write) -> Resu
     let directory = place.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
     let mode = Permissions::from_mode(0o666);
     let file = match tempfile::Builder::new().permissions(mode).tempfile_in(directory) {
-        // Not where the disk is full: then nothing can be written there either, and the former one would be gone.
+        // Not if the disk is full: then overwriting would fail too, and the former file would be lost.
         Err(error) if former.is_some() && is_closed(&error) => {
             let (made, file) = filled(File::create(&place).map_err(broken)?, make, broken)?;
             return file.sync_all().map(|()| made).map_err(broken);
         }
-        // Nobody has asked for the name of the file that could not be made.
+        // The error must not name the temporary file, which means nothing to the user.
         file => file.map_err(|error| failed(path, error.to_string().split(" at path ").next().unwrap_or_default()))?,
     };
     let (made, file) = filled(file, make, broken)?;
     take_place(file, &place, former.as_ref()).map(|()| made).map_err(broken)
 }
 
-/// Whether a directory takes no other file, whatever room there is.
+/// Whether the error means that the directory takes no new file, regardless of space.
 fn is_closed(error: &io::Error) -> bool {
     matches!(error.kind(), ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem)
 }
 
-/// Moves a whole file to its place, or into the former one where it cannot take its place as it was.
+/// Moves a complete file into its place, or copies it into the former file if that cannot be replaced by one with the
+/// same owner, group and permissions.
 fn take_place(file: NamedTempFile, place: &Path, former: Option<&Metadata>) -> io::Result<()> {
     let is_alike = former.is_none_or(|former| make_alike(file.as_file(), former).is_ok());
     file.as_file().sync_all()?;
@@ -105,7 +106,8 @@ fn take_place(file: NamedTempFile, place: &Path, former: Option<&Metadata>) -> i
     target.sync_all()
 }
 
-/// Gives a file owner, group and permissions of the former one. The owner first: changing him takes permissions away.
+/// Gives a file the owner, group and permissions of the former one. The owner comes first, since changing it clears
+/// permissions.
 fn make_alike(file: &File, former: &Metadata) -> io::Result<()> {
     let own = file.metadata()?;
     if (own.uid(), own.gid()) != (former.uid(), former.gid()) {
@@ -114,7 +116,7 @@ fn make_alike(file: &File, former: &Metadata) -> io::Result<()> {
     file.set_permissions(former.permissions())
 }
 
-/// What `make` gives, and the file with all that it has written.
+/// Returns the result of `make`, and the file with all that it has written.
 fn filled<T, F: Write>(
     file: F,
     make: impl FnOnce(&mut dyn Write) -> Result<T, Failure>,
@@ -126,10 +128,10 @@ fn filled<T, F: Write>(
     Ok((made, file))
 }
 
-/// The same, but never over a file that is there: what it holds may not be made again.
+/// As [`write()`], but never replaces an existing file, whose contents may be irreplaceable.
 ///
 /// # Errors
-/// When it is there, or cannot be written.
+/// When it exists, or cannot be written.
 pub(crate) fn create(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
     if path.to_str() == Some(STANDARD) {
         return output::print(bytes);
@@ -186,7 +188,7 @@ mod tests {
         let path = inner.join("root.crl");
         write(&path, b"the former one").expect("written");
         fs::set_permissions(&inner, Permissions::from_mode(0o555)).expect("set");
-        // To root no directory is closed.
+        // Root may write into every directory.
         let is_closed = File::create(inner.join("probe")).is_err();
         write(&path, b"new").expect("written in its place");
         fs::set_permissions(&inner, Permissions::from_mode(0o755)).expect("set");

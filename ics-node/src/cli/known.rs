@@ -1,4 +1,4 @@
-//! What is known already of a thing that is to be introduced.
+//! What is already known about a thing that is to be introduced.
 
 use ics_core::name::Name;
 use ics_core::statement::{self, Body, Claims};
@@ -12,8 +12,8 @@ use crate::client::node::Node;
 use crate::client::signing::Signing;
 use crate::client::thing::{Thing, called};
 
-/// The names that a thing would have, that of its key among them: under another fingerprint the same key is how a thing
-/// that is blocked would come back.
+/// The names that a thing would have, including that of its key: a blocked thing could otherwise come back with the
+/// same key under another fingerprint.
 pub(super) fn names_of(thing: &Thing, claims: &Claims) -> Vec<Name> {
     let spki = match thing {
         Thing::Key(thing) => thing.key.spki_sha256().map(Name::Spki),
@@ -22,7 +22,8 @@ pub(super) fn names_of(thing: &Thing, claims: &Claims) -> Vec<Name> {
     claims.names.iter().cloned().chain(spki).collect()
 }
 
-/// The statement by which the signer has introduced a thing before, in the same words: who was interrupted says all again.
+/// The statement by which the signer introduced a thing before, in the same words: after an interruption the signer
+/// runs the whole command again.
 pub(super) async fn said_before(
     node: &Node,
     signing: &Signing,
@@ -43,7 +44,7 @@ pub(super) async fn said_before(
     Ok(None)
 }
 
-/// Whether a statement says this of that thing. In which order it gives names and groups means nothing.
+/// Whether a statement says this about that thing. The order of names and groups does not matter.
 fn says(body: &[u8], thing: &Thing, claims: &Claims) -> bool {
     let Ok(Body::Statement(said)) = statement::parse(body) else { return false };
     let in_order = |claims: &Claims| {
@@ -55,8 +56,8 @@ fn says(body: &[u8], thing: &Thing, claims: &Claims) -> bool {
     Thing::of_statement(body).is_ok_and(|other| other == *thing) && in_order(said.claims()) == in_order(claims)
 }
 
-/// Refuses what was most likely not meant: to introduce a thing twice, or under a name that another has. Who asks for such
-/// a name finds neither. `advice` says what to do all the same.
+/// Refuses what was most likely not meant: introducing a thing twice, or under a name of another thing, since a look-up
+/// by that name would then find neither. `advice` says how to do it all the same.
 pub(super) async fn refuse_known(
     node: &Node,
     signing: &Signing,

@@ -1,4 +1,4 @@
-//! The command line. It translates: what a command does is in [`crate::client`] and [`crate::app`].
+//! The command line. It only translates: what a command does is in [`crate::client`] and [`crate::app`].
 
 mod commands;
 mod context;
@@ -86,7 +86,7 @@ enum Color {
     Never,
 }
 
-/// Runs the command line and says how it ended.
+/// Runs the command line and returns its exit code.
 #[must_use]
 pub fn run() -> ExitCode {
     memory::begin();
@@ -98,7 +98,7 @@ pub fn run() -> ExitCode {
             return Exit::Usage.into();
         }
         Err(help) => {
-            // Where standard output is closed there is nobody left to tell.
+            // If standard output is closed, there is nobody left to tell.
             let _ = help.print();
             return Exit::Ok.into();
         }
@@ -114,18 +114,17 @@ pub fn run() -> ExitCode {
     }
 }
 
-/// Says what is wrong with the command line: for a program if it asked for JSON, which is then known from nothing but the
-/// arguments as they came.
+/// Reports what is wrong with the command line, as JSON if that was requested; only the raw arguments show that.
 fn usage_error(error: &clap::Error) {
     if !std::env::args_os().any(|argument| argument == "--json") {
-        // Where standard error is closed there is nobody left to tell.
+        // If standard error is closed, there is nobody left to tell.
         let _ = error.print();
         return;
     }
     Failure::new(Exit::Usage, in_one_line(&error.to_string())).hint("`ics COMMAND --help` has examples").print(true);
 }
 
-/// What clap says is wrong, with the arguments that it lists in lines of their own, and without usage and tips.
+/// The message of clap in one line, with the arguments that it lists on lines of their own, and without usage and tips.
 fn in_one_line(text: &str) -> String {
     let mut lines = text.lines().map(str::trim).take_while(|line| !line.is_empty());
     let first = lines.next().unwrap_or_default().trim_start_matches("error: ");
@@ -133,8 +132,8 @@ fn in_one_line(text: &str) -> String {
     if listed.is_empty() { first.to_owned() } else { format!("{first} {}", listed.join(", ")) }
 }
 
-/// What is wrong with the command line, without the user, password and query of an address that stands in it: the message
-/// quotes what it refuses, and is kept by whoever runs the command for others.
+/// Removes user, password and query from an address in a message about the command line: the message quotes what it
+/// refuses, and may be kept by those who run the command for others.
 fn without_secrets(mut error: clap::Error) -> clap::Error {
     let takes_address = context(&error, ContextKind::InvalidArg).is_some_and(|argument| argument.contains("<URL>"));
     for kind in [ContextKind::InvalidValue, ContextKind::InvalidArg, ContextKind::InvalidSubcommand] {
@@ -147,7 +146,7 @@ fn without_secrets(mut error: clap::Error) -> clap::Error {
     error
 }
 
-/// A text of which a message of clap is made.
+/// A text from which clap builds its message.
 fn context(error: &clap::Error, kind: ContextKind) -> Option<&str> {
     match error.get(kind) {
         Some(ContextValue::String(text)) => Some(text),
@@ -161,8 +160,8 @@ pub fn definition() -> clap::Command {
     with_folded_examples(Cli::command())
 }
 
-/// Columns that an example has at most: those of a narrow terminal. Where clap has to break a longer one, it does so without
-/// the backslash by which the shell reads on, and what is copied from there is another command.
+/// The maximum width of an example, in columns: that of a narrow terminal. If clap had to wrap a longer one, it would
+/// do so without the shell's continuation backslash, and what is copied would be another command.
 const EXAMPLE_COLUMNS: usize = 80;
 
 fn with_folded_examples(command: clap::Command) -> clap::Command {
@@ -177,8 +176,8 @@ fn with_folded_examples(command: clap::Command) -> clap::Command {
     command.mut_subcommands(with_folded_examples)
 }
 
-/// Help of which each paragraph is one line: clap breaks it where the terminal ends, and would break it there and where the
-/// source does. What is indented are examples and tables, whose lines stay.
+/// Joins each paragraph of a help text into one line: clap wraps it at the terminal's width, and would otherwise also
+/// keep the line breaks of the source. Indented lines are examples and tables, and stay as they are.
 fn with_whole_paragraphs(help: &str) -> String {
     let mut text = String::new();
     let mut was_prose = false;
@@ -193,26 +192,26 @@ fn with_whole_paragraphs(help: &str) -> String {
     text
 }
 
-/// A line of help; of a long example several, that are one command.
+/// A line of help; a long example becomes several lines that are one command.
 fn folded(line: &str) -> String {
     let Some(example) = line.strip_prefix("  $ ").filter(|_| line.chars().count() > EXAMPLE_COLUMNS) else {
         return line.to_owned();
     };
     let (mut lines, mut last) = (Vec::new(), "  $".to_owned());
     for word in words_of(example) {
-        // Room for the space before the word, and for the backslash behind it.
+        // Leaves room for the space before the word, and for the backslash after it.
         if last.chars().count() + word.chars().count() + 3 > EXAMPLE_COLUMNS {
             lines.push(core::mem::replace(&mut last, "     ".to_owned()));
         }
         last.push(' ');
         last.push_str(word);
     }
-    // Behind a word that is as long as the line itself, a backslash with a space before it would be broken off.
+    // After a word as long as the line itself, a backslash preceded by a space would be wrapped.
     let end = |line: String| if line.chars().count() + 2 > EXAMPLE_COLUMNS { line + "\\\n" } else { line + " \\\n" };
     lines.into_iter().map(end).chain([last]).collect()
 }
 
-/// The words of a shell's command, with their quotes.
+/// Splits a shell command into words, with their quotes.
 fn words_of(command: &str) -> impl Iterator<Item = &str> {
     let mut quoted = false;
     command.split(move |letter| {

@@ -13,7 +13,7 @@ use super::exit::{Exit, Failure};
 pub(crate) struct Output {
     /// Results as JSON.
     pub(crate) json: bool,
-    /// Nothing but results, errors, and what somebody is asked about.
+    /// Whether to print nothing but results, errors, and what a question is about.
     pub(crate) quiet: bool,
 }
 
@@ -21,7 +21,7 @@ impl Output {
     /// Prints a result: `human` for people, `value` as JSON.
     ///
     /// # Errors
-    /// When standard output cannot be written, or the value not as JSON, which is a defect.
+    /// When standard output cannot be written to, or the value cannot be serialized, which is a defect.
     pub(crate) fn result(&self, value: &impl Serialize, human: impl FnOnce() -> String) -> Result<(), Failure> {
         let text = if self.json {
             serde_json::to_string_pretty(value).map_err(|e| Failure::new(Exit::Internal, e))?
@@ -31,15 +31,15 @@ impl Output {
         print(format!("{text}\n").as_bytes())
     }
 
-    /// Says what is going on, to people only.
+    /// Reports progress, to people only.
     pub(crate) fn note(&self, text: &str) {
         if !self.json && !self.quiet {
             say(&format!("{text}\n"));
         }
     }
 
-    /// Shows what is about to be signed or believed. Whoever is asked about it next sees it however he wants results:
-    /// nobody says yes to what is hidden from him.
+    /// Shows what is about to be signed or believed. If a question about it follows, it is shown whatever the output
+    /// settings, so that nobody agrees to what they have not seen.
     pub(crate) fn review(&self, text: &str, is_asked: bool) {
         if is_asked && std::io::stdin().is_terminal() {
             say(&format!("{text}\n"));
@@ -54,7 +54,7 @@ impl Output {
     }
 }
 
-/// Writes to standard output. Whoever closes it early, as `head` does, has read enough.
+/// Writes to standard output. A reader that closes it early, as `head` does, has read enough.
 pub(crate) fn print(bytes: &[u8]) -> Result<(), Failure> {
     let mut output = std::io::stdout().lock();
     match output.write_all(bytes).and_then(|()| output.flush()) {
@@ -63,12 +63,12 @@ pub(crate) fn print(bytes: &[u8]) -> Result<(), Failure> {
     }
 }
 
-/// Writes to standard error. Where that is closed there is nobody left to tell, and the command ends as it does else.
+/// Writes to standard error. If that is closed, there is nobody left to tell, and the command ends as usual.
 pub(crate) fn say(text: &str) {
     let _ = std::io::stderr().lock().write_all(text.as_bytes());
 }
 
-/// A title and below it names and values, the values in one column.
+/// Formats a title and, below it, names and values, the values in one column.
 #[must_use]
 pub(crate) fn card(title: &str, rows: &[(&str, String)]) -> String {
     let columns = Term::stdout().size_checked().map(|(_, columns)| usize::from(columns));
@@ -91,15 +91,15 @@ fn card_within(columns: usize, title: &str, rows: &[(&str, String)]) -> String {
     text
 }
 
-/// A line in pieces that fit the terminal.
+/// Wraps a line to fit the terminal.
 #[must_use]
 pub(crate) fn wrapped_lines(line: &str) -> String {
     let columns = Term::stdout().size_checked().map_or(usize::MAX, |(_, columns)| usize::from(columns));
     wrapped(line, columns).join("\n")
 }
 
-/// The line in pieces of that width, broken at spaces; what is carried over stands further in. Room for less than a few
-/// words is not worth it.
+/// Wraps a line to this width at spaces; continuation lines are indented further. Widths of only a few words are not
+/// wrapped to.
 fn wrapped(line: &str, room: usize) -> Vec<String> {
     const LEAST: usize = 30;
     if room < LEAST || measure_text_width(line) <= room {
@@ -118,7 +118,7 @@ fn wrapped(line: &str, room: usize) -> Vec<String> {
     pieces
 }
 
-/// Columns under their heads, as wide as their widest cell.
+/// Formats columns under their heads, as wide as their widest cell.
 #[must_use]
 pub(crate) fn table(heads: &[&str], rows: &[Vec<String>]) -> String {
     let width = |column: usize| {

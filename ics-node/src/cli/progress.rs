@@ -1,4 +1,4 @@
-//! Progress bars for long work: only where somebody watches.
+//! Progress bars for long work, shown only if somebody watches.
 
 use std::time::Duration;
 
@@ -6,10 +6,10 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use super::context::Context;
 
-/// Steps below which nobody needs a bar.
+/// Steps below which no bar is needed.
 const FEW: usize = 20;
 
-/// A bar over so many steps; hidden where there are few, or nobody watches.
+/// A bar over this many steps; hidden if they are few or nobody watches.
 pub(crate) fn bar(context: &Context, steps: usize, what: &'static str) -> ProgressBar {
     if steps < FEW || !context.output.shows_progress() {
         return ProgressBar::hidden();
@@ -24,7 +24,7 @@ fn style() -> ProgressStyle {
     ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("━━─")
 }
 
-/// A bar over steps whose number is not known at first; hidden where nobody watches.
+/// A bar over steps whose number is not known in advance; hidden if nobody watches.
 pub(crate) fn counter(context: &Context, what: &'static str) -> ProgressBar {
     if !context.output.shows_progress() {
         return ProgressBar::hidden();

@@ -12,14 +12,14 @@ use crate::explain;
 
 type Row = (&'static str, String);
 
-/// What the thing is called, and below it its kind and id.
+/// The title of the thing and, below it, its kind and id.
 #[must_use]
 pub(crate) fn heading(record: &Record) -> String {
     let title = style(clean(&record.title)).bold();
     format!("{title}\n{} {}\n", record.identity.kind, record.identity.id)
 }
 
-/// What one domain says of it, and what it says has taken its place.
+/// The card of what one domain says about it, including what has succeeded it according to the domain.
 #[must_use]
 pub(crate) fn record_card(record: &Record, freshness: &Freshness, succeeded_by: &[Given<String>]) -> String {
     let mut rows = rows(record, freshness, None);
@@ -27,7 +27,7 @@ pub(crate) fn record_card(record: &Record, freshness: &Freshness, succeeded_by: 
     card(record.domain.as_str(), &rows)
 }
 
-/// The same as of a time that somebody has asked for: what was stated after it is told as such.
+/// As [`record_card`], as of a time that the user asked for: what was stated after it is marked.
 #[must_use]
 pub(crate) fn record_card_of(record: &Record, freshness: &Freshness, asked_for: Option<Timestamp>) -> String {
     card(record.domain.as_str(), &rows(record, freshness, asked_for))
@@ -52,7 +52,7 @@ fn rows(record: &Record, freshness: &Freshness, asked_for: Option<Timestamp>) ->
     rows.extend(lines("certificates", &record.certificates, |it| given(it.value.serial.to_string(), &it.by)));
     rows.extend(lines("installed", &record.installed, |it| given(it.value.to_string(), &it.by)));
     rows.extend(lines("signed by", &record.signatures, |it| {
-        given(format!("the developer himself: {} key {}", it.value.form, it.value.key), &it.by)
+        given(format!("the developer: {} key {}", it.value.form, it.value.key), &it.by)
     }));
     let live = record.grants.iter().map(|it| {
         let grantee = it.name.as_deref().map_or_else(|| it.grantee.to_string(), clean);
@@ -66,12 +66,12 @@ fn rows(record: &Record, freshness: &Freshness, asked_for: Option<Timestamp>) ->
     rows
 }
 
-/// When it ends, to be put behind it; nothing where it has no end.
+/// The end, as a suffix; empty if it has none.
 fn until(end: Option<Timestamp>) -> String {
     end.map(|end| format!(", until {}", when(end))).unwrap_or_default()
 }
 
-/// A role that somebody gets later, by himself: whoever buys the thing is to see it.
+/// A role that somebody gets automatically later: a buyer of the thing must see it.
 fn to_come(given: &Granted, it: &Listed) -> String {
     let grantee = given.name.as_deref().map_or_else(|| given.grantee.to_string(), clean);
     let from = it.from.map(|from| format!(", from {}", when(from))).unwrap_or_default();
@@ -79,8 +79,8 @@ fn to_come(given: &Granted, it: &Listed) -> String {
     format!("{warning} {grantee} as {}{from}{}\n  by {}", given.role, until(it.until), said_by(&it.by))
 }
 
-/// One row with a line, or more, for each item and what is put behind it; none without items. What several statements
-/// give is told once, and as stated by then if one of them was.
+/// One row with one line or more for each item and its suffix; none without items. What several statements give is
+/// shown once, and counts as stated by the time asked for if one of them was.
 fn lines<T>(name: &'static str, items: &[T], line: impl Fn(&T) -> (String, String)) -> Option<Row> {
     let all: Vec<(String, String)> = items.iter().map(line).collect();
     let by_then: BTreeSet<&String> = all.iter().filter(|it| it.1.is_empty()).map(|it| &it.0).collect();
@@ -105,14 +105,14 @@ fn genuine(record: &Record, asked_for: Option<Timestamp>) -> String {
     record.vouched.iter().map(line).collect::<Vec<_>>().join("\n")
 }
 
-/// That the home admitted a statement after the time that is asked for, to be put behind it; nothing where it did not.
+/// A suffix that says that the home admitted a statement after the time asked for; empty if it did not.
 fn not_yet(record: &Record, by: &By, asked_for: Option<Timestamp>) -> String {
     let admitted_at = record.statement_at(by.index).map(|listed| listed.admitted_at);
     let is_later = asked_for.zip(admitted_at).is_some_and(|(asked_for, admitted_at)| admitted_at > asked_for);
     if is_later { style(", not yet stated at that time").yellow().to_string() } else { String::new() }
 }
 
-/// A permit that is no longer fresh is not one; a block stands until it is lifted, however old the news of it.
+/// A permit that is no longer fresh does not count; a block stands until it is lifted, however old the news of it.
 fn status(record: &Record, freshness: &Freshness, asked_for: Option<Timestamp>) -> String {
     let told = record.status.as_ref().map(|status| {
         let later = not_yet(record, &status.decides.by, asked_for);
@@ -133,7 +133,7 @@ fn status(record: &Record, freshness: &Freshness, asked_for: Option<Timestamp>) 
     format!("{unknown}: {why}\n{then}, {last}")
 }
 
-/// What stands behind who has said it is `later`.
+/// Formats a status; `later` follows the name of whoever gave it.
 fn status_lines(record: &Record, status: &GivenStatus, later: &str) -> String {
     let (name, by) = (in_colour(status.name.as_str(), status.effect), given_by(record, &status.by));
     let mut text = format!("{name}, which {}\nsince {}\nby {by}{later}", status.effect.does(), when(status.since));
@@ -147,7 +147,7 @@ fn status_lines(record: &Record, status: &GivenStatus, later: &str) -> String {
     text
 }
 
-/// Who gives a status, and where in the log.
+/// Who gave a status, and where in the log.
 fn given_by(record: &Record, by: &By) -> String {
     let signer = words::signer_of(by, explain::is_by_owners(record, by));
     format!("{signer}{}", words::place(by))
@@ -162,7 +162,7 @@ fn conflict(record: &Record, asked_for: Option<Timestamp>) -> Option<Row> {
     })
 }
 
-/// Something that was given, and by whom if not by one of those who vouch.
+/// A value that was given and, if not by one of those who vouch, by whom.
 fn given(record: &Record, value: &str, by: &By) -> String {
     if record.vouched.iter().any(|voucher| voucher.signer == by.signer) {
         return value.to_owned();
@@ -198,7 +198,8 @@ fn statements(record: &Record) -> String {
     if ended == 0 { total } else { format!("{total}, {ended} of them without effect now: `ics history` lists them") }
 }
 
-/// What several domains say, put together; of one that is on its card, unless another that may know it was not heard.
+/// What several domains say, combined; for a single domain this is on its card, unless another that may know the thing
+/// was not heard.
 #[must_use]
 pub(crate) fn overall(records: &[&Record], assessment: &Assessment) -> Option<String> {
     if assessment.outlook == Outlook::Unknown && (records.len() > 1 || !assessment.unheard.is_empty()) {
@@ -214,7 +215,7 @@ pub(crate) fn overall(records: &[&Record], assessment: &Assessment) -> Option<St
     Some(format!("{word}, which {}: {who}\n", status.effect.does()))
 }
 
-/// Who gives that status, and who another one of the same effect.
+/// Who gives that status, and who gives another one of the same effect.
 fn whose(records: &[&Record], status: &GivenStatus) -> String {
     let given = records.iter().filter_map(|record| Some((&record.domain, &record.status.as_ref()?.decides)));
     let (same, others): (Vec<_>, Vec<_>) = given.partition(|(_, given)| given.name == status.name);

@@ -1,4 +1,4 @@
-//! What a batch says, in words and as JSON, for whoever is to sign it: everything, from the batch alone.
+//! What a batch says, in words and as JSON, for its signer: everything, from the batch alone.
 
 use std::collections::BTreeMap;
 
@@ -14,7 +14,7 @@ use super::words::{attribute, clean, counted, when};
 use crate::client::batch::{Item, UnsignedBatch};
 use crate::client::thing::called;
 
-/// Statements that are shown unless all are asked for.
+/// How many statements are shown unless all are asked for.
 const SHOWN: usize = 20;
 
 /// The whole batch, or its head, a summary and its first statements.
@@ -37,7 +37,7 @@ pub(crate) fn text(batch: &UnsignedBatch, all: bool) -> String {
     parts.join("\n")
 }
 
-/// How often what is said, of which kinds of things.
+/// Counts the statements by what they say and about which kinds of things.
 fn summary(items: &[Item]) -> String {
     let mut counts: BTreeMap<String, u64> = BTreeMap::new();
     for item in items {
@@ -104,7 +104,7 @@ pub(crate) fn claims_rows(claims: &Claims) -> Vec<(&'static str, String)> {
     rows
 }
 
-/// What cannot be erased any more once it is signed, beyond the act itself. A thing is named by what revokes alone.
+/// What can no longer be erased once it is signed, beyond the act itself. Only revocations contain the thing's name.
 pub(crate) fn stays(claims: &Claims, revokes: bool) -> Option<(&'static str, String)> {
     let what = match (claims.act.stays(), revokes, claims.reason.is_some()) {
         (true, true, true) => "the name and the reason",
@@ -133,7 +133,7 @@ fn replaced_text(id: &StatementId, shown: Option<Unverified>) -> String {
     }
 }
 
-/// The same for programs; nothing is left out.
+/// The batch for programs; nothing is left out.
 pub(crate) fn json(batch: &UnsignedBatch) -> Value {
     let item = |item: &Item| {
         let draft = &item.draft;
@@ -153,7 +153,7 @@ pub(crate) fn json(batch: &UnsignedBatch) -> Value {
     })
 }
 
-/// What people call the thing.
+/// The title of the thing.
 fn title(draft: &Draft) -> String {
     match &draft.subject {
         DraftSubject::Key { user_id, .. } => user_id.clone(),

@@ -1,4 +1,4 @@
-//! Saying something of things that are known: choosing them, reviewing what is signed, submitting it.
+//! Makes statements about known things: chooses the things, reviews what is signed, and submits it.
 
 mod all;
 mod group;
@@ -47,9 +47,9 @@ use crate::client::node::Node;
 use crate::client::signing::{Signing, SigningError};
 use crate::client::thing::GivenKey;
 
-/// Look-ups that are under way at once.
+/// Concurrent look-ups.
 const AT_ONCE: usize = 8;
-/// Things that a review lists; of more it says how many.
+/// How many things a review lists; beyond that only their number is given.
 const LISTED: usize = 20;
 
 /// The things that something is said of.
@@ -101,27 +101,27 @@ impl Asking {
         self.dry_run
     }
 
-    /// Whether somebody is asked.
+    /// Whether the user is asked.
     pub(crate) const fn asks(self) -> bool {
         !self.yes
     }
 
-    /// Whether somebody is asked before this signing: nobody is where nothing is signed here and now.
+    /// Whether the user is asked before this signing: not if nothing is signed here and now.
     pub(crate) fn asks_before(self, signing: &Signing) -> bool {
         self.asks() && !self.dry_run && signing.unsigned().is_none()
     }
 }
 
-/// One statement that is to be made.
+/// A statement that is to be made.
 pub(crate) struct Saying {
     pub(crate) found: Found,
     pub(crate) claims: Claims,
-    /// Whether it takes back an identity or an approval.
+    /// Whether it withdraws an identity or an approval.
     pub(crate) ends_vouching: bool,
 }
 
 impl Things {
-    /// Finds them all.
+    /// Finds the chosen things.
     pub(crate) async fn find(self, context: &Context, node: &Node, signing: &Signing) -> Result<Vec<Found>, Failure> {
         let key = self.thing_key.as_deref().map(given_key).transpose()?;
         let queries = self.queries(node, signing).await?;
@@ -140,12 +140,12 @@ impl Things {
         Ok(found)
     }
 
-    /// Whether everything is meant.
+    /// Whether all things are meant.
     pub(crate) const fn is_all(&self) -> bool {
         self.all
     }
 
-    /// Whether somebody named some of them, other than by what they have in common.
+    /// Whether some things were named, rather than selected by what they have in common.
     pub(crate) fn are_named(&self) -> bool {
         !self.things.is_empty() || self.from_file.is_some() || self.group.is_some()
     }
@@ -182,7 +182,7 @@ impl Things {
             .hint("`ics list --lot LOT` or `ics list --model MODEL` shows what it knows"));
         }
         if queries.is_empty() {
-            return Err(Failure::new(Exit::Usage, "nothing is named of which to say it")
+            return Err(Failure::new(Exit::Usage, "no thing is named to say it of")
                 .hint("name ids or names, or use --from-file, --group, --lot, --model or --all"));
         }
         Ok(queries)
@@ -204,7 +204,7 @@ pub(crate) async fn say(
     say_with(context, node, signing, sayings, Vec::new(), asking).await
 }
 
-/// The same, with certificates of others that the log needs along with it.
+/// As [`say()`], with certificates of others that the log needs as well.
 pub(crate) async fn say_with(
     context: &Context,
     node: &Node,
@@ -234,13 +234,13 @@ pub(crate) async fn say_with(
     told
 }
 
-/// Refuses at once what would be signed for nothing: it would have no effect, or no rule could let it in.
+/// Refuses at once what would be signed in vain: it would have no effect, or no rule could admit it.
 pub(crate) fn check_claims(signing: &Signing, claims: &Claims, now: Timestamp) -> Result<(), Failure> {
-    // Of approvals it matters that there were some: rules for going back to an older version look at them.
+    // Expired approvals do matter: rules for going back to an older version look at them.
     let is_over = |until: &Timestamp| *until <= now && claims.act != Act::Approval;
     if let Some(until) = claims.until.filter(is_over) {
         return Err(Failure::new(Exit::Usage, format!("it would have ended before it is said: {until} is over"))
-            .hint("name a time to come, or leave it out"));
+            .hint("name a time in the future, or leave it out"));
     }
     let roles = &signing.descriptor.roles;
     let granted = claims.grant.as_ref().map(|grant| &grant.role);
@@ -252,7 +252,7 @@ pub(crate) fn check_claims(signing: &Signing, claims: &Claims, now: Timestamp) -
     Ok(())
 }
 
-/// What would be said, where nothing is to be signed.
+/// Shows what would be said if nothing is to be signed.
 fn planned(context: &Context, sayings: &[Saying]) -> Result<Exit, Failure> {
     let plan = |saying: &Saying| {
         let id = saying.found.thing.id().map(|id| id.to_string()).unwrap_or_default();
@@ -267,7 +267,7 @@ fn planned(context: &Context, sayings: &[Saying]) -> Result<Exit, Failure> {
     Ok(Exit::Ok)
 }
 
-/// Tells once of a clock that is behind what its owner has signed before.
+/// Reports once if the clock is behind what the signer has signed before.
 fn note_clock(context: &Context, signing: &Signing, sayings: &[Saying]) {
     let (signer, now) = (signing.fingerprint(), context.now());
     let dated = sayings.iter().filter_map(|saying| moment::after_own(&saying.found, &signer, now).ok());
@@ -276,8 +276,8 @@ fn note_clock(context: &Context, signing: &Signing, sayings: &[Saying]) {
     }
 }
 
-/// Writes what is to be signed into a file for another machine, with the statements that it replaces, and certificates
-/// that the log needs along with it.
+/// Writes what is to be signed into a file for another machine, with the statements that it replaces and certificates
+/// that the log needs as well.
 async fn prepare(
     context: &Context,
     node: &Node,
@@ -300,7 +300,7 @@ async fn prepare(
     prepared(context, signing, with, items)
 }
 
-/// Writes a batch, and says what to do with it.
+/// Writes a batch and reports what to do with it.
 pub(crate) fn prepared(
     context: &Context,
     signing: &Signing,
@@ -316,7 +316,7 @@ pub(crate) fn prepared(
     say_prepared(context, path, (counted(count, "statement").as_str(), &json!({})), &digest, &head)
 }
 
-/// A batch that waits for its signer, and whatever else is to be told of it.
+/// A batch that waits for its signer, and whatever else is to be reported about it.
 #[derive(Serialize)]
 struct Prepared<'p, B> {
     unsigned: &'p str,
@@ -327,7 +327,7 @@ struct Prepared<'p, B> {
     beside: &'p B,
 }
 
-/// Says where a batch is, what it holds, with further members for programs, and what to do with it.
+/// Reports where a batch is, what it holds, with further members for programs, and what to do with it.
 pub(crate) fn say_prepared(
     context: &Context,
     path: &Path,
@@ -348,7 +348,7 @@ pub(crate) fn say_prepared(
     Ok(Exit::Ok)
 }
 
-/// Asks a person; without one it takes `--yes`.
+/// Asks a person to confirm; if nobody can be asked, `--yes` is required.
 pub(crate) fn confirm(asking: Asking, question: &str) -> Result<(), Failure> {
     if asking.yes {
         return Ok(());
@@ -365,7 +365,7 @@ pub(crate) fn confirm(asking: Asking, question: &str) -> Result<(), Failure> {
     }
 }
 
-/// A headline, and below it some of these lines, with how many more there are.
+/// A headline and, below it, the first of these lines and how many more there are.
 pub(crate) fn listed(headline: String, lines: &[String]) -> String {
     let more = lines.len().checked_sub(LISTED).filter(|more| *more > 0).map(|more| format!("… and {more} more"));
     let lines = lines.iter().take(LISTED).cloned();
@@ -373,8 +373,8 @@ pub(crate) fn listed(headline: String, lines: &[String]) -> String {
 }
 
 fn review(signing: &Signing, sayings: &[Saying]) -> String {
-    // What introduces a thing is always shown: who has asked for its names and attributes may be a stranger. So is what
-    // somebody else blocks.
+    // Introductions are always shown, since their names and attributes may have been requested by a stranger; so are
+    // things that somebody else blocks.
     let is_told = |it: &Saying| it.claims.act == Act::Identity || known::is_blocked_elsewhere(&it.found);
     let is_shown = |(place, it): &(usize, &Saying)| *place < LISTED || is_told(it);
     let shown: Vec<&Saying> = sayings.iter().enumerate().filter(is_shown).map(|(_, saying)| saying).collect();
@@ -386,8 +386,8 @@ fn review(signing: &Signing, sayings: &[Saying]) -> String {
     format!("{text}\nsigned by {signer} as {} in {}", style(&signing.role).bold(), signing.domain())
 }
 
-/// A line for each thing, and below it all that will be said beyond that, each in a line of its own: a value that
-/// somebody else chose cannot look like another one.
+/// A line for each thing and, below it, all that will be said beyond that, each on a line of its own: a value chosen by
+/// somebody else must not pass for another field.
 fn review_table(sayings: &[&Saying]) -> String {
     let rows: Vec<Vec<String>> = sayings.iter().map(|saying| review_row(saying)).collect();
     let table = table(&["of", "id", "now", "will be said"], &rows);
@@ -448,10 +448,10 @@ impl Saying {
         signing.draft(self.found.thing.clone(), self.claims.clone(), self.ends_vouching)
     }
 
-    /// What is to be signed, and when.
+    /// Returns what is to be signed, and the time of the signature.
     fn dated(&self, signing: &Signing, now: Timestamp) -> Result<(Draft, Timestamp), Failure> {
         let at = moment::after_own(&self.found, &signing.fingerprint(), now).map_err(|behind| {
-            Failure::new(Exit::Refused, behind).hint("put the clock of this machine right, and say it again")
+            Failure::new(Exit::Refused, behind).hint("set the clock of this machine, and say it again")
         })?;
         Ok((self.draft(signing)?, at))
     }

@@ -1,4 +1,4 @@
-//! Talking to a node and signing, as most commands do.
+//! Talking to a node, and signing, as most commands do.
 
 use std::path::PathBuf;
 
@@ -56,7 +56,7 @@ impl SignAs {
         named(self.domain.clone(), config.client.domain.as_ref(), "domain")
     }
 
-    /// Unlocks the signer's key, unless he signs elsewhere, and asks the node for the rules of the domain.
+    /// Unlocks the signer's key, unless signing happens elsewhere, and asks the node for the rules of the domain.
     pub(crate) async fn open(&self, context: &Context, config: &Config, node: &Node) -> Result<Signing, Failure> {
         let domain = self.domain(config)?;
         let name = named(self.signer.clone(), config.client.signer.as_ref(), "signer")?;
@@ -84,7 +84,7 @@ pub(crate) async fn rules(node: &Node, domain: &DomainName) -> Result<Descriptor
     Ok(descriptor)
 }
 
-/// Refuses to let anything happen because of what a node allows in whose place anybody on the way could answer.
+/// Refuses to act on what a node allows if anybody on the network path could have answered in its place.
 pub(crate) fn refuse_exposed(node: &Node) -> Result<(), Failure> {
     if !node.is_exposed() {
         return Ok(());
@@ -94,7 +94,7 @@ pub(crate) fn refuse_exposed(node: &Node) -> Result<(), Failure> {
         .hint("ask a node by https, or one on this machine at 127.0.0.1: --node URL, or [client] node in ics.toml"))
 }
 
-/// What was named on the command line, or what the configuration assumes.
+/// The value given on the command line, or the one that the configuration assumes.
 pub(crate) fn named<T: Clone>(given: Option<T>, assumed: Option<&T>, what: &str) -> Result<T, Failure> {
     given.or_else(|| assumed.cloned()).ok_or_else(|| {
         Failure::new(Exit::Usage, format!("no {what} is named"))
@@ -117,7 +117,7 @@ impl Context {
         }
     }
 
-    /// Whoever has mistyped --home has no configuration, rather than one that names no node.
+    /// Tells a missing configuration, as after a mistyped `--home`, from one that names no node.
     fn no_node(&self) -> Failure {
         let path = self.home.join(FILE_NAME);
         let hint = match path.exists() {
@@ -137,13 +137,13 @@ impl Context {
     }
 }
 
-/// How rustls says that a server has shown the certificate of an authority.
+/// How rustls reports that a server has presented the certificate of an authority.
 const AUTHORITY_SHOWN: &str = "CaUsedAsEndEntity";
-/// How the verifier says that this machine knows none of the web's authorities.
+/// How the verifier reports that this machine has no root certificates.
 const NO_AUTHORITIES: &str = "No CA certificates";
 
-/// The token of the node that the configuration names. Another node, which `--node` gives, never sees it; nor does one that
-/// `[client]` names see that of `[node]`, unless it is this one, by its own address or one of this machine.
+/// The token of the node that the configuration names. Another node, given with `--node`, never sees it; nor does one
+/// that `[client]` names see that of `[node]`, unless it is this one, by its own address or one of this machine.
 fn operator_token<'c>(given: Option<&Url>, config: &'c Config) -> Option<&'c PathBuf> {
     let own = config.node.as_ref();
     let own_url = own.map(NodeConfig::url);
@@ -166,10 +166,10 @@ impl From<NodeError> for Failure {
                      basicConstraints=critical,CA:FALSE`",
                 )
             }
-            // It runs. What it shows may be of an authority of one's own, or old, or for other names.
+            // The node runs. Its certificate may be from a private authority, expired, or for other names.
             NodeError::Unreachable { .. } if error.is_untrusted() => Self::new(Exit::Network, error).hint(
-                "this machine does not believe its certificate: if an authority of your own has issued it, put that \
-                 into the system's store, or name its file in the variable SSL_CERT_FILE",
+                "this machine does not trust its certificate: if an authority of your own issued it, put that \
+                 authority into the system's store, or name its file in the variable SSL_CERT_FILE",
             ),
             NodeError::Unreachable { .. } if error.to_string().contains(NO_AUTHORITIES) => {
                 Self::new(Exit::Network, error)
@@ -199,17 +199,17 @@ impl From<Problem> for Failure {
     }
 }
 
-/// What to do about it at a command line, where the node's advice is about HTTP.
+/// A hint for the command line, if the node's own hint is about HTTP.
 fn local_hint(problem: &Problem) -> Option<&'static str> {
     match Code::named(problem.code())? {
         Code::OperatorOnly => {
-            Some("only its operator may: `[client] operator_token_file` in ics.toml names the file with his token")
+            Some("only its operator may: `[client] operator_token_file` in ics.toml names the file with the token")
         }
         Code::UnknownRoute => Some("this node does not do that: --node names another one"),
         Code::UnknownDomain => Some("another node may hold it: --node names one, and `ics peer add` copies it"),
-        // Which forms there are, or which rule of its form a text breaks, the message says.
+        // The message itself lists the forms, or the rule of its form that a text breaks.
         Code::MalformedId if lacks_kind(&problem.detail) => {
-            Some("the kind of a name stands in front of it: a serial number is `serial:SN-0001`")
+            Some("put the kind of the name in front of it: a serial number is `serial:SN-0001`")
         }
         Code::MalformedId => Some("`ics lookup --help` shows what each kind of id and name looks like"),
         Code::NotHome => Some("ask the home of the domain: --node names it"),
@@ -217,7 +217,7 @@ fn local_hint(problem: &Problem) -> Option<&'static str> {
     }
 }
 
-/// Whether the text that a message begins with has no kind, rather than one whose rule it breaks.
+/// Whether the text quoted at the start of a message has no kind, rather than breaking a rule of its kind.
 fn lacks_kind(message: &str) -> bool {
     let text = message.split('`').nth(1);
     text.is_some_and(|text| matches!(text.parse::<Lookup>(), Err(NameError::Form(_))))
@@ -232,7 +232,7 @@ impl From<LookupError> for Failure {
             }
             LookupError::Ambiguous { .. } => Self::new(Exit::Refused, &error).hint("name one of the ids"),
             LookupError::Erased(_) => Self::new(Exit::NotFound, &error).hint(
-                "--thing-key FILE gives the key of a thing; software and groups are said once more with `ics publish`",
+                "--thing-key FILE gives the key of a thing; publish software and groups again with `ics publish`",
             ),
             LookupError::OtherKey { .. } => Self::new(Exit::Usage, &error),
             LookupError::Inconsistent { .. } => Self::new(Exit::Network, &error),

@@ -18,7 +18,7 @@ fn the_definition_holds_together() {
     definition().debug_assert();
 }
 
-/// Whoever mistypes the address of his node pastes the message where others read it.
+/// Users who mistype the address of their node paste the message where others read it.
 #[test]
 fn no_refusal_shows_a_secret_of_an_address() {
     for words in [
@@ -38,7 +38,7 @@ fn no_refusal_shows_a_secret_of_an_address() {
     assert!(without_secrets(refused).to_string().contains("'a@b'"), "what is no address is quoted whole");
 }
 
-/// A program reads one line of it, and must learn from that what it has left out.
+/// A program reads only one line of it, which must say what was left out.
 #[test]
 fn one_line_says_which_arguments_are_meant() {
     let told = |words: &[&str]| {
@@ -66,7 +66,7 @@ fn every_command_has_examples_that_parse() {
             let is_one_word = line.split_whitespace().nth(1).is_none();
             assert!(is_one_word || line.chars().count() <= EXAMPLE_COLUMNS, "`{line}` would be broken by a terminal");
         }
-        // As a shell reads on.
+        // As a shell joins continued lines.
         let help = help.replace("\\\n", "");
         let examples: Vec<&str> = help.lines().filter_map(|line| line.trim().strip_prefix("$ ")).collect();
         assert!(

@@ -10,46 +10,47 @@ use ics_core::vocabulary::Effect;
 use crate::api::AsOf;
 pub(crate) use crate::words::{attribute, clean, counted, short, span, when};
 
-/// Of a time that somebody else's clock gave.
+/// A warning about a time given by somebody else's clock.
 const LATER: &str = "later than the time by which it is judged";
 
-/// Whether a time that somebody else's clock gave is well ahead of the time by which it is judged.
+/// Whether a time given by somebody else's clock is well ahead of the time by which it is judged.
 #[must_use]
 pub(crate) fn is_ahead(at: Timestamp, now: Timestamp) -> bool {
     at.millis_since(now) > limits::CLOCK_SKEW_MILLIS
 }
 
-/// Such a time in words, with a warning where it is ahead.
+/// Such a time in words, with a warning if it is ahead.
 #[must_use]
 pub(crate) fn when_by(at: Timestamp, now: Timestamp) -> String {
     if is_ahead(at, now) { format!("{} ({})", when(at), style(LATER).yellow()) } else { when(at) }
 }
 
-/// A signer by his name, or by his fingerprint where he has none.
+/// The name of a signer, or the fingerprint if there is none.
 #[must_use]
 pub(crate) fn signer(by: &By) -> String {
     by.name.as_deref().map_or_else(|| by.signer.to_string(), clean)
 }
 
-/// A signer and the capacity in which he spoke.
+/// A signer and the role in which they spoke.
 #[must_use]
 pub(crate) fn signer_as(by: &By) -> String {
     format!("{} as {}", signer(by), by.role)
 }
 
-/// The same of what may be left of an erased statement: then he is an owner of the domain, who needs no role for that.
+/// As [`signer_as`], for the remnant of an erased statement, whose signer may be an owner of the domain, who needs no
+/// role for that.
 #[must_use]
 pub(crate) fn signer_of(by: &By, is_by_owners: bool) -> String {
     if is_by_owners { format!("{}, an owner of the domain", signer(by)) } else { signer_as(by) }
 }
 
-/// Who said something, where in the log, and of which group.
+/// Who said something, where in the log, and about which group.
 #[must_use]
 pub(crate) fn said_by(by: &By) -> String {
     format!("{}{}", signer_as(by), place(by))
 }
 
-/// Where in the log, to be put behind something; and below it of which group it was said, if not of the thing itself.
+/// The place in the log, as a suffix; below it the group about which it was said, if not about the thing itself.
 #[must_use]
 pub(crate) fn place(by: &By) -> String {
     let group = by.group.as_ref().map(|group| format!("\n  of its group {}", short(&group.to_string())));
@@ -72,13 +73,13 @@ pub(crate) fn in_colour(word: &str, effect: Effect) -> String {
 /// How complete and how fresh an answer is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Freshness {
-    /// Entries of the log that it rests on.
+    /// The number of log entries on which it rests.
     pub(crate) size: u64,
-    /// When the home said that there were no more.
+    /// When the home stated that there were no more.
     pub(crate) as_of: Option<Timestamp>,
-    /// Seconds since then; absent as well where that is later than the time by which it is judged.
+    /// Its age in seconds; also absent if it is dated later than the time by which it is judged.
     pub(crate) age: Option<u64>,
-    /// Seconds after which it is stale.
+    /// The age in seconds from which it is stale.
     pub(crate) bound: u64,
 }
 
@@ -89,20 +90,20 @@ impl From<&AsOf> for Freshness {
 }
 
 impl Freshness {
-    /// Of evidence that holds, at a time.
+    /// The freshness of evidence that holds, at a time.
     #[must_use]
     pub(crate) fn of_evidence(verified: &Verified, now: Timestamp) -> Self {
         let age = verified.as_of.map(|time| now.millis_since(time).div_ceil(1000));
         Self { size: verified.size, as_of: verified.as_of, age, bound: verified.freshness.default }
     }
 
-    /// Whether the answer is young enough to be relied on.
+    /// Whether the answer is recent enough to be relied on.
     #[must_use]
     pub(crate) fn is_fresh(&self) -> bool {
         self.as_of.is_some() && self.age.is_some_and(|age| age <= self.bound)
     }
 
-    /// That in words.
+    /// The freshness in words.
     #[must_use]
     pub(crate) fn text(&self) -> String {
         let bound = span(self.bound);

@@ -13,15 +13,15 @@ use ics_core::vocabulary::{DomainName, Effect, StatusName};
 
 use super::thing;
 
-/// The id of a piece of software: SHA-256 of the file.
+/// Returns the id of a piece of software: the SHA-256 of the file.
 ///
 /// # Errors
-/// What the system says.
+/// When the file cannot be read.
 pub fn id_of(path: &Path) -> std::io::Result<IdentityId> {
     thing::sha256(File::open(path)?).map(IdentityId::Software)
 }
 
-/// Why a file is not to be used, although the evidence holds.
+/// Why a file must not be used, although the evidence is genuine.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ArtifactRefusal {
     /// The evidence is about something else.
@@ -30,63 +30,63 @@ pub enum ArtifactRefusal {
     /// Its status blocks its use.
     #[error("its status is `{0}`, which blocks its use")]
     Blocked(StatusName),
-    /// A domain of the node blocks its use, be it the one that was asked or another.
+    /// A domain at the node blocks its use, whether it is the one that was asked or another.
     #[error("{domain} says that it is `{status}`, which blocks its use")]
     BlockedBy {
-        /// Who says so.
+        /// The domain that blocks it.
         domain: DomainName,
-        /// What it says.
+        /// Its status there.
         status: StatusName,
     },
     /// The evidence is too old to permit anything.
     #[error("the news is too old: {0}")]
     Stale(Age),
-    /// The evidence is of a time to come, so nobody can tell how old it is.
+    /// The evidence is dated later than the time by which it is judged, so nobody can tell how old it is.
     #[error(
         "its home confirmed it at {0}, which is later than the time by which it is judged. Set this machine's clock if it \
          is behind"
     )]
     ClockBehind(Timestamp),
-    /// Nobody says that it is what it says.
-    #[error("nobody who is entitled to it vouches for it")]
+    /// Nobody vouches that the file is what it claims to be.
+    #[error("nobody who is entitled to do so vouches for it")]
     NotVouched,
-    /// Nobody permits it.
+    /// No status permits its use.
     #[error("no status permits its use{}", .0.as_ref().map(|status| format!(": it is `{status}`")).unwrap_or_default())]
     NotPermitted(Option<StatusName>),
-    /// It would be permitted, by a domain that anybody may have founded under that name.
+    /// It would be permitted, but by a domain that anybody may have founded under that name.
     #[error(
-        "nothing says that this is the domain that you mean. Compare its origin with what its owners told you, and add \
-         --pin {0}"
+        "nothing shows that this is the domain that you mean. Compare its origin with what its owners told you, then \
+         add --pin {0}"
     )]
     NotPinned(Origin),
-    /// It would be permitted, and what blocks it may have been left out.
+    /// It would be permitted, but statements that block it may have been left out.
     #[error(
-        "nothing proves that nothing was left out of the evidence, a withdrawal say. Get it anew from the home of the \
-         domain, which signs that it is complete (`ics export`); --incomplete takes what you have"
+        "nothing proves that nothing was left out of the evidence, such as a withdrawal. Get it again from the home of \
+         the domain, which signs that it is complete (`ics export`); --incomplete accepts what you have"
     )]
     NotComplete,
-    /// It would be permitted, and whoever stands on the way to the node may have left out what blocks.
+    /// It would be permitted, but somebody on the network path to the node may have left out what blocks it.
     #[error(
         "nothing proves that nothing was left out: the node was asked over plain HTTP, where anybody on the way may \
-         answer. Ask one over https, or the home of the domain, which signs that it is complete"
+         answer. Ask a node over https, or the home of the domain, which signs that it is complete"
     )]
     Exposed,
 }
 
 impl ArtifactRefusal {
-    /// Whether nobody says that it is not to be used: it is not known whether it may be.
+    /// Whether nothing speaks against its use, and it is merely unknown whether it may be used.
     #[must_use]
     pub const fn is_unknown(&self) -> bool {
         matches!(self, Self::Stale(_) | Self::ClockBehind(_) | Self::NotPinned(_) | Self::NotComplete | Self::Exposed)
     }
 }
 
-/// How old the news is, and may be.
+/// The age of the evidence, and its bound.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Age {
-    /// When the home said that there was nothing newer.
+    /// When the home stated that there was nothing newer.
     pub as_of: Option<Timestamp>,
-    /// Seconds that this holds.
+    /// The number of seconds for which that may be relied on.
     pub bound: u64,
 }
 
@@ -99,10 +99,10 @@ impl fmt::Display for Age {
     }
 }
 
-/// Decides about a file by evidence that holds. A block counts however old it is, a permit only while it is fresh.
+/// Decides about a file by genuine evidence. A block counts however old it is, a permit only while it is fresh.
 ///
 /// # Errors
-/// The first reason against it.
+/// The first reason against its use.
 pub fn check(artifact: IdentityId, verified: &Verified) -> Result<(), ArtifactRefusal> {
     let record = &verified.record;
     if artifact != verified.identity() {
@@ -118,8 +118,8 @@ pub fn check(artifact: IdentityId, verified: &Verified) -> Result<(), ArtifactRe
     }
 }
 
-/// Refuses what any domain blocks of which a node knows: recalls often arrive last in the domain that is asked. It is that
-/// node's word, which can refuse and never permit.
+/// Refuses what any domain known to a node blocks: recalls often arrive last in the domain that is asked. This rests on
+/// the node's word, which may refuse but never permit.
 ///
 /// # Errors
 /// The first domain that blocks.
@@ -140,11 +140,11 @@ fn not_fresh(verified: &Verified) -> ArtifactRefusal {
     }
 }
 
-/// What evidence that somebody has carried must prove before it permits anything: he may have made a domain of that name,
-/// and left out what blocks.
+/// Checks what evidence carried by somebody must prove before it permits anything: the carrier may have founded a
+/// domain of that name, and left out what blocks.
 ///
 /// # Errors
-/// What is not proven; the incomplete may be taken all the same.
+/// What is not proven; an incomplete pack may be accepted all the same.
 pub fn check_carried(verified: &Verified, is_pinned: bool, takes_incomplete: bool) -> Result<(), ArtifactRefusal> {
     match (is_pinned, verified.complete || takes_incomplete) {
         (false, _) => Err(ArtifactRefusal::NotPinned(verified.origin.clone())),
@@ -153,7 +153,8 @@ pub fn check_carried(verified: &Verified, is_pinned: bool, takes_incomplete: boo
     }
 }
 
-/// The same of evidence that came over plain HTTP from another machine: whoever stands on the way has carried it.
+/// As [`check_carried`], for evidence that came over plain HTTP from another machine: anybody on the network path may
+/// have supplied it.
 ///
 /// # Errors
 /// What is not proven.

@@ -12,12 +12,12 @@ use crate::config::{self, Config};
 use crate::keys::{self, file};
 use crate::store::{self, Report, StoreError};
 
-/// Where the store goes in the copy.
+/// The store's directory in the copy.
 pub const DATA: &str = "data";
-/// Bytes of a file of the home directory: descriptors and keys have less.
+/// The size limit of a file in the home directory, in bytes; descriptors and keys are smaller.
 const FILE_BYTES: usize = 16 * 1024 * 1024;
 
-/// Why what is secret is left out.
+/// Why a secret is left out.
 const WITHOUT_KEYS: &str = "it is secret: `--with-keys` copies it";
 
 /// What was copied.
@@ -25,16 +25,16 @@ const WITHOUT_KEYS: &str = "it is secret: `--with-keys` copies it";
 pub struct Backup {
     /// Files of the home directory that were copied, relative to it.
     pub files: Vec<PathBuf>,
-    /// Files and directories that the node needs, or its configuration names, and the copy lacks.
+    /// Files and directories that the node needs or its configuration names, and that the copy lacks.
     pub left_out: Vec<LeftOut>,
-    /// What reading the copy of the store has found.
+    /// The result of checking the copy of the store.
     pub report: Report,
 }
 
 /// A file or directory that a node may need and that its copy lacks.
 #[derive(Debug, PartialEq, Eq, Serialize)]
 pub struct LeftOut {
-    /// Where it is.
+    /// Its path.
     pub path: PathBuf,
     /// Why it was left out.
     pub why: &'static str,
@@ -46,32 +46,32 @@ pub enum BackupError {
     /// There is no node to copy.
     #[error("this home directory is not that of a node")]
     NoNode,
-    /// There is something already.
+    /// The target already has contents.
     #[error("`{path}` exists and is not empty", path = .0.display())]
     Exists(PathBuf),
-    /// A file.
+    /// A file could not be read or written.
     #[error("`{path}`: {source}", path = path.display())]
     File {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
-    /// The store.
+    /// The store could not be copied or checked.
     #[error(transparent)]
     Store(#[from] StoreError),
 }
 
-/// Copies the store, the configuration, the descriptors and what else of the home directory the configuration names, and
-/// on demand the secret keys and the operator's token, into a new directory. The passphrase of the keys is never copied,
-/// nor what lies elsewhere: that is others' to keep. The copy of the store is read and compared.
+/// Copies the store, the configuration, the descriptors, other files in the home directory that the configuration names
+/// and, on demand, the secret keys and the operator's token into a new directory. Never copied are the passphrase of
+/// the keys and what lies elsewhere, which is for others to back up. The copy of the store is read and compared.
 ///
 /// # Errors
 /// When the directory is not empty, or something cannot be read or written.
 pub fn make(home: &Path, config: &Config, to: &Path, with_keys: bool) -> Result<Backup, BackupError> {
     let node = config.node.as_ref().ok_or(BackupError::NoNode)?;
     refuse_existing(to)?;
-    // Where there is no store nothing is begun.
+    // Without a store nothing must be created.
     drop(store::open_log(&node.data)?);
     store::make_private(&to.join(DATA))?;
     let mut files = vec![PathBuf::from(config::FILE_NAME)];
@@ -87,12 +87,12 @@ pub fn make(home: &Path, config: &Config, to: &Path, with_keys: bool) -> Result<
     for path in &files {
         copy(&home.join(path), &to.join(path))?;
     }
-    // Last of all: what was cut off before is not taken for a backup, because it holds no store.
+    // Last of all: an interrupted backup holds no store, so it cannot be mistaken for a complete one.
     store::backup(&node.data, &to.join(DATA))?;
     Ok(Backup { files, left_out, report: store::check_backup(&to.join(DATA))? })
 }
 
-/// What is secret and not copied, whatever the configuration names.
+/// Secrets that are not copied, whatever the configuration names.
 fn secrets_left_out(home: &Path, with_keys: bool) -> Result<Vec<LeftOut>, BackupError> {
     let passphrase = home.join(keys::PASSPHRASE_FILE);
     let passphrase = passphrase.exists().then_some((passphrase, "the passphrase is never copied: keep it elsewhere"));
@@ -101,7 +101,8 @@ fn secrets_left_out(home: &Path, with_keys: bool) -> Result<Vec<LeftOut>, Backup
     Ok(passphrase.into_iter().chain(keys).map(|(path, why)| LeftOut { path, why }).collect())
 }
 
-/// The files that the configuration names: those to copy, relative to the home directory, and those that cannot be.
+/// The files that the configuration names: those to copy, relative to the home directory, and those that cannot be
+/// copied.
 fn named_files(home: &Path, config: &Config, with_keys: bool) -> Result<(Vec<PathBuf>, Vec<LeftOut>), BackupError> {
     let root = fs::canonicalize(home).map_err(failed(home))?;
     let (mut named, mut left_out, mut seen) = (Vec::new(), Vec::new(), BTreeSet::new());
@@ -110,7 +111,7 @@ fn named_files(home: &Path, config: &Config, with_keys: bool) -> Result<(Vec<Pat
         match fs::canonicalize(file.path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => leave_out("it is not there"),
             Err(error) => return Err(failed(file.path)(error)),
-            // A link may lead out of the home directory as well as a path.
+            // A link may lead out of the home directory, like any path.
             Ok(real) => match file.below(home).filter(|_| real.starts_with(&root)) {
                 None => leave_out("it is not in the home directory"),
                 Some(_) if file.is_private && !with_keys => leave_out(WITHOUT_KEYS),
@@ -136,7 +137,7 @@ fn refuse_existing(to: &Path) -> Result<(), BackupError> {
     }
 }
 
-/// The files of a directory below the home directory; none if it is missing.
+/// The files in a subdirectory of the home directory; none if it is missing.
 fn files_in(home: &Path, directory: &str) -> Result<Vec<PathBuf>, BackupError> {
     let path = home.join(directory);
     let entries = match fs::read_dir(&path) {
@@ -154,7 +155,7 @@ fn files_in(home: &Path, directory: &str) -> Result<Vec<PathBuf>, BackupError> {
     Ok(files)
 }
 
-/// For the owner only, like everything in a home directory.
+/// The copy is readable by its owner only, like everything in a home directory.
 fn copy(from: &Path, to: &Path) -> Result<(), BackupError> {
     let content = file::read_secret(from, FILE_BYTES.min(size(from)?)).map_err(failed(from))?;
     if let Some(parent) = to.parent() {

@@ -19,7 +19,7 @@ pub struct PublicCertificate {
     pub bytes: Vec<u8>,
 }
 
-/// Why a file gives no certificate.
+/// Why a file yields no certificate.
 #[derive(Debug, thiserror::Error)]
 #[error("`{path}`: {reason}", path = path.display())]
 pub struct CertificateFileError {
@@ -28,7 +28,7 @@ pub struct CertificateFileError {
 }
 
 impl PublicCertificate {
-    /// Of a key in a home directory.
+    /// The certificate of a key in a home directory.
     ///
     /// # Errors
     /// When the key is of a kind that is not accepted.
@@ -40,10 +40,10 @@ impl PublicCertificate {
         })
     }
 
-    /// From a file, armored or binary.
+    /// Reads a certificate from a file, armored or binary.
     ///
     /// # Errors
-    /// When it cannot be read, or holds no certificate that is accepted.
+    /// When it cannot be read, or holds no accepted certificate.
     pub fn read(path: &Path) -> Result<Self, CertificateFileError> {
         let failed = |reason: String| CertificateFileError { path: path.to_owned(), reason };
         // Armor takes a third more.

@@ -1,4 +1,4 @@
-//! What a Debian package says of itself in its control file, read by dpkg-deb.
+//! What a Debian package states in its control file, read by dpkg-deb.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -14,7 +14,7 @@ pub struct Control {
     pub architecture: String,
 }
 
-/// Why a package says nothing.
+/// Why nothing could be read from a package.
 #[derive(Debug, thiserror::Error)]
 pub enum DebError {
     /// dpkg-deb cannot be started.
@@ -25,13 +25,13 @@ pub enum DebError {
     File {
         /// The file.
         path: PathBuf,
-        /// What dpkg-deb says.
+        /// The message of dpkg-deb.
         reason: String,
     },
 }
 
 impl Control {
-    /// Whether a file is named as Debian packages are.
+    /// Whether a file has the extension of Debian packages.
     #[must_use]
     pub fn is_named(path: &Path) -> bool {
         path.extension().is_some_and(|extension| extension == "deb")
@@ -40,10 +40,10 @@ impl Control {
     /// Reads the control file of a package.
     ///
     /// # Errors
-    /// When dpkg-deb is not there, or does not take the file.
+    /// When dpkg-deb is missing or does not accept the file.
     pub fn read(path: &Path) -> Result<Self, DebError> {
         let refused = |reason: String| DebError::File { path: path.to_owned(), reason };
-        // One field a line; the file stands behind `--`, so that no name is an option.
+        // One field on each line; the file follows `--`, so that no file name is taken for an option.
         let format = "--showformat=${Package}\\n${Version}\\n${Architecture}\\n";
         let output = Command::new("dpkg-deb").args(["--show", format, "--"]).arg(path).output();
         let output = output.map_err(DebError::Program)?;
@@ -56,7 +56,7 @@ impl Control {
         }
     }
 
-    /// The name as dpkg writes it where architectures are told apart: `hello:amd64`.
+    /// The name with its architecture as dpkg writes it: `hello:amd64`.
     #[must_use]
     pub fn name(&self) -> String {
         format!("{}:{}", self.package, self.architecture)

@@ -1,4 +1,4 @@
-//! Descriptors in files, as owners make, change, sign and pass them on.
+//! Descriptors in files, which owners make, change, sign and pass on.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -21,18 +21,18 @@ use ics_core::vocabulary::{DomainName, Role};
 use crate::keys::{StoredKey, file};
 use crate::x509::Authority;
 
-/// The directory of descriptors in the home directory.
+/// The directory for descriptors in the home directory.
 pub const DIRECTORY: &str = "domains";
 
 /// Why a descriptor cannot be made, read or signed.
 #[derive(Debug, thiserror::Error)]
 pub enum DescriptorFileError {
-    /// A file failed.
+    /// A file could not be read or written.
     #[error("`{path}`: {source}", path = path.display())]
     File {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: std::io::Error,
     },
     /// The file holds something else, or a malformed descriptor.
@@ -48,19 +48,19 @@ pub enum DescriptorFileError {
     Missing {
         /// The domain.
         domain: String,
-        /// Where it was looked for.
+        /// The directory that was searched.
         directory: PathBuf,
     },
     /// The changed descriptor breaks a rule.
     #[error(transparent)]
     Rule(#[from] DescriptorError),
-    /// A change that does not fit what is there.
+    /// A change does not fit the existing descriptor.
     #[error("{0}")]
     Edit(String),
-    /// The key is not one of those that may sign.
+    /// The key is not one that may sign.
     #[error("the key {0} is not one of the owners who may sign this version")]
     NotAnOwner(Fingerprint),
-    /// The key does not sign.
+    /// The key could not sign.
     #[error("cannot sign the descriptor: {0}")]
     Sign(String),
 }
@@ -68,7 +68,7 @@ pub enum DescriptorFileError {
 /// A descriptor with the signatures that it has so far.
 #[derive(Debug, Clone)]
 pub struct DescriptorFile {
-    /// What it says.
+    /// The descriptor.
     pub descriptor: Descriptor,
     body: Vec<u8>,
     signed: SignedDescriptor,
@@ -85,35 +85,35 @@ pub struct Changes {
     pub remove_owners: Vec<Fingerprint>,
     /// The new threshold.
     pub threshold: Option<u32>,
-    /// Signers to give a role to; the role is defined by that.
+    /// Signers to be given a role; this defines the role if it is new.
     pub add_signers: Vec<(Role, Fingerprint)>,
     /// Signers to take a role from.
     pub remove_signers: Vec<(Role, Fingerprint)>,
-    /// Patterns of names to let a role give.
+    /// Patterns of names that a role may give from now on.
     pub add_names: Vec<(Role, String)>,
     /// Patterns of names that a role may no longer give.
     pub remove_names: Vec<(Role, String)>,
-    /// Bytes that a certificate may have.
+    /// The new size limit of certificates, in bytes.
     pub certificate_bytes: Option<usize>,
-    /// Domains from which entries may be adopted; one that is named already gets the key of its home.
+    /// Domains from which entries may be adopted; if a domain is already a source, its home gets this key.
     pub add_sources: Vec<Source>,
     /// Signers whose statements no longer count, from an index of a domain on.
     pub compromised: Vec<Compromise>,
-    /// Statements that the owners lift, whoever made them and however they block.
+    /// Statements that the owners lift, whoever made them, even those that block for ever.
     pub lift: Vec<StatementId>,
     /// Nodes to add to the witnesses.
     pub add_witnesses: Vec<NodeKey>,
     /// Witnesses to remove, by name.
     pub remove_witnesses: Vec<String>,
-    /// How many witnesses must cosign; all of them where some are named for the first time.
+    /// How many witnesses must cosign; by default all, if witnesses are named for the first time.
     pub quorum: Option<u32>,
 }
 
 impl DescriptorFile {
-    /// Signs a descriptor for the first time.
+    /// Signs a new descriptor.
     ///
     /// # Errors
-    /// When a key does not sign.
+    /// When a key cannot sign.
     pub fn sign_new(
         descriptor: Descriptor,
         signers: &[&dyn Signer],
@@ -123,14 +123,14 @@ impl DescriptorFile {
         Self::from_body(body).map_err(DescriptorFileError::Sign)
     }
 
-    /// Reads a file: the body as nodes and this program write it.
+    /// Reads a descriptor from a file that holds the body, as nodes and this program write it.
     ///
     /// # Errors
     /// When it cannot be read, or holds no well-formed descriptor.
     pub fn read(path: &Path) -> Result<Self, DescriptorFileError> {
         let failed = |source| DescriptorFileError::File { path: path.to_owned(), source };
         let content = |reason: String| DescriptorFileError::Content { path: path.to_owned(), reason };
-        // A descriptor and as many signatures as it may have; beyond that it is something else.
+        // A descriptor with the maximum of signatures; anything larger is something else.
         let most = limits::DESCRIPTOR_BYTES + limits::DESCRIPTOR_SIGNATURES * limits::STATEMENT_BYTES;
         let size = fs::metadata(path).map_err(failed)?.len();
         if usize::try_from(size).is_ok_and(|size| size > most) {
@@ -139,10 +139,10 @@ impl DescriptorFile {
         Self::from_body(fs::read(path).map_err(failed)?).map_err(content)
     }
 
-    /// From a signed message.
+    /// Parses a signed message.
     ///
     /// # Errors
-    /// When it is no descriptor, or a malformed one.
+    /// When it is not a descriptor, or a malformed one.
     pub fn from_body(body: Vec<u8>) -> Result<Self, String> {
         let Body::Descriptor(signed) = body::parse(&body).map_err(|e| e.to_string())? else {
             return Err("it holds no descriptor".to_owned());
@@ -167,7 +167,7 @@ impl DescriptorFile {
     /// Adds the signature of one more owner.
     ///
     /// # Errors
-    /// When the key is not an owner's, or does not sign.
+    /// When the key is not an owner's, or cannot sign.
     pub fn add_signature(
         &self,
         entitled: &[OwnerKey],
@@ -179,14 +179,15 @@ impl DescriptorFile {
         Self::from_body(body).map_err(DescriptorFileError::Sign)
     }
 
-    /// Those of these owners whose signature on it is good.
+    /// Those of the given owners who have a valid signature on it.
     #[must_use]
     pub fn signed_by(&self, owners: &[OwnerKey]) -> BTreeSet<Fingerprint> {
         let keys: Vec<PublicKey> = owners.iter().filter_map(owner_public_key).collect();
         self.signed.verified_by(&keys)
     }
 
-    /// Checks that it may come into force after another version: it follows, and enough of that one's owners have signed.
+    /// Checks that it may come into force after another version: it must be the next one, and enough owners of that
+    /// version must have signed.
     ///
     /// # Errors
     /// When it may not.
@@ -200,10 +201,10 @@ impl DescriptorFile {
         &self.body
     }
 
-    /// Writes it to a new file.
+    /// Writes the descriptor to a new file.
     ///
     /// # Errors
-    /// When there is one already, or the disk fails.
+    /// When the file already exists, or the disk fails.
     pub fn write(&self, path: &Path) -> Result<(), DescriptorFileError> {
         let failed = |source| DescriptorFileError::File { path: path.to_owned(), source };
         if let Some(parent) = path.parent() {
@@ -212,7 +213,7 @@ impl DescriptorFile {
         file::create_private(path, &self.body).map_err(failed)
     }
 
-    /// Writes it over a file that is there.
+    /// Replaces a file with the descriptor.
     ///
     /// # Errors
     /// When the disk fails.
@@ -222,10 +223,10 @@ impl DescriptorFile {
     }
 }
 
-/// Refuses signers who are not among those owners.
+/// Refuses signers who are not among these owners.
 ///
 /// # Errors
-/// Naming the first who is not.
+/// Names the first who is not.
 pub fn refuse_strangers(entitled: &[OwnerKey], signers: &[&dyn Signer]) -> Result<(), DescriptorFileError> {
     let mut fingerprints = signers.iter().map(|signer| signer.public_key().fingerprint());
     match fingerprints.find(|fingerprint| !entitled.iter().any(|owner| owner.fingerprint == *fingerprint)) {
@@ -234,7 +235,7 @@ pub fn refuse_strangers(entitled: &[OwnerKey], signers: &[&dyn Signer]) -> Resul
     }
 }
 
-/// Where a version of a domain's descriptor is kept in a home directory.
+/// The path of a version of a domain's descriptor in a home directory.
 #[must_use]
 pub fn path(home: &Path, domain: &DomainName, version: u64) -> PathBuf {
     home.join(DIRECTORY).join(format!("{domain}.v{version}.pgp"))
@@ -250,7 +251,7 @@ pub(crate) fn versions(directory: &Path, domain: &DomainName) -> Vec<u64> {
     entries.filter_map(|entry| entry.file_name().into_string().ok().and_then(version)).collect()
 }
 
-/// An owner as a descriptor names him.
+/// An owner in the form that descriptors use.
 #[must_use]
 pub fn owner(name: &str, key: &PublicKey) -> OwnerKey {
     OwnerKey { name: name.to_owned(), fingerprint: key.fingerprint(), key: STANDARD.encode(key.to_packet()) }
@@ -260,16 +261,16 @@ fn owner_public_key(owner: &OwnerKey) -> Option<PublicKey> {
     STANDARD.decode(&owner.key).ok().and_then(|packet| PublicKey::from_packet(&packet).ok())
 }
 
-/// A node as a descriptor names it; none if its key is not Ed25519.
+/// A node in the form that descriptors use; `None` if its key is not Ed25519.
 #[must_use]
 pub fn node(name: &str, key: &StoredKey) -> Option<NodeKey> {
     key.ed25519().map(|key| NodeKey { name: name.to_owned(), key: STANDARD.encode(key) })
 }
 
-/// The next version of a descriptor, with changes.
+/// The next version of a descriptor, with these changes.
 ///
 /// # Errors
-/// When a change does not fit what is there, or the outcome breaks a rule.
+/// When a change does not fit the previous version, or the result breaks a rule.
 pub fn next_version(previous: &Descriptor, changes: Changes) -> Result<Descriptor, DescriptorFileError> {
     let mut next = previous.clone();
     next.description = changes.description.unwrap_or(next.description);
@@ -304,7 +305,8 @@ pub fn next_version(previous: &Descriptor, changes: Changes) -> Result<Descripto
     follow(previous, next)
 }
 
-/// A source's home has another key after a new epoch, or when it has moved; its log is the same, by its entry 0.
+/// A known source is updated: its home gets another key after a new epoch, or when it has moved; its log is the same,
+/// by its entry 0.
 fn add_source(sources: &mut Vec<Source>, source: Source) -> Result<(), DescriptorFileError> {
     let Some(known) = sources.iter_mut().find(|known| known.domain == source.domain) else {
         sources.push(source);
@@ -314,7 +316,7 @@ fn add_source(sources: &mut Vec<Source>, source: Source) -> Result<(), Descripto
         let Source { domain, entry0, .. } = &*known;
         format!(
             "`sources` has another log under the name `{domain}`, with the entry 0 {entry0}: ask its owners which is \
-             theirs. Only in the JSON itself one log takes the place of another (`--from-file`)"
+             theirs. To replace one log by another, edit the JSON itself (`--from-file`)"
         )
     })?;
     refuse_unless(known.home != source.home, || {
@@ -344,7 +346,7 @@ fn witnesses(
 /// Makes an edited descriptor the next version of another.
 ///
 /// # Errors
-/// When the outcome breaks a rule, or leaves lists behind that certificates name.
+/// When the result breaks a rule, or abandons revocation lists that certificates name.
 pub fn follow(previous: &Descriptor, mut next: Descriptor) -> Result<Descriptor, DescriptorFileError> {
     refuse_moved_lists(previous, &next)?;
     next.version = previous.version.saturating_add(1);
@@ -352,8 +354,8 @@ pub fn follow(previous: &Descriptor, mut next: Descriptor) -> Result<Descriptor,
     Ok(Descriptor::parse(&next.to_json())?)
 }
 
-/// Refuses to move the revocation lists of whoever goes on issuing: the certificates that there are name the former ones
-/// (RFC 5280, 4.2.1.13), so these would have to be there for as long as the last of them is valid.
+/// Refuses to move the revocation lists of an issuer that stays: existing certificates name the former addresses (RFC
+/// 5280, 4.2.1.13), which would have to work for as long as the last of them is valid.
 fn refuse_moved_lists(previous: &Descriptor, next: &Descriptor) -> Result<(), DescriptorFileError> {
     let (Some(before), Some(after)) = (&previous.certificates, &next.certificates) else { return Ok(()) };
     let key = |issuer: &Issuer| Authority::read(issuer).ok().map(|authority| authority.spki);
@@ -361,8 +363,9 @@ fn refuse_moved_lists(previous: &Descriptor, next: &Descriptor) -> Result<(), De
     let goes_on = issues.is_some() && before.issuers.iter().any(|issuer| key(issuer) == issues);
     let moved = before.shards != after.shards || before.url != after.url;
     refuse_unless(!(goes_on && moved), || {
-        "`url` and `shards` of the certificates stand in those that the first issuer has issued: they change only together \
-         with him. Ask for the certificate of a new issuing authority (`ics key make`, `ics ca request`) and import that"
+        "`url` and `shards` are written into the certificates that the first issuer has issued: they change only \
+         together with that issuer. Ask for the certificate of a new issuing authority (`ics key make`, `ics ca \
+         request`) and import that"
             .to_owned()
     })
 }

@@ -1,4 +1,4 @@
-//! Erasures in files, as owners sign them and pass them on.
+//! Erasures in files, which owners sign and pass on.
 
 use std::path::{Path, PathBuf};
 
@@ -14,16 +14,16 @@ use super::descriptor::{DescriptorFileError, refuse_strangers};
 /// An erasure with the signatures that it has so far.
 #[derive(Debug, Clone)]
 pub struct ErasureFile {
-    /// What it says, and who claims to have signed.
+    /// The erasure, and who claims to have signed it.
     pub signed: SignedErasure,
     body: Vec<u8>,
 }
 
 impl ErasureFile {
-    /// Signs an erasure for the first time.
+    /// Signs a new erasure.
     ///
     /// # Errors
-    /// When a key is not an owner's, or does not sign.
+    /// When a key is not an owner's, or cannot sign.
     pub fn sign_new(
         erasure: &Erasure,
         owners: &[OwnerKey],
@@ -39,7 +39,7 @@ impl ErasureFile {
     /// Adds the signature of one more owner.
     ///
     /// # Errors
-    /// When the key is not an owner's, has signed already, or does not sign.
+    /// When the key is not an owner's, has signed already, or cannot sign.
     pub fn add_signature(
         &self,
         owners: &[OwnerKey],
@@ -51,7 +51,7 @@ impl ErasureFile {
         Self::from_body(body).map_err(DescriptorFileError::Sign)
     }
 
-    /// Reads a file.
+    /// Reads an erasure from a file.
     ///
     /// # Errors
     /// When it cannot be read, or holds something else.

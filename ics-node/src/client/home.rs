@@ -1,4 +1,4 @@
-//! Making a home directory: keys, the first descriptor, and a configuration that starts as it is.
+//! Makes a home directory: keys, the first descriptor, and a configuration with which the node starts as it is.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, Permissions};
@@ -23,27 +23,27 @@ use crate::keys::{
 };
 use crate::store::SEEN_DIR;
 
-/// The file with the token of the node's operator, in the home directory.
+/// The file in the home directory with the operator's token.
 pub const OPERATOR_TOKEN_FILE: &str = "operator-token";
 
-/// Bytes of that file.
+/// The size limit of that file, in bytes.
 const TOKEN_BYTES: usize = 4096;
 
-/// How the names of directories begin that are being filled.
+/// The prefix of directories that are still being filled.
 const UNFINISHED: &str = ".ics-init-";
 
-/// What a new home directory has, the configuration last: without it, it is none.
+/// The contents of a new home directory, the configuration last: without it, the directory is incomplete.
 const CONTENT: [&str; 6] =
     [PASSPHRASE_FILE, OPERATOR_TOKEN_FILE, keys::DIRECTORY, descriptor::DIRECTORY, DATA, config::FILE_NAME];
 
-/// What a new home directory is to be.
+/// The properties of a new home directory.
 #[derive(Debug, Clone)]
 pub struct NewHome {
-    /// The trade of the party.
+    /// The template for the party's trade.
     pub template: Template,
-    /// The party's own name; without it the signer is called by its trade and the domain.
+    /// The party's own name; without it the signer is named after its trade and the domain.
     pub party: Option<String>,
-    /// The domain that it will be the home of.
+    /// The domain of which it will be the home.
     pub domain: DomainName,
     /// The node's name.
     pub node_name: String,
@@ -55,18 +55,18 @@ pub struct NewHome {
     pub names: BTreeSet<String>,
     /// What the domain is for.
     pub description: String,
-    /// The algorithm and version of owner's and signer's key; the node's is Ed25519.
+    /// The algorithm and version of the owner's and the signer's keys; the node's key is Ed25519.
     pub algorithm: (Algorithm, KeyVersion),
-    /// The passphrase of the keys, and whether it is to be kept in the home directory.
+    /// The passphrase of the keys, and whether to store it in the home directory.
     pub passphrase: (Passphrase, bool),
 }
 
-/// A home directory that was made.
+/// A home directory that was created.
 #[derive(Debug, Clone)]
 pub struct MadeHome {
-    /// The owner's key, which changes the descriptor.
+    /// The owner's key, which signs changes of the descriptor.
     pub owner: Fingerprint,
-    /// The signer's key and the role that it has.
+    /// The signer's key and its role.
     pub signer: (Fingerprint, Role),
     /// The node's key.
     pub node: Fingerprint,
@@ -77,21 +77,21 @@ pub struct MadeHome {
 /// Why no home directory was made.
 #[derive(Debug, thiserror::Error)]
 pub enum HomeError {
-    /// There is something already.
+    /// The directory already has contents.
     #[error("`{path}` exists and is not empty", path = .0.display())]
     Exists(PathBuf),
-    /// The disk failed.
+    /// A file or directory could not be written.
     #[error("`{path}`: {source}", path = path.display())]
     File {
         /// The file or directory.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
-    /// A key failed.
+    /// A key could not be made.
     #[error(transparent)]
     Key(#[from] KeyError),
-    /// What was asked for breaks a rule of descriptors.
+    /// The request breaks a rule of descriptors.
     #[error(transparent)]
     Descriptor(#[from] DescriptorError),
     /// The descriptor could not be signed or written.
@@ -105,10 +105,10 @@ impl From<PassphraseError> for HomeError {
     }
 }
 
-/// Makes a home directory, whole or not at all.
+/// Makes a home directory, completely or not at all.
 ///
 /// # Errors
-/// When there is one, what was asked for breaks a rule, or the disk fails. It can be made anew then.
+/// When it already exists, the request breaks a rule, or the disk fails. The command can then be repeated.
 pub fn make(home: &Path, new: &NewHome, at: Timestamp) -> Result<MadeHome, HomeError> {
     let made = match fs::read_dir(home) {
         Err(e) if e.kind() == io::ErrorKind::NotFound => make_beside(home, new, at)?,
@@ -118,7 +118,8 @@ pub fn make(home: &Path, new: &NewHome, at: Timestamp) -> Result<MadeHome, HomeE
     Ok(MadeHome { descriptor: descriptor::path(home, &new.domain, 1), ..made })
 }
 
-/// Where there is nothing yet: beside its place, so that the last step is one rename on one file system.
+/// For a directory that does not exist: fills one beside it, so that the last step is a single rename on one file
+/// system.
 fn make_beside(home: &Path, new: &NewHome, at: Timestamp) -> Result<MadeHome, HomeError> {
     let failed = |source| HomeError::File { path: home.to_owned(), source };
     let parent = home.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
@@ -126,42 +127,44 @@ fn make_beside(home: &Path, new: &NewHome, at: Timestamp) -> Result<MadeHome, Ho
     let unfinished = unfinished_in(parent).map_err(failed)?;
     let made = fill(unfinished.path(), new, at)?;
     fs::rename(unfinished.path(), home).map_err(failed)?;
-    // It has moved: there is nothing left to remove.
+    // It has been renamed, so there is nothing left to remove.
     let _ = unfinished.keep();
     sync_names(parent).map_err(failed)?;
     Ok(made)
 }
 
-/// Where an installer or a container has made the directory: whoever owns it need not be able to write beside it, and a
-/// volume cannot be replaced.
+/// For a directory that an installer or a container has made: its owner may be unable to write beside it, and a volume
+/// cannot be replaced.
 fn make_within(home: &Path, new: &NewHome, at: Timestamp) -> Result<MadeHome, HomeError> {
     let failed = |source| HomeError::File { path: home.to_owned(), source };
     remove_unfinished(home)?;
-    // A volume may belong to somebody else, and then stays as open as he made it: what is secret closes itself.
+    // A volume may belong to somebody else and then stays as open as it is: secret files restrict their own
+    // permissions.
     let _ = fs::set_permissions(home, Permissions::from_mode(0o700));
     let unfinished = unfinished_in(home).map_err(failed)?;
     let made = fill(unfinished.path(), new, at)?;
     let mut content = CONTENT.into_iter().filter(|name| unfinished.path().join(name).exists());
     let moved = content.try_for_each(|name| fs::rename(unfinished.path().join(name), home.join(name)));
     if moved.is_err() {
-        // It shows the next run that what has moved may be removed.
+        // Its presence tells the next run that what was already moved may be removed.
         let _ = unfinished.keep();
     }
     moved.and_then(|()| sync_names(home)).map_err(failed)?;
     Ok(made)
 }
 
-/// Makes the names in a directory durable: with the name of `data` a power cut would take all that the store syncs in it.
+/// Makes the names in a directory durable: if the name `data` were lost in a power cut, everything that the store syncs
+/// in it would be lost as well.
 fn sync_names(directory: &Path) -> io::Result<()> {
     fs::File::open(directory)?.sync_all()
 }
 
-/// A directory to be filled, which goes unless it is finished.
+/// A directory to be filled, removed unless it is finished.
 fn unfinished_in(directory: &Path) -> io::Result<TempDir> {
     tempfile::Builder::new().prefix(UNFINISHED).permissions(Permissions::from_mode(0o700)).tempdir_in(directory)
 }
 
-/// Removes what a run left that was interrupted: nobody has been told its keys. Refuses a directory with anything else.
+/// Removes what an interrupted run left: nobody has been told of its keys. Refuses a directory with anything else.
 fn remove_unfinished(home: &Path) -> Result<(), HomeError> {
     let failed = |source| HomeError::File { path: home.to_owned(), source };
     let entries: Vec<fs::DirEntry> = fs::read_dir(home).and_then(Iterator::collect).map_err(failed)?;
@@ -175,7 +178,7 @@ fn remove_unfinished(home: &Path) -> Result<(), HomeError> {
     if !entries.iter().all(may_go) {
         return Err(HomeError::Exists(home.to_owned()));
     }
-    // The directory that shows the interruption goes last, should this be interrupted as well.
+    // The directory that shows the interruption goes last, in case this is interrupted too.
     let (last, first): (Vec<_>, Vec<_>) = entries.into_iter().partition(is_unfinished);
     first.iter().chain(&last).try_for_each(remove).map_err(failed)
 }
@@ -208,7 +211,8 @@ fn fill(directory: &Path, new: &NewHome, at: Timestamp) -> Result<MadeHome, Home
 
     let role = role_of(new.template)?;
     sign_descriptor(directory, new, (&owner, &signer, &node), &role, at)?;
-    // The node's key is new: where this is missing, it may have cosigned what nobody knows any more.
+    // The node's key is new, so it cannot have cosigned anything yet; in an older home a missing directory means that
+    // what was cosigned may be forgotten.
     let seen = directory.join(DATA).join(SEEN_DIR);
     file::make_private_directory(&directory.join(DATA)).map_err(failed(seen.clone()))?;
     let made = file::make_private_directory(&seen).and_then(|()| sync_names(&directory.join(DATA)));
@@ -235,7 +239,7 @@ fn sign_descriptor(
     let home = descriptor::node(&new.node_name, node).ok_or_else(|| KeyError::Purpose {
         name: "node".to_owned(),
         purpose: "sign checkpoints",
-        reason: "checkpoints take an Ed25519 key".to_owned(),
+        reason: "checkpoints are signed with an Ed25519 key".to_owned(),
     })?;
     let descriptor = new.template.fill(TemplateInput {
         domain: new.domain.clone(),
@@ -251,7 +255,7 @@ fn sign_descriptor(
     Ok(())
 }
 
-/// The role of the party whose domain it is.
+/// The role of the party that owns the domain.
 fn role_of(template: Template) -> Result<Role, KeyError> {
     let word = template.roles().first().copied().unwrap_or("owner");
     word.parse().map_err(|e: ics_core::vocabulary::WordError| KeyError::Make(e.to_string()))
@@ -266,14 +270,14 @@ fn title(template: Template) -> String {
 /// Reads the operator's token.
 ///
 /// # Errors
-/// When it cannot be read, or is no text.
+/// When it cannot be read, or is not text.
 pub fn read_operator_token(path: &Path) -> io::Result<Zeroizing<String>> {
     let bytes = file::read_secret(path, TOKEN_BYTES)?;
     let text = core::str::from_utf8(&bytes).map_err(io::Error::other)?;
     Ok(Zeroizing::new(text.trim().to_owned()))
 }
 
-/// 256 random bits, hex. No newline ends it: OpenLDAP's `-y` takes the whole file for the password.
+/// 256 random bits in hex, without a final newline: OpenLDAP's `-y` takes the whole file for the password.
 fn operator_token() -> Result<Zeroizing<String>, KeyError> {
     let mut bits = Zeroizing::new([0_u8; 32]);
     getrandom::fill(bits.as_mut()).map_err(|e| KeyError::Make(e.to_string()))?;
@@ -342,7 +346,7 @@ mod tests {
         names
     }
 
-    /// It has all that it needs, and nothing is left of how it was made.
+    /// Asserts that it has all that it needs, and no leftovers.
     fn assert_whole(home: &Path) {
         let names = names_in(home);
         for name in [PASSPHRASE_FILE, OPERATOR_TOKEN_FILE, "keys", "domains", config::FILE_NAME] {
@@ -356,7 +360,7 @@ mod tests {
         );
     }
 
-    /// As a package or a container makes it: the directory is there, and nobody may write beside it.
+    /// As made by a package or a container: the directory exists, and nobody may write beside it.
     #[test]
     fn a_directory_that_is_there_is_filled() {
         let parent = tempfile::tempdir().expect("directory");
@@ -400,7 +404,7 @@ mod tests {
         assert_whole(home.path());
         assert_eq!(names_in(&home.path().join("keys")), ["node.asc", "owner.asc", "signer.asc"]);
 
-        // What somebody else has put there stays, and so do keys without a sign that they are of such a run.
+        // Files by others stay, and so do keys without a sign that they are from an interrupted run.
         for others in [[".ics-init-1", "mine"].as_slice(), &["keys"], &[".ics-init-1", "ics.toml"]] {
             let home = tempfile::tempdir().expect("directory");
             for name in others {

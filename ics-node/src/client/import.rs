@@ -1,4 +1,4 @@
-//! Bringing keyrings of gpg, sq and key servers into a domain: split into canonical bodies, and submitted.
+//! Brings keyrings from gpg, sq and key servers into a domain: splits them into canonical bodies and submits these.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -17,22 +17,22 @@ use super::node::{Node, NodeError};
 use crate::api::SubmissionResult;
 use crate::parallel;
 
-/// What became of a keyring.
+/// The results of importing a keyring.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Tally {
-    /// Bodies that were found in it.
+    /// Bodies found in it.
     pub found: u64,
-    /// Those that are in the log now, or were there before.
+    /// Bodies that are in the log now, or already were.
     pub in_log: u64,
-    /// How many of these are certificates.
+    /// How many of those are certificates.
     pub certificates: u64,
-    /// Those that wait in the node for the home of the domain.
+    /// Bodies that wait in the node for the home of the domain.
     pub waiting: u64,
-    /// Those that the node refused, by the code of the problem.
+    /// Bodies that the node refused, by the code of the problem.
     pub refused: BTreeMap<String, Reason>,
-    /// Parts that could not be made bodies, by the reason.
+    /// Parts that could not be turned into bodies, by reason.
     pub malformed: BTreeMap<String, u64>,
-    /// Signatures and components that have no place in a domain, by the reason.
+    /// Signatures and components that have no place in a domain, by reason.
     pub left_out: BTreeMap<&'static str, u64>,
 }
 
@@ -50,7 +50,7 @@ pub struct Reason {
     pub hint: Option<String>,
 }
 
-/// Why an import did not come to its end. What was submitted until then is in the log.
+/// Why an import did not finish. What was submitted before is in the log.
 #[derive(Debug, thiserror::Error)]
 pub enum ImportError {
     /// The file cannot be read.
@@ -66,19 +66,21 @@ pub enum ImportError {
     Node(#[from] NodeError),
 }
 
-/// Reasons that are told apart; beyond that they are counted together.
+/// How many reasons are told apart; further ones are counted together.
 const REASONS: usize = 32;
 
-/// Parts of a keyring that wait, read and split, for those before them to be submitted; and those that are split at once.
+/// How many read and split parts of a keyring may wait for earlier ones to be submitted, and how many keys are split at
+/// once.
 const PARTS_AHEAD: usize = 16;
 const AT_ONCE: usize = 128;
-/// Keys below which a thread more is not worth its start.
+/// Keys below which another thread is not worth starting.
 const SHARE: usize = 16;
 
-/// Submits everything in a keyring to a domain. Certificates go first, because what is signed by somebody unknown is
-/// refused: the rest waits in a file, so that a keyring is never held in memory as a whole. Doing it again changes nothing.
+/// Submits everything in a keyring to a domain. Certificates go first, because signatures by unknown signers are
+/// refused; the rest waits in a file, so that a keyring is never held in memory as a whole. Repeating an import changes
+/// nothing.
 ///
-/// `progress` hears how many bodies there are, once that is known, and how many have been dealt with.
+/// `progress` is told the number of bodies, once that is known, and how many have been dealt with.
 ///
 /// # Errors
 /// When the file cannot be read as OpenPGP, or the node does not answer.
@@ -120,22 +122,22 @@ fn failed(path: &Path, error: &std::io::Error) -> ImportError {
 
 type Part = Result<Split, String>;
 
-/// Splits a keyring on a thread of its own, while what came before is on its way: half of the work is to verify
+/// Splits a keyring on a separate thread while earlier parts are being submitted: half of the work is verifying
 /// self-signatures.
 fn read_ahead(path: PathBuf) -> mpsc::Receiver<Result<Part, ImportError>> {
     let (sender, receiver) = mpsc::channel(PARTS_AHEAD);
     tokio::task::spawn_blocking(move || match parts(&path) {
-        // Nobody listens any more when the import has failed.
+        // After the import has failed, nobody receives any more.
         Ok(parts) => parts.map(Ok).try_for_each(|part| sender.blocking_send(part)).unwrap_or_default(),
         Err(error) => sender.blocking_send(Err(error)).unwrap_or_default(),
     });
     receiver
 }
 
-/// Bodies in a temporary file, each behind its length.
+/// Bodies in a temporary file, each preceded by its length.
 struct Spool(BufWriter<File>);
 
-/// The same, being read.
+/// A [`Spool`] being read.
 struct Spooled(BufReader<File>);
 
 impl Spool {
@@ -168,7 +170,7 @@ impl Spooled {
     }
 }
 
-/// Bodies that wait until there are enough for a submission.
+/// Collects bodies until there are enough for a submission.
 struct Sender<'a> {
     node: &'a Node,
     domain: &'a DomainName,
@@ -252,8 +254,8 @@ fn count(items: usize) -> u64 {
 
 type Parts = Box<dyn Iterator<Item = Part>>;
 
-/// What a file holds: as one, if it is as short as a submission and all of it is legal; else key by key, so that one
-/// that is not legal does not spoil the others.
+/// The contents of a file: as one part if it fits into a submission and is valid as a whole; otherwise key by key, so
+/// that an invalid key does not spoil the others.
 fn parts(path: &Path) -> Result<Parts, ImportError> {
     let failed = |reason: String| ImportError::File { path: path.to_owned(), reason };
     let refusal = match whole(path).map_err(|e| failed(e.to_string()))? {
@@ -261,7 +263,8 @@ fn parts(path: &Path) -> Result<Parts, ImportError> {
         Err(refusal) => refusal,
     };
     let mut certificates = RawCertParser::from_file(path).map_err(|_| failed(refusal.to_string()))?;
-    // Old keyrings begin with keys that nobody takes any more; what has none at all is no keyring.
+    // Old keyrings begin with keys that are no longer accepted; a file with no acceptable key among the first is not a
+    // keyring.
     let first: Vec<_> = certificates.by_ref().take(AT_ONCE).collect();
     if !first.iter().any(Result::is_ok) {
         return Err(failed(refusal.to_string()));
@@ -282,7 +285,7 @@ fn split_one(certificate: sequoia_openpgp::Result<RawCert<'_>>) -> Part {
 }
 
 fn whole(path: &Path) -> std::io::Result<Result<Split, BodyError>> {
-    // Armor takes a third more than what it holds; what is longer is refused by the splitter.
+    // Armor takes a third more than its contents; anything longer is refused by the splitter.
     let most = u64::try_from(limits::BATCH_BYTES / 2 * 3).unwrap_or(u64::MAX);
     let mut bytes = Vec::new();
     File::open(path)?.take(most).read_to_end(&mut bytes)?;

@@ -1,4 +1,4 @@
-//! Finding the thing that a person names, and what is said of it.
+//! Finds the thing that a user names, and what is said about it.
 
 use ics_core::identity::{IdentityId, unnamed};
 use ics_core::name::Lookup;
@@ -10,18 +10,18 @@ use super::thing::{GivenKey, KeyThing, Thing, ThingError};
 use crate::api::problem::Code;
 use crate::api::{IdentitySummary, ListQuery, RecordAnswer, ViewAnswer};
 
-/// A thing that was found, with what domains say of it.
+/// A thing that was found, and what domains say about it.
 #[derive(Debug, Clone)]
 pub struct Found {
     /// The thing.
     pub thing: Thing,
-    /// What the domain says of it in which something is to be said; absent if it does not know it yet.
+    /// What the target domain of a new statement says about it; absent if that domain does not know it yet.
     pub own: Option<RecordAnswer>,
-    /// What other domains of the node say of it.
+    /// What other domains of the node say about it.
     pub others: Vec<RecordAnswer>,
 }
 
-/// Why nothing, or nothing certain, was found.
+/// Why nothing was found, or nothing unambiguous.
 #[derive(Debug, thiserror::Error)]
 pub enum LookupError {
     /// The node gave no answer.
@@ -30,36 +30,36 @@ pub enum LookupError {
     /// Nobody knows it.
     #[error("no domain of the node knows `{0}`")]
     Unknown(String),
-    /// A name that fits several.
+    /// The name fits several things.
     #[error("`{query}` fits {count} identities: {ids}", count = .ids.len(), ids = .ids.join(", "))]
     Ambiguous {
-        /// What was asked.
+        /// The query.
         query: String,
-        /// What it fits.
+        /// The ids that it fits.
         ids: Vec<String>,
     },
-    /// All that was said of it alone is erased, and its key, or what else is signed over, with that.
-    #[error("all that was said of `{0}` itself is erased, and what is to be signed over with it")]
+    /// All statements about the thing itself are erased, and with them its key, or whatever else is signed over.
+    #[error("all that was said of `{0}` itself is erased, including what a signature must cover")]
     Erased(String),
-    /// The key that was given is another thing's.
+    /// The given key belongs to another thing.
     #[error("the key that was given is not that of `{query}` but of {id}")]
     OtherKey {
-        /// What was asked.
+        /// The query.
         query: String,
-        /// Whose key it is.
+        /// The thing whose key it is.
         id: IdentityId,
     },
     /// The node gave an entry that does not fit.
     #[error("what the node says of `{query}` does not fit together: {reason}")]
     Inconsistent {
-        /// What was asked.
+        /// The query.
         query: String,
         /// What is wrong.
         reason: String,
     },
 }
 
-/// Finds a thing by id or name, to say something of it in a domain.
+/// Finds a thing by id or name, in order to make a statement about it in a domain.
 ///
 /// # Errors
 /// When the node does not answer, nobody knows the thing, or the name fits several.
@@ -67,10 +67,11 @@ pub async fn find(node: &Node, domain: &DomainName, query: &str) -> Result<Found
     find_by_key(node, domain, query, None).await
 }
 
-/// The same where its key may be at hand: of a thing of which all was erased no node has it.
+/// As [`find`], with the key of the thing if it is at hand: no node has the key of a thing about which everything was
+/// erased.
 ///
 /// # Errors
-/// As those of [`find`], and when the key is another thing's.
+/// As those of [`find`], and when the key belongs to another thing.
 pub async fn find_by_key(
     node: &Node,
     domain: &DomainName,
@@ -115,8 +116,8 @@ pub async fn find_by_key(
     Ok(Found { thing, own, others })
 }
 
-/// Whether a query can mean an identity. Who names one by its id has named it for good: something else that a node gives
-/// for it is not signed. What a name fits only the node knows.
+/// Whether a query can mean an identity. An id is unambiguous: if the node returns another thing for it, nothing is
+/// signed. Only the node knows what a name fits.
 fn may_mean(query: &str, id: &IdentityId) -> bool {
     match query.parse() {
         Ok(Lookup::Ids(ids)) => ids.contains(id),
@@ -124,8 +125,8 @@ fn may_mean(query: &str, id: &IdentityId) -> bool {
     }
 }
 
-/// What the node says of an id or a name; `None` if it knows nothing of it here. What may stand in copies that have not
-/// arrived hinders nobody who has something to say.
+/// What the node says about an id or a name; `None` if it knows nothing about it. Data that may be missing because
+/// copies have not arrived must not hinder anybody from making a statement.
 ///
 /// # Errors
 /// When the node does not answer, or cannot say.
@@ -137,18 +138,18 @@ pub async fn known(node: &Node, query: &str) -> Result<Option<ViewAnswer>, NodeE
     }
 }
 
-/// What was said of the thing itself and not of its groups.
+/// Statements about the thing itself rather than its groups.
 fn about_itself(record: &Record) -> impl Iterator<Item = &Listed> {
     record.statements.iter().filter(|it| it.by.group.is_none())
 }
 
-/// Whether a statement may say what a thing is called. What stays for ever names nothing.
+/// Whether a statement may give the thing its title. Statements that are never erased name nothing.
 fn gives_name(it: &Listed) -> bool {
     !it.act.stays() && !matches!(it.standing, Standing::Refused | Standing::Compromised)
 }
 
-/// The index of the statement about the thing itself that says what it is called, as the record has it: what is reviewed
-/// and signed is what was looked up. What is left of an erased one has no key.
+/// The index of the statement about the thing itself that gives its title in the record, so that what is reviewed and
+/// signed is what was looked up. The remnant of an erased statement has no key.
 fn introduction(record: &Record, gives: fn(&Listed) -> bool) -> Option<u64> {
     let whole = || about_itself(record).filter(move |it| !it.erased && gives(it));
     let stands = |it: &&Listed| it.standing == Standing::Stands;
@@ -156,7 +157,7 @@ fn introduction(record: &Record, gives: fn(&Listed) -> bool) -> Option<u64> {
     whole().find(introduces).or_else(|| whole().find(stands)).or_else(|| whole().next()).map(|it| it.by.index)
 }
 
-/// A thing of which a record has nothing but what was left of erased statements. What it was called is to be forgotten.
+/// A thing whose record consists only of remnants of erased statements. Its title is meant to be forgotten.
 fn given(key: &GivenKey, record: &Record) -> Thing {
     let (key, kind) = (key.key.clone(), record.identity.kind);
     let user_id = unnamed(kind, &key.fingerprint());
@@ -188,7 +189,7 @@ pub async fn list_all(node: &Node, domain: &DomainName, query: ListQuery) -> Res
     Ok(list(node, domain, query).await?.into_iter().map(|item| item.id).collect())
 }
 
-/// The standing statements of one act about the thing itself: those of a signer, or of the others.
+/// The standing statements of one act about the thing itself.
 pub fn standing(record: &Record, act: Act) -> impl Iterator<Item = &Listed> {
     record.statements.iter().filter(move |it| it.act == act && it.standing == Standing::Stands && it.by.group.is_none())
 }

@@ -1,4 +1,4 @@
-//! Use cases on the side of the person who signs: what the command line does, without the command line.
+//! Use cases on the signer's side: what the command line does, without arguments and printing.
 
 pub mod agent;
 pub mod artifact;

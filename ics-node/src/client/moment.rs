@@ -1,7 +1,9 @@
-//! When a statement is signed: by this machine's clock, and after all that its signer has signed about the thing before.
+//! Chooses the time at which a statement is signed: by this machine's clock, and after everything that its signer has
+//! signed about the thing before.
 //!
-//! OpenPGP goes by the times in signatures. To gpg a revocation that is older than the same signer's certification of the
-//! same User ID revokes nothing, so what a clock that is behind has signed would block at the nodes and nowhere else.
+//! OpenPGP goes by the times in signatures. For gpg, a revocation that is older than the same signer's certification of
+//! the same User ID revokes nothing. So what was signed with a clock that is behind would block at the nodes and
+//! nowhere else.
 
 use ics_core::identity::Fingerprint;
 use ics_core::limits;
@@ -13,18 +15,18 @@ use super::lookup::Found;
 /// Why there is no time at which a statement could be signed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "the signer has signed something about it at {newest}, which is later than the clock of this machine shows ({now}) by \
-     more than a home takes ({skew} s); signed before that, this would mean nothing to gpg",
+    "the signer has signed something about it at {newest}, which is later than the clock of this machine shows \
+     ({now}), by more than a home accepts ({skew} s); with an earlier time, gpg would ignore this signature",
     skew = limits::CLOCK_SKEW_MILLIS / 1000
 )]
 pub struct BehindOwn {
-    /// When the signer has signed the newest that he has said of the thing.
+    /// The time of the signer's newest signature about the thing.
     pub newest: Timestamp,
     /// What the clock shows.
     pub now: Timestamp,
 }
 
-/// The newest that a signer has signed about a thing, in any domain: gpg is given all of it as one key.
+/// The newest statement by a signer about a thing, in any domain: gpg is given all of them as one key.
 #[must_use]
 pub fn newest_own<'f>(found: &'f Found, signer: &Fingerprint) -> Option<&'f Listed> {
     let is_own = |it: &&Listed| {
@@ -34,22 +36,23 @@ pub fn newest_own<'f>(found: &'f Found, signer: &Fingerprint) -> Option<&'f List
     listed.filter(is_own).max_by_key(|it| it.signed_at)
 }
 
-/// When to sign what comes after something that was signed at `newest`: now, or a second later than that, as OpenPGP counts
-/// in seconds. `known` is a time that is over for sure, by other clocks than this one.
+/// When to sign a statement that follows one signed at `newest`: now, or one second after it, as OpenPGP counts in
+/// seconds. `known` is a time that has certainly passed, according to other clocks.
 ///
 /// # Errors
-/// When a home would refuse it: it lies too far ahead of both.
+/// When a home would refuse it because it is too far ahead of both.
 pub fn after(newest: Option<Timestamp>, now: Timestamp, known: Timestamp) -> Result<Timestamp, BehindOwn> {
     let Some(newest) = newest.filter(|newest| now.as_seconds() <= newest.as_seconds()) else { return Ok(now) };
     let at = newest.whole_seconds().plus_millis(1000);
-    // The one second is not what makes it a fault of the clock.
+    // The extra second must not make this a fault of the clock.
     if newest.millis_since(now.max(known)) > limits::CLOCK_SKEW_MILLIS {
         return Err(BehindOwn { newest, now });
     }
     Ok(at)
 }
 
-/// When a signer's next statement about a thing is signed. What a home has admitted is over, whatever this clock shows.
+/// When to sign a signer's next statement about a thing. The time at which a home admitted something has passed,
+/// whatever this clock shows.
 ///
 /// # Errors
 /// See [`after`].
@@ -58,13 +61,13 @@ pub fn after_own(found: &Found, signer: &Fingerprint, now: Timestamp) -> Result<
     after(newest.map(|it| it.signed_at), now, newest.map_or(now, |it| it.admitted_at))
 }
 
-/// What to tell whoever signs with a clock that is this far behind the time that his statement bears.
+/// A warning for a signer whose clock is this far behind the time in the statement.
 #[must_use]
 pub fn told_of_lead(at: Timestamp, now: Timestamp) -> Option<String> {
     (at.millis_since(now) > limits::CLOCK_SKEW_MILLIS).then(|| {
         format!(
-            "the clock of this machine is behind: it shows {now}, and what was signed before bears a later time; this is \
-             signed as of {at}, so that gpg takes it for the newer one. Put the clock right"
+            "the clock of this machine is behind: it shows {now}, but an earlier signature bears a later time; this is \
+             signed as of {at}, so that gpg takes it as the newer one. Set the clock"
         )
     })
 }
@@ -77,7 +80,7 @@ mod tests {
         Timestamp::from_seconds(seconds)
     }
 
-    /// Of two signatures about one User ID gpg takes the later one.
+    /// Of two signatures over one User ID, gpg goes by the later.
     #[test]
     fn what_is_said_later_is_signed_later_whatever_the_clock_shows() {
         let now = at(10_000);

@@ -1,4 +1,4 @@
-//! A node over HTTP: the routes of `/v1` as calls, with bounds on what comes back.
+//! A client for a node: the routes of `/v1` as calls, with bounds on the answers.
 
 mod acme;
 mod copying;
@@ -29,15 +29,15 @@ use crate::api::{
 use crate::config::PeerName;
 use crate::tls::{KeyPin, root_cause, stranger_client};
 
-/// Seconds in which a connection must stand, and in which an answer must be complete.
+/// The time limits in seconds for connecting and for a complete answer.
 const CONNECT_SECONDS: u64 = 10;
 const ANSWER_SECONDS: u64 = 120;
-/// How rustls begins to say what is wrong with a server's certificate.
+/// The beginning of rustls's messages about a server's certificate.
 pub(crate) const UNTRUSTED: &str = "invalid peer certificate";
-/// Bytes of an answer: a full page of receipts with their headers and checkpoints is the longest.
+/// The size limit of an answer, in bytes; a full page of receipts with their headers and checkpoints is the longest.
 const ANSWER_BYTES: usize = limits::BATCH_STATEMENTS * 3 * limits::NOTE_BYTES;
 
-/// Why a node gave no answer that can be used.
+/// Why a node gave no usable answer.
 #[derive(Debug, thiserror::Error)]
 pub enum NodeError {
     /// Nobody answered.
@@ -45,41 +45,41 @@ pub enum NodeError {
     Unreachable {
         /// Its address.
         url: String,
-        /// What the network said.
+        /// The network error.
         reason: String,
     },
-    /// It said no, and why.
+    /// The node refused, with the reason.
     #[error("{}", .0.detail)]
     Problem(Box<Problem>),
-    /// It answered something else than this version understands.
+    /// The answer is not one that this version understands.
     #[error("the node at `{url}` gave an answer that is not understood: {reason}")]
     Answer {
         /// Its address.
         url: String,
-        /// What was wrong with it.
+        /// What is wrong with the answer.
         reason: String,
     },
 }
 
 impl NodeError {
-    /// Whether a node answered there, whose certificate this machine does not believe.
+    /// Whether a node answered whose certificate this machine does not trust.
     #[must_use]
     pub fn is_untrusted(&self) -> bool {
         matches!(self, Self::Unreachable { reason, .. } if reason.starts_with(UNTRUSTED))
     }
 }
 
-/// A node, by its address. Cheap to clone.
+/// A node at an address. Cheap to clone.
 #[derive(Clone)]
 pub struct Node {
     url: Url,
     client: Client,
     token: Option<zeroize::Zeroizing<String>>,
-    /// The peer in whose place it is read.
+    /// The peer in whose place the node is read.
     reader: Option<PeerName>,
 }
 
-/// Without the operator's token.
+/// Omits the operator's token.
 impl fmt::Debug for Node {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Node").field("url", &self.url.as_str()).finish_non_exhaustive()
@@ -92,12 +92,13 @@ impl Node {
     /// A node at `http(s)://host[:port]`. Redirects are not followed.
     ///
     /// # Errors
-    /// When it is not an address, or TLS cannot be set up.
+    /// When the address is invalid, or TLS cannot be set up.
     pub fn new(url: &str) -> Answer<Self> {
         Self::of_peer(url, None)
     }
 
-    /// The same of a peer, which over TLS is believed by its key, or else as any server of the web.
+    /// As [`Node::new`], for a peer, which over TLS is authenticated by the pinned key, or without one like any server
+    /// of the web.
     ///
     /// # Errors
     /// As [`Node::new`].
@@ -108,7 +109,7 @@ impl Node {
             .map_err(|error| unreachable(error.to_string()))?
             .connect_timeout(Duration::from_secs(CONNECT_SECONDS))
             .timeout(Duration::from_secs(ANSWER_SECONDS))
-            // Between peers silence ends sooner; here a node may have a thousand RSA keys to verify first.
+            // Longer than between peers: here a node may have a thousand RSA keys to verify first.
             .read_timeout(Duration::from_secs(ANSWER_SECONDS))
             .build()
             .map_err(|error| unreachable(root_cause(&error)))?;
@@ -122,7 +123,7 @@ impl Node {
         self
     }
 
-    /// The same node, read as it shows itself to one of its peers; only its operator may.
+    /// The same node, read as it shows itself to one of its peers; only its operator may do so.
     #[must_use]
     pub fn in_place_of(mut self, peer: PeerName) -> Self {
         self.reader = Some(peer);
@@ -135,16 +136,17 @@ impl Node {
         self.url.as_str().trim_end_matches('/')
     }
 
-    /// Whether anybody on the way could answer in its place: over plain HTTP nothing proves who does, but on this machine.
+    /// Whether anybody on the network path could answer in its place: over plain HTTP to another machine nothing proves
+    /// who does.
     #[must_use]
     pub fn is_exposed(&self) -> bool {
         self.url.scheme() == "http" && !is_local(self.url.as_str())
     }
 
-    /// Who it is.
+    /// Information about the node itself.
     ///
     /// # Errors
-    /// When it gives no such answer; this holds for all that follow.
+    /// When the node gives no usable answer; this holds for all calls that follow.
     pub async fn info(&self) -> Answer<NodeInfo> {
         self.get(&["node"], &()).await
     }
@@ -165,7 +167,7 @@ impl Node {
         self.get(&["domains", domain.as_str()], &()).await
     }
 
-    /// The alarms about no domain; for operators.
+    /// The alarms that concern no domain; for operators.
     ///
     /// # Errors
     /// See [`Node::info`].
@@ -173,7 +175,7 @@ impl Node {
         self.get(&["alarms"], &()).await
     }
 
-    /// The forks of logs of which the node holds nothing; for operators.
+    /// The forks of logs that the node does not hold; for operators.
     ///
     /// # Errors
     /// See [`Node::info`].
@@ -181,7 +183,7 @@ impl Node {
         self.get(&["forks"], &()).await
     }
 
-    /// Has the alarms of a domain, or of none, deleted that were raised until a time; for operators.
+    /// Deletes the alarms of a domain, or those of none, that were raised up to a time; for operators.
     ///
     /// # Errors
     /// See [`Node::info`].
@@ -194,7 +196,7 @@ impl Node {
     /// Submits bodies to a domain.
     ///
     /// # Errors
-    /// See [`Node::info`]; refusals of single statements are results.
+    /// See [`Node::info`]; refusals of single statements are part of the results.
     pub async fn submit(&self, domain: &DomainName, bodies: Vec<Vec<u8>>) -> Answer<SubmissionResults> {
         let submission = Submission { statements: bodies.into_iter().map(Base64).collect() };
         let results: SubmissionResults = self.post(&["domains", domain.as_str(), "statements"], &submission).await?;
@@ -202,7 +204,7 @@ impl Node {
         Ok(results)
     }
 
-    /// What every domain of the node says of an identity.
+    /// What every domain of the node says about an identity.
     ///
     /// # Errors
     /// See [`Node::info`].
@@ -210,7 +212,7 @@ impl Node {
         self.get(&["identities", query], &()).await
     }
 
-    /// What one domain says of an identity.
+    /// What one domain says about an identity.
     ///
     /// # Errors
     /// See [`Node::info`].
@@ -218,7 +220,7 @@ impl Node {
         self.get(&["domains", domain.as_str(), "identities", query], &()).await
     }
 
-    /// What one domain holds of an identity, as OpenPGP objects of version 4 or 6, armored or binary.
+    /// What one domain holds about an identity, as OpenPGP objects of version 4 or 6, armored or binary.
     ///
     /// # Errors
     /// See [`Node::info`].
@@ -230,7 +232,7 @@ impl Node {
         self.receive(request).await
     }
 
-    /// All that was ever said of an identity in a domain.
+    /// All that was ever said about an identity in a domain.
     ///
     /// # Errors
     /// See [`Node::info`].
@@ -238,17 +240,17 @@ impl Node {
         self.get(&["domains", domain.as_str(), "identities", query, "history"], &()).await
     }
 
-    /// What a verifier without a network needs.
+    /// The evidence that a verifier without a network needs.
     ///
     /// # Errors
-    /// See [`Node::info`]; when it is of another domain, which would be verified by what that one says.
+    /// See [`Node::info`]; also when it is from another domain, by whose rules it would be verified.
     pub async fn evidence(&self, domain: &DomainName, query: &str) -> Answer<Evidence> {
         let path = ["domains", domain.as_str(), "identities", query, "evidence"];
         let evidence: Evidence = self.get(&path, &()).await?;
         if evidence.domain == *domain {
             Ok(evidence)
         } else {
-            Err(self.not_understood(format!("it is evidence of `{}`, and `{domain}` was asked for", evidence.domain)))
+            Err(self.not_understood(format!("it is evidence of `{}`, but `{domain}` was asked for", evidence.domain)))
         }
     }
 
@@ -276,7 +278,7 @@ impl Node {
         self.get(&["domains", domain.as_str(), "entries", &index.to_string()], &()).await
     }
 
-    /// The erasure of an entry, with all that it must restate, for the owners to sign.
+    /// The proposed erasure of an entry, with all that it must restate, for the owners to sign.
     ///
     /// # Errors
     /// See [`Node::info`].
@@ -284,7 +286,7 @@ impl Node {
         self.get(&["domains", domain.as_str(), "entries", &index.to_string(), "erasure"], &()).await
     }
 
-    /// The signed message of a domain's descriptor in force.
+    /// The signed message of the descriptor of a domain that is in force.
     ///
     /// # Errors
     /// See [`Node::info`].
@@ -293,7 +295,7 @@ impl Node {
         self.receive(self.request(Method::GET, &path).header("Accept", "application/octet-stream")).await
     }
 
-    /// The signed message of one version of it.
+    /// The signed message of one version of the descriptor.
     ///
     /// # Errors
     /// See [`Node::info`].
@@ -312,7 +314,7 @@ impl Node {
         String::from_utf8(bytes).map_err(|error| self.not_understood(error.to_string()))
     }
 
-    /// The proof that a domain's log of one size is the beginning of that of another.
+    /// The proof that a domain's log of one size is a prefix of that of another.
     ///
     /// # Errors
     /// See [`Node::info`].
@@ -320,7 +322,7 @@ impl Node {
         self.get(&["domains", domain.as_str(), "proof", "consistency"], &[("from", from), ("to", to)]).await
     }
 
-    /// What the node pushes about a domain, to somebody who holds `from` entries of it.
+    /// The stream of news about a domain, for a reader who holds `from` entries of it.
     ///
     /// # Errors
     /// When the node has no such stream.
@@ -333,7 +335,7 @@ impl Node {
         peer.stream(domain, from).await.map_err(unreachable)
     }
 
-    /// Takes entries of another domain into one of the node's own; for operators.
+    /// Adopts entries of another domain into one of the node's own; for operators.
     ///
     /// # Errors
     /// See [`Node::info`].
@@ -341,7 +343,7 @@ impl Node {
         self.post(&["domains", domain.as_str(), "adoptions"], request).await
     }
 
-    /// A key with all that is said of it, as key servers give it: binary OpenPGP.
+    /// A key with all that is said about it, in the form of key servers: binary OpenPGP.
     ///
     /// # Errors
     /// See [`Node::info`].
@@ -350,7 +352,7 @@ impl Node {
         self.receive(self.request_below("pks", Method::GET, &["v2", "certs", "by-vfingerprint", &id])).await
     }
 
-    /// A request for `/v1/` and the segments, each escaped as needed.
+    /// A request for the path of these segments below `/v1/`, each escaped as needed.
     fn request(&self, method: Method, segments: &[&str]) -> RequestBuilder {
         self.request_below("v1", method, segments)
     }
@@ -412,7 +414,7 @@ impl Node {
         }
     }
 
-    /// Answers are told apart by their place alone: of too few nobody knows whose is missing.
+    /// Answers are matched to questions by position only: if one is missing, nobody knows whose it is.
     fn one_each(&self, (given, answers): (usize, &str), (asked, questions): (usize, &str)) -> Answer<()> {
         if given == asked {
             Ok(())
@@ -426,8 +428,8 @@ impl Node {
     }
 }
 
-/// What is wrong with an answer. JSON of another form is what a node of another version gives; what is missing there is
-/// never taken for something that permits.
+/// Describes what is wrong with an answer. JSON of another form comes from a node of another version; what is missing
+/// in it must never be taken for a permit.
 fn unlike(error: &serde_json::Error) -> String {
     if error.is_data() {
         format!("{error}; if the node is older than this program (`ics --version` on both machines), upgrade the node")
@@ -440,7 +442,7 @@ fn unlike(error: &serde_json::Error) -> String {
 mod tests {
     use super::*;
 
-    /// Nothing says who has answered.
+    /// Nothing proves who has answered.
     #[test]
     fn only_plain_http_to_another_machine_is_exposed() {
         for (url, is_exposed) in [

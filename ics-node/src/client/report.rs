@@ -1,5 +1,5 @@
-//! Reports of a domain's certificates for people who audit: a printable page, a table for spreadsheets, or JSON. They are
-//! written page by page, so that a report may be longer than memory.
+//! Reports on a domain's certificates for auditors: a printable page, a table for spreadsheets, or JSON. They are
+//! written page by page, so a report may be larger than memory.
 
 use std::io::{self, Write};
 use std::str::FromStr;
@@ -15,11 +15,11 @@ use crate::words::{clean, when};
 /// The form of a report.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
-    /// A page that a browser shows and prints.
+    /// An HTML page for viewing and printing.
     Html,
-    /// One line a certificate (RFC 4180).
+    /// One line for each certificate (RFC 4180).
     Csv,
-    /// One object.
+    /// One JSON object.
     Json,
 }
 
@@ -47,7 +47,7 @@ pub struct Report<W> {
     has_begun: bool,
 }
 
-/// What stands in a line of the table, in this order.
+/// The columns of the table, in this order.
 const COLUMNS: [&str; 18] = [
     "serial",
     "state",
@@ -70,7 +70,8 @@ const COLUMNS: [&str; 18] = [
 ];
 
 impl<W: Write> Report<W> {
-    /// A report of a domain, which is written into `into`, of what fits a query: who gets it must not take it for all.
+    /// A report on a domain, written to `into`. The report states the query, so that nobody takes a selection for the
+    /// whole.
     pub const fn new(format: Format, into: W, domain: DomainName, made_at: Timestamp, only: CertificateQuery) -> Self {
         Self { format, into, domain, made_at, only, totals: CertificateTotals::new(), has_begun: false }
     }
@@ -115,7 +116,7 @@ impl<W: Write> Report<W> {
         }
     }
 
-    /// Ends the report. How many certificates it has, by state.
+    /// Ends the report, and returns how many certificates it has, by state.
     ///
     /// # Errors
     /// When it cannot be written.
@@ -134,7 +135,7 @@ impl<W: Write> Report<W> {
     }
 }
 
-/// Which certificates a report has, for people; nothing where it has all.
+/// Which certificates a report is limited to, for people; empty if it has all.
 fn only(query: &CertificateQuery) -> String {
     let state = query.state.map(|state| format!("that are {state}"));
     let ends = query.ends_before.map(|before| format!("that have not ended and end before {}", when(before)));
@@ -167,7 +168,7 @@ fn cells(item: &CertificateInfo) -> [String; COLUMNS.len()] {
     ]
 }
 
-/// A line of the table. What others wrote is no formula to a spreadsheet.
+/// Writes a line of the table. Text by others must not become a formula in a spreadsheet.
 fn line(into: &mut impl Write, cells: &[String]) -> io::Result<()> {
     let inert = |cell: &String| {
         let cell = clean(cell);

@@ -1,4 +1,4 @@
-//! Putting a copy of a node's home directory back.
+//! Restores a copy of a node's home directory.
 
 use std::fs::{self, File, Permissions};
 use std::io;
@@ -15,34 +15,34 @@ use crate::config::{self, Config, ConfigError};
 use crate::keys::{self, file};
 use crate::store::{self, Speaking, StoreError};
 
-/// Bytes of a file of the home directory: descriptors and keys have less.
+/// The size limit of a file in the home directory, in bytes; descriptors and keys are smaller.
 const FILE_BYTES: usize = 16 * 1024 * 1024;
 
-/// What was put back.
+/// What was restored.
 #[derive(Debug)]
 pub struct PutBack {
     /// Entries in the copy.
     pub entries: u64,
     /// Files that were missing here and came from the copy, relative to the home directory.
     pub files: Vec<PathBuf>,
-    /// Where the former store lies now, if there was one.
+    /// Where the former store is now, if there was one.
     pub replaced: Option<PathBuf>,
-    /// Where that lies which earlier attempts had put here that did not end.
+    /// Leftovers of earlier attempts that did not finish.
     pub attempts: Vec<PathBuf>,
-    /// The accounts that came from the copy, if any did.
+    /// The ACME accounts that came from the copy, if any.
     pub accounts: Option<Accounts>,
 }
 
-/// Accounts of ACME clients as they once were: which were taken away or given up since, is in no log.
+/// ACME accounts in a former state: no log says which of them were revoked or given up since.
 #[derive(Debug, Serialize)]
 pub struct Accounts {
-    /// When they were so, at the earliest; absent if that is not known.
+    /// The earliest time at which that was their state; absent if unknown.
     pub as_of: Option<Timestamp>,
-    /// For whom they speak again.
+    /// The holders for whom they speak again.
     pub holders: Vec<Speaking>,
 }
 
-/// The accounts of a store that was put back by other means.
+/// The accounts of a store that was restored by other means.
 ///
 /// # Errors
 /// When they cannot be read.
@@ -51,29 +51,29 @@ pub fn accounts(data: &Path) -> Result<Option<Accounts>, RestoreError> {
     Ok((!holders.is_empty()).then_some(Accounts { as_of: None, holders }))
 }
 
-/// Why nothing was put back.
+/// Why nothing was restored.
 #[derive(Debug, thiserror::Error)]
 pub enum RestoreError {
-    /// The copy does not fit together.
+    /// The copy is damaged or inconsistent.
     #[error("the copy is damaged: {0}")]
     Damaged(String),
-    /// A file.
+    /// A file could not be read or written.
     #[error("`{path}`: {source}", path = path.display())]
     File {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
-    /// The configuration of the copy.
+    /// The configuration of the copy is invalid.
     #[error(transparent)]
     Config(#[from] ConfigError),
-    /// The store.
+    /// The store cannot be opened or replaced.
     #[error(transparent)]
     Store(#[from] StoreError),
 }
 
-/// How the names of directories begin in which a store is read.
+/// The prefix of directories in which a store is read.
 const PLACE: &str = ".ics-restore-";
 
 /// A copy of a home directory, and where its store can be read.
@@ -84,11 +84,11 @@ pub struct CopyOfHome {
     _place: Option<Place>,
 }
 
-/// A directory in which a store is read. It goes with this value; of a process that was killed it stays.
+/// A directory in which a store is read. It is removed when this value is dropped, but stays if the process is killed.
 #[derive(Debug)]
 struct Place {
     dir: TempDir,
-    /// The directory, locked: it is in use.
+    /// The directory, locked to show that it is in use.
     _lock: File,
 }
 
@@ -97,14 +97,14 @@ impl Place {
         let permissions = Permissions::from_mode(0o700);
         let dir = tempfile::Builder::new().prefix(PLACE).permissions(permissions).tempdir_in(beside)?;
         let lock = File::open(dir.path())?;
-        // Where no directory can be locked, [`remove_left`] takes each for one in use.
+        // On systems that cannot lock directories, [`remove_left`] takes every such directory to be in use.
         let _ = lock.lock();
         Ok(Self { dir, _lock: lock })
     }
 }
 
-/// Removes from a home directory what commands that were killed have left there: each is a node's whole store, in which
-/// stands what may be erased since. Gives those that cannot be removed, and why.
+/// Removes what killed commands have left in a home directory: each is a node's whole store, and contains what may have
+/// been erased since. Returns those that cannot be removed, and why.
 #[must_use]
 pub fn remove_left(home: &Path) -> Vec<(PathBuf, io::Error)> {
     let is_place = |entry: &fs::DirEntry| entry.file_name().as_encoded_bytes().starts_with(PLACE.as_bytes());
@@ -115,11 +115,11 @@ pub fn remove_left(home: &Path) -> Vec<(PathBuf, io::Error)> {
 }
 
 impl CopyOfHome {
-    /// Opens a copy. Of a store that can only be read where something can be written beside it, and lies where nothing
-    /// can, on a read-only medium say, the files are copied into a directory of their own in `beside` first.
+    /// Opens a copy. SQLite must be able to write beside a store of some copies; if such a copy is on a read-only
+    /// medium, its files are first copied into a directory of their own in `beside`.
     ///
     /// # Errors
-    /// When they have to be, and cannot.
+    /// When they must be copied and cannot be.
     pub fn open(home: &Path, beside: &Path) -> Result<Self, RestoreError> {
         let (home, given) = (home.to_owned(), home.join(DATA));
         if !store::is_read_by_writing(&given) || tempfile::tempfile_in(&given).is_ok() {
@@ -139,12 +139,12 @@ impl CopyOfHome {
     }
 }
 
-/// Puts the files of a copy that are missing into a home directory, configuration and descriptors above all, and what the
-/// configuration of the copy names; nothing is overwritten, and nothing goes elsewhere. Before that it says in the store's
-/// directory what is to come ([`store::begin_put_back`]).
+/// Puts files of a copy that are missing into a home directory: above all the configuration and descriptors, and what
+/// the configuration of the copy names. Nothing is overwritten, and nothing is written elsewhere. Before that, the
+/// intention is recorded in the store's directory ([`store::begin_put_back`]).
 ///
 /// # Errors
-/// When there is no copy or the node runs, a file cannot be read or written, or the configuration is doubtful.
+/// When there is no copy or the node runs, a file cannot be read or written, or the configuration is invalid.
 pub fn missing_files(copy: &CopyOfHome, home: &Path) -> Result<Vec<PathBuf>, RestoreError> {
     let (of_copy, copy) = (copy.data(), copy.home.as_path());
     let config = Config::load_or_default(copy)?;
@@ -168,7 +168,8 @@ pub fn missing_files(copy: &CopyOfHome, home: &Path) -> Result<Vec<PathBuf>, Res
     Ok(put)
 }
 
-/// Where the store of a home directory is, by its own configuration or else by that of the copy, which it is to get.
+/// The store's directory according to the home directory's own configuration, or else the one that it gets from the
+/// copy.
 fn data(copy: &Path, home: &Path) -> Result<Option<PathBuf>, RestoreError> {
     let (config, of) = match Config::load(home) {
         Err(ConfigError::Missing(_)) => (Config::load_or_default(copy)?, copy),
@@ -192,7 +193,7 @@ fn put_file(from: &Path, to: &Path) -> Result<(), RestoreError> {
     file::create_private(to, &content).map_err(failed(to))
 }
 
-/// Puts the store of a copy in the place of the node's, which must not run; the copy is read and compared first.
+/// Replaces the store of a node, which must not run, with that of a copy, after reading and comparing the copy.
 ///
 /// # Errors
 /// When there is no copy or it is damaged, the node runs, or the disk fails.

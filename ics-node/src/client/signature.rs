@@ -1,4 +1,4 @@
-//! Checking the signature that a developer has made over his software himself, in whatever form he gives it out.
+//! Checks developers' own signatures over their software, in all supported formats.
 
 use core::time::Duration;
 
@@ -19,25 +19,25 @@ use sequoia_openpgp::parse::stream::{DetachedVerifierBuilder, MessageLayer, Mess
 use sequoia_openpgp::serialize::MarshalInto as _;
 use sha2::{Digest as _, Sha256, Sha384, Sha512};
 
-/// Why a signature is not taken as evidence.
+/// Why a signature is not accepted as evidence.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SignatureRefusal {
-    /// None of the forms.
-    #[error("it is no detached signature of OpenPGP, CMS, minisign or signify")]
+    /// Its format is unknown.
+    #[error("it is not a detached signature of OpenPGP, CMS, minisign or signify")]
     Form,
-    /// Too long to be kept.
+    /// It is too long to be kept.
     #[error("it has {0} bytes, the limit is {max}", max = limits::DEVELOPER_SIGNATURE_BYTES)]
     Length(usize),
-    /// No key at hand has made it.
+    /// It was made by none of the given keys.
     #[error("none of the keys that were given has made it over this file: {0}")]
     Key(String),
 }
 
-/// Checks a signature over an artifact by the keys that were given: OpenPGP certificates, minisign or signify public keys,
+/// Checks a signature over an artifact with the given keys: OpenPGP certificates, minisign or signify public keys,
 /// X.509 certificates of signers or of their authorities.
 ///
 /// # Errors
-/// When it is of no known form, or no key has made it over the artifact.
+/// When its format is unknown, or no key has made it over the artifact.
 pub fn check(
     artifact: &[u8],
     signature: &[u8],
@@ -67,7 +67,7 @@ fn form_of(signature: &[u8]) -> Option<SignatureForm> {
         _ if text.starts_with("untrusted comment:") => Some(SignatureForm::Signify),
         _ if text.contains("-----BEGIN PGP SIGNATURE-----") => Some(SignatureForm::OpenPgp),
         _ if text.contains("-----BEGIN CMS-----") || text.contains("-----BEGIN PKCS7-----") => Some(SignatureForm::Cms),
-        // A SEQUENCE; the tag of a packet has its highest bit set.
+        // An ASN.1 SEQUENCE; the tag of an OpenPGP packet has its highest bit set.
         0x30 => Some(SignatureForm::Cms),
         first if first & 0x80 != 0 => Some(SignatureForm::OpenPgp),
         _ => None,
@@ -86,7 +86,7 @@ fn by_minisign(artifact: &[u8], signature: &[u8], keys: &[Vec<u8>]) -> Checked {
     let mut last = nobody();
     for raw in keys.iter().filter_map(|key| ed25519_key(key)) {
         let key = minisign_verify::PublicKey::from_base64(&BASE64.encode(&raw)).map_err(|error| error.to_string())?;
-        // The older form, over the file and not its hash, is as good.
+        // The older format, which signs the file rather than its hash, is equally good.
         match (key.verify(artifact, &parsed, true), bare(&raw)) {
             (Ok(()), Some(bare)) => {
                 return Ok(DeveloperSignature::new(SignatureForm::Minisign, bare, signature.to_vec()));
@@ -110,7 +110,7 @@ fn by_signify(artifact: &[u8], signature: &[u8], keys: &[Vec<u8>]) -> Checked {
     Ok(DeveloperSignature::new(SignatureForm::Signify, bare, signature.to_vec()))
 }
 
-/// `Ed`, eight bytes that name it, and the key: both programs write it so, below a comment.
+/// `Ed`, an eight-byte key number, and the key: both programs write it so, below a comment.
 fn ed25519_key(file: &[u8]) -> Option<[u8; 42]> {
     base64_line(file).and_then(|raw| raw.try_into().ok()).filter(|raw: &[u8; 42]| raw.starts_with(b"Ed"))
 }
@@ -119,7 +119,7 @@ fn bare(raw: &[u8; 42]) -> Option<[u8; 32]> {
     raw.last_chunk().copied()
 }
 
-/// The first line that is no comment.
+/// Decodes the first line that is not a comment.
 fn base64_line(file: &[u8]) -> Option<Vec<u8>> {
     let text = core::str::from_utf8(file).ok()?;
     let line = text.lines().map(str::trim).find(|line| !line.is_empty() && !line.starts_with("untrusted comment:"))?;
@@ -172,7 +172,7 @@ impl VerificationHelper for Helper {
 
 /// id-messageDigest (RFC 5652 section 11.2).
 const MESSAGE_DIGEST: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.9.4");
-/// Code signing and e-mail protection (RFC 5280 section 4.2.1.12): SWUpdate signs with either.
+/// Code signing and e-mail protection (RFC 5280, section 4.2.1.12): SWUpdate signs with either.
 const USAGES: [&[u8]; 2] = [&[0x2b, 6, 1, 5, 5, 7, 3, 3], &[0x2b, 6, 1, 5, 5, 7, 3, 4]];
 
 fn by_cms(artifact: &[u8], signature: &[u8], keys: &[Vec<u8>], at: Timestamp) -> Checked {
@@ -220,7 +220,7 @@ fn is_named(info: &SignerInfo, der: &CertificateDer<'_>) -> bool {
     }
 }
 
-/// Each signer with the certificate that he names.
+/// Pairs each signer with the certificate that the signature names.
 fn pairs<'a>(
     signed: &'a SignedData,
     certificates: impl Iterator<Item = &'a CertificateDer<'a>> + Clone,
@@ -229,7 +229,7 @@ fn pairs<'a>(
     all.flat_map(|info| certificates.clone().filter(move |it| is_named(info, it)).map(move |it| (info, it))).collect()
 }
 
-/// The signature itself, and that it is over this artifact.
+/// Checks the signature itself, and that it is over this artifact.
 fn is_signed_by(artifact: &[u8], info: &SignerInfo, certificate: &CertificateDer<'_>) -> Result<(), String> {
     let message = match &info.signed_attrs {
         None => artifact.to_vec(),
@@ -254,7 +254,7 @@ fn is_signed_by(artifact: &[u8], info: &SignerInfo, certificate: &CertificateDer
     if algorithms().iter().any(is_good) { Ok(()) } else { Err("the signature is bad".to_owned()) }
 }
 
-/// A certificate that was given itself, or one that leads to an authority that was given; valid now either way.
+/// Checks that a certificate was given itself, or leads to a given authority; either way it must be valid now.
 fn is_trusted(
     certificate: &CertificateDer<'_>,
     carried: &[CertificateDer<'_>],
@@ -279,7 +279,8 @@ fn is_trusted(
     Err(last)
 }
 
-/// That its time is now, and that its key is for signing, if it says for what it is (RFC 5280 section 4.2.1.3).
+/// Checks that a certificate is valid now, and that its key may sign, if it restricts the use of the key (RFC 5280,
+/// section 4.2.1.3).
 fn is_in_force(der: &CertificateDer<'_>, at: Timestamp) -> Result<(), String> {
     let malformed = |error: der::Error| format!("its certificate is malformed: {error}");
     let certificate = x509_cert::Certificate::from_der(der).map_err(malformed)?;

@@ -1,4 +1,4 @@
-//! Saying something as a signer: with a key that is at hand, or for a machine that has it.
+//! Making statements as a signer, with a key that is at hand or for a machine that has the key.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -13,27 +13,27 @@ use ics_core::vocabulary::{Act, DomainName, Effect, Role, StatusName};
 use super::thing::{KeyThing, Thing};
 use crate::keys::{KeyError, UnlockedKey};
 
-/// A signer at work: his key, the role in which he speaks, and the domain that he speaks in.
+/// A signer at work: their key, the role in which they speak, and the domain in which they do so.
 pub struct Signing {
     hand: Hand,
     /// The role.
     pub role: Role,
-    /// The domain's descriptor, as the node gave it: it says which statuses block and what may be lifted.
+    /// The domain's descriptor, as the node gave it: it defines which statuses block and what may be lifted.
     pub descriptor: Descriptor,
 }
 
-/// What signs.
+/// How statements are signed.
 enum Hand {
-    /// A key that is at hand.
+    /// With a key that is at hand.
     Key(Arc<UnlockedKey>),
-    /// The key of this fingerprint on another machine, to which a file is carried.
+    /// With the key of this fingerprint on another machine, to which a file is carried.
     Elsewhere(Fingerprint, PathBuf),
 }
 
 /// Why a statement was not made.
 #[derive(Debug, thiserror::Error)]
 pub enum SigningError {
-    /// The key cannot do that.
+    /// The key cannot be used for it.
     #[error(transparent)]
     Key(#[from] KeyError),
     /// The statement breaks a rule.
@@ -51,14 +51,14 @@ pub enum SigningError {
         kind: String,
         /// The domain.
         domain: String,
-        /// The statuses that it has for such a thing.
+        /// The statuses that the domain has for such things.
         known: Vec<String>,
     },
     /// The key is on another machine.
     #[error("the key {0} is not here")]
     Elsewhere(Fingerprint),
     /// The system has no randomness.
-    #[error("no randomness: {0}")]
+    #[error("the system gave no random bytes: {0}")]
     Randomness(String),
 }
 
@@ -77,13 +77,13 @@ impl Signing {
         Self { hand: Hand::Key(Arc::new(key)), role, descriptor }
     }
 
-    /// A signer whose key is on another machine: what he is to sign goes into a file.
+    /// A signer whose key is on another machine: what is to be signed goes into a file.
     #[must_use]
     pub const fn elsewhere(signer: Fingerprint, file: PathBuf, role: Role, descriptor: Descriptor) -> Self {
         Self { hand: Hand::Elsewhere(signer, file), role, descriptor }
     }
 
-    /// The file into which goes what is to be signed on another machine; none if the key is at hand.
+    /// The file for what is to be signed on another machine; `None` if the key is at hand.
     #[must_use]
     pub fn unsigned(&self) -> Option<&PathBuf> {
         match &self.hand {
@@ -107,8 +107,8 @@ impl Signing {
         }
     }
 
-    /// The signer's certificate, which the log must hold before his statements; empty if his key is on another machine,
-    /// which sends it along with what it has signed.
+    /// The signer's certificate, which the log must hold before their statements; empty if the key is on another
+    /// machine, which sends the certificate along with what it has signed.
     #[must_use]
     pub fn certificate_bytes(&self) -> &[u8] {
         match &self.hand {
@@ -128,14 +128,14 @@ impl Signing {
         }
     }
 
-    /// Claims of an act by this signer in this domain.
+    /// Claims for an act by this signer in this domain.
     #[must_use]
     pub fn claims(&self, act: Act) -> Claims {
         Claims::new(act, self.role.clone(), self.domain().clone())
     }
 
-    /// Signs claims about a thing with a random salt; `ends_vouching` says of a withdrawal whether it takes back an
-    /// identity or an approval.
+    /// Signs claims about a thing with a random salt; `ends_vouching` says whether a withdrawal withdraws an identity
+    /// or an approval.
     ///
     /// # Errors
     /// When the claims break a rule or the key cannot sign them.
@@ -149,7 +149,7 @@ impl Signing {
         self.sign_salted(thing, claims, ends_vouching, at, &random_salt()?)
     }
 
-    /// The same with a salt that is given, so that the same statement can be made again.
+    /// As [`Self::sign`], with a given salt, so that the same statement can be made again.
     ///
     /// # Errors
     /// When the claims break a rule or the key cannot sign them.
@@ -174,8 +174,8 @@ impl Signing {
         let subject = match thing {
             Thing::Document(subject) => DraftSubject::Document(subject),
             Thing::Key(thing) => {
-                // OpenPGP revokes by the User ID (RFC 9580, 5.2.1.13): over another one gpg would still believe what is
-                // taken back.
+                // OpenPGP revokes by the User ID (RFC 9580, 5.2.1.13): if the revocation had another one, gpg would
+                // still believe what is withdrawn.
                 let is_named = revokes || !claims.act.stays();
                 let KeyThing { key, kind, user_id, self_signature } = if is_named { *thing } else { thing.unnamed() };
                 DraftSubject::Key { key: Box::new(key), kind, user_id, self_signature, revokes }
@@ -184,8 +184,8 @@ impl Signing {
         Ok(Draft { subject, claims })
     }
 
-    /// Whether the statement is signed as a certification revocation, so that clients which read no notations err on
-    /// the safe side.
+    /// Whether the statement is signed as a certification revocation, so that clients that read no notations err on the
+    /// safe side.
     fn revokes(&self, thing: &Thing, claims: &Claims, ends_vouching: bool) -> Result<bool, SigningError> {
         let kind = thing.kind();
         let Some(status) = claims.status.as_ref().filter(|_| claims.act == Act::Status) else {
@@ -200,7 +200,7 @@ impl Signing {
         Ok(claims.revokes(kind).unwrap_or_else(|| Effect::blocks(effect)))
     }
 
-    /// The statuses that the domain has for things of a kind: everybody's first, then what it adds.
+    /// The statuses that the domain has for things of a kind: the built-in ones first, then its own.
     fn statuses_of(&self, kind: Kind) -> Vec<String> {
         let builtin = StatusName::builtin_names().filter_map(|name| name.parse::<StatusName>().ok());
         let all = builtin.chain(self.descriptor.statuses.keys().cloned());

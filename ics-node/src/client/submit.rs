@@ -1,4 +1,4 @@
-//! Submitting bodies in batches that a node takes.
+//! Submits bodies in batches that a node accepts.
 
 use std::time::Duration;
 
@@ -9,10 +9,10 @@ use super::node::{Node, NodeError};
 use crate::api::problem::Code;
 use crate::api::{Problem, SubmissionResult, SubmissionResults};
 
-/// Seconds of waiting for a node that is busy, one after the other.
+/// Pauses in seconds between attempts at a busy node.
 const PAUSES: [u64; 5] = [1, 2, 4, 8, 15];
 
-/// Cuts bodies, in their order, into batches of [`limits::BATCH_STATEMENTS`] and [`limits::BATCH_BYTES`] at most.
+/// Splits bodies, in order, into batches of at most [`limits::BATCH_STATEMENTS`] and [`limits::BATCH_BYTES`].
 #[must_use]
 pub fn batches(bodies: Vec<Vec<u8>>) -> Vec<Vec<Vec<u8>>> {
     let mut batches: Vec<Vec<Vec<u8>>> = Vec::new();
@@ -30,10 +30,10 @@ pub fn batches(bodies: Vec<Vec<u8>>) -> Vec<Vec<Vec<u8>>> {
     batches
 }
 
-/// Submits bodies, one batch after the other; a result for each, in their order.
+/// Submits bodies, one batch after the other, and returns a result for each, in order.
 ///
 /// # Errors
-/// When the node cannot be reached or refuses a batch as a whole; batches before it are in the log then.
+/// When the node cannot be reached or refuses a whole batch; the batches before it are then in the log.
 pub async fn submit(
     node: &Node,
     domain: &DomainName,
@@ -44,7 +44,7 @@ pub async fn submit(
     Ok(results)
 }
 
-/// The same for whoever has something to tell when it ends early: results are there as far as they came.
+/// As [`submit`], for callers that need the results up to an early end.
 ///
 /// # Errors
 /// See [`submit`].
@@ -60,9 +60,9 @@ pub async fn submit_into(
     Ok(())
 }
 
-/// Submits a batch once more, and later each time, while the node says that it is busy: a factory's line does not stop for
-/// that, and a list is not said by half. What waits for witnesses is in the log already: only who says so waits for them as
-/// well.
+/// Submits a batch, and again after growing pauses while the node says that it is busy: a factory line must not stop
+/// for that, nor a list be half submitted. What waits for witnesses is already in the log, so it is only waited for if
+/// the caller asks for it.
 ///
 /// # Errors
 /// See [`submit`].
@@ -86,8 +86,8 @@ pub async fn submit_patiently(
     node.submit(domain, bodies).await
 }
 
-/// Makes sure that the log holds a signer's certificate: a statement whose signer is unknown is refused. A certificate
-/// that is there already gets its first receipt again.
+/// Makes sure that the log holds a signer's certificate, since statements by unknown signers are refused. A certificate
+/// that is already there gets its first receipt again.
 ///
 /// # Errors
 /// When the node cannot be reached, or refuses the certificate.

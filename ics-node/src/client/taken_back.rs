@@ -1,13 +1,13 @@
-//! What comes back where something is taken back: what it had replaced stands again, and what is to come comes all the
-//! same.
+//! What comes back when something is withdrawn: what it had replaced stands again, and planned statements still come
+//! into force.
 
 use ics_core::identity::Fingerprint;
 use ics_core::record::{Listed, Record, Standing};
 use ics_core::vocabulary::Act;
 
-/// Those of a signer's statements about the thing itself that are meant and stand, now, again or from a later time on,
-/// and what he had said before that would stand again without them. What was replaced is first: where one withdrawal
-/// cannot name all, nothing stands again for a moment.
+/// Those of a signer's statements about the thing itself that are meant and stand now, again or later, and the signer's
+/// earlier statements that would stand again without them. Replaced statements come first: if one withdrawal cannot
+/// name all, nothing stands again in between.
 #[must_use]
 pub fn with_replaced<'a>(
     record: &'a Record,
@@ -28,21 +28,21 @@ pub fn with_replaced<'a>(
     taken
 }
 
-/// Whether a statement stands, or will again by itself: all that replaces it ends with a time.
+/// Whether a statement stands, or will stand again by itself because all that replaces it ends.
 #[must_use]
 pub fn would_stand(record: &Record, it: &Listed) -> bool {
     let mut by = record.statements.iter().filter(|x| acts(x) && replaces(x, it));
     it.standing == Standing::Stands || (it.standing == Standing::Replaced && by.all(|x| x.until.is_some()))
 }
 
-/// Whether a statement comes into force by itself at a later time, and nobody has lifted it before for good.
+/// Whether a statement comes into force by itself later, and nobody has lifted it for good.
 #[must_use]
 pub fn will_stand(record: &Record, it: &Listed) -> bool {
     let is_lifted = record.statements.iter().any(|x| acts(x) && replaces(x, it) && x.until.is_none());
     it.is_to_come() && !is_lifted
 }
 
-/// What stands again once these are taken back, and is none of them: of others, or of the signer.
+/// The statements, by anybody, that stand again once these are withdrawn, apart from these themselves.
 #[must_use]
 pub fn returning<'a>(record: &'a Record, taken: &[&Listed]) -> Vec<&'a Listed> {
     let is_held = |it: &Listed| record.statements.iter().any(|x| acts(x) && !holds(taken, x) && replaces(x, it));
@@ -57,7 +57,7 @@ fn holds(taken: &[&Listed], one: &Listed) -> bool {
     taken.iter().any(|it| it.by.statement == one.by.statement)
 }
 
-/// Whether what it names is replaced, whatever became of itself.
+/// Whether a statement still replaces what it names, whatever has become of itself.
 fn acts(it: &Listed) -> bool {
     matches!(it.standing, Standing::Stands | Standing::Replaced | Standing::RoleLost)
 }
@@ -66,8 +66,8 @@ fn replaces(one: &Listed, former: &Listed) -> bool {
     one.act == former.act && one.supersedes.contains(&former.by.statement)
 }
 
-/// Whether a statement would stand again without the one of its signer that replaced it, and he can take it back: a grant
-/// ends in the role in which it was given.
+/// Whether a statement would stand again without the one that replaced it by the same signer, and the signer can
+/// withdraw it: a grant ends in the role in which it was given.
 fn may_return(one: &Listed, former: &Listed) -> bool {
     let is_ended = former.standing == Standing::Replaced && replaces(one, former);
     is_ended && (former.act != Act::Grant || former.by.role == one.by.role)

@@ -1,4 +1,4 @@
-//! What a statement can be made about: a key with a name, a piece of software, a group.
+//! The subjects of statements: a key with a name, a piece of software, a group.
 
 use std::io::Read;
 use std::path::Path;
@@ -16,34 +16,34 @@ use sha2::{Digest as _, Sha256};
 
 use crate::keys;
 
-/// Bytes of a file with a public key: a certificate as large as any domain takes, in armor.
+/// The size limit of a file with a public key, in bytes: the largest certificate that any domain accepts, in armor.
 const KEY_FILE_BYTES: usize = 2 * 1024 * 1024;
-/// Bytes that are hashed at once.
+/// How many bytes are hashed at a time.
 const CHUNK_BYTES: usize = 64 * 1024;
 
-/// The subject of a statement, with all that a signature over it needs.
+/// The subject of a statement, with everything that a signature over it needs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Thing {
-    /// Something with a key.
+    /// A thing with a key.
     Key(Box<KeyThing>),
     /// Software, or a group.
     Document(Subject),
 }
 
-/// Something with a key, and the User ID that is certified.
+/// A thing with a key, and the User ID that is certified.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeyThing {
     /// Its key.
     pub key: PublicKey,
     /// What kind of thing it is.
     pub kind: Kind,
-    /// What it is called.
+    /// Its title.
     pub user_id: String,
-    /// Its own signature over key and User ID, as a whole packet, where it has made one.
+    /// The thing's own signature over key and User ID, as a whole packet, if it has made one.
     pub self_signature: Option<Vec<u8>>,
 }
 
-/// The public key of a thing as it was given: bare, or with a User ID that the thing itself has signed.
+/// The public key of a thing as given: bare, or with a User ID that the thing itself has signed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GivenKey {
     /// The key.
@@ -52,19 +52,19 @@ pub struct GivenKey {
     pub certified: Option<(String, Vec<u8>)>,
 }
 
-/// Why a text or a file gives no thing.
+/// Why a text or a file does not yield a thing.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ThingError {
-    /// An X.509 certificate, whose key would do.
-    #[error("this is an X.509 certificate: it takes its key, `openssl x509 -pubkey -noout -in FILE`")]
+    /// It is an X.509 certificate; only its key is needed.
+    #[error("this is an X.509 certificate: give its public key, from `openssl x509 -pubkey -noout -in FILE`")]
     X509,
-    /// A secret where a public key should be.
-    #[error("this is a secret key: it takes the public one")]
+    /// It is a secret, not a public key.
+    #[error("this is a secret key: give the public one")]
     Secret,
-    /// None of the forms.
-    #[error("this is no public key (PEM or DER SubjectPublicKeyInfo, or an OpenPGP certificate): {0}")]
+    /// It has none of the accepted formats.
+    #[error("this is not a public key (PEM or DER SubjectPublicKeyInfo, or an OpenPGP certificate): {0}")]
     Form(String),
-    /// The body of an entry is about something else than asked.
+    /// The body of an entry is about something other than what was asked for.
     #[error("the entry is not about {0}")]
     Other(String),
     /// The subject is malformed.
@@ -73,16 +73,16 @@ pub enum ThingError {
 }
 
 impl GivenKey {
-    /// Reads the file with a public key.
+    /// Reads a file with a public key.
     ///
     /// # Errors
-    /// What is wrong with the file, or with the key.
+    /// Says what is wrong with the file or the key.
     pub fn read(path: &Path) -> Result<Self, String> {
         let bytes = keys::file::read_secret(path, KEY_FILE_BYTES).map_err(|e| e.to_string())?;
         Self::parse(&bytes).map_err(|e| e.to_string())
     }
 
-    /// Reads a public key: PEM or DER of a SubjectPublicKeyInfo (the DER also in base64), or an OpenPGP certificate,
+    /// Parses a public key: PEM or DER of a SubjectPublicKeyInfo (the DER also in base64), or an OpenPGP certificate,
     /// armored or binary.
     ///
     /// # Errors
@@ -102,7 +102,7 @@ impl GivenKey {
                 let der = STANDARD.decode(base64).map_err(|e| form(e.to_string()))?;
                 PublicKey::from_spki_der(&der).map(bare).map_err(|e| form(e.to_string()))
             }
-            // SEQUENCE begins every SubjectPublicKeyInfo and no OpenPGP packet.
+            // A SEQUENCE begins every SubjectPublicKeyInfo and no OpenPGP packet.
             _ if bytes.first() == Some(&0x30) => {
                 PublicKey::from_spki_der(bytes).map(bare).map_err(|e| form(e.to_string()))
             }
@@ -118,7 +118,7 @@ impl GivenKey {
     }
 }
 
-/// The first User ID of a canonical certificate or statement and the first signature behind it, whole packets.
+/// The first User ID of a canonical certificate or statement and the first signature after it, as whole packets.
 fn self_certification(body: &[u8]) -> Result<Option<(String, Vec<u8>)>, String> {
     let pile = PacketPile::from_bytes(body).map_err(|e| e.to_string())?;
     let mut packets = pile.into_children().skip_while(|packet| !matches!(packet, Packet::UserID(_)));
@@ -131,7 +131,7 @@ fn self_certification(body: &[u8]) -> Result<Option<(String, Vec<u8>)>, String> 
 }
 
 impl KeyThing {
-    /// The same without what it is called: so it stands in what stays for ever, or its name could never be erased.
+    /// The thing without its title, for statements that are never erased: otherwise the name could never be erased.
     #[must_use]
     pub fn unnamed(self) -> Self {
         Self { user_id: unnamed(self.kind, &self.key.fingerprint()), self_signature: None, ..self }
@@ -139,10 +139,10 @@ impl KeyThing {
 }
 
 impl Thing {
-    /// What the body of an entry is about; without a name where that stays for ever.
+    /// The subject of an entry's body; without a name if the statement is never erased.
     ///
     /// # Errors
-    /// When it is no statement.
+    /// When it is not a statement.
     pub fn of_statement(body: &[u8]) -> Result<Self, ThingError> {
         let parsed = statement::parse(body).map_err(|e| ThingError::Form(e.to_string()))?;
         let Body::Statement(statement) = parsed else {
@@ -153,7 +153,7 @@ impl Thing {
         };
         let form = |e: String| ThingError::Form(e);
         let key = keys::primary_key(body).map_err(|e| form(e.to_string()))?;
-        // With two signatures the first is the thing's own.
+        // If there are two signatures, the first is the thing's own.
         let signatures = PacketPile::from_bytes(body).map_err(|e| form(e.to_string()))?;
         let count = signatures.children().filter(|packet| matches!(packet, Packet::Signature(_))).count();
         let own = if count > 1 { self_certification(body).map_err(form)? } else { None };
@@ -182,13 +182,13 @@ impl Thing {
         }
     }
 
-    /// What people call it, its kind in front unless it says so itself.
+    /// Its title, preceded by its kind unless the title begins with it.
     #[must_use]
     pub fn called(&self) -> String {
         called(self.kind(), &self.title())
     }
 
-    /// What people call it.
+    /// Its title.
     #[must_use]
     pub fn title(&self) -> String {
         match self {
@@ -200,17 +200,17 @@ impl Thing {
     }
 }
 
-/// A title with the kind in front, unless it says so itself.
+/// A title preceded by the kind, unless it begins with it.
 #[must_use]
 pub fn called(kind: Kind, title: &str) -> String {
     let says_so = title.to_lowercase().starts_with(kind.as_str());
     if says_so { title.to_owned() } else { format!("{kind} {title}") }
 }
 
-/// SHA-256 of all that a reader gives.
+/// The SHA-256 of everything that a reader returns.
 ///
 /// # Errors
-/// What the reader says.
+/// The reader's error.
 pub fn sha256(mut reader: impl Read) -> std::io::Result<[u8; 32]> {
     let mut hash = Sha256::new();
     let mut chunk = vec![0; CHUNK_BYTES];

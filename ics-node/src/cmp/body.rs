@@ -1,4 +1,4 @@
-//! What a message asks for: the bodies of RFC 9810 (5.1.2, 5.3) that are answered here.
+//! What a message asks for: the bodies of RFC 9810 (5.1.2, 5.3) that are supported here.
 
 use der::asn1::{Int, ObjectIdentifier, OctetString};
 use der::{Decode, Encode as _, Sequence};
@@ -14,7 +14,7 @@ use super::template::{self, Template};
 use super::{Failure, FailureInfo};
 use crate::x509::{Csr, Reason, RequestError, SerialNumber, oid};
 
-/// Numbers of bodies.
+/// The numbers of bodies.
 const INITIALIZATION: u8 = 0;
 const INITIALIZED: u8 = 1;
 const CERTIFICATION: u8 = 2;
@@ -26,67 +26,67 @@ const REVOCATION: u8 = 11;
 const GENERAL: u8 = 21;
 const ERROR: u8 = 23;
 const CONFIRMATION: u8 = 24;
-/// Bytes of the longest digest: what its holder says of a certificate is remembered, to be answered again.
+/// Bytes of the longest digest: what a holder says of a certificate is remembered, so that it can be answered again.
 const DIGEST_BYTES: usize = 64;
 
-/// What is asked for.
+/// What a message asks for.
 #[derive(Debug)]
 pub enum Request {
     /// A certificate: `ir`, `cr`, `kur` or `p10cr`.
     Enrolment(Box<Enrolment>),
-    /// The end of one: `rr`.
+    /// Revoking a certificate: `rr`.
     Revocation(Revocation),
-    /// What the holder says of the one that he got: `certConf`. Nothing: he takes none.
+    /// Whether the holder accepts the certificate: `certConf`. `None` if the message accepts none.
     Confirmation(Option<Confirmation>),
-    /// That its sender could not read what was answered: `error`.
+    /// The sender could not read the answer: `error`.
     Error,
-    /// What anybody may know: `genm`.
+    /// A question that anyone may ask: `genm`.
     Question(Question),
 }
 
-/// A request for a certificate. Whoever made it holds the key.
+/// A certificate request whose sender holds the key.
 #[derive(Debug)]
 pub struct Enrolment {
-    /// The number of the body that answers it.
+    /// The number of the body in which it is answered.
     pub(super) reply: u8,
-    /// What the asker calls it, an INTEGER, DER.
+    /// The sender's id of the request: an INTEGER in DER.
     pub(super) number: Vec<u8>,
-    /// What is asked for.
+    /// The request.
     pub csr: Csr,
-    /// Whether it says how long the certificate is to be valid: that only the profile does.
+    /// Whether it asks for a validity, which only the profile decides.
     pub asks_for_validity: bool,
-    /// Who is to issue it, if the asker says so: whoever issues in the domain does.
+    /// The issuer that the sender asks for, if any; the domain's own issuer issues in any case.
     pub issuer: Option<DistinguishedName>,
-    /// Which one is to be updated, if the asker says so.
+    /// The certificate to be updated, if the sender names one.
     pub updates: Option<Named>,
 }
 
-/// A certificate as messages name it.
+/// A certificate as messages identify it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Named {
-    /// Who has issued it.
+    /// Its issuer.
     pub issuer: DistinguishedName,
-    /// Its number.
+    /// Its serial number.
     pub serial: SerialNumber,
 }
 
 /// A request to revoke a certificate.
 #[derive(Debug)]
 pub struct Revocation {
-    /// Which one.
+    /// The certificate.
     pub certificate: Named,
     /// Why.
     pub reason: Reason,
 }
 
-/// What a holder says of his certificate.
+/// What a holder says of the certificate it got.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Confirmation {
-    /// By which digest he knows it.
+    /// The digest by which the holder identifies it.
     pub hash: Vec<u8>,
-    /// With which algorithm that is made; that of the certificate's signature unless told.
+    /// The algorithm of the digest; by default that of the certificate's signature.
     pub algorithm: Option<ObjectIdentifier>,
-    /// Whether he takes it.
+    /// Whether the holder accepts it.
     pub is_accepted: bool,
 }
 
@@ -107,16 +107,16 @@ struct Confirmed {
     algorithm: Option<AlgorithmIdentifierOwned>,
 }
 
-/// The body that answers a request for a certificate, or for the end of one: it also says that there is none.
+/// The body in which a request for a certificate, or for its revocation, is answered, even by a refusal.
 pub(super) enum AnsweredBy {
-    /// `ip`, `cp` or `kup`, by its number; and what the asker calls the request, an INTEGER, DER.
+    /// `ip`, `cp` or `kup`, by number; and the sender's id of the request, an INTEGER in DER.
     Certificate(u8, Vec<u8>),
     /// `rp`.
     Revocation,
 }
 
 impl AnsweredBy {
-    /// None for other messages, and for a request that cannot be read.
+    /// `None` for other messages, and for a request that cannot be read.
     pub(super) fn of(message: &Message<'_>) -> Option<Self> {
         let certificate = |reply| Some(Self::Certificate(reply, template::number(message.content)?));
         match message.kind {
@@ -131,10 +131,10 @@ impl AnsweredBy {
 }
 
 impl Request {
-    /// What a message asks for.
+    /// Reads what a message asks for.
     ///
     /// # Errors
-    /// When its body is malformed, proves nothing, or is none that is answered here.
+    /// When its body is malformed, proves nothing, or is not supported here.
     pub fn of(message: &Message<'_>) -> Result<Self, Failure> {
         let content = message.content;
         let enrolment = |reply| template::read(content, reply).map(|asked| Self::Enrolment(Box::new(asked)));
@@ -149,8 +149,8 @@ impl Request {
             ERROR => Ok(Self::Error),
             other => {
                 let text = format!(
-                    "bodies of the number {other} are not answered here; ir (0), cr (2), p10cr (4), kur (7), rr (11), \
-                     genm (21), error (23) and certConf (24) are"
+                    "message bodies of type {other} are not supported here; ir (0), cr (2), p10cr (4), kur (7), rr \
+                     (11), genm (21), error (23) and certConf (24) are"
                 );
                 Err(Failure::new(FailureInfo::BadRequest, text))
             }
@@ -158,7 +158,7 @@ impl Request {
     }
 }
 
-/// A request of PKCS #10 has no number of its own: it is -1 (RFC 9483, 4.1.4).
+/// A PKCS #10 request has no id of its own; it is answered as -1 (RFC 9483, 4.1.4).
 fn pkcs10_number() -> der::Result<Vec<u8>> {
     (-1_i8).to_der()
 }
@@ -169,7 +169,7 @@ fn pkcs10(content: &[u8]) -> Result<Enrolment, Failure> {
     Ok(Enrolment { reply: CERTIFIED, number, csr, asks_for_validity: false, issuer: None, updates: None })
 }
 
-/// The one element of a list.
+/// The only element of a list.
 pub(super) fn only<'a, T: Decode<'a> + der::FixedTag>(content: &'a [u8], what: &str) -> Result<T, Failure>
 where
     Vec<T>: Decode<'a>,
@@ -177,13 +177,13 @@ where
     let mut all = Vec::<T>::from_der(content).map_err(Failure::form)?;
     match (all.pop(), all.is_empty()) {
         (Some(one), true) => Ok(one),
-        _ => Err(Failure::new(FailureInfo::BadRequest, format!("a message takes one {what}"))),
+        _ => Err(Failure::new(FailureInfo::BadRequest, format!("a message must have exactly one {what}"))),
     }
 }
 
 fn revocation(content: &[u8]) -> Result<Revocation, Failure> {
     let details: Details = only(content, "revocation")?;
-    let missing = || Failure::new(FailureInfo::BadCertId, "issuer and serial number say which certificate is meant");
+    let missing = || Failure::new(FailureInfo::BadCertId, "name the certificate by its issuer and serial number");
     let issuer = details.template.issuer.ok_or_else(missing)?;
     let serial = template::serial(&details.template.serial.ok_or_else(missing)?)?;
     let mut entry = details.entry.into_iter().flatten();
@@ -191,8 +191,8 @@ fn revocation(content: &[u8]) -> Result<Revocation, Failure> {
         None => Reason::Unspecified,
         Some(extension) => {
             let reason = CrlReason::from_der(extension.extn_value.as_bytes()).map_err(Failure::form)?;
-            let unknown = "a certificate is revoked for one of the reasons 0 to 6 and 9; a hold ends with the status that \
-                           made it";
+            let unknown = "the revocation reason must be one of 0 to 6 or 9; a hold ends with the status that caused \
+                           it";
             Reason::of_code(reason as u64).ok_or_else(|| Failure::new(FailureInfo::BadRequest, unknown))?
         }
     };
@@ -200,7 +200,7 @@ fn revocation(content: &[u8]) -> Result<Revocation, Failure> {
 }
 
 fn confirmation(content: &[u8]) -> Result<Option<Confirmation>, Failure> {
-    // Who takes none of his certificates sends none (RFC 9810, 5.3.18).
+    // A holder that accepts none of its certificates sends an empty list (RFC 9810, 5.3.18).
     if Vec::<Confirmed>::from_der(content).map_err(Failure::form)?.is_empty() {
         return Ok(None);
     }
@@ -209,18 +209,18 @@ fn confirmation(content: &[u8]) -> Result<Option<Confirmation>, Failure> {
         None | Some(Status::ACCEPTED | Status::GRANTED_WITH_MODS) => true,
         Some(Status::REJECTION) => false,
         Some(other) => {
-            let text = format!("who got a certificate accepts (0) or rejects it (2), and does not answer {other}");
+            let text = format!("confirm a certificate with 0 (accepted) or 2 (rejected), not with {other}");
             return Err(Failure::new(FailureInfo::BadRequest, text));
         }
     };
     let (hash, algorithm) = (confirmed.hash.into_bytes(), confirmed.algorithm.map(|it| it.oid));
     if hash.len() > DIGEST_BYTES {
-        return Err(Failure::form(format!("a digest has {DIGEST_BYTES} bytes at most")));
+        return Err(Failure::form(format!("a digest may have at most {DIGEST_BYTES} bytes")));
     }
     Ok(Some(Confirmation { hash, algorithm, is_accepted }))
 }
 
-/// Why a request is refused, in CMP's words.
+/// Why a request is refused, as CMP's failure.
 pub(super) fn refused(error: RequestError) -> Failure {
     let info = match error {
         RequestError::TooLong(_) | RequestError::Form(_) => FailureInfo::BadDataFormat,

@@ -1,4 +1,4 @@
-//! Questions that anybody may ask, and what is told of them: `genm` and `genp` (RFC 9810, 5.3.19; RFC 9483, 4.3).
+//! Questions that anyone may ask, and their answers: `genm` and `genp` (RFC 9810, 5.3.19; RFC 9483, 4.3).
 
 use std::collections::BTreeSet;
 
@@ -18,14 +18,14 @@ use super::template::Control;
 use super::{Failure, FailureInfo};
 use crate::x509::oid;
 
-/// What is asked.
+/// A question.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Question {
     /// The authorities' certificates: `caCerts`.
     Authorities,
     /// Whether a root has a newer certificate: `rootCaCert`.
     Root,
-    /// What a request is to be like: `certReqTemplate`.
+    /// What a request should look like: `certReqTemplate`.
     Template,
     /// Revocation lists: `crlStatusList`.
     Lists(ListsAsked),
@@ -34,32 +34,31 @@ pub enum Question {
 /// The revocation lists that are asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ListsAsked {
-    /// Which ones.
+    /// Which lists.
     pub source: ListSource,
-    /// When the one was made that the asker has: only newer ones are told.
+    /// When the sender's list was made: only a newer one is returned.
     pub known: Option<Timestamp>,
 }
 
-/// By what revocation lists are named.
+/// How revocation lists are identified.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ListSource {
-    /// By where one is, as certificates say it. Anybody may name thousands of places, and each list is looked for among
-    /// them.
+    /// By URLs, as in certificates. A sender may name thousands of them, and each list is searched for in the set.
     Places(BTreeSet<String>),
-    /// By who issues them.
+    /// By their issuer.
     Issuer(DistinguishedName),
 }
 
-/// What is told.
+/// An answer.
 #[derive(Debug, Clone)]
 pub enum Told {
-    /// Certificates of authorities, DER.
+    /// Certificates of authorities, in DER.
     Authorities(Vec<Vec<u8>>),
-    /// That there is no newer certificate of the root.
+    /// There is no newer certificate of the root.
     NoNewerRoot,
-    /// The kinds of keys that a profile takes.
+    /// The kinds of keys that a profile accepts.
     Template(Vec<KeyType>),
-    /// Revocation lists, DER.
+    /// Revocation lists, in DER.
     Lists(Vec<Vec<u8>>),
 }
 
@@ -70,16 +69,16 @@ struct CrlStatus {
     this_update: Option<Time>,
 }
 
-/// Reads what is asked.
+/// Reads a question.
 pub(super) fn read(content: &[u8]) -> Result<Question, Failure> {
-    // Who asks nothing leaves it to the authority what it tells (RFC 9810, 5.3.19).
+    // An empty question leaves it to the authority what to tell (RFC 9810, 5.3.19).
     if Vec::<Info>::from_der(content).map_err(Failure::form)?.is_empty() {
         return Ok(Question::Authorities);
     }
     let asked: Info = only(content, "question")?;
     match (asked.kind, asked.value) {
         (oid::CMP_CA_CERTS, _) => Ok(Question::Authorities),
-        // Whoever asks need not say which root he means (RFC 9810, 5.3.19.15).
+        // The sender need not say which root is meant (RFC 9810, 5.3.19.15).
         (oid::CMP_ROOT_CA_CERT, _) => Ok(Question::Root),
         (oid::CMP_CERT_REQ_TEMPLATE, None) => Ok(Question::Template),
         (oid::CMP_CRL_STATUS_LIST, Some(value)) => lists(&value).map(Question::Lists),
@@ -99,13 +98,13 @@ fn lists(value: &Any) -> Result<ListsAsked, Failure> {
     Ok(ListsAsked { source: source(&status.source)?, known })
 }
 
-/// CRLSource, a choice whose tags are explicit.
+/// Reads a CRLSource, which is a choice with explicit tags.
 fn source(source: &Any) -> Result<ListSource, Failure> {
     let names = match source.tag() {
         Tag::ContextSpecific { constructed: true, number: TagNumber::N0 } => {
             match DistributionPointName::from_der(source.value()).map_err(Failure::form)? {
                 DistributionPointName::FullName(names) => names,
-                // No certificate from here names its list so: there is no such one.
+                // No certificate issued here names its list like this, so there is none.
                 DistributionPointName::NameRelativeToCRLIssuer(_) => Vec::new(),
             }
         }
@@ -137,12 +136,12 @@ impl Told {
     }
 }
 
-/// A list of none is no value (RFC 9810, 5.3.19.14).
+/// An empty list is expressed by leaving out the value (RFC 9810, 5.3.19.14).
 fn sequence(all: &[Vec<u8>]) -> der::Result<Option<Any>> {
     (!all.is_empty()).then(|| Any::new(Tag::Sequence, all.concat())).transpose()
 }
 
-/// CertReqTemplateContent. Its template is empty: what stands in a certificate, the record says.
+/// A CertReqTemplateContent. Its template is empty, since the record decides what is in a certificate.
 fn template(keys: &[KeyType]) -> der::Result<Option<Any>> {
     let controls = keys.iter().map(|key| key_spec(*key)).collect::<der::Result<Vec<Control>>>()?;
     if controls.is_empty() {
@@ -151,7 +150,7 @@ fn template(keys: &[KeyType]) -> der::Result<Option<Any>> {
     Any::new(Tag::Sequence, [vec![0x30, 0], controls.to_der()?].concat()).map(Some)
 }
 
-/// What a key may be: of RSA the length, of which the least is told; of others the algorithm (RFC 9810, 5.3.19.16).
+/// What a key may be: for RSA its least length, for others the algorithm (RFC 9810, 5.3.19.16).
 fn key_spec(key: KeyType) -> der::Result<Control> {
     let algorithm = match key {
         KeyType::P256 => elliptic(oid::P256)?,

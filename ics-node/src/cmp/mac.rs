@@ -11,13 +11,13 @@ use zeroize::Zeroizing;
 use super::{Failure, FailureInfo};
 use crate::x509::oid;
 
-/// Rounds at most: anybody may ask for them. openssl makes 500.
+/// The most rounds accepted, since anyone may ask for them. openssl uses 500.
 const MOST_ROUNDS: u32 = 4_096;
-/// Rounds of PBKDF2 at most, each of which is two digests or more.
+/// The most rounds of PBKDF2 accepted; each takes two digests or more.
 const MOST_ITERATIONS: u32 = 10_000;
-/// Bytes of salt at most.
+/// The longest salt in bytes.
 const MOST_SALT: usize = 128;
-/// Bytes of a key that PBKDF2 makes: 20 at least (RFC 9579, 9).
+/// The length in bytes of keys that PBKDF2 makes; at least 20 (RFC 9579, 9).
 const KEY_BYTES: core::ops::RangeInclusive<u16> = 20..=64;
 
 /// PBMParameter.
@@ -45,7 +45,7 @@ struct Pbkdf2 {
     prf: Option<AlgorithmIdentifierOwned>,
 }
 
-/// How a message is protected by a secret.
+/// Protection of a message by a secret.
 pub(super) struct Mac {
     salt: Vec<u8>,
     derivation: Derivation,
@@ -53,21 +53,21 @@ pub(super) struct Mac {
     mac: hmac::Algorithm,
 }
 
-/// How the secret becomes a key.
+/// How the key is derived from the secret.
 enum Derivation {
-    /// By digests of digests.
+    /// By repeated digests.
     Digests(&'static digest::Algorithm),
-    /// By PBKDF2, of so many bytes.
+    /// By PBKDF2, to a key of this many bytes.
     Pbkdf2(pbkdf2::Algorithm, u16),
 }
 
 impl Mac {
-    /// Whether an algorithm is one by a shared secret.
+    /// Whether an algorithm uses a shared secret.
     pub(super) fn is_by_secret(with: ObjectIdentifier) -> bool {
         with == oid::PASSWORD_BASED_MAC || with == oid::PBMAC1
     }
 
-    /// Reads what an algorithm says of it.
+    /// Reads the parameters of an algorithm.
     pub(super) fn read(with: &AlgorithmIdentifierOwned) -> Result<Self, Failure> {
         let parameters = parameters(with)?;
         if with.oid == oid::PBMAC1 { Self::pbmac1(&parameters) } else { Self::password_based(&parameters) }
@@ -80,7 +80,7 @@ impl Mac {
             oid::SHA256 => &digest::SHA256,
             oid::SHA384 => &digest::SHA384,
             oid::SHA512 => &digest::SHA512,
-            _ => return Err(bad("a MAC is made with SHA-256, SHA-384 or SHA-512 (openssl: `-digest sha256`)")),
+            _ => return Err(bad("the MAC must use SHA-256, SHA-384 or SHA-512 (openssl: `-digest sha256`)")),
         };
         let (salt, mac) = (salt(&parameters.salt)?, hmac_of(&parameters.mac)?);
         Ok(Self { salt, derivation: Derivation::Digests(hash), rounds, mac })
@@ -89,24 +89,24 @@ impl Mac {
     fn pbmac1(parameters: &[u8]) -> Result<Self, Failure> {
         let Pbmac1 { derivation, mac } = Pbmac1::from_der(parameters).map_err(Failure::form)?;
         if derivation.oid != oid::PBKDF2 {
-            return Err(bad("the key of PBMAC1 is made with PBKDF2"));
+            return Err(bad("the key of PBMAC1 must be derived with PBKDF2"));
         }
         let read = Pbkdf2::from_der(&self::parameters(&derivation)?).map_err(Failure::form)?;
         let rounds = rounds(read.iterations, MOST_ITERATIONS)?;
-        // Without a name it is SHA-1.
+        // If it is absent, it is HMAC with SHA-1, which is refused.
         let prf = match read.prf.map(|prf| prf.oid) {
             Some(oid::HMAC_SHA256) => pbkdf2::PBKDF2_HMAC_SHA256,
             Some(oid::HMAC_SHA384) => pbkdf2::PBKDF2_HMAC_SHA384,
             Some(oid::HMAC_SHA512) => pbkdf2::PBKDF2_HMAC_SHA512,
-            _ => return Err(bad("PBKDF2 is made with HMAC with SHA-256, SHA-384 or SHA-512")),
+            _ => return Err(bad("PBKDF2 must use HMAC with SHA-256, SHA-384 or SHA-512")),
         };
         let length = read.length.filter(|length| KEY_BYTES.contains(length));
-        let length = length.ok_or_else(|| bad("PBKDF2 says that it makes a key of 20 to 64 bytes"))?;
+        let length = length.ok_or_else(|| bad("PBKDF2 must state a key length of 20 to 64 bytes"))?;
         let (salt, mac) = (salt(&read.salt)?, hmac_of(&mac)?);
         Ok(Self { salt, derivation: Derivation::Pbkdf2(prf, length), rounds, mac })
     }
 
-    /// The key that the secret makes.
+    /// The key derived from the secret.
     fn key(&self, secret: &[u8]) -> hmac::Key {
         let key = match self.derivation {
             Derivation::Digests(hash) => self.digested(hash, secret),
@@ -123,20 +123,20 @@ impl Mac {
         let mut key = Zeroizing::new([secret, &self.salt].concat());
         for _ in 0..self.rounds.get() {
             let next = digest::digest(hash, &key);
-            // In the same place, which is cleared in the end.
+            // In the same memory, which is cleared in the end.
             key.clear();
             key.extend_from_slice(next.as_ref());
         }
         key
     }
 
-    /// Whether it is that of this message; in a time that does not tell how much of it is right.
+    /// Whether this is the MAC of the message; takes the same time however much of it is right.
     pub(super) fn verify(&self, secret: &[u8], message: &[u8], mac: &BitString) -> bool {
         let mac = mac.as_bytes().unwrap_or_default();
         hmac::verify(&self.key(secret), message, mac).is_ok()
     }
 
-    /// That of a message.
+    /// The MAC of a message.
     pub(super) fn sign(&self, secret: &[u8], message: &[u8]) -> der::Result<BitString> {
         BitString::from_bytes(hmac::sign(&self.key(secret), message).as_ref())
     }
@@ -146,7 +146,7 @@ fn bad(text: &str) -> Failure {
     Failure::new(FailureInfo::BadAlg, text)
 }
 
-/// The parameters of an algorithm, DER.
+/// The parameters of an algorithm in DER.
 fn parameters(with: &AlgorithmIdentifierOwned) -> Result<Vec<u8>, Failure> {
     let parameters = with.parameters.as_ref().ok_or_else(|| Failure::form("a MAC without parameters"))?;
     parameters.to_der().map_err(Failure::form)
@@ -154,12 +154,12 @@ fn parameters(with: &AlgorithmIdentifierOwned) -> Result<Vec<u8>, Failure> {
 
 fn rounds(number: u32, most: u32) -> Result<NonZeroU32, Failure> {
     let number = NonZeroU32::new(number).filter(|number| number.get() <= most);
-    number.ok_or_else(|| bad(&format!("a MAC of this kind is made with {most} rounds at most, and one at least")))
+    number.ok_or_else(|| bad(&format!("a MAC of this kind must have 1 to {most} iterations")))
 }
 
 fn salt(salt: &OctetString) -> Result<Vec<u8>, Failure> {
     let salt = Some(salt.as_bytes()).filter(|salt| salt.len() <= MOST_SALT);
-    salt.map(<[u8]>::to_vec).ok_or_else(|| bad(&format!("a MAC has {MOST_SALT} bytes of salt at most")))
+    salt.map(<[u8]>::to_vec).ok_or_else(|| bad(&format!("a MAC may have at most {MOST_SALT} bytes of salt")))
 }
 
 fn hmac_of(with: &AlgorithmIdentifierOwned) -> Result<hmac::Algorithm, Failure> {
@@ -167,7 +167,7 @@ fn hmac_of(with: &AlgorithmIdentifierOwned) -> Result<hmac::Algorithm, Failure> 
         oid::HMAC_SHA256 => Ok(hmac::HMAC_SHA256),
         oid::HMAC_SHA384 => Ok(hmac::HMAC_SHA384),
         oid::HMAC_SHA512 => Ok(hmac::HMAC_SHA512),
-        _ => Err(bad("a MAC is one with SHA-256, SHA-384 or SHA-512 (openssl: `-mac hmacWithSHA256`)")),
+        _ => Err(bad("the MAC must be HMAC with SHA-256, SHA-384 or SHA-512 (openssl: `-mac hmacWithSHA256`)")),
     }
 }
 
@@ -193,7 +193,7 @@ mod tests {
         AlgorithmIdentifierOwned { oid: oid::PBMAC1, parameters: Some(parameters) }
     }
 
-    /// As Python's hashlib and hmac make them.
+    /// The expected values were computed with Python's hashlib and hmac.
     #[test]
     fn pbmac1_is_that_of_others() {
         let long = Pbkdf2 { iterations: 2, length: Some(64), prf: Some(algorithm(oid::HMAC_SHA512)), ..derivation() };

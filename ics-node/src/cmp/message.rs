@@ -1,4 +1,4 @@
-//! A message (PKIMessage, RFC 9810, 5.1) as it was sent, and whether its protection is good.
+//! A message (PKIMessage, RFC 9810, 5.1) as sent, and the verification of its protection.
 
 use der::asn1::{Any, AnyRef, BitString, GeneralizedTime, ObjectIdentifier, OctetString};
 use der::{Decode as _, Encode as _, Reader, Sequence, SliceReader, Tag, TagMode, TagNumber};
@@ -13,11 +13,11 @@ use super::{Failure, FailureInfo, Party};
 use crate::tls::KeyPin;
 use crate::x509::{oid, verify};
 
-/// Bytes of nonces and of transactions' ids that are taken: 128 bits are asked for (RFC 9483, 3.1).
+/// Accepted lengths in bytes of nonces and transaction ids; 128 bits are required (RFC 9483, 3.1).
 const TOKEN_BYTES: core::ops::RangeInclusive<usize> = 16..=64;
 
-/// How far the time of a message may lie beside that of the node, in milliseconds. For so long on either side a message
-/// could be sent again, and is known for that long.
+/// How far a message's time may be from the node's, in milliseconds, either way. A message can be replayed within that
+/// time, so transactions are remembered for as long.
 pub(super) const TIME_MILLIS: u64 = 300_000;
 
 /// PKIHeader.
@@ -54,34 +54,34 @@ pub(super) struct Info {
 }
 
 impl Header {
-    /// The id of its transaction.
+    /// The transaction id.
     #[must_use]
     pub fn transaction(&self) -> &[u8] {
         self.transaction.as_ref().map(OctetString::as_bytes).unwrap_or_default()
     }
 
-    /// Which nonce of ours it answers.
+    /// The nonce of this node that it answers.
     #[must_use]
     pub fn recipient_nonce(&self) -> &[u8] {
         self.recipient_nonce.as_ref().map(OctetString::as_bytes).unwrap_or_default()
     }
 
-    /// How whoever shares a secret with the node calls himself or what he asks for (`-ref` of openssl).
+    /// By what a sender that shares a secret with the node names itself or what it asks for (openssl's `-ref`).
     #[must_use]
     pub fn reference(&self) -> &[u8] {
         self.sender_key.as_ref().map(OctetString::as_bytes).unwrap_or_default()
     }
 
-    /// Whether the sender asks not to be asked whether he likes his certificate (RFC 9810, 5.1.1.1).
+    /// Whether the sender asks for implicit confirmation: it will not confirm its certificate (RFC 9810, 5.1.1.1).
     #[must_use]
     pub fn wants_no_confirmation(&self) -> bool {
         self.info.iter().flatten().any(|info| info.kind == oid::CMP_IMPLICIT_CONFIRM)
     }
 
-    /// The profile that the sender names (RFC 9810, 5.1.1.4). Unlike a path it is protected with the message.
+    /// The profile that the sender names (RFC 9810, 5.1.1.4). Unlike a path, it is protected with the message.
     ///
     /// # Errors
-    /// When it names more than one: of a message one request is taken.
+    /// When it names more than one: a message has only one request.
     pub fn profile(&self) -> Result<Option<String>, Failure> {
         let mut named = self.info.iter().flatten().filter(|info| info.kind == oid::CMP_CERT_PROFILE);
         let (first, another) = (named.next(), named.next());
@@ -89,19 +89,19 @@ impl Header {
         let value = first.value.as_ref().ok_or_else(|| Failure::form("a certProfile without a value"))?;
         let names = value.to_der().and_then(|der| Vec::<String>::from_der(&der)).map_err(Failure::form)?;
         match (<[String; 1]>::try_from(names), another) {
-            // An empty name is none.
+            // An empty name counts as none.
             (Ok([one]), None) => Ok(Some(one).filter(|name| !name.is_empty())),
-            _ => Err(Failure::new(FailureInfo::BadRequest, "a message asks for certificates of one profile")),
+            _ => Err(Failure::new(FailureInfo::BadRequest, "a message's certProfile must name exactly one profile")),
         }
     }
 
-    /// What every message needs before anything in it counts (RFC 9483, 3.5).
+    /// Checks what every message needs before anything in it counts (RFC 9483, 3.5).
     ///
     /// # Errors
-    /// When something is missing, or the message is of another version or time.
+    /// When something is missing, or the message's version or time is not acceptable.
     pub fn check(&self, now: Timestamp) -> Result<(), Failure> {
         if !matches!(self.version, 2 | 3) {
-            let text = format!("the version of the message is {}, and 2 and 3 are spoken here", self.version);
+            let text = format!("the message has the version {}; this server supports 2 and 3", self.version);
             return Err(Failure::new(FailureInfo::UnsupportedVersion, text));
         }
         let fits = |token: &Option<OctetString>| {
@@ -109,24 +109,25 @@ impl Header {
         };
         let (least, most) = (TOKEN_BYTES.start(), TOKEN_BYTES.end());
         if !fits(&self.transaction) {
-            let text = format!("a transaction has an id of {least} to {most} bytes");
+            let text = format!("the transactionID must have {least} to {most} bytes");
             return Err(Failure::new(FailureInfo::BadDataFormat, text));
         }
         if !fits(&self.sender_nonce) {
-            let text = format!("a message has a nonce of its sender of {least} to {most} bytes");
+            let text = format!("the senderNonce must have {least} to {most} bytes");
             return Err(Failure::new(FailureInfo::BadSenderNonce, text));
         }
         self.check_time(now)
     }
 
     fn check_time(&self, now: Timestamp) -> Result<(), Failure> {
-        let missing = "a message names its time, or it could be sent again for ever";
+        let missing = "the message needs a messageTime: without one it could be replayed for ever";
         let time = self.time.as_ref().ok_or_else(|| Failure::new(FailureInfo::MissingTimeStamp, missing))?;
         let millis = u64::try_from(time.to_unix_duration().as_millis()).unwrap_or(u64::MAX);
         let time = Timestamp::from_millis(millis);
         if now.millis_since(time).max(time.millis_since(now)) > TIME_MILLIS {
             let text = format!(
-                "the message is of {time}, and it is {now} here: set the clock, {} s between them are let through",
+                "the message was made at {time}, but this server's clock shows {now}: set the clock; a difference of \
+                 {} s is allowed",
                 TIME_MILLIS / 1000
             );
             return Err(Failure::new(FailureInfo::BadTime, text));
@@ -135,19 +136,19 @@ impl Header {
     }
 }
 
-/// By what a message shows where it comes from.
+/// How a message proves its origin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Protection {
-    /// By nothing.
+    /// Not at all.
     None,
-    /// By a signature of this key, whose certificate comes with the message.
+    /// By a signature with this key, whose certificate comes with the message.
     Key(KeyPin),
     /// By the secret that the node shares with its registrar.
     Secret,
 }
 
 impl Protection {
-    /// As whom the sender is known over the messages of a transaction.
+    /// The party as which the sender is known during a transaction.
     #[must_use]
     pub const fn party(self) -> Party {
         match self {
@@ -157,24 +158,24 @@ impl Protection {
     }
 }
 
-/// A message, its parts as they were sent.
+/// A message; its parts are the bytes that were sent.
 #[derive(Debug)]
 pub struct Message<'a> {
     /// Its header.
     pub header: Header,
-    /// The number of its body, by which it is known what that is.
+    /// The number of its body, which says what kind of body it is.
     pub(super) kind: u8,
-    /// What stands in the body.
+    /// The content of the body.
     pub(super) content: &'a [u8],
-    /// What is protected, DER.
+    /// The protected part in DER.
     protected: Vec<u8>,
     protection: Option<BitString>,
-    /// The first certificate beside it. Others are read by nobody, so they may be of any form.
+    /// The first certificate sent along. Others are not read, and may have any form.
     shown: Option<Any>,
 }
 
 impl<'a> Message<'a> {
-    /// Reads a message, DER. Nothing of it is believed before [`Message::protection`].
+    /// Parses a message in DER. Nothing in it may be believed before [`Message::protection`].
     ///
     /// # Errors
     /// When it is malformed, or longer than [`limits::CMP_BYTES`].
@@ -209,25 +210,26 @@ impl<'a> Message<'a> {
         outer.finish(message)
     }
 
-    /// By what it shows where it comes from, verified; `secret` is what the node shares with its registrar.
+    /// Verifies the protection; returns how the message proves its origin. `secret` is shared with the node's
+    /// registrar.
     ///
     /// # Errors
-    /// When its protection is not that of this message, or by no algorithm that is taken here.
+    /// When the protection does not fit the message, or uses an algorithm that is not accepted here.
     pub fn protection(&self, secret: Option<&[u8]>) -> Result<Protection, Failure> {
         let (with, bits) = match (&self.header.protection, &self.protection) {
             (None, None) => return Ok(Protection::None),
             (Some(with), Some(bits)) => (with, bits),
-            _ => return Err(Failure::form("its protection or the algorithm of that is missing")),
+            _ => return Err(Failure::form("its protection, or the protection algorithm, is missing")),
         };
         if Mac::is_by_secret(with.oid) {
             let mac = Mac::read(with)?;
-            // Where no secret is shared nothing is computed: anybody may ask for thousands of rounds.
+            // If no secret is shared, nothing is computed: anyone may ask for thousands of rounds.
             let is_shared = secret.is_some_and(|secret| mac.verify(secret, &self.protected, bits));
             return if is_shared { Ok(Protection::Secret) } else { Err(wrong()) };
         }
-        // RFC 9483, 3.3: it is the first of them, at least in the first message of a transaction. Of the certificates that
-        // were issued here only digests are known, so there is no key to be found without it.
-        let missing = "the certificate of the key that has signed the message is not the first of its extraCerts";
+        // RFC 9483, 3.3: it is the first certificate, at least in the first message of a transaction. Of certificates
+        // issued here only digests are kept, so the key cannot be found without it.
+        let missing = "the first certificate in extraCerts must be that of the key that signed the message";
         let by = self.shown.as_ref().ok_or_else(|| Failure::new(FailureInfo::BadMessageCheck, missing))?;
         let by = by.to_der().and_then(|der| Certificate::from_der(&der)).map_err(Failure::form)?;
         let key = &by.tbs_certificate.subject_public_key_info;
@@ -238,10 +240,10 @@ impl<'a> Message<'a> {
     }
 }
 
-/// The protection is wrong; whether it is the key, the secret or the message, nobody is told.
+/// The protection is wrong; nobody is told whether because of the key, the secret or the message.
 fn wrong() -> Failure {
-    let text = "the message is not protected by the key of the first certificate in its extraCerts, nor by the registrar's \
-                token, by an algorithm that is taken here (ECDSA, Ed25519, RSA with SHA-2)";
+    let text = "the message is not protected by the key of the first certificate in its extraCerts, nor by the \
+                registrar's token, with an algorithm that is accepted here (ECDSA, Ed25519, RSA with SHA-2)";
     Failure::new(FailureInfo::BadMessageCheck, text)
 }
 
@@ -290,7 +292,7 @@ mod tests {
             (vec![Info { kind: oid::CMP_CERT_PROFILE, value: Some(Any::null()) }], Err(FailureInfo::BadDataFormat)),
         ] {
             let header = Header { info: Some(infos), ..header() };
-            // As it comes.
+            // Encoded and decoded, as it would arrive.
             let header = Header::from_der(&header.to_der().expect("encodes")).expect("is read");
             assert_eq!(header.profile().map_err(|failure| failure.info), expected, "{:?}", header.info);
         }

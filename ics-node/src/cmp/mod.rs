@@ -1,10 +1,10 @@
-//! CMP (RFC 9810, in the profile of RFC 9483) without I/O: what a message says, whether it is protected as it claims, and
-//! the messages that answer.
+//! CMP (RFC 9810, as profiled by RFC 9483) without I/O: what a message says, whether it is protected as it claims, and
+//! the messages that answer it.
 //!
-//! Who may have a certificate or take one back is not decided here: the use cases of [`crate::app`] ask the record. What
-//! is here turns bytes into types that were checked, and answers into bytes. Times, nonces and keys are arguments. The
-//! crates with CMP's types (cmpv2, crmf 0.2) read neither its third version nor times in templates, and number failures
-//! wrongly, so the few structures that are needed stand here, in the words of `der`.
+//! Who may get or revoke a certificate is not decided here: the use cases of [`crate::app`] ask the record. This module
+//! turns bytes into checked types, and answers into bytes. Times, nonces and keys are arguments. The crates with CMP's
+//! types (cmpv2, crmf 0.2) can read neither its version 3 nor times in templates, and number failures wrongly, so the
+//! few structures needed are defined here with `der`.
 
 mod body;
 mod general;

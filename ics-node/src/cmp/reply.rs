@@ -1,4 +1,4 @@
-//! The messages that answer.
+//! The messages that answer requests.
 
 use core::time::Duration;
 
@@ -17,64 +17,65 @@ use super::status::{Failure, Status};
 use super::{Enrolment, Told};
 use crate::x509::{SignError, oid, sign, signature_algorithm};
 
-/// Numbers of bodies that only answer.
+/// The numbers of bodies that only answer.
 const REVOKED: u8 = 12;
 const CONFIRMED: u8 = 19;
 const GENERAL: u8 = 22;
 const ERROR: u8 = 23;
 
-/// What a request came to.
+/// The outcome of a request.
 #[derive(Debug)]
 pub enum Answer<'a> {
-    /// A certificate, DER, for this request.
+    /// A certificate in DER, for this request.
     Issued {
-        /// What was asked for.
+        /// The request.
         asked: &'a Enrolment,
         /// The certificate.
         certificate: &'a [u8],
-        /// Whether nothing in it is other than it was asked for.
+        /// Whether everything in it is as it was asked for.
         is_as_asked: bool,
-        /// Whether its holder need not say that he takes it.
+        /// Whether its holder need not confirm it.
         is_confirmed: bool,
-        /// Until when it is waited for that he says so.
+        /// How long the holder's confirmation is waited for.
         waits_until: Option<Timestamp>,
     },
-    /// It is revoked.
+    /// The certificate is revoked.
     Revoked,
-    /// What its holder said of it was heard.
+    /// The holder's confirmation was received.
     Confirmed,
-    /// What was asked.
+    /// The answer to a question.
     Told(&'a Told),
     /// Nothing was done.
     Refused(Failure),
 }
 
-/// By what an answer shows where it comes from.
+/// How an answer proves its origin.
 pub enum Protector<'a> {
-    /// By nothing.
+    /// Not at all.
     None,
-    /// By a key, whose certificate is the first of those beside the answer.
+    /// By a key, whose certificate is the first of those sent along.
     Key {
         /// The key.
         signer: &'a dyn Signer,
         /// Its identifier.
         key_id: &'a [u8],
     },
-    /// By the secret by which the request did.
+    /// By the secret that protected the request.
     Secret(&'a [u8]),
 }
 
 /// An answer to a message.
 pub struct Reply<'a> {
-    /// The message that is answered.
+    /// The message being answered.
     pub to: &'a Message<'a>,
     /// The name of the authority.
     pub from: &'a DistinguishedName,
     /// The answer.
     pub answer: Answer<'a>,
-    /// Certificates beside it, DER, if it is protected: by a secret as well, since who gets one needs those above.
+    /// Certificates in DER to send along, if it is protected; also by a secret, since a client that gets a certificate
+    /// needs those above it.
     pub chain: &'a [Vec<u8>],
-    /// A number that nobody can know before.
+    /// A nonce that nobody can predict.
     pub nonce: [u8; 16],
     /// Now.
     pub now: Timestamp,
@@ -114,7 +115,7 @@ struct ErrorContent {
 }
 
 impl Reply<'_> {
-    /// The message, DER.
+    /// Encodes the message in DER.
     ///
     /// # Errors
     /// When the key does not sign.
@@ -138,7 +139,7 @@ impl Reply<'_> {
 
     fn mac(&self, secret: &[u8], message: &[u8]) -> der::Result<BitString> {
         let with = self.to.header.protection.as_ref();
-        // The request was read by it before it is answered by it.
+        // The request has been verified with it, so it can be read.
         let mac = with.and_then(|with| Mac::read(with).ok()).ok_or(der::ErrorKind::Failed)?;
         mac.sign(secret, message)
     }
@@ -168,8 +169,8 @@ impl Reply<'_> {
         })
     }
 
-    /// What the header says of a certificate: that its holder need not confirm it, or until when that is waited for
-    /// (RFC 9483, 3.1).
+    /// What the header says of a certificate: that its holder need not confirm it, or how long its confirmation is
+    /// waited for (RFC 9483, 3.1).
     fn info(&self) -> der::Result<Option<Info>> {
         let (kind, value) = match &self.answer {
             Answer::Issued { is_confirmed: true, .. } => (oid::CMP_IMPLICIT_CONFIRM, Any::encode_from(&Null)?),
@@ -194,8 +195,8 @@ impl Reply<'_> {
         }
     }
 
-    /// That nothing was done. That there is no certificate, or no end of one, is said in the body that answers such a
-    /// request; what is wrong with the message itself, in an error message (RFC 9483, 3.6.2).
+    /// The body of a refusal. That a certificate is not issued or not revoked is said in the body that answers such a
+    /// request; an error in the message itself, in an error message (RFC 9483, 3.6.2).
     fn refusal(&self, failure: &Failure) -> der::Result<Vec<u8>> {
         let status = Status::refused(failure)?;
         let body = if failure.info.is_of_message() { None } else { AnsweredBy::of(self.to) };
@@ -212,13 +213,13 @@ fn generalized(at: Timestamp) -> der::Result<GeneralizedTime> {
     GeneralizedTime::from_unix_duration(Duration::from_secs(at.as_seconds()))
 }
 
-/// The answer to the one request of this number, in a body of that kind.
+/// The answer to the one request with this id, in a body of this kind.
 fn certified(kind: u8, number: &[u8], status: Status, pair: Option<Pair>) -> der::Result<Vec<u8>> {
     let response = Response { number: Any::from_der(number)?, status, pair };
     explicit(kind, &Certified { responses: vec![response] }.to_der()?)
 }
 
-/// A value behind a tag of its context; numbers are those of bodies, below 31.
+/// A value with an explicit context tag; numbers are those of bodies, below 31.
 fn explicit(number: u8, value: &[u8]) -> der::Result<Vec<u8>> {
     Any::new(Tag::ContextSpecific { constructed: true, number: TagNumber::new(number) }, value)?.to_der()
 }

@@ -1,4 +1,4 @@
-//! What a request came to: PKIStatusInfo (RFC 9810, 5.2.3).
+//! The outcome of a request: PKIStatusInfo (RFC 9810, 5.2.3).
 
 use der::Sequence;
 use der::asn1::BitString;
@@ -7,47 +7,46 @@ use der::asn1::BitString;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub enum FailureInfo {
-    /// An algorithm that is not taken here.
+    /// An algorithm that is not accepted here.
     BadAlg = 0,
     /// The protection does not fit the message.
     BadMessageCheck = 1,
     /// Not permitted, or not supported.
     BadRequest = 2,
-    /// The message is of another time.
+    /// The message's time is too far from the node's.
     BadTime = 3,
-    /// No certificate fits.
+    /// No certificate matches.
     BadCertId = 4,
     /// Malformed.
     BadDataFormat = 5,
     /// The message names no time.
     MissingTimeStamp = 8,
-    /// It does not show that the key is the asker's.
+    /// The message does not prove that the sender holds the key.
     BadPop = 9,
     /// The certificate is revoked already.
     CertRevoked = 10,
-    /// The nonce is not the one that was sent.
+    /// The nonce is not the one that this node sent.
     BadRecipientNonce = 13,
     /// The nonce is missing or too short.
     BadSenderNonce = 18,
-    /// The template asks for what nobody gets here.
+    /// The template asks for something that nobody gets here.
     BadCertTemplate = 19,
-    /// Who signs is nobody here.
+    /// The signer is not known here.
     SignerNotTrusted = 20,
-    /// The transaction's id was used.
+    /// The transaction id has been used before.
     TransactionIdInUse = 21,
-    /// The version of the message.
+    /// The version of the message is not supported.
     UnsupportedVersion = 22,
-    /// Not for this one.
+    /// The sender may not do this.
     NotAuthorized = 23,
-    /// Later, perhaps.
+    /// Not possible now; perhaps later.
     SystemUnavail = 24,
     /// The node failed.
     SystemFailure = 25,
 }
 
 impl FailureInfo {
-    /// Whether it says what is wrong with a message itself, whatever that asks for: with its form, its header, its
-    /// protection, or whoever signs it.
+    /// Whether it is about the message itself, not the request: its form, header, protection or signer.
     pub(super) const fn is_of_message(self) -> bool {
         matches!(
             self,
@@ -64,7 +63,7 @@ impl FailureInfo {
         )
     }
 
-    /// A list of named bits, without the zeros that end it (X.690, 11.2.2).
+    /// The failure as a named bit list, without trailing zero bits (X.690, 11.2.2).
     fn bits(self) -> der::Result<BitString> {
         let number = self as u8;
         let mut bytes = vec![0; usize::from(number / 8)];
@@ -73,32 +72,32 @@ impl FailureInfo {
     }
 }
 
-/// Why a request is refused: CMP's word for it, and what people read.
+/// Why a request is refused: CMP's failure, and an explanation for people.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{text}")]
 pub struct Failure {
-    /// CMP's word.
+    /// CMP's failure.
     pub info: FailureInfo,
     /// What was wrong, and what to do.
     pub text: String,
 }
 
 impl Failure {
-    /// With words for people.
+    /// With an explanation for people.
     pub fn new(info: FailureInfo, text: impl ToString) -> Self {
         Self { info, text: text.to_string() }
     }
 
-    /// Malformed.
+    /// The failure for a malformed message.
     pub(super) fn form(error: impl core::fmt::Display) -> Self {
-        Self::new(FailureInfo::BadDataFormat, format!("this is no message of CMP: {error}"))
+        Self::new(FailureInfo::BadDataFormat, format!("this is not a CMP message: {error}"))
     }
 }
 
 /// PKIStatusInfo.
 #[derive(Debug, Clone, PartialEq, Eq, Sequence)]
 pub(super) struct Status {
-    /// See the constants.
+    /// One of the constants below.
     pub(super) status: u8,
     pub(super) text: Option<Vec<String>>,
     pub(super) failure: Option<BitString>,
@@ -107,7 +106,7 @@ pub(super) struct Status {
 impl Status {
     /// `accepted`.
     pub(super) const ACCEPTED: u8 = 0;
-    /// `grantedWithMods`: not all is as it was asked for.
+    /// `grantedWithMods`: not everything is as it was asked for.
     pub(super) const GRANTED_WITH_MODS: u8 = 1;
     /// `rejection`.
     pub(super) const REJECTION: u8 = 2;

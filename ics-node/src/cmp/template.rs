@@ -1,4 +1,4 @@
-//! Certificate requests of CMP itself (CRMF, RFC 4211), with proof that the asker holds the key.
+//! CMP's own certificate requests (CRMF, RFC 4211), with proof that the sender holds the key.
 
 use der::asn1::{Any, BitString, Int, ObjectIdentifier};
 use der::{Decode as _, Encode as _, Reader, Sequence, SliceReader, TagMode, TagNumber};
@@ -69,14 +69,14 @@ struct CertId {
     serial: DerSerial,
 }
 
-/// POPOSigningKey over the request itself: with a subject and a key in the template it has no input of its own.
+/// POPOSigningKey over the request itself: as the template has a subject and a key, it has no input of its own.
 #[derive(Debug, Clone, PartialEq, Eq, Sequence)]
 struct Signature {
     algorithm: AlgorithmIdentifierOwned,
     bits: BitString,
 }
 
-/// Reads CertReqMessages, of which one is taken, that are answered by the body of this number.
+/// Reads CertReqMessages, which must hold one request; `reply` is the number of the body that answers it.
 pub(super) fn read(content: &[u8], reply: u8) -> Result<Enrolment, Failure> {
     let (der, signature) = messages(content).map_err(Failure::form)?;
     let request = CertRequest::from_der(der).map_err(Failure::form)?;
@@ -87,10 +87,10 @@ pub(super) fn read(content: &[u8], reply: u8) -> Result<Enrolment, Failure> {
         return Err(bad("serial number, algorithm and unique identifiers are the issuer's to choose"));
     }
     if template.version.is_some_and(|version| version != 2) {
-        return Err(bad("certificates of version 3 are issued here"));
+        return Err(bad("only X.509 version 3 certificates are issued here"));
     }
-    let key = template.key.ok_or_else(|| bad("the template has no key: keys are made where they stay"))?;
-    let unproven = "the request does not show that the key is the asker's: it is signed with that key, as a whole \
+    let key = template.key.ok_or_else(|| bad("the template has no public key, and none is generated here"))?;
+    let unproven = "the request has no proof of possession: sign it, as a whole, with the key that is to be certified \
                     (openssl: `-popo 1`)";
     let signature = signature.ok_or_else(|| Failure::new(FailureInfo::BadPop, unproven))?;
     let proof = Proof { algorithm: &signature.algorithm, message: der, signature: &signature.bits };
@@ -103,20 +103,20 @@ pub(super) fn read(content: &[u8], reply: u8) -> Result<Enrolment, Failure> {
     Ok(Enrolment { reply, number, csr, asks_for_validity, issuer: template.issuer, updates })
 }
 
-/// What the asker calls the request in CertReqMessages, an INTEGER, DER; none if they cannot be read.
+/// The sender's id of the request in CertReqMessages, an INTEGER in DER; `None` if they cannot be read.
 pub(super) fn number(content: &[u8]) -> Option<Vec<u8>> {
     let (der, _) = messages(content).ok()?;
     CertRequest::from_der(der).ok()?.number.to_der().ok()
 }
 
-/// The request of the only message, DER, and its proof, if that is a signature.
+/// The request of the only message in DER, and its proof if that is a signature.
 fn messages(content: &[u8]) -> der::Result<(&[u8], Option<Signature>)> {
     let mut outer = SliceReader::new(content)?;
     let read = outer.sequence(|all| {
         all.sequence(|message| {
             let request = message.tlv_bytes()?;
             let signature = message.context_specific::<Signature>(TagNumber::N1, TagMode::Implicit)?;
-            // What follows is for other proofs, or for registrars, and means nothing here.
+            // What follows is for other proofs, or for registrars, and is ignored.
             while !message.is_finished() {
                 message.tlv_bytes()?;
             }
@@ -126,7 +126,7 @@ fn messages(content: &[u8]) -> der::Result<(&[u8], Option<Signature>)> {
     outer.finish(read)
 }
 
-/// The certificate that a control names as the one to be updated (RFC 4211, 6.5). What is not understood is not granted.
+/// The certificate that a control names for an update (RFC 4211, 6.5). Controls that are not understood are refused.
 fn updated(controls: Vec<Control>) -> Result<Option<Named>, Failure> {
     let mut old = None;
     for control in controls {
@@ -135,7 +135,7 @@ fn updated(controls: Vec<Control>) -> Result<Option<Named>, Failure> {
             return Err(Failure::new(FailureInfo::BadCertTemplate, text));
         }
         if old.replace(named(&control.value)?).is_some() {
-            return Err(Failure::new(FailureInfo::BadCertTemplate, "a request updates one certificate"));
+            return Err(Failure::new(FailureInfo::BadCertTemplate, "a request can update only one certificate"));
         }
     }
     Ok(old)
@@ -144,13 +144,13 @@ fn updated(controls: Vec<Control>) -> Result<Option<Named>, Failure> {
 fn named(value: &Any) -> Result<Named, Failure> {
     let old = value.to_der().and_then(|der| CertId::from_der(&der)).map_err(Failure::form)?;
     let GeneralName::DirectoryName(issuer) = old.issuer else {
-        let text = "the issuer of the certificate to be updated is a distinguished name";
+        let text = "the issuer of the certificate to be updated must be a distinguished name";
         return Err(Failure::new(FailureInfo::BadCertId, text));
     };
     Ok(Named { issuer, serial: serial(&old.serial)? })
 }
 
-/// A serial number as the record knows it.
+/// A serial number as records know it.
 pub(super) fn serial(number: &DerSerial) -> Result<SerialNumber, Failure> {
     let unknown =
         || Failure::new(FailureInfo::BadCertId, format!("no certificate with the number {number} was issued here"));
@@ -170,7 +170,7 @@ mod tests {
     #[test]
     fn a_request_has_one_control_and_that_is_understood() {
         let fits = || old(GeneralName::DirectoryName(DistinguishedName::default()));
-        // regToken: a password of its own, which nobody has here.
+        // regToken: a one-time password, which nobody has here.
         let token = Control { kind: ObjectIdentifier::new_unwrap("1.3.6.1.5.5.7.5.1.1"), value: Any::null() };
         let named = Named { issuer: DistinguishedName::default(), serial: SerialNumber::new([0x41; 20]) };
         assert_eq!(updated(Vec::new()), Ok(None));

@@ -1,5 +1,5 @@
-//! Transactions that are under way or were lately: so that no message counts twice, and who got a certificate can say that
-//! he takes it.
+//! Transactions that are or recently were under way, kept so that no message counts twice, and so that the holder of a
+//! certificate can confirm it.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -13,69 +13,70 @@ use super::message::TIME_MILLIS;
 use super::{Confirmation, Failure, FailureInfo};
 use crate::x509::{SerialNumber, sha256};
 
-/// For how many milliseconds a transaction is known: for as long as its message could be sent again, which is taken from
-/// [`TIME_MILLIS`] before its time to [`TIME_MILLIS`] after it, both included.
+/// How many milliseconds a transaction is remembered: for as long as its message could be replayed, since a message is
+/// accepted from [`TIME_MILLIS`] before its time to [`TIME_MILLIS`] after it, both inclusive.
 const KNOWN_MILLIS: u64 = 2 * TIME_MILLIS + 1;
 
-/// Somebody who begins transactions: the digest of his key, by which his messages are told from those of others, or of his
-/// id, by which they are counted whatever his keys. Whoever has the registrar's secret has no digest.
+/// A party that begins transactions: the digest of its key, which tells its messages from those of others, or of its
+/// id, under which they are counted whatever its keys. Holders of the registrar's secret have none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Party(pub [u8; 32]);
 
 impl Party {
-    /// Whoever has the registrar's secret.
+    /// Any holder of the registrar's secret.
     pub const REGISTRAR: Self = Self([0; 32]);
 }
 
-/// A certificate of which its holder has not said yet whether he takes it.
+/// A certificate that its holder has not confirmed or rejected yet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Waiting {
-    /// The nonce of the message that brought it.
+    /// The nonce of the message that carried it.
     pub nonce: [u8; 16],
-    /// Its digest, as its holder makes it.
+    /// Its digest, as its holder computes it.
     pub hash: Vec<u8>,
-    /// With which algorithm.
+    /// The algorithm of the digest.
     pub algorithm: ObjectIdentifier,
-    /// Its number.
+    /// Its serial number.
     pub serial: SerialNumber,
 }
 
 impl Waiting {
-    /// Whether its holder takes it. What is not the certificate that was sent he has not got: it is as if he took none.
+    /// Whether its holder accepts it. A holder that names something other than the certificate sent has not got it,
+    /// which counts as a rejection.
     ///
     /// # Errors
-    /// When what he names is not this one, or by another algorithm, which says nothing of it.
+    /// When the digest is another, or by another algorithm, which tells nothing about it.
     pub fn is_taken(&self, said: Option<&Confirmation>) -> Result<bool, Failure> {
         let Some(said) = said.filter(|said| said.is_accepted) else { return Ok(false) };
         if said.algorithm.is_some_and(|named| named != self.algorithm) {
-            let text = "the digest is one by the algorithm of the certificate's signature, and hashAlg is left out";
+            let text = "the digest must use the hash of the certificate's signature, and hashAlg must be left out";
             return Err(Failure::new(FailureInfo::BadAlg, text));
         }
         if said.hash != self.hash {
-            let text = "the digest is not the one of the certificate that was sent: it is revoked; ask for another";
+            let text = "the digest is not that of the certificate that was sent, which is now revoked: request another";
             return Err(Failure::new(FailureInfo::BadCertId, text));
         }
         Ok(true)
     }
 }
 
-/// Transactions, so many at most.
+/// Transactions, up to a bound.
 #[derive(Default)]
 pub struct Transactions(Mutex<HashMap<(Party, [u8; 32]), Known>>);
 
-/// A transaction; it is found by the key that has begun it and the digest of its id.
+/// A transaction; it is found by the party that began it and the digest of its id.
 struct Known {
-    /// For whom it counts, whatever his keys.
+    /// The party that it is counted for, whatever its keys.
     whose: Party,
     /// When it is forgotten.
     until: Timestamp,
-    /// The certificate of which its holder has not said yet whether he takes it.
+    /// The certificate that its holder has not confirmed or rejected yet.
     waiting: Option<Waiting>,
-    /// What he has said last.
+    /// What the holder said last.
     heard: Option<Heard>,
 }
 
-/// What a holder has said, and which message he answered with it.
+/// What a holder said, and the nonce of the message that it answered.
 #[derive(PartialEq, Eq)]
 struct Heard {
     nonce: Vec<u8>,
@@ -83,40 +84,40 @@ struct Heard {
 }
 
 impl Transactions {
-    /// Begins one by a key. `whose` that is, and how many he may have begun lately by all of his keys together (`most`), the
-    /// caller knows.
+    /// Begins a transaction of the party `by`. The caller knows for whom it counts (`whose`), and how many that one may
+    /// have begun recently with all keys together (`most`).
     ///
     /// # Errors
-    /// When it has begun before, or too many have lately.
+    /// When it has begun before, or too many have begun recently.
     pub fn begin(&self, by: Party, id: &[u8], (whose, most): (Party, usize), now: Timestamp) -> Result<(), Failure> {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if all.len() >= limits::CMP_TRANSACTIONS {
             all.retain(|_, known| known.until > now);
         }
         if all.len() >= limits::CMP_TRANSACTIONS {
-            let text = "more transactions than this node follows have begun in the last minutes: try again in ten";
+            let text = "this node has had too many new transactions in the last minutes: try again in ten minutes";
             return Err(Failure::new(FailureInfo::SystemUnavail, text));
         }
-        // One does not use up what all may have begun.
+        // No single party may use up what all may begin.
         let its = all.values().filter(|known| known.whose == whose && known.until > now).count();
         if its >= most {
-            let text = format!("{its} transactions of yours have begun in the last minutes: try again in ten");
+            let text = format!("you have begun {its} transactions in the last minutes: try again in ten minutes");
             return Err(Failure::new(FailureInfo::SystemUnavail, text));
         }
         let known = Known { whose, until: now.plus_millis(KNOWN_MILLIS), waiting: None, heard: None };
         match all.insert((by, sha256(id)), known) {
             Some(before) if before.until > now => {
-                // What waits there goes on to wait.
+                // The certificate that waits there keeps waiting.
                 all.insert((by, sha256(id)), before);
-                let text = "a transaction of this id has begun before: each request takes a new one";
+                let text = "a transaction with this id has already begun: each request needs a new id";
                 Err(Failure::new(FailureInfo::TransactionIdInUse, text))
             }
             _ => Ok(()),
         }
     }
 
-    /// Waits until the holder says whether he takes what he got; how long at most. None: nothing is known of the
-    /// transaction any more.
+    /// Waits for the holder to confirm or reject a certificate; returns until when. `None` if the transaction is no
+    /// longer known.
     pub fn wait(&self, by: Party, id: &[u8], waiting: Waiting) -> Option<Timestamp> {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let known = all.get_mut(&(by, sha256(id)))?;
@@ -124,7 +125,7 @@ impl Transactions {
         Some(known.until)
     }
 
-    /// Notes what the holder has said in answer to the message with this nonce.
+    /// Notes what the holder said in answer to the message with this nonce.
     pub fn hear(&self, by: Party, id: &[u8], nonce: &[u8], said: Option<Confirmation>) {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(known) = all.get_mut(&(by, sha256(id))) {
@@ -132,7 +133,7 @@ impl Transactions {
         }
     }
 
-    /// Whether the holder was heard saying the very same: he says it again when our answer has not reached him.
+    /// Whether the holder has said the very same before: it repeats itself if this node's answer did not arrive.
     pub fn is_heard(&self, by: Party, id: &[u8], nonce: &[u8], said: Option<&Confirmation>, now: Timestamp) -> bool {
         let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let known = all.get(&(by, sha256(id))).filter(|known| known.until > now);
@@ -140,17 +141,17 @@ impl Transactions {
         heard.is_some_and(|heard| heard.nonce == nonce && heard.said.as_ref() == said)
     }
 
-    /// Whether a certificate waits there.
+    /// Whether a certificate awaits confirmation.
     pub fn is_waiting(&self, by: Party, id: &[u8], now: Timestamp) -> bool {
         let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         all.get(&(by, sha256(id))).is_some_and(|known| known.until > now && known.waiting.is_some())
     }
 
-    /// The certificate about which its holder speaks, who has got our last message (he repeats its nonce). From then on it
-    /// waits no more.
+    /// Takes out the certificate that its holder speaks about; the holder has got this node's last message, since it
+    /// repeats the nonce. The certificate then no longer waits.
     ///
     /// # Errors
-    /// When nothing waits there, or he answers another message.
+    /// When nothing waits there, or the holder answers another message.
     pub fn confirm(&self, by: Party, id: &[u8], nonce: &[u8], now: Timestamp) -> Result<Waiting, Failure> {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let known = all.get_mut(&(by, sha256(id))).filter(|known| known.until > now);
@@ -159,7 +160,7 @@ impl Transactions {
         let waiting = known.waiting.take().ok_or_else(|| Failure::new(FailureInfo::BadRequest, unknown))?;
         if !bool::from(waiting.nonce[..].ct_eq(nonce)) {
             known.waiting = Some(waiting);
-            let text = "the nonce is not the one of the message that brought the certificate";
+            let text = "the recipNonce is not the senderNonce of the message that brought the certificate";
             return Err(Failure::new(FailureInfo::BadRecipientNonce, text));
         }
         Ok(waiting)

@@ -8,22 +8,22 @@ use serde::{Deserialize, Deserializer};
 
 use crate::acme::authorization::Method;
 
-/// `[acme]`. Absent: there is no ACME server.
+/// `[acme]`. If absent, there is no ACME server.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct AcmeConfig {
-    /// How a host name may be proven by whom the record gives no right to it: `http-01`, `tls-alpn-01`. None unless told:
-    /// then the record alone decides.
+    /// How a client may prove a host name to which the record gives it no right: `http-01`, `tls-alpn-01`. None by
+    /// default: then the record alone decides.
     pub challenges: BTreeSet<Method>,
-    /// The networks in which the node looks for answers to challenges. None: public addresses only.
+    /// The networks in which the node looks for answers to challenges. If none are given, public addresses only.
     pub networks: Vec<Network>,
     /// Addresses of host names that no name server knows.
     pub hosts: BTreeMap<String, IpAddr>,
-    /// The port of http-01, 80 unless told: another one only behind a forwarded port.
+    /// The port of http-01, 80 by default; another one only makes sense behind a forwarded port.
     pub http_port: u16,
-    /// The port of tls-alpn-01, 443 unless told.
+    /// The port of tls-alpn-01, 443 by default.
     pub tls_port: u16,
-    /// Orders that one holder may ask for in an hour by all of his accounts, refused ones included, 300 unless told.
+    /// Orders that one holder may place in an hour with all accounts together, including refused ones; 300 by default.
     pub orders_per_hour: u64,
 }
 
@@ -53,7 +53,7 @@ impl AcmeConfig {
     }
 }
 
-/// Addresses with a common beginning: `10.0.0.0/8`, `2001:db8::/32`.
+/// Addresses with a common prefix: `10.0.0.0/8`, `2001:db8::/32`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Network {
     address: IpAddr,
@@ -96,7 +96,7 @@ impl<'de> Deserialize<'de> for Network {
     }
 }
 
-/// Whether anybody on the Internet could ask this address as well: nothing that only this node can reach (RFC 6890).
+/// Whether an address is public, so that the node cannot be made to reach what only it can reach (RFC 6890).
 fn is_public(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(address) => {
@@ -107,7 +107,7 @@ fn is_public(address: IpAddr) -> bool {
                 || address.is_broadcast()
                 || address.is_documentation();
             let [first, second, third, _] = address.octets();
-            // This network, shared addresses, protocol assignments, benchmarking, reserved.
+            // "This network", shared addresses, protocol assignments, benchmarking, reserved.
             let other = first == 0
                 || (first == 100 && second & 0xc0 == 64)
                 || (first == 192 && second == 0 && third == 0)
@@ -115,7 +115,7 @@ fn is_public(address: IpAddr) -> bool {
                 || first >= 240;
             !special && !other && address != Ipv4Addr::UNSPECIFIED
         }
-        // Global unicast is 2000::/3; of it documentation, 6to4 and Teredo lead elsewhere.
+        // Global unicast is 2000::/3; within it, documentation, 6to4 and Teredo lead elsewhere.
         IpAddr::V6(address) => is_global_v6(address),
     }
 }

@@ -1,4 +1,4 @@
-//! `[client]`: what the command line assumes where it is not told.
+//! `[client]`: the defaults of the command line.
 
 use std::path::PathBuf;
 
@@ -7,16 +7,16 @@ use serde::Deserialize;
 
 use super::Url;
 
-/// `[client]`. Whatever is absent must be given with each command that needs it.
+/// `[client]`. What is absent must be given with each command that needs it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ClientConfig {
-    /// The node that commands talk to; `--node` overrides it. Absent: the node of this home directory.
+    /// The node that commands talk to; `--node` overrides it. If absent, the node of this home directory.
     pub node: Option<Url>,
-    /// The file with the operator's token of that node. Absent: that of `[node]`, if the node is that one: by the address of
-    /// `[node]`, or by one of this machine.
+    /// The file with the operator's token of that node. If absent, that of `[node]`, if it is the same node: by the
+    /// address of `[node]`, or by one of this machine.
     pub operator_token_file: Option<PathBuf>,
-    /// The domain that statements are made for; `--domain` overrides it.
+    /// The domain in which statements are made; `--domain` overrides it.
     pub domain: Option<DomainName>,
     /// The secret key that signs, by name; `--signer` overrides it.
     pub signer: Option<String>,

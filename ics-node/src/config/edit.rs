@@ -1,4 +1,4 @@
-//! Changing `ics.toml` without touching what its operator wrote around it.
+//! Changes `ics.toml` without touching what its operator wrote around the change.
 
 use std::path::Path;
 
@@ -10,21 +10,21 @@ use super::{Config, ConfigError, Direction, PeerConfig, PeerName};
 /// Why a change was not made.
 #[derive(Debug, thiserror::Error)]
 pub enum EditError {
-    /// The file, or what would become of it, is refused.
+    /// The file, or the result of the change, is refused.
     #[error(transparent)]
     Config(#[from] ConfigError),
-    /// The section is written in another form than this program writes.
+    /// The section is not written in the form that this program writes.
     #[error("`{0}` is not written as [[{0}]] sections: change it by hand")]
     Form(&'static str),
-    /// Nothing to remove.
+    /// There is no such peer to remove.
     #[error("there is no peer `{0}`")]
     Unknown(PeerName),
 }
 
-/// The text of a configuration with this peer, new or changed.
+/// The text of a configuration with this peer added or changed.
 ///
 /// # Errors
-/// When the outcome would be refused.
+/// When the result would be refused.
 pub fn put_peer(text: &str, path: &Path, peer: &PeerConfig) -> Result<String, EditError> {
     let position = position(text, path, &peer.name)?;
     let mut document = document(text, path)?;
@@ -40,10 +40,10 @@ pub fn put_peer(text: &str, path: &Path, peer: &PeerConfig) -> Result<String, Ed
     checked(&document, path)
 }
 
-/// The text of a configuration whose node has another key.
+/// The text of a configuration with another key for the node.
 ///
 /// # Errors
-/// When there is no node in it, or the outcome would be refused.
+/// When it has no node, or the result would be refused.
 pub fn set_node_key(text: &str, path: &Path, key: &str) -> Result<String, EditError> {
     let mut document = document(text, path)?;
     let node = document.get_mut("node").and_then(Item::as_table_mut).ok_or(EditError::Form("node"))?;
@@ -66,7 +66,7 @@ fn position(text: &str, path: &Path, name: &PeerName) -> Result<Option<usize>, E
     Ok(Config::parse(text, path)?.peers().position(|peer| peer.name == *name))
 }
 
-/// Writes the members of a section; what takes its default is left out.
+/// Writes the members of a section; those with their default value are left out.
 fn write(table: &mut Table, peer: &PeerConfig) {
     let default = PeerConfig::new(peer.name.clone());
     let text = |given: Option<String>| given.map(Value::from);
@@ -97,14 +97,14 @@ fn write(table: &mut Table, peer: &PeerConfig) {
     for (name, member) in members {
         match (member, table.get(name)) {
             (None, _) => drop(table.remove(name)),
-            // What stands there as it should keeps its comment and its place.
+            // An unchanged member keeps its comment and its place.
             (Some(new), Some(old)) if same(&new, old) => {}
             (Some(new), _) => drop(table.insert(name, value(new))),
         }
     }
 }
 
-/// Several origins stand on a line each.
+/// Puts several origins on a line each.
 fn lines(mut origins: Array) -> Array {
     if origins.len() > 1 {
         origins.iter_mut().for_each(|origin| origin.decor_mut().set_prefix("\n    "));

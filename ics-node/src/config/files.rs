@@ -1,4 +1,4 @@
-//! The files that a configuration names: what a copy of a home directory must have, so that a node can be opened with it.
+//! The files that a configuration names: a copy of a home directory needs them for a node to be opened with it.
 
 use std::path::{Component, Path, PathBuf};
 
@@ -7,14 +7,14 @@ use super::Config;
 /// A file that a configuration names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NamedFile<'a> {
-    /// Where it is.
+    /// Its path.
     pub path: &'a Path,
     /// Whether it holds a secret.
     pub is_private: bool,
 }
 
 impl<'a> NamedFile<'a> {
-    /// Where it lies below a directory, as it is named; none if it lies elsewhere.
+    /// Its path relative to a directory, as written; `None` if it is elsewhere.
     #[must_use]
     pub fn below(&self, directory: &Path) -> Option<&'a Path> {
         let inner = self.path.strip_prefix(directory).ok()?;
@@ -23,7 +23,7 @@ impl<'a> NamedFile<'a> {
 }
 
 impl Config {
-    /// The files that it names. One that holds a certificate and its key is private.
+    /// The files that the configuration names. A file that holds a certificate and its key is private.
     #[must_use]
     pub fn files(&self) -> Vec<NamedFile<'_>> {
         let (node, ldap) = (self.node.as_ref(), self.ldap.as_ref());

@@ -13,6 +13,6 @@ pub struct HomeConfig {
     /// The domain's name.
     pub domain: Spanned<DomainName>,
     /// Its first descriptor, signed by its owners, as `ics domain create` writes it. It founds the log when the node
-    /// starts without one, and is only compared with the log's entry 0 afterwards.
+    /// starts without one; afterwards it is only compared with entry 0 of the log.
     pub descriptor: PathBuf,
 }

@@ -9,21 +9,21 @@ use toml::Spanned;
 use super::TlsConfig;
 use crate::ldap::Suffix;
 
-/// `[ldap]`. Absent: the node serves no LDAP. One address at least stands in it.
+/// `[ldap]`. If absent, the node serves no LDAP. It needs at least one address.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LdapConfig {
-    /// Address and port without TLS from the start, such as `127.0.0.1:3890`; with a certificate, clients may begin TLS
-    /// there. Absent: none.
+    /// Address and port that begin without TLS, such as `127.0.0.1:3890`; if there is a certificate, clients may start
+    /// TLS there. If absent, none.
     pub listen: Option<SocketAddr>,
-    /// Address and port with TLS from the first byte on (`ldaps`). Absent: none.
+    /// Address and port with TLS from the first byte (`ldaps`). If absent, none.
     pub listen_tls: Option<Spanned<SocketAddr>>,
-    /// Certificate and key. Absent: those of `[node]`, one of which `listen_tls` takes.
+    /// Certificate and key. If absent, those of `[node]`; `listen_tls` needs one or the other.
     pub tls: Option<TlsConfig>,
-    /// The name under which the tree hangs, `o=ics` unless told; it begins with `o=`, `ou=` or `dc=`.
+    /// The suffix of the tree, `o=ics` by default; it begins with `o=`, `ou=` or `dc=`.
     #[serde(default = "default_suffix", deserialize_with = "suffix")]
     pub suffix: Suffix,
-    /// Mebibytes of answers that are remembered, 64 unless told.
+    /// The size of the answer cache in MiB, 64 by default.
     #[serde(default = "default_cache")]
     pub cache_mib: u32,
 }
@@ -40,7 +40,7 @@ fn suffix<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Suffix, D::Error
     String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
 }
 
-/// A directory at no address would be none, and nothing would say so.
+/// Refuses a directory without an address: it would not be served, and nothing would say so.
 pub(super) fn served<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<LdapConfig>, D::Error> {
     let ldap = LdapConfig::deserialize(deserializer)?;
     if ldap.listen.is_none() && ldap.listen_tls.is_none() {

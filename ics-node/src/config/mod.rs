@@ -1,8 +1,8 @@
 //! The configuration of a node and of its command line: one TOML file, `ics.toml`, in the ICS home directory.
 //!
-//! Unknown members, doubtful values and references to nothing are refused with the file and the line, so that a node
-//! never starts with a configuration that means something else than its operator thinks. Paths in the file are
-//! relative to the home directory.
+//! Unknown members, invalid values and dangling references are refused with the file and the line, so that a node never
+//! starts with a configuration that means something other than its operator thinks. Paths in the file are relative to
+//! the home directory.
 
 mod acme;
 mod alerts;
@@ -41,21 +41,21 @@ pub use self::webhook::Webhook;
 
 /// The name of the file in the home directory.
 pub const FILE_NAME: &str = "ics.toml";
-/// Bytes of a configuration file.
+/// The size limit of a configuration file, in bytes.
 const FILE_BYTES: u64 = 1024 * 1024;
 
-/// An example with every member, for the documentation; a test reads it and holds it to the defaults.
+/// An example with every member, for the documentation; a test parses it and compares it with the defaults.
 pub const EXAMPLE: &str = include_str!("example.toml");
 
-/// Where it is: in the source, and where the Debian package puts it.
+/// Where the example is found: in the source, and in the Debian package.
 pub const EXAMPLE_AT: &str =
     "ics-node/src/config/example.toml in the source, /usr/share/doc/ics/examples/ics.toml from the package";
 
-/// Everything that `ics.toml` can say.
+/// The contents of `ics.toml`.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
-    /// The node itself. Absent: this home directory is only used as a client.
+    /// The node itself. If absent, this home directory is only used as a client.
     #[serde(deserialize_with = "node::with_places")]
     pub node: Option<NodeConfig>,
     /// The directory that the node serves.
@@ -63,19 +63,19 @@ pub struct Config {
     pub ldap: Option<LdapConfig>,
     /// The ACME server for the domains that issue certificates here.
     pub acme: Option<AcmeConfig>,
-    /// Who is told of certificates that end and were not renewed.
+    /// Who is told about certificates that are about to end and were not renewed.
     pub alerts: AlertsConfig,
-    /// Domains that this node is the home of.
+    /// Domains of which this node is the home.
     #[serde(rename = "home")]
     pub homes: Vec<HomeConfig>,
-    /// Other nodes: what is copied from them, and who reads here under which key.
+    /// Other nodes: what is copied from them, and who reads here with which key.
     #[serde(rename = "peer")]
     pub peers: Vec<Spanned<PeerConfig>>,
-    /// What the command line assumes where it is not told.
+    /// The defaults of the command line.
     pub client: ClientConfig,
-    /// How tokens with keys are reached.
+    /// How PKCS#11 tokens are reached.
     pub pkcs11: Pkcs11Config,
-    /// How this node decides whom to trust.
+    /// The trust policy by which this node gives verdicts.
     pub trust: TrustConfig,
     /// What the node writes to its log, on standard error.
     pub log: LogConfig,
@@ -84,23 +84,23 @@ pub struct Config {
 /// Why a configuration is refused.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
-    /// There is none.
+    /// The file is missing.
     #[error("no configuration at `{path}`", path = .0.display())]
     Missing(PathBuf),
-    /// It cannot be read.
+    /// The file cannot be read.
     #[error("cannot read `{path}`: {source}", path = path.display())]
     Unreadable {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: std::io::Error,
     },
-    /// It says something that is not allowed.
+    /// Its contents are not allowed.
     #[error("{path}:{line}: {message}", path = path.display())]
     Refused {
         /// The file.
         path: PathBuf,
-        /// The line, from 1 on.
+        /// The line, from 1.
         line: usize,
         /// What is wrong.
         message: String,
@@ -111,7 +111,7 @@ impl Config {
     /// Reads `ics.toml` of a home directory and makes its paths absolute.
     ///
     /// # Errors
-    /// When it is missing, unreadable or doubtful.
+    /// When it is missing, unreadable or invalid.
     pub fn load(home: &Path) -> Result<Self, ConfigError> {
         let path = home.join(FILE_NAME);
         let text = read(&path)?;
@@ -120,10 +120,10 @@ impl Config {
         Ok(config)
     }
 
-    /// Like [`Config::load`], but everything takes its default where there is no file: a client needs none.
+    /// As [`Config::load`], but everything takes its default if there is no file: a client needs none.
     ///
     /// # Errors
-    /// When the file is there but unreadable or doubtful.
+    /// When the file exists but is unreadable or invalid.
     pub fn load_or_default(home: &Path) -> Result<Self, ConfigError> {
         match Self::load(home) {
             Err(ConfigError::Missing(_)) => Ok(Self::default()),
@@ -131,7 +131,7 @@ impl Config {
         }
     }
 
-    /// Reads a configuration's text; `path` only names it in errors.
+    /// Parses the text of a configuration; `path` is only used in errors.
     ///
     /// # Errors
     /// When it is not TOML, has unknown or malformed members, or refers to something that it does not define.
@@ -159,13 +159,13 @@ impl Config {
         self.peers().find(|peer| peer.name == *name)
     }
 
-    /// Whether something stands in it that may be a secret.
+    /// Whether it contains something that may be a secret.
     #[must_use]
     pub fn may_hold_secret(&self) -> bool {
         self.alerts.webhook.as_ref().is_some_and(Webhook::may_be_secret)
     }
 
-    /// The first place where two parts of the file do not go together.
+    /// The first place where two parts of the file contradict each other.
     fn contradiction(&self) -> Option<(Range<usize>, String)> {
         let of_peers = self.contradicting_peer().or_else(|| self.repeated_domain());
         of_peers.or_else(|| self.ldap_without_certificate()).or_else(|| {
@@ -175,7 +175,7 @@ impl Config {
         })
     }
 
-    /// Names and keys are one peer's: which of two reads would be chance.
+    /// No two peers may share a name or key: which of them a reader is would be left to chance.
     fn contradicting_peer(&self) -> Option<(Range<usize>, String)> {
         let (mut names, mut keys) = (BTreeSet::new(), BTreeSet::new());
         self.peers.iter().find_map(|spanned| {
@@ -192,7 +192,8 @@ impl Config {
         })
     }
 
-    /// A node is a domain's home or one mirror of it; it may copy it from several peers, if it is the same log.
+    /// A node is either a domain's home or a mirror of it; it may copy a domain from several peers if they have the
+    /// same log.
     fn repeated_domain(&self) -> Option<(Range<usize>, String)> {
         let mut known = BTreeMap::new();
         let homes = self.homes.iter().map(|home| (home.domain.get_ref(), home.domain.span(), None));
@@ -207,7 +208,7 @@ impl Config {
                 Some((other, same)) if copied.is_some() && same == origin && other != name => None,
                 Some(_) => Some((
                     span,
-                    format!("the domain `{domain}` stands here twice: a node is its home or one mirror of it"),
+                    format!("the domain `{domain}` is configured twice: a node is either its home or one mirror of it"),
                 )),
             }
         })
@@ -255,7 +256,7 @@ fn read(path: &Path) -> Result<String, ConfigError> {
     std::fs::read_to_string(path).map_err(unreadable)
 }
 
-/// What the standard library says of an address names no form of it.
+/// Rewords the standard library's message about an address, which does not say what form is expected.
 fn worded(message: &str) -> String {
     match message {
         "invalid socket address syntax" => "this is not an address and a port, such as 127.0.0.1:8470".to_owned(),

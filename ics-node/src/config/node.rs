@@ -1,4 +1,4 @@
-//! `[node]`: what this node is called, where it listens, and where its data is.
+//! `[node]`: the node's name, its addresses, and the place of its data.
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -11,42 +11,43 @@ use super::Url;
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct NodeConfig {
-    /// The node's name, formed as a DNS name; its cosignatures carry it. Descriptors name it, so changing it later makes
-    /// the node a stranger to its own domains.
+    /// The node's name, in the form of a DNS name; its cosignatures carry it. Descriptors name it, so a node that
+    /// changes its name becomes a stranger to its own domains.
     pub name: String,
-    /// The node's secret key among those of the home directory, `node` unless told. Without the passphrase that
-    /// encrypts it, the node does not start.
+    /// The name of the node's secret key in the home directory, `node` by default. The node does not start without the
+    /// passphrase that encrypts it.
     #[serde(default = "default_key")]
     pub key: String,
-    /// Address and port, `127.0.0.1:8470` unless told. Without `tls` anything but loopback belongs behind a proxy.
+    /// Address and port, `127.0.0.1:8470` by default. Without `tls`, any address but loopback belongs behind a proxy.
     #[serde(default = "default_listen")]
     pub listen: SocketAddr,
-    /// How others reach the node. Absent: `http(s)://` and the listening address.
+    /// How others reach the node. If absent, `http(s)://` and the listening address.
     pub public_url: Option<Url>,
-    /// Certificate and key for TLS. Absent: plain HTTP.
+    /// Certificate and key for TLS. If absent, plain HTTP.
     pub tls: Option<TlsConfig>,
-    /// How often anybody may ask for a page.
+    /// Rate limits for web pages.
     #[serde(default)]
     pub pages: PagesConfig,
-    /// The directory of the databases, `data` unless told. It must not be shared with another node.
+    /// The directory of the databases, `data` by default. It must not be shared with another node.
     #[serde(default = "default_data")]
     pub data: PathBuf,
-    /// The file with the token that operators of this node send. Absent: what only operators may do, nobody can.
+    /// The file with the token that operators of this node send. If absent, nobody can do what only operators may do.
     pub operator_token_file: Option<PathBuf>,
-    /// A Unix socket for gateways on this machine. Absent: none.
+    /// A Unix socket for gateways on this machine. If absent, none.
     pub socket: Option<SocketConfig>,
-    /// MiB of memory that answers may take, 256 unless told. About 800 bytes are kept of an identity with three names.
+    /// The memory for answers, in MiB, 256 by default. An identity with three names takes about 800 bytes.
     #[serde(default = "default_memory")]
     pub memory_mib: u32,
-    /// The secret keys among those of the home directory with which the node issues X.509 certificates and answers for
-    /// them; the descriptor of each domain says which it takes. What a key has issued is taken back with that key only.
+    /// The names of secret keys in the home directory with which the node issues X.509 certificates and answers for
+    /// them; each domain's descriptor says which ones it uses. A certificate can only be revoked with the key that
+    /// issued it.
     #[serde(default)]
     pub issuers: Vec<String>,
-    /// Keys with which the node answers OCSP in the place of issuers whose keys are elsewhere: mirrors do.
+    /// Keys with which the node answers OCSP in place of issuers whose keys are elsewhere, as mirrors do.
     #[serde(default)]
     pub responders: Vec<ResponderConfig>,
-    /// Where `/metrics` is served for Prometheus, to whoever reaches it. Absent: at the public address, to whoever sends
-    /// the operator's token.
+    /// Where `/metrics` is served for Prometheus, to anybody who can reach it. If absent, it is served at the public
+    /// address, to those who send the operator's token.
     pub metrics: Option<SocketAddr>,
 }
 
@@ -54,12 +55,12 @@ pub struct NodeConfig {
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct PagesConfig {
-    /// Pages that one client (an IPv4 address, an IPv6 /64) may ask for in a minute, 1 to 60000, 120 unless told; up to 40
-    /// of them at once. Others get 429.
+    /// Pages that one client (an IPv4 address, an IPv6 /64) may request in a minute, 1 to 60,000, 120 by default; up to
+    /// 40 of them at once. Further requests get 429.
     #[serde(deserialize_with = "per_minute")]
     pub per_minute: u32,
-    /// Addresses of proxies in front of the node whose `X-Forwarded-For` says who the client is, for pages and for whatever
-    /// else an address has a share of (challenges, questions to other nodes). Nobody else's is read.
+    /// Addresses of proxies in front of the node whose `X-Forwarded-For` names the client, for pages and for everything
+    /// else that is limited by address (challenges, questions to other nodes). The header is ignored from anybody else.
     pub trusted_proxies: Vec<IpAddr>,
 }
 
@@ -69,7 +70,7 @@ impl Default for PagesConfig {
     }
 }
 
-/// Two that listen need two places.
+/// Refuses two listeners at one address.
 pub(super) fn with_places<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<NodeConfig>, D::Error> {
     let node = NodeConfig::deserialize(deserializer)?;
     if node.metrics == Some(node.listen) && node.listen.port() != 0 {
@@ -79,7 +80,7 @@ pub(super) fn with_places<'de, D: Deserializer<'de>>(deserializer: D) -> Result<
     Ok(Some(node))
 }
 
-/// One is earned each millisecond at most.
+/// At most one is earned each millisecond.
 fn per_minute<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
     let pages = u32::deserialize(deserializer)?;
     if (1..=60_000).contains(&pages) {
@@ -93,9 +94,9 @@ fn per_minute<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Erro
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TlsConfig {
-    /// The certificate chain, PEM, the node's own first.
+    /// The certificate chain in PEM, the node's own certificate first.
     pub certificate: PathBuf,
-    /// Its private key, PEM. Nobody but the file's owner and group may read or write it.
+    /// Its private key in PEM. Only the file's owner and group may have access to it.
     pub key: PathBuf,
 }
 
@@ -103,10 +104,10 @@ pub struct TlsConfig {
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ResponderConfig {
-    /// The secret key among those of the home directory.
+    /// The name of the secret key in the home directory.
     pub key: String,
-    /// The certificate that an issuer has given it for answering OCSP, PEM. The issuer's operator asks for it, by EST as
-    /// the registrar. SIGHUP has a newer one read.
+    /// The certificate in PEM that an issuer has given this key for answering OCSP. The issuer's operator requests it
+    /// by EST, as the registrar. On SIGHUP the file is read again.
     pub certificate: PathBuf,
 }
 
@@ -116,7 +117,7 @@ pub struct ResponderConfig {
 pub struct SocketConfig {
     /// The file.
     pub path: PathBuf,
-    /// Its permissions, octal as for chmod, `660` unless told: whoever may write to it may ask what the node decides.
+    /// Its permissions, octal as for chmod, `660` by default: whoever may write to it may ask for the node's decisions.
     #[serde(default = "default_mode", deserialize_with = "octal")]
     pub mode: u32,
 }
@@ -139,7 +140,7 @@ fn default_key() -> String {
     "node".to_owned()
 }
 
-/// Where a node listens unless told.
+/// The default address at which a node listens.
 pub(super) fn default_listen() -> SocketAddr {
     SocketAddr::from(([127, 0, 0, 1], 8470))
 }
@@ -156,8 +157,8 @@ impl NodeConfig {
         self.public_url.as_ref().map_or_else(|| format!("{scheme}://{}", self.listen), Url::to_string)
     }
 
-    /// Whether other machines reach the node itself without TLS: so they do where it listens at whatever address its
-    /// machine has.
+    /// Whether other machines reach the node itself without TLS, as they do if it listens at all addresses of its
+    /// machine.
     #[must_use]
     pub fn is_open_without_tls(&self) -> bool {
         self.tls.is_none() && !self.listen.ip().to_canonical().is_loopback()

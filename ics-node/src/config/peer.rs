@@ -1,4 +1,4 @@
-//! `[[peer]]`: another node, what is copied from it, and what it may ask for.
+//! `[[peer]]`: another node, what is copied from it, and what it may request.
 
 use core::fmt;
 use core::str::FromStr;
@@ -9,59 +9,61 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::tls::{KeyPin, PeerKey};
 
-/// Characters of a peer's name.
+/// The maximum length of a peer's name, in characters.
 const NAME_CHARS: usize = 253;
 
-/// `[[peer]]`. The same in `ics.toml` and in the operators' API.
+/// `[[peer]]`. The form is the same in `ics.toml` and in the operators' API.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PeerConfig {
-    /// Its name, best the one that it has itself: in the log, for commands, and in access rules (`principal.node`).
+    /// Its name, preferably the one that it has itself: used in the log, for commands, and in access rules
+    /// (`principal.node`).
     pub name: PeerName,
-    /// Where it answers, by `https://` or `http://`, or over LDAP by `ldaps://` or `ldap://`. What it says counts only as far as signatures go; who reads along sees what this node pulls.
-    /// Absent: it comes to this node, never the other way round; what is copied from it is brought by hand (`ics import
-    /// --bundle`).
+    /// Its address, `https://` or `http://`, or for LDAP `ldaps://` or `ldap://`. What it says counts only as far as
+    /// signatures go; an eavesdropper without TLS sees what this node pulls. If absent, the peer connects to this node
+    /// and never the other way round; what is copied from it is brought by hand (`ics import --bundle`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub url: Option<PeerUrl>,
-    /// Its key, as `/v1/node` there shows it, or the SubjectPublicKeyInfo of another one. Whoever proves to hold it, as a
-    /// TLS client, reads as this peer; and a server that proves it needs no other certificate. Absent: a stranger.
+    /// Its key, as shown at `/v1/node` there, or the SubjectPublicKeyInfo of another one. A TLS client that proves it
+    /// reads as this peer, and a server that proves it needs no other certificate. If absent, the peer reads as a
+    /// stranger.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key: Option<PeerKey>,
     /// The signer on whose behalf it reads, by primary fingerprint; it has the roles that domains give this signer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub signer: Option<Fingerprint>,
-    /// Who asks whom, `both` unless told.
+    /// Which side connects, `both` by default.
     #[serde(default, skip_serializing_if = "Direction::is_both")]
     pub direction: Direction,
     /// The domains that this node copies from it, each with the leaf data of its entry 0: `devices.acme.example/5f2c…`.
-    /// Another log under the same name is refused. Of several peers that have a domain, the next is asked when one fails.
+    /// Another log under the same name is refused. If several peers have a domain, the next is asked when one fails.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub mirror: Vec<Origin>,
-    /// The domains of which this node keeps no copy and asks this peer about one thing after the other, each with the leaf
-    /// data of its entry 0. It need not be the home: an answer counts by the home's signature. Of several peers the next
-    /// is asked when one has no answer. Absent: it is asked about none.
+    /// The domains of which this node keeps no copy and about which it asks this peer, thing by thing, each with the
+    /// leaf data of its entry 0. The peer need not be the home: an answer counts by the home's signature. If several
+    /// peers are given, the next is asked when one has no answer. If absent, none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub roam: Vec<Origin>,
     /// Whether this node asks it, as a witness, to cosign the checkpoints of its own domains (C2SP tlog-witness; `url`
-    /// is the submission prefix). Its cosignatures are known by its `name` and `key`.
+    /// is the submission prefix). Its cosignatures are recognised by its `name` and `key`.
     #[serde(default, skip_serializing_if = "core::ops::Not::not")]
     pub witness: bool,
     /// The domains whose checkpoints this node, as a witness, cosigns when they are signed by this peer's `key`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub cosign: Vec<Origin>,
-    /// Milliseconds between two looks for news where the peer cannot push them, 2,000 unless told, 50 to 86,400,000.
+    /// Milliseconds between polls for news if the peer cannot push them; 2,000 by default, 50 to 86,400,000.
     #[serde(default = "default_interval", deserialize_with = "interval")]
     pub interval_ms: u64,
-    /// Bytes in a second that are pulled from it, and as many that it may pull. Absent: as the line allows.
+    /// Bytes per second that may be pulled from it, and as many that it may pull. If absent, unlimited.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "positive")]
     pub bytes_per_second: Option<u64>,
-    /// Requests in a minute that it may make. Absent: any number.
+    /// Requests per minute that it may make. If absent, unlimited.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "positive")]
     pub requests_per_minute: Option<u64>,
 }
 
 impl PeerConfig {
-    /// A peer of which nothing but the name is known.
+    /// A peer with a name and otherwise defaults.
     #[must_use]
     pub const fn new(name: PeerName) -> Self {
         Self {
@@ -80,28 +82,28 @@ impl PeerConfig {
         }
     }
 
-    /// The key under which it reads, if it may.
+    /// The key by which it is recognised as a reader, if any.
     #[must_use]
     pub fn pin(&self) -> Option<KeyPin> {
         self.key.as_ref().map(PeerKey::pin)
     }
 
-    /// What does not go together, in words.
+    /// Which settings contradict each other, in words.
     #[must_use]
     pub fn contradiction(&self) -> Option<String> {
         let name = &self.name;
         let signs = self.key.as_ref().is_some_and(|key| key.of_notes().is_some());
         if self.witness && !signs {
-            return Some(format!("the peer `{name}` takes a `key`, an Ed25519 one, by which it cosigns"));
+            return Some(format!("the peer `{name}` needs a `key`: the Ed25519 key with which it cosigns"));
         }
         if !self.cosign.is_empty() && !signs {
-            return Some(format!("the peer `{name}` takes a `key`, the Ed25519 one that signs what is to be cosigned"));
+            return Some(format!("the peer `{name}` needs a `key`: the Ed25519 key that signs what is to be cosigned"));
         }
         if self.witness && self.url.is_none() {
             return Some(format!("the peer `{name}` has no url: it cannot be asked to cosign"));
         }
         if self.witness && self.url.as_ref().is_some_and(PeerUrl::is_ldap) {
-            return Some(format!("the peer `{name}` is asked over LDAP: witnesses are asked over HTTP"));
+            return Some(format!("the peer `{name}` is asked over LDAP, but witnesses are asked over HTTP"));
         }
         if !self.roam.is_empty() && self.url.as_ref().is_none_or(PeerUrl::is_ldap) {
             return Some(format!("the peer `{name}` has no http url: it cannot be asked about single things"));
@@ -137,7 +139,7 @@ impl Direction {
     }
 }
 
-/// The name of a peer: letters, digits, `.`, `-` and `_`, so that it stands in paths and labels as it is.
+/// The name of a peer: letters, digits, `.`, `-` and `_`, so that it can be used in paths and labels unchanged.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PeerName(String);
 
@@ -162,7 +164,7 @@ impl FromStr for PeerName {
         let fits = |c: char| c.is_ascii_alphanumeric() || ".-_".contains(c);
         if text.is_empty() || text.len() > NAME_CHARS || !text.chars().all(fits) {
             let shown = ics_core::identity::excerpt(text);
-            return Err(format!("`{shown}` is not the name of a peer: it has letters, digits, `.`, `-` and `_`"));
+            return Err(format!("`{shown}` is not a name for a peer: use only letters, digits, `.`, `-` and `_`"));
         }
         Ok(Self(text.to_owned()))
     }
@@ -184,7 +186,7 @@ const fn default_interval() -> u64 {
     2_000
 }
 
-/// Milliseconds between two looks.
+/// Checks the milliseconds between two polls.
 ///
 /// # Errors
 /// When they are too few or too many.
@@ -207,7 +209,7 @@ fn positive<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D
     }
 }
 
-/// The address of a peer: that of a node, or `ldap://` or `ldaps://`, a host and perhaps a port.
+/// The address of a peer: that of a node, or `ldap://` or `ldaps://` with a host and optionally a port.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PeerUrl(String);
 
@@ -218,7 +220,7 @@ impl PeerUrl {
         &self.0
     }
 
-    /// Whether TLS shows who answers.
+    /// Whether TLS authenticates the peer.
     #[must_use]
     pub fn is_over_tls(&self) -> bool {
         self.0.starts_with("https://") || self.0.starts_with("ldaps://")
@@ -272,7 +274,7 @@ impl Serialize for PeerUrl {
     }
 }
 
-/// What a message quotes of an address that is refused: no user, no password and no query, since it goes to the log.
+/// The part of a refused address that a message may quote: without user, password and query, since it goes to the log.
 pub(crate) fn quoted(text: &str) -> String {
     let is_word = |(word, _): &(&str, &str)| word.bytes().all(|byte| byte.is_ascii_alphanumeric());
     let (scheme, rest) = text.split_once("://").filter(is_word).unwrap_or(("", text));
@@ -281,7 +283,7 @@ pub(crate) fn quoted(text: &str) -> String {
     if scheme.is_empty() { format!("{open}{mark}") } else { format!("{scheme}://{open}{mark}") }
 }
 
-/// The address of a node: `http://` or `https://`, a host, perhaps a port and a path, without a final slash.
+/// The address of a node: `http://` or `https://`, a host, optionally a port and a path, without a final slash.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Url(String);
 

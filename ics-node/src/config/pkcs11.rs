@@ -1,4 +1,4 @@
-//! `[pkcs11]`: how tokens with keys are reached.
+//! `[pkcs11]`: how PKCS#11 tokens are reached.
 
 use std::path::PathBuf;
 
@@ -8,7 +8,7 @@ use serde::Deserialize;
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Pkcs11Config {
-    /// The library that talks to the tokens, for URIs without a `module-path`. It is not looked for in the home
-    /// directory: a relative path is one for the system's loader.
+    /// The library that talks to the tokens, for URIs without a `module-path`. It is not looked up in the home
+    /// directory: a relative path is resolved by the system's loader.
     pub module: Option<PathBuf>,
 }

@@ -52,7 +52,7 @@ fn an_empty_file_is_a_client_with_nothing_assumed() {
     assert_eq!(config, Config::default());
 }
 
-/// Whatever else `public_url` says: who reaches the address itself needs no proxy.
+/// Whatever `public_url` says: who reaches the address itself needs no proxy.
 #[test]
 fn what_other_machines_reach_without_tls_is_known() {
     let tls = "tls = { certificate = \"c.pem\", key = \"k.pem\" }";
@@ -148,12 +148,12 @@ fn refusals_name_the_file_and_the_line() {
         (&format!("{node}pages = {{ per_minute = 0 }}"), "ics.toml:3: per_minute takes 1 to 60000 pages, not 0"),
         (&format!("{node}pages = {{ per_minute = 60001 }}"), "ics.toml:3: per_minute takes 1 to 60000 pages, not"),
         (&format!("{node}pages = {{ per_minute = 60000 }}"), "accepted"),
-        ("[alerts]\nevery_seconds = 0", "ics.toml:2: every_seconds takes 1 second at least, not 0"),
+        ("[alerts]\nevery_seconds = 0", "ics.toml:2: every_seconds must be at least 1, not 0"),
         ("[client]\nnode = \"ftp://x\"", "ics.toml:2: `ftp://x` is not the URL of a node"),
         ("[client]\nnode = \"http://u@x\"", "ics.toml:2: `http://…` is not the URL of a node: it has no user"),
         ("[client]\ndomain = \"A b\"", "ics.toml:2: `A b` is not a domain name"),
         ("[[peer]]\nname = \"p\"\n[[peer]]\nname = \"p\"\n", "ics.toml:3: there are two peers `p`"),
-        ("[[peer]]\nname = \"a/b\"", "ics.toml:2: `a/b` is not the name of a peer"),
+        ("[[peer]]\nname = \"a/b\"", "ics.toml:2: `a/b` is not a name for a peer"),
         ("[[peer]]\nname = \"p\"\nbytes_per_second = 0", "ics.toml:3: a budget of 0 would let nothing pass"),
         (
             "[[peer]]\nname = \"p\"\nkey = \"AAAA\"",
@@ -162,9 +162,9 @@ fn refusals_name_the_file_and_the_line() {
         (&format!("{keyed}[[peer]]\nname = \"q\"\nkey = \"{key}\""), "ics.toml:4: the peer `q` has the key of another"),
         ("[[peer]]\nname = \"p\"\nmirror = [\"a.example\"]", "ics.toml:3: `a.example` is not an origin"),
         (home, "ics.toml:2: a [[home]] needs a [node] section"),
-        (&format!("{node}{home}{home}"), "ics.toml:7: the domain `a.example` stands here twice"),
-        (&format!("{node}{home}{}", copy("p", 0)), "ics.toml:6: the domain `a.example` stands here twice"),
-        (&format!("{}{}", copy("p", 0), copy("q", 1)), "ics.toml:5: the domain `a.example` stands here twice"),
+        (&format!("{node}{home}{home}"), "ics.toml:7: the domain `a.example` is configured twice"),
+        (&format!("{node}{home}{}", copy("p", 0)), "ics.toml:6: the domain `a.example` is configured twice"),
+        (&format!("{}{}", copy("p", 0), copy("q", 1)), "ics.toml:5: the domain `a.example` is configured twice"),
         (&format!("{}{}", copy("p", 0), copy("q", 0)), "accepted"),
         (&copy("p", 0).replace("url = \"http://x\"", ""), "accepted"),
         (&format!("{}direction = \"serve\"", copy("p", 0)), "ics.toml:1: the peer `p` is only served"),
@@ -178,7 +178,7 @@ fn refusals_name_the_file_and_the_line() {
     }
 }
 
-/// Errors are never silenced by what is said of one part of the node.
+/// A setting for one part of the node must never silence errors elsewhere.
 #[test]
 fn what_no_filter_speaks_of_is_logged_from_info_on() {
     for (level, expected) in [
@@ -193,7 +193,7 @@ fn what_no_filter_speaks_of_is_logged_from_info_on() {
     }
 }
 
-/// Chat services have their secret in the path or the query.
+/// Chat services put their secret into the path or the query.
 #[test]
 fn a_webhook_takes_a_secret_and_shows_none() {
     let nowhere = ["s3cret", "//s3cret", "ftp://u:s3cret@h/", "https://h:s3cret/"];

@@ -1,4 +1,4 @@
-//! `[trust]`: how this node decides.
+//! `[trust]`: the policy by which this node decides.
 
 use std::path::PathBuf;
 
@@ -8,6 +8,6 @@ use serde::Deserialize;
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct TrustConfig {
-    /// The trust policy, JSON, by which verdicts are given. Absent: the node gives no verdicts.
+    /// The trust policy, in JSON, by which verdicts are given. If absent, the node gives no verdicts.
     pub policy: Option<PathBuf>,
 }

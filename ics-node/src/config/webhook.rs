@@ -1,23 +1,23 @@
-//! Where alerts are sent, which is a secret as often as not.
+//! The address to which alerts are sent, which is often a secret.
 
 use core::fmt;
 use core::str::FromStr;
 
 use serde::{Deserialize, Deserializer};
 
-/// `http://` or `https://`, a host, and whatever its receiver asks for. Chat services have their secret in the path or in
-/// the query, others a user and a password: who shows it shows scheme and host alone.
+/// `http://` or `https://`, a host, and whatever the receiver requires. Chat services put their secret into the path or
+/// the query, others need a user and a password, so only scheme and host may ever be shown.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Webhook(reqwest::Url);
 
 impl Webhook {
-    /// All of it, for the request and for nobody to read.
+    /// The whole address, for the request only; it must not be shown.
     #[must_use]
     pub const fn secret(&self) -> &reqwest::Url {
         &self.0
     }
 
-    /// Whether more than a host stands in it.
+    /// Whether it contains more than a host.
     #[must_use]
     pub fn may_be_secret(&self) -> bool {
         let (url, path) = (&self.0, self.0.path());
@@ -40,7 +40,7 @@ impl fmt::Debug for Webhook {
 impl FromStr for Webhook {
     type Err = String;
 
-    /// What is refused is not quoted: it has the secret in it all the same.
+    /// A refused address is not quoted: it may contain the secret all the same.
     fn from_str(text: &str) -> Result<Self, String> {
         let url = reqwest::Url::parse(text).map_err(|error| format!("the webhook is not a URL: {error}"))?;
         if !matches!(url.scheme(), "http" | "https") {

@@ -1,5 +1,5 @@
-//! A device's ACME client (RFC 8555), as small as one can be: the account has the device's own key, which its record
-//! knows, so there is nothing to prove.
+//! A device's minimal ACME client (RFC 8555): the account has the device's own key, which its record knows, so there is
+//! nothing to prove.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -30,8 +30,8 @@ pub(super) struct AcmeClient {
     account: Option<String>,
 }
 
-/// The key of a certificate, and a request for it (PKCS #10, DER) that names nothing: what stands in the certificate the
-/// record says.
+/// A key for a certificate, and a request for it (PKCS #10, DER) that names nothing, since the record determines the
+/// contents of the certificate.
 pub(super) fn request() -> Result<(SecretKey, Vec<u8>)> {
     let key = SecretKey::from_slice(&random::<32>()?).map_err(unexpected)?;
     let spki = key.public_key().to_public_key_der().map_err(unexpected)?;
@@ -48,7 +48,7 @@ pub(super) fn request() -> Result<(SecretKey, Vec<u8>)> {
     Ok((key, der))
 }
 
-/// What a server answered.
+/// The answer of a server.
 struct Answer {
     status: StatusCode,
     headers: HeaderMap,
@@ -60,7 +60,7 @@ impl Answer {
         serde_json::from_str(&self.text).map_err(unexpected)
     }
 
-    /// A text in what was answered; why not, if it is none.
+    /// A text member of the answer; an error if it is missing or not a text.
     fn member(&self, name: &str) -> Result<String> {
         let value = self.json()?;
         ensure(self.status.is_success(), || format!("the ACME server says {}: {}", self.status, self.text))?;
@@ -73,7 +73,7 @@ fn text(value: &Value, member: &str) -> Option<String> {
 }
 
 impl AcmeClient {
-    /// Makes an account at the server with this directory.
+    /// Registers an account at the server with this directory.
     pub(super) async fn register(directory: &str, key: SigningKey) -> Result<Self> {
         let http = stranger_client(directory, None).map_err(unexpected)?.build().map_err(unexpected)?;
         let text = http.get(directory).send().await.map_err(unexpected)?.text().await.map_err(unexpected)?;
@@ -87,7 +87,7 @@ impl AcmeClient {
         Ok(client)
     }
 
-    /// Gets a certificate for a name and a request; the chain, PEM.
+    /// Gets a certificate for a name and a request; returns the chain in PEM.
     pub(super) async fn enrol(&self, urn: &str, csr: &[u8]) -> Result<String> {
         let order = self.order(urn).await?;
         let finalize = order.member("finalize")?;
@@ -98,7 +98,7 @@ impl AcmeClient {
         Ok(chain.text)
     }
 
-    /// Orders one that must be refused; the problem's status and what it says.
+    /// Places an order that must be refused; returns the status and detail of the problem.
     pub(super) async fn refused(&self, urn: &str) -> Result<(u16, String)> {
         let answer = self.order(urn).await?;
         ensure(answer.status.is_client_error(), || format!("the order was taken: {}", answer.text))?;
@@ -115,7 +115,7 @@ impl AcmeClient {
         text(&self.directory, name).ok_or_else(|| unexpected(format!("the directory has no `{name}`")))
     }
 
-    /// A signed request; without a payload one that reads (RFC 8555, 6.2 and 6.3).
+    /// Sends a signed request, which is a POST-as-GET without a payload (RFC 8555, 6.2 and 6.3).
     async fn post(&self, url: &str, payload: Option<&Value>) -> Result<Answer> {
         let given = self.http.head(self.place("newNonce")?).send().await.map_err(unexpected)?;
         let nonce = given.headers().get("replay-nonce").and_then(|value| value.to_str().ok()).unwrap_or_default();

@@ -1,4 +1,5 @@
-//! The manufacturer's authorities: a root that is never on a disk, and an issuer whose key his node has.
+//! The manufacturer's authorities: a root that is never on a disk, and an issuer whose key is in the manufacturer's
+//! node.
 
 use std::fs;
 
@@ -25,18 +26,18 @@ use crate::x509::{Authority, Constraints, NewAuthority, SerialNumber, ca_request
 const DAY: u64 = 86_400_000;
 /// The key in the manufacturer's home directory.
 const KEY: &str = "issuer";
-/// The profile of the certificates that pumps get.
+/// The profile for the pumps' certificates.
 pub(super) const PROFILE: &str = "ldevid";
 
-/// What a relying party knows of the authorities.
+/// What a relying party knows about the authorities.
 pub(super) struct Authorities {
-    /// The root, DER.
+    /// The root certificate, DER.
     pub(super) root: Vec<u8>,
-    /// Where the issuer's revocation list is.
+    /// The address of the issuer's revocation list.
     pub(super) list: String,
 }
 
-/// Lets the manufacturer's domain issue, before its node runs for the first time: its descriptor is made anew.
+/// Sets up the manufacturer's domain as an issuer before its node first runs: its descriptor is made anew.
 pub(super) fn found(actor: &mut Actor, at: Timestamp) -> Result<Authorities> {
     let keys = KeyStore::new(&actor.home);
     let p256 = (Algorithm::P256, KeyVersion::V4);
@@ -62,7 +63,7 @@ pub(super) fn found(actor: &mut Actor, at: Timestamp) -> Result<Authorities> {
     Ok(Authorities { root: root_der, list })
 }
 
-/// A P-256 key of which nothing is written down.
+/// A P-256 key that is never stored.
 fn root_key() -> Result<KeyPairSigner> {
     let key = Key4::<_, UnspecifiedRole>::generate_ecc(true, Curve::NistP256).map_err(unexpected)?;
     let pair = Key::from(key).into_keypair().map_err(unexpected)?;
@@ -87,7 +88,7 @@ fn certificates(root: &dyn Signer, issuer: &dyn Signer, at: Timestamp) -> Result
     Ok((root_der, issued.map_err(unexpected)?))
 }
 
-/// One sort of certificates: 90 days, for what is in use.
+/// One profile: certificates of 90 days for things in use.
 fn rules(url: String, issuer: Issuer) -> Result<Certificates> {
     let profile = CertificateProfile {
         kinds: [Kind::Device].into(),
@@ -103,7 +104,7 @@ fn rules(url: String, issuer: Issuer) -> Result<Certificates> {
     Ok(Certificates { url, issuers: vec![issuer], shards: 1, answers_hold: 3600, profiles })
 }
 
-/// Entry 0 is not signed by anybody but the owner, so it is he who says that his domain issues.
+/// Signs entry 0 again: only the owner signs it, so only the owner can say that the domain issues.
 fn sign_again(actor: &mut Actor, keys: &KeyStore, descriptor: Descriptor, at: Timestamp) -> Result<()> {
     let owner = keys.find("owner")?.unlock(&actor.passphrase)?;
     let file = DescriptorFile::sign_new(descriptor.clone(), &[owner.primary()?], at)?;

@@ -1,5 +1,5 @@
-//! Who plays: five parties with a node each, and two people who only sign. Their home directories are made by the same
-//! functions as `ics init` makes them.
+//! The cast: five parties with a node each, and two people who only sign. Their home directories are made by the same
+//! functions that `ics init` uses.
 
 use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
@@ -16,10 +16,10 @@ use crate::client::home::{self, NewHome};
 use crate::client::signing::Signing;
 use crate::keys::{Algorithm, KeyStore, KeyVersion, Passphrase};
 
-/// A party as the programme lists it.
+/// A party in the cast list.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Part {
-    /// What people call it.
+    /// Its name for people.
     pub(super) who: &'static str,
     /// Its trade, and the name of its home directory.
     pub(super) template: Template,
@@ -32,7 +32,7 @@ pub(super) struct Part {
     description: &'static str,
 }
 
-/// The parties, in the order in which they appear.
+/// The parties in order of appearance.
 pub(super) const PARTS: [Part; 5] = [
     Part {
         who: "Acme Pumps",
@@ -81,12 +81,12 @@ pub(super) struct Actor {
     pub(super) part: Part,
     pub(super) home: PathBuf,
     pub(super) address: SocketAddr,
-    /// The signer's key in the party's own role and domain.
+    /// The signer in the party's own role and domain.
     pub(super) signer: Signing,
     pub(super) passphrase: Passphrase,
 }
 
-/// Home directories of all parties. Deriving keys from passphrases takes most of the time, so they are made at once.
+/// Makes the home directories of all parties concurrently, since deriving keys from passphrases takes most of the time.
 pub(super) fn make_all(directory: &Path, at: Timestamp) -> Result<Vec<Actor>> {
     let addresses = free_addresses(PARTS.len())?;
     std::thread::scope(|scope| {
@@ -121,7 +121,7 @@ fn make(directory: &Path, part: Part, address: SocketAddr, at: Timestamp) -> Res
     Ok(Actor { part, home, address, signer: Signing::new(key, made.signer.1, descriptor), passphrase })
 }
 
-/// Somebody who signs and has no node of his own.
+/// A person who signs and has no node.
 pub(super) fn person(
     directory: &Path,
     name: &str,
@@ -137,14 +137,14 @@ pub(super) fn person(
     Ok(Signing::new(key, role.clone(), domain.descriptor.clone()))
 }
 
-/// Where the demo's nodes listen. Systems lend ports for a moment from higher ones (Linux from 32768, RFC 6335 from
+/// The ports of the demo's nodes. Systems take ephemeral ports from a higher range (Linux from 32768, RFC 6335 from
 /// 49152), where one could be taken before its node listens, or while it is down.
 const PORTS: core::ops::Range<u16> = 16_384..32_768;
 /// How many ports are tried.
 const TRIES: usize = 1_000;
 
-/// Ports that nobody listens on now, taken at random, since other demos may be looking for theirs; all are held until
-/// the last is known, so that they differ.
+/// Finds ports on which nobody listens, at random, since other demos may be looking for theirs; all are held until the
+/// last is found, so that they differ.
 fn free_addresses(count: usize) -> Result<Vec<SocketAddr>> {
     let mut held = Vec::new();
     for _ in 0..TRIES {

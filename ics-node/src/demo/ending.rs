@@ -8,7 +8,7 @@ use super::party::Party;
 use super::story::{EVIDENCE_FILE, GNUPG_DIRECTORY, OPENPGP_FILE, Story};
 use crate::words::shell_word;
 
-/// Addresses and commands, while there is something to ask; files, while they are there.
+/// The rows: addresses and commands while the nodes are up, and files while they exist.
 pub(super) fn rows(story: &Story, up: bool, kept: bool) -> Vec<(String, String)> {
     let mut rows = if up { addresses(story) } else { Vec::new() };
     if up || kept {
@@ -26,7 +26,7 @@ const fn parties(story: &Story) -> [&Party; 5] {
     [&story.maker, &story.developer, &story.board, &story.integrator, &story.gateway]
 }
 
-/// Commands with what they show.
+/// Commands, and what they show.
 fn commands(story: &Story, up: bool) -> Vec<(String, String)> {
     let (ics, curl) = (program(), curl());
     let (gateway, maintenance) = (story.gateway.node.url(), story.integrator.node.url());
@@ -60,17 +60,17 @@ pub(super) fn value(story: &Story) -> Value {
     json!({ "ready": true, "directory": story.directory, "nodes": serde_json::Map::from_iter(nodes) })
 }
 
-/// This program as one types it from here.
+/// The path of this program as typed from here.
 fn program() -> String {
     let path = std::env::current_exe().unwrap_or_else(|_| PathBuf::from("ics"));
     let here = std::env::current_dir().unwrap_or_default();
     let from_here = path.strip_prefix(&here).unwrap_or(&path);
-    // A name without a directory would be looked for in PATH.
+    // A name without a directory would be looked up in PATH.
     let is_bare = from_here.components().count() == 1;
     if is_bare { format!("./{}", from_here.display()) } else { from_here.display().to_string() }
 }
 
-/// curl, such that it reaches this machine also where the environment names a proxy for all others.
+/// The curl command, which must reach this machine even if the environment sets a proxy.
 fn curl() -> &'static str {
     let is_set = |name: &str| std::env::var_os(name).is_some_and(|proxy| !proxy.is_empty());
     if ["http_proxy", "all_proxy", "ALL_PROXY"].into_iter().any(is_set) { "curl --noproxy '*'" } else { "curl" }

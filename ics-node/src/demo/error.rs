@@ -10,10 +10,10 @@ use crate::client::node::NodeError;
 use crate::client::signing::SigningError;
 use crate::keys::KeyError;
 
-/// Why the story could not be told to its end.
+/// Why the story could not be finished.
 #[derive(Debug, thiserror::Error)]
 pub enum DemoError {
-    /// A home directory was not made.
+    /// A home directory could not be made.
     #[error(transparent)]
     Home(#[from] HomeError),
     /// A key failed.
@@ -22,7 +22,7 @@ pub enum DemoError {
     /// A descriptor failed.
     #[error(transparent)]
     Descriptor(#[from] DescriptorFileError),
-    /// A statement was not made.
+    /// A statement could not be made.
     #[error(transparent)]
     Signing(#[from] SigningError),
     /// A node gave no answer.
@@ -33,15 +33,15 @@ pub enum DemoError {
     Refused {
         /// The party whose node it is.
         who: &'static str,
-        /// What the node says.
+        /// The node's problem.
         problem: Box<Problem>,
     },
-    /// A file or directory failed.
+    /// A file or directory could not be read or written.
     #[error("`{path}`: {source}", path = path.display())]
     File {
         /// Which one.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
     /// A node ended by itself, or does not answer.
@@ -51,28 +51,28 @@ pub enum DemoError {
         who: &'static str,
         /// What happened.
         what: String,
-        /// The last lines that it wrote.
+        /// The last lines of its log.
         log: String,
     },
     /// The system refuses something else that the demo needs.
     #[error("{0}")]
     System(String),
-    /// Something went otherwise than the story says.
+    /// Something did not go as the story says.
     #[error("not as it should be: {0}")]
     Unexpected(String),
-    /// Somebody stopped it.
+    /// Somebody interrupted it.
     #[error("stopped before the end of the story")]
     Stopped,
 }
 
 pub(super) type Result<T> = core::result::Result<T, DemoError>;
 
-/// Anything else that goes wrong while something is made or proven.
+/// Wraps any other error while something is made or proven.
 pub(super) fn unexpected(error: impl core::fmt::Display) -> DemoError {
     DemoError::Unexpected(error.to_string())
 }
 
-/// What the story says must hold.
+/// Asserts what the story says.
 pub(super) fn ensure(holds: bool, what: impl FnOnce() -> String) -> Result<()> {
     if holds { Ok(()) } else { Err(DemoError::Unexpected(what())) }
 }

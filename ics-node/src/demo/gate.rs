@@ -1,5 +1,5 @@
-//! A service behind mutual TLS, as any relying party has it: it believes the manufacturer's root, and reads the issuer's
-//! revocation list anew for each connection. It knows nothing of statements.
+//! A service with mutual TLS, as any relying party could run it: it trusts the manufacturer's root, and fetches the
+//! issuer's revocation list for each connection. It knows nothing about statements.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -21,9 +21,9 @@ use super::error::{Result, unexpected};
 use super::props::random;
 use crate::tls::{ClientTls, NodeCertificate, PeerKey, stranger_client};
 
-/// The service's name. It is believed by its key.
+/// The service's name. Clients authenticate it by its key.
 const NAME: &str = "dose-server.ward7.hospital.example";
-/// What it says to whom it lets in.
+/// What it sends to those whom it lets in.
 const WELCOME: &[u8] = b"welcome";
 
 /// The service.
@@ -36,11 +36,11 @@ pub(super) struct Gate {
     http: reqwest::Client,
 }
 
-/// A device's side of it.
+/// The device's side of the connection.
 pub(super) struct Caller(Arc<ClientConfig>);
 
 impl Gate {
-    /// A service that believes these authorities.
+    /// Opens a service that trusts these authorities.
     pub(super) async fn open(authorities: &Authorities) -> Result<Self> {
         let key = SigningKey::from_bytes(&random()?);
         let public = PeerKey::of_node(&key.verifying_key());
@@ -54,7 +54,7 @@ impl Gate {
         })
     }
 
-    /// A device with its certificate, the chain in PEM, and its key.
+    /// A device with its certificate chain in PEM, and its key.
     pub(super) fn caller(&self, chain: &str, key: &SecretKey) -> Result<Caller> {
         let chain: core::result::Result<Vec<CertificateDer<'_>>, _> =
             CertificateDer::pem_slice_iter(chain.as_bytes()).collect();
@@ -68,8 +68,8 @@ impl Gate {
         Ok(Caller(Arc::new(config)))
     }
 
-    /// One connection: whether the device was let in. A certificate that is refused for another reason than that it was
-    /// revoked is no part of the story.
+    /// Makes one connection and returns whether the device was let in. A refusal for any reason other than revocation
+    /// is an error.
     pub(super) async fn lets_in(&self, caller: &Caller) -> Result<bool> {
         let acceptor = TlsAcceptor::from(Arc::new(self.config().await?));
         let address = self.listener.local_addr().map_err(unexpected)?;
@@ -89,7 +89,7 @@ impl Gate {
         };
         let ask = async {
             let name = ServerName::try_from(NAME).map_err(unexpected)?;
-            // With TLS 1.3 a client learns with the first answer that it was refused.
+            // In TLS 1.3 a client only learns from the first answer that it was refused.
             let mut heard = Vec::new();
             if let Ok(mut stream) = TlsConnector::from(Arc::clone(&caller.0)).connect(name, stream).await {
                 let _ = (&mut stream).take(WELCOME.len() as u64).read_to_end(&mut heard).await;
@@ -100,7 +100,7 @@ impl Gate {
         if let_in == heard { Ok(let_in) } else { Err(unexpected("the two sides do not agree")) }
     }
 
-    /// TLS with what is revoked now.
+    /// The TLS configuration with the present revocation list.
     async fn config(&self) -> Result<ServerConfig> {
         let list = self.http.get(&self.list).send().await.map_err(unexpected)?;
         let list = list.error_for_status().map_err(unexpected)?.bytes().await.map_err(unexpected)?;
@@ -118,7 +118,8 @@ impl Gate {
     }
 }
 
-/// The caller's connection. Others are hung up on: who still asks a node that had this port before comes here, too.
+/// Accepts the caller's connection and drops others: clients of a node that had this port before may still connect
+/// here.
 async fn accept_from(listener: &TcpListener, caller: SocketAddr) -> std::io::Result<TcpStream> {
     loop {
         let (stream, from) = listener.accept().await?;

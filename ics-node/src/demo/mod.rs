@@ -1,5 +1,5 @@
 //! `ics demo`: five parties with a node each on this machine, and one story with real keys, signatures, logs and
-//! proofs. Each step is asserted; the first that does not go as told ends it.
+//! proofs. Each step is asserted; the first that does not go as told ends the demo.
 
 mod acme;
 mod authority;
@@ -23,28 +23,28 @@ use tempfile::TempDir;
 pub use self::error::DemoError;
 use self::show::Show;
 
-/// How the demo is to run.
+/// Options of the demo.
 #[derive(Debug, Clone, Default)]
 pub struct Options {
-    /// Where the home directories go; kept at the end. Absent: a temporary directory.
+    /// The directory for the home directories, kept at the end. If absent, a temporary directory.
     pub directory: Option<PathBuf>,
-    /// Keep the temporary directory.
+    /// Whether to keep the temporary directory.
     pub keep: bool,
-    /// End after the story, instead of leaving the nodes up.
+    /// Whether to end after the story, instead of leaving the nodes up.
     pub exit: bool,
-    /// One JSON object for each step, instead of text for people.
+    /// Whether to print one JSON object for each step, instead of text for people.
     pub json: bool,
 }
 
-/// How often the removal of the temporary directory is tried, and how long to wait between: a node that has just been
-/// killed may still hold a file.
+/// How often removing the temporary directory is tried, and the pause between attempts: a node that was just killed may
+/// still hold a file.
 const REMOVALS: usize = 100;
 const BETWEEN_REMOVALS: Duration = Duration::from_millis(20);
 
 /// Plays the story, then waits for `stop` unless told to exit. The nodes end with it, however it ends.
 ///
 /// # Errors
-/// When a step does not go as told, or `stop` is ready before the last.
+/// When a step does not go as told, or `stop` is ready before the last step.
 pub async fn run(options: &Options, stop: impl Future<Output = ()>) -> Result<(), DemoError> {
     let (directory, temporary) = directory(options)?;
     let ended = tell(options, &directory, stop).await;
@@ -81,8 +81,8 @@ const fn is_kept(options: &Options) -> bool {
     options.keep || options.directory.is_some()
 }
 
-/// The directory that was named, or a temporary one with the guard that removes it unless it is to be kept; absolute,
-/// since commands to try are given from elsewhere.
+/// The given directory, or a temporary one with the guard that removes it unless it is to be kept; absolute, since
+/// suggested commands may be run from elsewhere.
 fn directory(options: &Options) -> Result<(PathBuf, Option<TempDir>), DemoError> {
     if let Some(path) = &options.directory {
         let failed = |source| DemoError::File { path: path.clone(), source };

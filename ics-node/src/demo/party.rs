@@ -1,4 +1,4 @@
-//! A party whose node runs: what the story asks of it, and what is checked of every answer.
+//! A party whose node runs: what the story asks of it, and the checks of every answer.
 
 use std::fs::File;
 use std::io::Write as _;
@@ -27,9 +27,9 @@ use crate::client::thing::Thing;
 use crate::config;
 use crate::keys::Passphrase;
 
-/// How long copies and verdicts may take to follow.
+/// The time limit in seconds for copies and verdicts to follow.
 const FOLLOW_SECONDS: u64 = 20;
-/// How often they are looked at meanwhile.
+/// How often they are checked meanwhile.
 const LOOK_AGAIN: Duration = Duration::from_millis(5);
 
 /// A party with its running node.
@@ -42,7 +42,7 @@ pub(super) struct Party {
     pub(super) passphrase: Passphrase,
     /// Its domain, by name and entry 0.
     pub(super) origin: Origin,
-    /// The key of its checkpoints, out of the descriptor that its owner has signed.
+    /// The key of its checkpoints, from the descriptor that its owner has signed.
     pub(super) key: VerifierKey,
 }
 
@@ -53,7 +53,7 @@ pub(super) struct Entered {
 }
 
 impl Party {
-    /// Starts the node of a party, with more in its configuration.
+    /// Starts the node of a party, with additional configuration.
     pub(super) async fn start(actor: Actor, more: &str) -> Result<Self> {
         let Actor { part, home, address, signer, passphrase } = actor;
         let path = home.join(config::FILE_NAME);
@@ -77,12 +77,12 @@ impl Party {
         self.signer.domain()
     }
 
-    /// Signs as its signer.
+    /// Signs as the party's signer.
     pub(super) fn says(&self, thing: &Thing, claims: &Claims) -> Result<Vec<u8>> {
         sign(&self.signer, thing, claims)
     }
 
-    /// Submits to its domain, and checks every receipt: each body stands in the log under a checkpoint of the home.
+    /// Submits to its domain, and checks every receipt: each body is in the log under a checkpoint of the home.
     pub(super) async fn submit(&self, bodies: Vec<Vec<u8>>) -> Result<Entered> {
         let results = self.node.submit(self.domain(), bodies.clone()).await?.results;
         ensure(results.len() == bodies.len(), || format!("{} results for {} bodies", results.len(), bodies.len()))?;
@@ -106,7 +106,7 @@ impl Party {
         Ok(Entered { receipts, checkpoint })
     }
 
-    /// Submits one body that must be refused for that reason, and nothing of it be kept.
+    /// Submits one body that must be refused with this code and must leave no trace.
     pub(super) async fn refuses(&self, body: Vec<u8>, code: &str) -> Result<Problem> {
         let before = self.node.domain(self.domain()).await?;
         let results = self.node.submit(self.domain(), vec![body]).await?.results;
@@ -121,22 +121,23 @@ impl Party {
         }
     }
 
-    /// The newest checkpoint, its signature checked.
+    /// Fetches the newest checkpoint and checks its signature.
     pub(super) async fn checkpoint(&self) -> Result<Checkpoint> {
         let note = self.node.checkpoint(self.domain()).await?;
         Checkpoint::open(&note, &self.key).map_err(unexpected)
     }
 
-    /// Waits until this node's copy of another's domain is the same log, by size and root.
+    /// Waits until this node's copy of another party's domain is the same log, by size and root.
     pub(super) async fn follows(&self, home: &Self) -> Result<Checkpoint> {
         let theirs = home.checkpoint().await?;
         let begun = Instant::now();
         loop {
-            // A copy that has nothing yet is not found.
+            // A copy that is still empty is reported as not found.
             let ours = self.node.domain(home.domain()).await;
             let same = |ours: &DomainInfo| ours.info.size == theirs.size && ours.root == theirs.root.to_string();
             if let Some(ours) = ours.ok().filter(same) {
-                // What a mirror's own reading of the policy would not have admitted is an alarm.
+                // The mirror raises an alarm for anything that it would not have admitted under its own reading of the
+                // policy.
                 let sound = ours.position == Position::Mirror && ours.alarms.is_empty();
                 ensure(sound, || format!("the copy of {} has alarms: {:?}", home.domain(), ours.alarms))?;
                 return Ok(theirs);
@@ -146,7 +147,7 @@ impl Party {
         }
     }
 
-    /// Asks until the answer is this one; says how long that took.
+    /// Asks until the verdict is this one; returns how long that took.
     pub(super) async fn decides(&self, id: &str, usage: &str, outcome: Outcome) -> Result<(Verdict, Duration)> {
         let begun = Instant::now();
         loop {
@@ -160,20 +161,20 @@ impl Party {
     }
 }
 
-/// What is waited for must be so before long.
+/// Fails if something has been waited for too long.
 pub(super) fn within_time(begun: Instant, what: impl FnOnce() -> String) -> Result<()> {
     ensure(begun.elapsed() < Duration::from_secs(FOLLOW_SECONDS), || {
         format!("after {FOLLOW_SECONDS} seconds, {}", what())
     })
 }
 
-/// Signs what somebody says, now.
+/// Signs a statement as of now.
 pub(super) fn sign(signer: &Signing, thing: &Thing, claims: &Claims) -> Result<Vec<u8>> {
     Ok(signer.sign(thing, claims, false, Clock::default().now())?)
 }
 
 impl Entered {
-    /// Where the entries stand and what proves it: `devices.acme.example entries 1–11 of 12; 4 hashes to root 5fc2…`.
+    /// The positions of the entries and their proof: `devices.acme.example entries 1–11 of 12; 4 hashes to root 5fc2…`.
     pub(super) fn proof(&self, domain: &DomainName) -> String {
         let first = self.receipts.iter().map(|receipt| receipt.index).min().unwrap_or_default();
         let last = self.receipts.iter().map(|receipt| receipt.index).max().unwrap_or_default();

@@ -1,4 +1,4 @@
-//! The things that the story is about: pumps with keys of their own, their lots, a piece of firmware, sensors.
+//! The things in the story: pumps with keys of their own, their lots, a piece of firmware, sensors.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -25,15 +25,15 @@ pub(super) const LOTS: [(&str, usize); 2] = [("2026-07", 4), ("2026-08", 2)];
 /// An infusion pump as it leaves the factory.
 pub(super) struct Pump {
     pub(super) thing: Thing,
-    /// Its secret key, where it is not in a secure element.
+    /// Its secret key, unless that is in a secure element.
     pub(super) key: Option<SigningKey>,
     /// `P7-0001`.
     pub(super) serial: String,
     pub(super) lot: &'static str,
 }
 
-/// The pumps of all lots. The last has nothing but a P-256 key in a secure element, which signs no OpenPGP; the others
-/// sign their own names.
+/// The pumps of all lots. The last one only has a P-256 key in a secure element, which makes no OpenPGP signatures; the
+/// others sign their own names.
 pub(super) fn pumps(at: Timestamp) -> Result<Vec<Pump>> {
     let lots = LOTS.iter().flat_map(|&(lot, count)| core::iter::repeat_n(lot, count));
     let count: usize = LOTS.iter().map(|(_, count)| count).sum();
@@ -58,7 +58,7 @@ impl Pump {
         id(&self.thing)
     }
 
-    /// The name by which people ask for it.
+    /// The name by which people look it up.
     pub(super) fn name(&self) -> String {
         format!("serial:{}", self.serial)
     }
@@ -78,7 +78,7 @@ impl Pump {
     }
 }
 
-/// A device with an Ed25519 key, which certifies its own name; and the key.
+/// A device with an Ed25519 key that certifies its own name; also returns the key.
 fn with_own_key(user_id: String, at: Timestamp) -> Result<(Thing, SigningKey)> {
     let secret = SigningKey::from_bytes(&random()?);
     let signer = Ed25519Signer::from_seed(&secret.to_bytes(), 4, at).map_err(unexpected)?;
@@ -87,7 +87,7 @@ fn with_own_key(user_id: String, at: Timestamp) -> Result<(Thing, SigningKey)> {
     Ok((Thing::Key(Box::new(KeyThing { key, kind: Kind::Device, user_id, self_signature })), secret))
 }
 
-/// A device of which there is a SubjectPublicKeyInfo and nothing else.
+/// A device of which only a SubjectPublicKeyInfo is known.
 fn secure_element(user_id: String) -> Result<Thing> {
     let secret = p256::SecretKey::from_slice(&random::<32>()?).map_err(unexpected)?;
     let spki = secret.public_key().to_public_key_der().map_err(unexpected)?;
@@ -95,18 +95,18 @@ fn secure_element(user_id: String) -> Result<Thing> {
     Ok(Thing::Key(Box::new(KeyThing { key, kind: Kind::Device, user_id, self_signature: None })))
 }
 
-/// A sensor without names, as an integrator introduces what no manufacturer has.
+/// A sensor without names, as an integrator introduces things that no manufacturer has introduced.
 pub(super) fn sensor(number: usize, at: Timestamp) -> Result<Thing> {
     with_own_key(format!("MediServe room sensor {number:03}"), at).map(|(thing, _)| thing)
 }
 
-/// All pumps of a lot, made later ones included.
+/// A group of all pumps of a lot, including any made later.
 pub(super) fn lot(lot: &str) -> Thing {
     let attributes = BTreeMap::from([(Attribute::Model, MODEL.to_owned()), (Attribute::Lot, lot.to_owned())]);
     Thing::Document(Subject::Group(Group { kind: Kind::Group, name: format!("{MODEL} pumps, lot {lot}"), attributes }))
 }
 
-/// A file of firmware, written into a directory, and its identity: the SHA-256 of its bytes.
+/// Writes a firmware file into a directory; its identity is the SHA-256 of its bytes.
 pub(super) fn firmware(directory: &Path) -> Result<(PathBuf, Thing)> {
     let path = directory.join("p7-firmware-4.2.0.bin");
     let mut bytes = b"P7 infusion pump firmware 4.2.0\n".to_vec();

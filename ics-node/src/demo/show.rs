@@ -1,5 +1,5 @@
-//! What the demo prints: for people a numbered sentence for each step and the evidence under it, for programs one JSON
-//! object on a line. Colours and the line that shows what is going on appear on a terminal only.
+//! The demo's output: for people, a numbered sentence for each step with its evidence below; for programs, one JSON
+//! object on a line. Colours and the progress line appear on a terminal only.
 
 use std::io::Write as _;
 use std::time::{Duration, Instant};
@@ -10,13 +10,13 @@ use serde_json::{Map, Value, json};
 
 use super::error::Result;
 
-/// Columns of a line.
+/// The width of a line, in columns.
 const WIDTH: usize = 96;
-/// Columns before the evidence, and of the words before each piece of it.
+/// The indentation of the evidence, and the width of the label before each piece of it.
 const INDENT: usize = 5;
 const LABEL: usize = 12;
 
-/// What a step has to show for itself.
+/// The evidence of a step.
 #[derive(Debug, Default)]
 pub(super) struct Told {
     facts: Vec<Fact>,
@@ -32,25 +32,25 @@ struct Fact {
 }
 
 impl Told {
-    /// Something that was checked here, and holds.
+    /// Adds something that was checked here and holds.
     pub(super) fn checked(mut self, what: &'static str, value: impl Into<String>) -> Self {
         self.facts.push(Fact { what, value: value.into(), checked: true });
         self
     }
 
-    /// Something that is shown as it is.
+    /// Adds something that is shown as it is.
     pub(super) fn shown(mut self, what: &'static str, value: impl Into<String>) -> Self {
         self.facts.push(Fact { what, value: value.into(), checked: false });
         self
     }
 
-    /// A table that stands before the other evidence; its first row names the columns.
+    /// Sets the table before the other evidence; its first row names the columns.
     pub(super) fn table(mut self, rows: Vec<Vec<String>>) -> Self {
         self.table = rows;
         self
     }
 
-    /// Something for programs only.
+    /// Adds something for programs only.
     pub(super) fn data(mut self, name: &str, value: impl Into<Value>) -> Self {
         self.data.insert(name.to_owned(), value.into());
         self
@@ -67,7 +67,7 @@ pub(super) struct Show {
 }
 
 impl Show {
-    /// For people, or as JSON for programs.
+    /// An output for people, or as JSON for programs.
     pub(super) fn new(json: bool) -> Self {
         Self { json, live: !json && console::user_attended(), step: 0 }
     }
@@ -79,7 +79,7 @@ impl Show {
         }
     }
 
-    /// Plays a step and shows what came of it.
+    /// Plays a step and shows its result.
     pub(super) async fn step(
         &mut self,
         name: &str,
@@ -90,7 +90,7 @@ impl Show {
         let pending = format!("{:>3}  {headline}", self.step);
         let terminal = Term::stdout();
         if self.live {
-            // A terminal that cannot be written to is noticed soon enough.
+            // A terminal that cannot be written to will be noticed soon enough.
             let _ = terminal.write_str(&style(&pending).dim().to_string());
         }
         let begun = Instant::now();
@@ -143,7 +143,7 @@ impl Show {
         say("");
     }
 
-    /// A remark to people.
+    /// A remark for people.
     pub(super) fn note(&self, text: &str) {
         if !self.json {
             say(&format!("  {}", style(text).dim()));
@@ -172,12 +172,12 @@ impl Told {
     }
 }
 
-/// Prints a line. Where standard output is closed there is nobody left to tell, and the nodes must end in order.
+/// Prints a line. If standard output is closed, there is nobody left to tell, and the nodes must still end in order.
 fn say(line: &str) {
     let _ = writeln!(std::io::stdout(), "{line}");
 }
 
-/// Columns under their dimmed heads.
+/// Formats columns under dimmed heads.
 fn table(rows: &[Vec<String>]) -> Vec<String> {
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
     let cell = |row: &Vec<String>, column: usize| row.get(column).map_or(0, |cell| measure_text_width(cell));
@@ -195,7 +195,8 @@ fn table(rows: &[Vec<String>]) -> Vec<String> {
         .collect()
 }
 
-/// Breaks a text at spaces into lines of so many columns; a longer word stays whole, so that it can be copied.
+/// Breaks a text at spaces into lines of at most this many columns; a longer word stays whole, so that it can be
+/// copied.
 fn wrap(text: &str, room: usize) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
     for part in text.split('\n') {

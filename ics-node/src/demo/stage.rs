@@ -1,4 +1,4 @@
-//! Nodes as processes of this very program: started, waited for, killed, started again. None outlives the demo.
+//! Nodes as processes of this very program: started, awaited, killed, restarted. None outlives the demo.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -10,11 +10,11 @@ use tokio::process::{Child, Command};
 use super::error::{DemoError, Result};
 use crate::client::node::Node;
 
-/// How long a node may take until it answers.
+/// The time limit in seconds for a node to answer after its start.
 const START_SECONDS: u64 = 30;
 /// How often it is asked meanwhile.
 const ASK_AGAIN: Duration = Duration::from_millis(10);
-/// Lines of a node's log that are shown when it fails.
+/// How many lines of a node's log are shown when it fails.
 const LOG_LINES: usize = 12;
 
 /// A running node.
@@ -64,7 +64,7 @@ impl Process {
         Ok(())
     }
 
-    /// SIGKILL: the process gets no chance to write anything down.
+    /// Sends SIGKILL: the process gets no chance to write anything.
     pub(super) async fn kill(&mut self) -> Result<()> {
         self.child.kill().await.map_err(|error| self.failed(format!("cannot be killed: {error}")))
     }

@@ -3,7 +3,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::api::assessment;
 
-/// What a domain of the shared vectors says last of a thing, heard so many seconds ago.
+/// What a domain of the shared vectors says last about a thing, heard this many seconds ago.
 fn answer(domain: &str, title: &str, age: u64) -> RecordAnswer {
     let vectors: Value = serde_json::from_str(include_str!("../../../schemas/vectors/records.json")).expect("vectors");
     let records = vectors[domain]["records"].as_array().expect("records");
@@ -38,7 +38,7 @@ fn a_record_says_who_said_what_by_what_right() {
         "# Who says so\n- Acme Pumps (key ",
         ") vouches for its identity, as manufacturer, named so by version ",
         " of the descriptor of plant.example; adopted from devices.acme.example entry 2 [5]\n",
-        "as owner, granted to him by entry 11 of plant.example [14]\n",
+        "as owner, granted by entry 11 of plant.example [14]\n",
         ") gives it the status `withdrawn`, which blocks its use (“the seal leaks”), as a member of the group sha256:",
         "# Conflicts\n- Buyer Ltd (key ",
         "; in plant.example `withdrawn` counts before that, since it blocks its use [14]\n",
@@ -50,7 +50,7 @@ fn a_record_says_who_said_what_by_what_right() {
     }
 }
 
-/// Whoever buys a thing sees who else is to have it.
+/// A buyer of a thing sees who else will get a role over it.
 #[test]
 fn what_is_to_come_is_told_with_its_beginning() {
     let mut answer = answer("plant.example", "Pump 1", 5);
@@ -63,7 +63,7 @@ fn what_is_to_come_is_told_with_its_beginning() {
     assert!(said.contains(" as owner, from 2026-12-25 00:00:00 UTC on, as manufacturer, "), "{said}");
 }
 
-/// An owner's key seldom has a certificate in the log: a reader must not take it for an intruder's.
+/// An owner's key rarely has a certificate in the log; readers must not take it for an intruder's.
 #[test]
 fn what_is_left_of_an_erased_block_is_the_word_of_the_owners() {
     let told = |standing| {
@@ -99,7 +99,7 @@ fn what_is_left_of_an_erased_block_is_the_word_of_the_owners() {
     assert!(text.contains(block), "{text}");
 }
 
-/// Who erased an introduction vouches for nothing.
+/// Whoever erased an introduction does not vouch for anything.
 #[test]
 fn what_introduced_a_thing_is_told_as_erased() {
     let mut answer = answer("plant.example", "Pump 1", 5);
@@ -111,7 +111,7 @@ fn what_introduced_a_thing_is_told_as_erased() {
     assert_eq!(says(introduced), "vouches for its identity", "an erasure without effect erased nothing");
 }
 
-/// Whoever reads of a label wants to know until when it holds.
+/// Readers of a label want to know when it ends.
 #[test]
 fn what_has_an_end_is_told_with_it() {
     let mut answer = answer("plant.example", "Pump 1", 5);
@@ -194,8 +194,8 @@ fn a_verdict_names_what_it_did_not_hear() {
     let text = text(&verdict("serial:1", Some("host:gw"), &given));
     for expected in [
         "Denied: serial:1 with host:gw, to connect; good until 2026-01-02 00:01:00 UTC\n# Why\n- `serial:1` is `withdrawn`\n",
-        "- Buyer\u{fffd} Ltd (key abababababababab…) gives it the status `in-use`, which permits its use, as owner, granted to \
-         him by entry 11 of plant.example [14]\n",
+        "- Buyer\u{fffd} Ltd (key abababababababab…) gives it the status `in-use`, which permits its use, as owner, granted \
+         by entry 11 of plant.example [14]\n",
         "- Of the peer: the holder of the key abababababababab… approves of it, as owner, by no right that is known here [6]\n",
         "# Without effect\n- the holder of the key abababababababab… gives it the status `planned`, which neither permits nor \
          blocks its use: a later statement replaces it, entry 14 [13]\n",

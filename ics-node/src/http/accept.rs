@@ -1,4 +1,4 @@
-//! Which media type a client wants (RFC 9110, 12.5.1).
+//! Which media type a client prefers (RFC 9110, 12.5.1).
 
 use actix_web::HttpRequest;
 use actix_web::http::header::{Accept, Header as _, Quality, QualityItem};
@@ -8,12 +8,12 @@ use super::answer::JSON;
 use super::failure::{Failure, PROBLEM_JSON};
 use crate::api::problem::Code;
 
-/// The offer that the client likes best; among equals the one that stands first.
+/// The offer that the client prefers; of equals, the first.
 ///
-/// An Accept header that cannot be read counts as absent, and then the first offer is taken.
+/// An Accept header that cannot be parsed counts as absent; then the first offer is chosen.
 ///
 /// # Errors
-/// When the client takes none of the offers.
+/// When the client accepts none of the offers.
 pub(super) fn choose(request: &HttpRequest, offers: &[&'static str]) -> Result<&'static str, Failure> {
     let accepted = Accept::parse(request).map(|accept| accept.0).unwrap_or_default();
     let mut best: Option<(Quality, &'static str)> = None;
@@ -30,12 +30,12 @@ pub(super) fn choose(request: &HttpRequest, offers: &[&'static str]) -> Result<&
 /// The media type of pages.
 const HTML: &str = "text/html";
 
-/// Whether a client likes a page better than what programs read: browsers do, and whoever takes anything does not.
+/// Whether the client prefers a page to what programs read: browsers do, clients that accept anything do not.
 pub(super) fn is_of_people(request: &HttpRequest) -> bool {
     choose(request, &[PROBLEM_JSON, JSON, HTML]).is_ok_and(|chosen| chosen == HTML)
 }
 
-/// The quality that the most specific range gives to a media type.
+/// The quality that the most specific matching range gives to a media type.
 fn quality(accepted: &[QualityItem<Mime>], offer: &str) -> Quality {
     if accepted.is_empty() {
         return Quality::MAX;
@@ -44,7 +44,7 @@ fn quality(accepted: &[QualityItem<Mime>], offer: &str) -> Quality {
     fitting.max_by_key(|(specificity, _)| *specificity).map_or(Quality::ZERO, |(_, quality)| quality)
 }
 
-/// How closely a range names a media type; `None` where it does not fit.
+/// How specifically a range matches a media type; `None` if it does not match.
 fn specificity(range: &Mime, offer: &str) -> Option<u8> {
     let (kind, _) = offer.split_once('/')?;
     match range.essence_str() {

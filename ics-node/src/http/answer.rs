@@ -1,4 +1,4 @@
-//! Answers: JSON, OpenPGP, tags and caching.
+//! Answers: JSON, OpenPGP, entity tags and caching.
 
 use std::io::{self, Write};
 
@@ -21,14 +21,15 @@ pub(super) const PGP_KEYS: &str = "application/pgp-keys";
 pub(super) const OCTET_STREAM: &str = "application/octet-stream";
 /// The media type of most answers.
 pub(super) const JSON: &str = "application/json";
-/// The media type of the size that a witness has seen (C2SP tlog-witness): an error that is worded so.
+/// The media type of the size that a witness has seen, in its answer to a conflict (C2SP tlog-witness).
 pub(super) const TLOG_SIZE: &str = "text/x.tlog.size";
-/// The answer to a check, whose status says the same: no problem, whatever it is.
+/// Marks the answer to a check: its status repeats the verdict, so no status makes it a problem document.
 pub(super) const VERDICT: HeaderName = HeaderName::from_static("ics-verdict");
-/// Bytes of a tag's digest: enough that two answers never meet.
+/// Bytes of a tag's digest: enough that the tags of two answers never collide.
 const TAG_BYTES: usize = 16;
 
-/// A value as JSON. Values of the API always have a JSON form; should one not, the answer is empty and the log says so.
+/// Encodes a value as JSON. Values of the API always have a JSON form; if one had not, the answer would be empty and
+/// the log would say so.
 pub(super) fn json_bytes(value: &impl Serialize) -> Vec<u8> {
     or_none(serde_json::to_vec(value))
 }
@@ -40,12 +41,12 @@ fn or_none(spelt: serde_json::Result<Vec<u8>>) -> Vec<u8> {
     })
 }
 
-/// A value as JSON that caches must ask about each time.
+/// Answers with a value as JSON that caches must revalidate each time.
 pub(super) fn json(value: &impl Serialize) -> HttpResponse {
     bytes(JSON, json_bytes(value))
 }
 
-/// The same of what may be long, spelt where others are let in.
+/// As [`json`], for values that may be long: encoded in the background, where others get their turn.
 ///
 /// # Errors
 /// When the work is given up.
@@ -57,12 +58,12 @@ pub(super) async fn json_apart(value: impl Serialize + Send + 'static) -> Result
     Ok(bytes(JSON, background::spawn(spell).await.map_err(Failure::internal)?))
 }
 
-/// Takes what is spelt, and lets others in with every few KiB of it.
+/// Collects JSON while it is written, and lets others have their turn every few KiB.
 #[derive(Default)]
 struct Breathing(Vec<u8>);
 
 impl Breathing {
-    /// Bytes: looking at the clock with each word would cost as much as spelling it.
+    /// Bytes between two turns: looking at the clock for each word would cost as much as writing it.
     const BETWEEN: usize = 4_096;
 }
 
@@ -81,27 +82,27 @@ impl Write for Breathing {
     }
 }
 
-/// Bytes of a media type that caches must ask about each time.
+/// Answers with bytes of a media type that caches must revalidate each time.
 pub(super) fn bytes(media_type: &'static str, bytes: impl Into<Bytes>) -> HttpResponse {
     HttpResponse::Ok().content_type(media_type).insert_header((header::CACHE_CONTROL, "no-cache")).body(bytes.into())
 }
 
-/// The tag of an answer. It is over what the answer says and its as-of, not over its age: an answer that is only older
-/// is the same, one with a newer as-of is not.
+/// The tag of an answer. It covers what the answer says and its as-of, but not its age: an answer that is merely older
+/// is the same; one with a newer as-of is not.
 ///
 /// The log's size and the identity's id alone would not do: a grant or a status may end between two entries, and a
-/// client that is told "not modified" must not keep an as-of time that has been overtaken.
+/// client that is told "not modified" must not keep an as-of time that has been superseded.
 pub(super) fn tag(says: &impl Serialize) -> EntityTag {
     tag_of(&json_bytes(says))
 }
 
-/// The tag of an answer that is these bytes.
+/// The tag of an answer that consists of these bytes.
 pub(super) fn tag_of(bytes: &[u8]) -> EntityTag {
     let digest = Sha256::digest(bytes);
     EntityTag::new_weak(BASE64URL_NOPAD.encode(digest.get(..TAG_BYTES).unwrap_or_default()))
 }
 
-/// The answer with its tag, or 304 where the client has it already (RFC 9110, 13.1.2).
+/// The answer with its tag, or 304 if the client has it already (RFC 9110, 13.1.2).
 pub(super) fn tagged(request: &HttpRequest, tag: EntityTag, answer: impl FnOnce() -> HttpResponse) -> HttpResponse {
     with_tag(if has(request, &tag) { HttpResponse::NotModified().finish() } else { answer() }, &tag)
 }
@@ -116,19 +117,19 @@ fn with_tag(mut response: HttpResponse, tag: &EntityTag) -> HttpResponse {
     response
 }
 
-/// An answer that is JSON already, for somebody who has none yet.
+/// An answer that is already encoded, for a client that has none yet.
 pub(super) fn fresh(answer: Encoded) -> HttpResponse {
     let tag = EntityTag::new_weak(answer.tag);
     with_tag(HttpResponse::Ok().content_type(JSON).body(answer.json), &tag)
 }
 
-/// An answer that is JSON already.
+/// An answer that is already encoded, or 304 if the client has it.
 pub(super) fn encoded(request: &HttpRequest, answer: Encoded) -> HttpResponse {
     let tag = EntityTag::new_weak(answer.tag);
     tagged(request, tag, || HttpResponse::Ok().content_type(JSON).body(answer.json))
 }
 
-/// Whether the client has shown this tag.
+/// Whether the client has sent this tag.
 pub(super) fn has(request: &HttpRequest, tag: &EntityTag) -> bool {
     if !request.headers().contains_key(header::IF_NONE_MATCH) {
         return false;
@@ -140,7 +141,7 @@ pub(super) fn has(request: &HttpRequest, tag: &EntityTag) -> bool {
     }
 }
 
-/// OpenPGP bodies, armored for [`PGP_KEYS`], as they are for [`OCTET_STREAM`].
+/// OpenPGP bodies: armored for [`PGP_KEYS`], as they are for [`OCTET_STREAM`].
 ///
 /// # Errors
 /// When the armor cannot be written.
@@ -156,8 +157,8 @@ fn armored(bodies: &[u8]) -> std::io::Result<Vec<u8>> {
     writer.finalize()
 }
 
-/// Bodies that begin with a Public-Key packet (tag 6, in a new-format header: 0xC6) are key material; the statements
-/// about software and groups are messages.
+/// Bodies that begin with a Public-Key packet (tag 6, in a new-format header: 0xC6) are key material; statements about
+/// software and groups are messages.
 fn kind_of(bodies: &[u8]) -> armor::Kind {
     if bodies.first() == Some(&0xC6) { armor::Kind::PublicKey } else { armor::Kind::Message }
 }

@@ -1,4 +1,4 @@
-//! Request bodies: bounded in size and in time, of the media types that a route takes.
+//! Request bodies, bounded in size and time, in the media types that a route takes.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -16,11 +16,11 @@ use super::face::Face;
 use super::failure::Failure;
 use crate::api::problem::Code;
 
-/// Bytes of a JSON body where nothing else is said: some thousand ids.
+/// The default bound of a JSON body in bytes: room for thousands of ids.
 const JSON_BYTES: usize = 512 * 1024;
 
-/// Bytes of a body that is too large that are read away, and how long: a connection that is closed with something unread
-/// takes the answer with it, and its client never learns why he is refused.
+/// How much of a body that is too large is read and discarded, and for how long. Closing a connection with unread data
+/// may discard the answer too, and the client would never learn why it was refused.
 const READ_AWAY_BYTES: usize = 256 * 1024;
 const READ_AWAY_TIME: Duration = Duration::from_secs(2);
 
@@ -43,22 +43,22 @@ impl<T: DeserializeOwned> FromRequest for Json<T> {
     }
 }
 
-/// Reads JSON.
+/// Parses JSON.
 ///
 /// # Errors
-/// When it is not JSON, or not of this shape. All bodies are objects: serde takes the items of an array for the members
-/// of one, in their order, and would tell of a member what is wrong with the whole.
+/// When it is not JSON, or not of this shape. Arrays are refused, since all bodies are objects: serde would take an
+/// array's items for the members of an object, in their order, and report an error in a member instead.
 pub(super) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Failure> {
     if bytes.trim_ascii_start().starts_with(b"[") {
-        return Err(Failure::new(Code::MalformedJson, "this is an array, and the route takes an object"));
+        return Err(Failure::new(Code::MalformedJson, "this is an array, but the route takes an object"));
     }
     serde_json::from_slice(bytes).map_err(|e| Failure::new(Code::MalformedJson, e))
 }
 
-/// The media type of the body, one of those that the route takes. Parameters such as `charset` are ignored.
+/// The media type of the body, which must be one that the route takes. Parameters such as `charset` are ignored.
 ///
 /// # Errors
-/// When it is absent or another, or when the body is compressed.
+/// When it is missing or another, or when the body is compressed.
 pub(super) fn media_type(request: &HttpRequest, taken: &[&'static str]) -> Result<&'static str, Failure> {
     let refused = |what: String| {
         let taken = taken.join(" or ");
@@ -76,7 +76,7 @@ pub(super) fn media_type(request: &HttpRequest, taken: &[&'static str]) -> Resul
 /// Reads a body.
 ///
 /// # Errors
-/// When it has more than `limit` bytes, does not arrive within the time for requests, or breaks off.
+/// When it has more than `limit` bytes, does not arrive within the time limit, or breaks off.
 pub(super) async fn read(request: &HttpRequest, payload: &mut Payload, limit: usize) -> Result<Bytes, Failure> {
     let too_large = || Failure::new(Code::BodyTooLarge, format_args!("a body takes {limit} bytes at most here"));
     let time = face(request)?.request_timeout;
@@ -97,7 +97,7 @@ fn announced(request: &HttpRequest) -> Option<u64> {
     request.headers().get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
-/// All chunks of a payload, or `None` if they are more than `limit` bytes: then some of the rest is read away.
+/// All chunks of a payload, or `None` if they exceed `limit` bytes; then some of the rest is read and discarded.
 async fn collect(payload: &mut Payload, limit: usize) -> Result<Option<Bytes>, Failure> {
     let (mut body, mut length) = (BytesMut::new(), 0_usize);
     while let Some(chunk) = payload.next().await {

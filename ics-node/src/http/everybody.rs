@@ -1,10 +1,10 @@
-//! The server at the addresses for everybody, at which whoever comes finds a place.
+//! The server at the public addresses, which always has a place for one more client.
 //!
-//! It is put together here from actix's parts. Its `HttpServer` takes so many connections and then no more until one of
-//! them ends, and shows none of them before its TLS handshake: whoever opened that many and asked for nothing would keep
-//! all others out, and for ever by beginning a second request that he never ends, for which actix sets no time. Here each
-//! connection has a seat from its first moment on ([`crate::seats`]), and keeps it while its client waits for an answer or
-//! listens for news.
+//! It is assembled from actix's parts. Actix's own `HttpServer` accepts a fixed number of connections and then no more
+//! until one ends, and exposes none of them before its TLS handshake: a client that opens that many and asks for
+//! nothing keeps everyone else out, even for ever if it begins a second request and never finishes it, since actix sets
+//! no time limit for that. Here each connection has a seat from its first moment ([`crate::seats`]), and keeps it while
+//! its client waits for an answer or listens for news.
 
 use std::any::Any;
 use std::fmt::Debug;
@@ -28,26 +28,26 @@ use socket2::{Domain, Protocol, Socket, Type};
 use super::server::{ServeError, Settings, listen_failed};
 use crate::seats::{Seated, Seats};
 
-/// Connections that the system holds ready until they are accepted.
+/// How many connections the system queues until they are accepted.
 const BACKLOG: i32 = 1024;
-/// In which time a connection that ends must have ended.
+/// How long closing a connection may take.
 const ENDING: Duration = Duration::from_secs(1);
 
 tokio::task_local! {
-    /// The seat of the connection that is being served, if it has one.
+    /// The seat of the connection being served, if it has one.
     static SEAT: Option<Seated>;
 }
 
-/// Says whether the connection whose request is looked at keeps its place from now on. Elsewhere than in a request that
-/// came to this server it does nothing.
+/// Sets whether the connection whose request is being served keeps its place from now on. Does nothing outside requests
+/// to this server.
 pub(super) fn keep(is_kept: bool) {
     let _ = SEAT.try_with(|seat| seat.iter().for_each(|seat| seat.keep(is_kept)));
 }
 
-/// Listens at these addresses, with TLS where there is some; the server, and the addresses with the ports that they got.
+/// Listens at these addresses, with TLS if configured; returns the server and the addresses with the ports that it got.
 ///
 /// # Errors
-/// When an address cannot be had.
+/// When an address cannot be listened on.
 pub(super) fn serve<F, S>(
     settings: &Settings,
     (addresses, tls): (&[SocketAddr], Option<&ServerConfig>),
@@ -62,7 +62,8 @@ where
     S::Service: 'static,
     <S::Service as Service<Request>>::Future: 'static,
 {
-    // Handshakes that do not go on would use up a bound of their own, behind which others wait. Places bound them.
+    // Seats bound handshakes. Actix's own bound could be used up by handshakes that stall, and others would queue
+    // behind it.
     max_concurrent_tls_connect(usize::MAX);
     let mut server = Server::build()
         .workers(settings.threads())
@@ -99,14 +100,14 @@ where
     Ok((server.run(), bound))
 }
 
-/// What each thread makes its service of.
+/// What each thread makes its service from.
 #[derive(Clone)]
 struct Parts<A, B, C> {
-    /// Makes what answers requests.
+    /// Makes the service that answers requests.
     app: A,
-    /// Looks at a connection as it begins.
+    /// Is called as a connection begins.
     begin: B,
-    /// Makes what is ready once the server is to stop.
+    /// Makes a future that is ready once the server is to stop.
     stopped: C,
     keep_alive: Duration,
     patience: Duration,
@@ -135,8 +136,8 @@ where
     }
 }
 
-/// What serves connections, each in a seat. Where all seats are kept, one more has none: beyond what actix takes nobody is
-/// let in.
+/// Serves connections, each in a seat. While all seats are kept, further connections are served without one, up to what
+/// actix accepts.
 fn seated<C>(
     connections: C,
     seats: &Arc<Seats>,
@@ -151,13 +152,13 @@ where
             Some((seat, cut)) => (Some(seat), cut),
             None => (None, AbortHandle::new_pair().1),
         };
-        // Without a block of `async`, which would hold the connection's state twice.
+        // Not an `async` block, which would hold the connection's state twice.
         Abortable::new(SEAT.scope(seat, service.call(connection)), cut).map(|ended| ended.unwrap_or(Ok(())))
     };
     apply_fn_factory::<C, C, _, _, TcpStream, TcpStream, (), C::Error>(connections, serve)
 }
 
-/// Listens also where connections of before have not ended yet.
+/// Listens even if earlier connections at the address have not fully ended.
 fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     socket.set_reuse_address(true)?;

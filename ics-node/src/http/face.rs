@@ -1,4 +1,4 @@
-//! What all handlers share: the use cases, the counters, and the bounds on work under way.
+//! What all handlers share: the use cases, the counters, and the limits on work under way.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -24,13 +24,13 @@ pub(super) struct Face {
     pub(super) app: App,
     /// The counters.
     pub(super) metrics: Metrics,
-    /// Answers about certificates that were given before.
+    /// Remembered OCSP answers.
     pub(super) ocsp: ocsp::Hot,
-    /// How others reach the node, without a final slash.
+    /// The URL at which others reach the node, without a trailing slash.
     pub(super) url: String,
     /// How long a request's body may take to arrive.
     pub(super) request_timeout: Duration,
-    /// Whose word about the client's address is taken.
+    /// Proxies whose word about the client's address is trusted.
     pub(super) trusted_proxies: Vec<IpAddr>,
     work: Arc<Semaphore>,
     uploads: Arc<Semaphore>,
@@ -41,10 +41,10 @@ pub(super) struct Face {
     closing: watch::Sender<bool>,
 }
 
-/// A place among the requests that are let in; given back when dropped.
+/// A place among the requests under way; given back when dropped.
 pub(super) type Place = OwnedSemaphorePermit;
 
-/// A place among those that listen or wait; given back when dropped.
+/// A place among the clients that listen or wait; given back when dropped.
 pub(super) struct Listening {
     _place: Place,
     _among_strangers: Option<Place>,
@@ -53,7 +53,7 @@ pub(super) struct Listening {
 impl Face {
     /// A face over the use cases.
     pub(super) fn new(app: App, settings: &Settings) -> Self {
-        // Who listens keeps his connection: of these, too, strangers have half at most.
+        // A listener keeps its connection: strangers may hold at most half of these, too.
         let strangers = settings.max_listeners.div_ceil(2).min((settings.places() / 2).max(1));
         Self {
             app,
@@ -71,37 +71,37 @@ impl Face {
         }
     }
 
-    /// A place for a request with a body. It is not one of those for use cases: whoever sends slowly must not keep
-    /// others from reading.
+    /// Takes a place for a request with a body. These are apart from the places for use cases: a client that sends
+    /// slowly must not keep others from reading.
     ///
     /// # Errors
-    /// At once when all are taken.
+    /// At once, when all are taken.
     pub(super) fn upload(&self) -> Result<Place, Failure> {
         place(&self.uploads, "all places for requests with a body are taken")
     }
 
-    /// A place for somebody who listens or waits for news. Strangers have half of them: however many come, those whom the
-    /// configuration knows are heard.
+    /// Takes a place for a client that listens or waits for news. Strangers get half of the places at most, so that
+    /// parties in the configuration always find one.
     ///
     /// # Errors
-    /// At once when all are taken.
+    /// At once, when all are taken.
     pub(super) fn listen(&self, reader: Reader) -> Result<Listening, Failure> {
         let full = "all places for listeners are taken";
         let among_strangers = self.app.is_stranger(reader).then(|| place(&self.strangers, full)).transpose()?;
         Ok(Listening { _place: place(&self.listeners, full)?, _among_strangers: among_strangers })
     }
 
-    /// Says true once the node stops: whoever listens is let go.
+    /// Becomes true once the node stops, and listeners are to be let go.
     pub(super) fn closing(&self) -> watch::Receiver<bool> {
         self.closing.subscribe()
     }
 
-    /// Lets go whoever listens.
+    /// Lets all listeners go.
     pub(super) fn close(&self) {
         self.closing.send_replace(true);
     }
 
-    /// Runs a use case on a thread that may block. It keeps its place until it ends, even if the client has gone.
+    /// Runs a use case on a thread that may block. It keeps its place until it ends, even if the client is gone.
     ///
     /// # Errors
     /// When no place is free, or when the use case fails.
@@ -119,8 +119,8 @@ impl Face {
         Ok(done.await??)
     }
 
-    /// Runs a use case as [`Face::blocking`] does and spells its JSON there too: that of a long list takes milliseconds, in
-    /// which nobody else would be answered.
+    /// Runs a use case as [`Face::blocking`] does and encodes its JSON on that thread too: for a long list that takes
+    /// milliseconds, in which nobody else would be answered.
     ///
     /// # Errors
     /// As [`Face::blocking`].
@@ -132,7 +132,7 @@ impl Face {
         Ok(answer::bytes(answer::JSON, json))
     }
 
-    /// Runs a use case on threads that take turns. It keeps its place until it ends, even if the client has gone.
+    /// Runs a use case on threads that take turns. It keeps its place until it ends, even if the client is gone.
     ///
     /// # Errors
     /// When no place is free, or when the use case panics.
@@ -148,7 +148,7 @@ impl Face {
         done.await.map_err(Failure::internal)
     }
 
-    /// The same with the answer's tag, for who may have it already.
+    /// As [`Face::json`], with the answer's tag, for clients that may have the answer already.
     ///
     /// # Errors
     /// As [`Face::blocking`].
@@ -163,7 +163,7 @@ impl Face {
         Ok(answer::tagged(request, tag, || answer::bytes(answer::JSON, json)))
     }
 
-    /// Answers out of memory, at once; or runs the use case on a thread that may block.
+    /// Answers from memory at once, or else runs the use case on a thread that may block.
     ///
     /// # Errors
     /// As [`Face::blocking`].
@@ -179,7 +179,7 @@ impl Face {
     }
 }
 
-/// One of the places, at once or not at all: a queue would only make everybody wait.
+/// Takes a place at once or fails: a queue would only make everybody wait.
 fn place(places: &Arc<Semaphore>, full: &str) -> Result<Place, Failure> {
     Arc::clone(places).try_acquire_owned().map_err(|_| Failure::new(Code::Busy, full))
 }

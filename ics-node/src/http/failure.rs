@@ -1,4 +1,4 @@
-//! Every error that leaves over HTTP, as a problem document of RFC 9457.
+//! Errors that leave over HTTP, as problem documents of RFC 9457.
 
 use std::fmt;
 
@@ -13,21 +13,21 @@ use crate::app::AppError;
 
 /// The media type of problem documents.
 pub(super) const PROBLEM_JSON: &str = "application/problem+json";
-/// Seconds after which a client that was turned away may try again.
+/// Seconds after which a client that was turned away should try again.
 const RETRY_AFTER_SECONDS: u64 = 2;
 
-/// A problem on its way to the client. What a stranger must not see of it has gone to the log already.
+/// A problem on its way to the client. What a stranger must not see of it is already in the log and left out here.
 #[derive(Debug)]
 pub(super) struct Failure(Problem);
 
 impl Failure {
-    /// A problem that HTTP itself found.
+    /// A problem found by the HTTP face itself.
     #[must_use]
     pub(super) fn new(code: Code, detail: impl fmt::Display) -> Self {
         Self(Problem::of(code, detail.to_string()))
     }
 
-    /// What is told of it.
+    /// The problem document.
     pub(super) const fn problem(&self) -> &Problem {
         &self.0
     }
@@ -41,7 +41,7 @@ impl Failure {
     }
 }
 
-/// 16 hex digits that nobody else has; not secret.
+/// A random id of 16 hex digits for a log entry; it is not secret.
 pub(super) fn error_id() -> String {
     getrandom::u64().map_or_else(|_| "unknown".to_owned(), |id| format!("{id:016x}"))
 }
@@ -66,7 +66,7 @@ impl ResponseError for Failure {
     }
 }
 
-/// The headers that RFC 9110 wants beside some statuses (10.2.3, 11.6.1).
+/// Adds the headers that RFC 9110 requires with some statuses (10.2.3, 11.6.1).
 fn advise(response: &mut HttpResponseBuilder, status: StatusCode) {
     match status {
         StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS => {
@@ -93,7 +93,7 @@ impl From<Problem> for Failure {
 }
 
 impl From<BlockingError> for Failure {
-    /// A use case panicked or the server is going down.
+    /// A use case panicked, or the server is shutting down.
     fn from(error: BlockingError) -> Self {
         Self::internal(error)
     }

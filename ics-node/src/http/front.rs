@@ -1,7 +1,7 @@
-//! In front of the router: what memory answers at once needs no route, no extractors and no middleware.
+//! In front of the router: what memory answers at once needs no routing, no extractors and no middleware.
 //!
-//! It answers a plain GET by anybody for a check, a record or a certificate's state, exactly as the router would (tests
-//! compare them); all else, and all that memory does not have, goes on to the router.
+//! It answers a plain anonymous GET for a check, a record or a certificate's state exactly as the router would (tests
+//! compare them). Everything else, and whatever memory does not have, goes on to the router.
 
 use std::time::Instant;
 
@@ -21,14 +21,14 @@ use super::routes::{self, checks, x509};
 use super::{answer, watch};
 use crate::app::{self, Depth, Extent, Reader};
 
-/// The router with what stands in front of it.
+/// The router with this shortcut in front of it.
 pub(super) struct Front<F> {
     router: F,
     face: Data<Face>,
     enabled: bool,
 }
 
-/// The same as it runs in one worker.
+/// [`Front`] as it runs in one worker.
 pub(super) struct Fronted<S> {
     router: S,
     face: Data<Face>,
@@ -39,7 +39,7 @@ impl<F> Front<F>
 where
     F: ServiceFactory<Request>,
 {
-    /// `enabled` says whether anything stands there.
+    /// `enabled` says whether anything is answered in front of the router.
     pub(super) fn new<I: IntoServiceFactory<F, Request>>(router: I, face: Data<Face>, enabled: bool) -> Self {
         Self { router: router.into_factory(), face, enabled }
     }
@@ -91,7 +91,7 @@ fn hot(face: &Face, request: &Request) -> Option<HttpResponse> {
     let started = Instant::now();
     let (path, query) = (request.path(), request.uri().query().unwrap_or_default());
     let (route, mut response) = match path {
-        // There all answers are alike, whoever asks and whatever he prefers.
+        // OCSP answers do not depend on who asks or which media types they accept.
         _ if path.starts_with("/x509/") => (x509::OCSP, x509::hot(face, path)?),
         _ if !is_anybodys(request) => return None,
         routes::CHECK if is_text(query) => (routes::CHECK, checks::hot(face, query)?),
@@ -103,7 +103,7 @@ fn hot(face: &Face, request: &Request) -> Option<HttpResponse> {
     Some(response)
 }
 
-/// No condition for the router to look at, and no more bytes than a head takes.
+/// Whether the request has no condition that the router must evaluate, and a head within the bound.
 fn is_plain(request: &Request) -> bool {
     let headers = request.head().headers();
     let bytes: usize = headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
@@ -111,14 +111,14 @@ fn is_plain(request: &Request) -> bool {
         && !headers.contains_key(header::IF_NONE_MATCH)
 }
 
-/// No credentials and no preferences.
+/// Whether the request has neither credentials nor preferences.
 fn is_anybodys(request: &Request) -> bool {
     let headers = request.head().headers();
     let wants_anything = headers.get(header::ACCEPT).is_none_or(|accept| accept == "*/*");
     wants_anything && !headers.contains_key(header::AUTHORIZATION) && request.conn_data::<ProvenKey>().is_none()
 }
 
-/// A record or a view by its path.
+/// A record or a view, by its path.
 fn record(face: &Face, path: &str, query: &str) -> Option<(&'static str, HttpResponse)> {
     let extent = match query {
         "" | "view=full" => Extent::Whole,
@@ -139,6 +139,6 @@ fn record(face: &Face, path: &str, query: &str) -> Option<(&'static str, HttpRes
         let found = face.app.answer(Reader::Anonymous, &domain, &query, extent, Depth::Memory);
         (routes::RECORD, found)
     };
-    // What fails is worded by the route.
+    // Failures are left to the route.
     Some((route, answer::fresh(found.ok()??)))
 }

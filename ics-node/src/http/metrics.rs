@@ -1,4 +1,4 @@
-//! What the node counts, for Prometheus.
+//! The node's metrics, for Prometheus.
 
 use std::borrow::Cow;
 use std::sync::atomic::AtomicU64;
@@ -16,7 +16,7 @@ use prometheus_client::registry::{Registry, Unit};
 use crate::api::{DomainInfo, PeerInfo};
 use crate::app::{App, AppError, ENDING_DAYS, Expiries, Waiting};
 
-/// Upper bounds of the latency histogram, in seconds: from an answer out of memory to one that is too late.
+/// Upper bounds of the latency histogram's buckets in seconds, from an answer out of memory to one that is too late.
 const LATENCY_BOUNDS: [f64; 12] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 2.5, 10.0];
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -62,22 +62,22 @@ struct EndingLabels {
 
 type ByDomain = Family<DomainLabels, Gauge<u64, AtomicU64>>;
 
-/// What is only known at the time of asking.
+/// Values that are read at the time of the scrape.
 pub(super) struct Now {
     is_ready: bool,
     domains: Vec<DomainInfo>,
     peers: Vec<PeerInfo>,
     waiting: Vec<Waiting>,
     expiries: Vec<Expiries>,
-    /// Until when OCSP is answered in the place of issuers.
+    /// Until when a responder's certificate lets this node answer OCSP for an issuer.
     responders: Vec<(DomainName, Timestamp)>,
-    /// Alerts that were sent, and attempts at it that failed.
+    /// Alerts that were sent, and failed attempts to send one.
     alerts: (u64, u64),
-    /// What became of statements that were submitted, and how often.
+    /// The outcomes of submitted statements, and how often each occurred.
     submissions: Vec<(&'static str, u64)>,
-    /// What came of questions to other nodes, and how often.
+    /// The outcomes of questions to other nodes, and how often each occurred.
     roaming: Vec<(&'static str, u64)>,
-    /// Alarms about no domain that is here.
+    /// The number of alarms that are not about a domain held here.
     alarms: usize,
 }
 
@@ -98,7 +98,7 @@ impl Now {
     }
 }
 
-/// The counters of a node and the registry that writes them.
+/// The counters of a node, and the registry that writes them.
 #[derive(Debug)]
 pub(super) struct Metrics {
     registry: Registry,
@@ -133,7 +133,7 @@ impl Metrics {
         Self { registry, requests, seconds, connections }
     }
 
-    /// Counts one answered request. Methods that no route has are counted as one, so that nobody can make up series.
+    /// Counts an answered request. Unknown methods share one label, so that nobody can create series.
     pub(super) fn answered(&self, method: &str, route: Cow<'static, str>, status: u16, took: Duration) {
         let known = ["GET", "HEAD", "POST", "OPTIONS"];
         let method = known.into_iter().find(|known| *known == method).unwrap_or("other");
@@ -141,7 +141,7 @@ impl Metrics {
         self.requests.get_or_create(&RequestLabels { method, route, status }).inc();
     }
 
-    /// Everything in the OpenMetrics text format, the domains as they are now.
+    /// Writes everything in the OpenMetrics text format, with the domains' present state.
     ///
     /// # Errors
     /// When a value cannot be written.
@@ -160,7 +160,7 @@ impl Metrics {
     }
 }
 
-/// What is only known at the time of asking: made anew for each scrape, so that two scrapes never mix.
+/// The domains' metrics, made anew for each scrape, so that two scrapes never mix.
 fn snapshot(domains: &[DomainInfo]) -> Registry {
     let mut registry = Registry::with_prefix("ics");
     let mut gauges = |name, help| {
@@ -192,7 +192,7 @@ fn snapshot(domains: &[DomainInfo]) -> Registry {
     registry
 }
 
-/// Whether the node can do its work: of a full disk no domain's alarms tell.
+/// Whether the node can do its work: no domain's alarms tell of a full disk.
 fn ready_snapshot(is_ready: bool) -> Registry {
     let mut registry = Registry::with_prefix("ics");
     let ready = Gauge::<u64, AtomicU64>::default();
@@ -201,7 +201,7 @@ fn ready_snapshot(is_ready: bool) -> Registry {
     registry
 }
 
-/// What goes wrong with domains that need not be here: what no domain's alarms tell of, and following.
+/// What goes wrong outside the domains held here, which no domain's alarms tell of, and the state of following.
 fn elsewhere_snapshot(now: &Now) -> Registry {
     let mut registry = Registry::with_prefix("ics");
     let alarms = Gauge::<u64, AtomicU64>::default();
@@ -224,7 +224,7 @@ fn elsewhere_snapshot(now: &Now) -> Registry {
     registry
 }
 
-/// How the peers are doing. Bytes are what they are since the peer was configured, as the operators' API shows them.
+/// The state of the peers. Bytes count from when a peer was configured, as in the operators' API.
 fn peers_snapshot(peers: &[PeerInfo]) -> Registry {
     let mut registry = Registry::with_prefix("ics_peer");
     let mut gauges = |name, help| {
@@ -283,8 +283,7 @@ fn outbox_snapshot(waiting: &[Waiting]) -> Registry {
     registry
 }
 
-/// What became of statements that were submitted, and what came of questions to other nodes about things of which no copy
-/// is here.
+/// The outcomes of submitted statements, and of questions to other nodes about things of which no copy is here.
 fn outcomes_snapshot(now: &Now) -> Registry {
     let mut registry = Registry::with_prefix("ics");
     let mut counted = |name, help, counts: &[(&'static str, u64)]| {
@@ -307,7 +306,7 @@ fn outcomes_snapshot(now: &Now) -> Registry {
     registry
 }
 
-/// The certificates of this node's domains, as the last look has found them.
+/// The certificates of this node's domains, as of the last look.
 fn certificates_snapshot(now: &Now) -> Registry {
     let mut registry = Registry::with_prefix("ics_certificates");
     let ending = Family::<EndingLabels, Gauge<u64, AtomicU64>>::default();
@@ -354,7 +353,7 @@ fn certificates_snapshot(now: &Now) -> Registry {
     registry
 }
 
-/// The resident set of this process, where the system is Linux.
+/// The resident set size of this process in bytes; Linux only.
 fn resident_bytes() -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;

@@ -1,9 +1,9 @@
 //! The HTTP API: a face over the use cases, which only translates.
 //!
-//! [`routes::TABLE`] is the one list of routes; `schemas/openapi.json` describes them and a test compares the two. Every
-//! error is a problem document of RFC 9457, also those that actix-web finds itself; outside of these routes a browser
-//! gets it as a page. Two answers are worded before a request exists and therefore have no body: 408 where the head of a
-//! connection's first request does not arrive in time, and 400 or 431 for a head that is not HTTP or is beyond 128 KiB.
+//! [`routes::TABLE`] is the one list of routes; `schemas/openapi.json` describes them, and a test compares the two.
+//! Every error is a problem document of RFC 9457, including those that actix-web raises itself; outside the API's
+//! routes a browser gets it as a page. Two errors arise before a request exists and have no body: 408 if the head of a
+//! connection's first request does not arrive in time, and 400 or 431 for a head that is not HTTP or exceeds 128 KiB.
 
 mod accept;
 mod answer;

@@ -1,5 +1,5 @@
-//! OCSP answers by the bytes in which they were asked for: headers and body are made once, and who asks the same by GET
-//! (RFC 5019) is answered in front of the router. Whether an answer still holds is asked each time.
+//! Remembers OCSP answers by the bytes of their requests: headers and body are made once, and a repeated GET (RFC 5019)
+//! is answered in front of the router. Each time, it is checked whether the answer still holds.
 
 use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
@@ -18,11 +18,11 @@ use crate::app::{App, OcspAnswer};
 
 /// The media type of answers.
 pub(super) const OCSP_RESPONSE: &str = "application/ocsp-response";
-/// Bytes of a question that is remembered: one about one certificate has 150.
+/// The longest request, in bytes, that is remembered: one about a single certificate takes about 150.
 const QUESTION_BYTES: usize = 1024;
-/// Bytes that an answer takes with its headers and its question.
+/// The expected size in bytes of an answer with its headers and its request.
 const EXPECTED_BYTES: u64 = 1024;
-/// What is kept of an answer beside its bytes.
+/// What is kept besides an answer's bytes, in bytes.
 const OVERHEAD: usize = size_of::<Given>() + 512;
 
 /// An answer with its headers.
@@ -38,23 +38,23 @@ impl Given {
         let body = Bytes::copy_from_slice(&answer.der);
         let tag = answer::tag_of(&body);
         let mut headers = vec![
-            // Whoever keeps it asks again each time: a revocation is not to wait for a cache.
+            // Caches must revalidate each time: a cached answer must not hide a revocation.
             (header::CACHE_CONTROL, HeaderValue::from_static("max-age=0, public, no-transform, must-revalidate")),
             (header::VARY, HeaderValue::from_static("Accept, Authorization")),
         ];
-        // RFC 5019, 6.2: when it was made and until when it holds, as the answer itself says.
+        // RFC 5019, 6.2: the times in the headers are those of the answer itself.
         let named = [(header::LAST_MODIFIED, answer.this_update), (header::EXPIRES, answer.next_update)];
         headers.extend(named.into_iter().filter_map(|(name, at)| Some((name, date(at)?))));
         headers.extend(HeaderValue::try_from(tag.to_string()).ok().map(|tag| (header::ETAG, tag)));
         Self { answer, body, tag, headers }
     }
 
-    /// The answer, for somebody who has none yet.
+    /// The answer, for a client that has none yet.
     pub(super) fn whole(&self) -> HttpResponse {
         self.with_headers(HttpResponse::Ok().content_type(OCSP_RESPONSE).body(Bytes::clone(&self.body)))
     }
 
-    /// The answer, or that the client has it already.
+    /// The answer, or 304 if the client has it already.
     pub(super) fn respond(&self, request: &HttpRequest) -> HttpResponse {
         if answer::has(request, &self.tag) {
             self.with_headers(HttpResponse::NotModified().finish())
@@ -85,7 +85,7 @@ impl Weighter<Box<[u8]>, Arc<Given>> for Weigh {
     }
 }
 
-/// Answers that were given, bounded by bytes.
+/// The remembered answers, bounded by bytes.
 pub(super) struct Hot(Cache<Box<[u8]>, Arc<Given>, Weigh>);
 
 impl Default for Hot {
@@ -96,12 +96,12 @@ impl Default for Hot {
 }
 
 impl Hot {
-    /// What was answered to the same bytes, if it still holds.
+    /// The answer to the same bytes, if it still holds.
     pub(super) fn get(&self, app: &App, question: &[u8]) -> Option<Arc<Given>> {
         self.0.get(question).filter(|given| app.ocsp_holds(&given.answer))
     }
 
-    /// Remembers an answer, unless it is for one only.
+    /// Remembers an answer if it would also serve others.
     pub(super) fn put(&self, app: &App, question: &[u8], given: &Arc<Given>) {
         if question.len() <= QUESTION_BYTES && app.ocsp_holds(&given.answer) {
             self.0.insert(question.into(), Arc::clone(given));
@@ -109,7 +109,7 @@ impl Hot {
     }
 }
 
-/// A question by POST in the same memory as those by GET, which are paths and begin with a slash: no domain's name does.
+/// The memory key of a POST request. Those of GET requests are paths and begin with a slash; no domain's name does.
 pub(super) fn posted(domain: &DomainName, der: &[u8]) -> Vec<u8> {
     [domain.as_str().as_bytes(), b"\n", der].concat()
 }

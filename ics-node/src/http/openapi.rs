@@ -21,7 +21,7 @@ mod tests {
         value.as_object().expect("an object")
     }
 
-    /// Every operation: method, path, and what the document says of it.
+    /// Every operation: its method, its path, and its description in the document.
     fn operations(document: &Value) -> BTreeMap<(String, String), Value> {
         let methods = |(path, item): (&String, &Value)| {
             let of =
@@ -45,13 +45,13 @@ mod tests {
         for route in TABLE {
             let operation = &operations[&(route.method.to_owned(), route.path.replace(":.*}", "}"))];
             let only_operator = operation["security"] == json!([{"operator": []}]);
-            // Monitoring has an address of its own, where nobody sends a token.
+            // The address for monitoring is separate, and takes no token.
             let takes_token = route.access == Access::Operator || route.is_metrics();
             assert_eq!(only_operator, takes_token, "{} {}", route.method, route.path);
         }
     }
 
-    /// Clients act on these statuses; what a route gives of them is not left to `default`.
+    /// Clients act on these statuses; they must be listed and not left to `default`.
     #[test]
     fn says_what_is_refused_before_anybody_looks_at_what_is_asked_for() {
         for ((method, path), operation) in operations(&document()) {

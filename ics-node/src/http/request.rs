@@ -1,4 +1,4 @@
-//! What handlers take from a request: the domain, the identity, who reads.
+//! What handlers extract from a request: the domain, the identity, and who reads.
 
 use std::future::{Ready, ready};
 use std::net::IpAddr;
@@ -22,7 +22,7 @@ use crate::app::{Asker, Reader};
 use crate::config::PeerName;
 use crate::tls::KeyPin;
 
-/// The domain that the path names.
+/// The domain in the path.
 #[derive(Debug)]
 pub(super) struct Domain(pub(super) DomainName);
 
@@ -36,14 +36,14 @@ impl FromRequest for Domain {
     }
 }
 
-/// The id or name that the path ends in. Its `/` are written as `%2F`.
+/// The id or name at the end of the path, in which `/` is written as `%2F`.
 #[derive(Debug, Deserialize)]
 pub(super) struct Identified {
     /// The id or name.
     pub(super) id: String,
 }
 
-/// The operator, who knows the node's token.
+/// The operator, who has the node's token.
 #[derive(Debug)]
 pub(super) struct Operator;
 
@@ -59,12 +59,12 @@ impl FromRequest for Operator {
     }
 }
 
-/// What the client of a TLS connection has proved; kept with the connection.
+/// The key that the client of a TLS connection has proven; kept with the connection.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct ProvenKey(pub(super) KeyPin);
 
-/// For whom other nodes are asked, should that be needed, or whose request waits for the operator. A proxy in front of the
-/// node counts as one, unless it is trusted to say who asks.
+/// On whose behalf other nodes may be asked or a request waits for the operator. Clients behind a proxy count as one,
+/// unless the proxy is trusted to say who asks.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Asking(pub(super) Asker);
 
@@ -80,8 +80,8 @@ impl FromRequest for Asking {
     }
 }
 
-/// Where a request comes from: the peer, or what a proxy that is trusted by configuration says last. A socket that listens
-/// on `[::]` gives the addresses of IPv4 as such of IPv6.
+/// Where a request comes from: the peer's address, or the last one that a configured, trusted proxy gives. IPv4
+/// addresses seen by a socket on `[::]` are converted back.
 pub(super) fn client(request: &HttpRequest) -> Option<IpAddr> {
     let peer = request.peer_addr()?.ip().to_canonical();
     if !request.app_data::<Data<Face>>().is_some_and(|face| face.trusted_proxies.contains(&peer)) {
@@ -91,7 +91,7 @@ pub(super) fn client(request: &HttpRequest) -> Option<IpAddr> {
     last.rsplit(',').next()?.trim().parse().ok()
 }
 
-/// Who reads: the operator with the right token, else whoever the connection's key belongs to, else anybody.
+/// Who reads: the operator if the token is right, else the party with the connection's key, else anonymous.
 #[derive(Debug)]
 pub(super) struct Reading(pub(super) Reader);
 
@@ -105,11 +105,11 @@ impl FromRequest for Reading {
     }
 }
 
-/// A peer in whose place an operator reads, as it would: to see what it sees, or to bring it to it by hand.
+/// The peer on whose behalf an operator reads, with its rights: to see what it sees, or to carry that there by hand.
 fn in_place_of(request: &HttpRequest, reader: Reader) -> Result<Reader, Failure> {
     let Some(name) = request.headers().get(READER) else { return Ok(reader) };
     if reader != Reader::Operator {
-        return Err(Failure::new(Code::OperatorOnly, "only the operator reads in the place of a peer"));
+        return Err(Failure::new(Code::OperatorOnly, "only the operator may read in the place of a peer"));
     }
     let name: PeerName = name
         .to_str()
@@ -122,18 +122,18 @@ fn in_place_of(request: &HttpRequest, reader: Reader) -> Result<Reader, Failure>
     }
 }
 
-/// Marks the servers to which only operators get: on a Unix socket, whose permissions say who may ask, and at the address
+/// Marks the servers that only operators reach: on a Unix socket, whose permissions say who may ask, and at the address
 /// for monitoring.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Local;
 
-/// Whether the reader's budget allows another request.
+/// Charges the request to the reader's budget.
 fn admitted(request: &HttpRequest, reader: Reader) -> Result<Reader, Failure> {
     request.app_data::<Data<Face>>().map_or(Ok(()), |face| face.app.admit(reader))?;
     Ok(reader)
 }
 
-/// A wrong token is an error rather than anonymous reading: whoever sends one expects more than a stranger gets.
+/// A wrong token is an error, not anonymous reading: a client that sends one expects more than a stranger gets.
 fn reader(request: &HttpRequest) -> Result<Reader, Failure> {
     if request.app_data::<Option<Local>>().is_some_and(Option::is_some) {
         return Ok(Reader::Operator);
@@ -154,18 +154,18 @@ fn reader(request: &HttpRequest) -> Result<Reader, Failure> {
     }
 }
 
-/// Who reads by the key that his connection has proven alone: where a token says nothing, as in pages and X.509.
+/// Who reads by the key that the connection has proven alone, where a token means nothing, as for pages and X.509.
 pub(super) fn proven(request: &HttpRequest) -> Reader {
     request.conn_data::<ProvenKey>().map_or(Reader::Anonymous, |key| Reader::Key(key.0))
 }
 
-/// Whether a path or a query is UTF-8 once it is decoded. Routers and forms put U+FFFD in the place of what is not,
-/// which asks about another name.
+/// Whether a path or query is UTF-8 once it is decoded. Routers and forms replace what is not by U+FFFD, and would ask
+/// about another name.
 pub(super) fn is_text(encoded: &str) -> bool {
     percent_decode_str(encoded).decode_utf8().is_ok()
 }
 
-/// What is said to somebody whose path or query is not.
+/// The failure for a path or query that is not UTF-8.
 pub(super) fn not_text(uri: &Uri) -> Option<Failure> {
     let (path, query) = (uri.path(), uri.query().unwrap_or_default());
     let told = |code, what, text: &str| {
@@ -179,9 +179,9 @@ pub(super) fn not_text(uri: &Uri) -> Option<Failure> {
     }
 }
 
-/// How errors in paths and queries are told.
+/// How errors in paths and queries are reported.
 pub(super) fn extractor_errors() -> (PathConfig, QueryConfig) {
-    // In front of the reason the library says that it could not be read, which the code of the problem says.
+    // The library prefixes the reason with words that the problem's code already says.
     let path = PathConfig::default().error_handler(|error, _| {
         let reason = match error {
             PathError::Deserialize(reason) => reason.to_string(),
@@ -209,7 +209,7 @@ mod tests {
     use crate::http::Settings;
     use crate::shares::network;
 
-    /// Strangers behind a proxy have shares of their own, where it is trusted, and nobody has one by what he says himself.
+    /// Behind a trusted proxy, strangers have shares of their own; nobody gets one by what they themselves claim.
     #[tokio::test(flavor = "multi_thread")]
     async fn a_trusted_proxy_says_who_asks() {
         let party = Party::found("devices.acme.example");

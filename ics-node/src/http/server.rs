@@ -1,4 +1,4 @@
-//! The listening server: addresses, TLS, bounds on connections, and an orderly end.
+//! The listening server: addresses, TLS, limits on connections, and graceful shutdown.
 
 use std::any::Any;
 use std::future::Future;
@@ -36,44 +36,44 @@ use crate::tls::{self, ShownCertificate, TlsError, proven_key};
 /// How a node listens.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
-    /// Addresses for everybody; port 0 takes a free one.
+    /// The public addresses; port 0 takes a free one.
     pub listen: Vec<SocketAddr>,
-    /// An address for the operator's own tools, plain HTTP, with `/metrics`, `/livez` and `/readyz` only: whoever reaches
-    /// it may read them. Without, `/metrics` is served at the other ones, to operators.
+    /// An address for the operator's tools, in plain HTTP, with `/metrics`, `/livez` and `/readyz` only: whoever
+    /// reaches it may read them. Without it, `/metrics` is served at the public addresses, to operators.
     pub metrics: Option<SocketAddr>,
-    /// Certificate and key; plain HTTP without.
+    /// Certificate and key; without them, plain HTTP.
     pub tls: Option<TlsConfig>,
     /// A Unix socket for gateways on this machine: whoever may open it may ask for decisions about everything that the
     /// node holds, and for nothing else.
     pub socket: Option<SocketConfig>,
-    /// How others reach the node: what its pages print.
+    /// The URL at which others reach the node, as its pages print it.
     pub public_url: String,
-    /// How often anybody may ask for a page.
+    /// How often one client may ask for a page.
     pub pages: PagesConfig,
-    /// Threads that serve; one for each core unless told.
+    /// The number of serving threads; by default one per core.
     pub workers: Option<usize>,
     /// How long an idle connection is kept.
     pub keep_alive: Duration,
-    /// In which time a client must have sent the head of its first request, and the body of each.
+    /// How long a client may take to send the head of its first request, and the body of each.
     pub request_timeout: Duration,
-    /// For how long a client may take nothing of an answer, before the connection is cut.
+    /// How long a client may take none of an answer before the connection is cut off.
     pub answer_timeout: Duration,
     /// How long requests under way may take to end when the node stops.
     pub shutdown_timeout: Duration,
-    /// Connections that are open at once, for each worker. For whoever comes when nearly all are, one that waits for a
-    /// request has to end: the oldest from where there are most.
+    /// Open connections for each worker. When nearly all are in use, a new one displaces the oldest idle connection of
+    /// the network that holds most.
     pub max_connections: usize,
-    /// Use cases that run or wait at once; more are turned away with 503.
+    /// Use cases that run or wait at once; further requests get 503.
     pub max_work: usize,
-    /// Requests with a body that arrive or are worked upon at once; more are turned away with 503. Each holds up to
-    /// [`limits::BATCH_BYTES`]. As many submissions wait for other nodes, beside these.
+    /// Requests with a body that arrive or are worked on at once; further ones get 503. Each holds up to
+    /// [`limits::BATCH_BYTES`]. As many submissions may wait for other nodes besides.
     pub max_uploads: usize,
-    /// Clients that listen for news or wait for them; more are turned away with 503. Each holds an event or two, and keeps
-    /// its connection.
+    /// Clients that listen or wait for news; further ones get 503. Each holds an event or two, and keeps its
+    /// connection.
     pub max_listeners: usize,
 }
 
-/// actix takes no more threads.
+/// The most threads that actix accepts.
 const MOST_THREADS: usize = 512;
 
 impl Default for Settings {
@@ -99,14 +99,14 @@ impl Default for Settings {
 }
 
 impl Settings {
-    /// Threads that serve everybody.
+    /// The number of threads of the public server.
     pub(crate) fn threads(&self) -> usize {
         let threads = self.workers.unwrap_or_else(|| std::thread::available_parallelism().map_or(2, Into::into));
         threads.clamp(1, MOST_THREADS)
     }
 
-    /// Connections of everybody that have a place: some fewer than the threads take, so that one more can be taken while
-    /// another is ended for it.
+    /// The number of public connections that have a seat. It is a little below what the threads accept, so that one
+    /// more can be accepted while another is ended for it.
     pub(super) fn places(&self) -> usize {
         let spare = self.max_connections / 16 + 1;
         self.threads() * self.max_connections.saturating_sub(spare).max(1)
@@ -136,35 +136,35 @@ pub enum ServeError {
     /// An address cannot be listened on.
     #[error("cannot listen on `{address}`: {source}")]
     Listen {
-        /// The member of ics.toml that names it.
+        /// The setting in `ics.toml` that names it.
         member: &'static str,
         /// The address.
         address: SocketAddr,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
     /// The socket cannot be made.
     #[error("cannot listen on `{path}`: {source}", path = path.display())]
     Socket {
-        /// The socket.
+        /// The socket's path.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
     /// TLS cannot be served.
     #[error(transparent)]
     Tls(#[from] TlsError),
-    /// The system gives no threads for it.
+    /// The system has no threads for it.
     #[error("the threads that answer cannot be started: {0}")]
     Threads(#[source] io::Error),
 }
 
-/// A server that listens already, and answers once it runs.
+/// A server that already listens; it answers once it runs.
 #[must_use = "a server answers only while it is awaited"]
 pub struct Server {
     addresses: Vec<SocketAddr>,
     everybody: actix_web::dev::Server,
-    /// Those for monitoring and for gateways on this machine.
+    /// The servers for monitoring and for gateways on this machine.
     others: Vec<actix_web::dev::Server>,
     certificate: Option<Arc<ShownCertificate>>,
     face: Data<Face>,
@@ -177,7 +177,7 @@ impl std::fmt::Debug for Server {
 }
 
 impl Server {
-    /// The addresses that it listens on, with the ports that it got; the one for the operator last.
+    /// The addresses that it listens on, with the ports that it got; the operator's last.
     #[must_use]
     pub fn addresses(&self) -> &[SocketAddr] {
         &self.addresses
@@ -189,18 +189,18 @@ impl Server {
         self.certificate.as_ref()
     }
 
-    /// Starts the threads that answer, so that whoever says that the node runs knows that they do. [`Server::run`] goes on
-    /// from there; it starts them itself where nobody has.
+    /// Starts the threads that answer, so that they are known to run before the node is announced as running.
+    /// [`Server::run`] continues from there, and starts them itself if that has not been done.
     ///
     /// # Errors
-    /// When the system gives no threads.
+    /// When the system has no threads to give.
     pub fn start(&mut self) -> Result<(), ServeError> {
         let mut servers = core::iter::once(&mut self.everybody).chain(&mut self.others);
         servers.try_for_each(|server| started(|| server.now_or_never()))
     }
 
-    /// Answers until `stop` is ready; then takes no more connections, lets requests under way end within the time for
-    /// that, and returns.
+    /// Answers until `stop` is ready; then accepts no more connections, gives requests under way the configured time to
+    /// end, and returns.
     ///
     /// # Errors
     /// When the system takes the sockets away.
@@ -223,7 +223,7 @@ impl Server {
     }
 }
 
-/// Whether the first poll of a server, which starts its threads, went well. actix panics where the system gives no thread.
+/// Polls a server once, which starts its threads. actix panics if the system has no thread to give: an error here.
 fn started(first: impl FnOnce() -> Option<io::Result<()>>) -> Result<(), ServeError> {
     let first = catch_unwind(AssertUnwindSafe(first));
     let first = first.unwrap_or_else(|_| Some(Err(io::Error::other("the system gives no more of them"))));
@@ -233,7 +233,7 @@ fn started(first: impl FnOnce() -> Option<io::Result<()>>) -> Result<(), ServeEr
 /// Ready once the process is asked to end: SIGTERM or SIGINT.
 ///
 /// # Errors
-/// When the system refuses to pass signals on.
+/// When the system does not pass signals on.
 pub fn stop_signal() -> io::Result<impl Future<Output = ()>> {
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     Ok(async move {
@@ -244,18 +244,18 @@ pub fn stop_signal() -> io::Result<impl Future<Output = ()>> {
     })
 }
 
-/// Given each time that the process is told of changes: SIGHUP.
+/// The signal by which the process is told to reload: SIGHUP, possibly several times.
 ///
 /// # Errors
-/// When the system refuses to pass signals on.
+/// When the system does not pass signals on.
 pub fn change_signals() -> io::Result<Signal> {
     signal(SignalKind::hangup())
 }
 
-/// Listens, so that whoever gets the server may say that the node is ready. Must be called in a tokio runtime.
+/// Listens, so that the caller may announce the node as ready. Must be called in a tokio runtime.
 ///
 /// # Errors
-/// When an address or TLS cannot be had.
+/// When an address cannot be listened on, or TLS cannot be set up.
 pub fn serve(app: App, settings: &Settings) -> Result<Server, ServeError> {
     if settings.listen.is_empty() {
         return Err(ServeError::NoAddress);
@@ -289,13 +289,13 @@ enum At<'a> {
     Apart(Apart<'a>),
 }
 
-/// Where only operators get to, and programs of this machine.
+/// Where only operators, or programs on this machine, can reach the server.
 enum Apart<'a> {
     Operations(SocketAddr),
     Socket(&'a SocketConfig),
 }
 
-/// A server for the wanted routes and the pages, if any, and the addresses that it got.
+/// A server for the wanted routes, and the pages if there are any; also returns the addresses that it got.
 fn listen(
     face: &Data<Face>,
     pages: Option<Data<Pages>>,
@@ -306,7 +306,7 @@ fn listen(
     let (shared, connections) = (Data::clone(face), face.metrics.connections.clone());
     let patience = settings.answer_timeout;
     let local = matches!(at, At::Apart(_)).then_some(request::Local);
-    // What stands in front of the router knows no operators: where only they get to, everybody is one.
+    // The shortcut in front of the router knows no operators, and at these addresses every client is one.
     let fronted = local.is_none() && routes::TABLE.iter().any(|endpoint| endpoint.decides() && wanted(endpoint));
     let service = move || {
         let (path, query) = request::extractor_errors();
@@ -349,7 +349,7 @@ pub(super) fn listen_failed(member: &'static str, address: SocketAddr, source: i
     ServeError::Listen { member, address, source }
 }
 
-/// Guards a connection against who takes nothing, and notes the key that its client has proven.
+/// Guards a connection against a client that takes no data, and notes the key that the client has proven.
 fn begin(connection: &dyn Any, extensions: &mut Extensions, patience: Duration) {
     let tls = connection.downcast_ref::<TlsStream<TcpStream>>();
     if let Some(socket) = tls.map(|tls| tls.get_ref().0).or_else(|| connection.downcast_ref()) {
@@ -360,7 +360,7 @@ fn begin(connection: &dyn Any, extensions: &mut Extensions, patience: Duration) 
     }
 }
 
-/// Counts a connection for as long as it is open.
+/// Counts a connection while it is open.
 struct OpenConnection(Gauge);
 
 impl OpenConnection {

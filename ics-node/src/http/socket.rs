@@ -7,7 +7,7 @@ use std::os::unix::net::UnixListener;
 
 use crate::config::SocketConfig;
 
-/// Makes the socket with its permissions. One that a node has left there is replaced, anything else is not.
+/// Creates the socket with its permissions. A socket left there by a node is replaced; anything else is not.
 pub(super) fn bind(config: &SocketConfig) -> io::Result<UnixListener> {
     match symlink_metadata(&config.path) {
         Ok(found) if found.file_type().is_socket() => remove_file(&config.path)?,

@@ -1,4 +1,4 @@
-//! Around every request: its bounds, its log line, its counters, and the headers of its answer.
+//! Wraps every request: its limits, its log line, its metrics, and the headers of its answer.
 
 use std::borrow::Cow;
 use std::time::{Duration, Instant};
@@ -22,19 +22,19 @@ use super::request::not_text;
 use super::{accept, routes};
 use crate::api::problem::Code;
 
-/// The route of requests that fit none.
+/// The route of requests that match none.
 const NO_ROUTE: &str = "none";
 
 /// Middleware around everything else.
 ///
 /// # Errors
-/// None: every error has become a problem document, or a page for whoever looks at pages.
+/// None: every error has become a problem document, or a page if the client prefers pages.
 pub(super) async fn watch(
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
     let started = Instant::now();
-    // An id takes randomness from the system: none is made that nobody would see.
+    // Making an id takes randomness from the system: none is made if nobody would see it.
     let enabled = tracing::enabled!(tracing::Level::INFO);
     let span = if enabled { tracing::info_span!("request", id = %error_id()) } else { tracing::Span::none() };
     let answered = async {
@@ -45,7 +45,7 @@ pub(super) async fn watch(
     };
     everybody::keep(true);
     let answered = answered.instrument(span).await;
-    // Who listens for news is being answered for as long as he does; any other answer is there.
+    // A listener is being answered for as long as it listens; any other answer is complete.
     let listens = matches!(&answered, Ok(response) if response.response().body().size() == BodySize::Stream);
     everybody::keep(listens);
     answered
@@ -77,7 +77,7 @@ fn head_bytes(request: &ServiceRequest) -> usize {
     line + headers.sum::<usize>()
 }
 
-/// An error that actix-web worded itself becomes a problem document as well; what a page says of one is left as it is.
+/// Turns an error that actix-web worded itself into a problem document; a page about a problem is left alone.
 fn as_problem(response: ServiceResponse<BoxBody>) -> ServiceResponse<BoxBody> {
     let status = response.status();
     let is_worded = |headers: &HeaderMap| {
@@ -94,7 +94,7 @@ fn as_problem(response: ServiceResponse<BoxBody>) -> ServiceResponse<BoxBody> {
     response.error_response(failure)
 }
 
-/// A problem as a page, for whoever looks at pages: a browser shows JSON as it is, and leads nowhere from there.
+/// Shows a problem as a page to clients that prefer pages: a browser shows raw JSON, without a link to go on from.
 fn for_people(response: ServiceResponse<BoxBody>) -> ServiceResponse<BoxBody> {
     let Some(mut page) = page_of(&response) else { return response };
     for (name, value) in response.headers() {
@@ -105,7 +105,7 @@ fn for_people(response: ServiceResponse<BoxBody>) -> ServiceResponse<BoxBody> {
     response.into_response(page)
 }
 
-/// The page, where there are pages and this is no route of the API: those answer programs, whatever they accept.
+/// The page, if there are pages and this is not a route of the API: those always answer as for programs.
 fn page_of(response: &ServiceResponse<BoxBody>) -> Option<HttpResponse> {
     let failure = response.response().error()?.as_error::<Failure>()?;
     let request = response.request();
@@ -123,8 +123,7 @@ pub(super) fn guard(headers: &mut HeaderMap) {
     }
 }
 
-/// One line in the log and one in the counters for each request. The path itself is not logged: it says whom a client
-/// asked about.
+/// Logs and counts each request. The path itself is not logged: it tells whom a client asked about.
 fn report(response: &ServiceResponse<BoxBody>, took: Duration) {
     let request = response.request();
     let route = request.match_pattern().map_or(Cow::Borrowed(NO_ROUTE), Cow::Owned);
@@ -143,7 +142,7 @@ fn log(method: &str, route: &str, status: u16, bytes: u64, took: Duration) {
     tracing::info!(method, route, status, bytes, duration_us = took.as_micros() as u64, "answered");
 }
 
-/// The same for a GET that was answered in front of the router.
+/// As [`report`], for a GET that was answered in front of the router.
 pub(super) fn report_hot(face: &Face, route: &'static str, response: &HttpResponse, started: Instant) {
     let (status, took) = (response.status().as_u16(), started.elapsed());
     if tracing::enabled!(tracing::Level::INFO) {

@@ -1,4 +1,4 @@
-//! What can go wrong with secret keys.
+//! Errors of secret keys.
 
 use core::fmt::Display;
 use std::io;
@@ -12,31 +12,32 @@ use super::token::TokenError;
 /// Why a key cannot be made, stored, found or used.
 #[derive(Debug, thiserror::Error)]
 pub enum KeyError {
-    /// Not formed as a key's name.
+    /// It is not a valid name for a key.
     #[error(
-        "`{0}` is not a name for a key: it takes 1 to 64 of a-z, 0-9, `.`, `_` and `-`, beginning with a letter or digit"
+        "`{0}` cannot be the name of a key: a name has 1 to 64 of a-z, 0-9, `.`, `_` and `-`, and begins with a letter \
+         or digit"
     )]
     Name(String),
-    /// There is a key of that name.
+    /// There is already a key of that name.
     #[error("there is a key `{0}` already")]
     Exists(String),
-    /// What is imported is here under another name.
+    /// The imported key is already here under another name.
     #[error("the key is here already, as `{0}`")]
     HeldAs(String),
-    /// There is none.
+    /// There is no such key.
     #[error("there is no key `{wanted}` in `{directory}`", directory = directory.display())]
     Missing {
         /// What was looked for: a name or a fingerprint.
         wanted: String,
-        /// Where.
+        /// The directory that was searched.
         directory: PathBuf,
     },
-    /// A file failed.
+    /// A file could not be read or written.
     #[error("`{path}`: {source}", path = path.display())]
     File {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
     /// A file is not what it should be.
@@ -50,16 +51,16 @@ pub enum KeyError {
     /// Others may read a secret key.
     #[error("others may read the secret key in `{path}`", path = .0.display())]
     OpenToOthers(PathBuf),
-    /// The passphrase does not fit.
+    /// The passphrase is wrong.
     #[error("the passphrase does not unlock the key `{0}`")]
     WrongPassphrase(String),
-    /// The secret is in a token, for which there is a PIN and no passphrase.
+    /// The secret is in a token, which takes a PIN and no passphrase.
     #[error("the secret of the key `{0}` is in a token")]
     InToken(String),
-    /// A key in a token without a certificate here.
+    /// The key is in a token and has no certificate here.
     #[error("no key of this home directory is `{0}`")]
     NotAdopted(String),
-    /// A URI that fits several keys.
+    /// The URI matches several keys.
     #[error("`{wanted}` fits several keys of this home directory: {names}")]
     Ambiguous {
         /// The URI.
@@ -67,13 +68,13 @@ pub enum KeyError {
         /// Their names.
         names: String,
     },
-    /// The token does not do it.
+    /// The token failed.
     #[error(transparent)]
     Token(#[from] TokenError),
-    /// No passphrase was to be had.
+    /// The passphrase could not be obtained.
     #[error(transparent)]
     Passphrase(#[from] PassphraseError),
-    /// What is imported is in a form that is not read here.
+    /// The imported file has an unsupported form.
     #[error("cannot import {what}: {reason}")]
     Import {
         /// What was found.
@@ -81,7 +82,7 @@ pub enum KeyError {
         /// Why that is refused.
         reason: String,
     },
-    /// What should revoke the key, or something on it, does not count.
+    /// A revocation of the key, or of something on it, does not count.
     #[error("{0}")]
     NotRevoked(Box<BodyError>),
     /// The library refused to make a key or a signature.
@@ -92,7 +93,7 @@ pub enum KeyError {
     Purpose {
         /// The key.
         name: String,
-        /// What it was to do.
+        /// The purpose.
         purpose: &'static str,
         /// Why it cannot.
         reason: String,

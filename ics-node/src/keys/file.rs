@@ -1,4 +1,4 @@
-//! Private files: only their owner may read them, and they appear whole or not at all.
+//! Private files: only their owner may read them, and they appear completely or not at all.
 
 use std::fs::{self, DirBuilder, File};
 use std::io::{self, Read as _, Write as _};
@@ -8,10 +8,10 @@ use std::path::Path;
 use tempfile::NamedTempFile;
 use zeroize::Zeroizing;
 
-/// Makes a directory that only its owner may enter, and its parents as they come.
+/// Makes a directory that only its owner may enter; parents get the default permissions.
 ///
 /// # Errors
-/// What the system says.
+/// The system's error.
 pub fn make_private_directory(path: &Path) -> io::Result<()> {
     if let Some(parent) = path.parent() {
         fs::create_dir_all(parent)?;
@@ -22,20 +22,20 @@ pub fn make_private_directory(path: &Path) -> io::Result<()> {
     }
 }
 
-/// Writes a file of mode 0600 that must not exist yet: beside its place, synced, then moved there.
+/// Creates a file of mode 0600: writes it beside its place, syncs it, and moves it there.
 ///
 /// # Errors
-/// What the system says; `AlreadyExists` where there is a file of that name.
+/// The system's error; `AlreadyExists` if there is a file of that name.
 pub fn create_private(path: &Path, content: &[u8]) -> io::Result<()> {
     let (file, directory) = written_beside(path, content)?;
     file.persist_noclobber(path).map_err(|e| e.error)?;
     directory.sync_all()
 }
 
-/// Like [`create_private`], but takes the place of a file that is there.
+/// As [`create_private`], but replaces an existing file.
 ///
 /// # Errors
-/// What the system says.
+/// The system's error.
 pub fn replace_private(path: &Path, content: &[u8]) -> io::Result<()> {
     let (file, directory) = written_beside(path, content)?;
     file.persist(path).map_err(|e| e.error)?;
@@ -50,33 +50,33 @@ fn written_beside(path: &Path, content: &[u8]) -> io::Result<(NamedTempFile, Fil
     Ok((file, File::open(directory)?))
 }
 
-/// Whether others than the owner may read or write the file.
+/// Whether anybody but the owner may access the file.
 ///
 /// # Errors
-/// What the system says.
+/// The system's error.
 pub fn is_open_to_others(path: &Path) -> io::Result<bool> {
     Ok(fs::metadata(path)?.permissions().mode() & 0o077 != 0)
 }
 
-/// The mode of a file that everybody may read, write or run. A group may have it to itself, as Debian's `ssl-cert` has
-/// keys of TLS.
+/// The mode of a file that everybody may read, write or execute; `None` for others. Access by a group is fine, as
+/// Debian's `ssl-cert` has it to TLS keys.
 ///
 /// # Errors
-/// What the system says.
+/// The system's error.
 pub fn open_to_all(path: &Path) -> io::Result<Option<u32>> {
     let mode = fs::metadata(path)?.permissions().mode() & 0o777;
     Ok((mode & 0o007 != 0).then_some(mode))
 }
 
-/// Reads a file that may hold secrets, `limit` bytes at most; what was read is wiped when it is dropped.
+/// Reads a file of at most `limit` bytes that may hold secrets; what was read is wiped when dropped.
 ///
 /// # Errors
-/// What the system says; `FileTooLarge` past the limit.
+/// The system's error; `FileTooLarge` beyond the limit.
 pub fn read_secret(path: &Path, limit: usize) -> io::Result<Zeroizing<Vec<u8>>> {
     let file = File::open(path)?;
     let metadata = file.metadata()?;
-    // With room for everything from the start no copy is left behind where the vector grew. A pipe does not say how much
-    // that is; and all the room is wiped, so that more than is needed costs memory.
+    // The full capacity is allocated at once, so that a growing vector leaves no copies behind. A pipe does not tell
+    // its length, so it gets the limit; since the whole capacity is wiped, more than needed would only cost memory.
     let length = if metadata.is_file() { usize::try_from(metadata.len()).unwrap_or(limit) } else { limit };
     let mut content = Zeroizing::new(Vec::with_capacity(length.min(limit) + 1));
     let take = u64::try_from(limit).unwrap_or(u64::MAX).saturating_add(1);

@@ -1,4 +1,4 @@
-//! Import of secret keys that were made elsewhere: by gpg or sq, or as PKCS#8 by a TLS toolkit.
+//! Imports secret keys that were made elsewhere: by gpg or sq, or as PKCS#8 by a TLS toolkit.
 
 use std::path::Path;
 
@@ -18,10 +18,10 @@ use super::store::KeyName;
 use super::transferable::Canonical;
 use super::{KeyError, KeyStore, KeyVersion, Passphrase, StoredKey, file, transferable};
 
-/// Bytes of a file that is imported.
+/// The size limit of an imported file, in bytes.
 const FILE_BYTES: usize = 2 * 1024 * 1024;
 
-/// A secret key from elsewhere, read and recognised.
+/// A key from elsewhere, read and recognised.
 pub struct ImportSource {
     content: Content,
 }
@@ -29,18 +29,19 @@ pub struct ImportSource {
 enum Content {
     /// A transferable secret key, its secrets encrypted or not.
     OpenPgp(Vec<Packet>),
-    /// A certificate without secrets, in the form in which the log takes it: something new about a key that is here.
+    /// A certificate without secrets, in the canonical form of the log: news about a key that is here.
     Certificate(Canonical),
     /// A single key in PKCS#8.
     Pkcs8(Box<SecretKey>),
 }
 
 impl ImportSource {
-    /// Reads a file: an OpenPGP secret key as `gpg --export-secret-keys` or `sq key export` write it, armored or binary,
-    /// or PEM of PKCS#8 with an Ed25519, P-256 or RSA key; of a key that is here also its certificate alone.
+    /// Reads a file: an OpenPGP secret key as `gpg --export-secret-keys` or `sq key export` write it, armored or
+    /// binary, or PEM of PKCS#8 with an Ed25519, P-256 or RSA key; for a key that is already here, also its certificate
+    /// alone.
     ///
     /// # Errors
-    /// When it cannot be read, or is of another form; the error names the form and how to convert it.
+    /// When it cannot be read, or has another form; the error names the form and how to convert it.
     pub fn read(path: &Path) -> Result<Self, KeyError> {
         let bytes =
             file::read_secret(path, FILE_BYTES).map_err(|source| KeyError::File { path: path.to_owned(), source })?;
@@ -71,7 +72,7 @@ impl ImportSource {
         }
     }
 
-    /// Its certificate in the form in which the log takes it; none if it has none.
+    /// Its certificate in the canonical form of the log; `None` if it has none.
     fn certificate(&self) -> Result<Option<Canonical>, KeyError> {
         match &self.content {
             Content::OpenPgp(packets) => canonical_certificate(packets).map(Some),
@@ -80,7 +81,7 @@ impl ImportSource {
         }
     }
 
-    /// The fingerprint that the key has here: all who import a bare key get the same.
+    /// The fingerprint that the key gets here: all who import a bare key get the same.
     fn fingerprint(&self) -> Result<Fingerprint, KeyError> {
         let of = |bytes: &[u8]| Certificate::parse(bytes).map(|it| it.primary()).map_err(KeyError::make);
         match &self.content {
@@ -93,7 +94,7 @@ impl ImportSource {
         }
     }
 
-    /// What in it should revoke a key that is here, or something on it, and does not count.
+    /// Returns a revocation of a key that is here, or of something on it, that is in the import but does not count.
     ///
     /// # Errors
     /// When its certificate is not accepted.
@@ -102,7 +103,7 @@ impl ImportSource {
         Ok(sent.not_revoked.into_iter().find(|it| it.leaves_standing(held.certificate())))
     }
 
-    /// Whether it has a secret of a key that is here which is not here yet.
+    /// Whether it has a secret that is missing from a key that is here.
     #[must_use]
     pub fn has_more_secrets(&self, held: &StoredKey) -> bool {
         match &self.content {
@@ -113,12 +114,12 @@ impl ImportSource {
 }
 
 impl KeyStore {
-    /// Stores a key from elsewhere, its secrets encrypted with `passphrase`; `old` unlocks them where they are encrypted
-    /// now. A key without a certificate gets one with `user_id`. Its creation time is that of bare keys (2018-01-01), so
-    /// that every importer gets the same fingerprint.
+    /// Stores a key from elsewhere, its secrets encrypted with `passphrase`; `old` decrypts them if they are encrypted
+    /// now. A key without a certificate gets one with `user_id`. Its creation time is that of bare keys (2018-01-01),
+    /// so that every importer gets the same fingerprint.
     ///
     /// # Errors
-    /// When there is a key of that name, `old` does not fit, or the key or its certificate is not accepted.
+    /// When there is already a key of that name, `old` is wrong, or the key or its certificate is not accepted.
     pub fn import(
         &self,
         name: &KeyName,
@@ -140,16 +141,17 @@ impl KeyStore {
         }
     }
 
-    /// The key of that name, if it is the one that is imported, and what is imported can add something to it.
+    /// Returns the key of that name, if it is the imported one and the import can add something to it.
     ///
     /// # Errors
-    /// When that is here under other names only, its certificate is not accepted, or the directory cannot be read.
+    /// When the imported key is here under other names only, its certificate is not accepted, or the directory cannot
+    /// be read.
     pub fn held(&self, name: &KeyName, source: &ImportSource) -> Result<Option<StoredKey>, KeyError> {
         let fingerprint = source.fingerprint()?;
         let mut held: Vec<StoredKey> = self.list()?;
         held.retain(|key| key.fingerprint() == fingerprint);
         match (held.iter().find(|key| key.name() == name), held.first()) {
-            // A bare key brings nothing that the key made of it lacks.
+            // A bare key contains nothing that the key made from it lacks.
             (Some(_), _) if matches!(source.content, Content::Pkcs8(_)) => Ok(None),
             (Some(key), _) => Ok(Some(key.clone())),
             (None, Some(other)) => Err(KeyError::HeldAs(other.name().to_string())),
@@ -157,12 +159,12 @@ impl KeyStore {
         }
     }
 
-    /// Adds to a key that is here what an import has besides: self-signatures, User IDs, subkeys, and the secrets that are
-    /// missing, for which it takes the passphrases of [`KeyStore::import`]. None if there is nothing new.
+    /// Adds to a key that is here what an import has in addition: self-signatures, User IDs, subkeys, and missing
+    /// secrets, for which it takes the passphrases of [`KeyStore::import`]. `None` if there is nothing new.
     ///
     /// # Errors
-    /// When a passphrase does not fit, what comes out is not accepted, nothing is new but a revocation that does not
-    /// count, or the disk fails.
+    /// When a passphrase is wrong, the result is not accepted, a revocation that does not count is the only news, or
+    /// the disk fails.
     pub fn extend(
         &self,
         held: &StoredKey,
@@ -183,14 +185,14 @@ impl KeyStore {
             }
         }
         if held.certificate().covers(&certificate) && secrets.is_empty() {
-            // Whoever imports a revocation and hears that nothing changed believes that the key is revoked.
+            // Whoever imports a revocation and is told that nothing changed would believe that the key is revoked.
             return not_revoked.map_or(Ok(None), |error| Err(KeyError::NotRevoked(Box::new(error))));
         }
         self.rewrite(held, &union, secrets).map(Some)
     }
 }
 
-/// The packet with its secret encrypted with the new passphrase, if it is a key that signs.
+/// The packet with its secret encrypted with the new passphrase, if it is a signing key.
 fn reencrypted(
     packet: Packet,
     name: &KeyName,
@@ -218,7 +220,7 @@ fn decrypted<R: KeyRole>(
     key.decrypt_secret(&old.ok_or_else(wrong)?.to_password()).map_err(|_| wrong())
 }
 
-/// The certificate in the form in which the log takes it; what others say of it is left out.
+/// The certificate in the canonical form of the log, without certifications by others.
 fn canonical_certificate(packets: &[Packet]) -> Result<Canonical, KeyError> {
     transferable::read(&transferable::certificate(packets)?)
 }
@@ -250,7 +252,7 @@ fn pkcs8(pem: &str) -> Result<SecretKey, KeyError> {
 fn rsa_key(key: &rsa::RsaPrivateKey) -> Result<SecretKey, KeyError> {
     let bits = key.n().bits();
     if !ics_core::limits::RSA_BITS.contains(&bits) {
-        return Err(refused("an RSA key", format!("it has {bits} bits; it takes 2048 to 4096")));
+        return Err(refused("an RSA key", format!("it has {bits} bits; 2048 to 4096 are required")));
     }
     let [p, q] = key.primes() else {
         return Err(refused("an RSA key", "it does not have two primes"));
@@ -270,7 +272,7 @@ fn unsupported(label: &str) -> KeyError {
         "ENCRYPTED PRIVATE KEY" => "decrypt it first: openssl pkcs8 -in KEY -out PLAIN",
         "RSA PRIVATE KEY" | "EC PRIVATE KEY" => "convert it first: openssl pkcs8 -topk8 -nocrypt -in KEY -out PLAIN",
         "PUBLIC KEY" | "CERTIFICATE" => "it holds no secret key",
-        _ => "it takes an OpenPGP secret key or PEM of PKCS#8",
+        _ => "give an OpenPGP secret key, or a PKCS#8 key in PEM",
     };
     refused(&format!("`{label}`"), reason)
 }

@@ -1,8 +1,8 @@
 //! Secret keys at rest and in use: of owners, signers and nodes alike.
 //!
-//! Each is one armored file with an OpenPGP transferable secret key (RFC 9580, 10.2), `keys/<name>.asc` in the home
-//! directory, mode 0600, its secrets always encrypted with a passphrase. `gpg --import` and `sq` read it.
-//! The secret of a key may also be in a [`token`]; its file is then a certificate that says where.
+//! Each key is one armored file with an OpenPGP transferable secret key (RFC 9580, 10.2), `keys/<name>.asc` in the home
+//! directory, mode 0600, its secrets always encrypted with a passphrase. `gpg --import` and `sq` read it. The secret of
+//! a key may also be in a [`token`]; its file is then a certificate that says where.
 
 mod error;
 pub mod file;

@@ -15,18 +15,18 @@ use sequoia_openpgp::types::Curve;
 
 use super::KeyError;
 
-/// Bytes of a coordinate, of a secret and of each half of a signature.
+/// The length of a coordinate, of a secret and of each half of a signature, in bytes.
 const BYTES: usize = 32;
 
-/// A P-256 key in memory. It signs with aws-lc, as TLS does here, in a fraction of the time that sequoia's backend takes:
-/// an authority signs twice for each certificate. aws-lc wipes the secret when it is dropped.
+/// A P-256 key in memory. It signs with aws-lc, which TLS uses here too, in a fraction of the time of sequoia's
+/// backend: an authority signs twice for each certificate. aws-lc wipes the secret when it is dropped.
 pub(super) struct P256Signer {
     pair: EcdsaKeyPair,
     public: PublicKey,
 }
 
 impl P256Signer {
-    /// From a decrypted key; none if it is of another kind.
+    /// Makes it from a decrypted key; `None` if it is of another kind.
     pub(super) fn of(key: &Key<SecretParts, UnspecifiedRole>) -> Result<Option<Self>, KeyError> {
         let mpi::PublicKey::ECDSA { curve: Curve::NistP256, q } = key.mpis() else { return Ok(None) };
         let SecretKeyMaterial::Unencrypted(secret) = key.secret() else { return Ok(None) };
@@ -58,7 +58,7 @@ impl Signer for P256Signer {
     }
 }
 
-/// Without leading zeros, as OpenPGP writes numbers.
+/// A number without leading zeros, as OpenPGP writes it.
 fn number(padded: &[u8]) -> Vec<u8> {
     padded.iter().copied().skip_while(|byte| *byte == 0).collect()
 }

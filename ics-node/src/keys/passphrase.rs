@@ -13,9 +13,9 @@ use super::file;
 pub const FILE_NAME: &str = "passphrase";
 /// The name of the systemd credential that holds the passphrase.
 pub const CREDENTIAL: &str = "ics-passphrase";
-/// Bytes of a passphrase.
+/// The maximum length of a passphrase, in bytes.
 const BYTES: usize = 1024;
-/// Characters that a passphrase for new keys takes at least.
+/// The minimum length of a passphrase for new keys, in characters.
 const CHARACTERS: usize = 8;
 
 /// A passphrase; wiped when dropped, and never printed.
@@ -39,22 +39,22 @@ pub enum PassphraseError {
         /// What the system said.
         source: io::Error,
     },
-    /// It is not text of one line.
+    /// It is not one line of text.
     #[error("the passphrase in `{path}` is not one line of text", path = .0.display())]
     NotText(PathBuf),
     /// Others may read the file.
     #[error("others may read the passphrase in `{path}`", path = .0.display())]
     OpenToOthers(PathBuf),
-    /// There is nobody to ask.
+    /// No file has it, and nobody can be asked.
     #[error("the secret keys are encrypted, and there is no passphrase and no terminal to ask for it")]
     Nowhere,
-    /// Empty, or too short for a new key.
+    /// It is empty, or too short for a new key.
     #[error("a passphrase for new keys takes {CHARACTERS} characters at least")]
     TooShort,
-    /// Too long.
+    /// It is too long.
     #[error("a passphrase takes {BYTES} bytes at most")]
     TooLong,
-    /// That in a file does not serve.
+    /// The one in a file cannot be used.
     #[error("`{path}`: {reason}", path = path.display())]
     InFile {
         /// The file.
@@ -77,7 +77,7 @@ impl PassphraseError {
 }
 
 impl Passphrase {
-    /// From text of 8 characters and more, as a person chooses it for new keys.
+    /// A passphrase of at least 8 characters, as a person chooses it for new keys.
     ///
     /// # Errors
     /// When it is too short or too long.
@@ -85,7 +85,7 @@ impl Passphrase {
         Self::existing(text)?.for_new_keys()
     }
 
-    /// Of a key that there is: how long that had to be, others have decided.
+    /// The passphrase of an existing key, whose minimum length was decided by others.
     fn existing(text: Zeroizing<String>) -> Result<Self, PassphraseError> {
         if text.len() > BYTES { Err(PassphraseError::TooLong) } else { Ok(Self(text)) }
     }
@@ -94,7 +94,7 @@ impl Passphrase {
         if self.0.chars().count() < CHARACTERS { Err(PassphraseError::TooShort) } else { Ok(self) }
     }
 
-    /// 160 random bits in base 32, in groups of four.
+    /// Generates 160 random bits in base 32, in groups of four.
     ///
     /// # Errors
     /// When the system has no randomness.
@@ -112,7 +112,7 @@ impl Passphrase {
         Ok(Self(text))
     }
 
-    /// That of a key that there is, from the first line of a file.
+    /// Reads the passphrase of an existing key from the first line of a file.
     ///
     /// # Errors
     /// When the file cannot be read, or holds no passphrase.
@@ -128,10 +128,10 @@ impl Passphrase {
         Self::existing(Zeroizing::new(line.to_owned())).map_err(|reason| reason.in_file(path))
     }
 
-    /// Asks at the terminal for that of a key that there is, without showing what is typed.
+    /// Asks at the terminal for the passphrase of an existing key, without echoing it.
     ///
     /// # Errors
-    /// When there is no terminal, or what is typed is too long.
+    /// When there is no terminal, or the input is too long.
     pub fn ask(prompt: &str) -> Result<Self, PassphraseError> {
         if !io::stdin().is_terminal() {
             return Err(PassphraseError::Nowhere);
@@ -143,7 +143,7 @@ impl Passphrase {
     /// Writes it to a new file that only its owner may read.
     ///
     /// # Errors
-    /// What the system says.
+    /// The system's error.
     pub fn write_to(&self, path: &Path) -> io::Result<()> {
         let mut content = Zeroizing::new(String::with_capacity(self.0.len() + 1));
         content.push_str(&self.0);
@@ -151,13 +151,13 @@ impl Passphrase {
         file::create_private(path, content.as_bytes())
     }
 
-    /// As sequoia takes it; it keeps its own copy encrypted in memory.
+    /// The passphrase as sequoia takes it, which keeps its own copy encrypted in memory.
     pub(super) fn to_password(&self) -> Password {
         Password::from(self.0.as_str())
     }
 }
 
-/// Where a passphrase comes from, in this order: a file that was named, the systemd credential [`CREDENTIAL`], the file
+/// The sources of a passphrase, in this order: a file that was named, the systemd credential [`CREDENTIAL`], the file
 /// [`FILE_NAME`] in the home directory, the terminal.
 #[derive(Debug, Clone)]
 pub struct PassphraseSource {
@@ -167,7 +167,7 @@ pub struct PassphraseSource {
 }
 
 impl PassphraseSource {
-    /// A source for this home directory; `named` is a file that comes before all else.
+    /// The sources for this home directory; `named` is a file that takes precedence.
     #[must_use]
     pub fn new(home: &Path, named: Option<PathBuf>) -> Self {
         let credentials = std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from);
@@ -177,12 +177,12 @@ impl PassphraseSource {
     /// The passphrase from a file, if there is one.
     ///
     /// # Errors
-    /// When the file cannot be read, or others may read the one in the home directory.
+    /// When the file cannot be read, or the one in the home directory is open to others.
     pub fn from_files(&self) -> Result<Option<Passphrase>, PassphraseError> {
         self.found()?.map(|path| Passphrase::from_file(&path)).transpose()
     }
 
-    /// That from a file for new keys, if there is one.
+    /// The passphrase for new keys from a file, if there is one.
     ///
     /// # Errors
     /// As [`Self::from_files`], and when it is too short for new keys.

@@ -1,4 +1,4 @@
-//! Secret-Key packets: made, encrypted, decrypted.
+//! Making, encrypting and decrypting Secret-Key packets.
 
 use core::fmt;
 use std::sync::Arc;
@@ -63,7 +63,7 @@ pub(super) fn system_time(at: Timestamp) -> SystemTime {
     UNIX_EPOCH + Duration::from_secs(at.as_seconds())
 }
 
-/// A new key that says it was created at `at`.
+/// A new key with the creation time `at`.
 pub(super) fn generate(algorithm: Algorithm, version: KeyVersion, at: Timestamp) -> Result<SecretKey, KeyError> {
     let mut key: SecretKey = match (algorithm, version) {
         (Algorithm::Ed25519, _) => {
@@ -81,7 +81,7 @@ pub(super) fn generate(algorithm: Algorithm, version: KeyVersion, at: Timestamp)
     Ok(key)
 }
 
-/// The key of an Ed25519 seed.
+/// The key for an Ed25519 seed.
 pub(super) fn ed25519(seed: &[u8; 32], version: KeyVersion, at: Timestamp) -> Result<SecretKey, KeyError> {
     match version {
         KeyVersion::V4 => Key4::import_secret_ed25519(seed, system_time(at)).map(Key::from),
@@ -90,20 +90,20 @@ pub(super) fn ed25519(seed: &[u8; 32], version: KeyVersion, at: Timestamp) -> Re
     .map_err(KeyError::make)
 }
 
-/// The version 4 key of a P-256 scalar and its point (uncompressed, SEC 1).
+/// The version 4 key for a P-256 scalar and its point (uncompressed, SEC 1).
 pub(super) fn p256(scalar: &[u8], point: &[u8], at: Timestamp) -> Result<SecretKey, KeyError> {
     let public = mpi::PublicKey::ECDSA { curve: Curve::NistP256, q: mpi::MPI::new(point) };
     let secret: SecretKeyMaterial = mpi::SecretKeyMaterial::ECDSA { scalar: scalar.into() }.into();
     Key4::with_secret(system_time(at), PublicKeyAlgorithm::ECDSA, public, secret).map(Key::from).map_err(KeyError::make)
 }
 
-/// The version 4 key of an RSA private exponent and its two primes, big-endian.
+/// The version 4 key for an RSA private exponent and its two primes, big-endian.
 pub(super) fn rsa(d: &[u8], p: &[u8], q: &[u8], at: Timestamp) -> Result<SecretKey, KeyError> {
     Key4::import_secret_rsa(d, p, q, system_time(at)).map(Key::from).map_err(KeyError::make)
 }
 
-/// Encrypts the secret: in version 4 keys with iterated and salted S2K and AES-256, which GnuPG reads; in version 6 keys
-/// with Argon2 (RFC 9106, section 4, second recommended option: 3 passes, 4 lanes, 64 MiB) and AES-256 in OCB.
+/// Encrypts the secret: in version 4 keys with iterated and salted S2K and AES-256, which GnuPG reads; in version 6
+/// keys with Argon2 (RFC 9106, section 4, second recommended option: 3 passes, 4 lanes, 64 MiB) and AES-256 in OCB.
 pub(super) fn encrypt<R: KeyRole>(
     key: Key<SecretParts, R>,
     passphrase: &Passphrase,
@@ -126,13 +126,13 @@ pub(super) fn encrypt<R: KeyRole>(
     Ok(public.add_secret(encrypted.into()).0)
 }
 
-/// Bytes that are hashed to make a key of a passphrase: the most that RFC 9580 (3.7.1.3) can write.
+/// The number of bytes hashed to derive a key from a passphrase: the maximum that RFC 9580 (3.7.1.3) can encode.
 const S2K_BYTES: u32 = 0x3e0_0000;
 
 /// An Ed25519 seed (RFC 8032, 5.1.5), wiped when dropped.
 pub(super) type Seed = Zeroizing<[u8; 32]>;
 
-/// The signer of a decrypted key.
+/// The signer for a decrypted key.
 ///
 /// # Errors
 /// When it is of a kind that cannot sign here.
@@ -140,7 +140,7 @@ pub fn in_memory(key: Key<SecretParts, UnspecifiedRole>) -> Result<Arc<dyn Signe
     signer(key).map(|(signer, _)| signer)
 }
 
-/// The signer of a decrypted key, and its seed if it is an Ed25519 key: those sign through ed25519-dalek.
+/// The signer for a decrypted key, and the seed of an Ed25519 key, which signs with ed25519-dalek.
 pub(super) fn signer(
     key: Key<SecretParts, UnspecifiedRole>,
 ) -> Result<(Arc<dyn Signer + Send + Sync>, Option<Seed>), KeyError> {

@@ -22,10 +22,10 @@ use super::{Algorithm, KeyError, KeyVersion, Passphrase, file, transferable};
 
 /// The directory of secret keys in the home directory.
 pub const DIRECTORY: &str = "keys";
-/// Bytes of a key file: a certificate as large as any domain takes, in armor, and its secrets.
+/// The size limit of a key file, in bytes: the largest certificate that any domain accepts, in armor, and its secrets.
 const FILE_BYTES: usize = 2 * 1024 * 1024;
 
-/// What a key is called here: the name of its file without `.asc`.
+/// The local name of a key: the name of its file without `.asc`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct KeyName(String);
 
@@ -60,7 +60,7 @@ pub struct KeyStore {
     directory: PathBuf,
 }
 
-/// A key in the store, its secrets encrypted, or in a token.
+/// A key in the store; its secrets are encrypted, or in a token.
 #[derive(Clone)]
 pub struct StoredKey {
     name: KeyName,
@@ -72,11 +72,11 @@ pub struct StoredKey {
 /// The certificate of a key in a token.
 #[derive(Debug, Clone, Copy)]
 pub enum TokenCertificate<'a> {
-    /// It has one already: as gpg, sq or `ics key show --armor` write it.
+    /// An existing certificate, as gpg, sq or `ics key show --armor` write it.
     Given(&'a [u8]),
-    /// It gets one with this User ID.
+    /// A new certificate with this User ID.
     New {
-        /// Whom it belongs to, for people.
+        /// The holder, for people.
         user_id: &'a str,
         /// The version of the OpenPGP key.
         version: KeyVersion,
@@ -99,7 +99,7 @@ impl KeyStore {
         Self { directory: home.join(DIRECTORY) }
     }
 
-    /// The keys, by name.
+    /// Lists the keys by name.
     ///
     /// # Errors
     /// When the directory or one of its keys cannot be read.
@@ -120,7 +120,7 @@ impl KeyStore {
         names.iter().map(|name| self.read(name)).collect()
     }
 
-    /// The key of that name, fingerprint or `pkcs11:` URI.
+    /// Finds the key of that name, fingerprint or `pkcs11:` URI.
     ///
     /// # Errors
     /// When there is none, or its file cannot be read, is open to others or malformed.
@@ -137,7 +137,8 @@ impl KeyStore {
         if self.path(&name).exists() { self.read(&name) } else { Err(missing()) }
     }
 
-    /// The key whose secret is in the token under that URI. Where its module and its PIN are, the given URI says better.
+    /// Finds the key whose secret is in a token at that URI. For the places of the module and the PIN, the given URI
+    /// takes precedence.
     fn in_token(&self, wanted: &TokenUri) -> Result<StoredKey, KeyError> {
         let mut fitting = Vec::new();
         for mut key in self.list()? {
@@ -159,11 +160,12 @@ impl KeyStore {
         }
     }
 
-    /// Takes in a key that is in a token: makes its certificate, or takes one that it has already, and keeps that with
-    /// the key's URI.
+    /// Adopts a key that is in a token: makes its certificate, or takes an existing one, and stores it with the key's
+    /// URI.
     ///
     /// # Errors
-    /// When there is a key of that name, the User ID is refused, the key is none of the certificate's, or the disk fails.
+    /// When there is already a key of that name, the User ID is refused, the certificate has no such key, or the disk
+    /// fails.
     pub fn adopt(
         &self,
         name: &KeyName,
@@ -192,7 +194,7 @@ impl KeyStore {
     /// Makes a key with one User ID and a certificate, and stores it.
     ///
     /// # Errors
-    /// When there is one of that name, the User ID is refused, or the disk fails.
+    /// When there is already a key of that name, the User ID is refused, or the disk fails.
     pub fn make(
         &self,
         name: &KeyName,
@@ -229,7 +231,7 @@ impl KeyStore {
         self.write(name, &transferable::armor_secrets(packets)?)
     }
 
-    /// Puts a later state of a certificate, and secrets that belong to it, into the file of a key.
+    /// Replaces the contents of a key's file with a later state of its certificate, and secrets that belong to it.
     pub(super) fn rewrite(
         &self,
         held: &StoredKey,
@@ -257,14 +259,14 @@ impl KeyStore {
         put: fn(&Path, &[u8]) -> io::Result<()>,
     ) -> Result<StoredKey, KeyError> {
         let path = self.path(name);
-        // What would not be read back is not written.
+        // Nothing is written that could not be read back.
         let stored = StoredKey::parse(name, &path, armored.as_bytes())?;
         file::make_private_directory(&self.directory).map_err(|e| self.failed(e))?;
         put(&path, armored.as_bytes()).map_err(|source| KeyError::File { path, source })?;
         Ok(stored)
     }
 
-    /// Refuses the name of a key that is there.
+    /// Refuses the name of an existing key.
     ///
     /// # Errors
     /// When there is one.
@@ -307,8 +309,8 @@ impl StoredKey {
         Ok(Self { name: name.clone(), secret: Secret::Packets(packets), certificate, bytes })
     }
 
-    /// Of two files of one key the one whose certificate has all that the other's has; else the first with all of both, as
-    /// far as that is acceptable.
+    /// Chooses between two files of one key: the one whose certificate contains all of the other's; else the first,
+    /// with everything from both that is acceptable together.
     fn in_force(self, other: Self) -> Self {
         if self.certificate.covers(&other.certificate) {
             return self;
@@ -323,7 +325,7 @@ impl StoredKey {
         }
     }
 
-    /// Whether a packet carries the secret of a key that can sign, which is neither in its file nor in a token.
+    /// Whether a packet carries the secret of a signing key that is neither in this key's file nor in a token.
     pub(super) fn lacks_secret(&self, packet: &Packet) -> bool {
         let Secret::Packets(packets) = &self.secret else { return false };
         let wanted = transferable::fingerprint(packet);
@@ -366,18 +368,18 @@ impl StoredKey {
     /// Its primary public key.
     ///
     /// # Errors
-    /// When the key is of a kind that the system does not accept.
+    /// When the key is of a kind that is not accepted.
     pub fn public_key(&self) -> Result<PublicKey, KeyError> {
         transferable::primary_key(&self.bytes)
     }
 
-    /// The raw Ed25519 public key with which a node's checkpoints are verified; none for other algorithms.
+    /// The raw Ed25519 public key with which a node's checkpoints are verified; `None` for other algorithms.
     #[must_use]
     pub fn ed25519(&self) -> Option<[u8; 32]> {
         self.public_key().ok()?.ed25519_point().copied()
     }
 
-    /// Where in a token its secret is; none if it is in its file.
+    /// The place of its secret in a token; `None` if it is in its file.
     #[must_use]
     pub const fn token(&self) -> Option<&TokenUri> {
         match &self.secret {
@@ -389,7 +391,7 @@ impl StoredKey {
     /// Decrypts the secrets.
     ///
     /// # Errors
-    /// When the passphrase does not fit, a key is of a kind that cannot sign here, or the secret is in a token.
+    /// When the passphrase is wrong, a key is of a kind that cannot sign here, or the secret is in a token.
     pub fn unlock(&self, passphrase: &Passphrase) -> Result<UnlockedKey, KeyError> {
         let password = passphrase.to_password();
         let wrong = |_| KeyError::WrongPassphrase(self.name.to_string());

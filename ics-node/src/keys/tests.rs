@@ -111,14 +111,15 @@ fn import(home: &Path, content: &[u8], old: Option<&Passphrase>) -> Result<Store
     KeyStore::new(home).import(&name("imported"), source, "Somebody", (old, &passphrase("correct horse")), AT)
 }
 
-/// A state of a key's certificate with another self-signature alone, as a program gives it that forgets the former ones.
+/// A later state of a key's certificate with only a new self-signature, as written by a program that drops the former
+/// ones.
 fn later_state(key: &StoredKey, secret: &Passphrase) -> Vec<u8> {
     let unlocked = key.unlock(secret).expect("the passphrase fits");
     let later = AT.plus_millis(24 * 3_600_000);
     Certificate::make(unlocked.primary().expect("is here"), "Somebody", later, &[1; 32]).expect("made")
 }
 
-/// What a file with this certificate brings.
+/// The import source for a file with this certificate.
 fn public_source(home: &Path, certificate: &[u8]) -> ImportSource {
     let path = home.join("public.asc");
     fs::write(&path, armor_certificate(certificate).expect("armor")).expect("written");
@@ -152,13 +153,13 @@ fn what_is_new_about_a_key_is_added_to_its_file() {
     assert!(refused.expect_err("refused").to_string().contains("it is a public key, without its secret"));
 }
 
-/// A revocation of a key by a signature that says to be by this one, and made with this hash algorithm; nobody looks at
-/// more.
+/// A revocation of a key with a signature that claims this issuer and this hash algorithm; nothing else of it is looked
+/// at.
 fn revocation(issuer: Fingerprint, hash: u8) -> Vec<u8> {
     let by = [&[22, 33, 4][..], issuer.as_bytes(), &[9, 16], &issuer.as_bytes()[12..]].concat();
     let hashed = [&[5, 0x82][..], &[0x6b, 0, 0, 0], &by].concat();
     let length = |bytes: &[u8]| u8::try_from(bytes.len()).expect("short");
-    // Version 4, of a key, EdDSA; nothing unhashed, two numbers of one bit.
+    // Version 4, key revocation, EdDSA; no unhashed subpackets, two numbers of one bit.
     let body = [&[4, 0x20, 22, hash, 0, length(&hashed)][..], &hashed, &[0, 0, 0, 0, 0, 1, 1, 0, 1, 1]].concat();
     [&[0xc2, length(&body)][..], &body].concat()
 }
@@ -172,12 +173,12 @@ fn a_key_that_should_be_revoked_and_is_not_is_no_unchanged_one() {
     let with = |revocation: &[u8]| [&own[..key], revocation, &own[key..]].concat();
     let designated = public_source(home.path(), &with(&revocation(Fingerprint::V4([7; 20]), 10)));
     let refused = store.extend(&made, designated, None).map(|_| ()).expect_err("refused").to_string();
-    assert!(refused.contains("NOT taken") && refused.contains("designated revokers"), "{refused}");
+    assert!(refused.contains("NOT accepted") && refused.contains("designated revokers"), "{refused}");
     let path = home.path().join("weak.asc");
     let weak = with(&revocation(made.fingerprint(), 2));
     fs::write(&path, armor_certificate(&weak).expect("armor")).expect("written");
     let refused = ImportSource::read(&path).map(|_| ()).expect_err("refused").to_string();
-    assert!(refused.contains("NOT taken") && refused.contains("SHA-1"), "{refused}");
+    assert!(refused.contains("NOT accepted") && refused.contains("SHA-1"), "{refused}");
     let later = later_state(&made, &secret);
     let both = [&later[..key], &revocation(Fingerprint::V4([7; 20]), 10), &later[key..]].concat();
     let source = public_source(home.path(), &both);
@@ -221,7 +222,7 @@ fn imports_pkcs8_with_the_fingerprint_of_the_bare_key() {
         assert_eq!(imported.fingerprint(), bare.fingerprint());
         assert!(imported.unlock(&passphrase("correct horse")).is_ok());
 
-        // It is here once, under one name.
+        // It is stored once, under one name.
         let (store, source) =
             (KeyStore::new(home.path()), ImportSource::read(&home.path().join("import")).expect("a key"));
         let elsewhere = store.held(&name("other"), &source).map(|_| ());
@@ -237,7 +238,7 @@ fn imports_nothing_else() {
         ("-----BEGIN RSA PRIVATE KEY-----\n", "openssl pkcs8 -topk8 -nocrypt"),
         ("-----BEGIN EC PRIVATE KEY-----\n", "openssl pkcs8 -topk8 -nocrypt"),
         ("-----BEGIN ENCRYPTED PRIVATE KEY-----\n", "openssl pkcs8 -in KEY -out PLAIN"),
-        ("-----BEGIN OPENSSH PRIVATE KEY-----\n", "it takes an OpenPGP secret key or PEM of PKCS#8"),
+        ("-----BEGIN OPENSSH PRIVATE KEY-----\n", "give an OpenPGP secret key, or a PKCS#8 key in PEM"),
         ("-----BEGIN PUBLIC KEY-----\n", "it holds no secret key"),
         ("-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n", "not Ed25519, P-256 or RSA"),
         ("nothing at all", "cannot import the file"),
@@ -248,7 +249,7 @@ fn imports_nothing_else() {
     }
 }
 
-// Made for these tests alone, by openssl genpkey.
+// Made for these tests only, with openssl genpkey.
 const ED25519_PEM: &str = "\
 -----BEGIN PRIVATE KEY-----
 MC4CAQAwBQYDK2VwBCIEIHdv9CHG+O96DEt6vsExnpxXEYudwBarJwhvLFMoww80

@@ -13,7 +13,7 @@ use sequoia_openpgp::serialize::{Marshal as _, MarshalInto as _};
 use super::KeyError;
 use super::token::TokenUri;
 
-/// The armor header that names the token. RFC 9580, 6.2.2.2: what it says is for people, and programs skip it.
+/// The armor header that names the token. By RFC 9580, 6.2.2.2, comments are for people, and programs skip them.
 const TOKEN_HEADER: &str = "Comment";
 
 /// The packets of a transferable secret key, binary or armored.
@@ -27,7 +27,7 @@ pub(super) fn packets(bytes: &[u8]) -> Result<Vec<Packet>, String> {
     }
 }
 
-/// A certificate in which those keys carry their secrets whose packets are given.
+/// The packets of a certificate with the given secrets added to their keys.
 pub(super) fn with_secrets(certificate: &[u8], secrets: Vec<Packet>) -> Result<Vec<Packet>, KeyError> {
     let pile = PacketPile::from_bytes(certificate).map_err(KeyError::make)?;
     let with_secret = |packet: Packet| {
@@ -38,7 +38,7 @@ pub(super) fn with_secrets(certificate: &[u8], secrets: Vec<Packet>) -> Result<V
     Ok(pile.into_children().map(with_secret).collect())
 }
 
-/// The fingerprint of the key that a packet is, with its secret or without.
+/// The fingerprint of the key in a packet, with or without its secret; `None` for other packets.
 pub(super) fn fingerprint(packet: &Packet) -> Option<sequoia_openpgp::Fingerprint> {
     Some(match packet {
         Packet::PublicKey(key) => key.fingerprint(),
@@ -76,15 +76,16 @@ pub(super) fn certificate(packets: &[Packet]) -> Result<Vec<u8>, KeyError> {
     Ok(bytes)
 }
 
-/// A certificate in the form in which the log takes it.
+/// A certificate in the canonical form of the log.
 #[derive(Clone, Default)]
 pub(super) struct Canonical {
     pub(super) body: Vec<u8>,
-    /// What should revoke something of it and does not count.
+    /// Revocations in it, of the key or of something on it, that do not count.
     pub(super) not_revoked: Vec<BodyError>,
 }
 
-/// The one certificate in what gpg, sq or a node wrote, armored or binary, in the form in which the log takes it.
+/// Reads the one certificate in the output of gpg, sq or a node, armored or binary, and returns it in the canonical
+/// form of the log.
 ///
 /// # Errors
 /// When there is none, or more than one, or it is not accepted.
@@ -92,7 +93,7 @@ pub fn canonical(bytes: &[u8]) -> Result<Vec<u8>, KeyError> {
     read(bytes).map(|it| it.body)
 }
 
-/// The same, with what should revoke something of it and does not count.
+/// As [`canonical`], with the revocations in it that do not count.
 pub(super) fn read(bytes: &[u8]) -> Result<Canonical, KeyError> {
     let split = statement::split(bytes).map_err(not_accepted)?;
     let is_certificate = |body: &Vec<u8>| matches!(statement::parse(body), Ok(Body::Certificate(_)));
@@ -114,7 +115,7 @@ fn not_accepted(error: BodyError) -> KeyError {
     if error.not_revoked().is_some() { KeyError::NotRevoked(Box::new(error)) } else { KeyError::make(error) }
 }
 
-/// A certificate in armor with a header that says in which token its secret is: any OpenPGP program can import it.
+/// A certificate in armor with a header that names the token with its secret: any OpenPGP program can import it.
 pub(super) fn armor_in_token(certificate: &[u8], uri: &TokenUri) -> Result<String, KeyError> {
     let headers = [(TOKEN_HEADER, uri.to_string())];
     let mut writer =
@@ -123,7 +124,7 @@ pub(super) fn armor_in_token(certificate: &[u8], uri: &TokenUri) -> Result<Strin
     String::from_utf8(writer.finalize().map_err(KeyError::make)?).map_err(KeyError::make)
 }
 
-/// The certificate in such armor, and the URI; none if it is something else.
+/// The certificate in such armor, and the URI; `None` if it is something else.
 pub(super) fn in_token(bytes: &[u8]) -> Result<Option<(TokenUri, Vec<u8>)>, String> {
     let Ok(text) = core::str::from_utf8(bytes) else { return Ok(None) };
     let headers = text.lines().skip_while(|line| !line.starts_with("-----BEGIN PGP PUBLIC KEY")).skip(1);
@@ -136,10 +137,10 @@ pub(super) fn in_token(bytes: &[u8]) -> Result<Option<(TokenUri, Vec<u8>)>, Stri
     Ok(Some((uri, canonical(bytes).map_err(|e| e.to_string())?)))
 }
 
-/// The primary key of a certificate, as the core reads it.
+/// The primary key of a certificate, in the form of the core.
 ///
 /// # Errors
-/// When the certificate does not begin with a key that is accepted.
+/// When the certificate does not begin with an accepted key.
 pub fn primary_key(certificate: &[u8]) -> Result<PublicKey, KeyError> {
     let pile = PacketPile::from_bytes(certificate).map_err(KeyError::make)?;
     let first = pile.into_children().next().ok_or_else(|| KeyError::make("the certificate is empty"))?;
@@ -154,7 +155,7 @@ pub fn armor_certificate(bytes: &[u8]) -> Result<String, KeyError> {
     armored(armor::Kind::PublicKey, |writer| writer.write_all(bytes).map_err(Into::into))
 }
 
-/// Packets with secrets in armor; none of the secrets may be in the clear.
+/// Armors packets with secrets, none of which may be unencrypted.
 pub(super) fn armor_secrets(packets: &[Packet]) -> Result<String, KeyError> {
     if packets.iter().any(has_clear_secret) {
         return Err(KeyError::Make("its secret is not encrypted".to_owned()));

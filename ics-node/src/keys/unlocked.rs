@@ -1,4 +1,4 @@
-//! A key whose secrets are at hand, and for what each of them may sign.
+//! A key with usable secrets, and what each of them may sign.
 
 use std::sync::Arc;
 
@@ -10,13 +10,13 @@ use ics_core::time::Timestamp;
 use super::KeyError;
 use super::store::KeyName;
 
-/// A key whose secrets are at hand. They are wiped, or encrypted in memory, when it is dropped.
+/// A key with usable secrets. They are wiped, or encrypted in memory, when it is dropped.
 pub struct UnlockedKey {
     pub(super) name: KeyName,
     pub(super) certificate: Certificate,
     pub(super) bytes: Vec<u8>,
     pub(super) signers: Vec<Arc<dyn Signer + Send + Sync>>,
-    /// What signs checkpoints: the first Ed25519 key.
+    /// The first Ed25519 key, which signs checkpoints.
     pub(super) note_key: Option<Arc<dyn NoteKey + Send + Sync>>,
 }
 
@@ -33,15 +33,15 @@ impl UnlockedKey {
         &self.bytes
     }
 
-    /// The key that signs owners' documents and stands in descriptors: the primary one.
+    /// The primary key, which signs owners' documents and is named in descriptors.
     ///
     /// # Errors
-    /// When the secret of the primary key is not at hand, as when a token holds that of a subkey.
+    /// When the secret of the primary key is not at hand, as when a token only holds that of a subkey.
     pub fn primary(&self) -> Result<&dyn Signer, KeyError> {
         self.shared_primary().map(|signer| &**signer as &dyn Signer)
     }
 
-    /// The same, for whoever signs for as long as the node runs.
+    /// As [`UnlockedKey::primary`], for callers that sign as long as the node runs.
     ///
     /// # Errors
     /// As [`UnlockedKey::primary`].
@@ -51,14 +51,14 @@ impl UnlockedKey {
         self.signers.iter().find(is_primary).ok_or_else(|| KeyError::Purpose {
             name: self.name.to_string(),
             purpose: "sign as an owner",
-            reason: "that takes its primary key, whose secret is not here".to_owned(),
+            reason: "that needs the secret of its primary key, which is not here".to_owned(),
         })
     }
 
-    /// The key that makes certifications, or signs documents, by what its certificate says at that time.
+    /// The key that makes certifications, or signs documents, according to the certificate at that time.
     ///
     /// # Errors
-    /// When its certificate allows none of the keys to do that.
+    /// When the certificate allows this for none of the keys.
     pub fn signer(&self, purpose: Purpose, at: Timestamp) -> Result<&dyn Signer, KeyError> {
         let allowed =
             |signer: &&dyn Signer| self.certificate.key_for(&signer.public_key().fingerprint(), purpose, at).is_ok();
@@ -80,7 +80,7 @@ impl UnlockedKey {
         self.note_key.clone().ok_or_else(|| KeyError::Purpose {
             name: self.name.to_string(),
             purpose: "sign checkpoints",
-            reason: "checkpoints take an Ed25519 key".to_owned(),
+            reason: "checkpoints are signed with an Ed25519 key".to_owned(),
         })
     }
 }

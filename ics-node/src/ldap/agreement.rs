@@ -1,8 +1,8 @@
-//! HTTP and LDAP cannot disagree: generated questions, asked of both faces of one node by the same readers.
+//! HTTP and LDAP cannot disagree: generated questions are put to both faces of one node by the same readers.
 //!
-//! HTTP is asked for everything that the questions are about whenever a statement has come; LDAP is asked 100,000 times
-//! through its session without a socket, most often for what it has answered before, as clients do. Between rounds the
-//! log grows, so that an answer which is remembered too long is found out.
+//! After every new statement, HTTP is asked for everything that the questions are about. LDAP is asked 100,000 times in
+//! all, through its session without a socket, and mostly for what it has answered before, as clients do. The log grows
+//! between rounds, so an answer that is remembered too long is found out.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -29,15 +29,15 @@ use crate::app::App;
 use crate::fixture::{OPERATOR_TOKEN, Party, SALT, claims, device, word};
 use crate::http;
 
-/// Questions in all.
+/// The total number of questions.
 const QUESTIONS: usize = 100_000;
-/// Between which the log grows.
+/// Rounds of questions; the log grows between them.
 const ROUNDS: usize = 10;
 const DEVICES: u8 = 14;
 const LOTS: [&str; 3] = ["open-1", "open-2", "secret"];
 const STATUSES: [&str; 3] = ["in-use", "stolen", "suspended"];
 
-/// One reader, by both faces.
+/// One reader, and what each face says to it.
 struct Reader {
     token: Option<&'static str>,
     session: Session,
@@ -45,7 +45,7 @@ struct Reader {
     lists: BTreeMap<(Option<usize>, Option<usize>), BTreeSet<String>>,
 }
 
-/// What is asked.
+/// A question that both faces can answer.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 enum Question {
     Entry(u8),
@@ -64,7 +64,7 @@ fn name(number: u8) -> String {
     format!("serial:SN-{number}")
 }
 
-/// Numbers that look random and are the same each time.
+/// A deterministic generator of numbers that look random.
 struct Numbers(u64);
 
 impl Numbers {
@@ -74,7 +74,7 @@ impl Numbers {
     }
 
     fn question(&mut self) -> Question {
-        // Two more than there are: unknown things are asked for as well.
+        // Two more than there are devices: unknown things are asked for as well.
         let number = self.below(usize::from(DEVICES) + 2) as u8;
         let maybe = |numbers: &mut Self, bound: usize| Some(numbers.below(bound + 1)).filter(|at| *at < bound);
         match self.below(8) {
@@ -104,7 +104,7 @@ impl Reader {
         reader
     }
 
-    /// Asks the session, which must answer with entries and one result.
+    /// Asks the session, which must answer with entries followed by one result.
     fn ldap(&mut self, place: &Place, op: LdapOp) -> (Vec<LdapSearchResultEntry>, LdapOp) {
         let mut codec = LdapCodec::new(Some(1 << 24), None);
         let mut bytes = Default::default();
@@ -149,7 +149,7 @@ impl Reader {
         }
     }
 
-    /// Asks HTTP for everything that questions are about.
+    /// Asks HTTP for everything that the questions are about.
     async fn ask_http(&mut self, client: &Client, url: &str) {
         let get = async |path: String| {
             let mut request = client.get(format!("{url}{path}"));
@@ -187,7 +187,7 @@ impl Reader {
         (self.records, self.lists) = (records, lists);
     }
 
-    /// Asks LDAP, and compares with what HTTP has said.
+    /// Asks LDAP and compares its answer with what HTTP said.
     fn compare(&mut self, place: &Place, domain: &str, question: &Question) {
         let base = format!("icsDomain={domain},o=ics");
         let entry = |number: u8| format!("icsIdentity={},{base}", id(number));
@@ -269,7 +269,7 @@ fn value(entry: &LdapSearchResultEntry, name: &str) -> Option<String> {
     values(entry, name).into_iter().next()
 }
 
-/// The entry says what the record says, or neither is there.
+/// Asserts that the entry says what the record says, or that both are absent.
 fn same(question: &Question, record: Option<&RecordAnswer>, found: &[LdapSearchResultEntry]) {
     let (record, entry) = match (record, found) {
         (None, []) => return,
@@ -295,7 +295,7 @@ fn same(question: &Question, record: Option<&RecordAnswer>, found: &[LdapSearchR
     assert_eq!(values(entry, "icsVouchedBy"), vouched, "{question:?}");
 }
 
-/// A status of a device, or of all devices of a lot.
+/// Makes a status statement about one device, or about all devices of a lot.
 fn status(party: &Party, app: &App, numbers: &mut Numbers) -> Vec<u8> {
     let name = STATUSES[numbers.below(STATUSES.len())];
     let said = Claims { status: Some(word(name)), reason: Some("so it is".to_owned()), ..claims(party, Act::Status) };

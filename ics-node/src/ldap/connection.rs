@@ -1,4 +1,4 @@
-//! The socket of a session: reads, writes, waits, and cuts who is too slow.
+//! The socket of a session: reads, writes, waits, and cuts off clients that are too slow.
 
 use std::io;
 use std::sync::Arc;
@@ -25,15 +25,16 @@ pub(super) struct Shared {
     pub(super) place: Arc<Place>,
     pub(super) hot: Arc<Hot>,
     pub(super) tls: Option<TlsAcceptor>,
-    /// In which time a message, or a handshake, must be there once it has begun, and something of an answer be taken.
+    /// How long the rest of a message, or of a handshake, may take once it has begun, and how long a client may take
+    /// none of an answer.
     pub(super) patience: Duration,
-    /// After which time a client that asks for nothing is sent away.
+    /// How long a client may ask for nothing before it is disconnected.
     pub(super) idle: Duration,
-    /// Operations that run at once.
+    /// Limits how many operations run at once.
     pub(super) work: Arc<Semaphore>,
-    /// Submissions that wait for another node at once.
+    /// Limits how many submissions wait for other nodes at once.
     pub(super) forwards: Arc<Semaphore>,
-    /// Long messages that arrive at once.
+    /// Limits how many long messages arrive at once.
     pub(super) long: Arc<Semaphore>,
 }
 
@@ -41,15 +42,15 @@ pub(super) struct Shared {
 enum Link {
     Plain(TcpStream),
     Tls(Box<TlsStream<TcpStream>>),
-    /// Neither, while TLS begins.
+    /// The socket is elsewhere: a TLS handshake is under way.
     Closed,
 }
 
 /// Longer than any connection lasts.
 const FOR_EVER: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
-/// Bytes that are read at once.
+/// How many bytes are read at once.
 const READ_BYTES: usize = 16 * 1024;
-/// The same over TLS, where the memory is held while the connection waits.
+/// As [`READ_BYTES`], for TLS, where the buffer is held while the connection waits.
 const TLS_READ_BYTES: usize = 4 * 1024;
 
 impl Link {
@@ -60,7 +61,7 @@ impl Link {
         }
     }
 
-    /// Reads what is there, once something is; `false` at the end.
+    /// Reads what has arrived, waiting until something has; `false` at the end of the stream.
     async fn read(&mut self, session: &mut Session) -> io::Result<bool> {
         match self {
             Self::Plain(stream) => loop {
@@ -116,16 +117,16 @@ pub(super) struct Connection {
     session: Session,
     shared: Arc<Shared>,
     stopped: watch::Receiver<bool>,
-    /// Told of every commit.
+    /// Changes with every commit.
     news: watch::Receiver<u64>,
-    /// When the message that is not there as a whole began.
+    /// When the message that has not yet arrived in full began.
     began: Option<Instant>,
     long: Option<OwnedSemaphorePermit>,
     seated: Seated,
 }
 
 impl Connection {
-    /// Serves a client until one of both has enough; `secure`: TLS from the first byte on.
+    /// Serves a client until either side ends the connection; `secure` means TLS from the first byte.
     pub(super) async fn serve(
         shared: Arc<Shared>,
         stream: TcpStream,
@@ -153,7 +154,7 @@ impl Connection {
     async fn run(&mut self) -> io::Result<()> {
         loop {
             let next = self.session.next();
-            // Each time: who never waits, since he pipelines, is known as well.
+            // Checked each time round: a client that pipelines never waits, but must be noticed when it becomes known.
             self.seated.keep(self.session.is_known());
             match next {
                 Next::Wait => {
@@ -167,11 +168,11 @@ impl Connection {
                     let work = Arc::clone(&self.shared.work).acquire_owned().await.map_err(io::Error::other)?;
                     let work = Working { place: work, forwards: Arc::clone(&self.shared.forwards) };
                     let place = Arc::clone(&self.shared.place);
-                    // What the part before has brought is sent while the next one is made; who is slow to take it holds
-                    // up nobody else's work.
+                    // What the previous part produced is sent while the next is made; a client that is slow to take it
+                    // holds up nobody else's work.
                     let run = async move {
                         let done = job.run(place, work).await;
-                        // Whoever waits for something else than work keeps nobody from it.
+                        // A pause is slept here, outside the work, so that it keeps nobody else from working.
                         if let Some(pause) = done.pause() {
                             tokio::time::sleep(pause).await;
                         }
@@ -202,12 +203,12 @@ impl Connection {
         if unread == 0 {
             (self.began, self.long) = (None, None);
         } else if self.session.has_read() {
-            // Another message than the one that had begun before.
+            // This is a new message, not the one that had begun before.
             (self.began, self.long) = (Some(Instant::now()), None);
         }
         let persists = self.session.persists();
         let patience = match self.began {
-            // Who waits for news asks for nothing; he is found out when he takes none.
+            // A client that waits for news asks for nothing; if it is gone, that shows when it takes no news.
             None if persists => FOR_EVER,
             None => self.shared.idle,
             Some(began) => self.shared.patience.saturating_sub(began.elapsed()),
@@ -234,7 +235,7 @@ impl Connection {
         Ok(true)
     }
 
-    /// After reading; gives back whether more may come.
+    /// Records that something was read; returns whether more may come.
     fn has_read(&mut self, more: bool, unread: usize) -> bool {
         if !more {
             return false;
@@ -251,7 +252,7 @@ impl Connection {
         true
     }
 
-    /// Reads what has arrived while something was worked upon: it may say to stop.
+    /// Reads what has arrived while an operation was being worked on: it may be a request to stop.
     async fn look(&mut self) -> io::Result<()> {
         if !self.session.takes_more() {
             return Ok(());
@@ -264,7 +265,7 @@ impl Connection {
             () = std::future::ready(()) => return Ok(()),
         };
         self.has_read(read, unread);
-        // The other side has closed: nobody waits for the rest.
+        // The other side has closed: nobody is waiting for the rest.
         if read { Ok(()) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
     }
 
@@ -272,7 +273,7 @@ impl Connection {
         if self.session.output().len() >= 64 * 1024 { self.send().await } else { Ok(()) }
     }
 
-    /// Sends all output; whoever takes nothing of it for too long is cut.
+    /// Sends all output; a client that takes none of it for too long is cut off.
     async fn send(&mut self) -> io::Result<()> {
         let patience = self.shared.patience;
         let mut output = std::mem::take(self.session.output());
@@ -294,7 +295,7 @@ impl Connection {
 
     async fn start_tls(&mut self) -> bool {
         let Some(tls) = self.shared.tls.clone() else { return false };
-        // Moves the socket out of the connection for as long as the handshake takes.
+        // The socket is moved out of the connection for the duration of the handshake.
         let (stream, patience) = match std::mem::replace(&mut self.link, Link::Closed) {
             Link::Plain(stream) => (stream, self.shared.patience),
             Link::Tls(_) | Link::Closed => return false,

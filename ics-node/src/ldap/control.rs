@@ -13,32 +13,32 @@ const MANAGE_DSA_IT: &str = "2.16.840.1.113730.3.4.2";
 /// RFC 4533.
 pub(super) const SYNC_REQUEST: &str = "1.3.6.1.4.1.4203.1.9.1.1";
 
-/// All that this server knows, for its root DSE.
+/// The controls that this server knows, as its root DSE lists them.
 pub(super) const KNOWN: [&str; 3] = [PAGED_RESULTS, MANAGE_DSA_IT, SYNC_REQUEST];
 
-/// The controls of one request that this server knows, and whether one is there that it may not do without.
+/// The known controls of one request, and whether any critical one cannot be honoured.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Controls {
-    /// Entries in a page, and the cookie of the page before.
+    /// The page size, and the cookie from the previous page.
     pub(super) paged: Option<(usize, Vec<u8>)>,
     pub(super) sync: Option<Sync>,
-    /// The first critical control that is not known.
+    /// The first critical control that this server does not know.
     pub(super) critical: Option<String>,
-    /// Critical ones that only some operations know.
+    /// Whether a critical control is present that only searches take.
     for_searches: bool,
 }
 
-/// A request to be kept in step.
+/// A request to be kept in step (RFC 4533).
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Sync {
     pub(super) persist: bool,
     pub(super) cookie: Option<Vec<u8>>,
-    /// Whether the client wants everything anew where the cookie is of no use, rather than be told so.
+    /// Whether a client whose cookie is of no use wants everything anew rather than an error (RFC 4533, 2.2).
     pub(super) reload: bool,
 }
 
 impl Controls {
-    /// Reads the elements of a request's `controls`. As error `None`: they are not formed as controls.
+    /// Reads the elements of a request's `controls`. The error is `None` when they are malformed.
     pub(super) fn read(tags: Vec<StructureTag>) -> Result<Self, Option<Failure>> {
         let mut controls = Self::default();
         for tag in tags {
@@ -55,7 +55,7 @@ impl Controls {
             match LdapControl::try_from(tag).map_err(malformed)? {
                 LdapControl::SimplePagedResults { size, cookie } => {
                     let size = usize::try_from(size).map_err(|_| {
-                        Some(Failure::new(LdapResultCode::ProtocolError, "a page has 0 entries or more"))
+                        Some(Failure::new(LdapResultCode::ProtocolError, "the page size must be 0 or more"))
                     })?;
                     controls.paged = Some((size, cookie));
                 }
@@ -69,11 +69,11 @@ impl Controls {
         Ok(controls)
     }
 
-    /// Refuses what is critical and cannot be done (RFC 4511, 4.1.11).
+    /// Refuses critical controls that cannot be honoured (RFC 4511, 4.1.11).
     pub(super) fn check(&self, is_search: bool) -> Result<(), Failure> {
         let unknown = match &self.critical {
             Some(oid) => format!("this server does not know the control {oid}"),
-            None if self.for_searches && !is_search => "the control goes with searches only".to_owned(),
+            None if self.for_searches && !is_search => "the control is allowed on searches only".to_owned(),
             None => return Ok(()),
         };
         Err(Failure::new(LdapResultCode::UnavailableCriticalExtension, unknown))

@@ -1,4 +1,4 @@
-//! What reads bytes of clients, as functions of bytes alone: for whoever looks for input that breaks a promise.
+//! The decoders of clients' bytes, as functions of bytes alone, for fuzzing.
 
 use super::dn::Dn;
 use super::encode::{Encoded, Selection};
@@ -12,17 +12,17 @@ use ldap3_proto::proto::LdapOp;
 /// What the directory makes of one message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Message {
-    /// The beginning of one.
+    /// The message is not complete yet.
     Part,
-    /// It ends the session.
+    /// The message ends the session.
     Broken,
-    /// It is answered with a failure.
+    /// The message is answered with a failure.
     Refused,
-    /// A request of so many bytes. Of a search, the filter has been held against entries.
+    /// A request of this many bytes. If it is a search, its filter has been evaluated against entries.
     Request(usize),
 }
 
-/// Reads the message that the bytes begin with.
+/// Reads the message at the start of the bytes.
 #[must_use]
 pub fn message(bytes: &[u8]) -> Message {
     let length = match message::frame(bytes) {
@@ -44,20 +44,20 @@ pub fn message(bytes: &[u8]) -> Message {
                     drop(Encoded::new(&made, &selection));
                 }
             }
-            // What memory knows an answer by is made of the same bytes.
+            // The key under which an answer is remembered is made from the same bytes.
             super::session::is_remembered(Reader::Anonymous, bytes.get(..length).unwrap_or_default());
             Message::Request(length)
         }
     }
 }
 
-/// Reads a distinguished name and writes it again.
+/// Reads a distinguished name and writes it back.
 #[must_use]
 pub fn name(text: &str) -> Option<String> {
     Some(Dn::parse(text).ok()?.to_string())
 }
 
-/// Reads a cookie of a directory that is kept in step, or of a log, and writes it again.
+/// Reads a cookie, of the tree or of a log kept in step, and writes it back.
 #[must_use]
 pub fn cookie(bytes: &[u8]) -> Option<Vec<u8>> {
     let of_tree = Cookie::read(bytes).map(|cookie| cookie.write());

@@ -1,4 +1,4 @@
-//! Distinguished names as text (RFC 4514), and the tree that they name.
+//! Distinguished names as text (RFC 4514).
 
 use core::fmt::{self, Write as _};
 use std::borrow::Cow;
@@ -9,11 +9,11 @@ use ldap3_proto::proto::LdapResultCode;
 use super::message::Failure;
 use super::schema;
 
-/// A name: its relative names, the entry's own first. Each has one attribute: no entry here has more.
+/// A name as its relative names, the entry's own first. Each has one attribute: no entry here has more.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Dn(pub(super) Vec<Rdn>);
 
-/// One relative name: the attribute as the schema writes it where it knows it, and the value as it was written.
+/// One relative name: the attribute, spelled as in the schema if the schema knows it, and the value as written.
 #[derive(Debug, Clone)]
 pub(super) struct Rdn {
     pub(super) attribute: String,
@@ -28,7 +28,7 @@ impl PartialEq for Rdn {
 
 impl Eq for Rdn {}
 
-/// As caseIgnoreMatch compares: lower case, spaces around left out and between counted once (RFC 4518, 2.6.1).
+/// Normalizes as `caseIgnoreMatch` does: lower case, outer spaces removed, inner runs counted as one (RFC 4518, 2.6.1).
 pub(super) fn folded(text: &str) -> Cow<'_, str> {
     let plain = |text: &str| text.bytes().all(|b| b.is_ascii_graphic() && !b.is_ascii_uppercase());
     if plain(text) {
@@ -38,7 +38,7 @@ pub(super) fn folded(text: &str) -> Cow<'_, str> {
 }
 
 impl Dn {
-    /// Reads a name.
+    /// Parses a name.
     pub(super) fn parse(text: &str) -> Result<Self, Failure> {
         if text.len() > limits::LDAP_NAME_BYTES {
             return Err(invalid(&format!("a name takes {} bytes", limits::LDAP_NAME_BYTES)));
@@ -56,14 +56,14 @@ impl Dn {
             };
         }
         let name = Self(rdns);
-        // Entries are answered under the name as it is written here, and that must be one that a client may ask for.
+        // Entries are answered under the name as written here, so this form must be short enough to be asked for, too.
         if name.to_string().len() > limits::LDAP_NAME_BYTES {
-            return Err(invalid(&format!("a name takes {} bytes, with what is escaped", limits::LDAP_NAME_BYTES)));
+            return Err(invalid(&format!("a name may have {} bytes, escapes included", limits::LDAP_NAME_BYTES)));
         }
         Ok(name)
     }
 
-    /// What stands before the suffix, the entry's own first; `None` if the name does not end in it.
+    /// The relative names before `suffix`, the entry's own first; `None` if the name does not end in it.
     pub(super) fn below(&self, suffix: &Self) -> Option<&[Rdn]> {
         let count = self.0.len().checked_sub(suffix.0.len())?;
         let (below, end) = self.0.split_at_checked(count)?;
@@ -85,7 +85,7 @@ fn invalid(why: &str) -> Failure {
     Failure::new(LdapResultCode::InvalidDNSyntax, format!("the name is not one of RFC 4514: {why}"))
 }
 
-/// The first relative name, and what stands behind it from its separator on.
+/// Splits off the first relative name; the rest begins with its separator.
 fn rdn(text: &str) -> Result<(Rdn, &str), Failure> {
     let (attribute, rest) = text.split_once('=').ok_or_else(|| invalid("a relative name has no `=`"))?;
     let attribute = attribute.trim();
@@ -103,7 +103,7 @@ fn rdn(text: &str) -> Result<(Rdn, &str), Failure> {
 
 fn value(text: &str) -> Result<(String, &str), Failure> {
     let mut bytes: Vec<u8> = Vec::new();
-    // Spaces at the end count only where they are escaped.
+    // Trailing spaces count only if they are escaped.
     let mut keep = 0;
     let mut rest = text;
     if rest.starts_with('#') {
@@ -132,7 +132,7 @@ fn value(text: &str) -> Result<(String, &str), Failure> {
     Ok((value, rest))
 }
 
-/// What stands behind a backslash: a character that needs one, or two hex digits.
+/// Reads what follows a backslash: a special character, or two hex digits. Also returns the rest.
 fn escaped(text: &str) -> Result<(Vec<u8>, &str), Failure> {
     let wrong = || invalid("a backslash escapes nothing");
     let first = text.chars().next().ok_or_else(wrong)?;
@@ -143,7 +143,7 @@ fn escaped(text: &str) -> Result<(Vec<u8>, &str), Failure> {
     Ok((byte.ok_or_else(wrong)?, text.get(2..).unwrap_or_default()))
 }
 
-/// A value as a relative name holds it (RFC 4514, 2.4).
+/// Escapes a value for use in a relative name (RFC 4514, 2.4).
 pub(super) fn escape(value: &str) -> Cow<'_, str> {
     let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b':' | b'_' | b'/' | b'@');
     if value.bytes().all(plain) {

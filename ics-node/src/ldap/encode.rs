@@ -1,4 +1,4 @@
-//! Entries as bytes: the attributes that are asked for.
+//! Encodes entries with the attributes that a search asks for.
 
 use super::entry::{AS_OF, Entry, as_of_attributes};
 use super::schema::{self, Attribute};
@@ -6,7 +6,7 @@ use super::{ber, message};
 use crate::api::AsOf;
 use crate::store::DomainNumber;
 
-/// Which attributes of entries are asked for (RFC 4511, 4.5.1.8; RFC 3673).
+/// Which attributes of entries a search asks for (RFC 4511, 4.5.1.8; RFC 3673).
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Selection {
     user: bool,
@@ -20,7 +20,7 @@ impl Selection {
         let has = |wanted: &str| names.iter().any(|name| name == wanted);
         let mut named: Vec<&'static Attribute> = Vec::new();
         for attribute in names.iter().filter_map(|name| schema::attribute(name)) {
-            // A client may name one a thousand times.
+            // A client may name the same attribute a thousand times.
             if !named.contains(&attribute) {
                 named.push(attribute);
             }
@@ -38,7 +38,7 @@ impl Selection {
         self.wants(&schema::BODY)
     }
 
-    /// Whether all is asked for that says how complete and fresh an answer is, or nothing of it; `None`: a part.
+    /// Whether all of the [`AS_OF`] attributes are asked for, or none; `None` if only some, or only their types.
     pub(super) fn wants_as_of(&self) -> Option<bool> {
         match AS_OF.iter().filter(|attribute| self.wants(attribute)).count() {
             0 => Some(false),
@@ -48,16 +48,16 @@ impl Selection {
     }
 }
 
-/// A search's entry as bytes (RFC 4511, 4.5.2); what says how fresh it is stands apart, so that the rest may be
-/// remembered for longer.
+/// A search result entry (RFC 4511, 4.5.2) as bytes. The attributes that say how fresh it is are kept apart, so that
+/// the rest can be remembered for longer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Encoded {
-    /// The whole operation; or the name and the attributes, if there is a gap between these.
+    /// The whole operation; or, if there is a gap, the name followed by the attributes.
     bytes: Vec<u8>,
     gap: Option<Gap>,
 }
 
-/// Where attributes are missing.
+/// Where the freshness attributes are inserted: the domain they are about, the end of the name, and their position.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Gap {
     domain: DomainNumber,
@@ -66,7 +66,7 @@ struct Gap {
 }
 
 impl Encoded {
-    /// An entry, and what stands in its gap.
+    /// Encodes an entry; also returns what goes into its gap.
     pub(super) fn new(entry: &Entry, selection: &Selection) -> (Self, Vec<u8>) {
         let Some(domain) = entry.dated.filter(|_| selection.wants_as_of() == Some(true)) else {
             return (Self::whole(encode(entry, selection)), Vec::new());
@@ -85,12 +85,12 @@ impl Encoded {
         (Self { bytes, gap: Some(Gap { domain, name, at }) }, dated)
     }
 
-    /// An operation to which nothing is added.
+    /// An operation without a gap.
     pub(super) const fn whole(bytes: Vec<u8>) -> Self {
         Self { bytes, gap: None }
     }
 
-    /// The domain of which is still to be said how fresh it is.
+    /// The domain whose freshness goes into the gap.
     pub(super) fn domain(&self) -> Option<DomainNumber> {
         self.gap.map(|gap| gap.domain)
     }
@@ -99,7 +99,7 @@ impl Encoded {
         self.bytes.len()
     }
 
-    /// Writes it as a message; `dated` stands in the gap.
+    /// Writes it as a message with `dated` in the gap.
     pub(super) fn write(&self, out: &mut Vec<u8>, id: i32, dated: &[u8]) {
         let Some(Gap { name, at, .. }) = self.gap else { return message::write(out, id, &self.bytes, &[]) };
         let part = |from: usize, to: usize| self.bytes.get(from..to).unwrap_or_default();
@@ -117,7 +117,7 @@ impl Encoded {
     }
 }
 
-/// What stands in the gap of entries of a domain.
+/// What goes into the gap of an entry of a domain with this `as_of`.
 pub(super) fn dated(as_of: &AsOf) -> Vec<u8> {
     let mut out = Vec::with_capacity(128);
     as_of_attributes(as_of).iter().for_each(|(attribute, values)| write_attribute(&mut out, attribute, values));
@@ -126,7 +126,7 @@ pub(super) fn dated(as_of: &AsOf) -> Vec<u8> {
 
 const SEARCH_ENTRY: u8 = 0x64;
 
-/// An entry as an operation of a message (RFC 4511, 4.5.2): SearchResultEntry.
+/// Encodes an entry as the operation of a message: `SearchResultEntry` (RFC 4511, 4.5.2).
 pub(super) fn encode(entry: &Entry, selection: &Selection) -> Vec<u8> {
     let mut out = Vec::with_capacity(1024);
     ber::element(&mut out, SEARCH_ENTRY, |out| {

@@ -1,4 +1,4 @@
-//! Entries of the directory: what a use case says, as attributes and values.
+//! Entries of the directory: what the use cases return, as attributes and values.
 
 use std::collections::BTreeSet;
 
@@ -17,12 +17,12 @@ use crate::api::{AsOf, DomainInfo, Position};
 use crate::explain;
 use crate::store::DomainNumber;
 
-/// An entry: its name and its attributes, each once, with one value at least.
+/// An entry: its name, and its attributes, each once and with at least one value.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Entry {
     pub(super) dn: String,
     pub(super) attributes: Vec<(&'static Attribute, Vec<Vec<u8>>)>,
-    /// The domain of which the entry says how complete and fresh it is, where that is all that may change of it.
+    /// The domain whose completeness and freshness the entry states, if nothing else in the entry changes with that.
     pub(super) dated: Option<DomainNumber>,
 }
 
@@ -33,7 +33,7 @@ impl PartialEq for Attribute {
 }
 
 impl Entry {
-    /// A name and nothing else.
+    /// An entry with a name and no attributes.
     pub(super) const fn empty(dn: String) -> Self {
         Self { dn, attributes: Vec::new(), dated: None }
     }
@@ -45,7 +45,7 @@ impl Entry {
         entry
     }
 
-    /// Gives it an attribute, if there are values.
+    /// Adds an attribute, unless there are no values.
     pub(super) fn put<T: AsRef<[u8]>>(&mut self, attribute: &'static Attribute, values: impl IntoIterator<Item = T>) {
         let values: Vec<Vec<u8>> = values.into_iter().map(|value| value.as_ref().to_vec()).collect();
         if !values.is_empty() {
@@ -61,18 +61,18 @@ impl Entry {
         self.put(attribute, value.map(generalized_time));
     }
 
-    /// The values of an attribute.
+    /// The values of an attribute; empty if the entry lacks it.
     pub(super) fn values(&self, attribute: &Attribute) -> &[Vec<u8>] {
         self.attributes.iter().find(|(held, _)| *held == attribute).map_or(&[], |(_, values)| values)
     }
 
-    /// What every entry has for those who ask for operational attributes (RFC 4512, 3.4; RFC 4530; RFC 5020).
+    /// Adds the operational attributes that every entry has (RFC 4512, 3.4; RFC 4530; RFC 5020).
     pub(super) fn finish(&mut self, tree: &Tree, times: Option<(Timestamp, Timestamp)>, has_children: bool) {
         let dn = self.dn.clone();
         self.put(&schema::ENTRY_UUID, [uuid_text(entry_uuid(tree, &dn))]);
         self.put(&schema::ENTRY_DN, [&dn]);
         if let Some((created, modified)) = times {
-            // GnuPG's client reads modifyTimestamp without fractions only.
+            // GnuPG's client cannot read a modifyTimestamp with fractions.
             let seconds = |at: Timestamp| Some(Timestamp::from_seconds(at.as_seconds()));
             self.put(&schema::CREATORS_NAME, [tree.suffix_text()]);
             self.time(&schema::CREATE_TIME, seconds(created));
@@ -84,7 +84,7 @@ impl Entry {
     }
 }
 
-/// The same on every node that calls its tree by any suffix: what replicas match entries by.
+/// The UUID by which replicas match entries. It does not depend on the suffix, so it is the same on every node.
 pub(super) fn entry_uuid(tree: &Tree, dn: &str) -> [u8; 16] {
     let below = dn.strip_suffix(tree.suffix_text()).unwrap_or(dn);
     let digest: [u8; 32] = Sha256::digest([b"ics-ldap-entry\0", below.as_bytes()].concat()).into();
@@ -101,7 +101,7 @@ fn uuid_text(uuid: [u8; 16]) -> String {
     [part(0, 8), part(8, 12), part(12, 16), part(16, 20), part(20, 32)].join("-")
 }
 
-/// RFC 4517, 3.3.13; milliseconds only where there are some.
+/// Formats a time as `GeneralizedTime` (RFC 4517, 3.3.13), with milliseconds only if they are not zero.
 pub(super) fn generalized_time(at: Timestamp) -> String {
     let text = Timestamp::from_seconds(at.as_seconds()).to_string();
     let digits: String = text.chars().filter(char::is_ascii_digit).collect();
@@ -111,7 +111,7 @@ pub(super) fn generalized_time(at: Timestamp) -> String {
     }
 }
 
-/// A domain.
+/// The entry of a domain.
 pub(super) fn domain(tree: &Tree, info: &DomainInfo, checkpoint: Option<&str>) -> Entry {
     let name = &info.info.domain;
     let mut entry = Entry::new(tree.domain_dn(name), &schema::ICS_DOMAIN);
@@ -131,7 +131,7 @@ pub(super) fn domain(tree: &Tree, info: &DomainInfo, checkpoint: Option<&str>) -
     entry
 }
 
-/// What a domain says of a thing; how complete and fresh that is, where it is an answer.
+/// What a domain says of a thing; with `as_of`, also how complete and fresh that is.
 pub(super) fn identity(tree: &Tree, record: &Record, as_of: Option<(&AsOf, DomainNumber)>) -> Entry {
     let mut entry = Entry::new(tree.identity_dn(&record.domain, &record.identity.id), &schema::ICS_IDENTITY);
     entry.put(&schema::DOMAIN, [record.domain.as_str()]);
@@ -185,7 +185,7 @@ pub(super) fn as_of_attributes(as_of: &AsOf) -> Vec<(&'static Attribute, Vec<Vec
     entry.attributes
 }
 
-/// Values are a set (RFC 4512, 2.2): the same from two signers is there once.
+/// Values are a set (RFC 4512, 2.2): a value that two signers give appears once.
 fn values<T: ToString>(given: &[Given<T>]) -> BTreeSet<String> {
     given.iter().map(|given| given.value.to_string()).collect()
 }
@@ -194,12 +194,12 @@ fn signers(by: &[By]) -> BTreeSet<String> {
     by.iter().map(|by| by.signer.to_string()).collect()
 }
 
-/// The statements about the thing itself; those about its groups stand under the groups.
+/// The statements about the thing itself; those about its groups are listed under the groups.
 pub(super) fn direct(record: &Record) -> impl Iterator<Item = &Listed> {
     record.statements.iter().filter(|statement| statement.by.group.is_none())
 }
 
-/// The attribute type of what a manufacturer says.
+/// The attribute type for what a manufacturer states.
 pub(super) const fn told(attribute: Told) -> &'static Attribute {
     match attribute {
         Told::Manufacturer => &schema::MANUFACTURER,
@@ -220,14 +220,14 @@ pub(super) fn statement_dn(tree: &Tree, domain: &DomainName, id: &IdentityId, st
     format!("{}={},{above}", schema::STATEMENT.name(), escape(&statement.to_string()))
 }
 
-/// One statement about a thing.
+/// The entry of one statement about a thing.
 pub(super) fn statement(tree: &Tree, record: &Record, said: &Listed, body: Option<&[u8]>) -> Entry {
     let dn = statement_dn(tree, &record.domain, &record.identity.id, &said.by.statement);
     let mut entry = Entry::new(dn, &schema::ICS_STATEMENT);
     entry.put(&schema::STATEMENT, [said.by.statement.to_string()]);
     entry.number(&schema::INDEX, said.by.index);
     entry.put(&schema::ACT, [said.act.as_str()]);
-    // Whoever erased a statement is an owner of the domain, which is no role; in which role it was said, nobody knows.
+    // An owner of the domain, which is not a role, erased the statement; the role in which it was said is lost.
     entry.put(&schema::ROLE, Some(said.by.role.as_str()).filter(|_| !explain::is_of_owners(said)));
     entry.put(&schema::SIGNER, [said.by.signer.to_string()]);
     entry.put(&schema::SIGNER_NAME, said.by.name.as_ref().filter(|name| !name.is_empty()));
@@ -252,7 +252,7 @@ pub(super) fn statement(tree: &Tree, record: &Record, said: &Listed, body: Optio
     entry
 }
 
-/// An entry of a log.
+/// The entry of a log entry.
 pub(super) fn log_entry(tree: &Tree, domain: &DomainName, index: u64, told: &wire::Entry) -> Entry {
     let dn = format!("{}={index},{}", schema::INDEX.name(), Tree::log_dn(domain));
     let mut entry = Entry::new(dn, &schema::ICS_LOG_ENTRY);
@@ -287,7 +287,7 @@ fn put_told(entry: &mut Entry, told: &wire::Entry) {
     }
 }
 
-/// The log of a domain: how far it goes, and where entries were sent before, the proof that they lead there.
+/// The entry of a domain's log: its size and, if entries were sent before it, the proof that they lead there.
 pub(super) fn log(tree: &Tree, info: &DomainInfo, size: u64, checkpoint: Option<&str>, proof: &[u8]) -> Entry {
     let domain = &info.info.domain;
     let mut entry = Entry::new(Tree::log_dn(domain), &schema::ICS_LOG);
@@ -300,7 +300,7 @@ pub(super) fn log(tree: &Tree, info: &DomainInfo, size: u64, checkpoint: Option<
     entry
 }
 
-/// The word by which the record's JSON calls it.
+/// The word that the record's JSON uses for the statement's standing.
 fn standing(said: &Listed) -> String {
     serde_json::to_value(said.standing).ok().and_then(|word| word.as_str().map(str::to_owned)).unwrap_or_default()
 }

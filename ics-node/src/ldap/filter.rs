@@ -1,4 +1,4 @@
-//! Filters: whether an entry matches (RFC 4511, 4.5.1.7), and how the index finds those that may.
+//! Filters: whether an entry matches (RFC 4511, 4.5.1.7), and how the index finds the things that may.
 
 use ics_core::identity::{Fingerprint, IdentityId};
 use ics_core::name::Name;
@@ -10,7 +10,7 @@ use super::dn::{Dn, folded};
 use super::entry::Entry;
 use super::schema::{self, Attribute, Class, Syntax};
 
-/// Whether an entry matches; `None` where that is undefined, which is no match either.
+/// Whether an entry matches; `None` if that is Undefined, which is not a match either.
 pub(super) fn matches(filter: &LdapFilter, entry: &Entry) -> Option<bool> {
     match filter {
         LdapFilter::And(parts) => all(parts.iter().map(|part| matches(part, entry)), false),
@@ -34,7 +34,7 @@ pub(super) fn matches(filter: &LdapFilter, entry: &Entry) -> Option<bool> {
     }
 }
 
-/// Whether a filter asks for one of these attributes, or may.
+/// Whether a filter asks, or may ask, for one of these attributes.
 pub(super) fn mentions(filter: &LdapFilter, attributes: &[&Attribute]) -> bool {
     match filter {
         LdapFilter::And(parts) | LdapFilter::Or(parts) => parts.iter().any(|part| mentions(part, attributes)),
@@ -51,7 +51,7 @@ pub(super) fn mentions(filter: &LdapFilter, attributes: &[&Attribute]) -> bool {
     }
 }
 
-/// Whether only what has one of some ids can match.
+/// Whether only entries with one of some given ids can match.
 pub(super) fn is_by_id(filter: &LdapFilter) -> bool {
     match filter {
         LdapFilter::And(parts) => parts.iter().any(is_by_id),
@@ -61,7 +61,7 @@ pub(super) fn is_by_id(filter: &LdapFilter) -> bool {
     }
 }
 
-/// Whether an entry of this class may match: no term is true of what such entries do not have.
+/// Whether an entry of this class may match: no term is true of an attribute that such entries cannot have.
 pub(super) fn may_match(filter: &LdapFilter, class: &Class) -> bool {
     match filter {
         LdapFilter::And(parts) => parts.iter().all(|part| may_match(part, class)),
@@ -81,7 +81,7 @@ pub(super) fn may_match(filter: &LdapFilter, class: &Class) -> bool {
     }
 }
 
-/// `and` is false as soon as one is, `or` true as soon as one is (`decisive`); else undefined as soon as one is.
+/// Three-valued `and` (`decisive` false) or `or` (`decisive` true): the decisive value wins, then Undefined.
 fn all(parts: impl Iterator<Item = Option<bool>>, decisive: bool) -> Option<bool> {
     let mut result = Some(!decisive);
     for part in parts {
@@ -98,13 +98,13 @@ fn any(entry: &Entry, name: &str, matched: impl Fn(Syntax, &[u8]) -> Option<bool
     let attribute = schema::attribute(name)?;
     let values = entry.values(attribute);
     if values.is_empty() {
-        // Whether the assertion could match at all decides between false and undefined; `not` tells them apart.
+        // Without a value the result is false if the assertion could match at all, else Undefined, which `not` keeps.
         return matched(attribute.syntax, b"").map(|_| false);
     }
     all(values.iter().map(|held| matched(attribute.syntax, held)), true)
 }
 
-/// Equality by the attribute's own rule, which `approx` falls back to; `None` if it has none or the value is not one.
+/// Equality by the attribute's own rule, also used for `approx`; `None` if there is no rule or `value` does not fit it.
 pub(super) fn equal(syntax: Syntax, held: &[u8], value: &str) -> Option<bool> {
     match syntax {
         Syntax::Binary => None,
@@ -126,7 +126,7 @@ fn text(held: &[u8]) -> Option<&str> {
     core::str::from_utf8(held).ok()
 }
 
-/// How a value that is held stands to one that is asserted.
+/// Orders a held value against an asserted one.
 fn compare(syntax: Syntax, held: &[u8], value: &str) -> Option<core::cmp::Ordering> {
     if !syntax.is_ordered() {
         return None;
@@ -142,7 +142,7 @@ fn compare(syntax: Syntax, held: &[u8], value: &str) -> Option<core::cmp::Orderi
     }
 }
 
-/// GeneralizedTime in UTC to milliseconds, as digits that sort.
+/// A GeneralizedTime in UTC, cut to milliseconds, as digits that sort.
 fn time_digits(text: &str) -> Option<String> {
     let text = text.trim().strip_suffix('Z').or_else(|| text.trim().strip_suffix("+0000"))?;
     let (whole, fraction) = text.split_once(['.', ',']).unwrap_or((text, ""));
@@ -175,7 +175,7 @@ fn contains(syntax: Syntax, held: &[u8], parts: &LdapSubstringFilter) -> Option<
     Some(true)
 }
 
-/// A rule named by hand: those of the attribute's own syntax, or without attribute all attributes that have it.
+/// An extensible match: a rule applied to one attribute, or to every attribute whose syntax has that rule.
 fn extensible(assertion: &LdapMatchingRuleAssertion, entry: &Entry) -> Option<bool> {
     let value = &assertion.match_value;
     let fits = |syntax: Syntax| match assertion.matching_rule.as_deref() {
@@ -219,12 +219,12 @@ fn extensible(assertion: &LdapMatchingRuleAssertion, entry: &Entry) -> Option<bo
     }
 }
 
-/// How the things that a filter may match are found.
+/// How to find the things that a filter may match.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Plan {
     /// Nothing can match.
     Nothing,
-    /// What has one of these.
+    /// Only things with one of these postings.
     Any(Vec<Posting>),
     /// Everything matches.
     All,
@@ -232,14 +232,14 @@ pub(super) enum Plan {
     Scan,
 }
 
-/// Finds things, each with its statements below: how entries of either sort are found.
+/// Plans how to find things; statements are found through the thing that they are about.
 pub(super) fn plan(filter: &LdapFilter) -> Plan {
     match filter {
         LdapFilter::And(parts) => parts.iter().map(plan).reduce(narrower).unwrap_or(Plan::All),
         LdapFilter::Or(parts) => parts.iter().map(plan).reduce(wider).unwrap_or(Plan::Nothing),
         LdapFilter::Not(part) if is_undefined(part) => Plan::Nothing,
         LdapFilter::Not(_) | LdapFilter::Extensible(_) => Plan::Scan,
-        // What only domains or keys have, no thing needs to be looked at for.
+        // No thing needs to be looked at for what only domains or keys have.
         _ if ![&schema::ICS_IDENTITY, &schema::ICS_STATEMENT].into_iter().any(|class| may_match(filter, class)) => {
             Plan::Nothing
         }
@@ -256,7 +256,7 @@ pub(super) fn plan(filter: &LdapFilter) -> Plan {
     }
 }
 
-/// Whether a term asks for an attribute that there is not: neither it nor its negation matches anything.
+/// Whether a term asks for an unknown attribute: neither it nor its negation matches anything.
 fn is_undefined(filter: &LdapFilter) -> bool {
     match filter {
         LdapFilter::Equality(name, _)
@@ -300,7 +300,7 @@ fn equality(attribute: &'static Attribute, value: &str) -> Plan {
     }
 }
 
-/// How few things a posting finds, as a rule: the fewest first.
+/// Ranks postings by how many things they usually find, fewest first.
 const fn rank(posting: &Posting) -> u8 {
     match posting {
         Posting::Subject(_) | Posting::Statement(_) | Posting::Name(_) => 0,
@@ -389,7 +389,7 @@ mod tests {
         assert_eq!(matches(&LdapFilter::Or(Vec::new()), &entry()), Some(false));
     }
 
-    /// Statements are not even looked at for what they do not have.
+    /// Statements are not even looked at if the filter asks for what they cannot have.
     #[test]
     fn what_statements_may_be_asked_for() {
         for (text, expected) in [

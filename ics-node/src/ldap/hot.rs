@@ -1,7 +1,7 @@
-//! Answers that were given before, as bytes: a search that asks the same in the same bytes gets them again.
+//! Answers given before, kept as bytes: a search that repeats the bytes of an earlier one gets the same answer again.
 //!
-//! An answer holds for as long as what it rests on, and until time alone changes it. What says how complete and fresh it
-//! is, is added each time. What is remembered is bounded; the oldest half goes first.
+//! An answer holds until what it rests on changes, or until its time is up. How complete and fresh it is, is added anew
+//! each time. The memory is bounded; the older half goes first.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -12,11 +12,11 @@ use super::encode::Encoded;
 use super::rests::Rests;
 use crate::app::Reader;
 
-/// Bytes of a request that may be remembered.
+/// The longest request, in bytes, whose answer is remembered.
 pub(super) const REQUEST_BYTES: usize = 1024;
-/// Bytes of an answer that may be remembered.
+/// The longest answer, in bytes, that is remembered.
 pub(super) const ANSWER_BYTES: usize = 64 * 1024;
-/// What a remembered answer costs beside its bytes.
+/// The cost of a remembered answer in bytes, besides the answer itself.
 const OVERHEAD: usize = 160;
 
 /// The operations of an answer, in order.
@@ -36,7 +36,7 @@ impl Answer {
         &self.operations
     }
 
-    /// Bytes that it takes.
+    /// The size of the answer in memory.
     fn bytes(&self) -> usize {
         self.operations.iter().map(|operation| operation.len() + size_of::<Encoded>()).sum()
     }
@@ -44,7 +44,7 @@ impl Answer {
 
 type Answers = HashMap<Box<[u8]>, Arc<Answer>>;
 
-/// The answers of a server.
+/// The remembered answers of a server.
 #[derive(Debug)]
 pub(super) struct Hot {
     half: usize,
@@ -55,18 +55,18 @@ pub(super) struct Hot {
 struct Kept {
     young: Answers,
     old: Answers,
-    /// Bytes of the young ones.
+    /// The size of the young half in bytes.
     bytes: usize,
 }
 
 impl Hot {
-    /// Remembers answers of so many bytes in all.
+    /// Remembers up to `bytes` bytes of answers.
     pub(super) fn new(bytes: usize) -> Self {
         Self { half: bytes / 2, kept: Mutex::default() }
     }
 
-    /// By what an answer is found: who asks, and the operation as it came. What a party may read can change at any
-    /// time with the configuration, so its answers are made anew.
+    /// The key of an answer: who asks, and the operation as it came. There is none for a party with a key: what it may
+    /// read can change at any time with the configuration, so its answers are always made anew.
     pub(super) fn key(reader: Reader, operation: &[u8]) -> Option<Box<[u8]>> {
         let reader = match reader {
             Reader::Anonymous => 0_u8,
@@ -76,7 +76,7 @@ impl Hot {
         Some([operation, &[reader]].concat().into())
     }
 
-    /// The answer, if it still holds: `bears` says whether what it rests on does.
+    /// The answer, if it still holds; `bears` tells whether what it rests on is unchanged.
     pub(super) fn get(&self, key: &[u8], now: Timestamp, bears: impl FnOnce(&Rests) -> bool) -> Option<Arc<Answer>> {
         let (answer, is_young) = {
             let kept = self.kept();
@@ -113,7 +113,7 @@ impl Hot {
             kept.bytes = 0;
         }
         if added <= self.half {
-            // Another answer to the same question counts twice until its half goes.
+            // A second answer to the same question is counted in addition, until the half is dropped.
             kept.young.insert(key, answer);
             kept.bytes += added;
         }
@@ -128,7 +128,7 @@ mod tests {
         Timestamp::from_millis(millis)
     }
 
-    /// Asks at a stamp.
+    /// Asks while everything is at the given stamp.
     fn get(hot: &Hot, key: &[u8], stamp: u128, now: Timestamp) -> Option<Arc<Answer>> {
         hot.get(key, now, |rests| *rests == Rests::OnAll(stamp))
     }

@@ -1,8 +1,8 @@
-//! The key space in which GnuPG looks for keys and to which it sends them.
+//! The key space in which GnuPG looks for keys, and to which it sends them.
 //!
-//! Entries are put together from what the node knows of a key. What a client sends is taken for its OpenPGP packets
-//! alone, whose signatures authorise them; the attributes that it derives from them are derived here again, and a key is
-//! added to, never replaced.
+//! Entries are made from what the node knows of a key. Of what a client sends, only the OpenPGP packets count, whose
+//! signatures authorize them; the attributes that a client derives from them are derived here again. A key is added to,
+//! never replaced.
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
@@ -28,27 +28,27 @@ use crate::app::{AppError, Reader};
 /// The OpenPGP version of keys in the key space: GnuPG reads no newer one.
 pub(super) const VERSION: Option<u8> = Some(4);
 
-/// Keys that one search gives; a key id or a User ID can fit any number of them.
+/// How many keys one search returns; any number of keys can fit a key id or a User ID.
 pub(super) const KEYS: usize = 100;
 
-/// How the keys that a filter may match are found.
+/// How to find the keys that a filter may match.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum KeyPlan {
     /// Nothing can match.
     Nothing,
-    /// What one of these finds.
+    /// What any of these look-ups finds.
     Any(Vec<KeySearch>),
     /// Everything would have to be looked at.
     Scan,
 }
 
-/// How a filter finds keys.
+/// Plans how a filter finds keys.
 pub(super) fn plan(filter: &LdapFilter) -> KeyPlan {
     match filter {
         LdapFilter::And(parts) => parts.iter().map(plan).reduce(narrower).unwrap_or(KeyPlan::Scan),
         LdapFilter::Or(parts) => parts.iter().map(plan).reduce(wider).unwrap_or(KeyPlan::Nothing),
         LdapFilter::Not(part) if is_of_keys(part) => KeyPlan::Nothing,
-        // What only things or domains have, no key needs to be looked at for.
+        // No key needs to be looked at for what only things or domains have.
         _ if !filter::may_match(filter, &schema::PGP_KEY_INFO) => KeyPlan::Nothing,
         LdapFilter::Equality(name, value) | LdapFilter::Approx(name, value) => {
             let one = |search: Option<KeySearch>| search.map_or(KeyPlan::Nothing, |search| KeyPlan::Any(vec![search]));
@@ -72,7 +72,7 @@ pub(super) fn plan(filter: &LdapFilter) -> KeyPlan {
     }
 }
 
-/// Whether a filter is for keys, all of them.
+/// Whether a filter asks for all keys.
 fn is_of_keys(filter: &LdapFilter) -> bool {
     matches!(filter, LdapFilter::Equality(name, value)
         if schema::attribute(name) == Some(&schema::OBJECT_CLASS) && value.eq_ignore_ascii_case("pgpKeyInfo"))
@@ -90,7 +90,7 @@ fn wider(one: KeyPlan, other: KeyPlan) -> KeyPlan {
     match (one, other) {
         (KeyPlan::Nothing, plan) | (plan, KeyPlan::Nothing) => plan,
         (KeyPlan::Any(mut a), KeyPlan::Any(b)) => {
-            // GnuPG asks for a fingerprint as that of a primary key or of a subkey: one look finds both.
+            // GnuPG asks for a fingerprint both as a primary key's and as a subkey's: one look-up finds both.
             a.extend(b);
             a.dedup();
             KeyPlan::Any(a)
@@ -99,8 +99,8 @@ fn wider(one: KeyPlan, other: KeyPlan) -> KeyPlan {
     }
 }
 
-/// What a filter of GnuPG's client means: it writes `(`, `)`, `*`, `/` and `\` of a User ID as in a URL, where filters take
-/// a backslash, and asks for the long id of a subkey as if it were that of a key.
+/// Translates a filter of GnuPG's client into what it means: the client percent-encodes `(`, `)`, `*`, `/` and `\` of a
+/// User ID where filters take a backslash, and asks for the long id of a subkey as if it were that of a key.
 pub(super) fn meant(filter: LdapFilter) -> LdapFilter {
     let all = |parts: Vec<LdapFilter>| parts.into_iter().map(meant).collect();
     let text = |text: String| match unpercent(&text) {
@@ -136,27 +136,27 @@ fn unpercent(text: &str) -> Cow<'_, str> {
     })
 }
 
-/// The entry of the key with a long id. Of two keys with one id, which can be made on purpose, neither has it.
+/// The entry of the key with a long id. Two keys can be made to share an id; then neither has the entry.
 pub(super) fn by_id(place: &Place, reader: Reader, id: &str) -> Result<Option<Entry>, Failure> {
     let Some(search @ KeySearch::KeyId(id)) = KeySearch::hex(id) else { return Ok(None) };
     let found = place.app.keys(reader, &search, VERSION, KEYS).map_err(|error| failed(&error))?;
     own(&found, id).map(|key| entry(&place.tree, key)).transpose()
 }
 
-/// Whether a key is here that is called so, whatever others know of which nothing has come yet.
+/// Whether a key with this id is held here, even if other nodes that may know it have not answered.
 fn is_here(place: &Place, reader: Reader, id: &str) -> Result<bool, Failure> {
     let Some(search @ KeySearch::KeyId(id)) = KeySearch::hex(id) else { return Ok(false) };
     let (found, _) = place.app.keys_here(reader, &search, VERSION, KEYS).map_err(|error| failed(&error))?;
     Ok(own(&found, id).is_some())
 }
 
-/// The one key that has this id itself, and not by a subkey.
+/// The one key whose own id this is, not a subkey's; `None` if there are two.
 fn own(found: &[FoundKey], id: [u8; 8]) -> Option<&FoundKey> {
     let mut own = found.iter().filter(|key| key.fingerprint.key_id() == id);
     own.next().filter(|_| own.next().is_none())
 }
 
-/// A key as an entry.
+/// The entry of a key.
 pub(super) fn entry(tree: &Tree, key: &FoundKey) -> Result<Entry, Failure> {
     let about = &key.about;
     let id = long_id(&key.fingerprint);
@@ -167,7 +167,7 @@ pub(super) fn entry(tree: &Tree, key: &FoundKey) -> Result<Entry, Failure> {
     entry.put(&schema::PGP_KEY_ID, id.get(8..));
     entry.put(&schema::PGP_KEY, [armored]);
     let user_ids: BTreeSet<&str> = about.user_ids.iter().map(|it| it.text.as_str()).collect();
-    // The first one is what GnuPG shows; values are a set, but clients get them in this order.
+    // GnuPG shows the first one. Values are a set, but clients get them in this order.
     let first = about.user_ids.first().map(|it| it.text.as_str());
     entry.put(&schema::PGP_USER_ID, first.into_iter().chain(user_ids.iter().copied().filter(|it| Some(*it) != first)));
     entry.put(&schema::GPG_MAILBOX, user_ids.iter().filter_map(|it| mail_of(it)).collect::<BTreeSet<_>>());
@@ -176,7 +176,7 @@ pub(super) fn entry(tree: &Tree, key: &FoundKey) -> Result<Entry, Failure> {
     entry.put(&schema::PGP_EXPIRES, about.key.expires.map(seconds));
     let flag = |is: bool| [if is { "1" } else { "0" }];
     entry.put(&schema::PGP_REVOKED, flag(about.key.is_revoked));
-    // A status that blocks the thing: nobody should be led to its key as if it were good.
+    // Set if the thing's status blocks it: its key must not look usable.
     entry.put(&schema::PGP_DISABLED, flag(key.is_blocked));
     entry.put(&schema::PGP_KEY_TYPE, key_type(about.key.algorithm));
     entry.put(&schema::PGP_KEY_SIZE, Some(about.key.bits).filter(|bits| *bits > 0).map(|bits| format!("{bits:05}")));
@@ -198,7 +198,7 @@ fn long_id(fingerprint: &Fingerprint) -> String {
     data_encoding::HEXUPPER.encode(&fingerprint.key_id())
 }
 
-/// The two words that GnuPG's schema has; other algorithms have none.
+/// The two types that GnuPG's schema has a word for; `None` for other algorithms.
 const fn key_type(algorithm: u8) -> Option<&'static str> {
     match algorithm {
         1..=3 => Some("RSA"),
@@ -207,7 +207,7 @@ const fn key_type(algorithm: u8) -> Option<&'static str> {
     }
 }
 
-/// Takes a key in: what is signed on it, as far as the domains here admit it.
+/// Takes in a key, with those of its signatures that the domains here admit.
 pub(super) async fn write(
     place: &Arc<Place>,
     reader: Reader,
@@ -245,7 +245,7 @@ pub(super) async fn write(
     taken(&merged, &id)
 }
 
-/// Why nothing of a key was taken.
+/// The failure for an upload of which nothing was taken.
 fn not_taken(error: &AppError) -> Failure {
     let failure = failed(error);
     let code = match failure.code {
@@ -255,7 +255,7 @@ fn not_taken(error: &AppError) -> Failure {
     Failure { code, ..failure }
 }
 
-/// The last value that a client gives `pgpKey`.
+/// The last value that a client gives for `pgpKey`.
 fn sent_key(attributes: Vec<LdapPartialAttribute>) -> Result<Vec<u8>, Failure> {
     let is_key = |attribute: &LdapPartialAttribute| schema::attribute(&attribute.atype) == Some(&schema::PGP_KEY);
     let keys: Vec<LdapPartialAttribute> = attributes.into_iter().filter(is_key).collect();
@@ -265,13 +265,13 @@ fn sent_key(attributes: Vec<LdapPartialAttribute>) -> Result<Vec<u8>, Failure> {
     })
 }
 
-/// What became of an upload, for a client that can be told one thing.
+/// The outcome of an upload, for a client that can be told only one.
 fn taken(merged: &Merged, id: &str) -> Result<LdapResultCode, Failure> {
     if !merged.keys.keys().any(|key| long_id(key).eq_ignore_ascii_case(id)) {
         return Err(Failure::new(LdapResultCode::NamingViolation, "the name is not the id of the key in it"));
     }
     let is_there = merged.keys.values().any(|change| *change != Change::Refused);
-    // A device that can sign has certified itself; that no domain keeps its certificate is no fault of the upload.
+    // A device that can sign has certified itself; if no domain keeps its certificate, the upload is not at fault.
     let counts = |problem: &&Problem| !is_there || problem.code() != Code::CertificateNotNamed.as_str();
     match merged.problems.iter().find(counts) {
         Some(problem) if merged.appended == 0 || !is_there => {

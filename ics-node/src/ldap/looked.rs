@@ -1,4 +1,4 @@
-//! How much a search looks through without finding what it is to give.
+//! Limits how much a search may look through without finding anything to return.
 
 use ics_core::limits;
 use ldap3_proto::proto::LdapResultCode;
@@ -11,12 +11,12 @@ use crate::app::{Reader, random};
 #[derive(Debug, Default)]
 pub(super) struct Looked {
     entries: usize,
-    /// How many it may look through, once that counts.
+    /// How many it may look through; drawn once [`limits::LDAP_LOOK_THROUGH`] is passed.
     most: Option<usize>,
 }
 
 impl Looked {
-    /// One whose bound is known.
+    /// A search with a known bound.
     #[cfg(test)]
     pub(super) const fn bounded(entries: usize, most: usize) -> Self {
         Self { entries, most: Some(most) }
@@ -25,7 +25,7 @@ impl Looked {
     /// Counts entries that were looked at and are not sent.
     ///
     /// # Errors
-    /// When they are too many.
+    /// When there are too many.
     pub(super) fn through(&mut self, reader: Reader, entries: usize) -> Result<(), Failure> {
         self.entries += entries;
         if self.entries <= limits::LDAP_LOOK_THROUGH || reader == Reader::Operator {
@@ -39,13 +39,13 @@ impl Looked {
             return Ok(());
         }
         let least = limits::LDAP_LOOK_THROUGH;
-        let text = format!("a search looks through some {least} entries in vain: ask for an id, a name or a lot");
+        let text = format!("the search was given up after some {least} entries: ask for an id, a name or a lot");
         Err(Failure::new(LdapResultCode::AdminLimitExceeded, text))
     }
 }
 
-/// A bound of which nobody knows before where it is. What a reader may not see is looked through as well: by a bound that he
-/// knew he would learn whether it is there, if he asked for as much as just passes and for that besides.
+/// Draws a bound that nobody can know in advance. Entries that a reader may not see are counted too: with a known
+/// bound, the reader could ask for just as much as passes plus one hidden entry, and so learn whether it exists.
 fn drawn() -> Result<usize, Failure> {
     let drawn = u32::from_be_bytes(random().map_err(|error| failed(&error))?);
     let more = usize::try_from(drawn).unwrap_or_default() % limits::LDAP_LOOK_THROUGH;
@@ -60,7 +60,7 @@ mod tests {
     use crate::api::problem::Code;
     use crate::app::AppError;
 
-    /// How many entries a stranger's search gets through, looked at one by one.
+    /// How many entries an anonymous search gets through, one by one.
     fn got_through() -> usize {
         let mut looked = Looked::default();
         (0..).find(|_| looked.through(Reader::Anonymous, 1).is_err()).expect("there is a bound")

@@ -1,7 +1,7 @@
-//! From bytes to requests, and from results to bytes (RFC 4511).
+//! Decodes requests and encodes results (RFC 4511).
 //!
-//! What is not BER as LDAP restricts it, or is no request, ends the session with a notice of disconnection (5.3). What
-//! can be read but not be done gets its result code, and the session goes on.
+//! Bytes that are not BER as LDAP restricts it, or not a request, end the session with a notice of disconnection (5.3).
+//! A request that can be read but not carried out gets its result code, and the session goes on.
 
 use ics_core::limits;
 use ldap3_lber::Parser;
@@ -15,12 +15,12 @@ use super::control::Controls;
 /// RFC 4511, 4.4.1.
 const NOTICE_OF_DISCONNECTION: &str = "1.3.6.1.4.1.1466.20036";
 
-/// Why something is not done, as the client is told.
+/// Why a request is not carried out, as told to the client.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Failure {
     pub(super) code: LdapResultCode,
     pub(super) text: String,
-    /// The nearest entry above one that is not there (RFC 4511, 4.1.9).
+    /// The nearest existing entry above one that does not exist (RFC 4511, 4.1.9).
     pub(super) matched: String,
 }
 
@@ -29,24 +29,24 @@ impl Failure {
         Self { code, text: text.into(), matched: String::new() }
     }
 
-    /// Absent, or not for this reader: both look alike.
+    /// The entry is absent or hidden from this reader: both look alike.
     pub(super) fn no_such_object(matched: String) -> Self {
         Self { code: LdapResultCode::NoSuchObject, text: String::new(), matched }
     }
 }
 
-/// What the beginning of the input is.
+/// What the input begins with.
 #[derive(Debug)]
 pub(super) enum Framed {
-    /// A part of a message.
+    /// An incomplete message.
     Part,
-    /// A message of so many bytes.
+    /// A message of this many bytes.
     Whole(usize),
-    /// Nothing that a session could go on from.
+    /// Bytes after which the session cannot go on.
     Broken(&'static str),
 }
 
-/// Finds the end of the message that the bytes begin with, before the whole of it is there.
+/// Finds where the first message ends, before all of it has arrived.
 pub(super) fn frame(bytes: &[u8]) -> Framed {
     let head = match ber::head(bytes) {
         Err(Flaw::Short) => return Framed::Part,
@@ -71,7 +71,7 @@ pub(super) fn frame(bytes: &[u8]) -> Framed {
     }
 }
 
-/// Only what may carry a key may be long.
+/// The longest message with this operation: only operations that may carry a key may be long.
 const fn longest(tag: u8) -> usize {
     if matches!(tag, MODIFY | ADD) { limits::LDAP_MESSAGE_BYTES } else { limits::LDAP_REQUEST_BYTES }
 }
@@ -88,7 +88,7 @@ const COMPARE: u8 = 0x6e;
 pub(super) const ABANDON: u8 = 0x50;
 pub(super) const EXTENDED: u8 = 0x77;
 
-/// The id and the operation's tag, out of the content of a message.
+/// Reads the message id and the operation's tag from the content of a message.
 fn operation_tag(content: &[u8]) -> Result<(i32, u8), Flaw> {
     let head = ber::head(content)?;
     if head.tag != ber::INTEGER || !(1..=4).contains(&head.length) {
@@ -100,18 +100,18 @@ fn operation_tag(content: &[u8]) -> Result<(i32, u8), Flaw> {
     rest.first().map(|tag| (id, *tag)).ok_or(Flaw::Short)
 }
 
-/// A message, read.
+/// A decoded message.
 #[derive(Debug)]
 pub(super) enum Request {
-    /// A request that can be worked upon.
+    /// A request that can be carried out.
     Asked { id: i32, op: Box<LdapOp>, controls: Controls },
-    /// A request that is answered with a failure; the answer's tag stands beside it.
+    /// A request that is answered with a failure, and the tag of that answer.
     Refused { id: i32, answer: u8, failure: Failure },
-    /// Nothing that a session could go on from.
+    /// Bytes after which the session cannot go on.
     Broken(&'static str),
 }
 
-/// The tag of the answer to a request; `None` where it gets none.
+/// The tag of the response to a request; `None` if it gets none.
 const fn answer_to(tag: u8) -> Option<u8> {
     match tag {
         BIND => Some(BIND + 1),
@@ -126,7 +126,7 @@ const fn answer_to(tag: u8) -> Option<u8> {
     }
 }
 
-/// Reads one whole message.
+/// Decodes one whole message.
 pub(super) fn read(bytes: &[u8]) -> Request {
     let shape = Request::Broken("the message is not formed as its operation");
     let Ok((_, content, [])) = ber::split(bytes) else { return shape };
@@ -136,12 +136,12 @@ pub(super) fn read(bytes: &[u8]) -> Request {
         return Request::Broken("the operation is not one that clients ask for");
     }
     if id == 0 {
-        return Request::Broken("a request has an id from 1 on");
+        return Request::Broken("the message id of a request must be 1 or more");
     }
     match (ber::check(bytes), answer) {
         (Ok(()), _) => {}
         (Err(Flaw::Size), Some(answer)) => {
-            let text = format!("a message takes {} elements, {} deep", limits::LDAP_ELEMENTS, limits::LDAP_NESTING);
+            let text = format!("a message may have {} elements, {} deep", limits::LDAP_ELEMENTS, limits::LDAP_NESTING);
             return Request::Refused { id, answer, failure: Failure::new(LdapResultCode::AdminLimitExceeded, text) };
         }
         _ => return Request::Broken("a length in the message does not fit"),
@@ -154,7 +154,7 @@ pub(super) fn read(bytes: &[u8]) -> Request {
     }
 }
 
-/// `None` as error: the message is not formed as it must be.
+/// Decodes the elements of a message. The error is `None` when the message is malformed.
 fn read_tree(id: i32, tree: StructureTag) -> Result<Request, Option<Failure>> {
     let mut parts = tree.expect_constructed().ok_or(None)?;
     let controls = match parts.len() {
@@ -173,8 +173,8 @@ fn read_tree(id: i32, tree: StructureTag) -> Result<Request, Option<Failure>> {
     Ok(Request::Asked { id, op: Box::new(op), controls })
 }
 
-/// `ldap3_proto` takes text in UTF-8 only and says of everything else that the message is malformed. It is not: it has
-/// a name that cannot be, or asserts a value that no entry has.
+/// Handles text that is not UTF-8, which `ldap3_proto` reports as a malformed message. The message is well-formed: it
+/// has a name that cannot exist, or asserts a value that no entry has.
 fn check_texts(operation: &mut StructureTag) -> Result<(), Option<Failure>> {
     let (tag, PL::C(parts)) = (operation.id, &mut operation.payload) else {
         return Ok(());
@@ -197,19 +197,19 @@ fn check_texts(operation: &mut StructureTag) -> Result<(), Option<Failure>> {
     }
 }
 
-/// Counts the terms of a filter, and asks for an attribute that nothing has where a value is asserted that is no text:
-/// such a term is Undefined (RFC 4511, 4.5.1.7).
+/// Bounds the terms of a filter, and replaces a term that asserts a value that is not UTF-8 by one for an attribute
+/// that does not exist, so that it is Undefined (RFC 4511, 4.5.1.7).
 fn check_filter(filter: &mut StructureTag, depth: usize, terms: &mut usize) -> Result<(), Option<Failure>> {
     *terms += 1;
     if depth == 0 || *terms > limits::LDAP_FILTER_TERMS {
-        let text = format!("a filter takes {} terms, {} deep", limits::LDAP_FILTER_TERMS, limits::LDAP_FILTER_DEPTH);
+        let text = format!("a filter may have {} terms, {} deep", limits::LDAP_FILTER_TERMS, limits::LDAP_FILTER_DEPTH);
         return Err(Some(Failure::new(LdapResultCode::AdminLimitExceeded, text)));
     }
     let PL::C(parts) = &mut filter.payload else { return Ok(()) };
     match filter.id {
         0..=2 => parts.iter_mut().try_for_each(|part| check_filter(part, depth - 1, terms)),
         of => {
-            // But for dnAttributes, which is a boolean (RFC 4511, 4.5.1.7.7).
+            // Except for dnAttributes, which is a boolean (RFC 4511, 4.5.1.7.7).
             if parts.iter().filter(|part| (of, part.id) != (9, 4)).any(has_bytes) {
                 *filter = StructureTag { class: TagClass::Context, id: 7, payload: PL::P(b"?".to_vec()) };
             }
@@ -225,7 +225,7 @@ fn has_bytes(tag: &StructureTag) -> bool {
     }
 }
 
-/// Writes a message with an operation that is encoded already, and controls.
+/// Writes a message from an encoded operation and encoded controls.
 pub(super) fn write(out: &mut Vec<u8>, id: i32, operation: &[u8], controls: &[u8]) {
     ber::element(out, ber::SEQUENCE, |out| {
         ber::integer(out, ber::INTEGER, i64::from(id));
@@ -236,7 +236,7 @@ pub(super) fn write(out: &mut Vec<u8>, id: i32, operation: &[u8], controls: &[u8
     });
 }
 
-/// An operation that is a result (RFC 4511, 4.1.9); `more` writes what stands behind it.
+/// Encodes an operation that is an `LDAPResult` (RFC 4511, 4.1.9); `more` writes what follows it.
 pub(super) fn result(tag: u8, result: &Result<LdapResultCode, Failure>, more: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
     let (code, matched, text) = match result {
         Ok(code) => (code.clone(), "", ""),

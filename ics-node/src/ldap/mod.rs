@@ -1,9 +1,9 @@
 //! The LDAP face: the domains of a node as a directory, and the key space of GnuPG.
 //!
-//! It translates and decides nothing: what a reader may see, and what is admitted, the use cases say. [`session`] is
-//! one connection apart from its socket; [`connection`] is the socket. [`search`] walks the tree that [`tree`] names,
-//! with entries that [`entry`] makes of what the use cases say; [`filter`] matches them and asks the index. [`sync`] keeps
-//! copies in step (RFC 4533).
+//! It translates and decides nothing: the use cases say what a reader may see and what is admitted. [`session`] is one
+//! connection without its socket; [`connection`] is the socket. [`search`] walks the tree that [`tree`] names, with
+//! entries that [`entry`] makes of what the use cases return; [`filter`] matches them and plans how the index finds
+//! them. [`sync`] keeps copies in step (RFC 4533).
 
 #[cfg(test)]
 mod agreement;

@@ -1,4 +1,4 @@
-//! The entry with a name, and the nearest one above a name that is not there.
+//! The entry with a given name, and the nearest entry above a name that does not exist.
 
 use ics_core::time::Timestamp;
 
@@ -10,11 +10,11 @@ use super::tree::Node;
 use crate::api::problem::Code;
 use crate::app::{Mark, Reader, Thing};
 
-/// An entry, when time alone makes another of it, and what is known of which it is made; nothing where that is more than
-/// what is known of one thing.
+/// An entry, when time alone changes it, and marks of what it is made from; no marks if it is made from more than what
+/// is known of one thing.
 pub(super) type Dated = (Entry, Option<Timestamp>, Vec<Mark>);
 
-/// The entry with a name, if it is there for the reader.
+/// The entry with a name, if it exists and the reader may see it.
 pub(super) fn entry_of(place: &Place, reader: Reader, node: &Node) -> Result<Option<Dated>, Failure> {
     let (app, tree) = (&place.app, &place.tree);
     let (mut changes_at, mut marks) = (None, Vec::new());
@@ -73,7 +73,7 @@ pub(super) fn entry_of(place: &Place, reader: Reader, node: &Node) -> Result<Opt
     Ok(Some((entry, changes_at, marks)))
 }
 
-/// The name of the nearest entry above one that is not there (RFC 4511, 4.1.9): what the reader may not read is none.
+/// The name of the nearest entry above one that does not exist (RFC 4511, 4.1.9), of those that the reader may see.
 pub(super) fn above(place: &Place, reader: Reader, node: &Node) -> String {
     let is_there = |node: &Node| matches!(entry_of(place, reader, node), Ok(Some(_)));
     let tree = &place.tree;

@@ -1,6 +1,6 @@
 //! Searches that wait to be asked for their next page (RFC 2696).
 //!
-//! They belong to their connection: a cookie of another one is none. A cookie is good once.
+//! They belong to their connection: another connection's cookie is refused. A cookie is good once.
 
 use ics_core::limits;
 use ldap3_proto::proto::{LdapResultCode, LdapSearchRequest};
@@ -12,12 +12,12 @@ use crate::app::Reader;
 #[derive(Debug, Default)]
 pub(super) struct Paging {
     last: u64,
-    /// The oldest first.
+    /// Ordered from oldest to newest.
     searches: Vec<(u64, Kept)>,
 }
 
 impl Paging {
-    /// Keeps a search until its next page is asked for, and gives the cookie for that. The oldest makes room.
+    /// Keeps a search until its next page is asked for, and returns its cookie. If there is no room, the oldest goes.
     pub(super) fn keep(&mut self, search: Search) -> Vec<u8> {
         self.last += 1;
         if self.searches.len() == limits::LDAP_PAGED_SEARCHES {
@@ -27,8 +27,8 @@ impl Paging {
         self.last.to_be_bytes().to_vec()
     }
 
-    /// The search to go on with: a new one, or the one of the cookie; none if that is given up, as RFC 2696 says by a
-    /// page of no entries.
+    /// The search to continue: a new one, or the cookie's. `None` if the client gives it up by asking for a page of no
+    /// entries (RFC 2696, 3).
     pub(super) fn resume(
         &mut self,
         place: &Place,

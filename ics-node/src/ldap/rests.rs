@@ -1,7 +1,7 @@
-//! What an answer rests on, and so for how long it may be remembered.
+//! What an answer rests on, which decides how long it may be remembered.
 //!
-//! Most searches are for one thing. Their answers rest on what is kept of that thing, and stay what they are however
-//! much else is logged; all others rest on everything that the node holds.
+//! Most searches are for one thing. Their answers rest on what is kept about that thing and stay valid whatever else is
+//! logged; all others rest on everything that the node holds.
 
 use ldap3_proto::proto::{LdapFilter, LdapSearchScope};
 
@@ -15,16 +15,16 @@ use crate::store::DomainNumber;
 /// What an answer rests on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Rests {
-    /// On all domains, at this stamp.
+    /// On all domains, as they were at this stamp.
     OnAll(u128),
-    /// On what is known of some things; `of` as many domains, if all of them were asked.
+    /// On what is known of some things; `of` is the number of domains, if all of them were asked.
     On { marks: Box<[Mark]>, of: Option<usize> },
 }
 
-/// What a search has come to rest on so far.
+/// Collects what a search rests on while it runs.
 #[derive(Debug)]
 pub(super) struct Resting {
-    /// Whether it is for things with an id.
+    /// Whether the search is for things by their ids.
     pub(super) by_id: bool,
     on_all: bool,
     of: Option<usize>,
@@ -43,12 +43,12 @@ impl Resting {
         Self { by_id, on_all: !is_precise, of: None, marks: Vec::new() }
     }
 
-    /// It has looked at something else than things that it knew by their ids.
+    /// Notes that the search looked at something other than things whose ids it knew.
     pub(super) const fn on_all(&mut self) {
         self.on_all = true;
     }
 
-    /// It asks all of so many domains.
+    /// Notes that all domains were asked, of which there are `domains`.
     pub(super) const fn of(&mut self, domains: usize) {
         self.of = Some(domains);
     }
@@ -57,7 +57,7 @@ impl Resting {
         self.marks.extend(marks);
     }
 
-    /// What it rests on in the end; `stamp`: the one from before it began.
+    /// What the search rests on in the end; `stamp` was taken before it began.
     pub(super) fn rests(&self, stamp: u128) -> Rests {
         if self.on_all || self.marks.is_empty() {
             return Rests::OnAll(stamp);
@@ -68,7 +68,7 @@ impl Resting {
     }
 }
 
-/// What is so at one moment, looked up at most once.
+/// The state at one moment, each part looked up at most once.
 #[derive(Debug, Default)]
 pub(super) struct Now {
     stamp: Option<Option<u128>>,
@@ -81,19 +81,19 @@ impl Now {
         *self.stamp.get_or_insert_with(|| app.stamp())
     }
 
-    /// Whether an answer that rests on this holds.
+    /// Whether what an answer rests on is unchanged.
     pub(super) fn bears(&mut self, app: &App, rests: &Rests) -> bool {
         match rests {
             Rests::OnAll(stamp) => self.stamp(app) == Some(*stamp),
             Rests::On { marks, of } => {
                 of.is_none_or(|of| of == *self.domains.get_or_insert_with(|| app.held().len()))
-                    // How far the domain goes is looked up before: what stands then stands for no less.
+                    // The domain's size is looked up first: a mark that stands afterwards stood at that size.
                     && marks.iter().all(|mark| self.dated(app, mark.domain).is_some() && app.stands(mark))
             }
         }
     }
 
-    /// How complete and fresh a domain is, as attributes; `None` while it is silent.
+    /// How complete and fresh a domain is, as encoded attributes; `None` while it is silent.
     pub(super) fn dated(&mut self, app: &App, domain: DomainNumber) -> Option<&[u8]> {
         let at = self.dated.iter().position(|(known, _)| *known == domain).unwrap_or_else(|| {
             self.dated.push((domain, app.as_of_domain(domain).map(|as_of| dated(&as_of))));

@@ -1,13 +1,13 @@
 //! The schema: attribute types and object classes, for clients that read it, for filters, and for slapd.
 //!
-//! `schemas/ldap/` holds the same as LDIF for OpenLDAP; a test makes it from these tables and compares.
+//! `schemas/ldap/` holds the same as LDIF for OpenLDAP; a test generates it from these tables and compares.
 
 use std::collections::HashMap;
 use std::sync::LazyLock;
 
 use self::Syntax::{Binary, Boolean, Bytes, Exact, Name, Number, Oid, Pgp, PgpOrdered, Text, Time, Uuid};
 
-/// The arc of our own OIDs: 2.25 and a UUID (X.667).
+/// The arc of this project's OIDs: 2.25 and a UUID (X.667).
 const ARC: &str = "2.25.141946672794141668625709262174135346576";
 
 /// How values of an attribute are compared.
@@ -15,7 +15,7 @@ const ARC: &str = "2.25.141946672794141668625709262174135346576";
 pub(super) enum Syntax {
     /// Text in UTF-8, without regard to case.
     Text,
-    /// Text in UTF-8 whose case counts: what statements are filed under as it was written.
+    /// Text in UTF-8 whose case counts: values under which statements are filed exactly as written.
     Exact,
     /// Bytes.
     Bytes,
@@ -31,9 +31,9 @@ pub(super) enum Syntax {
     Uuid,
     /// `TRUE` or `FALSE`.
     Boolean,
-    /// Text of GnuPG's schema, which has no order.
+    /// Text in GnuPG's schema, without an ordering rule.
     Pgp,
-    /// The same with an order.
+    /// Text in GnuPG's schema, with an ordering rule.
     PgpOrdered,
     /// Armored OpenPGP, which is not compared.
     Binary,
@@ -42,7 +42,7 @@ pub(super) enum Syntax {
 /// An attribute type (RFC 4512, 4.1.2).
 #[derive(Debug)]
 pub(super) struct Attribute {
-    /// Absolute, or below our arc.
+    /// Absolute, or relative to this project's arc.
     oid: &'static str,
     names: &'static [&'static str],
     description: &'static str,
@@ -52,19 +52,19 @@ pub(super) struct Attribute {
     from: Origin,
 }
 
-/// Whose attribute or class it is.
+/// Where an attribute or class is defined.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Origin {
     /// Known to every directory.
     Standard,
-    /// Of this project.
+    /// By this project.
     Ics,
-    /// Of GnuPG's LDAP key servers.
+    /// By GnuPG's LDAP key servers.
     Gnupg,
 }
 
 impl Origin {
-    /// RFC 4512, 4.1: an extension that many directories use.
+    /// The `X-ORIGIN` extension of a definition (RFC 4512, 4.1), which many directories use.
     const fn extension(self) -> &'static str {
         match self {
             Self::Standard => "",
@@ -75,7 +75,7 @@ impl Origin {
 }
 
 impl Attribute {
-    /// What it is called in answers.
+    /// The name used in answers.
     pub(super) fn name(&self) -> &'static str {
         self.names.first().copied().unwrap_or_default()
     }
@@ -84,7 +84,7 @@ impl Attribute {
         full(self.oid, ".1")
     }
 
-    /// The definition as RFC 4512, 4.1.2 writes it.
+    /// The `AttributeTypeDescription` (RFC 4512, 4.1.2).
     fn definition(&self) -> String {
         let (syntax, rules) = self.syntax.definition();
         let names: Vec<String> = self.names.iter().map(|name| format!("'{name}'")).collect();
@@ -124,12 +124,12 @@ impl Syntax {
         }
     }
 
-    /// Whether values have an order that filters may ask for.
+    /// Whether values are ordered, so that filters may compare them.
     pub(super) const fn is_ordered(self) -> bool {
         matches!(self, Number | Time | PgpOrdered | Uuid)
     }
 
-    /// Whether parts of values can be asked for.
+    /// Whether filters may ask for parts of values.
     pub(super) const fn has_substrings(self) -> bool {
         matches!(self, Text | Exact | Pgp | PgpOrdered)
     }
@@ -157,7 +157,7 @@ macro_rules! attributes {
     };
 }
 
-/// How many values an attribute has, and whether it is operational.
+/// Whether an attribute has one value or many, and whether it is operational.
 enum Values {
     One,
     Many,
@@ -344,7 +344,7 @@ classes! {
 }
 
 impl Class {
-    /// Whether its entries may have an attribute: all of them may have any that is operational.
+    /// Whether entries of the class may have an attribute; they may have any operational one.
     pub(super) fn has(&self, attribute: &Attribute) -> bool {
         let own = self.must.iter().chain(self.may).any(|own| **own == *attribute);
         own || attribute.operational || *attribute == OBJECT_CLASS
@@ -374,7 +374,7 @@ pub(super) fn definitions() -> (Vec<String>, Vec<String>) {
     (attributes, CLASSES.iter().map(|class| class.definition()).collect())
 }
 
-/// The syntaxes and the matching rules that these use.
+/// The syntaxes and matching rules that the attribute types use.
 pub(super) fn rules() -> (Vec<String>, Vec<String>) {
     const RULES: [(&str, &str, &str); 15] = [
         ("2.5.13.0", "objectIdentifierMatch", "38"),
@@ -404,7 +404,7 @@ pub(super) fn rules() -> (Vec<String>, Vec<String>) {
     )
 }
 
-/// The attribute type with this name or OID, options left out of account: none here has any.
+/// The attribute type with this name or OID; one with options is not found, since none here has any.
 pub(super) fn attribute(name: &str) -> Option<&'static Attribute> {
     static BY_NAME: LazyLock<HashMap<String, &'static Attribute>> = LazyLock::new(|| {
         let names = |attribute: &'static Attribute| {
@@ -420,7 +420,7 @@ pub(super) fn class(name: &str) -> Option<&'static Class> {
     CLASSES.iter().copied().find(|class| class.name.eq_ignore_ascii_case(name) || full(class.oid, ".2") == name)
 }
 
-/// The part of the schema that is this project's, or GnuPG's, as OpenLDAP loads it.
+/// The part of the schema that is this project's or GnuPG's, in the LDIF that OpenLDAP loads.
 #[cfg(test)]
 fn ldif(from: Origin) -> String {
     let name = if from == Origin::Ics { "ics" } else { "gnupg" };
@@ -433,7 +433,7 @@ fn ldif(from: Origin) -> String {
     let classes = CLASSES.iter().filter(|it| it.from == from).map(|it| ("olcObjectClasses", it.definition()));
     for (attribute, definition) in attributes.chain(classes) {
         let mut line = format!("{attribute}: {definition}");
-        // RFC 2849: a line that goes on begins with a space.
+        // RFC 2849: a continuation line begins with a space.
         while line.len() > 118 {
             let at = line[..118].rfind(' ').filter(|at| *at > 1).unwrap_or(118);
             let rest = line.split_off(at);

@@ -1,8 +1,8 @@
-//! A search as it goes on: what is still to be looked at, and what has been found.
+//! A search in progress: what is still to be looked at, and what has been found.
 //!
-//! A search holds no more than the things of one look at the index, so that one of a million entries takes no more
-//! memory than one of a hundred. It is asked for its next part when the last one has been sent. Of what it has not come to
-//! it knows the place; while it waits to be asked for its next page it holds nothing else.
+//! A search holds no more things than one look at the index finds, so that a search of a million entries takes no more
+//! memory than one of a hundred. Its next part is made when the last one has been sent. What it has not reached yet, it
+//! holds only as a place; while it waits for its next page to be asked for, it holds nothing else.
 
 mod begin;
 #[cfg(test)]
@@ -34,52 +34,52 @@ use super::tree::{Node, Tree};
 use crate::api::problem::Code;
 use crate::app::{App, AppError, Reader, Thing};
 
-/// What is known of the server wherever something is worked upon.
+/// What every operation needs to know of the server.
 #[derive(Clone)]
 pub(super) struct Place {
     pub(super) app: App,
     pub(super) tree: Tree,
     /// Whether StartTLS is offered.
     pub(super) has_tls: bool,
-    /// Room for searches that are kept in step.
+    /// Limits searches that are kept in step.
     pub(super) in_step: Room,
 }
 
-/// Bytes of entries from which on they are sent before more are looked for.
+/// Once a part has this many bytes of entries, it is sent before the search goes on.
 const PART_BYTES: usize = 64 * 1024;
-/// Entries that are looked at before others have their turn, whatever is found: the client may have gone, or say to stop.
+/// Entries that are looked at, matching or not, before others get their turn: the client may be gone, or ask to stop.
 const PART_ENTRIES: usize = 100;
-/// Things of one look at the index, and as how many entries it counts that finds fewer.
+/// Things that one look at the index finds at most, and how many entries a look counts as when it finds fewer.
 const LOOK_THINGS: usize = 50;
 const LOOK_AT_LEAST: usize = 10;
 /// Statements whose bodies are read at once.
 const BODIES: usize = 32;
 
-/// What is still to be looked at; the next one last.
+/// What is still to be looked at; the next stage is last.
 #[derive(Debug)]
 enum Stage {
-    /// Whatever the scope says of the base.
+    /// What the scope selects at the base.
     Base,
-    /// One entry, if it is there.
+    /// One entry, if it exists.
     One(Node),
-    /// The things of a domain with the ids that are asked for, from this one of them on.
+    /// The things of a domain with the ids asked for, starting at this position in the list of ids.
     Ids(DomainName, usize),
-    /// Things of a domain that the plan finds, behind an index.
+    /// The things of a domain that the plan finds after an index.
     Things(DomainName, Option<u64>),
-    /// The entries of a thing, and those of one that is to be looked up.
+    /// The entries of a thing; [`Stage::Known`] is one that is to be looked up.
     Thing(Arc<Thing>),
     Known(DomainName, String),
-    /// Its statements from an index on, and those of a thing that is to be looked up.
+    /// The statements of a thing from an index on; [`Stage::Said`] is for one that is to be looked up.
     Statements(Arc<Thing>, u64),
     Said(DomainName, String, u64),
     /// Entries of a log from an index on.
     Log(DomainName, u64),
-    /// Versions of a descriptor from one on, of so many bytes in all.
+    /// Versions of a descriptor starting at one, at most this many bytes in all.
     Descriptors(DomainName, u64, usize),
-    /// Keys that this one of the look-ups finds, behind one of them.
+    /// Keys that the look-up at this position finds, after the given one.
     Keys(usize, Option<Fingerprint>),
     Key(Fingerprint),
-    /// Why nobody may say that there is no such key, if none has come.
+    /// Why absence cannot be claimed if no key has been found.
     Silent(Failure),
 }
 
@@ -92,28 +92,28 @@ pub(super) struct Search {
     filter: LdapFilter,
     selection: Selection,
     plan: Plan,
-    /// The ids of which one is asked for, if nothing else finds things.
+    /// The ids asked for, if the filter finds things by ids alone.
     ids: Option<Vec<String>>,
-    /// How keys are found, where they are asked for.
+    /// How keys are found, if they are asked for.
     key_plan: KeyPlan,
-    /// Whether statements may be what is asked for.
+    /// Whether statements may match.
     with_statements: bool,
     stages: Vec<Stage>,
-    /// The ids of keys that have come: one may fit in several ways.
+    /// The ids of keys already found: a key may fit in several ways.
     keys: BTreeSet<[u8; 8]>,
-    /// Entries that the client takes in all.
+    /// The client's size limit.
     wanted: Option<usize>,
     sent: usize,
     until: Timestamp,
     looked: Looked,
-    /// When, apart from entries that come, the answer may first be another.
+    /// When the answer may first change without a new entry.
     pub(super) changes_at: Option<Timestamp>,
     /// What the answer rests on.
     pub(super) resting: Resting,
 }
 
-/// A search that waits to be asked for its next page: where it stands. What is asked the client says again (RFC 2696, 3),
-/// so that nothing of it is held for strangers meanwhile.
+/// A search that waits for its next page: its place only. The client repeats the request (RFC 2696, 3), so nothing of
+/// it need be held for strangers meanwhile.
 #[derive(Debug)]
 pub(super) struct Kept {
     reader: Reader,
@@ -125,13 +125,13 @@ pub(super) struct Kept {
 
 /// What is sent at once.
 struct Part<'a> {
-    /// How many entries have room on the page.
+    /// How many entries still fit on the page.
     page: &'a mut usize,
     entries: &'a mut Vec<Sendable>,
     bytes: usize,
-    /// Entries that were looked at for it.
+    /// How many entries were looked at for it.
     looked: usize,
-    /// Whether there is one more, which has no room.
+    /// Whether there is another entry that did not fit.
     overflows: bool,
 }
 
@@ -141,7 +141,7 @@ impl Part<'_> {
     }
 }
 
-/// An entry that a search has found, and what says how fresh it is, if that stands apart.
+/// An entry that a search has found, and its freshness attributes if they are kept apart.
 pub(super) type Sendable = (Encoded, Vec<u8>);
 
 /// How far a part of a search has come.
@@ -149,14 +149,14 @@ pub(super) type Sendable = (Encoded, Vec<u8>);
 pub(super) enum Progress {
     /// There may be more.
     More,
-    /// So many entries as were asked for are there, and there are more.
+    /// The page is full, and there are more entries.
     Full,
-    /// There is nothing more.
+    /// Nothing is left.
     Done,
 }
 
 impl Search {
-    /// A search, with nothing looked at yet.
+    /// Begins a search; nothing is looked at yet.
     pub(super) fn new(place: &Place, reader: Reader, request: LdapSearchRequest) -> Result<Self, Failure> {
         let base = place.tree.node(&request.base)?;
         let filter = if base == Node::KeySpace { keyspace::meant(request.filter) } else { request.filter };
@@ -185,7 +185,7 @@ impl Search {
         })
     }
 
-    /// Keeps where it stands. A thing is looked up again when its turn comes.
+    /// Keeps only the place. A thing is looked up again when its turn comes.
     pub(super) fn keep(self) -> Kept {
         let asked = self.asked();
         let name = |thing: &Thing| (thing.record.domain.clone(), thing.record.identity.id.to_string());
@@ -204,25 +204,24 @@ impl Search {
         Kept { reader: self.reader, asked, stages: stages.into(), keys: self.keys, sent: self.sent }
     }
 
-    /// Goes on where another has stopped, with time and bounds of its own; `None`: something else was asked there, or by
-    /// somebody else.
+    /// Continues where another search stopped, with its own time and bounds; `None` if the request or reader differs.
     pub(super) fn behind(self, kept: Kept) -> Option<Self> {
         let is_same = self.reader == kept.reader && self.asked() == kept.asked;
         let Kept { stages, keys, sent, .. } = kept;
         is_same.then(|| Self { stages: stages.into(), keys, sent, ..self })
     }
 
-    /// A digest of what is asked.
+    /// A digest of the request.
     fn asked(&self) -> [u8; 32] {
         let Self { base, scope, filter, selection, .. } = self;
         Sha256::digest(format!("{base:?} {scope:?} {filter:?} {selection:?}")).into()
     }
 
-    /// Looks on, until there is a part to be sent, others have their turn, or there is nothing more; `page` is how many
-    /// entries may still be sent now.
+    /// Continues until a part is ready to be sent, others get their turn, or nothing is left; `page` is how many more
+    /// entries may be sent now.
     ///
     /// # Errors
-    /// When the base is not there, a limit is reached or the node fails; what was found before is in `entries`.
+    /// When the base does not exist, a limit is reached or the node fails; what was found before is in `entries`.
     pub(super) fn go_on(
         &mut self,
         place: &Place,
@@ -246,7 +245,7 @@ impl Search {
         Ok(Progress::Done)
     }
 
-    /// Does what a stage says: entries come out of it, or more stages.
+    /// Carries out a stage, which yields entries or further stages.
     fn work(&mut self, place: &Place, stage: Stage, part: &mut Part<'_>) -> Result<(), Failure> {
         match stage {
             Stage::Base => self.begin(place, part),
@@ -290,7 +289,7 @@ impl Search {
         }
     }
 
-    /// Puts an entry into the part if it matches; `false`: there is no room for it, and it is to be made again.
+    /// Puts an entry into the part if it matches; `false` if it does not fit and has to be made again.
     fn offer(&mut self, found: &Entry, part: &mut Part<'_>) -> Result<bool, Failure> {
         part.looked += 1;
         if filter::matches(&self.filter, found) != Some(true) {
@@ -311,7 +310,7 @@ impl Search {
         Ok(true)
     }
 
-    /// Puts entries into the part; gives the place of the first for which there is no room.
+    /// Puts entries into the part; returns the place of the first that does not fit.
     fn offer_all(
         &mut self,
         entries: impl Iterator<Item = (u64, Entry)>,
@@ -335,7 +334,7 @@ impl Search {
         self.changes_at = [self.changes_at, at].into_iter().flatten().min();
     }
 
-    /// A thing of which the id is known.
+    /// Looks up a thing by its id.
     fn known(&mut self, place: &Place, domain: &DomainName, id: &str) -> Result<Option<Thing>, Failure> {
         let looked = place.app.thing(self.reader, domain, id).map_err(|error| failed(&error))?;
         self.resting.on(looked.marks);
@@ -357,7 +356,7 @@ impl Search {
         };
         let page = page.map_err(|error| failed(&error))?;
         part.looked += page.looked.max(LOOK_AT_LEAST);
-        // What is found may be sent; what is not costs all the same.
+        // Things that are found may be sent; those passed over count against the search.
         self.looked.through(self.reader, page.looked.saturating_sub(page.things.len()))?;
         self.stages.extend(page.next.map(|next| Stage::Things(domain, Some(next))));
         self.stages.extend(page.things.into_iter().rev().map(|thing| Stage::Thing(Arc::new(thing))));
@@ -407,7 +406,7 @@ impl Search {
         Ok(())
     }
 
-    /// Versions of a descriptor, as many as a part takes; in all no more than whoever copies a domain takes at once.
+    /// Reads versions of a descriptor, as many as fit in a part; in all no more than a mirror takes at once.
     fn descriptors(
         &mut self,
         place: &Place,
@@ -416,7 +415,7 @@ impl Search {
         part: &mut Part<'_>,
     ) -> Result<(), Failure> {
         let told = place.app.descriptors_within(&domain, from, left.min(PART_BYTES)).map_err(|error| failed(&error))?;
-        // One is told whatever its size.
+        // The first one is returned whatever its size.
         if told.entries.is_empty() || told.entries.iter().map(Told::bytes).sum::<usize>() > left {
             return Ok(());
         }
@@ -429,7 +428,7 @@ impl Search {
         Ok(())
     }
 
-    /// The next keys that one of the look-ups finds, whether or not they may be read.
+    /// Finds the next keys of one of the look-ups, whether or not the reader may see them.
     fn find_keys(
         &mut self,
         place: &Place,
@@ -447,14 +446,14 @@ impl Search {
         Ok(())
     }
 
-    /// A key, unless it has come already. Of two with one id, which have one name, the first comes.
+    /// Offers a key unless its id has come already: two keys with one id have one name, and the first comes.
     fn key(&mut self, place: &Place, key: Fingerprint, part: &mut Part<'_>) -> Result<(), Failure> {
         part.looked += 1;
         if self.keys.contains(&key.key_id()) {
             return Ok(());
         }
         let found = place.app.key(self.reader, key, keyspace::VERSION).map_err(|error| failed(&error))?;
-        // One that is hidden costs as much as one that does not fit.
+        // A hidden key costs as much as one that does not fit.
         let Some(found) = found else { return self.looked.through(self.reader, 1) };
         if self.keys.len() == KEYS {
             return Err(Failure::new(LdapResultCode::SizeLimitExceeded, "more keys fit: ask for a fingerprint"));
@@ -472,7 +471,7 @@ pub(super) fn mentions_body(filter: &LdapFilter) -> bool {
     filter::mentions(filter, &[&schema::BODY])
 }
 
-/// Why a use case gave no answer, as a directory says it.
+/// Translates the error of a use case into a result code.
 pub(super) fn failed(error: &AppError) -> Failure {
     let code = match error.code() {
         Code::Busy | Code::OverBudget => LdapResultCode::Busy,

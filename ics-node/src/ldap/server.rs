@@ -1,4 +1,4 @@
-//! Listening, and a task for each connection.
+//! Listens, and serves each connection in a task of its own.
 
 use std::io;
 use std::net::{SocketAddr, TcpListener as StdListener};
@@ -32,22 +32,22 @@ pub struct Settings {
     pub listen_tls: Vec<SocketAddr>,
     /// Certificate and key.
     pub tls: Option<TlsConfig>,
-    /// The name under which the tree hangs.
+    /// The name at the root of the tree.
     pub suffix: Suffix,
-    /// Connections that are open at once. For whoever comes then, a stranger has to leave.
+    /// How many connections are open at once. To make room for another, a stranger's is closed.
     pub max_connections: usize,
-    /// Operations that run at once; others wait. As many submissions wait for other nodes, beside these.
+    /// How many operations run at once; others wait. As many submissions may wait for other nodes besides.
     pub max_work: usize,
-    /// Bytes of answers that are remembered.
+    /// How many bytes of answers are remembered.
     pub cache_bytes: usize,
-    /// In which time a client must have sent what it began to send, or take something of what it asked for.
+    /// How long a client may take to finish sending a message, or take none of an answer.
     pub patience: Duration,
-    /// After which time a client that asks for nothing is sent away.
+    /// How long a client may ask for nothing before it is disconnected.
     pub idle: Duration,
 }
 
 impl Settings {
-    /// The usual ones, with nowhere to listen yet.
+    /// The defaults, without addresses to listen on.
     #[must_use]
     pub fn new(suffix: Suffix) -> Self {
         Self {
@@ -70,11 +70,11 @@ pub enum LdapError {
     /// An address cannot be listened on.
     #[error("cannot listen on `{address}` for LDAP: {source}")]
     Listen {
-        /// The member of ics.toml that names it.
+        /// The setting in `ics.toml` that names it.
         member: &'static str,
         /// The address.
         address: SocketAddr,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
     /// There is an address for TLS, and no certificate.
@@ -85,7 +85,7 @@ pub enum LdapError {
     Tls(#[from] TlsError),
 }
 
-/// A server that listens already, and answers once it runs.
+/// A server that already listens; it answers once it runs.
 #[must_use = "a server answers only while it is awaited"]
 pub struct LdapServer {
     listeners: Vec<(TcpListener, bool)>,
@@ -137,7 +137,7 @@ fn listen(address: SocketAddr) -> io::Result<TcpListener> {
 }
 
 impl LdapServer {
-    /// The addresses that it listens on, with the ports that it got; those with TLS last.
+    /// The addresses that it listens on, with the ports that the system chose; those with TLS last.
     #[must_use]
     pub fn addresses(&self) -> &[SocketAddr] {
         &self.addresses
@@ -149,7 +149,7 @@ impl LdapServer {
         self.certificate.as_ref()
     }
 
-    /// Answers until `stopped` says so; then tells every client, and returns when they are gone.
+    /// Answers until `stopped` says so; then tells every client, and returns when they are gone or patience runs out.
     pub async fn run(self, stopped: watch::Receiver<bool>) {
         let mut listening = JoinSet::new();
         for (listener, secure) in self.listeners {
@@ -174,7 +174,7 @@ async fn accept_all(
             _ = serving.join_next(), if !serving.is_empty() => continue,
             _ = stopped.wait_for(|stopped| *stopped) => break,
         };
-        // Whoever finds no room is not answered: an answer would cost what there is none of.
+        // A client for whom there is no room gets no answer: that would cost what is lacking.
         let Some((seated, cut)) = seats.take(address.ip()) else { continue };
         let (shared, stopped) = (Arc::clone(&shared), stopped.clone());
         serving.spawn(Abortable::new(Connection::serve(shared, stream, secure, stopped, seated), cut));
@@ -183,13 +183,13 @@ async fn accept_all(
     let _ = tokio::time::timeout(grace, async { while serving.join_next().await.is_some() {} }).await;
 }
 
-/// The next connection; when the system has none to give, as when files run out, it is asked again after a while.
+/// Accepts the next connection; retries after a while if the system has none to give, as when it is out of files.
 async fn accept(listener: &TcpListener, patience: Duration) -> (TcpStream, SocketAddr) {
     loop {
         match listener.accept().await {
             Ok((stream, address)) => {
                 let _ = stream.set_nodelay(true);
-                // Whoever persists says nothing for days: that he is gone, only this tells.
+                // A client that persists may be silent for days; only this shows that it is gone.
                 accepted::guard(&stream, patience);
                 return (stream, address);
             }

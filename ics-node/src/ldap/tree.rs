@@ -1,4 +1,4 @@
-//! Which names there are, and what each of them names.
+//! The names of the tree, and what each of them denotes.
 
 use ics_core::identity::IdentityId;
 use ics_core::vocabulary::DomainName;
@@ -12,10 +12,10 @@ use super::schema;
 pub(super) const SUBSCHEMA: &str = "cn=Subschema";
 const SERVER_INFO: &str = "PGPServerInfo";
 const KEY_SPACE: &str = "PGP Keys";
-/// The name under which the logs of the domains stand, apart from what they come to.
+/// The name of the entry above the domains' logs, which are outside the tree of things.
 pub(super) const LOG: &str = "cn=Log";
 
-/// The name under which a node's tree hangs: `o=`, `ou=` or `dc=` and a value, perhaps more of them.
+/// The name at the root of a node's tree: one or more relative names, of `o=`, `ou=` or `dc=`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Suffix {
     text: String,
@@ -55,7 +55,7 @@ pub(super) struct Tree {
     suffix: Suffix,
 }
 
-/// What a name names, whether it is there or not.
+/// What a name denotes, whether or not it exists.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Node {
     /// The root DSE (RFC 4512, 5.1).
@@ -65,11 +65,11 @@ pub(super) enum Node {
     Domain(DomainName),
     Identity(DomainName, String),
     Statement(DomainName, String, String),
-    /// Above the logs.
+    /// The entry above the logs.
     Log,
     LogOf(DomainName),
     LogEntry(DomainName, u64),
-    /// What GnuPG looks for first.
+    /// The entry that GnuPG looks for first.
     ServerInfo,
     KeySpace,
     /// A key, by its long id.
@@ -101,7 +101,7 @@ impl Tree {
         format!("ou={KEY_SPACE},{}", self.suffix.text)
     }
 
-    /// What a name names, or the failure of a name that cannot be in this tree.
+    /// What a name denotes; a failure if it cannot exist in this tree.
     pub(super) fn node(&self, text: &str) -> Result<Node, Failure> {
         let dn = Dn::parse(text)?;
         if dn.0.is_empty() {
@@ -161,7 +161,7 @@ impl Tree {
         entry
     }
 
-    /// Where GnuPG finds the keys. `openldap` makes every version of it name keys by their long ids.
+    /// Tells GnuPG where the keys are. `openldap` makes every version of GnuPG name keys by their long ids.
     pub(super) fn server_info_entry(&self) -> Entry {
         let mut entry = Entry::new(self.server_info_dn(), &schema::PGP_SERVER_INFO);
         entry.put(&schema::COMMON_NAME, [SERVER_INFO]);
@@ -192,7 +192,7 @@ impl Tree {
         entry
     }
 
-    /// The root DSE, which says what the server can do (RFC 4512, 5.1).
+    /// The root DSE, which says what the server supports (RFC 4512, 5.1).
     pub(super) fn root_entry(&self, has_tls: bool) -> Entry {
         use super::control;
         use super::session::{CANCEL, START_TLS, WHO_AM_I};
@@ -204,7 +204,7 @@ impl Tree {
         entry.put(&schema::SUPPORTED_CONTROL, control::KNOWN);
         let extensions = [Some(WHO_AM_I), Some(CANCEL), has_tls.then_some(START_TLS)];
         entry.put(&schema::SUPPORTED_EXTENSION, extensions.into_iter().flatten());
-        // All operational attributes by `+`; absolute true and false filters (RFC 3673, RFC 4526).
+        // All operational attributes by `+` (RFC 3673), and absolute true and false filters (RFC 4526).
         entry.put(&schema::SUPPORTED_FEATURES, ["1.3.6.1.4.1.4203.1.5.1", "1.3.6.1.4.1.4203.1.5.3"]);
         entry.put(&schema::SUPPORTED_SASL, has_tls.then_some("EXTERNAL"));
         entry.put(&schema::VENDOR_NAME, ["CM4IT ICS"]);
@@ -213,7 +213,7 @@ impl Tree {
     }
 }
 
-/// What a name below the logs names, nearest to them last.
+/// What a name below the logs denotes; the part nearest to the logs is last in `below`.
 fn in_log(below: &[Rdn]) -> Result<Node, Failure> {
     let rdns: Vec<(&str, &str)> = below.iter().rev().map(|rdn| (rdn.attribute.as_str(), rdn.value.as_str())).collect();
     let absent = || Failure::no_such_object(LOG.to_owned());

@@ -1,4 +1,4 @@
-//! What may block: it is done apart from the connection's task.
+//! Jobs that may block, which run apart from the connection's task.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,17 +17,17 @@ use super::tree::Node;
 use super::write::{self, Write};
 use crate::app::Reader;
 
-/// A place among the work under way, and the places for what goes on to another node.
+/// A place among the jobs under way, and the places for submissions that are passed on to other nodes.
 pub(super) struct Working {
     pub(super) place: OwnedSemaphorePermit,
     pub(super) forwards: Arc<Semaphore>,
 }
 
-/// Something to be done.
+/// A job.
 pub(super) enum Job {
     /// The next part of a search, and how many entries may still be sent.
     Search(Box<Search>, usize),
-    /// The next part of what keeps a consumer in step.
+    /// The next part of a search that keeps a consumer in step.
     Sync(Box<Sync>),
     Compare(Compare),
     Write(Reader, Write),
@@ -41,7 +41,7 @@ pub(super) struct Compare {
     pub(super) value: Vec<u8>,
 }
 
-/// What came of it.
+/// The outcome of a job.
 pub(super) enum Done {
     Part { search: Box<Search>, entries: Vec<Sendable>, page: usize, result: Result<Progress, Failure> },
     Synced { sync: Box<Sync>, sent: Vec<Sent>, result: Result<Step, Failure> },
@@ -49,15 +49,15 @@ pub(super) enum Done {
 }
 
 impl Done {
-    /// For how long there is nothing to do about what is not done yet.
+    /// How long to wait before the next part is worth making.
     pub(super) fn pause(&self) -> Option<Duration> {
         matches!(self, Self::Synced { result: Ok(Step::Pause), .. }).then_some(sync::PAUSE)
     }
 }
 
 impl Job {
-    /// Does it. It keeps its place until it ends, even if the client has gone: what blocks goes on all the same, and would be
-    /// more than there are places for.
+    /// Runs the job. It keeps its place until it ends, even if the client is gone: a blocking call cannot be stopped,
+    /// and freeing its place would let more of them run than there are places.
     pub(super) async fn run(self, place: Arc<Place>, work: Working) -> Done {
         match self {
             Self::Write(reader, change) => {
@@ -74,7 +74,7 @@ impl Job {
         }
     }
 
-    /// Does what needs no waiting for others.
+    /// Runs a job that does not wait for anybody else.
     pub(super) fn block(self, place: &Place) -> Done {
         match self {
             Self::Search(mut search, mut page) => {
@@ -93,7 +93,7 @@ impl Job {
     }
 }
 
-/// Does what may block on a thread for such: those that serve sockets never wait for the store.
+/// Runs work on a thread that may block: threads that serve sockets never wait for the store.
 pub(super) async fn blocking<T: Send + 'static>(
     place: &Arc<Place>,
     work: impl FnOnce(&Place) -> Result<T, Failure> + Send + 'static,

@@ -1,6 +1,6 @@
-//! What clients may write: statements, and keys into the key space. Everything else follows from these.
+//! What clients may write: statements, and keys in the key space. Everything else follows from these.
 //!
-//! A log is only ever added to, so nothing is modified or deleted; what takes a statement back is another statement.
+//! A log only grows, so no entry is modified or deleted; a statement is taken back by another statement.
 
 use std::sync::Arc;
 
@@ -18,14 +18,14 @@ use crate::api::SubmissionResult;
 use crate::api::problem::Code;
 use crate::app::Reader;
 
-/// A change of the directory.
+/// A requested change of the directory.
 pub(super) enum Write {
     Add(LdapAddRequest),
     Modify(ldap3_proto::proto::LdapModifyRequest),
     Delete(String),
 }
 
-/// Does what a client has asked for, as far as that can be; in its place until then.
+/// Carries out a change if that is possible; holds its place in `work` until then.
 pub(super) async fn write(
     place: &Arc<Place>,
     reader: Reader,
@@ -41,7 +41,7 @@ pub(super) async fn write(
     keyspace::write(place, reader, write, work).await
 }
 
-/// Submits the statement in `icsBody`. Its signature and the policy of the domain decide, not who sends it; all other
+/// Submits the statement in `icsBody`. Its signature and the domain's policy decide, not who sends it; all other
 /// attributes follow from it and are not read.
 async fn add(
     place: &Arc<Place>,
@@ -73,7 +73,7 @@ async fn add(
     let _place = held.map_err(|error| failed(&error))?;
     let results = place.app.submit(domain, vec![body]).await.map_err(|error| failed(&error))?.results;
     match results.into_iter().next() {
-        // What waits for the home of a domain is on disk here, and the directory has no word for it.
+        // A statement that waits for its domain's home is on disk here; LDAP has no result code for that.
         Some(SubmissionResult::Receipt(_) | SubmissionResult::Pending(_)) => Ok(LdapResultCode::Success),
         Some(SubmissionResult::Problem(problem)) if problem.code() == Code::Busy.as_str() => {
             Err(Failure::new(LdapResultCode::Busy, problem.detail))
@@ -96,7 +96,7 @@ mod tests {
     use super::*;
     use crate::fixture::{Party, device};
 
-    /// The threads that serve sockets never wait for the store: while the one that may is busy, nothing comes of a change.
+    /// Threads that serve sockets never wait for the store: while the one blocking thread is busy, changes wait.
     #[test]
     fn what_a_change_is_about_is_looked_up_on_a_thread_that_may_block() {
         let mut threads = tokio::runtime::Builder::new_multi_thread();

@@ -248,7 +248,7 @@ fn compare_index(path: &Path, log: &Connection, keys_of: &KeysOf, report: &mut R
         let (domain, name) = (state.info.number, &state.info.name);
         let upto = file::progress(&index, domain)?.map_or(0, |progress| progress.upto);
         if upto > state.head.size {
-            report.find_in_index(format!("it knows {upto} entries of `{name}`, the log has {}", state.head.size));
+            report.find_in_index(format!("it knows {upto} entries of `{name}`, but the log has {}", state.head.size));
         }
         walk(log, &state, Show::Logged, |entry| {
             if entry.index >= upto {
@@ -267,7 +267,7 @@ fn compare_index(path: &Path, log: &Connection, keys_of: &KeysOf, report: &mut R
     }
     let found = file::count(&index)?;
     if found != expected {
-        report.find_in_index(format!("it holds {found} keys, the entries have {expected}"));
+        report.find_in_index(format!("it holds {found} keys, but the entries have {expected}"));
     }
     Ok(())
 }

@@ -105,13 +105,13 @@ impl Place {
     const fn advice(self) -> &'static str {
         match self {
             Self::Index => {
-                "the index is damaged and may have led to a block, so what that part of it leads to cannot be read; \
-                 the next start builds the index again, as `ics fsck --repair` does while the node is stopped"
+                "the index is damaged and may have led to a block, so nothing can be read that this part of it leads \
+                 to; the next start builds the index again, as `ics fsck --repair` does while the node is stopped"
             }
             Self::Log => {
                 "it is damaged on this node's disk and may have been a block, so what rests on it cannot be read; `ics \
-                 fsck` shows all that is damaged (`ics fsck --repair` mends the index only), `ics restore COPY` puts a \
-                 copy back, and `ics domain recopy` has a copy of another node's domain made anew"
+                 fsck` shows all that is damaged (`ics fsck --repair` repairs only the index), `ics restore COPY` \
+                 restores a copy, and `ics domain recopy` copies another node's domain again"
             }
         }
     }
@@ -120,7 +120,7 @@ impl Place {
 /// The error for an index that leads to an entry which says nothing of what is looked for. While its file is being
 /// checked, nothing is recorded.
 pub(crate) fn misled(entry: u64) -> StoreError {
-    StoreError::corrupt(format!("the index leads to entry {entry}, which says nothing of what is looked for"))
+    StoreError::corrupt(format!("the index leads to entry {entry}, which says nothing about what is looked for"))
 }
 
 /// The damage found since the start, the first for each domain and place. It is logged once; while there is any, the

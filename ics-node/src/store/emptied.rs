@@ -91,7 +91,7 @@ pub fn empty_copy(dir: &Path, name: &DomainName) -> Result<u64, StoreError> {
     let known = table::domains(&log)?.into_iter().map(|(info, _)| info).find(|info| info.name == *name);
     let info = known.ok_or_else(|| StoreError::not_found(format!("domain `{name}`")))?;
     if info.part != Part::Mirror {
-        return Err(StoreError::refused(format!("this node is the home of `{name}`: nobody else can give it anew")));
+        return Err(StoreError::refused(format!("this node is the home of `{name}`: nobody else can supply it again")));
     }
     let size = table::head(&log, info.number)?.map_or(0, |head| head.size);
     // Before the log is emptied: what the index leads to will be gone.

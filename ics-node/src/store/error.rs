@@ -21,7 +21,7 @@ pub enum StoreError {
         what: String,
     },
     /// It is there already.
-    #[error("{what} exists already")]
+    #[error("{what} already exists")]
     Exists {
         /// What was to be made.
         what: String,
@@ -36,7 +36,7 @@ pub enum StoreError {
     /// log.
     #[error(
         "domain `{domain}` holds {size} entries, fewer than this node may have signed{}; it stays silent until the \
-         lost tail is back", .signed.map_or(String::new(), |signed| format!(" ({signed})"))
+         lost entries are back", .signed.map_or(String::new(), |signed| format!(" ({signed})"))
     )]
     Behind {
         /// The domain.
@@ -66,7 +66,7 @@ pub enum StoreError {
         reason: String,
     },
     /// The job panicked; nothing of it was stored.
-    #[error("the write was given up because of an internal error")]
+    #[error("the write was abandoned because of an internal error")]
     Panicked,
     /// Another process has this directory open; two writers would fork the log.
     #[error("the store in `{dir}` is in use by another process")]
@@ -76,7 +76,8 @@ pub enum StoreError {
     },
     /// A copy is being put in the place of this store, or that was begun and not finished.
     #[error(
-        "`{mark}` says that a restore was begun here and did not end: `ics restore` with the copy again ends it{former}"
+        "`{mark}` says that a restore was begun here and did not finish: run `ics restore` with the copy again to \
+         finish it{former}"
     )]
     Unfinished {
         /// The file that says so.
@@ -103,8 +104,8 @@ pub enum StoreError {
     /// What an entry said can no longer be read; it may have been a block.
     #[error(
         "entry {entry} of `{domain}` is damaged on this node's disk and may have blocked anything, so nothing is \
-         answered of the domain: `ics fsck` shows what is damaged, `ics restore COPY` puts a copy back, and `ics \
-         domain recopy {domain}` has a copy of another node's domain made anew"
+         answered about the domain: `ics fsck` shows what is damaged, `ics restore COPY` restores a copy, and `ics \
+         domain recopy {domain}` copies another node's domain again"
     )]
     Damaged {
         /// The domain.
@@ -150,15 +151,17 @@ pub enum StoreError {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Full {
     /// The writer's queue.
-    #[error("{0} writes wait for the node's store, which is the limit; it has room again in a moment")]
+    #[error("{0} writes wait for the node's store, which is the limit; try again in a moment")]
     Writes(usize),
     /// The place after the last commit, which has not been published yet.
-    #[error("what was logged last has not taken effect yet, and one commit may wait for that; it has in a moment")]
+    #[error(
+        "what was logged last has not taken effect yet, and only one commit may wait for that; try again in a moment"
+    )]
     Turn,
     /// What waits for the home of a domain.
     #[error(
         "{bodies} bodies of the domain, or {} MiB, wait here for its home, which is the limit: `ics outbox` shows \
-         them, `ics peer status` why they wait", .bytes >> 20
+         them, and `ics peer status` shows why they wait", .bytes >> 20
     )]
     Outbox {
         /// How many bodies may wait.
@@ -167,7 +170,9 @@ pub enum Full {
         bytes: usize,
     },
     /// Requests for enrolment in a domain.
-    #[error("{0} requests wait for an operator already, which is the limit: `ics enroll list` shows them to him")]
+    #[error(
+        "{0} requests already wait for an operator, which is the limit: the operator sees them with `ics enroll list`"
+    )]
     Enrolments(usize),
     /// The files and connections that the system lets the node have open.
     #[error(
@@ -205,8 +210,8 @@ impl StoreError {
                 Self::Disk { path: dir.to_owned(), trouble }
             }
             Self::Sqlite { source } if source.sqlite_error_code() == Some(ErrorCode::CannotOpen) => {
-                let text = "SQLite can open or make no file in it: others own it, its disk is mounted read-only, or the \
-                            process may have no more files open (`LimitNOFILE=`, `ulimit -n`)";
+                let text = "SQLite cannot open or make a file in it: others own it, its disk is mounted read-only, or \
+                            the process may not open more files (`LimitNOFILE=`, `ulimit -n`)";
                 Self::Io { path: dir.to_owned(), source: Arc::new(std::io::Error::other(text)) }
             }
             other => other,

@@ -50,7 +50,7 @@ impl ListNumbers {
         let mut given = self.given.lock().unwrap_or_else(PoisonError::into_inner);
         *given = given.next(now);
         if let Err(error) = write(&self.dir, *given) {
-            tracing::error!(%error, "the number of a revocation list could not be kept");
+            tracing::error!(%error, "the number of a revocation list could not be stored");
         }
         given.highest
     }

@@ -194,7 +194,7 @@ impl Shared {
 
     /// Stops taking writes until a restart.
     fn halt(&self, why: &impl core::fmt::Display) -> StoreError {
-        tracing::error!(error = %why, "the store takes no more writes");
+        tracing::error!(error = %why, "the store accepts no more writes");
         let mut halted = StoreError::Halted { why: why.to_string() };
         self.halted.send_modify(|first| halted = first.get_or_insert_with(|| halted.clone()).clone());
         halted

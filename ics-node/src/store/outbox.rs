@@ -233,7 +233,8 @@ pub(crate) fn check(log: &Connection, report: &mut Report) -> Result<(), StoreEr
         let fits = |body: &[u8]| <[u8; 32]>::from(Sha256::digest(body)) == hash;
         if done.is_none() && !body.as_deref().is_some_and(fits) {
             report.find(format!(
-                "submission {id} in the outbox of `{name}` is not what was taken in: whoever made it submits it again"
+                "submission {id} in the outbox of `{name}` is not what was accepted: whoever made it must submit it \
+                 again"
             ));
         }
         if !is_readable {

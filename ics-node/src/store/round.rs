@@ -54,7 +54,7 @@ impl Round {
         let (number, index) = at.next;
         match replace_file(&self.dir, NEW, FILE, &format!("{number} {index}\n")) {
             Ok(()) => at.kept = at.next,
-            Err(error) => tracing::warn!(%error, "how far the log was looked over could not be kept"),
+            Err(error) => tracing::warn!(%error, "how far the log has been checked could not be stored"),
         }
     }
 
@@ -70,7 +70,7 @@ impl Store {
         let Some((state, part)) = self.next_part(most) else { return };
         for index in part {
             if let Err(error) = self.look_at(&state, index) {
-                tracing::debug!(domain = %state.info.name, %error, "an entry could not be looked at");
+                tracing::debug!(domain = %state.info.name, %error, "an entry could not be checked");
             }
         }
         if self.shared.round.is_far() {

@@ -49,7 +49,7 @@ impl<T, E> Pending<T, E> {
 }
 
 /// Why nothing is written after a thread on which writing depends has ended.
-pub(super) const GONE: &str = "the writer is gone";
+pub(super) const GONE: &str = "the thread that writes to the store has ended";
 
 pub(super) fn gone() -> StoreError {
     StoreError::Halted { why: GONE.to_owned() }

@@ -1,4 +1,4 @@
-//! TLS as a client: shows the node's certificate, and knows a server by its pinned key or by the web's authorities.
+//! TLS as a client: presents the node's certificate, and trusts a server by its pinned key or by the web's authorities.
 
 use std::sync::{Arc, OnceLock};
 
@@ -14,12 +14,12 @@ use rustls_platform_verifier::Verifier;
 use super::node::NodeCertificate;
 use super::pin::KeyPin;
 
-/// How rustls begins what a verifier has worded.
+/// The prefix that rustls adds to a verifier's own messages.
 const WORDED: &str = "unexpected error: ";
-/// How it ends what is for who programs with it.
+/// The start of the suffix that is only meant for programmers.
 const RUSTLS_MANUAL: &str = ": https://docs.rs/rustls/";
 
-/// How a node asks its peers over TLS.
+/// TLS with which a node asks its peers.
 #[derive(Debug, Clone)]
 pub struct ClientTls {
     provider: Arc<CryptoProvider>,
@@ -27,20 +27,21 @@ pub struct ClientTls {
     web: WebAuthorities,
 }
 
-/// The web's authorities that this machine knows, read once a server is believed by nothing else: they are hundreds of
-/// certificates. Without any, only pinned servers are known.
+/// The root certificates of the web that this machine has, read when a server is first to be trusted by nothing else:
+/// they are hundreds of certificates. Without any, only pinned servers are trusted.
 type WebAuthorities = Arc<OnceLock<Result<Verifier, Error>>>;
 
 impl ClientTls {
-    /// With the node's certificate, for servers that ask who reads.
+    /// Presents the node's certificate to servers that ask who reads.
     #[must_use]
     pub fn new(own: NodeCertificate) -> Self {
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         Self { provider, own, web: WebAuthorities::default() }
     }
 
-    /// For one peer: its server is believed when it proves the pinned key, or when the web's authorities vouch for its
-    /// name. Its web server's key is seldom the node's own, and what it says counts by other signatures than TLS's.
+    /// The configuration for one peer: its server is trusted if it proves the pinned key, or if the web's authorities
+    /// vouch for its name. The key of a web server is rarely the node's own, and what the peer says counts by
+    /// signatures other than those of TLS.
     ///
     /// # Errors
     /// When no version of TLS can be offered.
@@ -55,7 +56,8 @@ impl ClientTls {
             .with_client_cert_resolver(Arc::new(own)))
     }
 
-    /// For whoever has no key at hand and asks as a stranger; a server is believed as by [`Self::for_peer`].
+    /// The configuration for a client without a key, which asks as a stranger; a server is trusted as by
+    /// [`Self::for_peer`].
     ///
     /// # Errors
     /// When no version of TLS can be offered.
@@ -67,13 +69,13 @@ impl ClientTls {
     }
 }
 
-/// A client over HTTP for whoever asks an address as a stranger. The web's authorities are read once a server shows a
-/// certificate: over plain HTTP none are needed, and a small machine has none.
+/// An HTTP client that asks an address as a stranger. The web's authorities are read only when a server presents a
+/// certificate: over plain HTTP none are needed, and a small machine may have none.
 pub(crate) fn stranger_client(url: &str, pin: Option<KeyPin>) -> Result<reqwest::ClientBuilder, Error> {
     Ok(ics_sync::http::client_builder(url).tls_backend_preconfigured(ClientTls::as_stranger(pin)?))
 }
 
-/// The last error of a chain: the first ones only say that a request failed, which one knows by then.
+/// The last error of a chain: the earlier ones only say that a request failed, which is already known.
 pub(crate) fn root_cause(error: &reqwest::Error) -> String {
     let mut cause: &dyn core::error::Error = error;
     while let Some(source) = cause.source() {
@@ -122,7 +124,7 @@ impl ServerCertVerifier for KnownServer {
             .as_ref()
             .map_err(Clone::clone)
             .and_then(|web| web.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now));
-        // That no authority vouches for it is what matters least to whoever has given the key.
+        // A user who has given the key cares least about whether an authority vouches for it.
         believed.map_err(|error| match self.pin {
             Some(given) => Error::General(format!("{error}; its key is {key}, and the one that was given is {given}")),
             None => error,

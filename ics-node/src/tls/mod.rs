@@ -1,8 +1,8 @@
-//! TLS between nodes: who a client is, by the key that it has proved to hold, and the node's own certificate.
+//! TLS between nodes: identifies a client by the key that it has proved to hold, and makes the node's own certificate.
 //!
 //! Transport decides who may read and how much; what a statement means rests on its own signature alone. Keys are
-//! pinned by their SubjectPublicKeyInfo, so certificates carry a key and nothing else that counts: neither names, nor
-//! dates, nor who issued them.
+//! pinned by their SubjectPublicKeyInfo, so in certificates nothing but the key counts: neither names, nor dates, nor
+//! issuers.
 
 mod client;
 mod node;

@@ -1,4 +1,4 @@
-//! The certificate by which a node shows its key: made anew whenever the node starts, never stored.
+//! The certificate with which a node presents its key: made at each start, never stored.
 
 use core::fmt;
 use std::sync::Arc;
@@ -9,15 +9,15 @@ use rustls::sign::{CertifiedKey, Signer, SigningKey};
 use rustls::{SignatureAlgorithm, SignatureScheme};
 use tokio::runtime::{Handle, RuntimeFlavor};
 
-/// The common name in every node's certificate, subject and issuer alike. Servers ask for certificates of this issuer,
-/// so that browsers, which have others, do not bother their users.
+/// The common name of subject and issuer in every node's certificate. Servers request certificates of this issuer, so
+/// that browsers, which have others, do not bother their users.
 pub(super) const COMMON_NAME: &str = "CM4IT ICS node";
 
-/// A certificate that carries the node's key, signed by itself.
+/// A self-signed certificate with the node's key.
 #[derive(Debug, Clone)]
 pub struct NodeCertificate(Arc<CertifiedKey>);
 
-/// Why a node has no certificate.
+/// Why a node's certificate cannot be made.
 #[derive(Debug, thiserror::Error)]
 pub enum NodeCertificateError {
     /// It cannot be written.
@@ -26,14 +26,14 @@ pub enum NodeCertificateError {
 }
 
 impl NodeCertificate {
-    /// Makes one of the node's name and key.
+    /// Makes a certificate for the node's name and key.
     ///
     /// # Errors
-    /// When the name is not formed as a DNS name, or the key does not serve.
+    /// When the name does not have the form of a DNS name, or the key cannot be used.
     pub fn make(name: &str, key: Arc<dyn NoteKey + Send + Sync>) -> Result<Self, NodeCertificateError> {
         let mut params = CertificateParams::new(vec![name.to_owned()])?;
         params.distinguished_name = distinguished_name();
-        // Nobody looks at it; it must be there (RFC 5280, section 4.1.2.2).
+        // Nobody looks at it, but it is mandatory (RFC 5280, section 4.1.2.2).
         params.serial_number = Some(SerialNumber::from(1));
         let public = key.public();
         let signer = NodeSigner { key, public };
@@ -53,7 +53,8 @@ fn distinguished_name() -> DistinguishedName {
     name
 }
 
-/// The node's key as certificates and handshakes want it. It may be in a token: nothing but its signatures is asked for.
+/// The node's key in the form that certificates and handshakes need. It may be in a token, so it is only asked for
+/// signatures.
 #[derive(Clone)]
 struct NodeSigner {
     key: Arc<dyn NoteKey + Send + Sync>,
@@ -61,7 +62,7 @@ struct NodeSigner {
 }
 
 impl NodeSigner {
-    /// A token takes its time. Handshakes run on the runtime, which is told that this thread is busy.
+    /// A token is slow. Handshakes run on the runtime, which is told that this thread blocks.
     fn signature(&self, message: &[u8]) -> Result<Vec<u8>, String> {
         let sign = || self.key.sign(message).map(|signature| signature.to_vec());
         let has_others = |runtime: Handle| runtime.runtime_flavor() == RuntimeFlavor::MultiThread;
@@ -107,7 +108,7 @@ impl PublicKeyData for NodeSigner {
 
 impl rcgen::SigningKey for NodeSigner {
     fn sign(&self, message: &[u8]) -> Result<Vec<u8>, rcgen::Error> {
-        // The reason is lost here: rcgen has no place for it. A key that does not sign is told of when it signs the log.
+        // rcgen cannot carry the reason. A key that cannot sign is reported when it signs the log.
         self.signature(message).map_err(|_| rcgen::Error::RemoteKeyError)
     }
 }

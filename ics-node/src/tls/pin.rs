@@ -9,18 +9,18 @@ use ics_core::openpgp::spki::{self, SpkiError};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use sha2::{Digest as _, Sha256};
 
-/// SHA-256 of a SubjectPublicKeyInfo (RFC 5280, section 4.1): by what a key is known that a connection has proved.
+/// The SHA-256 of a SubjectPublicKeyInfo (RFC 5280, section 4.1), which identifies a key that a connection has proved.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct KeyPin([u8; 32]);
 
 impl KeyPin {
-    /// That of a SubjectPublicKeyInfo in DER.
+    /// The pin of a SubjectPublicKeyInfo in DER.
     #[must_use]
     pub fn of(spki: &[u8]) -> Self {
         Self(Sha256::digest(spki).into())
     }
 
-    /// That of a node's Ed25519 key.
+    /// The pin of a node's Ed25519 key.
     #[must_use]
     pub fn of_ed25519(key: &[u8; 32]) -> Self {
         Self::of(&ed25519_spki(key))
@@ -33,7 +33,7 @@ impl KeyPin {
     }
 }
 
-/// For people, who compare it with what `openssl pkey -pubin -outform der | sha256sum` gives of a key.
+/// For people, who compare it with the output of `openssl pkey -pubin -outform der | sha256sum` for a key.
 impl fmt::Display for KeyPin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "sha256:{}", HEXLOWER.encode(&self.0))
@@ -51,10 +51,10 @@ pub struct PeerKey {
 /// Why a peer's key is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PeerKeyError {
-    /// Not base64.
-    #[error("the key is not base64: it takes the 32 bytes of a node's key, or a SubjectPublicKeyInfo in DER")]
+    /// It is not base64.
+    #[error("the key is not base64: give the 32 bytes of a node's key, or a SubjectPublicKeyInfo in DER")]
     Base64,
-    /// Not a key that is accepted.
+    /// It is not an accepted key.
     #[error("the key is refused: {0}")]
     Key(#[from] SpkiError),
 }
@@ -66,14 +66,14 @@ impl PeerKey {
         Self { text: BASE64.encode(key.as_bytes()), pin: KeyPin::of(&ed25519_spki(key.as_bytes())) }
     }
 
-    /// Its 32 bytes, if it is an Ed25519 key: by such a key a node signs checkpoints and cosignatures.
+    /// Its 32 bytes, if it is an Ed25519 key, with which a node signs checkpoints and cosignatures.
     #[must_use]
     pub fn of_notes(&self) -> Option<[u8; 32]> {
         let bytes = BASE64.decode(self.text.as_bytes()).ok()?;
         bytes.strip_prefix(spki::ED25519).unwrap_or(&bytes).try_into().ok()
     }
 
-    /// By what a connection knows it.
+    /// The pin by which a connection recognises it.
     #[must_use]
     pub const fn pin(&self) -> KeyPin {
         self.pin

@@ -1,4 +1,4 @@
-//! TLS by rustls with aws-lc-rs, as a server: every client may show a certificate, none must.
+//! TLS as a server, with rustls and aws-lc-rs: a client may present a certificate, but need not.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use super::shown::ShownCertificate;
 /// Why TLS cannot be served.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
-    /// A file is not there or not PEM.
+    /// A file is missing or is not PEM.
     #[error("cannot read `{path}`: {source}", path = path.display())]
     Unreadable {
         /// The file.
@@ -25,10 +25,10 @@ pub enum TlsError {
         /// What is wrong with it.
         source: pem::Error,
     },
-    /// Everybody may use the secret key.
+    /// Everybody may access the secret key.
     #[error(
-        "everybody may use the secret key in `{path}`, whose mode is {mode:o}: `chmod 600`, or `chmod 640` and a group \
-         of its own, such as ssl-cert",
+        "everybody on this machine can use the secret key in `{path}`, whose mode is {mode:o}: use `chmod 600`, or \
+         `chmod 640` and a group of its own, such as ssl-cert",
         path = path.display()
     )]
     OpenToAll {
@@ -39,16 +39,17 @@ pub enum TlsError {
     },
     /// There is no certificate in the file.
     #[error(
-        "there is no certificate in `{path}`: it takes PEM, the node's own certificate first and then those above it",
+        "there is no certificate in `{path}`: the file must be PEM, with the node's own certificate first and then \
+         those above it",
         path = .0.display()
     )]
     NoCertificate(PathBuf),
-    /// The key does not fit the certificate, or is of a kind that rustls does not take.
-    #[error("certificate and key do not serve TLS: {0}")]
+    /// The key does not belong to the certificate, or is of a kind that rustls does not support.
+    #[error("the certificate and key cannot be used for TLS: {0}")]
     Unusable(#[from] rustls::Error),
 }
 
-/// TLS 1.3 and 1.2 with that certificate. Clients may prove a key; [`proven_key`] says which.
+/// A configuration for TLS 1.3 and 1.2 with that certificate. Clients may prove a key, which [`proven_key`] returns.
 ///
 /// # Errors
 /// When no version of TLS can be offered.
@@ -56,8 +57,8 @@ pub fn server(shown: &Arc<ShownCertificate>) -> Result<ServerConfig, TlsError> {
     make(shown, vec![DistinguishedName::from(issuer())])
 }
 
-/// The same for programs that show the certificate which they were given and ask nobody: any issuer is named. A browser
-/// would ask its user for one then.
+/// As [`server`], for programs that present their configured certificate without asking anybody: any issuer is
+/// accepted. A browser would ask its user for a certificate.
 ///
 /// # Errors
 /// As [`server`].
@@ -80,8 +81,8 @@ pub fn proven_key(connection: &ServerConnection) -> Option<KeyPin> {
     Some(KeyPin::of(&parsed.subject_public_key_info()))
 }
 
-/// Takes any certificate for the key in it: the handshake proves that the client holds that key, and whose it is the
-/// configuration says. A key that stands nowhere is a stranger's, who may read what strangers may.
+/// Accepts any certificate for the key in it: the handshake proves that the client holds that key, and the
+/// configuration says whose it is. A key that is not configured is a stranger's, who may read what strangers may.
 #[derive(Debug)]
 struct AnyKey {
     provider: Arc<CryptoProvider>,
@@ -91,7 +92,7 @@ struct AnyKey {
 /// The name of [`COMMON_NAME`] in DER: a sequence of one set of one attribute (RFC 5280, section 4.1.2.4).
 fn issuer() -> Vec<u8> {
     fn tagged(tag: u8, content: &[u8]) -> Vec<u8> {
-        // All lengths here are below 128, one octet each.
+        // All lengths here are below 128, so they take one octet.
         [&[tag, content.len() as u8], content].concat()
     }
     let common_name = [&[0x06, 0x03, 0x55, 0x04, 0x03][..], &tagged(0x0c, COMMON_NAME.as_bytes())].concat();

@@ -1,4 +1,4 @@
-//! The certificate that a server shows: read from files, and read again when the operator has put a newer one there.
+//! The certificate that a server presents, read from files, and read again when the operator has replaced them.
 
 use std::path::Path;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -13,7 +13,7 @@ use super::server::TlsError;
 use crate::config::TlsConfig;
 use crate::keys::file;
 
-/// A certificate and its key, and the files that they are read from.
+/// A certificate and its key, and the files from which they are read.
 #[derive(Debug)]
 pub struct ShownCertificate {
     files: TlsConfig,
@@ -22,18 +22,18 @@ pub struct ShownCertificate {
 }
 
 impl ShownCertificate {
-    /// Reads them.
+    /// Reads the files.
     ///
     /// # Errors
-    /// When a file cannot be read, everybody may read the key's, or key and certificate do not go together.
+    /// When a file cannot be read, everybody may read the key's file, or key and certificate do not belong together.
     pub fn read(files: &TlsConfig) -> Result<Arc<Self>, TlsError> {
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let key = RwLock::new(Arc::new(certified(files, &provider)?));
         Ok(Arc::new(Self { files: files.clone(), provider, key }))
     }
 
-    /// Reads them again: handshakes that begin from now on show what is there now. Where that is no good, the former goes
-    /// on being shown.
+    /// Reads the files again, for all handshakes that begin from now on. If they are unusable, the former certificate
+    /// stays in use.
     ///
     /// # Errors
     /// As [`ShownCertificate::read`].
@@ -63,7 +63,7 @@ fn certified(files: &TlsConfig, provider: &CryptoProvider) -> Result<CertifiedKe
         return Err(TlsError::OpenToAll { path: files.key.clone(), mode });
     }
     let key = PrivateKeyDer::from_pem_file(&files.key).map_err(unreadable)?;
-    // It says so where the key is another one's than the certificate's.
+    // This fails if the key does not belong to the certificate.
     Ok(CertifiedKey::from_der(chain, key, provider)?)
 }
 

@@ -1,9 +1,9 @@
-//! The pages: what a person sees in a browser. They show what the use cases give, and decide nothing.
+//! The pages: what people see in a browser. They show what the use cases return, and decide nothing.
 //!
-//! Everything is drawn by the server with maud, which escapes whatever is not marked otherwise; nothing here is marked
-//! otherwise but the style sheet's own text. There is no script, no font, no picture from elsewhere, and the content
-//! security policy says so to the browser. What others wrote goes through [`parts::theirs`], which makes control
-//! characters and marks of direction visible and keeps the text from changing the direction of what surrounds it.
+//! Everything is rendered by the server with maud, which escapes all text not marked as pre-escaped; nothing is so
+//! marked except constant text such as style sheets. There is no script, no font and no image from elsewhere, and the
+//! content security policy tells the browser so. Text written by others goes through [`parts::theirs`], which makes
+//! control and direction characters visible and keeps the text from changing the direction of its surroundings.
 
 mod operator;
 mod parts;
@@ -29,21 +29,21 @@ pub const STYLE: &str = include_str!("style.css");
 /// The icon in the browser's tab.
 pub const ICON: &str = include_str!("icon.svg");
 
-/// Nothing but the node's own style sheet and icon; forms go to the node; nobody frames the pages.
+/// Allows only the node's own style sheet and icon; forms may be sent to the node only; nobody may frame the pages.
 pub const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; \
      base-uri 'none'; frame-ancestors 'none'";
 
-/// The path of the style sheet. It holds its digest, so that a browser may keep it for ever.
+/// The path of the style sheet. It contains its digest, so that browsers may keep it for ever.
 pub static STYLE_PATH: LazyLock<String> = LazyLock::new(|| {
     let digest = Sha256::digest(STYLE.as_bytes());
     format!("/style/{}.css", BASE64URL_NOPAD.encode(digest.get(..9).unwrap_or_default()))
 });
 
-/// What stands for itself in a path: RFC 3986's unreserved characters, and those of `pchar` that names are full of.
+/// Characters that need no escape in a path: RFC 3986's unreserved ones, and those of `pchar` that are common in names.
 const PATH: &AsciiSet =
     &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b':').remove(b',').remove(b'=');
 
-/// A text as one segment of a path.
+/// Escapes a text as one segment of a path.
 #[must_use]
 pub fn segment(text: &str) -> String {
     utf8_percent_encode(text, PATH).to_string()

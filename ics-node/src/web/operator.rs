@@ -1,5 +1,5 @@
-//! The operator's page: what waits, what goes wrong, what was denied. It changes nothing; where something is to be done
-//! that takes a signature, it says the command.
+//! The operator's page: what waits, what goes wrong, what was denied. It changes nothing; if something has to be done
+//! that takes a signature, it shows the command.
 
 use ics_core::time::Timestamp;
 use ics_core::trust::Outcome;
@@ -13,7 +13,7 @@ use crate::api::{Alarm, DomainInfo, Enrolment, FollowInfo, MirrorInfo, PeerInfo,
 use crate::app::{Denied, ENDING_DAYS, Expiries, KeptFork, Operations, ToApprove, Waiting};
 use crate::words::{clean, short, span};
 
-/// The form by which the operator shows that he has the node's token.
+/// The form in which the operator enters the node's token.
 #[must_use]
 pub fn login(site: &Site, has_token: bool, wrong: Option<&str>) -> Markup {
     let main = html! {
@@ -38,7 +38,7 @@ pub fn login(site: &Site, has_token: bool, wrong: Option<&str>) -> Markup {
     page(site, "For the operator", &main)
 }
 
-/// The page itself. `form` goes into the form that signs out, so that no other page can send it.
+/// The page itself. `form` goes into the sign-out form, so that no other page can send it.
 #[must_use]
 pub fn operations(site: &Site, operations: &Operations, form: &str) -> Markup {
     let main = html! {
@@ -67,7 +67,7 @@ pub fn operations(site: &Site, operations: &Operations, form: &str) -> Markup {
     page(site, "Operator", &main)
 }
 
-/// What is to be seen before anything is read.
+/// The figures at the top of the page.
 fn tiles(operations: &Operations) -> Markup {
     let of_domains: usize = operations.domains.iter().map(|info| info.alarms.len()).sum();
     let alarms = of_domains + operations.alarms.len();
@@ -170,7 +170,7 @@ fn domain(info: &DomainInfo, operations: &Operations) -> Markup {
     }
 }
 
-/// What the domains of this node take over from others by themselves, and how that goes.
+/// What this node's domains follow in others, and the state of that.
 fn followed(operations: &Operations) -> Markup {
     let all: Vec<(&DomainInfo, &FollowInfo)> =
         operations.domains.iter().flat_map(|info| info.follows.iter().map(move |it| (info, it))).collect();
@@ -193,7 +193,7 @@ fn followed(operations: &Operations) -> Markup {
     }
 }
 
-/// What the domains have issued, and what of it ends; and by what this node answers in the place of others.
+/// What the domains have issued and what of it expires soon; and until when this node may answer OCSP for others.
 fn certificates(found: &[Expiries], responders: &[(DomainName, Timestamp)]) -> Markup {
     html! {
         @if !found.is_empty() || !responders.is_empty() {
@@ -234,7 +234,7 @@ fn issued(found: &[Expiries]) -> Markup {
                 } }
             }
         }
-        p .note { "Those that end were not renewed, though it is time." }
+        p .note { "Certificates that are ending were not renewed, although renewal is due." }
     }
 }
 
@@ -264,7 +264,7 @@ fn state(mirror: Option<&MirrorInfo>) -> Markup {
     copying(&mirror.state, mirror.last_error.as_deref())
 }
 
-/// How a copy is doing, and what is in the way.
+/// The state of a copy, and what is in its way.
 fn copying(state: &str, error: Option<&str>) -> Markup {
     let class = match state {
         "current" | "standby" => "good",
@@ -277,7 +277,7 @@ fn copying(state: &str, error: Option<&str>) -> Markup {
     }
 }
 
-/// What is copied from whom and who copies from here, with what is behind and since when.
+/// What is copied from whom and who copies from here, with how far each is behind and since when.
 fn peers(operations: &Operations) -> Markup {
     let quiet = |peer: &&PeerInfo| peer.pulls.is_empty() && peer.serves.is_empty();
     html! {
@@ -306,7 +306,7 @@ fn peers(operations: &Operations) -> Markup {
     }
 }
 
-/// How far a copy is behind. Where something is in the way there may be more than anybody has told.
+/// How far a copy is behind. If something is in the way, there may be more than is known.
 fn behind(lag: u64, is_in_trouble: bool) -> String {
     if lag == 0 && is_in_trouble { "not known".to_owned() } else { lag.to_string() }
 }

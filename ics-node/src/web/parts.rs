@@ -1,4 +1,4 @@
-//! What several pages draw.
+//! Parts that several pages share.
 
 use ics_core::record::Outlook;
 use ics_core::time::Timestamp;
@@ -6,20 +6,20 @@ use maud::{Markup, html};
 
 use crate::words::{brief, clean, day, when};
 
-/// Characters of a name that a page has room for outside of lists.
+/// Characters of a name that pages show outside of lists.
 const NAME_CHARACTERS: usize = 96;
 
-/// Text that others wrote: inert, and unable to turn the direction of what surrounds it.
+/// Text that others wrote: inert, and unable to change the direction of its surroundings.
 pub(super) fn theirs(text: &str) -> Markup {
     html! { bdi { (clean(text)) } }
 }
 
-/// The same, cut where it is long.
+/// As [`theirs`], cut if it is long.
 pub(super) fn theirs_brief(text: &str) -> Markup {
     html! { bdi { (brief(&clean(text), NAME_CHARACTERS)) } }
 }
 
-/// A sentence of an explanation, in which words of the system stand between backticks.
+/// A sentence of an explanation, with code between backticks.
 pub(super) fn prose(text: &str) -> Markup {
     html! {
         bdi {
@@ -35,12 +35,12 @@ pub(super) fn time(at: Timestamp) -> Markup {
     html! { time datetime=(at.to_string()) title=(when(at)) { (day(at)) } }
 }
 
-/// Hex and the like: selected as a whole, broken anywhere.
+/// Hex and the like: selected as a whole, and broken anywhere.
 pub(super) fn code(text: &str) -> Markup {
     html! { code { (clean(text)) } }
 }
 
-/// The look of an outlook: a class for the colour, and a shape, because colour alone tells some people nothing.
+/// The look of an outlook: a class for the colour, and a shape, because not everyone can tell colours apart.
 pub(super) const fn look(outlook: Outlook) -> (&'static str, Mark) {
     match outlook {
         Outlook::Permitted => ("good", Mark::Tick),
@@ -54,19 +54,19 @@ pub(super) const fn look(outlook: Outlook) -> (&'static str, Mark) {
 /// A shape.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Mark {
-    /// Yes.
+    /// Permitted.
     Tick,
-    /// No.
+    /// Blocked.
     Cross,
-    /// Nobody says so.
+    /// Nobody vouches for it.
     Exclamation,
-    /// Nobody can tell.
+    /// It cannot be told.
     Question,
-    /// Not yet.
+    /// Not in use.
     Pause,
 }
 
-/// The shape as a picture that says nothing of its own: the words are beside it.
+/// The shape as a picture hidden from screen readers: the words are beside it.
 pub(super) fn mark(mark: Mark) -> Markup {
     let path = match mark {
         Mark::Tick => "M12 25l8 8 16-17",

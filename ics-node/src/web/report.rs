@@ -11,19 +11,19 @@ use super::{path_of, segment};
 use crate::api::{AsOf, CertificateInfo, CertificatePage, CertificateState, CertificateTotals};
 use crate::words::{clean, counted, short, when};
 
-/// What a page that stands alone looks like, on paper above all.
+/// The style of a page that stands alone, mainly for print.
 const STYLE: &str = "body{font:10pt/1.4 system-ui,sans-serif;margin:2rem}h1{font-size:16pt;margin:0}\
      table{border-collapse:collapse;width:100%;margin-top:1rem}th,td{border-bottom:1px solid #999;padding:.3rem .5rem;\
      text-align:left;vertical-align:top}thead{display:table-header-group}tr{break-inside:avoid}\
      code{overflow-wrap:anywhere}small{color:#444}@page{size:A4 landscape;margin:12mm}@media print{body{margin:0}}";
 
-/// Who says something: his name, or his fingerprint, and his role.
+/// Who says something: the signer's name, or else fingerprint, and role.
 pub(crate) fn by(by: &By) -> String {
     let name = by.name.as_deref().map_or_else(|| by.signer.to_string(), clean);
     format!("{name} as {}", by.role)
 }
 
-/// The beginning of a report that stands alone; of a part of the certificates if it says of which.
+/// The beginning of a report that stands alone; `only` says which part of the certificates it covers, if not all.
 pub(crate) fn head(domain: &DomainName, made_at: Timestamp, as_of: &AsOf, only: &str) -> String {
     let open = html! {
         (DOCTYPE)
@@ -46,7 +46,7 @@ pub(crate) fn head(domain: &DomainName, made_at: Timestamp, as_of: &AsOf, only: 
     open.into_string()
 }
 
-/// Its end.
+/// The end of the report.
 pub(crate) fn foot(totals: &CertificateTotals) -> String {
     let each: Vec<String> = totals.each().map(|(state, count)| format!("{count} {state}")).collect();
     let text = html! { (PreEscaped("</tbody></table>")) p { strong { (each.join(", ")) } } };
@@ -62,7 +62,7 @@ fn columns() -> Markup {
     }
 }
 
-/// A certificate; with a link to its holder's page where the node's pages are.
+/// A certificate; `links` adds a link to its holder's page, for use on the node's pages.
 pub(crate) fn row(item: &CertificateInfo, links: bool) -> Markup {
     html! {
         tr {

@@ -1,4 +1,4 @@
-//! What is around every page.
+//! The frame of every page.
 
 use maud::{DOCTYPE, Markup, html};
 
@@ -9,7 +9,7 @@ use super::STYLE_PATH;
 pub struct Site {
     /// Its name.
     pub name: String,
-    /// How others reach it, without a slash at the end.
+    /// The URL at which others reach it, without a trailing slash.
     pub url: String,
 }
 
@@ -35,7 +35,7 @@ pub(super) fn page(site: &Site, about: &str, main: &Markup) -> Markup {
                             path .shield d="M16 1l13 5v9c0 8-5.5 13-13 16C8.5 28 3 23 3 15V6z" {}
                             path .tick d="M9.5 16l4.5 4.5 8.5-8.5" {}
                         }
-                        // On a narrow screen it is broken behind its dots, and not within a word.
+                        // On a narrow screen the name breaks after its dots, not within a word.
                         span { @for part in site.name.split_inclusive('.') { (part) wbr; } }
                     }
                     a .lookup href="/" { "Look up" }

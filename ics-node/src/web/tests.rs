@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 
 use super::*;
 
-/// The colours of the style sheet, for light and for dark.
+/// The colours of the style sheet, in its light and its dark scheme.
 fn colours() -> [BTreeMap<String, [f64; 3]>; 2] {
     let (screen, _) = STYLE.split_once("@media print").expect("a style for paper");
     let (light, dark) = screen.split_once("@media (prefers-color-scheme: dark)").expect("a dark style");
@@ -32,7 +32,7 @@ fn the_formula_is_that_of_the_guidelines() {
     assert!((contrast([119.0; 3], [255.0; 3]) - 4.48).abs() < 0.01, "#777 on white fails AA by a hair");
 }
 
-/// Text takes 4.5 to 1 (WCAG 2.2, 1.4.3), shapes and borders of controls 3 to 1 (1.4.11), in both schemes.
+/// Text needs a contrast of 4.5 to 1 (WCAG 2.2, 1.4.3), shapes and borders 3 to 1 (1.4.11), in both schemes.
 #[test]
 fn every_pair_of_colours_has_its_contrast() {
     let text = [

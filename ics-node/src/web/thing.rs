@@ -1,4 +1,4 @@
-//! The public page of one thing: on the first screen what somebody must know who stands before it, below that why.
+//! The public page of one thing: the first screen has what someone in front of the thing must know; then why.
 
 use std::collections::BTreeSet;
 
@@ -17,12 +17,12 @@ use crate::qr::Qr;
 use crate::words::{attribute, brief, clean, short, span};
 use crate::{explain, openpgp};
 
-/// Statements of one domain that the page lists; the API gives all.
+/// How many statements of one domain the page lists; the API returns all.
 const LISTED: usize = 100;
-/// Signers, labels, grants and serial numbers that it names before the explanation names all.
+/// How many signers, labels, grants and serial numbers it names; the explanation names all.
 pub(super) const SHOWN: usize = 8;
 
-/// The page. `path` is how it was reached, for the code that leads to it again.
+/// The page. `path` is the path by which it was reached, for the code that leads back to it.
 #[must_use]
 pub fn thing(site: &Site, thing: &PublicThing, path: &str) -> Markup {
     let main = html! {
@@ -45,7 +45,7 @@ pub fn thing(site: &Site, thing: &PublicThing, path: &str) -> Markup {
     page(site, &brief(&clean(&thing.title), 60), &main)
 }
 
-/// What it comes to, to be understood at a glance.
+/// The answer, to be understood at a glance.
 fn answer(thing: &PublicThing) -> Markup {
     let (class, shape) = look(thing.assessment.outlook);
     html! {
@@ -69,13 +69,13 @@ fn answer(thing: &PublicThing) -> Markup {
     }
 }
 
-/// What has taken its place, as the domains say.
+/// The successors that the domains name.
 fn successors(thing: &PublicThing) -> BTreeSet<&str> {
     let given = thing.answers.iter().flat_map(|it| &it.succeeded_by);
     given.map(|given| given.value.as_str()).take(SHOWN).collect()
 }
 
-/// May it be used, in a word or two.
+/// Whether it may be used, in a word or two.
 pub(super) fn word(assessment: &Assessment) -> Markup {
     let status = assessment.status.as_ref().map(|(_, status)| status.name.as_str().replace('-', " "));
     let status = status.as_deref();
@@ -107,16 +107,16 @@ fn since(thing: &PublicThing) -> Markup {
                         }
                     }
                     _ => {
-                        "Not everybody was heard who may block it. "
+                        "Not every domain that may block it was heard. "
                         @if let Some((_, status)) = status {
-                            "By what was heard, it is " span .whole { (status.name) } "."
+                            "From what was heard, it is " span .whole { (status.name) } "."
                         }
                     }
                 }
             }
-            (Outlook::NotVouched, None) => { "Nobody who is entitled to says that this is what it claims to be." }
+            (Outlook::NotVouched, None) => { "Nobody entitled to vouch for it says that this is what it claims to be." }
             (Outlook::NotVouched, Some((domain, status))) => {
-                "Nobody who is entitled to says that this is what it claims to be. " (given(thing, domain, status))
+                "Nobody entitled to vouch for it says that this is what it claims to be. " (given(thing, domain, status))
             }
             (_, Some((domain, status))) => { (given(thing, domain, status)) }
             (_, None) => { "Somebody vouches for it; nobody has put it into use or blocked it." }
@@ -140,12 +140,12 @@ fn given(thing: &PublicThing, domain: &DomainName, status: &GivenStatus) -> Mark
     }
 }
 
-/// In what he speaks: a role, or as one of the domain's owners who erased what was said.
+/// The capacity in which a signer speaks: a role, or as an owner of the domain who erased what was said.
 fn capacity(by: &By, is_by_owners: bool) -> Markup {
     html! { @if is_by_owners { "an owner of the domain" } @else { (by.role) } }
 }
 
-/// A signer by his name, or by his key where his certificate gives none.
+/// A signer's name, or key if the signer's certificate gives no name.
 fn name(by: &By) -> Markup {
     html! {
         @match &by.name {
@@ -181,7 +181,7 @@ fn vouchers(thing: &PublicThing) -> Markup {
                         }
                     }
                 }
-                @if by.is_empty() { li .bad { (mark(Mark::Exclamation)) span { "Nobody who is entitled to." } } }
+                @if by.is_empty() { li .bad { (mark(Mark::Exclamation)) span { "Nobody entitled to vouch for it." } } }
             }
         }
     }
@@ -196,7 +196,7 @@ fn software(thing: &PublicThing) -> Markup {
         @if !all.is_empty() || matches!(thing.identity.kind, Kind::Device | Kind::Gateway) {
             section aria-labelledby="software" {
                 h2 #software { "Software" }
-                // Some may be named that is hidden, or may not be used, or stands behind what was looked at.
+                // There may still be some: hidden, not usable, or beyond what was looked at.
                 @if all.is_empty() { p .none { "No software is shown for it here." } }
                 ul .who { @for software in all { (piece(software, is_installed(software))) } }
                 @if thing.allows_more { p .none { "There may be more for its model: only the newest is looked at." } }
@@ -223,7 +223,7 @@ fn piece(software: &Software, is_installed: bool) -> Markup {
     }
 }
 
-/// The oldest news of all domains: the answer is no fresher.
+/// How fresh the answer is: no fresher than the oldest news of any domain.
 fn fresh(thing: &PublicThing) -> Markup {
     let oldest = thing.answers.iter().max_by_key(|it| (!it.as_of.is_fresh(), it.as_of.age_seconds.unwrap_or(u64::MAX)));
     html! {
@@ -250,13 +250,13 @@ fn fresh(thing: &PublicThing) -> Markup {
     }
 }
 
-/// Under which keys the developer himself has signed a piece of software, each once.
+/// The keys with which its developer has signed a piece of software, each once.
 fn developers(thing: &PublicThing) -> BTreeSet<String> {
     let given = thing.answers.iter().flat_map(|it| &it.record.signatures);
     given.map(|it| format!("by its developer: {} key {}", it.value.form, it.value.key)).take(SHOWN).collect()
 }
 
-/// What else is said of it.
+/// Further details.
 fn details(thing: &PublicThing) -> Markup {
     html! {
         section .block aria-labelledby="details" {
@@ -330,7 +330,7 @@ fn why(thing: &PublicThing) -> Markup {
     }
 }
 
-/// A sentence of the explanation, with the entry that bears it out.
+/// A sentence of the explanation, with the entry that supports it.
 fn point(point: &Point) -> Markup {
     html! {
         li {
@@ -385,17 +385,17 @@ fn event(record: &Record, listed: &Listed) -> Markup {
     }
 }
 
-/// What an entry's OpenPGP is called once it is saved.
+/// The file name under which an entry's OpenPGP is saved.
 fn file_of_entry(index: u64) -> String {
     format!("entry-{index}.asc")
 }
 
-/// The newest statement of a record whose body is there.
+/// The newest statement of a record whose body has not been erased.
 fn newest(record: &Record) -> Option<u64> {
     record.statements.iter().rev().find(|listed| !listed.erased).map(|listed| listed.by.index)
 }
 
-/// Commands that check what can be taken away of the first domain.
+/// Commands that check the files offered for the first domain.
 fn commands(thing: &PublicThing, id: &str, file: &str) -> Vec<String> {
     let mut commands = vec![format!("ics verify --document {file}.evidence.json")];
     let first = thing.answers.first().map(|it| &it.record);
@@ -403,7 +403,7 @@ fn commands(thing: &PublicThing, id: &str, file: &str) -> Vec<String> {
     match (first.and_then(openpgp::version), statement) {
         (Some(4), _) if thing.identity.kind.has_key() => {
             commands.push(format!("gpg --allow-non-selfsigned-uid --import {file}.asc"));
-            // The whole fingerprint: gpg takes 16 digits for a key id, which of a key of version 4 are the last ones.
+            // The whole fingerprint: gpg takes 16 digits for a key id, which for a version 4 key are the last ones.
             commands.push(format!("gpg --list-options show-notations --check-sigs {id}"));
         }
         (Some(_), _) if thing.identity.kind.has_key() => {
@@ -421,7 +421,7 @@ fn commands(thing: &PublicThing, id: &str, file: &str) -> Vec<String> {
     commands
 }
 
-/// Who reads OpenPGP of a version.
+/// The programs that read OpenPGP of a version.
 const fn readers(version: u8) -> &'static str {
     if version == 4 { "for gpg and sq" } else { "for sq" }
 }
@@ -463,7 +463,7 @@ fn proofs(thing: &PublicThing) -> Markup {
     }
 }
 
-/// The code that leads here, to be printed.
+/// The code that leads to this page, to be printed.
 fn label(site: &Site, path: &str) -> Markup {
     let url = format!("{}{path}", site.url);
     html! {

@@ -1,4 +1,4 @@
-//! Looking something up, and what is said where there is nothing to show.
+//! Look-ups, and what is shown if there is nothing to show.
 
 use maud::{Markup, html};
 
@@ -10,7 +10,7 @@ use crate::api::Problem;
 use crate::app::Namesake;
 use crate::words::{brief, clean, short};
 
-/// The form that looks things up, with what was asked last.
+/// The look-up form, filled with the last query.
 fn search(asked: &str) -> Markup {
     html! {
         form .search role="search" action="/" method="get" {
@@ -47,7 +47,7 @@ pub fn home(site: &Site, domains: &[String]) -> Markup {
     page(site, "Look up", &main)
 }
 
-/// Nothing is known, or nothing that may be told: both look alike.
+/// Nothing is known, or nothing that may be shown: both look alike.
 #[must_use]
 pub fn nothing(site: &Site, asked: &str) -> Markup {
     let main = html! {
@@ -56,7 +56,7 @@ pub fn nothing(site: &Site, asked: &str) -> Markup {
             div {
                 h1 { (theirs_brief(asked)) }
                 p .word #answer { "Nothing that you may see is known of it here" }
-                p .since { "That is no sign that it is genuine, and none that it is not." }
+                p .since { "That does not mean that it is genuine, nor that it is not." }
             }
         }
         section .welcome { h2 { "Look up something else" } (search(asked)) }
@@ -64,7 +64,7 @@ pub fn nothing(site: &Site, asked: &str) -> Markup {
     page(site, "Nothing to show", &main)
 }
 
-/// A name that fits several things says nothing of any: each is told with what it comes to.
+/// For a name that fits several things: it says nothing of any, so each is listed with its own answer.
 #[must_use]
 pub fn several(site: &Site, asked: &str, things: &[Namesake]) -> Markup {
     let main = html! {
@@ -73,7 +73,7 @@ pub fn several(site: &Site, asked: &str, things: &[Namesake]) -> Markup {
             div {
                 h1 { (theirs_brief(asked)) }
                 p .word #answer { (things.len()) " things have this name" }
-                p .since { "A name that fits several says nothing of any. Which one is it?" }
+                p .since { "A name that several things have identifies none of them. Which one is it?" }
             }
         }
         section .block aria-labelledby="which" {

@@ -57,23 +57,24 @@ pub(super) fn what(thing: &PublicThing) -> Markup {
     }
 }
 
-/// What it is called otherwise than at the top.
+/// Titles other than the one at the top.
 fn also_called(thing: &PublicThing) -> BTreeSet<&str> {
     let all = thing.answers.iter().flat_map(|it| it.record.titles());
     all.filter(|title| *title != thing.title).collect()
 }
 
-/// What a group selects its members by.
+/// The attributes by which a group selects its members.
 fn selected(thing: &PublicThing) -> BTreeSet<(Attribute, &str)> {
     let said = thing.answers.iter().flat_map(|it| &it.record.also_said);
     said.flat_map(|(which, values)| values.iter().map(move |value| (*which, value.as_str()))).collect()
 }
 
-/// For what holds what is said of a group.
+/// Which things the statements about a group hold for.
 fn holds(thing: &PublicThing) -> &'static str {
     if selected(thing).is_empty() {
-        "What is said of this group holds for all that was put into it by name."
+        "What is said of this group holds for everything that was put into it by name."
     } else {
-        "What is said of this group holds for all of which each of these is said, and for what was put into it by name."
+        "What is said of this group holds for everything of which all of these are said, and for what was put into it \
+         by name."
     }
 }

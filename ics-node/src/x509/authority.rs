@@ -1,4 +1,4 @@
-//! Who issues: a certificate of an authority, what it allows its holder to issue, and how such certificates are made.
+//! Issuing authorities: their certificates, what these allow them to issue, and how such certificates are made.
 
 use core::net::IpAddr;
 use std::collections::BTreeSet;
@@ -28,54 +28,54 @@ use x509_cert::time::Validity;
 use super::extension::extension;
 use super::{SerialNumber, SignError, oid, signature, subject, time};
 
-/// Why a certificate serves no issuer.
+/// Why a certificate cannot serve an issuer.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum AuthorityError {
     /// Not a certificate.
     #[error("the issuer's certificate is malformed: {0}")]
     Form(String),
-    /// Not that of an authority.
+    /// It is not the certificate of an authority.
     #[error("the issuer's certificate does not let its holder issue certificates and revocation lists")]
     NotAnAuthority,
     /// A chain in which one certificate was not issued by the next.
     #[error("certificate {0} of the issuer's chain was not issued by the next one")]
     Chain(usize),
-    /// One above it that may have no such authority below it.
-    #[error("certificate {0} of the issuer's chain is not that of an authority with so many others below it")]
+    /// A certificate above it does not allow this many authorities below it.
+    #[error("certificate {0} of the issuer's chain is not an authority's or may not have so many authorities below it")]
     Above(usize),
 }
 
-/// An issuer of certificates, by its own.
+/// An issuer of certificates, as its own certificate and those above it describe it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Authority {
-    /// Its certificate and those above it, DER, its own first.
+    /// Its certificate and those above it, in DER, its own first.
     pub chain: Vec<Vec<u8>>,
     /// Its SubjectPublicKeyInfo, DER.
     pub spki: Vec<u8>,
-    /// What stands in the certificates that it issues as their issuer.
+    /// The issuer's name in the certificates that it issues.
     pub name: DistinguishedName,
-    /// Its key's identifier, as certificates name it.
+    /// The identifier of its key in certificates.
     pub key_id: Vec<u8>,
-    /// When the first certificate of its chain ends.
+    /// When the first certificate of its chain expires.
     pub not_after: Timestamp,
-    /// What it may issue: what its own certificate and all above it allow.
+    /// What it may issue: the constraints in its own certificate and all above it.
     constraints: Vec<Constraints>,
     pub(super) key_bits: Vec<u8>,
 }
 
-/// What an authority may issue.
+/// Constraints on what an authority may issue.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Constraints {
-    /// Names that it may certify, by kind; of a kind that does not stand here all.
+    /// Names that it may certify, by kind; a kind that is not listed is unrestricted.
     pub permitted: Vec<GeneralName>,
     /// Names that it may not certify.
     pub excluded: Vec<GeneralName>,
-    /// Uses that it may certify; all without.
+    /// Uses that it may certify; `None` if they are unrestricted.
     pub uses: Option<Vec<CertificateUse>>,
 }
 
 impl Authority {
-    /// Reads an issuer of a descriptor, and verifies that its chain is one.
+    /// Reads an issuer of a descriptor and verifies its chain.
     ///
     /// # Errors
     /// When a certificate is malformed, not that of an authority, or not issued by the next.
@@ -121,15 +121,15 @@ impl Authority {
         })
     }
 
-    /// Whether its chain ends in a root: who is shown less cannot know what the root allows, and when it ends. A root
-    /// is believed for itself, so its own signature, of whatever age, is not looked at.
+    /// Whether its chain ends in a root: clients that are shown less cannot know what the root allows and when it
+    /// expires. A root is trusted as such, so its own signature, however old, is not checked.
     #[must_use]
     pub fn has_root(&self) -> bool {
         let last = self.chain.last().and_then(|der| Certificate::from_der(der).ok());
         last.is_some_and(|last| last.tbs_certificate.issuer == last.tbs_certificate.subject)
     }
 
-    /// Whether it has issued a certificate: by the name that stands there, and by its key.
+    /// Whether it has issued a certificate: that names it as issuer, and bears its signature.
     #[must_use]
     pub fn has_issued(&self, certificate: &Certificate) -> bool {
         let tbs = &certificate.tbs_certificate;
@@ -140,26 +140,26 @@ impl Authority {
         tbs.issuer == self.name && signature::verify(spki.owned_to_ref(), algorithm, &message, signature)
     }
 
-    /// Whether a name may stand in its certificates.
+    /// Whether a name may be in its certificates.
     #[must_use]
     pub fn may_certify(&self, name: &GeneralName) -> bool {
         self.constraints.iter().all(|it| it.admit(name))
     }
 
-    /// Whether its certificates may be for all these uses.
+    /// Whether its certificates may be for all of these uses.
     #[must_use]
     pub fn may_certify_for(&self, uses: &BTreeSet<CertificateUse>) -> bool {
         self.constraints.iter().all(|it| it.admit_uses(uses))
     }
 }
 
-/// Whether a certificate is that of an authority; what is malformed is none.
+/// Whether a certificate is that of an authority; a malformed one is not.
 fn is_authority(tbs: &TbsCertificate) -> bool {
     let is_ca = basic_constraints(tbs).is_some_and(|basic| basic.ca);
     is_ca && key_usage(tbs).is_some_and(|usage| usage.0.contains(KeyUsages::KeyCertSign))
 }
 
-/// Whether a certificate of an authority lets so many others be below it (RFC 5280, 4.2.1.9).
+/// Whether an authority's certificate allows this many others below it (RFC 5280, 4.2.1.9).
 fn may_have_below(certificate: &Certificate, below: usize) -> bool {
     let tbs = &certificate.tbs_certificate;
     let length = basic_constraints(tbs).and_then(|basic| basic.path_len_constraint);
@@ -181,19 +181,19 @@ fn is_issued_by(one: &Certificate, above: &Certificate) -> bool {
         && signature::verify(key, &one.signature_algorithm, &message, &one.signature)
 }
 
-/// A key's right to answer OCSP for an authority.
+/// The delegation to a key of the right to answer OCSP for an authority.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Delegation {
-    /// The certificate that says so.
+    /// The certificate that grants it.
     pub certificate: Certificate,
-    /// From when on it is valid.
+    /// The beginning of its validity.
     pub not_before: Timestamp,
-    /// Until when, the last second included.
+    /// The last second of its validity.
     pub not_after: Timestamp,
 }
 
-/// By what a key answers OCSP for an authority, if it may: a certificate that the authority itself has issued for that use
-/// and to that key (RFC 6960, 4.2.2.2). Whether it is its time, whoever asks looks himself.
+/// The delegation by which a key may answer OCSP for an authority, if it may: a certificate that the authority itself
+/// has issued for that use and to that key (RFC 6960, 4.2.2.2). The caller checks whether it is valid at the time.
 #[must_use]
 pub fn answers_for(authority: &Authority, der: &[u8], signer: &dyn Signer) -> Option<Delegation> {
     let certificate = Certificate::from_der(der).ok()?;
@@ -223,12 +223,12 @@ impl Constraints {
         Ok(Self { permitted: bases(permitted), excluded: bases(excluded), uses })
     }
 
-    /// Whether a name may stand in a certificate (RFC 5280, 4.2.1.10).
+    /// Whether a name may be in a certificate (RFC 5280, 4.2.1.10).
     fn admit(&self, name: &GeneralName) -> bool {
         let of_kind = |base: &&GeneralName| core::mem::discriminant(*base) == core::mem::discriminant(name);
         let mut permitted = self.permitted.iter().filter(of_kind).peekable();
         let is_permitted = permitted.peek().is_none() || permitted.any(|base| is_within(name, base) == Some(true));
-        // What cannot be compared is not admitted where a constraint speaks of its kind.
+        // A name that cannot be compared is refused if a constraint covers its kind.
         let is_excluded = self.excluded.iter().filter(of_kind).any(|base| is_within(name, base) != Some(false));
         is_permitted && !is_excluded
     }
@@ -258,14 +258,14 @@ impl Constraints {
     }
 }
 
-/// Whether a name lies below a base of the same kind; none if that cannot be said.
+/// Whether a name lies within a base of the same kind; `None` if that cannot be told.
 fn is_within(name: &GeneralName, base: &GeneralName) -> Option<bool> {
     match (name, base) {
         (GeneralName::DnsName(name), GeneralName::DnsName(base)) => {
             let (name, base) = (name.as_str().to_ascii_lowercase(), base.as_str().to_ascii_lowercase());
             let host = base.trim_start_matches('.');
             if name == host && host != base {
-                // RFC 5280 knows no dot there; verifiers take it to leave out the host itself.
+                // RFC 5280 allows no leading dot; verifiers that accept it exclude the host itself.
                 return None;
             }
             let is_below = name.strip_suffix(host).is_some_and(|rest| rest.ends_with('.'));
@@ -280,13 +280,13 @@ fn is_within(name: &GeneralName, base: &GeneralName) -> Option<bool> {
         (GeneralName::DirectoryName(name), GeneralName::DirectoryName(base)) => {
             Some(folded(name).starts_with(&folded(base)))
         }
-        // A URN has no host that a constraint on URIs could be held against (RFC 5280, 4.2.1.10).
+        // A URN has no host to compare with a constraint on URIs (RFC 5280, 4.2.1.10).
         _ => None,
     }
 }
 
-/// The parts of a distinguished name as they are compared (RFC 5280, 7.1): by their characters, however these are encoded,
-/// and without a difference between large and small ones or in spaces.
+/// The parts of a distinguished name in the form in which they are compared (RFC 5280, 7.1): by characters, whatever
+/// their encoding, ignoring case and differences in spaces.
 fn folded(name: &DistinguishedName) -> Vec<String> {
     let fold = |text: String| text.to_lowercase().split_whitespace().collect::<Vec<_>>().join(" ");
     name.0.iter().map(|part| fold(part.to_string())).collect()
@@ -304,30 +304,30 @@ fn usage_of(id: &der::asn1::ObjectIdentifier) -> Option<CertificateUse> {
     CertificateUse::ALL.iter().copied().find(|usage| usage_oid(*usage) == *id)
 }
 
-/// The certificate of an authority that is to be made.
+/// What goes into the certificate of a new authority.
 #[derive(Debug, Clone)]
 pub struct NewAuthority {
-    /// What it is called.
+    /// Its common name.
     pub common_name: String,
-    /// Whose it is.
+    /// The organization that it belongs to.
     pub organization: Option<String>,
-    /// Authorities that may follow below it.
+    /// How many authorities may follow below it.
     pub path_length: u8,
     /// What it may issue.
     pub constraints: Constraints,
-    /// From when to when its certificate is valid.
+    /// The validity of its certificate: first and last moment.
     pub validity: (Timestamp, Timestamp),
-    /// Where the revocation list of its issuer is; none for a root.
+    /// The URL of its issuer's revocation list; `None` for a root.
     pub crl_url: Option<String>,
 }
 
 impl Constraints {
-    /// Constraints on host names (`acme.example`) and networks (`10.0.0.0/8`), and on uses. Where host names or networks
-    /// are permitted, only these are: of a kind that no constraint names, a certificate could have all (RFC 5280,
-    /// 4.2.1.10).
+    /// Constraints on host names (`acme.example`), networks (`10.0.0.0/8`) and uses. If any host names or networks are
+    /// permitted, nothing else of the two kinds is: a certificate could have all names of a kind that no constraint
+    /// mentions (RFC 5280, 4.2.1.10).
     ///
     /// # Errors
-    /// With the text that is neither, for people.
+    /// With the text that is neither, in words.
     pub fn parse(permit: &[String], exclude: &[String], uses: Option<Vec<CertificateUse>>) -> Result<Self, String> {
         let all = |texts: &[String]| texts.iter().map(|text| base(text)).collect::<Result<Vec<_>, _>>();
         let (permitted, mut excluded) = (all(permit)?, all(exclude)?);
@@ -364,11 +364,11 @@ fn base(text: &str) -> Result<GeneralName, String> {
     let name: ics_core::name::Name = format!("host:{}", text.trim_start_matches('.'))
         .parse()
         .map_err(|error: ics_core::name::NameError| error.to_string())?;
-    let ics_core::name::Name::Host(host) = name else { return Err(format!("`{text}` is no host name")) };
+    let ics_core::name::Name::Host(host) = name else { return Err(format!("`{text}` is not a host name")) };
     Ia5String::new(host.as_bytes()).map(GeneralName::DnsName).map_err(failed)
 }
 
-/// A request for the certificate of an authority, to be carried to the one above it. DER of PKCS #10.
+/// A request for the certificate of an authority, to be carried to the one above it; PKCS #10 in DER.
 ///
 /// # Errors
 /// When the key does not sign.
@@ -383,11 +383,11 @@ pub fn ca_request(signer: &dyn Signer, common_name: &str, organization: Option<&
     Ok(CertReq { algorithm: signature::algorithm(signer)?, info, signature: signed }.to_der()?)
 }
 
-/// What is wrong with a request whose key could be taken.
-const UNPROVEN: &str = "its signature is not one by its own key, or not with SHA-256 or longer";
+/// What is wrong with a request that has an acceptable key.
+const UNPROVEN: &str = "it is not signed with its own key, or not with SHA-256 or longer";
 
-/// Issues the certificate of an authority: of the signer itself, a root, or of the key and name in a request, whose
-/// signature is verified.
+/// Issues the certificate of an authority: a root for the signer itself, or one for the key and name in a request,
+/// whose signature is verified.
 ///
 /// # Errors
 /// When the request is malformed or not proven, or the key does not sign.
@@ -403,9 +403,9 @@ pub fn issue_authority(
         Some(der) => {
             let request = CertReq::from_der(der).map_err(|error| AuthorityMakeError::Request(error.to_string()))?;
             let message = request.info.to_der()?;
-            // Of a key that is too weak no signature is taken, and that is not the signature's fault.
+            // A signature by a key that is too weak is refused; the error must blame the key, not the signature.
             PublicKey::from_spki_der(&request.info.public_key.to_der()?)
-                .map_err(|error| AuthorityMakeError::Request(format!("its key is not taken: {error}")))?;
+                .map_err(|error| AuthorityMakeError::Request(format!("its key is not accepted: {error}")))?;
             let key = request.info.public_key.owned_to_ref();
             if !signature::verify(key, &request.algorithm, &message, &request.signature) {
                 return Err(AuthorityMakeError::Request(UNPROVEN.to_owned()));
@@ -417,7 +417,7 @@ pub fn issue_authority(
     let own_id = sha1(key.subject_public_key.raw_bytes()).to_vec();
     let above_id = above.map_or_else(|| own_id.clone(), |above| above.key_id.clone());
     let basic = BasicConstraints { ca: true, path_len_constraint: above.map(|_| new.path_length) };
-    // OCSP answers are signed with the same key, and that is neither of the others (RFC 5280, 4.2.1.3).
+    // OCSP answers are signed with the same key, which needs a usage of its own (RFC 5280, 4.2.1.3).
     let usage = KeyUsages::DigitalSignature | KeyUsages::KeyCertSign | KeyUsages::CRLSign;
     let mut extensions = vec![
         extension(oid::BASIC_CONSTRAINTS, true, &basic)?,
@@ -445,13 +445,13 @@ pub fn issue_authority(
     Ok(signed(signer, tbs)?)
 }
 
-/// Why no certificate of an authority was made.
+/// Why no authority's certificate was made.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum AuthorityMakeError {
-    /// The request.
+    /// The request is refused.
     #[error("the request is refused: {0}")]
     Request(String),
-    /// The key.
+    /// The key did not sign.
     #[error(transparent)]
     Sign(#[from] SignError),
 }
@@ -462,7 +462,7 @@ impl From<der::Error> for AuthorityMakeError {
     }
 }
 
-/// A certificate around what was signed, byte for byte (RFC 5280, 4.1).
+/// A certificate around the very bytes that were signed (RFC 5280, 4.1).
 #[derive(Sequence)]
 struct SignedCertificate<'a> {
     tbs_certificate: AnyRef<'a>,
@@ -470,7 +470,7 @@ struct SignedCertificate<'a> {
     signature: BitString,
 }
 
-/// The certificate, signed, DER.
+/// The signed certificate in DER.
 pub(super) fn signed(signer: &dyn Signer, tbs: TbsCertificate) -> Result<Vec<u8>, SignError> {
     let message = tbs.to_der()?;
     let signature = signature::sign(signer, &message)?;

@@ -9,10 +9,10 @@ use x509_cert::Certificate;
 
 use super::oid;
 
-/// A degenerate SignedData with these certificates (DER), without signers. DER.
+/// A degenerate SignedData with these certificates (DER) and without signers, in DER.
 ///
 /// # Errors
-/// When one of them is none.
+/// When one of them is not a certificate.
 pub fn certs_only(certificates: &[Vec<u8>]) -> der::Result<Vec<u8>> {
     let parsed = certificates.iter().map(|der| Certificate::from_der(der).map(CertificateChoices::Certificate));
     let set = SetOfVec::try_from(parsed.collect::<der::Result<Vec<_>>>()?)?;

@@ -25,26 +25,26 @@ pub struct Revoked {
     pub reason: Reason,
 }
 
-/// A list that is to be signed.
+/// A revocation list that is to be signed.
 #[derive(Debug, Clone, Copy)]
 pub struct RevocationList<'a> {
-    /// Whose it is.
+    /// Its issuer.
     pub authority: &'a Authority,
-    /// Where it is, and was: certificates in other lists of the issuer name another place. None: it is the issuer's only
-    /// one.
+    /// The URLs at which it is, and was, published: certificates on the issuer's other lists name other URLs. Empty if
+    /// it is the issuer's only list.
     pub urls: &'a [String],
-    /// What stands in it.
+    /// Its entries.
     pub revoked: &'a BTreeMap<SerialNumber, Revoked>,
     /// A number that grows with each list.
     pub number: u64,
     /// When it was made.
     pub this_update: Timestamp,
-    /// Until when it holds.
+    /// When the next one is due at the latest.
     pub next_update: Timestamp,
 }
 
 impl RevocationList<'_> {
-    /// Signs it, DER.
+    /// Signs it; the list in DER.
     ///
     /// # Errors
     /// When the key does not sign.
@@ -58,7 +58,7 @@ impl RevocationList<'_> {
             extension(oid::CRL_NUMBER, false, &Uint::new(&self.number.to_be_bytes())?)?,
         ];
         if !self.urls.is_empty() {
-            // By hand: the type's own OID is that of another extension.
+            // By hand, since the type's own OID is that of another extension.
             extensions.push(extension(oid::ISSUING_DISTRIBUTION_POINT, true, &point(self.urls)?)?);
         }
         let tbs = TbsCertList {
@@ -67,7 +67,7 @@ impl RevocationList<'_> {
             issuer: self.authority.name.clone(),
             this_update: time::time(self.this_update)?,
             next_update: Some(time::time(self.next_update)?),
-            // An empty list of them is not allowed (RFC 5280, 5.1.2.6).
+            // The sequence must not be present if it is empty (RFC 5280, 5.1.2.6).
             revoked_certificates: Some(revoked?).filter(|list| !list.is_empty()),
             crl_extensions: Some(extensions),
         };
@@ -78,7 +78,7 @@ impl RevocationList<'_> {
     }
 }
 
-/// The places of one of an issuer's lists: one of them must be that which a certificate names (RFC 5280, 6.3.3).
+/// The distribution point of a list: one of its URLs must be the one in the certificate (RFC 5280, 6.3.3).
 fn point(urls: &[String]) -> der::Result<IssuingDistributionPoint> {
     let place = |url: &String| Ia5String::new(url).map(GeneralName::UniformResourceIdentifier);
     Ok(IssuingDistributionPoint {
@@ -91,32 +91,32 @@ fn point(urls: &[String]) -> der::Result<IssuingDistributionPoint> {
     })
 }
 
-/// What is known of a list that an issuer has signed elsewhere.
+/// What is read from the head of a list that an issuer has signed elsewhere.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ReadList {
     /// Its number.
     pub number: u64,
     /// When it was made.
     pub this_update: Timestamp,
-    /// Until when it holds.
+    /// When the next one is due at the latest.
     pub next_update: Timestamp,
 }
 
-/// What stands in a list of an authority.
+/// What is read from a list of an authority.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ReadRevoked {
-    /// Its number; none if it has none, or a larger one than lists of here.
+    /// Its number; `None` if it has none, or one larger than lists made here can have.
     pub number: Option<u64>,
     /// When it was made.
     pub this_update: Timestamp,
-    /// What stands in it.
+    /// Its entries.
     pub revoked: BTreeMap<SerialNumber, Revoked>,
 }
 
-/// Reads a list, DER: it must be signed by this authority, and be the one at this place.
+/// Reads a list in DER, which must be signed by this authority and be the one for this URL.
 ///
 /// # Errors
-/// With what is wrong with it, for people.
+/// With the reason, in words.
 pub fn read_list(der: &[u8], authority: &Authority, url: &str) -> Result<ReadList, String> {
     let list = signed_by(der, authority)?;
     let own = content(&list, oid::ISSUING_DISTRIBUTION_POINT).and_then(places);
@@ -129,10 +129,10 @@ pub fn read_list(der: &[u8], authority: &Authority, url: &str) -> Result<ReadLis
     Ok(ReadList { number, this_update, next_update: time::timestamp(next_update) })
 }
 
-/// What stands in a list, DER, that this authority has signed, wherever it is.
+/// Reads the entries of a list in DER that this authority has signed, for whatever URL.
 ///
 /// # Errors
-/// With what is wrong with it, for people; also when something stands in it that a list of here cannot say again.
+/// With the reason, in words; also when it has an entry that lists made here cannot repeat.
 pub fn read_revoked(der: &[u8], authority: &Authority) -> Result<ReadRevoked, String> {
     let list = signed_by(der, authority)?;
     let (number, this_update) = (number(&list), time::timestamp(list.this_update));
@@ -146,7 +146,7 @@ fn number(list: &TbsCertList) -> Option<u64> {
     Some(octets.iter().fold(0_u64, |number, octet| number << 8 | u64::from(*octet)))
 }
 
-/// The content of an extension.
+/// The content of an extension; `None` if the list lacks it.
 fn content(list: &TbsCertList, oid: ObjectIdentifier) -> Option<&[u8]> {
     let mut extensions = list.crl_extensions.iter().flatten();
     extensions.find(|it| it.extn_id == oid).map(|it| it.extn_value.as_bytes())
@@ -165,7 +165,7 @@ fn read_entry(entry: RevokedCert) -> Result<(SerialNumber, Revoked), String> {
     Ok((serial, Revoked { at: time::timestamp(entry.revocation_date), reason }))
 }
 
-/// What is in a list, if this authority has signed it.
+/// The signed part of a list, if this authority has signed it.
 fn signed_by(der: &[u8], authority: &Authority) -> Result<TbsCertList, String> {
     let form = |error: der::Error| error.to_string();
     let list = CertificateList::from_der(der).map_err(form)?;
@@ -178,7 +178,7 @@ fn signed_by(der: &[u8], authority: &Authority) -> Result<TbsCertList, String> {
     }
 }
 
-/// The places of a list of the form that issuers here sign.
+/// The URLs of a list's distribution point, if it has the form that issuers here sign.
 fn places(der: &[u8]) -> Option<Vec<String>> {
     let Some(DistributionPointName::FullName(names)) = IssuingDistributionPoint::from_der(der).ok()?.distribution_point
     else {
@@ -192,10 +192,10 @@ fn places(der: &[u8]) -> Option<Vec<String>> {
     (point(&urls).and_then(|it| it.to_der()).ok()? == der).then_some(urls)
 }
 
-/// What is revoked is so by the time of the list: the log's time stands still where a clock that was ahead was put right,
-/// and some verifiers hold a revocation that is to come for none.
+/// A revocation is dated no later than its list: after a clock that was ahead is put right, the log's time stands still
+/// ahead of it, and some verifiers ignore a revocation dated in the future.
 fn entry(serial: &SerialNumber, revoked: &Revoked, this_update: Timestamp) -> der::Result<RevokedCert> {
-    // "unspecified" is said by not saying it (RFC 5280, 5.3.1).
+    // The reason "unspecified" is expressed by its absence (RFC 5280, 5.3.1).
     let reason = Some(revoked.reason).filter(|reason| *reason != Reason::Unspecified);
     let reason = reason.map(|reason| extension(oid::CRL_REASON, false, &reason.to_x509())).transpose()?;
     Ok(RevokedCert {

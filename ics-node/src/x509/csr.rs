@@ -1,4 +1,4 @@
-//! Requests for certificates (PKCS #10, RFC 2986): what they ask for, and proof that the asker holds the key.
+//! Certificate requests (PKCS #10, RFC 2986): what they ask for, and proof that the requester holds the key.
 
 use std::collections::BTreeSet;
 
@@ -24,22 +24,22 @@ pub enum RequestError {
     /// More than [`limits::CSR_BYTES`].
     #[error("the request has {0} bytes, the limit is {max}", max = limits::CSR_BYTES)]
     TooLong(usize),
-    /// Not the DER of a request, or something in it that is malformed.
-    #[error("this is no certificate request (PKCS #10): {0}")]
+    /// Not a request in DER, or something in it is malformed.
+    #[error("this is not a certificate request (PKCS #10): {0}")]
     Form(String),
-    /// It does not show that the asker holds the key.
+    /// It does not prove that the requester holds the key.
     #[error(
-        "the request's signature is not one by its own key, or not with SHA-256 or longer: sign it with the key that \
-         is in it"
+        "the request is not signed with its own key, or not with SHA-256 or longer: sign it with the key that it asks \
+         a certificate for"
     )]
     Signature,
-    /// A key that is weak, malformed, or of a kind that nobody takes.
-    #[error("the key in the request is not taken: {0}")]
+    /// A key that is weak, malformed, or of a kind that no profile takes.
+    #[error("the key in the request is not accepted: {0}")]
     Key(String),
-    /// An attribute that means nothing here. What is not understood is not granted.
+    /// An attribute that is not understood here, and therefore not granted.
     #[error("the request has the attribute {0}, which is not understood here")]
     Attribute(ObjectIdentifier),
-    /// An extension that means nothing here.
+    /// An extension that is not granted here.
     #[error("the request asks for the extension {0}, which is not granted here")]
     Extension(ObjectIdentifier),
     /// An extension with a value that is not granted.
@@ -53,31 +53,31 @@ pub enum RequestError {
     Names(usize),
 }
 
-/// A request whose signature is good: whoever made it holds the key.
+/// A request whose signature is good: the requester holds the key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Csr {
-    /// The names that it asks for; none means all that the record gives.
+    /// The names asked for; if empty, all that the record gives.
     pub wanted: BTreeSet<Wanted>,
-    /// What its common names say that are no hosts: nothing of it comes into the certificate.
+    /// Its common names that are not host names; they do not go into the certificate.
     pub called: BTreeSet<String>,
-    /// The uses that it asks for; none means all that the profile has.
+    /// The uses asked for; if empty, all that the profile has.
     pub uses: BTreeSet<CertificateUse>,
-    /// Whether it asks for another key usage than the one of all certificates here, which is to sign.
+    /// Whether it asks for another key usage than that of all certificates here, which is signing.
     pub has_other_usage: bool,
     /// Its key.
     pub key: PublicKey,
     /// What kind of key it is.
     pub key_type: KeyType,
-    /// Its SubjectPublicKeyInfo, DER.
+    /// Its SubjectPublicKeyInfo in DER.
     pub spki: Vec<u8>,
-    /// The subject as it stands in it.
+    /// The subject as it is in the request.
     pub subject: DistinguishedName,
 }
 
-/// By what a request shows that the asker holds the key: a signature.
+/// The proof that the requester holds the key: a signature.
 #[derive(Debug, Clone, Copy)]
 pub struct Proof<'a> {
-    /// How it is made.
+    /// The signature algorithm.
     pub algorithm: &'a AlgorithmIdentifierOwned,
     /// What is signed.
     pub message: &'a [u8],
@@ -86,7 +86,7 @@ pub struct Proof<'a> {
 }
 
 impl Csr {
-    /// Reads and verifies a request, DER.
+    /// Parses and verifies a request in DER.
     ///
     /// # Errors
     /// When it is malformed, not proven, or asks for something that nobody gets here.
@@ -105,7 +105,7 @@ impl Csr {
                         csr.take(&Extensions::from_der(&value.to_der().map_err(form)?).map_err(form)?)?;
                     }
                 }
-                // A shared secret of SCEP; it gives no right here.
+                // A shared secret of SCEP, which gives no right here.
                 oid::CHALLENGE_PASSWORD => {}
                 other => return Err(RequestError::Attribute(other)),
             }
@@ -113,7 +113,7 @@ impl Csr {
         csr.checked()
     }
 
-    /// The same of a request of another form, of what it is made of and by what it is proven.
+    /// As [`Csr::parse`], for a request in another format, from its parts and its proof.
     ///
     /// # Errors
     /// As [`Csr::parse`].
@@ -153,7 +153,7 @@ impl Csr {
         if names > limits::CSR_NAMES { Err(RequestError::Names(names)) } else { Ok(self) }
     }
 
-    /// DER from PEM or base64, as requests travel.
+    /// Decodes a request in PEM or base64, as requests are sent, to DER.
     ///
     /// # Errors
     /// When it is neither, or too long.
@@ -217,8 +217,8 @@ impl Csr {
     }
 }
 
-/// What the subject asks for, and what it is called. Only a serial number and a host name in it are names; the rest the
-/// record says.
+/// The names that the subject asks for, and its other common names. Only a serial number and a host name in it are
+/// requests for names; the rest is for the record to say.
 fn names(subject: &DistinguishedName) -> Result<(BTreeSet<Wanted>, BTreeSet<String>), RequestError> {
     let (mut wanted, mut called) = (BTreeSet::new(), BTreeSet::new());
     let refused = |error: NameError| RequestError::Name(error.to_string());
@@ -242,9 +242,10 @@ fn names(subject: &DistinguishedName) -> Result<(BTreeSet<Wanted>, BTreeSet<Stri
     Ok((wanted, called))
 }
 
-/// The host that a common name asks for. Mostly it says what the device is called, and firmware that writes it cannot be
-/// changed: what is no host is left out, since nothing of it comes into the certificate. Without a dot, and with a number
-/// in the place of a top-level domain, it is none (RFC 3696, 2). What is one is held to the rule of all requests.
+/// The host name that a common name asks for, if any. Mostly a common name says what the device is called, and firmware
+/// that writes it cannot be changed: anything that is not a host name is ignored, since it does not go into the
+/// certificate. Without a dot, or with a number in place of the top-level domain, it is not a host name (RFC 3696, 2).
+/// A host name must obey the rule for all requests.
 fn host(text: &str) -> Result<Option<Name>, RequestError> {
     let Some((_, last)) = text.trim_end_matches('.').rsplit_once('.') else { return Ok(None) };
     let is_number = last.bytes().all(|byte| byte.is_ascii_digit()) && text.parse::<core::net::IpAddr>().is_err();
@@ -280,7 +281,8 @@ struct RsaPublicKey<'a> {
     exponent: UintRef<'a>,
 }
 
-/// Small exponents have let badly padded signatures and messages through again and again (NIST FIPS 186-5, 5.1).
+/// Refuses small exponents, with which badly padded signatures and messages have repeatedly been accepted (NIST FIPS
+/// 186-5, 5.1).
 fn check_exponent(key: &[u8]) -> Result<(), RequestError> {
     let key = RsaPublicKey::from_der(key).map_err(form)?;
     let octets = key.exponent.as_bytes();

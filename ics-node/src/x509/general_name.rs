@@ -1,4 +1,4 @@
-//! Names of things as X.509 writes them, both ways.
+//! Conversion between names of things and names in X.509.
 
 use core::net::IpAddr;
 
@@ -47,10 +47,10 @@ impl Wanted {
     }
 }
 
-/// What a general name asks for.
+/// The name that a general name asks for.
 ///
 /// # Errors
-/// With what it is, for people, when no record could give it.
+/// With what it is, in words, when no record could give it.
 pub(super) fn wanted(name: &GeneralName) -> Result<Wanted, String> {
     let of = |scheme: &str, value: &str| Name::new(scheme, value).map_err(|error| error.to_string());
     match name {
@@ -58,7 +58,7 @@ pub(super) fn wanted(name: &GeneralName) -> Result<Wanted, String> {
         GeneralName::IpAddress(octets) => of("host", &address(octets.as_bytes())?.to_string()).map(Wanted::Name),
         GeneralName::UniformResourceIdentifier(uri) => match uri.as_str().split_once(':') {
             Some((scheme, rest)) if scheme.eq_ignore_ascii_case("urn") => of("urn", rest).map(Wanted::Name),
-            _ => Err(format!("the URI `{}`, which is no URN", excerpt(uri.as_str()))),
+            _ => Err(format!("the URI `{}`, which is not a URN", excerpt(uri.as_str()))),
         },
         GeneralName::OtherName(other) => other_name(other),
         GeneralName::Rfc822Name(_) => Err("a mail address".to_owned()),
@@ -95,7 +95,7 @@ fn address(octets: &[u8]) -> Result<IpAddr, String> {
         .map_err(|_| format!("an address of {} octets", octets.len()))
 }
 
-/// A name as it stands in a certificate; none for those that X.509 has no place for beside the subject.
+/// A name as a general name; `None` if X.509 has no place for it outside the subject.
 pub(super) fn general_name(name: &Name) -> der::Result<Option<GeneralName>> {
     Ok(Some(match name {
         Name::Urn(_) => GeneralName::UniformResourceIdentifier(Ia5String::new(&name.to_string())?),
@@ -113,7 +113,7 @@ pub(super) fn hardware_module(hardware_type: ObjectIdentifier, serial: &str) -> 
     other(oid::HARDWARE_MODULE_NAME, &module.to_der()?)
 }
 
-/// A permanent identifier without an assigner: it is this issuer's.
+/// A permanent identifier without an assigner, which means this issuer.
 pub(super) fn permanent_identifier(value: &str) -> der::Result<GeneralName> {
     let identifier = PermanentIdentifier { value: Some(Utf8StringRef::new(value)?), assigner: None };
     other(oid::PERMANENT_IDENTIFIER, &identifier.to_der()?)

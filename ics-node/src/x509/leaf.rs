@@ -1,4 +1,4 @@
-//! Certificates of things: IDevIDs and LDevIDs (IEEE 802.1AR), servers, answerers of OCSP; all by one rule, the profile.
+//! Certificates of things: IDevIDs and LDevIDs (IEEE 802.1AR), servers, OCSP responders; all governed by the profile.
 
 use core::fmt;
 use std::collections::BTreeSet;
@@ -26,35 +26,35 @@ use super::authority::{self, Authority, sha1, usage_oid};
 use super::extension::extension;
 use super::{Csr, SignError, Wanted, general_name, oid, signature, subject, time};
 
-/// Seconds that a certificate is valid before it is made: clocks of devices run behind.
+/// How many milliseconds before it is made a certificate is valid: the clocks of devices may be behind.
 const BACKDATED_MILLIS: u64 = 60_000;
 
-/// Why there is no such certificate.
+/// Why no certificate is made.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum LeafError {
     /// A kind of key that the profile does not take.
-    #[error("the profile takes no keys of the kind {0}")]
+    #[error("the profile does not allow keys of the kind {0}")]
     Key(KeyType),
     /// A use that the profile does not have.
-    #[error("the profile has no certificates for the use `{0}`")]
+    #[error("the profile does not allow certificates for the use `{0}`")]
     Use(CertificateUse),
     /// A name that the record does not give, or the profile does not take.
     #[error(
-        "the record and the profile give no right to the name `{0}`; a host name or URN that two things have is for \
-         neither until it is taken back from one"
+        "the record and the profile give no right to the name `{0}`; a host name or URN that two things have is \
+         certified for neither of them until it is taken back from one"
     )]
     Name(Name),
-    /// A hardware type that is not the profile's.
+    /// A hardware type other than the profile's.
     #[error("the profile is not for hardware of the type {0}")]
     HardwareType(String),
     /// An IDevID without a serial number, or with several.
-    #[error("the profile needs exactly one serial number from the record, there are {0}")]
+    #[error("the profile needs exactly one serial number in the record, which has {0}")]
     SerialNumbers(usize),
-    /// A name outside of what the issuer's own certificate, or one above it, allows it.
-    #[error("the issuer's own certificate or one above it does not let it certify {0}")]
+    /// A name outside what the issuer's own certificate, or one above it, permits.
+    #[error("the issuer's own certificate, or one above it, does not let it certify {0}")]
     Constrained(String),
-    /// The issuer's own certificate, or one above it, has ended.
-    #[error("the issuer's own certificate or one above it ended at {0}")]
+    /// The issuer's own certificate, or one above it, has expired.
+    #[error("the issuer's own certificate, or one above it, expired at {0}")]
     IssuerExpired(Timestamp),
     /// It could not be signed.
     #[error(transparent)]
@@ -67,19 +67,19 @@ impl From<der::Error> for LeafError {
     }
 }
 
-/// A serial number: 20 octets, positive, 150 of its bits random (RFC 5280, 4.1.2.2).
+/// A serial number: 20 octets, positive, with 158 random bits (RFC 5280, 4.1.2.2).
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SerialNumber([u8; 20]);
 
 impl SerialNumber {
-    /// Of random octets.
+    /// Makes one from random octets.
     #[must_use]
     pub const fn new(mut random: [u8; 20]) -> Self {
         random[0] = 0x40 | (random[0] & 0x3f);
         Self(random)
     }
 
-    /// From a certificate, a list or a question; none if it cannot be one that was issued here.
+    /// Reads one from a certificate, a list or an OCSP request; `None` if it cannot have been issued here.
     #[must_use]
     pub fn read(bytes: &[u8]) -> Option<Self> {
         bytes.try_into().ok().map(Self).filter(|serial: &Self| serial.0[0] & 0xc0 == 0x40)
@@ -91,14 +91,14 @@ impl SerialNumber {
         &self.0
     }
 
-    /// One of 256 buckets by which revocation lists are divided; see
+    /// One of 256 buckets by which certificates are divided among revocation lists; see
     /// [`ics_core::record::IssuedCertificate::bucket`].
     #[must_use]
     pub const fn bucket(&self) -> u8 {
         self.0[1]
     }
 
-    /// The name by which a record knows it.
+    /// The name by which records refer to it.
     ///
     /// # Panics
     /// Never: hex is a name.
@@ -124,28 +124,28 @@ impl fmt::Debug for SerialNumber {
     }
 }
 
-/// A certificate that is to be signed: everything in it was checked against profile, record and issuer.
+/// A certificate that is to be signed; all of it has been checked against profile, record and issuer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Leaf {
     tbs: TbsCertificate,
     /// Its serial number.
     pub serial: SerialNumber,
-    /// The names that stand in it.
+    /// The names in it.
     pub names: BTreeSet<Name>,
-    /// What it is for.
+    /// Its uses.
     pub uses: BTreeSet<CertificateUse>,
-    /// From when on it is valid.
+    /// The beginning of its validity.
     pub not_before: Timestamp,
-    /// Until when, the last second included; without end if absent.
+    /// The last second of its validity; `None` if it does not expire.
     pub not_after: Option<Timestamp>,
 }
 
-/// What a certificate is made of.
+/// What decides the content of a certificate.
 #[derive(Debug, Clone, Copy)]
 pub struct Given<'a> {
-    /// Who issues.
+    /// The issuer.
     pub authority: &'a Authority,
-    /// The rules of the domain.
+    /// The domain's rules.
     pub rules: &'a Certificates,
     /// The profile.
     pub profile: &'a CertificateProfile,
@@ -156,11 +156,11 @@ pub struct Given<'a> {
 }
 
 impl Given<'_> {
-    /// The names that may stand in a certificate, of those asked for: all of them must be given. Nothing asked for is all
-    /// that may.
+    /// The names that go into a certificate, given those asked for, all of which must be permitted; if none are asked
+    /// for, all that are permitted.
     ///
     /// # Errors
-    /// With the first that may not.
+    /// With the first name that is not permitted.
     pub fn permitted(&self, wanted: &BTreeSet<Wanted>) -> Result<BTreeSet<Name>, LeafError> {
         let may = |name: &&Name| self.names.contains(*name) && self.profile.takes(name);
         for wanted in wanted {
@@ -178,14 +178,14 @@ impl Given<'_> {
             self.names.iter().filter(may).cloned().collect()
         } else {
             let asked = wanted.iter().map(Wanted::name);
-            // What the device is, stands in its certificate whether it asks for it or not.
+            // A device's serial number is in its certificate whether it asks for it or not.
             let serials = self.names.iter().filter(|name| matches!(name, Name::Serial(_))).filter(may);
             asked.chain(serials).cloned().collect()
         };
         Ok(names)
     }
 
-    /// Decides what stands in the certificate for a request.
+    /// Decides what goes into the certificate for a request.
     ///
     /// # Errors
     /// When profile, record or issuer do not allow what is asked for.
@@ -222,8 +222,8 @@ impl Given<'_> {
         Ok(Leaf { tbs, serial, names, uses: uses.clone(), not_before, not_after })
     }
 
-    /// That of the issuer's key. A signer of another algorithm gives another signature than the certificate names, and
-    /// [`Leaf::sign`] refuses it.
+    /// The algorithm of the issuer's key. [`Leaf::sign`] refuses a signer with another one, whose signature would not
+    /// match the algorithm that the certificate names.
     fn algorithm(&self) -> der::Result<x509_cert::spki::AlgorithmIdentifierOwned> {
         let key = SubjectPublicKeyInfoOwned::from_der(&self.authority.spki)?;
         let is_p384 = key.subject_public_key.raw_bytes().len() > 65;
@@ -242,8 +242,9 @@ impl Given<'_> {
         if let [one] = serials.as_slice() { Ok(one) } else { Err(serials.len()) }
     }
 
-    /// The host name where it has one, because certbot and others take it for one of the alternative names; else the id,
-    /// which mosquitto takes as the name of a user. And the serial number (IEEE 802.1AR, 8.6).
+    /// The subject. Its common name is the host name if there is one, because certbot and others take it for one of the
+    /// alternative names, and else the id, which mosquitto uses as the user's name. The serial number is added (IEEE
+    /// 802.1AR, 8.6).
     fn subject(&self, names: &BTreeSet<Name>) -> der::Result<x509_cert::name::Name> {
         let host = names.iter().find_map(|name| match name {
             // X.520 limits a common name to 64 characters.
@@ -290,7 +291,7 @@ impl Given<'_> {
             let uses: Vec<String> = uses.iter().map(ToString::to_string).collect();
             return no(format!("the uses {}", uses.join(", ")));
         }
-        // The subject is a name like the others (RFC 5280, 4.2.1.10).
+        // Name constraints apply to the subject too (RFC 5280, 4.2.1.10).
         if !authority.may_certify(&GeneralName::DirectoryName(subject.clone())) {
             return no(format!("the subject `{subject}`"));
         }
@@ -308,7 +309,7 @@ impl Given<'_> {
             return Err(LeafError::IssuerExpired(ends));
         }
         let not_before = Timestamp::from_seconds(now.as_millis().saturating_sub(BACKDATED_MILLIS) / 1000);
-        // Nothing outlives its issuer, but for what never ends.
+        // Nothing outlives its issuer, except certificates that never expire.
         let seconds = self.profile.seconds.map(|seconds| seconds.saturating_mul(1000));
         Ok((not_before, seconds.map(|millis| now.plus_millis(millis).min(ends))))
     }
@@ -344,7 +345,8 @@ impl Given<'_> {
         let url = &self.rules.url;
         let issuers = access(oid::ACCESS_CA_ISSUERS, issuer_url(url, &issuer_id(self.authority)))?;
         if uses.contains(&CertificateUse::Ocsp) {
-            // Who asks about the answerer would be answered by it (RFC 6960, 4.2.2.2.1).
+            // Otherwise, asking about the responder's certificate would lead to the responder itself (RFC 6960,
+            // 4.2.2.2.1).
             all.push(extension(oid::OCSP_NO_CHECK, false, &Null)?);
             all.push(extension(oid::AUTHORITY_INFO_ACCESS, false, &AuthorityInfoAccessSyntax(vec![issuers]))?);
             return Ok(all);
@@ -356,44 +358,44 @@ impl Given<'_> {
     }
 }
 
-/// How an issuer is named in the addresses of its lists: by the first octets of its key's digest.
+/// The issuer's id in the URLs of its lists: the first octets of its key's digest, in hex.
 #[must_use]
 pub fn issuer_id(authority: &Authority) -> String {
     let digest = super::sha256(&authority.spki);
     data_encoding::HEXLOWER.encode(digest.get(..8).unwrap_or_default())
 }
 
-/// Where the certificate of an issuer is.
+/// The URL of an issuer's certificate.
 #[must_use]
 pub fn issuer_url(url: &str, issuer: &str) -> String {
     format!("{url}/issuers/{issuer}.cer")
 }
 
-/// Where questions about certificates are answered (RFC 6960).
+/// The URL of the OCSP responder (RFC 6960).
 #[must_use]
 pub fn ocsp_url(url: &str) -> String {
     format!("{url}/ocsp")
 }
 
-/// Where the revocation list is in which a certificate with a serial number in that bucket would stand.
+/// The URL of the revocation list that covers serial numbers in this bucket.
 #[must_use]
 pub fn crl_url(rules: &Certificates, authority: &Authority, bucket: u8) -> String {
     list_url(&rules.url, &issuer_id(authority), shard_of(rules.shards, bucket))
 }
 
-/// Where the list of an issuer with that number is.
+/// The URL of an issuer's list with this number.
 #[must_use]
 pub fn list_url(url: &str, issuer: &str, shard: u8) -> String {
     format!("{url}/crl/{issuer}/{shard}.crl")
 }
 
-/// The number of the list, of so many, in which certificates with a serial number in that bucket stand.
+/// The number of the list, of `shards`, that covers serial numbers in this bucket.
 #[must_use]
 pub fn shard_of(shards: u16, bucket: u8) -> u8 {
     u8::try_from(u16::from(bucket) % shards.max(1)).unwrap_or_default()
 }
 
-/// The extension that says where a revocation list is.
+/// The extension with the URL of a revocation list.
 pub(super) fn distribution_point(url: &str) -> der::Result<Extension> {
     let name = DistributionPointName::FullName(vec![GeneralName::UniformResourceIdentifier(Ia5String::new(url)?)]);
     let point = DistributionPoint { distribution_point: Some(name), reasons: None, crl_issuer: None };
@@ -413,7 +415,7 @@ fn oid_error(_: x509_cert::der::oid::Error) -> LeafError {
 }
 
 impl Leaf {
-    /// Signs it, DER. The signer must be the authority's key.
+    /// Signs it; the certificate in DER. The signer must be the authority's key.
     ///
     /// # Errors
     /// When the key is another, or does not sign.

@@ -1,8 +1,8 @@
-//! X.509 (RFC 5280) without I/O: what is asked for, what an issuer may issue, and the certificates, revocation lists and
-//! answers to be signed.
+//! X.509 (RFC 5280) without I/O: what is asked for, what an issuer may issue, and the certificates, revocation lists
+//! and OCSP answers to be signed.
 //!
-//! Nothing here decides who gets a certificate: [`crate::app`] does, by the record. What is here turns bytes into types
-//! that were checked, and decisions into bytes. Times, serial numbers and signers are arguments.
+//! Nothing here decides who gets a certificate: [`crate::app`] does, by the record. This module turns bytes into
+//! checked types, and decisions into bytes. Times, serial numbers and signers are arguments.
 
 mod authority;
 mod cms;
@@ -42,23 +42,24 @@ use der::Decode as _;
 use sha2::{Digest as _, Sha256};
 use x509_cert::Certificate;
 
-/// Reads a certificate, DER or the first PEM block.
+/// Reads a certificate, in DER or from the first PEM block.
 ///
 /// # Errors
-/// With what is wrong with it, for people.
+/// With the reason, in words.
 pub fn read_certificate(bytes: &[u8]) -> Result<(Certificate, Vec<u8>), String> {
     let der = match core::str::from_utf8(bytes) {
         Ok(text) if text.contains("-----BEGIN ") => pem(text, "CERTIFICATE")?,
         _ => bytes.to_vec(),
     };
-    let certificate = Certificate::from_der(&der).map_err(|error| format!("this is no X.509 certificate: {error}"))?;
+    let certificate =
+        Certificate::from_der(&der).map_err(|error| format!("this is not an X.509 certificate: {error}"))?;
     Ok((certificate, der))
 }
 
-/// Reads the certificates of a file, DER, in their order: one in DER, or all PEM blocks, as a chain travels.
+/// Reads the certificates of a file, in order, into DER: one in DER, or all PEM blocks, as in a chain.
 ///
 /// # Errors
-/// With what is wrong with one of them, for people.
+/// With the reason for the first that is malformed, in words.
 pub fn read_certificates(bytes: &[u8]) -> Result<Vec<Vec<u8>>, String> {
     let begin = "-----BEGIN CERTIFICATE-----";
     let text = core::str::from_utf8(bytes).ok().filter(|text| text.contains(begin));
@@ -67,10 +68,10 @@ pub fn read_certificates(bytes: &[u8]) -> Result<Vec<Vec<u8>>, String> {
     blocks.map(|block| read_certificate(block.as_bytes()).map(|(_, der)| der)).collect()
 }
 
-/// The content of the first PEM block with that label (RFC 7468).
+/// The content of the first PEM block with this label (RFC 7468).
 ///
 /// # Errors
-/// When there is none, or it is not base64.
+/// When there is none, or its content is not base64.
 pub fn pem(text: &str, label: &str) -> Result<Vec<u8>, String> {
     let (begin, end) = (format!("-----BEGIN {label}-----"), format!("-----END {label}-----"));
     let inner = text.split_once(&begin).and_then(|(_, rest)| rest.split_once(&end)).map(|(inner, _)| inner);
@@ -79,7 +80,7 @@ pub fn pem(text: &str, label: &str) -> Result<Vec<u8>, String> {
     data_encoding::BASE64.decode(base64.as_bytes()).map_err(|error| format!("the PEM block `{label}`: {error}"))
 }
 
-/// SHA-256, by which keys and certificates are named.
+/// SHA-256, by whose digests keys and certificates are named.
 #[must_use]
 pub fn sha256(bytes: &[u8]) -> [u8; 32] {
     Sha256::digest(bytes).into()

@@ -1,4 +1,4 @@
-//! OCSP (RFC 6960): questions and signed answers, also in the form of RFC 5019.
+//! OCSP (RFC 6960): requests and signed responses, including the profile of RFC 5019.
 
 use der::asn1::{Null, OctetString, OctetStringRef};
 use der::{Decode as _, Encode as _};
@@ -19,10 +19,10 @@ use super::{Authority, SerialNumber, SignError, State, oid, signature, time};
 /// Octets of a nonce (RFC 9654, 2.1).
 const NONCE_BYTES: core::ops::RangeInclusive<usize> = 1..=128;
 
-/// Answers that nobody signs: they say only that there is none (RFC 6960, 2.3).
+/// Unsigned responses, which only say that there is no answer (RFC 6960, 2.3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum OcspError {
-    /// The question is not one.
+    /// The request is malformed.
     #[error("the OCSP request is malformed")]
     Malformed,
     /// The node cannot answer now.
@@ -37,7 +37,7 @@ pub enum OcspError {
 }
 
 impl OcspError {
-    /// As a response, DER.
+    /// Encodes it as a response in DER.
     #[must_use]
     pub fn to_der(self) -> Vec<u8> {
         let response = match self {
@@ -56,21 +56,21 @@ pub struct Question {
     id: CertId,
 }
 
-/// What is asked in one request.
+/// The questions in one request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Questions {
-    /// About which certificates; one at least.
+    /// The questions about single certificates; at least one.
     pub questions: Vec<Question>,
-    /// What the answer must repeat.
+    /// The nonce that the response must repeat.
     pub nonce: Option<Vec<u8>>,
 }
 
 impl Questions {
-    /// Reads a request, DER. A signature on it is nothing to us: whoever asks is answered.
+    /// Parses a request in DER. A signature on it is ignored: everyone is answered.
     ///
     /// # Errors
-    /// When it is malformed, too long, asks for nothing or too much, or has a critical extension or parameters of a digest
-    /// that are not known.
+    /// When it is malformed, too long, asks about nothing or too much, or has an unknown critical extension or
+    /// parameters of a digest.
     pub fn parse(der: &[u8]) -> Result<Self, OcspError> {
         if der.len() > limits::OCSP_REQUEST_BYTES {
             return Err(OcspError::Malformed);
@@ -79,7 +79,7 @@ impl Questions {
         if !(1..=limits::OCSP_QUESTIONS).contains(&request.request_list.len()) {
             return Err(OcspError::Malformed);
         }
-        // The answer repeats them: a question that could have them in many forms would be signed in each.
+        // The response repeats the parameters: a question with many forms would need a signature for each.
         let has_parameters =
             |it: &Request| it.req_cert.hash_algorithm.parameters.as_ref().is_some_and(|it| !it.is_null());
         if request.request_list.iter().any(has_parameters) {
@@ -96,7 +96,7 @@ impl Questions {
         Ok(Self { questions, nonce })
     }
 
-    /// The certificate that is asked about, if the answer serves everybody who asks about it.
+    /// The one question asked, if the response serves everybody who asks it.
     #[must_use]
     pub fn common(&self) -> Option<&Question> {
         match (self.questions.as_slice(), &self.nonce) {
@@ -106,7 +106,7 @@ impl Questions {
     }
 }
 
-/// Old clients send the octets without the OCTET STRING around them; they get back what they sent.
+/// Old clients send the octets without an OCTET STRING around them, and get back what they sent.
 fn nonce(extension: &Extension) -> Result<Vec<u8>, OcspError> {
     let octets = extension.extn_value.as_bytes();
     let length = OctetStringRef::from_der(octets).map_or(octets.len(), |inner| inner.as_bytes().len());
@@ -114,13 +114,13 @@ fn nonce(extension: &Extension) -> Result<Vec<u8>, OcspError> {
 }
 
 impl Question {
-    /// The serial number asked for; none if nobody could have issued it here.
+    /// The serial number asked about; `None` if it cannot have been issued here.
     #[must_use]
     pub fn serial(&self) -> Option<SerialNumber> {
         SerialNumber::read(self.id.serial_number.as_bytes())
     }
 
-    /// The same for the same question.
+    /// A key for caching: the same for equal questions.
     #[must_use]
     pub fn key(&self) -> Vec<u8> {
         self.id.to_der().unwrap_or_default()
@@ -140,28 +140,28 @@ impl Question {
     }
 }
 
-/// Who answers for an issuer: the issuer itself, or somebody to whom it gave a certificate for that (RFC 6960, 4.2.2.2).
+/// Who answers for an issuer: the issuer itself, or a key that the issuer has certified for that (RFC 6960, 4.2.2.2).
 #[derive(Clone, Copy)]
 pub struct Responder<'a> {
     /// The key that signs.
     pub signer: &'a dyn Signer,
-    /// The certificate of a key that is not the issuer's own.
+    /// The certificate of the key, if it is not the issuer's own.
     pub certificate: Option<&'a Certificate>,
 }
 
-/// The times in an answer (RFC 6960, 2.4).
+/// The times in a response (RFC 6960, 2.4).
 #[derive(Debug, Clone, Copy)]
 pub struct AnswerTimes {
-    /// As of when it is known to be right.
+    /// When the answer is known to be right.
     pub this_update: Timestamp,
-    /// Until when there may be nothing newer.
+    /// When newer information will be available at the latest.
     pub next_update: Timestamp,
     /// When it is signed.
     pub produced_at: Timestamp,
 }
 
 impl Responder<'_> {
-    /// Signs answers, DER.
+    /// Signs a response; in DER.
     ///
     /// # Errors
     /// When the key does not sign.
@@ -209,7 +209,7 @@ impl Responder<'_> {
     }
 }
 
-/// What is revoked is so by the time of the answer, as on lists.
+/// Encodes a state. A revocation is dated no later than the answer, as on lists.
 fn status(state: State, this_update: Timestamp) -> der::Result<CertStatus> {
     Ok(match state {
         State::Good => CertStatus::Good(Null),
@@ -253,7 +253,7 @@ mod tests {
         assert_eq!(read(Some(other)), Err(OcspError::Malformed));
     }
 
-    /// RFC 9654, 2.1: servers take nonces of up to 128 octets, whose header has three.
+    /// RFC 9654, 2.1: servers accept nonces of up to 128 octets, which in DER take a header of three.
     #[test]
     fn nonces_of_all_lengths_that_are_allowed() {
         let taken = |octets: &[u8]| {
@@ -267,7 +267,7 @@ mod tests {
             assert_eq!(taken(&bare), if is_taken { Ok(bare) } else { Err(OcspError::Malformed) }, "{length}, bare");
         }
     }
-    /// Some verifiers hold a revocation that is to come for none.
+    /// Some verifiers ignore a revocation dated in the future.
     #[test]
     fn what_is_revoked_is_so_by_the_time_of_the_answer() {
         let (now, later) = (Timestamp::from_seconds(1_767_225_600), Timestamp::from_seconds(1_767_232_800));

@@ -24,7 +24,7 @@ pub const BASIC_CONSTRAINTS: ObjectIdentifier = oid("2.5.29.19");
 pub const CRL_NUMBER: ObjectIdentifier = oid("2.5.29.20");
 /// reasonCode of an entry of a revocation list.
 pub const CRL_REASON: ObjectIdentifier = oid("2.5.29.21");
-/// issuingDistributionPoint. The type of x509-cert carries that of subjectInfoAccess instead.
+/// issuingDistributionPoint. The type in x509-cert carries the OID of subjectInfoAccess instead.
 pub const ISSUING_DISTRIBUTION_POINT: ObjectIdentifier = oid("2.5.29.28");
 /// nameConstraints.
 pub const NAME_CONSTRAINTS: ObjectIdentifier = oid("2.5.29.30");
@@ -36,11 +36,11 @@ pub const AUTHORITY_KEY_ID: ObjectIdentifier = oid("2.5.29.35");
 pub const EXT_KEY_USAGE: ObjectIdentifier = oid("2.5.29.37");
 /// authorityInfoAccess.
 pub const AUTHORITY_INFO_ACCESS: ObjectIdentifier = oid("1.3.6.1.5.5.7.1.1");
-/// Where OCSP is answered.
+/// The access method for OCSP.
 pub const ACCESS_OCSP: ObjectIdentifier = oid("1.3.6.1.5.5.7.48.1");
-/// Where the issuer's certificate is.
+/// The access method for the issuer's certificate.
 pub const ACCESS_CA_ISSUERS: ObjectIdentifier = oid("1.3.6.1.5.5.7.48.2");
-/// The responder's own certificate is not to be looked up (RFC 6960, 4.2.2.2.1).
+/// id-pkix-ocsp-nocheck: the responder's own certificate is not to be checked (RFC 6960, 4.2.2.2.1).
 pub const OCSP_NO_CHECK: ObjectIdentifier = oid("1.3.6.1.5.5.7.48.1.5");
 /// The nonce of OCSP (RFC 9654).
 pub const OCSP_NONCE: ObjectIdentifier = oid("1.3.6.1.5.5.7.48.1.2");
@@ -76,7 +76,7 @@ pub const P521: ObjectIdentifier = oid("1.3.132.0.35");
 pub const ED25519: ObjectIdentifier = oid("1.3.101.112");
 /// rsaEncryption.
 pub const RSA: ObjectIdentifier = oid("1.2.840.113549.1.1.1");
-/// SHA-1, in the questions of OCSP only.
+/// SHA-1, in OCSP requests only.
 pub const SHA1: ObjectIdentifier = oid("1.3.14.3.2.26");
 /// SHA-256.
 pub const SHA256: ObjectIdentifier = oid("2.16.840.1.101.3.4.2.1");

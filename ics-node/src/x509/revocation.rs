@@ -1,4 +1,4 @@
-//! From a record to the state of a certificate: revocation is read from the log, and said nowhere else.
+//! Derives the state of a certificate from a record: revocation is read from the log, and recorded nowhere else.
 
 use core::fmt;
 use core::str::FromStr;
@@ -15,21 +15,21 @@ use super::taken_back::{ends, had_begun, has_replaced, takes_back};
 /// Why a certificate is revoked (RFC 5280, 5.3.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Reason {
-    /// Nobody says why.
+    /// No reason is given.
     Unspecified,
-    /// Somebody else has the key.
+    /// Someone else has the key.
     KeyCompromise,
-    /// Somebody else has the issuer's key.
+    /// Someone else has the issuer's key.
     CaCompromise,
     /// The thing has changed hands.
     AffiliationChanged,
-    /// Another certificate takes its place.
+    /// Another certificate has taken its place.
     Superseded,
-    /// The thing is out of use.
+    /// The thing is no longer in use.
     CessationOfOperation,
-    /// For a while, until the block is lifted.
+    /// It is revoked for a while, until the block is lifted.
     CertificateHold,
-    /// The thing has lost its right to it.
+    /// The thing has lost the right to it.
     PrivilegeWithdrawn,
 }
 
@@ -46,7 +46,7 @@ impl Reason {
         Self::PrivilegeWithdrawn,
     ];
 
-    /// Its number.
+    /// Its number in RFC 5280.
     #[must_use]
     pub const fn code(self) -> u8 {
         match self {
@@ -61,13 +61,13 @@ impl Reason {
         }
     }
 
-    /// The reason with that number.
+    /// The reason with this number.
     #[must_use]
     pub fn of_code(code: u64) -> Option<Self> {
         Self::ALL.into_iter().find(|reason| u64::from(reason.code()) == code)
     }
 
-    /// Its name in RFC 5280; so it stands in the statement that takes a certificate back.
+    /// Its name in RFC 5280, which the statement that revokes a certificate uses too.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -82,14 +82,14 @@ impl Reason {
         }
     }
 
-    /// What somebody may give as a reason who does not hold the certificate's key: that the key is compromised, nobody
-    /// knows better than its holder. `certificateHold` comes with a status and ends with it.
+    /// Whether somebody who does not hold the certificate's key may give this reason. That a key is compromised, its
+    /// holder knows best; `certificateHold` comes and ends with a status.
     #[must_use]
     pub const fn is_for_others(self) -> bool {
         matches!(self, Self::CessationOfOperation | Self::PrivilegeWithdrawn)
     }
 
-    /// What the holder of the thing may give as a reason without proof that the certificate's key is his.
+    /// Whether the holder of the thing may give this reason without proving possession of the certificate's key.
     #[must_use]
     pub const fn is_for_holder(self) -> bool {
         matches!(
@@ -146,12 +146,12 @@ pub enum State {
         /// Why.
         reason: Reason,
     },
-    /// Its time is over, or no certificate of this issuer ever counted under that statement.
+    /// It has expired, or no certificate of this issuer ever counted under that statement.
     Ended,
 }
 
 impl State {
-    /// The state of the certificate that the statement at `index` names, by the record of the thing that it was issued to.
+    /// The state of the certificate issued by the statement at `index`, by the record of the thing that holds it.
     #[must_use]
     pub fn of(record: &Record, index: u64) -> Self {
         let Some(issued) = record.statement_at(index).filter(|listed| listed.act == Act::Issued) else {
@@ -162,15 +162,15 @@ impl State {
             Standing::Withdrawn => Self::ended(record, issued, Reason::Unspecified),
             Standing::Replaced => Self::ended(record, issued, Reason::Superseded),
             Standing::Compromised => Self::Revoked { at: issued.admitted_at, reason: Reason::CaCompromise },
-            // Only a hold ends (RFC 5280, 5.3.1), whatever became of what ended it.
+            // Only a hold can end (RFC 5280, 5.3.1), whatever became of the statement that ended the certificate.
             _ if end_of(record, issued).is_some() => Self::ended(record, issued, Reason::Unspecified),
-            // The descriptor has no time of its own: what it no longer entitles to, never counted.
+            // A descriptor has no time of its own: an issuer that it no longer entitles counts as never entitled.
             Standing::RoleLost => Self::Revoked { at: issued.admitted_at, reason: Reason::PrivilegeWithdrawn },
             Standing::Stands | Standing::NotYet | Standing::Lifted => Self::of_thing(record, issued),
         }
     }
 
-    /// What a later statement ended.
+    /// The state of a certificate that a later statement ended.
     fn ended(record: &Record, issued: &Listed, otherwise: Reason) -> Self {
         let end = end_of(record, issued);
         let at = end.map_or(issued.admitted_at, |end| end.admitted_at);
@@ -182,8 +182,9 @@ impl State {
         Self::Revoked { at, reason: end.and_then(reason_of).unwrap_or(otherwise) }
     }
 
-    /// What the statuses of the thing say of a certificate that stands. What a status may end is a hold. What blocked for
-    /// ever revokes for good: owners who lift that let the thing get new certificates, and bring none back.
+    /// The state that the thing's statuses give to a certificate that stands. A block that a status may end is a hold.
+    /// A block for ever revokes for good: once the owners lift it, the thing can get new certificates, but none
+    /// returns.
     fn of_thing(record: &Record, issued: &Listed) -> Self {
         if let Some(end) = giving_up_of_key(record, issued) {
             return Self::Revoked { at: end.admitted_at, reason: Reason::KeyCompromise };
@@ -206,9 +207,9 @@ impl State {
     }
 }
 
-/// What ended the statement of a certificate. By the rules of the record neither a withdrawal nor a replacement does
-/// anything that its issuer signed when his key was compromised, or that the owners lift; that a certificate is revoked
-/// was told all the same, and stays so.
+/// What ended the statement of a certificate. By the rules of the record, a withdrawal or replacement has no effect if
+/// its issuer signed it with a compromised key, or if the owners lift it; but that the certificate is revoked has been
+/// published, and stays so.
 fn end_of<'r>(record: &'r Record, issued: &Listed) -> Option<&'r Listed> {
     let mut statements = record.statements.iter();
     match issued.ended_by {
@@ -217,7 +218,7 @@ fn end_of<'r>(record: &'r Record, issued: &Listed) -> Option<&'r Listed> {
     }
 }
 
-/// The reason that a withdrawal gives. Behind it it may stand who asked for it.
+/// The reason that a withdrawal gives. It may be followed by who asked for it.
 fn reason_of(end: &Listed) -> Option<Reason> {
     end.reason.as_deref()?.split(';').next()?.parse().ok()
 }
@@ -228,8 +229,8 @@ pub(super) fn is_same_key(one: &Listed, other: &Listed) -> bool {
     key(one).is_some() && key(one) == key(other)
 }
 
-/// The withdrawal that says that somebody else has the key of a certificate. The first one may say only that the
-/// certificate was of no use any more; and what is said of a key with one of its certificates is true of all.
+/// The withdrawal that says that someone else has the key of a certificate. It need not be the first: that one may only
+/// say that the certificate was of no more use. And what is said of a key with one of its certificates is true of all.
 fn giving_up_of_key<'r>(record: &'r Record, issued: &Listed) -> Option<&'r Listed> {
     let says = |end: &&Listed| ends(end) && reason_of(end) == Some(Reason::KeyCompromise);
     let of_key = |it: &&Listed| it.by.statement == issued.by.statement || is_same_key(it, issued);
@@ -240,15 +241,15 @@ fn giving_up_of_key<'r>(record: &'r Record, issued: &Listed) -> Option<&'r Liste
     record.statements.iter().filter(says).find(by_its_issuer)
 }
 
-/// Whether others have the key of the certificate that the statement at `index` names. That does not end with the time of
-/// the certificate.
+/// Whether others have the key of the certificate issued by the statement at `index`. That stays true when the
+/// certificate has expired.
 #[must_use]
 pub fn is_key_compromised(record: &Record, index: u64) -> bool {
     matches!(State::of(record, index), State::Revoked { reason: Reason::KeyCompromise, .. })
         || record.statement_at(index).is_some_and(|issued| giving_up_of_key(record, issued).is_some())
 }
 
-/// The statement that took the last voucher for the thing away.
+/// The statement that ended the last vouching for the thing.
 fn last_vouching_end(record: &Record) -> Option<&Listed> {
     let ends = record.statements.iter().filter(|listed| listed.act == Act::Identity);
     let ends = ends.filter_map(|listed| listed.ended_by);
@@ -256,7 +257,7 @@ fn last_vouching_end(record: &Record) -> Option<&Listed> {
     ends.max_by_key(|listed| listed.admitted_at)
 }
 
-/// The statement from which it follows that the certificate of the statement at `index` is revoked, if one says so.
+/// The statement from which it follows that the certificate issued at `index` is revoked, if there is one.
 #[must_use]
 pub fn because(record: &Record, index: u64) -> Option<&Listed> {
     let issued = record.statement_at(index)?;
@@ -279,15 +280,15 @@ pub fn because(record: &Record, index: u64) -> Option<&Listed> {
     blocks.or_else(forbids).or_else(|| last_vouching_end(record))
 }
 
-/// What blocked the thing for ever after a certificate was issued to it, whether it still does or that is over since: the
-/// owners have lifted it, or declared its signer compromised, or it holds for the thing no more. What began first comes
-/// first: it may have been planned before others, and of what was erased the index is that of its erasure.
+/// What blocked the thing for ever after a certificate was issued to it, whether or not it still does: the owners may
+/// have lifted it or declared its signer compromised, or it may no longer be about the thing. Sorted by when the blocks
+/// begin, not by index: a block may be announced ahead of others, and an erased one has the index of its erasure.
 fn blocks_for_ever<'r>(record: &'r Record, issued: &Listed) -> Vec<&'r Listed> {
-    // Who had no role over a group blocked nothing by what he said of it.
+    // A signer without a role over a group blocked nothing by what they said of it.
     let is_entitled = |it: &Listed| it.by.group.is_none() || it.entitled_by.is_some();
     let counts = |it: &&Listed| match it.standing {
         Standing::Stands => true,
-        // An erased one has the index of its erasure, which may come later, and may not say where it had been said.
+        // An erased one has the index of its erasure, which may be later, and may not say where it originally was.
         Standing::Lifted | Standing::Compromised => {
             let was_before = |void: u64| it.hangs_on().is_none_or(|(_, index, _)| index < void);
             let after = |void: u64| issued.by.index < void && was_before(void);
@@ -304,9 +305,9 @@ fn blocks_for_ever<'r>(record: &'r Record, issued: &Listed) -> Vec<&'r Listed> {
     all
 }
 
-/// Why a certificate is revoked for good, by the first of what blocks for ever. That its key is compromised only two in
-/// different roles may say, also of what was destroyed before: its key may turn up later. That one of them no longer says so
-/// is nothing to a certificate of which both did.
+/// Why a certificate is revoked for good, by the first block for ever. Only two signers in different roles may say that
+/// its key is compromised, even of a destroyed thing, whose key may turn up later. If one of them no longer says so,
+/// that changes nothing for a certificate about which both have said it.
 fn reason_for_good(first: &Listed, blocks: &[&Listed]) -> Reason {
     match first.status.as_ref().map(StatusName::as_str) {
         _ if is_agreed(blocks) => Reason::KeyCompromise,
@@ -319,8 +320,8 @@ fn says_compromised(it: &Listed) -> bool {
     it.status.as_ref().is_some_and(|status| status.as_str() == "compromised")
 }
 
-/// Whether two signers in two roles say that the thing is compromised. An erasure may name who had said what it erased, but
-/// not in which role: that somebody else says so as well is enough then.
+/// Whether two signers in two roles say that the thing is compromised. An erasure may name who said what it erased, but
+/// not in which role; then it is enough that someone else says so too.
 fn is_agreed(blocks: &[&Listed]) -> bool {
     let says = || blocks.iter().filter(|it| says_compromised(it));
     let signer = |it: &Listed| it.said_by.as_ref().map_or(it.by.signer, |by| by.signer);
@@ -328,8 +329,8 @@ fn is_agreed(blocks: &[&Listed]) -> bool {
     says().any(|a| says().any(|b| signer(a) != signer(b) && !in_one_role(a, b)))
 }
 
-/// Whether nothing says any more whose a key is but certificates that are revoked for good: it shows no longer who comes.
-/// Of a thing that is blocked that is said first.
+/// Whether a key is named by nothing but certificates that are revoked for good, so that it no longer shows who comes.
+/// `false` for a blocked thing: the block is reported first.
 #[must_use]
 pub fn is_only_of_revoked(record: &Record, key: &Name) -> bool {
     let is_named = || record.names.iter().any(|given| given.value == *key);

@@ -1,4 +1,4 @@
-//! Signing and verifying what X.509 wraps: the bytes, an algorithm, a bit string.
+//! Signing and verifying in X.509's format: the bytes, an algorithm, a bit string.
 
 use der::asn1::{BitString, UintRef};
 use der::{Encode as _, Sequence};
@@ -15,13 +15,13 @@ use super::oid;
 /// Why nothing was signed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SignError {
-    /// The key is of a kind with which no certificates are signed here.
+    /// Certificates are not signed with keys of this kind here.
     #[error("certificates are signed with ECDSA on P-256 or P-384, not with {0}")]
     Kind(KeyAlgorithm),
     /// The key does not sign.
     #[error(transparent)]
     Signer(#[from] SignerError),
-    /// What was to be signed, or the signature, has no encoding.
+    /// What was to be signed, or the signature, cannot be encoded.
     #[error("it cannot be encoded: {0}")]
     Encoding(#[from] der::Error),
 }
@@ -33,10 +33,10 @@ struct EcdsaSignature<'a> {
     s: UintRef<'a>,
 }
 
-/// The algorithm with which a key signs; it stands in what is signed as well.
+/// The algorithm with which a key signs; it is also part of what is signed.
 ///
 /// # Errors
-/// When the key is of another kind than P-256 and P-384.
+/// When the key is neither P-256 nor P-384.
 pub fn algorithm(signer: &dyn Signer) -> Result<AlgorithmIdentifierOwned, SignError> {
     let oid = match signer.public_key().algorithm() {
         KeyAlgorithm::P256 => oid::ECDSA_SHA256,
@@ -49,7 +49,7 @@ pub fn algorithm(signer: &dyn Signer) -> Result<AlgorithmIdentifierOwned, SignEr
 /// Signs DER.
 ///
 /// # Errors
-/// When the key is of another kind than P-256 and P-384, or does not sign.
+/// When the key is neither P-256 nor P-384, or does not sign.
 pub fn sign(signer: &dyn Signer, message: &[u8]) -> Result<BitString, SignError> {
     let digest = match signer.public_key().algorithm() {
         KeyAlgorithm::P256 => Sha256::digest(message).to_vec(),
@@ -61,8 +61,8 @@ pub fn sign(signer: &dyn Signer, message: &[u8]) -> Result<BitString, SignError>
     Ok(BitString::from_bytes(&value.to_der()?)?)
 }
 
-/// Whether a signature is good: by the algorithms that TLS takes (ECDSA on the NIST curves, Ed25519, RSA from 2048 bits
-/// on, with SHA-2).
+/// Whether a signature is good, by the algorithms that TLS accepts (ECDSA on the NIST curves, Ed25519, RSA with at
+/// least 2048 bits; with SHA-2).
 #[must_use]
 pub fn verify(
     key: SubjectPublicKeyInfoRef<'_>,
@@ -70,7 +70,7 @@ pub fn verify(
     message: &[u8],
     signature: &BitString,
 ) -> bool {
-    // The provider names algorithms by what stands in the SEQUENCE of an AlgorithmIdentifier.
+    // The provider identifies algorithms by the content of an AlgorithmIdentifier's SEQUENCE.
     let content = |encoded: der::Result<Vec<u8>>| {
         let encoded = encoded.ok()?;
         let inner = der::asn1::AnyRef::try_from(encoded.as_slice()).ok()?;

@@ -6,10 +6,10 @@ use x509_cert::name::{Name, RdnSequence, RelativeDistinguishedName};
 
 use super::oid;
 
-/// A name of these attributes, one in each relative name.
+/// A name with these attributes, one in each relative name.
 pub(super) fn name(attributes: &[(ObjectIdentifier, &str)]) -> der::Result<Name> {
     let rdns = attributes.iter().map(|(oid, value)| {
-        // X.520 allows a serialNumber in PrintableString only.
+        // X.520 allows only PrintableString for a serialNumber.
         let value = if *oid == oid::SERIAL_NUMBER {
             Any::from(&PrintableString::new(value)?)
         } else {

@@ -1,5 +1,5 @@
-//! Certificates that somebody had revoked whose they were not, and what that keeps from being issued again. All of it is
-//! read from the log, so it holds at every door alike.
+//! Certificates revoked at the request of someone other than their holder, and what that bars from being issued again.
+//! All of it is read from the log, so it holds alike for every protocol.
 
 use core::fmt;
 
@@ -11,25 +11,25 @@ use ics_core::vocabulary::{Act, Effect, Role};
 use super::Reason;
 use super::revocation::is_same_key;
 
-/// What stands between a reason and who asked for it.
+/// Separates a reason from who asked for the revocation.
 const ASKED: &str = "; asked by ";
-/// Who asks because he may have certificates for the names.
+/// The asker is someone who may have certificates for the names.
 const NAMES: &str = "who may have its names";
-/// What stands behind a signer who sets no status of the thing.
+/// Follows a signer who may not set the thing's status.
 const REQUESTS: &str = ", who may ask for its certificates";
 
-/// Who has a certificate revoked that is not his own.
+/// Who asked for the revocation of a certificate that is not their own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AskedBy {
-    /// An account that may have certificates for its names.
+    /// An account that may have certificates for the certificate's names.
     Names,
-    /// A signer who may ask for certificates of the thing, and sets no status of it.
+    /// A signer who may ask for certificates of the thing but not set its status.
     Requester(Fingerprint),
-    /// A signer who sets the status of the thing: by that he keeps it from getting others.
+    /// A signer who may set the status of the thing, and so bars it from further certificates.
     StatusSetter(Fingerprint),
 }
 
-/// The reason as the log says it, with who asks for what is not his.
+/// The reason as written to the log, with who asked for the revocation.
 #[must_use]
 pub fn asked_for(reason: Reason, by: AskedBy) -> String {
     match by {
@@ -39,20 +39,20 @@ pub fn asked_for(reason: Reason, by: AskedBy) -> String {
     }
 }
 
-/// That a certificate was taken back because somebody asked for it whose it was not.
+/// The revocation of a certificate at the request of someone other than its holder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TakenBack<'r> {
     /// The index of the statement by which it was issued.
     pub issued: u64,
-    /// That of the statement that took it back.
+    /// The index of the statement that revoked it.
     pub index: u64,
     reason: &'r str,
     asked_by: &'r str,
 }
 
 impl<'r> TakenBack<'r> {
-    /// Those of a thing. They are found by what takes back: of a certificate whose time is over the record says only that,
-    /// and what is barred shall not be permitted by time alone.
+    /// All of them for a thing. They are found through the statements that revoke: of an expired certificate the record
+    /// says only that it has expired, and what is barred must not be permitted by the passing of time alone.
     pub fn all(record: &'r Record) -> impl Iterator<Item = Self> {
         let asked = record.statements.iter().filter(|it| ends(it));
         let asked = asked.filter_map(|end| Some((end, end.reason.as_deref()?.split_once(ASKED)?)));
@@ -62,22 +62,23 @@ impl<'r> TakenBack<'r> {
         })
     }
 
-    /// Whether nobody has lifted it: its key gets no certificate then, nor does the account that got it for its names. What
-    /// is newer the order of the log says: its time may stand still.
+    /// Whether nobody has lifted it. While it stands, its key gets no certificate, nor does the account that got the
+    /// revoked one, for its names. The order of the log decides what is newer, since its time may stand still.
     #[must_use]
     pub fn stands(&self, record: &Record) -> bool {
         !is_permitted_after(record, self.index)
     }
 
-    /// Whether the thing gets none now, whatever its key: a signer who sets its status has said that it shall not.
+    /// Whether the thing gets no certificate now, whatever its key: a signer who may set its status has asked for it.
     #[must_use]
     pub fn bars_thing(&self, record: &Record) -> bool {
         let by_its_status = self.asked_by != NAMES && !self.asked_by.ends_with(REQUESTS);
         by_its_status && self.stands(record)
     }
 
-    /// Whether the certificate of a later statement should not have been issued: its request and this were under way at
-    /// once, and whoever issued it had looked at the record before. It is worth nothing until somebody lifts this.
+    /// Whether the certificate of a later statement should not have been issued: the requests for it and for this
+    /// revocation were processed at the same time, and the issuer had looked at the record before. That certificate
+    /// counts for nothing until someone lifts this.
     pub(super) fn forbade(&self, record: &Record, later: &Listed) -> bool {
         let lifts = |it: &Listed| {
             let between = self.index < it.by.index && it.by.index < later.by.index;
@@ -89,12 +90,12 @@ impl<'r> TakenBack<'r> {
             && !record.statements.iter().any(lifts)
     }
 
-    /// The statement that took it back.
+    /// The statement that revoked it.
     pub(super) fn by<'a>(&self, record: &'a Record) -> Option<&'a Listed> {
         record.statement_at(self.index)
     }
 
-    /// Why, and on whose word.
+    /// Why it was revoked, and on whose word.
     #[must_use]
     pub fn why(&self) -> String {
         let Self { reason, asked_by, .. } = self;
@@ -108,14 +109,14 @@ impl fmt::Display for TakenBack<'_> {
     }
 }
 
-/// Whether a statement is a withdrawal by which a certificate is revoked. So is one that its issuer signed when his key
-/// was compromised: whoever had it may have made that, but it was told to all, and may be true. A declaration about the
-/// issuer must not bring back a key that was given up, nor must it that the withdrawal is lifted.
+/// Whether a statement is a withdrawal that revokes a certificate. One that its issuer signed with a compromised key
+/// counts too: whoever had the key may have made it, but it was published, and may be true. A key that was given up
+/// must not come back because of a declaration about the issuer, or because the withdrawal is lifted.
 pub(super) fn ends(it: &Listed) -> bool {
     it.act == Act::Withdrawal && did_its_work(it)
 }
 
-/// Whether what it replaces was revoked by that: it issued a certificate, in force or not by now.
+/// Whether a statement revoked what it replaces, because it issued a certificate, still in force or not.
 pub(super) fn has_replaced(it: &Listed) -> bool {
     it.act == Act::Issued && did_its_work(it)
 }
@@ -128,9 +129,9 @@ fn did_its_work(it: &Listed) -> bool {
     }
 }
 
-/// Whether what the owners have lifted, or whose signer they have declared compromised, had begun before that.
+/// Whether a statement that the owners lifted, or whose signer they declared compromised, had begun before that.
 pub(super) fn had_begun(it: &Listed) -> bool {
-    // An erased one was admitted before its erasure, and begins no earlier.
+    // An erased statement was admitted before its erasure, and begins no earlier.
     let in_time = |from| match it.erased {
         true => it.void_since.is_some_and(|void| from <= void.at),
         false => from <= it.admitted_at || it.void_since.is_some_and(|void| from < void.at),
@@ -138,7 +139,7 @@ pub(super) fn had_begun(it: &Listed) -> bool {
     it.from.is_none_or(in_time)
 }
 
-/// Whether a statement ends that a certificate was issued: only its issuer can.
+/// Whether a statement takes back that a certificate was issued: only its issuer can.
 pub(super) fn takes_back(end: &Listed, issued: &Listed) -> bool {
     issued.act == Act::Issued
         && issued.standing != Standing::Refused
@@ -146,21 +147,21 @@ pub(super) fn takes_back(end: &Listed, issued: &Listed) -> bool {
         && end.supersedes.contains(&issued.by.statement)
 }
 
-/// Whether nothing blocks the thing, and after an entry of its log somebody who sets its status has said that it may be
-/// used.
+/// Whether nothing blocks the thing, and someone who may set its status has said, after this entry of its log, that it
+/// may be used.
 #[must_use]
 pub fn is_permitted_after(record: &Record, index: u64) -> bool {
     is_permitted(record, |it| index < it.by.index)
 }
 
-/// The same of a time, which may stand still and was another one before the clock was put right: only where no entry is
-/// known.
+/// As [`is_permitted_after`], by a time, for use only if no entry is known: the log's time may stand still, and was
+/// another before the clock was put right.
 #[must_use]
 pub fn is_permitted_since(record: &Record, since: Timestamp) -> bool {
     is_permitted(record, |it| since < it.admitted_at)
 }
 
-/// The same of what is said after something else.
+/// Whether nothing blocks the thing, and one of the statuses that `is_after` selects permits it.
 fn is_permitted(record: &Record, is_after: impl Fn(&Listed) -> bool) -> bool {
     let lifts = |it: &Listed| {
         it.act == Act::Status && it.standing == Standing::Stands && is_after(it) && sets_status(&it.by.role)
@@ -168,7 +169,7 @@ fn is_permitted(record: &Record, is_after: impl Fn(&Listed) -> bool) -> bool {
     record.effect() == Effect::Permits && record.statements.iter().any(lifts)
 }
 
-/// Whether the holder of a role over a thing says what its status is, and so may have its certificates revoked.
+/// Whether holders of a role over a thing may set its status, and so may have its certificates revoked.
 #[must_use]
 pub fn sets_status(role: &Role) -> bool {
     ["owner", "security-controller"].contains(&role.as_str())

@@ -1,4 +1,4 @@
-//! Times as X.509 writes them.
+//! Times in X.509's formats.
 
 use core::time::Duration;
 
@@ -6,7 +6,7 @@ use der::asn1::{GeneralizedTime, UtcTime};
 use ics_core::time::Timestamp;
 use x509_cert::time::Time;
 
-/// UTCTime until 2049, GeneralizedTime from then on (RFC 5280, 4.1.2.5).
+/// `UTCTime` until 2049, `GeneralizedTime` from then on (RFC 5280, 4.1.2.5).
 pub(super) fn time(at: Timestamp) -> der::Result<Time> {
     let general = generalized(at)?;
     match UtcTime::from_unix_duration(Duration::from_secs(at.as_seconds())) {
@@ -15,12 +15,12 @@ pub(super) fn time(at: Timestamp) -> der::Result<Time> {
     }
 }
 
-/// Whole seconds in GeneralizedTime, as OCSP has them always.
+/// Whole seconds as `GeneralizedTime`, which OCSP always uses.
 pub(super) fn generalized(at: Timestamp) -> der::Result<GeneralizedTime> {
     GeneralizedTime::from_unix_duration(Duration::from_secs(at.as_seconds()))
 }
 
-/// The point in time that a certificate says.
+/// The time that an X.509 time denotes.
 pub(super) fn timestamp(time: Time) -> Timestamp {
     Timestamp::from_seconds(time.to_unix_duration().as_secs())
 }

@@ -1,4 +1,4 @@
-//! Who reads what: by the descriptor's rules, by the key that a reader has proved.
+//! Who may read what, by the descriptor's rules and the key that a reader has proved.
 
 use std::sync::Arc;
 
@@ -53,7 +53,7 @@ async fn a_node_reads_by_its_name() {
     }
 }
 
-/// It may have to get back from a copy what it has lost, and the rules need not think of that.
+/// The home may have to get back from a copy what it has lost, and the rules need not provide for that.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_home_reads_all_of_its_domain_by_the_key_that_the_descriptor_names() {
     let maker =
@@ -152,7 +152,7 @@ async fn a_copy_of_which_nothing_arrives_is_waited_for_only_if_it_is_relied_on()
     assert_eq!(relying(vec![nowhere]).ready(), Err(waiting));
 }
 
-/// The next start would find it pinned to what stands nowhere.
+/// Otherwise the next start would find a domain pinned to an origin that is configured nowhere.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_peer_that_cannot_be_written_down_pins_nothing() {
     let (maker, other) = (Party::found("devices.acme.example"), Party::found("code.soft.example"));
@@ -187,7 +187,7 @@ async fn a_peer_that_cannot_be_written_down_pins_nothing() {
     assert_eq!((pinned(&origin.domain), pinned(&new.domain)), (Some(origin.entry0), Some(new.entry0)));
 }
 
-/// Introduces a device of a lot under a name that others may have.
+/// Introduces a device of a lot under a name that other things may have too.
 async fn introduce_as(maker: &Party, app: &App, number: u8, (name, lot): (&str, &str)) {
     let attributes = [(Attribute::Lot, lot.to_owned())].into();
     let said = Claims { names: vec![word(name)], attributes, ..claims(maker, Act::Identity) };
@@ -196,7 +196,7 @@ async fn introduce_as(maker: &Party, app: &App, number: u8, (name, lot): (&str, 
     maker.submit_one(app, body).await.expect("admitted");
 }
 
-/// What somebody is told who asks by a name, at every door.
+/// The answers to a look-up by name through each way in.
 fn told(app: &App, maker: &Party, reader: Reader, name: &str) -> Vec<(&'static str, Result<(), AppError>)> {
     let query = Query::parse(name).expect("a name");
     vec![

@@ -1,4 +1,4 @@
-//! What memory answers is what the store would.
+//! Answers from memory equal those from the store.
 
 use ics_core::identity::Kind;
 use ics_core::statement::make::{certify, sign_document};
@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::fixture::{Party, SALT, claims, device, word};
 
-/// The records of a view without what only says how old they are.
+/// The records of a view without the members that only say how old they are.
 fn timeless(mut view: Value) -> Value {
     for answer in view["records"].as_array_mut().into_iter().flatten() {
         answer["as_of"]["age_seconds"] = Value::Null;
@@ -28,8 +28,8 @@ fn asked(app: &App, reader: Reader, text: &str, depth: Depth) -> Option<Value> {
     }
 }
 
-/// Asks for everything, from memory before and after the store was asked, and compares with what the use case without
-/// memory's encoding gives.
+/// Asks for everything, from memory before and after asking the store, and compares the answers with those of the use
+/// case that does not use memory's encoding.
 fn compare(app: &App, queries: &[String], what: &str) {
     for query in queries {
         for reader in [Reader::Anonymous, Reader::Operator] {
@@ -133,7 +133,7 @@ async fn what_is_made_ready_is_answered_from_memory_at_once() {
             assert_eq!(strangers.is_string(), hides, "{query}: {strangers}");
         }
         compare(&app, &all, "made ready");
-        // News ends what they are about, and are made ready in their turn.
+        // News invalidates what is cached about its things, which is then made ready again.
         maker.publish(&app, &device(3), "urn:dev:os:32473-3", "L3").await;
         assert_eq!(asked(&app, Reader::Operator, "serial:SN-L3", Depth::Memory), None);
         tokio::task::block_in_place(|| app.make_ready());

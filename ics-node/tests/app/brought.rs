@@ -1,4 +1,4 @@
-//! Copies that are brought by hand, by somebody who leaves something out.
+//! Copies brought by hand, by a carrier who leaves something out.
 
 use ics_core::identity::IdentityId;
 use ics_core::statement::Remnant;
@@ -10,13 +10,13 @@ use ics_sync::wire::{Base64, Entry, Page, Sight};
 use crate::erased::blocked;
 use crate::fixture::{Party, device, status_of, word};
 
-/// A node that copies a party's domain, and asks nobody for it.
+/// A node that copies a party's domain and asks nobody for it.
 fn by_hand(site: &Party, home: &App, maker: &Party) -> App {
     let origin = home.domain(&maker.domain).expect("here").info.origin;
     site.open_for(vec![PeerConfig { mirror: vec![origin], ..PeerConfig::new(word("acme")) }])
 }
 
-/// Brings a copy what its home shows to a reader, as somebody has changed it on the way.
+/// Brings a copy what its home shows to a reader, with a change made on the way.
 fn bring(copy: &App, home: &App, maker: &Party, reader: Reader, change: impl Fn(&mut Page)) -> Reached {
     let domain = &maker.domain;
     let mut said = Carried::Begin;
@@ -36,7 +36,7 @@ fn bring(copy: &App, home: &App, maker: &Party, reader: Reader, change: impl Fn(
     }
 }
 
-/// Shows the leaf alone of an entry, as if the reader might not read it.
+/// Reduces an entry to its leaf, as if the reader were not allowed to read it.
 fn hide(page: &mut Page, index: u64) {
     page.sight = Some(Sight { rights: Base64([1; 16]), earlier: Vec::new(), ended: Vec::new() });
     let of_it = (page.from..).zip(&mut page.entries).filter(|(at, _)| *at == index);
@@ -57,7 +57,7 @@ async fn of_what_anybody_may_copy_nothing_is_left_out_on_the_way() {
     assert_eq!((reached.trouble, reached.unconfirmed), (None, false));
     assert_eq!(status_of(&copy, &maker, 1).as_deref(), Some("stolen"));
 
-    // The same of a copy that has long been there.
+    // The same for a copy that has existed for a while.
     maker.publish(&home, &device(2), "urn:dev:os:32473-2", "L2").await;
     let second = maker.submit_one(&home, blocked(&maker, &home, 2, "stolen", None)).await.expect("admitted");
     let reached = bring(&copy, &home, &maker, Reader::Anonymous, |page| hide(page, second.index));
@@ -69,7 +69,7 @@ async fn of_what_anybody_may_copy_nothing_is_left_out_on_the_way() {
     assert_eq!(copy.peers()[0].pulls[0].state, "by-hand");
 }
 
-/// Nor is it hidden at first, where the rest of the log is still to come, and called erased in the end.
+/// Nor is it hidden at first, while the rest of the log is still to come, and finally called erased.
 #[tokio::test(flavor = "multi_thread")]
 async fn of_what_anybody_may_copy_nothing_is_called_erased_on_the_way() {
     let (maker, site) = (Party::found("devices.acme.example"), Party::found("plant.example"));
@@ -115,7 +115,7 @@ async fn of_what_anybody_may_copy_nothing_is_called_erased_on_the_way() {
     assert_eq!(status_of(&copy, &maker, 1).as_deref(), Some("stolen"));
 }
 
-/// What others may not read of a domain nobody but its home could tell, and nobody has signed it.
+/// Only the home could say what others may not read of a domain, and nobody has signed it.
 #[tokio::test(flavor = "multi_thread")]
 async fn of_a_part_that_is_brought_it_is_said_upon_whose_word_it_rests() {
     let maker = Party::found_private("devices.acme.example", "principal has node");
@@ -135,8 +135,8 @@ async fn of_a_part_that_is_brought_it_is_said_upon_whose_word_it_rests() {
     assert_eq!((pulled.state.as_str(), pulled.partial, pulled.rests_on), ("by-hand", false, None));
 }
 
-/// Who reads a part cannot tell whether an erasure is kept from him, so what is said to be erased is taken. The owners' word
-/// counts all the same when it comes.
+/// A reader of a part cannot tell whether an erasure is withheld, so what is claimed to be erased is accepted. The
+/// owners' word counts all the same when it arrives.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_said_of_an_erased_entry_is_nothing_against_the_owners() {
     let all = "permit (principal, action in [Action::\"read\", Action::\"follow\", Action::\"mirror\"], resource);";

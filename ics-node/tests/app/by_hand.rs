@@ -1,4 +1,4 @@
-//! What is brought by hand of a home that has signed two logs, or whose clock was ahead.
+//! Bundles from a home that has signed two logs, or whose clock was ahead.
 
 use core::convert::identity;
 use core::time::Duration;
@@ -15,21 +15,21 @@ use tokio::sync::watch;
 use crate::fixture::{PATIENCE, Party, catches_up, copy, device, served, word};
 use crate::recovery::copied;
 
-/// Entries of both logs: the descriptor, a certificate and a statement.
+/// The entries that both logs share: the descriptor, a certificate and a statement.
 const SHARED: u64 = 3;
 
-/// A home, and another one that goes on from a copy of its files.
+/// A home, and a twin that continues from a copy of its files.
 struct Forked {
     maker: Party,
     site: Party,
     home: App,
     twin: App,
-    /// The files of the twin.
+    /// The twin's files.
     _files: tempfile::TempDir,
 }
 
 impl Forked {
-    /// The home says so many things more, and its twin so many others.
+    /// The home makes `more` further statements, and its twin `others` different ones.
     async fn with(more: u8, others: u8) -> Self {
         let maker = Party::found("devices.acme.example");
         let home = maker.open();
@@ -59,7 +59,7 @@ impl Forked {
         of.checkpoint(&self.maker.domain).expect("signed")
     }
 
-    /// The forks that are kept at a node, ours before theirs, and how many alarms of a kind there are.
+    /// The forks that a node has recorded, its own side first, and its number of alarms of a kind.
     fn told(&self, at: &App, kind: &str) -> (Vec<(String, String)>, usize) {
         let info = at.domain(&self.maker.domain).expect("here");
         let forks = info.forks.into_iter().map(|fork| (fork.ours, fork.theirs)).collect();
@@ -67,7 +67,7 @@ impl Forked {
     }
 }
 
-/// Brings a bundle of what a home has, with each of its answers as `change` leaves it.
+/// Brings a bundle of what a home has, with each part changed by `change`.
 fn bring(at: &App, of: &DomainName, home: &App, change: impl Fn(Carried) -> Carried) -> Reached {
     let mut carried = Carried::Begin;
     loop {
@@ -84,7 +84,7 @@ fn bring(at: &App, of: &DomainName, home: &App, change: impl Fn(Carried) -> Carr
     }
 }
 
-/// Changes the pages of a bundle.
+/// Applies a change to the pages of a bundle only.
 fn pages(change: impl Fn(Page) -> Carried) -> impl Fn(Carried) -> Carried {
     move |carried| match carried {
         Carried::Page(page) => change(page),
@@ -147,7 +147,7 @@ fn missing() -> Carried {
     Carried::Missing("the bundle has news only".to_owned())
 }
 
-/// The same over a network, where it was taken for a home that lags behind.
+/// As over a network, where such a log was taken for that of a home that lags behind.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_copy_that_is_shown_a_shorter_log_than_its_own_keeps_the_proof() {
     let forked = Forked::with(1, 3).await;
@@ -175,7 +175,7 @@ async fn a_copy_that_is_shown_a_shorter_log_than_its_own_keeps_the_proof() {
     replicating.await.expect("ends");
 }
 
-/// Who holds less than the home, and something else, has not merely less.
+/// A twin that holds fewer but different entries does not merely lag behind.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_home_does_not_go_on_beside_a_shorter_log_of_its_own() {
     let forked = Forked::with(3, 1).await;
@@ -192,7 +192,7 @@ async fn a_home_does_not_go_on_beside_a_shorter_log_of_its_own() {
     }
 }
 
-/// Else whoever has an old bundle of a home that was ahead could make everything unknown with it.
+/// Otherwise anybody with an old bundle from a home whose clock was ahead could make everything unknown.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_time_that_is_not_believed_does_not_undo_one_that_is() {
     let forked = Forked::with(1, 0).await;

@@ -1,4 +1,4 @@
-//! A node that copies another one's domain, page by page.
+//! A node that copies another node's domain, page by page.
 
 use ics_core::log::Hash;
 use ics_core::log::checkpoint::Checkpoint;
@@ -14,10 +14,10 @@ use tokio::sync::watch;
 
 use crate::fixture::{Party, catches_up, copy, device, devices, served, word};
 
-/// Devices whose introductions fill more than three pages.
+/// Enough devices for their introductions to fill more than three pages.
 const DEVICES: u16 = 3_300;
 
-/// Submits bodies in batches; all are admitted.
+/// Submits bodies in batches, all of which must be admitted.
 async fn submit(app: &App, maker: &Party, bodies: Vec<Vec<u8>>) {
     for batch in bodies.chunks(500) {
         let results = app.submit(&maker.domain, batch.to_vec()).await.expect("a batch").results;
@@ -26,7 +26,7 @@ async fn submit(app: &App, maker: &Party, bodies: Vec<Vec<u8>>) {
     }
 }
 
-/// The address of a peer who shows the descriptors of a domain, and a checkpoint that a stranger signed.
+/// The address of a peer that shows the descriptors of a domain, and a checkpoint signed by a stranger.
 async fn liar(app: &App, of: &Party) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("listens");
     let url = format!("http://{}", listener.local_addr().expect("an address"));
@@ -55,7 +55,7 @@ async fn liar(app: &App, of: &Party) -> String {
     url
 }
 
-/// Of a copy that is to be here and has not arrived nobody knows what it says.
+/// Nobody knows what a copy would say that is configured and has not arrived.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_answer_names_the_domains_that_it_lacks() {
     let (maker, site) = (Party::found("devices.acme.example"), Party::found("plant.example"));
@@ -69,7 +69,7 @@ async fn an_answer_names_the_domains_that_it_lacks() {
         assert_eq!(view.unheard, app.view(Reader::Anonymous, "urn:dev:os:32473-1").expect("an answer").unheard);
         (view.unheard, encoded.tag)
     };
-    // What a person is told first, on the page and in the explanation.
+    // The headline, on the page and in the explanation.
     let told = |app: &App| {
         let found = app.public_thing(Reader::Anonymous, "urn:dev:os:32473-1").expect("known");
         let Found::Thing(thing) = found else { panic!("one thing has that name") };
@@ -113,7 +113,7 @@ async fn an_answer_names_the_domains_that_it_lacks() {
     assert_eq!(gone.code().as_str(), "unknown-identity", "nothing is awaited any more");
 }
 
-/// One damaged entry of a copy keeps neither the node from starting nor its own domain from going on.
+/// One damaged entry of a copy prevents neither the start of the node nor the operation of its own domain.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_damaged_copy_is_silent_alone() {
     let (maker, site) = (Party::found("devices.acme.example"), Party::found("plant.example"));
@@ -177,8 +177,8 @@ async fn what_was_verified_ahead_counts_under_the_same_certificates_only() {
     let keys = devices(DEVICES);
     let said = |(number, key)| maker.introduce(&app, key, &format!("urn:dev:os:32473-{number}"), "L1");
     let mut bodies: Vec<_> = keys.iter().enumerate().map(said).collect();
-    // In the second page the signer's certificate gets another state: what was verified of the third page under the
-    // former one, while the second was written, is not good any more.
+    // The second page changes the state of the signer's certificate: what was verified of the third page under the
+    // former state, while the second was written, is no longer valid.
     bodies.insert(1_500, maker.renewed(app.clock().now()));
     bodies.insert(0, maker.certificate.clone());
     submit(&app, &maker, bodies).await;

@@ -1,4 +1,4 @@
-//! What is left of erased statements is found as they were.
+//! Remnants of erased statements are found like the statements themselves.
 
 use core::time::Duration;
 use std::collections::BTreeSet;
@@ -19,7 +19,7 @@ pub(crate) fn id(number: u8) -> String {
     device(number).fingerprint().to_string()
 }
 
-/// What the manufacturer says of a device that is to be used no more, from a time on.
+/// The manufacturer's statement that a device must no longer be used, from a given time on.
 pub(crate) fn blocked(maker: &Party, app: &App, number: u8, status: &str, from: Option<Timestamp>) -> Vec<u8> {
     let said = Claims { status: Some(word(status)), from, ..claims(maker, Act::Status) };
     let (key, now) = (device(number), app.clock().now());
@@ -31,7 +31,7 @@ fn listed(app: &App, maker: &Party, query: &ListQuery) -> BTreeSet<String> {
     page.items.into_iter().map(|item| item.id).collect()
 }
 
-/// The domain as it is, a moment after a commit.
+/// The present state of the domain, shortly after a commit.
 pub(crate) async fn moment(app: &App, maker: &Party) -> Moment {
     loop {
         if let Some(moment) = app.moment(&maker.domain).expect("it is here") {
@@ -73,7 +73,7 @@ async fn a_block_that_is_restated_begins_for_copies_too() {
     let suspended = maker.submit_one(&app, body).await.expect("admitted");
     let touched = async || {
         let now = moment(&app, &maker).await;
-        // As if nothing had come since, and only time had gone on.
+        // As if there had been no news since, and only time had passed.
         let was = app.earlier(&now, now.size(), Timestamp::from_seconds(begins - 60), 0).expect("it had that size");
         app.touched(&was, &now).expect("found")
     };

@@ -1,4 +1,4 @@
-//! A party with one domain, its keys made from seeds.
+//! A party with one domain and keys made from seeds.
 
 use core::str::FromStr;
 use std::collections::BTreeMap;
@@ -30,10 +30,10 @@ use ics_node::store::StoreError;
 use sha2::{Digest as _, Sha512};
 use tempfile::TempDir;
 
-/// What operators of a party's node show.
+/// The token of the operators of a party's node.
 pub(crate) const OPERATOR_TOKEN: &str = "for operators alone";
 pub(crate) const SALT: [u8; 32] = [7; 32];
-/// What a copy may take.
+/// The time limit for a copy.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 /// 2026-01-01.
 const CREATED: u64 = 1_767_225_600;
@@ -68,7 +68,7 @@ pub(crate) fn device(number: u8) -> PublicKey {
     signer("device", number).public_key().clone()
 }
 
-/// The keys of so many devices, none of which [`device`] gives.
+/// The keys of this many devices, none of which [`device`] returns.
 pub(crate) fn devices(count: u16) -> Vec<PublicKey> {
     let key = |number: u16| {
         let mut seed = [0; 32];
@@ -78,7 +78,7 @@ pub(crate) fn devices(count: u16) -> Vec<PublicKey> {
     (0..count).map(key).collect()
 }
 
-/// Opens a node; what was asked of the one before it may have been cut off and still hold its store for a moment.
+/// Opens a node; interrupted work of the one before may still hold its store for a moment.
 fn open_when_free(setup: &Setup) -> App {
     let began = Instant::now();
     loop {
@@ -96,7 +96,7 @@ impl Party {
         Self::found_with(domain, |_| ())
     }
 
-    /// A party whose domain nobody may read or copy unless this holds, in Cedar.
+    /// A party whose domain nobody may read or copy unless this Cedar condition holds.
     pub(crate) fn found_private(domain: &str, condition: &str) -> Self {
         Self::found_with(domain, |descriptor| {
             let rule =
@@ -107,7 +107,7 @@ impl Party {
         })
     }
 
-    /// A party whose first descriptor is the template's with a change.
+    /// A party whose first descriptor is the template's, with a change.
     pub(crate) fn found_with(domain: &str, change: impl FnOnce(&mut Descriptor)) -> Self {
         let at = Timestamp::from_seconds(CREATED);
         let (owner, signer) = (signer(domain, 1), signer(domain, 2));
@@ -147,17 +147,17 @@ impl Party {
         self.dir.path().join("data")
     }
 
-    /// The party's node, its domain founded.
+    /// Opens the party's node, with its domain founded.
     pub(crate) fn open(&self) -> App {
         self.open_for(Vec::new())
     }
 
-    /// The same, to which these readers are known.
+    /// As [`Self::open`], with these peers.
     pub(crate) fn open_for(&self, peers: Vec<PeerConfig>) -> App {
         self.open_with(|setup| setup.peers = peers)
     }
 
-    /// The same with other settings.
+    /// As [`Self::open`], with other settings.
     pub(crate) fn open_with(&self, change: impl FnOnce(&mut Setup)) -> App {
         let mut setup = self.setup();
         change(&mut setup);
@@ -191,7 +191,7 @@ impl Party {
         Descriptor::parse(&signed.json).expect("well-formed")
     }
 
-    /// Version 2 of the descriptor, which gives the node another key after what this one holds.
+    /// Version 2 of the descriptor, which gives the node another key after its present log.
     pub(crate) fn with_new_key(&self, app: &App, key: &SigningKey) -> Vec<u8> {
         let (former, (size, root)) = (self.rules(), app.left(&self.domain).expect("here"));
         let next = Descriptor {
@@ -214,7 +214,8 @@ impl Party {
         });
     }
 
-    /// Founds the party's domain at the node of another one, whose domain has a name as long: its node has the same key.
+    /// Founds the party's domain at another party's node; the node keys are the same because both domain names have the
+    /// same length.
     pub(crate) fn found_at(&self, app: &App) {
         let mut descriptor = self.rules();
         descriptor.home.name = app.node().name;
@@ -224,20 +225,20 @@ impl Party {
         assert_eq!(founded.expect("founded"), self.domain);
     }
 
-    /// A checkpoint as the party's home would have cosigned it at a time.
+    /// A checkpoint as the party's home would have cosigned it at this time.
     pub(crate) fn vouched(&self, note: &str, at: Timestamp) -> String {
         cosign(note, &format!("ics.{}", self.domain), &self.node, at).expect("a note with room")
     }
 
-    /// A later state of the signer's certificate, with one User ID more.
+    /// A later state of the signer's certificate, with an additional User ID.
     pub(crate) fn renewed(&self, at: Timestamp) -> Vec<u8> {
         let other = Certificate::make(&self.signer, "Acme", at, &SALT).expect("made");
         let key = self.signer.public_key().to_packet();
         [&self.certificate, other.strip_prefix(key.as_slice()).expect("the same key")].concat()
     }
 
-    /// A state of the signer's certificate with one signature more, by which he revokes his key for a reason (RFC 9580,
-    /// 5.2.3.31): 2 as stolen, 3 as retired.
+    /// A state of the signer's certificate with an additional signature that revokes the signer's key for a reason (RFC
+    /// 9580, 5.2.3.31): 2 means compromised, 3 retired.
     pub(crate) fn revoked(&self, state: &[u8], reason: u8) -> Vec<u8> {
         let key = self.signer.public_key().to_packet();
         let rest = state.strip_prefix(key.as_slice()).expect("begins with its key");
@@ -250,7 +251,7 @@ impl Party {
         // 2026-01-01, by whom, and why.
         let by = [&[22, 33, 4][..], issuer.as_bytes(), &[9, 16], &issuer.as_bytes()[12..]].concat();
         let hashed = [&[5, 0x82][..], &1_767_225_600_u32.to_be_bytes(), &by, &[3, 29, reason, b'.']].concat();
-        // Version 4, of a key, EdDSA, SHA-512.
+        // Version 4, key revocation, EdDSA, SHA-512.
         let head = [&[4, 0x20, 22, 10, 0, length(&hashed)][..], &hashed].concat();
         let over = [&[0x99, 0, length(key.body())][..], key.body(), &head, &[4, 0xff, 0, 0, 0, length(&head)]].concat();
         let digest = Sha512::digest(over);
@@ -298,7 +299,7 @@ impl Party {
     }
 }
 
-/// Claims of a party's signer about things in his own domain.
+/// Claims of a party's signer about things in the party's own domain.
 pub(crate) fn claims(party: &Party, act: Act) -> Claims {
     Claims::new(act, word("manufacturer"), party.domain.clone())
 }
@@ -330,7 +331,7 @@ pub(crate) fn copy(dir: &Path, app: &App, of: &DomainName, peers: &[(&str, &str)
     tokio::task::block_in_place(|| App::open(&setup).expect("opens"))
 }
 
-/// Has a node answer over HTTP until the test ends; its address.
+/// Serves a node over HTTP until the test ends; returns its address.
 pub(crate) fn served(app: &App) -> String {
     let server = serve(app.clone(), &Settings { listen: vec![([127, 0, 0, 1], 0).into()], ..Settings::default() });
     let server = server.expect("listens");
@@ -339,7 +340,7 @@ pub(crate) fn served(app: &App) -> String {
     url
 }
 
-/// Waits until a copy has all that the home has of a domain.
+/// Waits until a copy has everything that the home has of a domain.
 pub(crate) async fn catches_up(copy: &App, home: &App, of: &DomainName) {
     let (size, began) = (home.domain(of).expect("here").info.size, Instant::now());
     while copy.domain(of).map_or(0, |info| info.info.size) < size {

@@ -1,4 +1,4 @@
-//! Keys as key servers find them and take them in.
+//! Keys as key servers find and accept them.
 
 use ics_core::identity::Fingerprint;
 use ics_core::statement::split;

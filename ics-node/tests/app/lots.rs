@@ -1,4 +1,4 @@
-//! What is said of lots, and found by their members.
+//! Statements about lots, found by their members.
 
 use ics_core::identity::Kind;
 use ics_core::limits;
@@ -11,7 +11,7 @@ use ics_sync::wire;
 
 use crate::fixture::{Party, SALT, claims, device, devices, word};
 
-/// Statements that a listing by status looks up the members of groups by.
+/// By how many statements a listing by status looks up the members of groups.
 const LOOKED_UP: usize = 1_000;
 
 fn recall(maker: &Party, app: &App, lot: usize) -> Vec<u8> {
@@ -27,8 +27,8 @@ async fn submit(maker: &Party, app: &App, bodies: Vec<Vec<u8>>) {
     }
 }
 
-/// The recall of the last of many lots is found as that of the first; of more than are looked up nothing is left out in
-/// silence.
+/// The recall of the last of many lots is found like that of the first, and if there are more than are looked up,
+/// nothing is left out silently.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_recalled_thing_is_listed_however_many_lots_were_recalled_before() {
     let maker = Party::found("devices.acme.example");
@@ -52,8 +52,8 @@ async fn a_recalled_thing_is_listed_however_many_lots_were_recalled_before() {
     assert_eq!(page.items[0].id, device(1).fingerprint().to_string());
 }
 
-/// Of a lot with more members than are looked at what is said is shown to whoever may read one of them: not to whom the
-/// rules show nothing.
+/// What is said about a lot with more members than are examined is shown to readers who may read one of them, but not
+/// to those whom the rules show nothing.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_said_of_a_large_lot_is_hidden_from_whom_the_rules_show_nothing() {
     let maker = Party::found_private("devices.acme.example", "principal has node");

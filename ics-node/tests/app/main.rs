@@ -112,7 +112,7 @@ async fn a_refused_certificate_serves_no_statement() {
     assert_eq!(app.domain(&maker.domain).expect("domain").info.size, 1);
 }
 
-/// Whoever sends in a keyring sends the state of a certificate that he has.
+/// Whoever submits a keyring submits whatever state of a certificate it has.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_older_state_of_a_certificate_serves_nothing() {
     let (maker, buyer) = (Party::found("devices.acme.example"), Party::found("buyer.example"));
@@ -140,7 +140,7 @@ async fn of_two_states_of_a_certificate_in_a_batch_the_later_one_serves() {
     assert_eq!(stood(&app, &maker, keyring).await, [Ok(1), Ok(1), Ok(2)], "of the earlier one all is there");
 }
 
-/// Where each of a batch stands, or the code of its refusal.
+/// The index of each body of a batch, or the code of its refusal.
 async fn stood(app: &App, maker: &Party, bodies: Vec<Vec<u8>>) -> Vec<Result<u64, String>> {
     let stands = |result| match result {
         SubmissionResult::Receipt(receipt) => Ok(receipt.index),
@@ -211,7 +211,7 @@ async fn a_listing_goes_page_by_page_without_gaps_or_repetitions() {
     assert_eq!(titles, expected);
 }
 
-/// Look-ups read what came in last in parts, and a part may have nothing of what is sought.
+/// Look-ups read the newest entries in parts, and a part may have no matches.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_listing_goes_on_behind_what_has_nothing_of_it() {
     let maker = Party::found("devices.acme.example");
@@ -311,7 +311,7 @@ async fn what_is_hidden_looks_absent_and_the_log_still_proves_itself() {
     assert_eq!(tree.root().to_string(), app.domain(&maker.domain).expect("domain").root);
 }
 
-/// A domain may speak of things that it does not name, and come before the one that does.
+/// A domain may speak about things without naming them, and come before the domain that does.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_view_by_a_name_has_what_is_said_by_domains_that_do_not_give_it() {
     let (maker, watch) = (Party::found("devices.acme.example"), Party::found("approvals.ac.example"));
@@ -329,12 +329,12 @@ async fn a_view_by_a_name_has_what_is_said_by_domains_that_do_not_give_it() {
     assert_eq!(view("serial:SN-L1"), by_id);
 }
 
-/// A party's certificate with one more self-signature.
+/// A party's certificate with an additional self-signature.
 fn extended(party: &Party) -> Vec<u8> {
-    // 2026-01-02: a day after the first.
+    // 2026-01-02, one day after the first.
     let at = Timestamp::from_seconds(1_767_312_000);
     let other = Certificate::make(&party.signer, party.domain.as_str(), at, &SALT).expect("a certificate");
-    // Key and User ID are the same bytes; behind them stands the self-signature.
+    // Key and User ID are the same bytes, followed by the self-signature.
     let common = party.certificate.iter().zip(&other).take_while(|(a, b)| a == b).count();
     let mut both = (0..common).rev().map(|start| [&party.certificate[..], &other[start..]].concat());
     both.find(|both| Certificate::parse(both).is_ok()).expect("a boundary")
@@ -370,7 +370,7 @@ async fn evidence_has_all_states_of_the_certificates_that_it_rests_on_and_no_oth
     rests_on_these(&maker.open());
 }
 
-/// Whoever blocks a thing and takes it back again and again comes to the end of his quota, and then could not block it.
+/// A signer who repeatedly blocks a thing and withdraws it uses up the quota, and could then no longer block it.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_home_warns_before_a_signer_can_block_a_thing_no_more() {
     const QUOTA: usize = 40;
@@ -403,7 +403,7 @@ async fn a_home_warns_before_a_signer_can_block_a_thing_no_more() {
     assert!(alarm.text.contains(&signer.to_string()) && !alarm.text.contains(&thing.to_string()), "{}", alarm.text);
 }
 
-/// To gpg a revocation that is older than the same signer's certification of the same User ID revokes nothing.
+/// For gpg, a revocation that is older than the same signer's certification of the same User ID revokes nothing.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_home_warns_of_a_block_that_gpg_gives_no_heed_to() {
     let maker = Party::found("devices.acme.example");

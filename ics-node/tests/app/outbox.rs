@@ -1,4 +1,4 @@
-//! What waits for the home of another domain, and what is taken for its answer.
+//! Statements that wait for the home of another domain, and what is accepted as its answer.
 
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -15,7 +15,7 @@ use tokio::sync::watch;
 
 use crate::fixture::{Party, catches_up, copy, device, served};
 
-/// Somebody on the way to the home: answers every submission with the same receipt, and knows nothing else.
+/// An impostor on the path to the home: answers every submission with the same receipt, and knows nothing else.
 async fn liar(receipt: Arc<Mutex<Option<Receipt>>>) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("listens");
     let url = format!("http://{}", listener.local_addr().expect("an address"));
@@ -55,7 +55,7 @@ async fn write(mut stream: TcpStream, status: &str, kind: &str, body: &[u8]) {
     let _ = stream.write_all(&[head.as_bytes(), body].concat()).await;
 }
 
-/// Whether all of a request has come.
+/// Whether a request has arrived completely.
 fn is_whole(request: &[u8]) -> bool {
     let Some(end) = request.windows(4).position(|window| window == b"\r\n\r\n") else { return false };
     let head = String::from_utf8_lossy(&request[..end]).to_lowercase();
@@ -81,13 +81,13 @@ async fn a_receipt_that_proves_nothing_deletes_nothing() {
     let renamed = Receipt { id, ..other.clone() };
     for (lie, expected) in [(other, "for another body"), (renamed, "do not give the leaf")] {
         *receipt.lock().expect("not poisoned") = Some(lie);
-        // A pause follows each attempt in vain.
+        // Each failed attempt is followed by a pause.
         tokio::time::sleep(Duration::from_millis(1_100)).await;
         let results = copy.submit(&maker.domain, vec![body.clone()]).await.expect("taken in").results;
         let [SubmissionResult::Pending(pending)] = results.as_slice() else { panic!("{results:?}") };
         assert!(pending.why.as_ref().is_some_and(|why| why.contains(expected)), "{pending:?}");
     }
-    // The home's own receipt is believed.
+    // The home's own receipt is accepted.
     let genuine = maker.submit_one(&app, body.clone()).await.expect("admitted");
     *receipt.lock().expect("not poisoned") = Some(genuine.clone());
     tokio::time::sleep(Duration::from_millis(1_100)).await;
@@ -97,7 +97,7 @@ async fn a_receipt_that_proves_nothing_deletes_nothing() {
     replicating.await.expect("ends");
 }
 
-/// What stands before a home: takes batches of no more than so many bodies, and none with that one.
+/// A proxy in front of a home: accepts batches of at most this many bodies, and none that contains a particular one.
 #[derive(Clone)]
 struct Gate {
     home: App,
@@ -137,7 +137,7 @@ impl Gate {
     }
 }
 
-/// Sends three bodies through it, and gives what has become of them in the end.
+/// Sends three bodies through the proxy, and returns their final results.
 async fn sent_through(page: (&'static str, String), most: usize, never: Option<usize>) -> Vec<SubmissionResult> {
     let maker = Arc::new(Party::found("devices.acme.example"));
     let app = maker.open();
@@ -171,7 +171,7 @@ async fn sent_through(page: (&'static str, String), most: usize, never: Option<u
     results
 }
 
-/// A proxy that takes less than a batch is no word of the home on what is in it.
+/// When a proxy refuses a batch as too large, the home has said nothing about its contents.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_proxy_finds_too_large_is_sent_in_smaller_batches() {
     let page = ("text/html", "<html><h1>413 Request Entity Too Large</h1></html>".to_owned());
@@ -180,7 +180,7 @@ async fn what_a_proxy_finds_too_large_is_sent_in_smaller_batches() {
     assert!(results.iter().all(|result| matches!(result, SubmissionResult::Receipt(_))), "{results:?}");
 }
 
-/// What a node refuses as a batch is refused for one of it.
+/// A batch that a node refuses as a whole is refused because of one of its bodies.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_refused_batch_ends_only_what_it_was_refused_for() {
     let problem = Problem::of(Code::BodyTooLarge, "too large".to_owned());

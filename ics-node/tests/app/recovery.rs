@@ -1,4 +1,4 @@
-//! A home that takes back what it has lost: all of it, or nothing of an entry.
+//! A home that recovers what it has lost: completely, or nothing of an entry.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -17,15 +17,15 @@ use tokio::net::TcpListener;
 use crate::erased::blocked;
 use crate::fixture::{Party, device, served, status_of, word};
 
-/// A home whose database is an older one, and a directory with all that it has logged.
+/// A home with an older database, and a directory with everything that it has logged.
 struct Loss {
     maker: Party,
     whole: tempfile::TempDir,
-    /// The first and the last of what was lost.
+    /// The receipts of the first and last lost entries.
     lost: [Receipt; 2],
 }
 
-/// A directory with all that a party's node has logged, which does not run.
+/// A directory with everything that a party's node has logged, while the node does not run.
 pub(crate) fn copied(maker: &Party) -> tempfile::TempDir {
     let whole = tempfile::tempdir().expect("directory");
     std::fs::create_dir(whole.path().join("heads")).expect("made");
@@ -36,7 +36,7 @@ pub(crate) fn copied(maker: &Party) -> tempfile::TempDir {
 }
 
 impl Loss {
-    /// What was lost is said of devices 2 and 3; `erased` says whether the first of it is erased, too.
+    /// The lost entries are about devices 2 and 3; `erased` says whether the first of them is also erased.
     async fn of(maker: Party, erased: bool) -> Self {
         let app = maker.open();
         maker.publish(&app, &device(1), "urn:dev:os:32473-1", "L1").await;
@@ -52,7 +52,7 @@ impl Loss {
         Self::put_back(maker, before, [first, last])
     }
 
-    /// What was lost is a block of device 1, which is erased as well, and what is said of device 2.
+    /// The lost entries are a block of device 1, its erasure, and a statement about device 2.
     async fn of_an_erased_block(maker: Party) -> Self {
         let app = maker.open();
         maker.publish(&app, &device(1), "urn:dev:os:32473-1", "L1").await;
@@ -72,7 +72,7 @@ impl Loss {
         Self { maker, whole, lost }
     }
 
-    /// Somebody who has all that was logged, as it lies in the directory.
+    /// A node that has everything that was logged, in that directory.
     fn who_has_it(&self) -> App {
         self.maker.open_with(|setup| setup.data = self.whole.path().to_owned())
     }
@@ -81,7 +81,7 @@ impl Loss {
         Source::Copy { name: "a copy".to_owned(), app: self.who_has_it() }
     }
 
-    /// Asks them once; what each has answered, and whether the domain may go on.
+    /// Asks all sources once; returns the answer of each, and whether the domain may continue.
     async fn ask(&self, home: &App, sources: &[Source]) -> (Vec<Result<Option<u64>, String>>, bool) {
         let asked = home.ask_all(&self.maker.domain, sources).await.expect("asked");
         (asked.into_iter().map(|asked| asked.answer).collect(), home.silent().is_empty())
@@ -110,7 +110,8 @@ async fn a_part_of_the_log_is_not_taken_for_what_was_lost() {
     }
 }
 
-/// The former key may be gone, which is why there is another: what mirrors hold brings the descriptor that names it.
+/// The former key may be gone, which is why there is a new one: the mirrors' data includes the descriptor that names
+/// it.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_copy_from_before_the_key_was_replaced_comes_back_under_the_new_one() {
     let maker = Party::found("devices.acme.example");
@@ -136,7 +137,7 @@ async fn a_copy_from_before_the_key_was_replaced_comes_back_under_the_new_one() 
     let home = open(&former);
     assert_eq!(home.silent(), core::slice::from_ref(&maker.domain));
     let refused = home.go_on(&maker.domain).expect_err("the descriptor that is here names the former key");
-    assert!(refused.to_string().contains("names another key of its home"), "{refused}");
+    assert!(refused.to_string().contains("names another key for its home"), "{refused}");
     let asked = home.ask_all(&maker.domain, &[]).await.expect("asked");
     assert!(asked[0].answer.as_ref().is_err_and(|why| why.contains("--from-copy")), "it is told why: {asked:?}");
     let source = Source::Copy { name: "a copy".to_owned(), app: open(whole.path()) };
@@ -147,7 +148,7 @@ async fn a_copy_from_before_the_key_was_replaced_comes_back_under_the_new_one() 
     maker.publish(&home, &device(3), "urn:dev:os:32473-3", "L3").await;
 }
 
-/// It would have to sign the descriptor's own entry with a key that no longer counts.
+/// It would have to sign the entry of that descriptor with a key that no longer counts.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_home_that_runs_does_not_take_another_key() {
     let maker = Party::found("devices.acme.example");
@@ -159,7 +160,7 @@ async fn a_home_that_runs_does_not_take_another_key() {
     maker.publish(&app, &device(2), "urn:dev:os:32473-2", "L2").await;
 }
 
-/// The address of what stands before a node that is being put up again: it has nothing to say of any domain.
+/// The address of a placeholder for a node that is being restored: it has nothing to say about any domain.
 async fn stands_before_it() -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("listens");
     let url = format!("http://{}", listener.local_addr().expect("an address"));
@@ -200,7 +201,7 @@ async fn only_who_holds_a_copy_says_that_nothing_was_lost() {
     }
 }
 
-/// The address of who shows a checkpoint, and says to all else that he does not hold the domain.
+/// The address of a peer that shows a checkpoint, and otherwise says that it does not hold the domain.
 async fn shows_no_more_than(checkpoint: String) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("listens");
     let url = format!("http://{}", listener.local_addr().expect("an address"));
@@ -219,7 +220,7 @@ async fn shows_no_more_than(checkpoint: String) -> String {
     url
 }
 
-/// Who is asked next may know nothing of it, and a home that goes on would sign another history.
+/// The next peer asked may know nothing of it, and a home that continued would sign another history.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_signed_is_kept_in_mind_where_it_is_shown_and_not_given() {
     let loss = Loss::of(Party::found("devices.acme.example"), false).await;
@@ -242,8 +243,8 @@ async fn what_was_signed_is_kept_in_mind_where_it_is_shown_and_not_given() {
     assert_eq!(loss.ask(&home, &[all]).await, (vec![Ok(Some(2))], true));
 }
 
-/// Whom it is to ask the operator says while the node runs: it needs no restart. He may name another one next, who has more
-/// than the first: so the silence does not end at once.
+/// The operator names peers to ask while the node runs, without a restart. A further peer may have more than the first,
+/// so the silence does not end at once.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_silent_home_asks_the_peers_that_it_gets_meanwhile() {
     const SETTLE: Duration = Duration::from_millis(1_500);
@@ -266,7 +267,7 @@ async fn a_silent_home_asks_the_peers_that_it_gets_meanwhile() {
     assert!(changed.elapsed() >= SETTLE, "after {:?}", changed.elapsed());
 }
 
-/// What it says is fresh at once, and whoever has read of its silence reads that it is over.
+/// Its answers are fresh at once, and readers who have been told of the silence are told that it is over.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_home_that_goes_on_says_so_with_the_time() {
     let loss = Loss::of(Party::found("devices.acme.example"), false).await;
@@ -280,7 +281,7 @@ async fn a_home_that_goes_on_says_so_with_the_time() {
     assert!(info.info.as_of.is_some(), "{info:?}");
     let told: Vec<_> = info.alarms.iter().map(|alarm| alarm.kind.as_str()).collect();
     assert_eq!(told, ["goes-on", "silent"], "the newest first");
-    // Asked once more it has nothing to add.
+    // A repeated request raises no further alarm.
     home.go_on(&loss.maker.domain).expect("it does");
     assert_eq!(home.domain(&loss.maker.domain).expect("here").alarms.len(), 2);
 }
@@ -301,7 +302,7 @@ async fn nothing_is_taken_for_erased_that_the_log_does_not_call_so() {
     let loss = Loss::of(Party::found("devices.acme.example"), false).await;
     let [first, last] = &loss.lost;
     let honest = std::fs::read(loss.whole.path().join("ics.db")).expect("read");
-    // Whoever has it says that the first of it was erased.
+    // The source claims that the first of the lost entries was erased.
     let left = Remnant { statement: first.id, identity: IdentityId::Key(device(2).fingerprint()) };
     let log = Connection::open(loss.whole.path().join("ics.db")).expect("opens");
     let sql =
@@ -319,7 +320,7 @@ async fn nothing_is_taken_for_erased_that_the_log_does_not_call_so() {
     }
 }
 
-/// Of whom an erased entry was nobody has signed but the owners, in the erasure behind it.
+/// The subject of an erased entry is signed only by the owners, in the erasure that follows it.
 #[tokio::test(flavor = "multi_thread")]
 async fn of_whom_something_was_erased_the_owners_say_and_not_who_shows_it() {
     let thing = |number| IdentityId::Key(device(number).fingerprint());

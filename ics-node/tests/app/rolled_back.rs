@@ -1,4 +1,4 @@
-//! A home that was put back from a copy together with its heads' files, so that only its witness knows more.
+//! A home that was restored from a copy together with its heads' files, so that only its witness knows more.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -22,11 +22,11 @@ use crate::recovery::copied;
 /// The home, and what its witness has seen.
 struct RolledBack {
     maker: Party,
-    /// How the home knows its witness.
+    /// The home's configuration of its witness.
     witness: PeerConfig,
-    /// All that was logged.
+    /// Everything that was logged.
     whole: TempDir,
-    /// Whose node is the witness: its files last as long.
+    /// The party whose node is the witness; keeps its files.
     _court: Party,
 }
 
@@ -66,12 +66,12 @@ fn origin(of: &Party, app: &App) -> Origin {
     app.domain(&of.domain).expect("here").info.origin
 }
 
-/// Waits until nothing has the store of the party any more: what was cut off may still have been at work.
+/// Waits until nothing holds the party's store: interrupted work may not have ended yet.
 fn closed(maker: &Party) {
     drop(maker.open());
 }
 
-/// A witness of the log of a node with this key, and how that node knows it.
+/// A witness for the log of a node with this key, and that node's configuration of it.
 fn witness_of(other: &Party, key: &str, origin: &Origin) -> (App, PeerConfig) {
     let home = PeerConfig::new(word("home"));
     let court = other.open_for(vec![PeerConfig { key: Some(word(key)), cosign: vec![origin.clone()], ..home }]);
@@ -128,7 +128,7 @@ impl RolledBack {
     }
 }
 
-/// What it cosigns bears that time wherever it is shown, and nobody else tells the home.
+/// Its cosignatures carry that time wherever they are shown, and nobody else tells the home.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_witness_whose_clock_is_ahead_is_told_of() {
     let (maker, other) = (Party::found("devices.acme.example"), Party::found("labels.example"));
@@ -182,7 +182,7 @@ async fn a_home_that_has_signed_a_second_history_hears_of_it_and_goes_no_further
     }
     let home = Watched::new(app);
     until("the home hears of it", || is_silent(&home.app)).await;
-    until("it is told", || home.alarms(&case.maker).contains("a fork: nothing is taken or signed any more")).await;
+    until("it is told", || home.alarms(&case.maker).contains("a fork: nothing is accepted or signed any more")).await;
     case.takes_nothing(&home.app).await;
     assert!(home.alarms(&case.maker).contains("--begin-anew"));
     home.end().await;
@@ -191,8 +191,8 @@ async fn a_home_that_has_signed_a_second_history_hears_of_it_and_goes_no_further
     assert!(is_silent(&case.home()), "over restarts");
 }
 
-/// The address of a witness that says it has seen 99 entries, and shows a checkpoint of them that a stranger signed; and
-/// how often it was asked for that.
+/// The address of a witness that claims to have seen 99 entries and shows a checkpoint of them signed by a stranger;
+/// and how often it was asked for that.
 async fn liar(origin: Origin) -> (String, Arc<AtomicUsize>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("listens");
     let url = format!("http://{}", listener.local_addr().expect("an address"));
@@ -213,7 +213,7 @@ async fn liar(origin: Origin) -> (String, Arc<AtomicUsize>) {
             let length = body.len();
             let answer = format!("HTTP/1.1 {status}\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{body}");
             let _ = caller.write_all(answer.as_bytes()).await;
-            // What he has yet to send would else cut off what he has yet to read.
+            // Closing before the caller has sent everything would cut off what it has yet to read.
             let _ = caller.shutdown().await;
             while caller.read(&mut request).await.is_ok_and(|count| count > 0) {}
         }
@@ -235,7 +235,7 @@ async fn the_bare_word_of_a_witness_silences_nobody() {
     };
     drop(app);
     let home = Watched::new(maker.open_for(vec![witness]));
-    // Once it is asked again, it is decided what its first answer was worth.
+    // Once it is asked again, its first answer has been evaluated.
     until("it is asked again", || asked.load(Ordering::SeqCst) > 1).await;
     assert!(!is_silent(&home.app));
     assert!(home.alarms(&maker).contains("it has seen 99 entries"), "its operator is told all the same");

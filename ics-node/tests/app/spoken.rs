@@ -1,4 +1,4 @@
-//! Everything that a domain speaks of, also of what others have introduced.
+//! Everything about which a domain speaks, including things that others have introduced.
 
 use std::collections::BTreeSet;
 
@@ -8,7 +8,7 @@ use ics_node::app::{App, Reader};
 use crate::erased::{blocked, id, moment};
 use crate::fixture::{Party, device};
 
-/// A domain that has introduced the devices 1 and 2, and said of 1 and 3 that they are to be used no more: of the latter
+/// A domain that has introduced devices 1 and 2, and said of 1 and 3 that they must no longer be used: of the latter
 /// twice, and before it introduced anything.
 async fn domain() -> (Party, App) {
     let maker = Party::found("devices.acme.example");

@@ -1,4 +1,4 @@
-//! Things that others replace.
+//! Things that are replaced by others.
 
 use ics_core::identity::{IdentityId, Kind};
 use ics_core::statement::Claims;
@@ -15,7 +15,7 @@ fn id(number: u8) -> String {
     device(number).fingerprint().to_string()
 }
 
-/// Has the signer say something of a device.
+/// Has the signer make a statement about a device.
 async fn says(maker: &Party, app: &App, number: u8, said: Claims) {
     let (key, now) = (device(number), app.clock().now());
     let blocks = said.status.is_some();
@@ -23,7 +23,7 @@ async fn says(maker: &Party, app: &App, number: u8, said: Claims) {
     maker.submit_one(app, body).await.expect("admitted");
 }
 
-/// Introduces one under the name, and as the successor of another one.
+/// The claims that introduce a device under the name, as the successor of `old` if given.
 fn introduced(maker: &Party, old: Option<u8>) -> Claims {
     let replaces = old.map(|old| IdentityId::Key(device(old).fingerprint()));
     Claims { names: vec![word(NAME)], replaces, ..claims(maker, Act::Identity) }
@@ -70,7 +70,7 @@ async fn what_is_over_names_its_successor() {
     let named = app.record(Reader::Anonymous, &maker.domain, &id(1)).expect("known").succeeded_by;
     assert_eq!(named.iter().map(|given| given.value.clone()).collect::<Vec<_>>(), [id(2)]);
 
-    // What is said of the successor ends it, without a word about the old one.
+    // A statement about the successor ends it, without a word about the old one.
     let withdrawal = Claims { supersedes: vec![named[0].by.statement], ..claims(&maker, Act::Withdrawal) };
     says(&maker, &app, 2, withdrawal).await;
     assert_eq!(successor(), Value::Null);

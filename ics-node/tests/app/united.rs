@@ -1,4 +1,4 @@
-//! Certificates that lack what the log has of them: whoever sends them has a program that forgets former self-signatures.
+//! Certificates that lack parts that the log has: their senders use programs that drop former self-signatures.
 
 use std::time::Duration;
 
@@ -16,9 +16,9 @@ use tokio::sync::watch;
 
 use crate::fixture::{Party, SALT, catches_up, copy, device, served, word};
 
-/// The party's certificate with its newest self-signature alone, that of so many days after the first.
+/// The party's certificate with only its newest self-signature, made this many days after the first.
 fn forgetful(party: &Party, days: u64) -> Vec<u8> {
-    // From 2026-01-01 on.
+    // Counted from 2026-01-01.
     let at = Timestamp::from_seconds(1_767_225_600 + days * 24 * 3600);
     Certificate::make(&party.signer, party.domain.as_str(), at, &SALT).expect("a certificate")
 }
@@ -27,7 +27,7 @@ fn certificate(body: &[u8]) -> Certificate {
     Certificate::parse(body).expect("a certificate")
 }
 
-/// The certificate that stands at an index of the log.
+/// The certificate at an index of the log.
 fn logged(app: &App, party: &Party, index: u64) -> Certificate {
     let page = app.entries(Reader::Operator, &party.domain, index, 1, None).expect("a page");
     match page.entries.as_slice() {
@@ -36,7 +36,7 @@ fn logged(app: &App, party: &Party, index: u64) -> Certificate {
     }
 }
 
-/// Where each of a batch stands, or why not.
+/// The index of each body of a batch, or why it was refused.
 async fn stood(app: &App, party: &Party, bodies: Vec<Vec<u8>>) -> Vec<Result<u64, String>> {
     let stands = |result| match result {
         SubmissionResult::Receipt(receipt) => Ok(receipt.index),
@@ -58,7 +58,7 @@ async fn a_certificate_goes_in_with_all_that_the_log_has_of_it() {
     let (first, both, all) = (logged(&app, &maker, 1), logged(&app, &maker, 3), logged(&app, &maker, 5));
     assert!(both.extends(&first) && both.covers(&certificate(&second)));
     assert!(all.extends(&both) && all.covers(&certificate(&third)));
-    // What was sent again is there; what stands in the log itself keeps its place.
+    // What is sent again is already there; what is itself in the log keeps its index.
     let again = vec![third, second, maker.certificate.clone()];
     assert_eq!(stood(&app, &maker, again).await, [Ok(5), Ok(5), Ok(1)]);
     drop(app);
@@ -78,7 +78,7 @@ async fn what_became_too_long_is_refused_with_the_reason() {
     let introduced = maker.introduce(&app, &device(2), "urn:dev:os:32473-2", "L2");
     let results = stood(&app, &maker, vec![forgetful(&maker, 1), introduced]).await;
     let [Err(refusal), Ok(3)] = results.as_slice() else { panic!("{results:?}") };
-    for part in ["certificate-too-long", "has of it already", &format!("is {}", length + 10), "`certificate_bytes`"] {
+    for part in ["certificate-too-long", "already has of it", &format!("is {}", length + 10), "`certificate_bytes`"] {
         assert!(refusal.contains(part), "{part}: {refusal}");
     }
     let uploaded = app.read_keys(Reader::Anonymous, forgetful(&maker, 1)).await.expect("read");
@@ -86,7 +86,8 @@ async fn what_became_too_long_is_refused_with_the_reason() {
     assert_eq!(merged.keys.get(&maker.signer.public_key().fingerprint()), Some(&Change::Refused), "{merged:?}");
 }
 
-/// What the log took in before goes on to count: whoever believes that done is told what is left to do, once.
+/// What the log admitted before still counts. Owners who believe that the revocation is enough are told once what is
+/// left to do.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_owners_are_told_of_a_signer_who_revokes_his_key() {
     for (reason, way) in [(2, "--compromised SIGNER@INDEX`"), (3, "--remove-signer manufacturer=SIGNER`")] {
@@ -105,14 +106,14 @@ async fn the_owners_are_told_of_a_signer_who_revokes_his_key() {
         let way = way.replace("SIGNER", &maker.signer.public_key().fingerprint().to_string());
         assert!(alarm.text.ends_with(&way), "{}", alarm.text);
     }
-    // Of whom the owners have given no role they have nothing to decide.
+    // The owners have nothing to decide about a signer to whom they have given no role.
     let (maker, stranger) = (Party::found("devices.acme.example"), Party::found("other.example"));
     let app = maker.open();
     stood(&app, &maker, vec![stranger.revoked(&stranger.certificate, 2)]).await;
     assert_eq!(app.domain(&maker.domain).expect("domain").alarms, []);
 }
 
-/// A program sends renewed self-signatures along. Where the rules keep those out, the key is revoked all the same.
+/// Programs send renewed self-signatures along. If the rules keep those out, the key is revoked all the same.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_holder_revokes_his_key_also_with_what_the_rules_keep_out() {
     let length = Party::found("devices.acme.example").certificate.len();
@@ -154,7 +155,7 @@ async fn states_that_come_at_once_all_go_in() {
     assert!(states.iter().all(|state| all.covers(&certificate(state))));
 }
 
-/// A domain at the same node that adopts from that of a party, whose signer speaks in it as well.
+/// A domain at the same node that adopts from a party's domain, whose signer also speaks in it.
 fn adopter(app: &App, source: &Party) -> Party {
     let origin = app.domain(&source.domain).expect("here").info.origin;
     let party = Party::found_with("carebox.acme.example", |descriptor| {
@@ -193,7 +194,7 @@ async fn an_adopter_makes_one_of_its_state_of_a_certificate_and_that_of_its_sour
     assert_eq!(logged(&maker.open(), &care, 2), both, "the log is read again by the same rules");
 }
 
-/// A receipt for more than was sent is believed once the copy has what it is for.
+/// A receipt for more than was sent is accepted once the copy has the entry that it is for.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_copy_passes_a_certificate_on() {
     let maker = Party::found("devices.acme.example");

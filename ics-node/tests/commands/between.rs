@@ -1,20 +1,20 @@
-//! Somebody between a client and its node, who hands on what he likes.
+//! A man in the middle between a client and its node, who forwards selectively.
 
 use std::io::{Read as _, Result, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// What is handed to the node in the place of a request's head, or else the status of an answer in the node's place.
+/// The head that is forwarded to the node in place of a request's own, or the status with which to answer instead.
 pub(crate) type Fate = core::result::Result<String, u16>;
 
-/// Stands before a node and says of each request, by its head, what becomes of it; its own address.
+/// Stands before a node and decides the fate of each request by its head; returns its own address.
 pub(crate) fn stands_before(node: &str, judge: impl Fn(&str) -> Fate + Send + Sync + 'static) -> String {
     let node = node.trim_start_matches("http://").trim_end_matches('/').to_owned();
     listens(move |stream| serve(stream, &node, &judge))
 }
 
-/// Answers each request in the place of a node, by its head, with what it says in JSON; its own address.
+/// Answers each request in place of a node with JSON that depends on the head; returns its own address.
 pub(crate) fn stands_in(answer: impl Fn(&str) -> String + Send + Sync + 'static) -> String {
     listens(move |mut client| {
         let Some((head, _)) = request(&mut client)? else { return Ok(()) };
@@ -24,7 +24,7 @@ pub(crate) fn stands_in(answer: impl Fn(&str) -> String + Send + Sync + 'static)
     })
 }
 
-/// Listens at an address of its own, which it returns, and has each connection served.
+/// Listens at an address of its own, which it returns, and serves each connection with `served`.
 fn listens(served: impl Fn(TcpStream) -> Result<()> + Send + Sync + 'static) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let url = format!("http://{}", listener.local_addr().expect("an address"));
@@ -32,15 +32,15 @@ fn listens(served: impl Fn(TcpStream) -> Result<()> + Send + Sync + 'static) -> 
     std::thread::spawn(move || {
         for stream in listener.incoming().flatten() {
             let served = Arc::clone(&served);
-            // Who hangs up has heard enough.
+            // Errors of clients that hang up do not matter.
             std::thread::spawn(move || served(stream).unwrap_or_default());
         }
     });
     url
 }
 
-/// The same for submissions, one after the other: handed on where 200 stands, else answered with what stands there. Those
-/// after the last are handed on.
+/// As [`stands_before`], for submissions in turn: forwards those for which `fates` has 200, answers others with the
+/// status there, and forwards all after the last.
 pub(crate) fn answers_submissions(node: &str, fates: &'static [u16]) -> String {
     let count = AtomicUsize::new(0);
     stands_before(node, move |head| {
@@ -50,7 +50,7 @@ pub(crate) fn answers_submissions(node: &str, fates: &'static [u16]) -> String {
     })
 }
 
-/// One request in each connection.
+/// Serves one request of each connection.
 fn serve(mut client: TcpStream, node: &str, judge: &impl Fn(&str) -> Fate) -> Result<()> {
     let Some((head, body)) = request(&mut client)? else { return Ok(()) };
     match judge(&head) {
@@ -71,7 +71,7 @@ fn serve(mut client: TcpStream, node: &str, judge: &impl Fn(&str) -> Fate) -> Re
     }
 }
 
-/// The head of a request with its empty line, and its body; nothing if nobody asks.
+/// The head of a request with its empty line, and its body; `None` if there is no request.
 fn request(client: &mut TcpStream) -> Result<Option<(String, Vec<u8>)>> {
     let (mut bytes, mut chunk) = (Vec::new(), [0; 16 * 1024]);
     loop {

@@ -1,4 +1,4 @@
-//! What Debian has, taken in: its developers' keyring, which gpg gets back, and its packages.
+//! Debian's data imported: its developers' keyring, which gpg gets back, and its packages.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -13,17 +13,17 @@ use crate::stage::Stage;
 const KEYRING: &str = "/usr/share/keyrings/debian-keyring.gpg";
 const DOMAIN: &str = "code.soft.example";
 
-/// Runs a program that must succeed; what it printed.
+/// Runs a program that must succeed; returns its output.
 fn output(command: &mut Command) -> String {
     let output = command.output().unwrap_or_else(|e| panic!("{command:?}: {e}"));
     assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
-/// One certificate of so many is looked at by gpg, with all who have signed it: gpg takes minutes for the whole keyring.
+/// gpg examines one in this many certificates, with all who have signed it: the whole keyring takes gpg minutes.
 const SAMPLE: usize = 200;
 
-/// A home directory of GnuPG into which a keyring was imported.
+/// A GnuPG home directory with an imported keyring.
 fn imported(stage: &Stage, name: &str, keyring: &Path) -> PathBuf {
     let home = stage.path(name);
     std::fs::DirBuilder::new().mode(0o700).create(&home).expect("made");
@@ -37,7 +37,7 @@ fn gpg(home: &Path) -> Command {
     command
 }
 
-/// gpg on Debian's keyring itself.
+/// A gpg command that uses Debian's original keyring.
 fn gpg_on_original(home: &Path) -> Command {
     let mut command = gpg(home);
     command.args(["--no-default-keyring", "--keyring", KEYRING]);
@@ -51,8 +51,8 @@ fn fingerprints(listing: &str) -> Vec<String> {
     primary.filter_map(|pair| pair[1].split(':').nth(9).map(str::to_owned)).collect()
 }
 
-/// Signatures that gpg finds good: on which certificate and User ID, by whom, when and of what kind. SHA-1 is not a hash
-/// that counts here, so signatures with it are left out on both sides.
+/// Signatures that gpg finds valid: on which certificate and User ID, by whom, when and of what kind. SHA-1 does not
+/// count here, so signatures that use it are left out on both sides.
 fn good_signatures(home: &Path, of: &[String]) -> BTreeSet<String> {
     let listing = output(gpg(home).arg("--check-sigs").args(of));
     let (mut key, mut holder, mut good) = (String::new(), String::new(), BTreeSet::new());
@@ -70,7 +70,7 @@ fn good_signatures(home: &Path, of: &[String]) -> BTreeSet<String> {
     good
 }
 
-/// Asks the key server for these, in one file.
+/// Asks the key server for these keys, into one file.
 fn served(stage: &Stage, ids: &[String]) -> PathBuf {
     let urls = ids.iter().fold(String::new(), |mut urls, id| {
         let _ = writeln!(urls, "url = \"{}/pks/v2/certs/by-vfingerprint/04{id}\"", stage.url());
@@ -79,7 +79,7 @@ fn served(stage: &Stage, ids: &[String]) -> PathBuf {
     let (urls, path) = (stage.write("urls", urls), stage.path("served.gpg"));
     let curl = ["--silent", "--fail", "--header", "Accept: application/pgp-keys;armor=no", "--config", &urls];
     let file = File::create(&path).expect("made");
-    // It ends with 22 when one of them was refused.
+    // curl exits with 22 if one of them was refused.
     Command::new("curl").args(curl).stdout(file).status().expect("curl is there");
     path
 }
@@ -115,7 +115,7 @@ fn gpg_gets_debians_keyring_back_with_its_signatures() {
     output(gpg_on_original(&gnupg).arg("--output").arg(&original).arg("--export").args(&with_signers));
     let theirs = imported(&stage, "theirs", &original);
     let ours = imported(&stage, "ours", &served(&stage, &with_signers));
-    // Some of the signers have keys that are not accepted here, RSA with 8192 bits say: what they signed is left out.
+    // The keys of some signers are not accepted here, such as RSA with 8192 bits; what they signed is left out.
     let here = fingerprints(&output(gpg(&ours).arg("--list-keys")));
     let by = |signature: &String| here.iter().any(|id| signature.contains(&format!(" by {} at ", &id[24..])));
     let theirs: BTreeSet<String> = good_signatures(&theirs, &sample).into_iter().filter(by).collect();

@@ -7,7 +7,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::stage::Stage;
 
-/// A developer's node, and a piece of software beside it.
+/// A developer's node, with a piece of software.
 struct Bench {
     stage: Stage,
     firmware: String,
@@ -51,7 +51,7 @@ impl Bench {
         self.run("signify-openbsd", &["-S", "-s", "signify.sec", "-m", "firmware.bin", "-x", "firmware.sig"]);
     }
 
-    /// A certificate of an authority of one's own, and what it has signed.
+    /// Makes a certificate issued by a private authority, and a signature with it.
     fn cms(&self) {
         let new_key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"];
         let authority =
@@ -67,7 +67,7 @@ impl Bench {
         self.run("openssl", &[&sign[..], &["-outform", "PEM", "-md", "sha256", "-out", "firmware.cms"]].concat());
     }
 
-    /// A certificate that nobody else has signed, and what it has signed.
+    /// Makes a self-signed certificate, and a signature with it.
     fn self_signed(&self, name: &str, days: &str, usage: &str) -> [String; 2] {
         let file = |ending: &str| format!("{name}.{ending}");
         let (key, request, certificate, signature) = (file("key"), file("csr"), file("crt"), file("cms"));
@@ -117,7 +117,7 @@ fn signatures_of_every_form_are_checked_and_kept() {
     let der = bench.run("openssl", &["x509", "-in", "cms.crt", "-outform", "DER"]);
     assert_eq!(signatures[3]["value"]["key"], data_encoding::HEXLOWER.encode(&Sha256::digest(der)));
     let card = bench.stage.words_alone("home", &["lookup", id]);
-    assert!(card.contains("the developer himself: minisign key "), "{card}");
+    assert!(card.contains("the developer: minisign key "), "{card}");
 }
 
 #[test]
@@ -136,14 +136,14 @@ fn what_is_no_evidence_is_not_published() {
         ("firmware.sig", "soft.pub", "none of the keys that were given has made it"),
         ("firmware.cms", "o.crt", "none of the keys that were given has made it"),
         (other.as_str(), "soft.pub", "none of the keys that were given has made it"),
-        (text.as_str(), "soft.pub", "it is no detached signature"),
+        (text.as_str(), "soft.pub", "it is not a detached signature"),
     ] {
         let ended = bench.stage.run(&bench.publish("1", &[(signature, key)]));
         assert_eq!(ended.code, 1, "{signature} by {key}: {ended:?}");
         let (message, _) = ended.failure();
         assert!(message.contains(expected), "{signature} by {key}: {message}");
     }
-    // The same signatures over something else.
+    // The same signatures over other contents.
     std::fs::write(&bench.firmware, "the firmware of the pump, changed").expect("written");
     for (signature, key) in
         [("firmware.minisig", "soft.pub"), ("firmware.sig", "signify.pub"), ("firmware.cms", "cms.crt")]
@@ -153,7 +153,7 @@ fn what_is_no_evidence_is_not_published() {
     }
 }
 
-/// As one below an authority is: devices would refuse the update.
+/// Just as below an authority: devices would refuse the update.
 #[test]
 fn a_certificate_that_was_given_itself_must_be_in_force_and_for_signing() {
     let bench = Bench::new();

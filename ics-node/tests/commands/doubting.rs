@@ -1,4 +1,4 @@
-//! Answers that are not those that were asked for.
+//! Answers about something other than what was asked for.
 
 use std::sync::{Arc, Mutex};
 
@@ -7,13 +7,13 @@ use serde_json::json;
 use crate::between::{stands_before, stands_in};
 use crate::stage::{DOMAIN, Stage, spki};
 
-/// Publishes a device; its id, and the index of the statement.
+/// Publishes a device; returns its id, and the index of the statement.
 fn publish(stage: &Stage, number: u64, serial: &str) -> (String, u64) {
     let published = stage.ok(&["publish", "--spki", &spki(number), "--serial", serial]);
     (published["id"].as_str().expect("an id").to_owned(), published["index"].as_u64().expect("an index"))
 }
 
-/// Somebody who asks the node for something else than he was asked for.
+/// A man in the middle who asks the node about something else.
 fn liar(stage: &Stage, asked: String, other: String) -> String {
     stands_before(stage.url(), move |head| Ok(head.replacen(&asked, &other, 1)))
 }
@@ -28,7 +28,7 @@ fn nothing_is_signed_of_another_thing_than_the_one_that_was_named() {
     assert_eq!(ended.code, 4, "{ended:?}");
     assert!(ended.failure().0.contains(&format!("does not fit together: it is about {other}")), "{ended:?}");
     assert_eq!(stage.size("serial:SN-1"), size, "nothing was submitted");
-    // The name is not the liar's concern, and the way is not barred.
+    // The impostor does not touch look-ups by name, and requests get through.
     let named = stage.run(&["status", "in-use", "serial:SN-1", "--yes", "--node", &liar]);
     assert_eq!(named.code, 0, "{named:?}");
     assert_eq!(stage.status("serial:SN-1"), "in-use");
@@ -47,7 +47,8 @@ fn no_other_entry_is_erased_than_the_one_that_was_named() {
     assert_eq!(stage.size("serial:SN-1"), size, "nothing was submitted");
 }
 
-/// Somebody who gives this message to whoever wants a credential, and the first lines of what he is asked.
+/// An impostor that gives this message to everybody who asks for a credential; also returns the first lines of its
+/// requests.
 fn challenger(id: &str, message: &str) -> (String, Arc<Mutex<Vec<String>>>) {
     let challenge = json!({ "id": id, "nonce": "n", "message": message, "expires": "2099-01-01T00:00:00Z" });
     let heard = Arc::new(Mutex::new(Vec::new()));
@@ -66,7 +67,7 @@ fn no_statement_is_signed_in_the_place_of_a_challenge() {
     let descriptor = json!({ "domain": DOMAIN, "version": 2 }).to_string();
     let good = format!("ICS ACME credential\nics.example\n{DOMAIN}\n{id}\nn\n");
     for (message, requests, why) in
-        [(descriptor, 1, "wants more signed than a credential takes"), (good, 2, "is not understood")]
+        [(descriptor, 1, "wants more signed than a credential needs"), (good, 2, "is not understood")]
     {
         let (url, heard) = challenger(&id, &message);
         let ended = stage.run(&["acme", "eab", "--node", &url]);

@@ -1,4 +1,4 @@
-//! What an end and a withdrawal leave of what was said before.
+//! What an end and a withdrawal leave of earlier statements.
 
 use ics_core::evidence::Evidence;
 use serde_json::Value;
@@ -10,7 +10,7 @@ const EARLIER: &str = "2029-01-01T00:00:00Z";
 const LATER: &str = "2030-01-01T00:00:00Z";
 const AFTER: &str = "2031-01-01T00:00:00Z";
 
-/// What the domain will say of a thing then, if nothing more is said.
+/// What the domain will say about a thing at that time, if nothing more is said.
 fn record_then(stage: &Stage, thing: &str) -> Value {
     let path = stage.path("then.json").to_str().expect("UTF-8").to_owned();
     stage.ok(&["export", thing, "-o", &path]);
@@ -21,7 +21,7 @@ fn counted(record: &Value, what: &str) -> usize {
     record[what].as_array().map_or(0, Vec::len)
 }
 
-/// What is over replaces nothing any more: the one without an end would stand again, and permit for ever.
+/// An expired statement no longer replaces anything: the one without an end would stand again, and permit for ever.
 #[test]
 fn what_permits_until_a_time_permits_nothing_after_it() {
     for (party, words) in [
@@ -38,7 +38,7 @@ fn what_permits_until_a_time_permits_nothing_after_it() {
         };
         stage.ok(words);
         assert_eq!(given(&record_then(&stage, "serial:SN-1")), 1, "{words:?} has no end");
-        // Also where an end is put off.
+        // Also if an end is postponed.
         for until in [EARLIER, LATER] {
             stage.ok(&[words, &["--until", until]].concat());
             assert_eq!(given(&stage.record("serial:SN-1")), 1, "{words:?}");
@@ -60,8 +60,7 @@ fn the_end_of_a_label_is_shown() {
     assert!(shown.stdout.contains("checked, until 2030-01-01 00:00:00 UTC"), "{shown:?}");
 }
 
-/// A renewed label has another name; what it renews has no day of its own any more, also not after the end of the new
-/// one.
+/// A renewed label has another name; the former label must not count on any day, not even after the end of the new one.
 #[test]
 fn a_label_takes_the_place_of_a_former_one() {
     let mut stage = Stage::of("certification", DOMAIN);
@@ -86,7 +85,7 @@ fn a_label_takes_the_place_of_a_former_one() {
     assert!(message.contains("`ics label iso-2032 ") && message.contains(" --supersedes "), "{message}");
 }
 
-/// A new signer says again what the one before him says, no more and no longer.
+/// A new signer repeats what the former one says, no more and no longer.
 #[test]
 fn a_label_is_given_again_to_what_has_it() {
     let mut stage = Stage::of("certification", DOMAIN);
@@ -162,7 +161,7 @@ fn what_ends_with_a_time_is_told_and_signed_elsewhere_together() {
     assert_eq!(counted(&record_then(&stage, "serial:SN-1"), "approvals"), 0);
 }
 
-/// What blocks for a time lets everything be as it was, and what permits for a time ends no block for good.
+/// After a temporary block everything is as it was, and a temporary permit ends no block for good.
 #[test]
 fn a_block_returns_after_what_permits_and_what_was_permitted_after_a_block() {
     let stage = Stage::started();
@@ -178,7 +177,7 @@ fn a_block_returns_after_what_permits_and_what_was_permitted_after_a_block() {
     assert_eq!(stage.status("serial:SN-1"), "in-use");
     assert_eq!(record_then(&stage, "serial:SN-1")["status"]["name"], "lost");
 
-    // What permitted before a block with an end does not come back after it either.
+    // Nor does what permitted before a block with an end come back after it.
     stage.ok(&["status", "in-use", "serial:SN-2", "--yes"]);
     for (status, until) in [("suspended", EARLIER), ("in-use", LATER)] {
         stage.ok(&["status", status, "serial:SN-2", "--until", until, "--yes"]);
@@ -186,14 +185,14 @@ fn a_block_returns_after_what_permits_and_what_was_permitted_after_a_block() {
     assert_eq!(stage.status("serial:SN-2"), "in-use");
     assert!(record_then(&stage, "serial:SN-2")["status"].is_null());
 
-    // What was lifted without an end stays so.
+    // What was lifted without an end stays lifted.
     stage.ok(&["status", "in-use", "serial:SN-1", "--yes"]);
     stage.ok(&["status", "in-use", "serial:SN-1", "--until", LATER, "--yes"]);
     assert_eq!(stage.status("serial:SN-1"), "in-use");
     assert!(record_then(&stage, "serial:SN-1")["status"].is_null());
 }
 
-/// What is taken back replaces nothing any more.
+/// A withdrawn statement no longer replaces anything.
 #[test]
 fn nothing_comes_back_of_an_act_that_is_taken_back() {
     let stage = Stage::started();
@@ -214,7 +213,7 @@ fn nothing_comes_back_of_an_act_that_is_taken_back() {
     assert_eq!(counted(&stage.record("serial:SN-1"), "approvals"), 0);
 }
 
-/// What was said for later comes by itself: whoever takes the act back means it as well.
+/// Planned statements come into force by themselves, so withdrawing the act includes them.
 #[test]
 fn what_comes_into_force_later_is_taken_back_with_its_act() {
     let stage = Stage::started();
@@ -233,7 +232,7 @@ fn what_comes_into_force_later_is_taken_back_with_its_act() {
     stage.ok(&[&withdraw[..], &["--yes"]].concat());
     assert_eq!(approvals(), 0);
 
-    // Also where there is nothing else.
+    // Also if there is nothing else.
     let alone = stage.ok(&later)[0]["statement"].as_str().expect("a statement").to_owned();
     assert_eq!(approvals(), 1);
     stage.ok(&["withdraw", "serial:SN-1", "--statement", &alone, "--yes"]);
@@ -245,7 +244,7 @@ fn what_comes_into_force_later_is_taken_back_with_its_act() {
     assert_eq!(again.code, 3, "nothing is left: {again:?}");
 }
 
-/// Whoever has planned a block goes on to mean it, also where another one is lifted; so whoever lifts that must know.
+/// A planned block is still meant when another one is lifted, so whoever lifts that must be told.
 #[test]
 fn what_is_to_block_later_is_told_and_lifted_by_its_name_alone() {
     let stage = Stage::started();
@@ -272,12 +271,12 @@ fn what_is_to_block_later_is_told_and_lifted_by_its_name_alone() {
     }
 }
 
-/// Words of the seller about the thing.
+/// A command about the thing, run as the seller.
 fn as_seller<'a>(words: &[&'a str]) -> Vec<&'a str> {
     [words, &["serial:SN-1", "--signer", "seller", "--role", "owner"]].concat()
 }
 
-/// A grant outlives the role of its giver, and nobody who comes after him could end it: a buyer sees what is to come.
+/// A grant outlives its giver's role, and no later holder of the role could end it: a buyer must see what is to come.
 #[test]
 fn what_a_seller_gave_for_later_ends_with_the_sale() {
     let stage = Stage::started();
@@ -306,7 +305,7 @@ fn what_a_seller_gave_for_later_ends_with_the_sale() {
     assert_eq!(holders, ["buyer"], "{record}");
 }
 
-/// What others have said comes back, and who takes back what had lifted it is told.
+/// What others have said comes back, and whoever withdraws what had lifted it is told.
 #[test]
 fn what_stands_again_is_told() {
     let stage = Stage::started();
@@ -323,7 +322,7 @@ fn what_stands_again_is_told() {
     assert_eq!(stage.status("serial:SN-1"), "lost");
 }
 
-/// With the last entry about it the key goes that a block is signed over. Copies elsewhere go on to vouch for it.
+/// With the last entry about it, the key over which a block is signed is lost. Copies elsewhere still vouch for it.
 #[test]
 fn a_thing_of_which_all_was_erased_is_blocked_by_its_key_from_a_file() {
     let stage = Stage::started();
@@ -344,7 +343,7 @@ fn a_thing_of_which_all_was_erased_is_blocked_by_its_key_from_a_file() {
     assert_eq!(stage.record(id)["vouched"], serde_json::json!([]), "nothing vouches for it again");
 }
 
-/// Whoever is erased is not named by what cannot be erased; only what OpenPGP revokes by its name is.
+/// What cannot be erased does not name things that may have to be; only what OpenPGP revokes by name does.
 #[test]
 fn what_stays_for_ever_does_not_say_what_a_thing_is_called() {
     let stage = Stage::started();

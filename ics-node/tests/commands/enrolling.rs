@@ -1,4 +1,4 @@
-//! Devices that make their key at set-up time.
+//! Devices that make their keys when they are set up.
 
 use std::os::unix::fs::PermissionsExt as _;
 
@@ -64,7 +64,7 @@ fn what_devices_ask_for_is_shown_and_nobody_gets_the_name_of_another() {
     assert_eq!(stage.run_in("other", &["enroll", "state", "--domain", DOMAIN]).code, 0);
 }
 
-/// The key of a request that waits, as its maker's list has it: it gives another fingerprint.
+/// The key of a pending request as its manufacturer's list has it, which yields another fingerprint.
 fn bare_key(stage: &Stage) -> String {
     let waiting = stage.ok(&["enroll", "list"]);
     let certificate = waiting["items"][0]["request"]["certificate"].as_str().expect("a certificate");
@@ -127,7 +127,7 @@ fn a_request_is_refused() {
     assert_eq!(waiting["items"][0]["reason"], serde_json::Value::Null);
 }
 
-/// No erasure of a statement reaches what was asked for, which may name people.
+/// No erasure of a statement reaches the request, which may name people.
 #[test]
 fn a_request_is_forgotten_whatever_became_of_it() {
     let stage = Stage::started();

@@ -1,4 +1,4 @@
-//! Evidence that leaves the network, and software that is checked by it.
+//! Evidence used outside the network, and software checked with it.
 
 use std::path::Path;
 use std::process::{Command, Output};
@@ -10,7 +10,7 @@ use crate::stage::{DOMAIN, Stage};
 /// A developer's domain.
 const CODE: &str = "code.soft.example";
 
-/// Writes evidence to a file; its path, and the origin of the domain.
+/// Writes evidence to a file; returns its path, and the origin of the domain.
 fn exported(stage: &Stage, thing: &str, name: &str) -> (String, String) {
     let path = stage.path(name).to_str().expect("UTF-8").to_owned();
     let origin = stage.ok(&["export", thing, "-o", &path])["origin"].as_str().expect("an origin").to_owned();
@@ -65,7 +65,7 @@ fn evidence_is_checked_without_a_node() {
     assert_eq!(stage.run(&["verify", "--document", &forged]).code, 1);
 }
 
-/// A record counts what is said of the thing, evidence also what a group is.
+/// A record counts what is said about the thing, evidence also what defines a group.
 #[test]
 fn statements_about_groups_are_counted_apart() {
     let stage = Stage::started();
@@ -129,7 +129,7 @@ fn a_file_is_used_only_while_it_is_permitted() {
     assert_eq!((withdrawn.code, why(&withdrawn).as_str()), (1, "its status is `withdrawn`, which blocks its use"));
 }
 
-/// A developer's node with a file that is released, and the id of that.
+/// A developer's node with a released file, and the file's id.
 fn released() -> (Stage, String, String) {
     let mut stage = Stage::of("developer", CODE);
     stage.start();
@@ -175,12 +175,12 @@ fn what_was_carried_permits_a_file_only_by_a_domain_that_is_meant_and_with_nothi
     assert_eq!(verify("nobody", &cut, &["--pin", &origin, "--incomplete"]), allowed);
 }
 
-/// Over plain HTTP anybody on the way to another machine may answer in the place of the node.
+/// Over plain HTTP to another machine, anybody on the network path may answer in place of the node.
 #[test]
 fn what_another_machine_says_over_plain_http_permits_a_file_only_by_a_pin() {
     let (mut stage, file, id) = released();
     let (_, origin) = exported(&stage, &id, "firmware.json");
-    // Whoever is asked by it, the node answers.
+    // Whoever sends a request through it, the node answers.
     let proxy = stands_before(stage.url(), |head| Ok(head.replacen("http://ics.soft.example/", "/", 1)));
     for name in ["http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"] {
         stage.set(name, &proxy);
@@ -194,7 +194,7 @@ fn what_another_machine_says_over_plain_http_permits_a_file_only_by_a_pin() {
     assert_eq!(ask(&["--pin", &origin]), (0, "allow".to_owned()));
 }
 
-/// The one on the way stands where the proxy is, which nobody asks about a node on this machine.
+/// The attacker is where the proxy is, which is never used for a node on this machine.
 #[test]
 fn what_another_machine_allows_over_plain_http_lets_nothing_happen() {
     let mut stage = Stage::new();
@@ -218,7 +218,7 @@ fn what_another_machine_allows_over_plain_http_lets_nothing_happen() {
     for (words, code) in [
         (&["gate", "swupdate", &description][..], 0),
         (&["lookup", "serial:SN-1", "--use", "connect"][..], 0),
-        // It goes on as far as to the password.
+        // It gets as far as asking for the password.
         (&agent[..], 5),
     ] {
         let here = asked_of(&allows, words);
@@ -228,7 +228,7 @@ fn what_another_machine_allows_over_plain_http_lets_nothing_happen() {
     }
 }
 
-/// Without its time nobody can tell for how long an answer of the node is good.
+/// Without the node's time nobody can tell how long its answer is good.
 #[test]
 fn a_node_that_is_older_than_its_gateway_is_to_be_upgraded() {
     let stage = Stage::new();
@@ -241,7 +241,7 @@ fn a_node_that_is_older_than_its_gateway_is_to_be_upgraded() {
     assert!(message.contains("upgrade the node"), "{message}");
 }
 
-/// Whoever serves a file chooses its bytes: they must not choose what is asked of it.
+/// Whoever serves a file chooses its bytes, which must not decide what is asked about it.
 #[test]
 fn a_document_in_the_place_of_software_is_refused_with_the_command_that_checks_it() {
     let (stage, _, id) = released();
@@ -266,7 +266,7 @@ fn a_document_in_the_place_of_software_is_refused_with_the_command_that_checks_i
     assert_eq!(both.code, 2, "one thing is asked at a time: {both:?}");
 }
 
-/// A pipe is read once: whoever opened it again, for advice, would wait for ever.
+/// A pipe can be read only once: opening it again, for a hint, would wait for ever.
 #[test]
 fn what_comes_through_a_pipe_is_judged_by_its_hash() {
     let stage = Stage::new();
@@ -302,7 +302,7 @@ fn software_is_judged_whatever_it_holds() {
     }
 }
 
-/// Another domain than [`CODE`] at the same node.
+/// A domain other than [`CODE`] at the same node.
 const OTHER: &str = "code.acme.example";
 
 /// A developer whose node is the home of two domains.
@@ -342,7 +342,7 @@ fn what_any_domain_at_the_node_blocks_is_refused() {
     assert!(shown.starts_with(&format!("✗ {file} must not be used: {OTHER} says ")), "{shown}");
     assert!(!shown.contains("that no other domain has blocked it"), "{shown}");
 
-    // Also where the domain that is asked permits nothing itself: it is not told that nobody blocks it.
+    // Also if the domain that is asked does not permit the file itself: the user must learn of the block elsewhere.
     stage.ok(&["withdraw", &id, "--act", "status", "--domain", CODE, "--yes"]);
     let unreleased = stage.run(&["verify", &file, "--domain", CODE]).json();
     assert_eq!(unreleased["artifact"]["because"], because.as_str(), "{unreleased:#}");
@@ -366,7 +366,7 @@ fn whoever_asks_a_domain_that_says_nothing_of_a_file_is_told_which_one_does() {
     assert!(elsewhere.failure().1.ends_with(&format!("`--domain {CODE}`")), "{elsewhere:?}");
 }
 
-/// Whoever looks a file up under one name must see that somebody calls it otherwise.
+/// Whoever looks a file up under one name must see that somebody gives it another.
 #[test]
 fn a_file_that_two_domains_call_differently_is_shown_with_both_names() {
     let stage = at_home_in_two_domains();
@@ -378,7 +378,7 @@ fn a_file_that_two_domains_call_differently_is_shown_with_both_names() {
     let id = publish("firmware", CODE);
     publish("valve", OTHER);
     let shown = stage.words_alone("home", &["lookup", &id]);
-    // Which domain is first, the node says.
+    // The node decides which domain comes first.
     let others = [format!("{OTHER} calls it valve 1\n"), format!("{CODE} calls it firmware 1\n")];
     assert_eq!(others.iter().filter(|it| shown.contains(it.as_str())).count(), 1, "{shown}");
 }

@@ -18,7 +18,7 @@ fn goes_on_where_it_stopped_and_publishes_nothing_twice() {
     assert_eq!((outcome["published"].as_u64(), outcome["already"].as_u64()), (Some(40), Some(0)));
     let size = stage.size("serial:SN-00039");
 
-    // More rows in the same file, and a node that is gone.
+    // More rows in the same file, and the node is killed.
     stage.write("devices.csv", csv(0..60));
     stage.kill();
     assert_eq!(stage.run(&words).code, 4);
@@ -27,7 +27,7 @@ fn goes_on_where_it_stopped_and_publishes_nothing_twice() {
     assert_eq!((outcome["published"].as_u64(), outcome["already"].as_u64()), (Some(20), Some(40)));
     assert_eq!(stage.size("serial:SN-00059"), size + 20);
 
-    // The acknowledgements of twenty rows got lost: they are signed to the same statements again.
+    // The acknowledgements of twenty rows were lost: they are signed into the same statements again.
     let journal = stage.path("devices.csv.journal");
     let text = std::fs::read_to_string(&journal).expect("a journal");
     let kept: Vec<&str> = text.lines().take(41).collect();
@@ -61,7 +61,7 @@ fn bad_rows_are_reported_and_the_others_published() {
     assert!(refused[1].1.contains("control character"), "{refused:?}");
     assert!(refused[2].1.contains("3 columns"), "{refused:?}");
 
-    // Mended, only what was refused is published.
+    // Once corrected, only the refused rows are published.
     stage.write("devices.csv", csv(0..5));
     let outcome = stage.ok(&["publish", "--from", &input]);
     assert_eq!((outcome["published"].as_u64(), outcome["already"].as_u64()), (Some(2), Some(3)));
@@ -118,7 +118,7 @@ fn a_journal_begun_while_the_clock_was_ahead_is_moved_away_by_hand() {
     assert!(ahead.failure().0.contains("signed as of 2999-01-01"), "{ahead:?}");
     assert!(ahead.failure().1.starts_with("set the clock right"), "{ahead:?}");
 
-    // Also where it knows of no row in the log: rows may wait at a mirror.
+    // Also if no row is known to be in the log: rows may wait at a mirror.
     let more = stage.write("more.csv", csv(2..4));
     let journal = stage.path("more.csv.journal");
     std::fs::write(&journal, format!("{head}\n")).expect("written");
@@ -145,7 +145,7 @@ fn rows_that_share_a_key_or_a_name_are_refused() {
         assert!(report.contains(expected), "{expected}: {report}");
     }
 
-    // Given again, they are refused once more: those that are in the log are rows of the file as well.
+    // In a repeated run they are refused again: rows that are already in the log still count as rows of the file.
     let again = stage.run(&["publish", "--from", &input]);
     let outcome = again.json();
     assert_eq!(
@@ -168,7 +168,7 @@ fn a_quote_that_is_not_closed_lets_no_row_drop() {
         assert_eq!(ended.code, 5, "{ended:?}");
         let (message, hint) = ended.failure();
         assert!(message.starts_with("row 2: ") && message.ends_with("nothing behind this row was read"), "{message}");
-        assert!(hint.starts_with("close it"), "{hint}");
+        assert!(hint.starts_with("close the quote"), "{hint}");
     }
     stage.write("devices.csv", csv(1..6));
     let outcome = stage.ok(&["publish", "--from", &input]);
@@ -190,7 +190,7 @@ fn files_that_are_not_rows() {
     assert!(!stage.path("a.csv.journal").exists(), "nothing was begun");
 }
 
-/// Software is published file by file, and whoever was interrupted gives the same commands again.
+/// Software is published file by file, and after an interruption the same commands are run again.
 #[test]
 fn what_was_published_in_the_same_words_is_told_and_not_signed_again() {
     let mut stage = Stage::of("developer", "code.soft.example");

@@ -1,11 +1,11 @@
-//! What blocks for ever, and what is said beside it.
+//! Statuses that block for ever, and what is said beside them.
 
 use serde_json::Value;
 
 use crate::reading::publish;
 use crate::stage::{Stage, spki};
 
-/// The key of what was scrapped turns up, or what is compromised is scrapped.
+/// The key of a scrapped thing turns up, or a compromised thing is scrapped.
 #[test]
 fn what_blocks_for_ever_stays_beside_what_its_signer_says_later() {
     let stage = Stage::started();
@@ -22,7 +22,7 @@ fn what_blocks_for_ever_stays_beside_what_its_signer_says_later() {
         let said: Vec<String> = listed.filter(|it| it["act"] == "status").map(said).collect();
         let [first, second] = statuses.map(|status| format!("{status} stands"));
         assert_eq!(said, ["suspended replaced".to_owned(), first, second], "{record}");
-        // Nobody but the owners brings it back.
+        // Only the owners can bring it back.
         let again = stage.run(&["status", "in-use", &thing, "--yes"]);
         assert_eq!(again.code, 1, "{again:?}");
     }
@@ -60,7 +60,7 @@ fn a_replacement_that_stopped_half_way_is_completed_by_the_same_command() {
         if let Some(status) = status {
             stage.ok(&["status", status, &name, "--yes"]);
         }
-        // So far it got.
+        // This is how far an earlier attempt got.
         let successor = spki(number + 10);
         stage.ok(&["publish", "--spki", &successor, "--serial", &serial, "--again", "--replaces", &old]);
         let key = stage.write("new.spki", &successor);

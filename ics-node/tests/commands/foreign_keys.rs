@@ -45,7 +45,7 @@ fn gpg_reads_our_secret_keys_and_signs_with_them() {
 
 const WHO: &str = "Factory <factory@acme.example>";
 
-/// A started node beside a GnuPG that has a signing key.
+/// A running node, and a GnuPG with a signing key.
 struct Factory {
     stage: Stage,
     home: PathBuf,
@@ -56,7 +56,7 @@ struct Factory {
 impl Factory {
     fn with_a_key_that_lasts(lasts: &str) -> Self {
         let stage = Stage::started();
-        // Shorter than what new keys take here.
+        // Shorter than the minimum for new keys here.
         let (home, old) = (gnupg_home(&stage), stage.write("old-passphrase", "old\n"));
         let factory = Self { stage, home, old };
         factory.gpg(&["--quick-gen-key", WHO, "ed25519", "sign", lasts]);
@@ -67,7 +67,7 @@ impl Factory {
         gpg(&self.home, &[&["--passphrase-file", self.old.as_str()][..], words].concat());
     }
 
-    /// gpg asks, and somebody types this.
+    /// Runs gpg with this input to its questions.
     fn asked(&self, words: &[&str], typed: &str) {
         let mut gpg = Command::new("gpg");
         gpg.env("GNUPGHOME", &self.home).args([
@@ -91,7 +91,7 @@ impl Factory {
         file
     }
 
-    /// The key comes here, and signs for the domain; what the import says.
+    /// Imports the key and signs for the domain with it; returns the result of the import.
     fn import_and_publish(&self, file: &str) -> Value {
         let imported = self.stage.ok(&["key", "import", "factory", file, "--old-passphrase-file", &self.old]);
         self.stage.ok(&["domain", "update", "--add-signer", "manufacturer=factory"]);
@@ -119,7 +119,7 @@ fn a_key_that_gpg_has_extended_signs_on() {
     let imported = factory.import_and_publish(&factory.export("factory.asc", "--export-secret-keys"));
     let fingerprint = imported["fingerprint"].as_str().expect("a fingerprint");
 
-    // gpg replaces the self-signature that there was.
+    // gpg replaces the former self-signature.
     factory.gpg(&["--quick-set-expire", fingerprint, "2y"]);
     let file = factory.export("extended.asc", "--export");
     let elsewhere = stage.run(&["key", "import", "factory-2", &file]);
@@ -133,8 +133,8 @@ fn a_key_that_gpg_has_extended_signs_on() {
     assert_eq!(stage.record("serial:SN-2")["vouched"][0]["name"], WHO);
 }
 
-/// gpg has designated revokers, and calls a key revoked by what they say. Here that ends nothing, so that nobody who
-/// sends it may believe it does.
+/// gpg supports designated revokers, and treats a key as revoked when they say so. Here that ends nothing, so it must
+/// be refused, or whoever sends it would believe that it does.
 #[test]
 fn what_a_designated_revoker_of_gpg_says_is_refused() {
     let factory = Factory::with_a_key_that_lasts("never");
@@ -161,7 +161,7 @@ fn what_a_designated_revoker_of_gpg_says_is_refused() {
     stage.ok(&["publish", "--spki", &spki(2), "--serial", "SN-2", "--signer", "factory"]);
 }
 
-/// What a revoked key has signed goes on to count: whoever brings the revocation in learns what ends it.
+/// What a revoked key has signed still counts: whoever imports the revocation is told what ends it.
 #[test]
 fn whoever_imports_the_revocation_of_a_signer_is_told_what_is_left_to_do() {
     let factory = Factory::with_a_key_that_lasts("never");
@@ -172,7 +172,7 @@ fn whoever_imports_the_revocation_of_a_signer_is_told_what_is_left_to_do() {
     assert_eq!(stage.ok(&show).get("ended_signers"), None);
 
     let revocation = stage.path("revocation.asc").to_str().expect("UTF-8").to_owned();
-    // The reason 1 of gpg's list: the key is no longer safe.
+    // Reason 1 in gpg's list: the key is no longer safe.
     factory.asked(&["--output", &revocation, "--gen-revoke", fingerprint], "y\n1\n\ny\n");
     factory.gpg(&["--import", &revocation]);
     let told = stage.for_people("home", &["import", &factory.export("revoked.asc", "--export")]);
@@ -181,7 +181,7 @@ fn whoever_imports_the_revocation_of_a_signer_is_told_what_is_left_to_do() {
     assert_eq!(stage.ok(&show)["ended_signers"][fingerprint], "revoked");
     for words in [&show[..], &["domain", "show", "--node", stage.url()]] {
         let shown = stage.words_alone("home", words);
-        assert!(shown.contains(&format!("! {fingerprint}: his key is revoked")), "{shown}");
+        assert!(shown.contains(&format!("! {fingerprint}: the key is revoked")), "{shown}");
     }
     assert_eq!(stage.record("serial:SN-1")["vouched"].as_array().map(Vec::len), Some(1), "it counts until then");
 }
@@ -214,7 +214,7 @@ fn what_of_a_keyring_can_sign_nothing_is_told() {
     let signers = |shown: Value| shown["roles"]["manufacturer"]["signers"].as_array().expect("signers").len();
     assert_eq!(signers(stage.ok(&["domain", "show"])), 4, "one was there, and what was signed before may count");
 
-    // Whom a file has named goes by it, too, whatever he can do.
+    // Removing signers by a file includes those who cannot sign.
     stage.ok(&["domain", "submit"]);
     stage.ok(&["domain", "update", "--remove-signer", &all]);
     assert_eq!(signers(stage.ok(&["domain", "show"])), 1);
@@ -224,7 +224,7 @@ fn what_of_a_keyring_can_sign_nothing_is_told() {
 fn what_a_node_says_nothing_of_is_not_taken_for_done() {
     let stage = Stage::new();
     let keyring = stage.write("keyring.asc", stage.run(&["key", "show", "signer", "--armor"]).stdout);
-    // It takes what it is sent, and says of nothing what became of it.
+    // A node that accepts the submission but returns no results.
     let silent = stands_in(|_| "{\"results\":[]}".to_owned());
     let failed = stage.run(&["--node", &silent, "import", &keyring]);
     assert_eq!(failed.code, 4, "{failed:?}");

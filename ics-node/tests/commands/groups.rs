@@ -5,7 +5,7 @@ use crate::stage::{DOMAIN, Stage, spki};
 const LABELS: &str = "labels.acme.example";
 const LOT: &str = "Lot 2026-11";
 
-/// A body that examines what others make, on the node of a manufacturer.
+/// An examining body that labels what others make, at a manufacturer's node.
 fn with_examiner() -> Stage {
     let mut stage = Stage::new();
     let node = format!("ics.{DOMAIN}=node");
@@ -22,7 +22,7 @@ fn as_examiner<'a>(words: &[&'a str]) -> Vec<&'a str> {
     [words, &["--domain", LABELS, "--role", "certification-body", "--dry-run"]].concat()
 }
 
-/// A body that examines what others make labels their groups, which it has published none of itself.
+/// The body labels groups published by others, since it has none of its own.
 #[test]
 fn a_group_of_another_domain_is_found_by_its_name_too() {
     let stage = with_examiner();
@@ -36,7 +36,7 @@ fn a_group_of_another_domain_is_found_by_its_name_too() {
     }
 }
 
-/// Who belongs to a group is judged in each domain: a recall in one that has none of its members recalls nothing.
+/// Membership is judged in each domain: a recall in one that has none of the members recalls nothing.
 #[test]
 fn what_would_hold_for_no_member_is_told_and_a_block_is_refused() {
     let stage = with_examiner();

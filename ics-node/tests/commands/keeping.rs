@@ -15,7 +15,7 @@ use crate::stage::{DOMAIN, Stage, spki};
 
 const PLANT: &str = "plant.example";
 
-/// A manufacturer with two devices, and a plant whose rules let it adopt from him.
+/// A manufacturer with two devices, and a plant whose rules allow adopting from it.
 fn neighbours() -> (Stage, Stage) {
     let acme = Stage::started();
     publish(&acme, 1, "SN-1");
@@ -28,7 +28,7 @@ fn neighbours() -> (Stage, Stage) {
     (acme, plant)
 }
 
-/// What the node says of its domain.
+/// What the node says about its domain.
 fn acme_info(acme: &Stage) -> Value {
     let node = Node::new(acme.url()).expect("an address");
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
@@ -58,7 +58,7 @@ fn a_domain_is_mirrored_and_adopted_from() {
         plant.run(&[&["peer", "add", "acme", domain, "--url", acme.url()], more].concat())
     };
     let unasked = add(DOMAIN, &[]);
-    assert_eq!((unasked.code, unasked.failure().0.as_str()), (2, "nobody is there to compare the origin"));
+    assert_eq!((unasked.code, unasked.failure().0.as_str()), (2, "there is nobody to compare the origin"));
     let other = format!("{DOMAIN}/{}", "07".repeat(32));
     let refused = add(&other, &["--yes"]);
     assert_eq!(refused.code, 1, "{refused:?}");
@@ -109,11 +109,11 @@ fn an_origin_that_was_mistyped_is_taken_back() {
     assert_eq!(plant.ok(&["peer", "list"])[0]["mirror"], serde_json::json!([origin]));
     assert_eq!(current(&plant)["domain"], DOMAIN);
     let two = plant.run(&["peer", "add", "other", &wrong, "--url", AWAY]);
-    assert!(two.code == 1 && two.failure().0.contains("two logs of one name"), "{two:?}");
+    assert!(two.code == 1 && two.failure().0.contains("two logs of the same name"), "{two:?}");
     let another = add(&plant, &wrong, AWAY);
     assert!(another.code == 1 && another.failure().0.contains("ics domain recopy"), "{another:?}");
 
-    // The same while it does not run: it would not start again.
+    // The same while the node does not run: otherwise it would not start again.
     plant.kill();
     let another = add(&plant, &wrong, AWAY);
     assert!(another.code == 1 && another.failure().0.contains("ics domain recopy"), "{another:?}");
@@ -127,7 +127,7 @@ fn an_origin_that_was_mistyped_is_taken_back() {
     plant.start();
     assert_eq!(current(&plant)["domain"], DOMAIN);
 
-    // Nor does a peer go on to be asked about single things of a log that was mistyped.
+    // Nor is a peer asked any longer about single things in a log whose origin was mistyped.
     for origin in [&wrong, &origin] {
         plant.ok(&["peer", "add", "asked", "--roam", origin, "--url", acme.url()]);
     }
@@ -236,7 +236,7 @@ fn a_store_is_checked_and_its_index_repaired() {
     let log = rusqlite::Connection::open(stage.path("home/data/ics.db")).expect("open");
     let forge = "UPDATE entry SET body = zeroblob(length(body)) WHERE position = (SELECT max(position) FROM entry)";
     assert_eq!(log.execute(forge, []).expect("changed"), 1);
-    // One letter alone may not be there.
+    // A single letter may happen not to occur.
     for letter in ["A", "C", "E", "G", "I", "K"] {
         let forge = "UPDATE head SET note = replace(note, ?1, 'z')";
         assert_eq!(log.execute(forge, [letter]).expect("changed"), 1);
@@ -251,7 +251,8 @@ fn a_store_is_checked_and_its_index_repaired() {
     assert!(damaged.json()["advice"].to_string().contains("ics restore"), "{damaged:?}");
 }
 
-/// Neither leaves nor checkpoints tell which entries have effect: the node was killed, so that some are in no index either.
+/// Neither leaves nor checkpoints tell which entries have effect; since the node was killed, some are missing from the
+/// index as well.
 #[test]
 fn a_block_that_was_made_to_have_no_effect_is_found() {
     let mut stage = Stage::started();
@@ -264,7 +265,7 @@ fn a_block_that_was_made_to_have_no_effect_is_found() {
     assert_eq!(log.execute(&format!("UPDATE entry SET effective = 0 {last}"), []).expect("changed"), 1);
     let damaged = stage.run(&["fsck"]);
     let findings = damaged.json()["findings"].to_string();
-    assert!(damaged.code == 5 && findings.contains("and the log gives it effect"), "{damaged:?}");
+    assert!(damaged.code == 5 && findings.contains("but the log gives it effect"), "{damaged:?}");
     assert!(damaged.json()["advice"].to_string().contains("ics restore"), "{damaged:?}");
     assert_eq!(log.execute(&format!("UPDATE entry SET effective = 1 {last}"), []).expect("changed"), 1);
     drop(log);
@@ -291,7 +292,7 @@ fn a_node_under_load_is_copied() {
     assert_eq!(stage.ok(&["fsck"])["index"], Value::Array(Vec::new()));
 }
 
-/// Gives a node a trust policy at that place, and its operator's token one of its own.
+/// Gives a node a trust policy at this path, and a separate operator's token.
 fn with_policy(policy: &str) -> Stage {
     let stage = Stage::started();
     publish(&stage, 1, "SN-1");
@@ -309,7 +310,7 @@ fn text_of(stage: &Stage, name: &str) -> String {
     stage.path(name).to_str().expect("UTF-8").to_owned()
 }
 
-/// Below the home directory.
+/// What was left out, relative to the home directory.
 fn left_out(copied: &Value) -> Vec<&str> {
     let paths = copied["left_out"].as_array().expect("a list").iter().map(|it| it["path"].as_str().expect("a path"));
     paths.map(|path| path.rsplit_once("/home/").expect("of the home directory").1).collect()
@@ -325,7 +326,7 @@ fn what_the_configuration_names_is_copied_and_put_back() {
     assert_eq!(left_out(&public), ["passphrase", "keys", "secrets/token"]);
     assert!(stage.path("public/trust.json").exists() && !stage.path("public/secrets").exists());
 
-    // Another machine, on which there is nothing but the passphrase.
+    // Another machine, which has nothing but the passphrase.
     std::fs::create_dir(stage.path("fresh")).expect("made");
     std::fs::copy(stage.path("home/passphrase"), stage.path("fresh/passphrase")).expect("copied");
     let restored = stage.run_alone("fresh", &["restore", &copy, "--alone", DOMAIN]);
@@ -336,7 +337,7 @@ fn what_the_configuration_names_is_copied_and_put_back() {
     }
 }
 
-/// What was taken away since the copy stands in no log.
+/// No log shows which accounts were revoked since the copy was made.
 #[test]
 fn accounts_of_acme_clients_that_come_back_with_a_copy_are_told_of() {
     let stage = with_policy("trust.json");
@@ -364,7 +365,7 @@ fn accounts_of_acme_clients_that_come_back_with_a_copy_are_told_of() {
     assert_eq!(held["accounts"]["holders"], told, "nobody knows how old they are: {held}");
 }
 
-/// What was copied of a node that was killed has a write-ahead log, and SQLite reads none where it can write nothing.
+/// A copy of a killed node has a write-ahead log, which SQLite cannot read where it may not write.
 #[test]
 fn a_plain_copy_on_a_read_only_medium_is_put_back() {
     let mut stage = Stage::started();
@@ -403,13 +404,13 @@ fn a_home_that_is_half_restored_is_opened_by_nobody() {
     assert!(stopped.code == 5 && message.contains("there is no passphrase"), "{stopped:?}");
     assert!(hint.ends_with("then give the same command again"), "{hint}");
 
-    // Everything is here now but the store.
+    // Everything is here now except the store.
     std::fs::copy(stage.path("home/passphrase"), stage.path("fresh/passphrase")).expect("copied");
     let commands = [&["restore"][..], &["restore", "--begin-anew", DOMAIN], &["backup", &twin], &["fsck"], &["serve"]];
     for words in commands {
         let refused = stage.run_alone("fresh", words);
         assert!(refused.code == 5, "{words:?}: {refused:?}");
-        assert!(refused.failure().0.contains("a restore was begun here and did not end"), "{words:?}: {refused:?}");
+        assert!(refused.failure().0.contains("a restore was begun here and did not finish"), "{words:?}: {refused:?}");
     }
     let restored = stage.run_alone("fresh", &["restore", &copy, "--alone", DOMAIN]);
     assert_eq!(restored.code, 0, "{restored:?}");
@@ -465,7 +466,7 @@ fn no_store_is_replaced_by_one_that_cannot_be_opened() {
     assert!(hint.starts_with("the store was not replaced"), "{hint}");
     assert_eq!(replaced(), 0, "the store is as it was");
 
-    // What only the store can tell is told with what was done until then.
+    // What only the store can tell is reported together with what was done before.
     stage.write("home/trust.json", policy);
     let config = std::fs::read_to_string(stage.path("home/ics.toml")).expect("read");
     stage.write("home/ics.toml", config.replacen(&format!("domain = \"{DOMAIN}\""), "domain = \"other.example\"", 1));

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use crate::between::answers_submissions;
 use crate::stage::{DOMAIN, Ended, Stage, spki};
 
-/// A node whose machine has no signing key: that is in the home directory `vault`, which never talks to it.
+/// A node whose machine has no signing key: the key is in the home directory `vault`, which never talks to the node.
 struct Split {
     stage: Stage,
 }
@@ -54,7 +54,7 @@ impl Split {
         ended.json()
     }
 
-    /// Prepares, signs and submits.
+    /// Prepares, signs and submits a batch.
     fn whole(&self, file: &str, words: &[&str]) -> Value {
         self.online(&[words, &["--unsigned", file]].concat());
         let signed = self.sign(file);
@@ -67,7 +67,7 @@ impl Split {
         std::fs::write(self.stage.path(file), text.replacen(from, to, 1)).expect("written");
     }
 
-    /// The same with the digest made good, as somebody does who means it.
+    /// Changes a file and recomputes its digest, as a deliberate forger would.
     fn forge(&self, file: &str, from: &str, to: &str) {
         use sha2::{Digest as _, Sha256};
         self.change(file, from, to);
@@ -133,14 +133,14 @@ fn what_will_be_signed_is_shown_from_the_batch_alone() {
     let asked = split.offline(&["sign", "stolen.ics"]);
     assert_eq!((asked.code, asked.failure().0.as_str()), (2, "there is nobody to ask"));
 
-    // Another statement shown in the place of the one that is named is no such statement.
+    // A statement shown in place of the named one does not count as that.
     let id = statement["replaced"][0]["statement_id"].as_str().expect("an id").to_owned();
     split.forge("stolen.ics", &id, &"0".repeat(64));
     let words = split.stage.words_alone("vault", &["sign", "stolen.ics", "--show"]);
     assert!(words.contains("a statement that the batch does not show"), "{words}");
 }
 
-/// To gpg a revocation that is older than what its signer has said of the thing revokes nothing.
+/// For gpg, a revocation that is older than what its signer has said about the thing revokes nothing.
 #[test]
 fn what_is_signed_elsewhere_is_newer_than_what_the_batch_knows_of_its_signer() {
     let split = Split::new();
@@ -153,7 +153,7 @@ fn what_is_signed_elsewhere_is_newer_than_what_the_batch_knows_of_its_signer() {
     };
     let (after, made_at) = (value("after"), value("made_at"));
 
-    // The clock of the machine that signs is years behind those of the others.
+    // The signing machine's clock is years behind the others.
     split.forge("stolen.ics", &after, "2099-01-01T00:00:00Z");
     let refused = split.offline(&["sign", "stolen.ics", "--yes"]);
     let (message, _) = refused.failure();
@@ -201,7 +201,7 @@ fn a_batch_is_signed_once_by_its_signer_and_as_it_was_written() {
     let (code, message) = refused(&["sign", "one.ics", "--yes"]);
     assert!(code == 1 && message.contains("this batch was signed here at"), "{message}");
 
-    // Submitted twice is submitted once; signed twice is not submitted twice by mistake.
+    // A second submission changes nothing, and a second signature is not submitted by mistake.
     let first = split.online(&["submit", "one.signed.ics"]);
     assert_eq!(split.online(&["submit", "one.signed.ics"])["statements"], first["statements"]);
     let size = split.stage.size("serial:SN-1");
@@ -221,7 +221,7 @@ fn a_batch_that_may_be_in_the_log_in_part_is_not_submitted_in_another_form() {
     let again = split.offline(&["sign", "approve.ics", "--yes", "--again", "--output", "twice.ics"]);
     assert_eq!(again.code, 0, "{again:?}");
     let size = split.stage.size("serial:SN-1");
-    // The signer's certificate is taken, and then the node fails.
+    // The signer's certificate is accepted, and then the node fails.
     let url = answers_submissions(split.stage.url(), &[200, 500]);
     let failed = split.stage.run(&["submit", "approve.signed.ics", "--node", &url]);
     assert_eq!((failed.code, failed.failure().0.as_str()), (4, "the node says 500"), "{failed:?}");
@@ -270,7 +270,7 @@ fn what_was_signed_is_verified_before_it_is_submitted() {
     let (code, message) = split.refused_online(&["submit", "two.signed.ics"]);
     assert!(code == 1 && message.contains("statement 1: "), "{message}");
 
-    // A statement by somebody else among those of the signer.
+    // A statement by another signer among those of this one.
     split.stage.ok(&["key", "make", "other"]);
     let other = split.stage.run(&["key", "show", "other", "--armor"]).stdout;
     split.stage.write("other.asc", other);
@@ -294,7 +294,7 @@ fn what_was_signed_is_verified_before_it_is_submitted() {
 #[test]
 fn owners_sign_descriptors_elsewhere_one_after_the_other() {
     let split = Split::new();
-    // A second owner with a machine of his own.
+    // A second owner with a machine of their own.
     let second = split.stage.run_alone("second", &["key", "make", "b", "--user-id", "Owner B"]);
     assert_eq!(second.code, 5, "there is no passphrase yet: {second:?}");
     let passphrase = split.stage.write("second-passphrase", "correct horse battery");
@@ -334,8 +334,8 @@ fn owners_sign_descriptors_elsewhere_one_after_the_other() {
     assert_eq!(split.online(&["submit", &file])["version"], 3);
 }
 
-/// A next version of the descriptor in force, in a file: another name of its owner, which tries to look like more, and an
-/// authority that issues certificates.
+/// Writes a next version of the descriptor in force to a file: with another name for its owner, which imitates other
+/// output, and an authority that issues certificates.
 fn with_an_issuer(split: &Split) -> String {
     use base64::Engine as _;
     split.online(&["key", "make", "root", "--algorithm", "p256"]);
@@ -372,7 +372,7 @@ fn an_owner_reads_all_of_a_descriptor_before_he_signs_it() {
         }
         shown
     };
-    // Without the version before it, all of it; the access rules in their lines.
+    // Without the preceding version everything is shown, the access rules line by line.
     for words in [&["sign", "v2.ics", "--show"][..], &["sign", &file, "--show"], &["domain", "show", &file]] {
         let shown = show(words);
         for expected in ["the version before it is not in this home directory", "@id(\"anyone-reads\")\n", "freshness"]
@@ -392,7 +392,7 @@ fn an_owner_reads_all_of_a_descriptor_before_he_signs_it() {
     assert!(!shown.contains("@id") && !shown.contains("freshness"), "{shown}");
 }
 
-/// What is wrong is the stick, and not what it is written from.
+/// The error names the stick, not the source of the data.
 #[test]
 fn a_stick_without_room_for_a_bundle_is_named() {
     let stage = Stage::started();

@@ -1,10 +1,10 @@
-//! Looking up, listing, histories, verdicts.
+//! Look-ups, listings, histories, verdicts.
 
 use serde_json::{Value, json};
 
 use crate::stage::{DOMAIN, Stage, spki};
 
-/// Publishes a device of lot 1 or 2, by its number; its id.
+/// Publishes a device of lot 1 or 2, depending on its number; returns its id.
 pub(crate) fn publish(stage: &Stage, number: u64, serial: &str) -> String {
     let lot = if number.is_multiple_of(2) { "2" } else { "1" };
     let words = ["publish", "--spki", &spki(number), "--serial", serial, "--model", "P7", "--lot", lot];
@@ -136,7 +136,7 @@ fn software_of_two_names_is_called_alike_when_it_is_looked_up_and_when_it_is_sig
     assert_eq!(listed["items"][0]["id"], id.as_str(), "{listed}");
 }
 
-/// Gives the node a trust policy by which this domain counts, and starts it again.
+/// Gives the node a trust policy in which this domain counts, and restarts it.
 fn trust(stage: &mut Stage) {
     let evidence = stage.path("pump.json");
     let origin = stage.ok(&["export", "serial:SN-1", "-o", evidence.to_str().expect("UTF-8")])["origin"].clone();
@@ -243,7 +243,7 @@ fn a_report_that_fails_leaves_the_former_one() {
     assert_eq!(std::fs::read_to_string(&out).expect("read"), "the former one");
 }
 
-/// What the picture of a code shows, eight points for each module, as the simplest form of a picture that scanners take.
+/// A picture of a code, eight pixels for each module, in the simplest format that scanners read.
 fn picture(svg: &str) -> Vec<u8> {
     const POINTS: usize = 8;
     let size: usize = svg

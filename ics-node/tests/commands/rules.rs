@@ -1,4 +1,4 @@
-//! Changing the rules of a domain.
+//! Changes to the rules of a domain.
 
 use crate::reading::publish;
 use crate::stage::{DOMAIN, Stage, spki};
@@ -17,7 +17,7 @@ fn a_new_signer_speaks_after_the_rules_name_him() {
     assert_eq!(stage.ok(&["domain", "show"])["version"], 2);
 }
 
-/// The version is in force, and nothing that it was made for goes.
+/// Otherwise the version is in force, and nothing for which it was made works.
 #[test]
 fn what_a_version_lacks_yet_is_told_to_whoever_makes_it() {
     let stage = Stage::started();
@@ -33,7 +33,7 @@ fn what_a_version_lacks_yet_is_told_to_whoever_makes_it() {
     assert_eq!(told(&["submit"]), [false, false]);
 }
 
-/// Whoever looks at a version that waits must not take it for what holds.
+/// A reader must not take a pending version for the one in force.
 #[test]
 fn a_version_that_is_not_in_force_is_shown_as_such() {
     let stage = Stage::started();
@@ -47,7 +47,7 @@ fn a_version_that_is_not_in_force_is_shown_as_such() {
     assert!(!stage.for_people("home", &["domain", "show"]).stdout.contains("no: version"));
 }
 
-/// Rules that wait for a role which nobody has permit nothing, and no verdict says why nobody has it.
+/// Rules that need a role that nobody has permit nothing, and no verdict explains that.
 #[test]
 fn a_policy_that_waits_for_a_role_which_nobody_has_is_told_of() {
     let stage = Stage::started();
@@ -61,7 +61,7 @@ fn a_policy_that_waits_for_a_role_which_nobody_has_is_told_of() {
     assert_eq!(told(&["anything-vouched", "--vouched", "manufacturer"]), [false, false, false]);
 }
 
-/// In which roles labels count, the policy says: who may fill them, and that nobody has one, is told.
+/// The policy says in which roles labels count; it is reported who may fill these roles, and if nobody has one.
 #[test]
 fn a_policy_says_in_which_roles_labels_count() {
     let stage = Stage::started();
@@ -75,7 +75,7 @@ fn a_policy_says_in_which_roles_labels_count() {
     let path = path.to_str().expect("UTF-8");
     let shown = || stage.for_people("home", &["trust", "show", path]).stdout;
     let told = init(&[]);
-    assert!(told.contains("the role `certification-body`, and only in it labels count"), "{told}");
+    assert!(told.contains("the role `certification-body`, but labels count only in it"), "{told}");
     let text = shown();
     assert!(text.contains("count in the role `certification-body`") && text.contains("\"ISO 13485\""), "{text}");
     let checked = stage.for_people("home", &["trust", "check", path]).stdout;
@@ -90,7 +90,7 @@ fn a_policy_says_in_which_roles_labels_count() {
     assert!(!two(&["--role-of", "certification-body=tuv.example"]).contains("can fill"));
 }
 
-/// A policy that left out a copy which has not begun yet would decide without it for ever.
+/// A policy that omitted a copy that has not begun yet would decide without it for ever.
 #[test]
 fn a_policy_counts_the_copies_that_are_to_come() {
     let stage = Stage::started();
@@ -107,7 +107,7 @@ fn a_policy_counts_the_copies_that_are_to_come() {
     let policy: serde_json::Value = serde_json::from_slice(&policy).expect("JSON");
     assert_eq!(policy["domains"][1], copied.as_str());
 
-    // How late a block comes of what is asked and not copied is the policy's to say.
+    // The policy bounds how late a block may arrive from a domain that is asked and not copied.
     let of_asked =
         ["trust", "init", "--force", "--permit", "anything-vouched", "--domain", &asked, "--output", "late.json"];
     let told = stage.for_people("home", &of_asked);
@@ -115,7 +115,7 @@ fn a_policy_counts_the_copies_that_are_to_come() {
     let late = "an answer is kept for 24 h";
     assert!(told.stderr.contains(late) && told.stderr.contains("with a healthy link as well"), "{told:?}");
 
-    // Whoever checks it is told of what is asked and not copied, by whether it counts.
+    // A check of the policy names the domains that are asked and not copied, by whether they count.
     let checked = |file: &str| {
         let shown = stage.for_people("home", &["trust", "check", file]);
         assert_eq!(shown.code, 0, "{shown:?}");
@@ -131,7 +131,7 @@ fn a_policy_counts_the_copies_that_are_to_come() {
     assert!(!told.contains("does not count") && !told.contains("neither mirrors it"), "{told}");
 }
 
-/// What is asked about single things is not looked up, and whoever reads that nothing is known is told what asks.
+/// Look-ups do not ask peers about single things, and a user who reads that nothing is known is told what does.
 #[test]
 fn what_only_decisions_ask_for_is_said_where_nothing_is_known() {
     let stage = Stage::started();
@@ -140,7 +140,7 @@ fn what_only_decisions_ask_for_is_said_where_nothing_is_known() {
         assert!(told.code == 3 && told.stderr.contains("serial:NONE"), "{told:?}");
         told.stderr
     };
-    let is_hinted = |text: &str| text.contains("for decisions alone: with --use");
+    let is_hinted = |text: &str| text.contains("only for decisions: use --use");
     assert!(!is_hinted(&unknown(&["lookup", "serial:NONE"])), "nobody else is asked");
     let origin = format!("care.plant.example/{}", "07".repeat(32));
     stage.ok(&["peer", "add", "ics.plant.example", "--roam", &origin, "--url", "http://127.0.0.1:1"]);
@@ -183,7 +183,7 @@ fn a_policy_without_a_node_needs_its_domains() {
     stage.ok(&["trust", "init", "--permit", "anything-vouched", "--domain", &origin]);
 }
 
-/// A descriptor has raw keys; what verifies cosignatures elsewhere takes them as C2SP signed-note writes them.
+/// A descriptor contains raw keys; other tools verify cosignatures with keys in the form of C2SP signed-note.
 #[test]
 fn witnesses_are_shown_by_the_keys_that_other_tools_take() {
     let stage = Stage::started();
@@ -193,13 +193,13 @@ fn witnesses_are_shown_by_the_keys_that_other_tools_take() {
     let key = shown["witness_keys"][0].as_str().expect("a key").to_owned();
     assert!(key.starts_with("w.example+"), "{key}");
     assert!(stage.words_alone("home", &["domain", "show"]).contains(&key));
-    // What is shown is what one edits.
+    // The displayed form can be edited.
     shown["description"] = "Pumps of Acme".into();
     let next = stage.write("next.json", shown.to_string());
     assert_eq!(stage.ok(&["domain", "update", "--from-file", &next])["witness_keys"][0], key.as_str());
 }
 
-/// To be a witness takes two: what is said here does nothing until the other side has said its part.
+/// Witnessing takes two: the setting here has no effect until the other side has made its own.
 #[test]
 fn who_adds_a_witness_is_told_what_the_other_side_has_to_say() {
     let stage = Stage::started();
@@ -223,7 +223,7 @@ fn who_adds_a_witness_is_told_what_the_other_side_has_to_say() {
     assert_eq!(again["cosign"], serde_json::json!([origin("08")]), "the first one was mistyped");
 }
 
-/// A backup may be older than the rules: what is made of the older ones would take back what was changed since.
+/// A backup may be older than the rules: a version made from the older ones would undo later changes.
 #[test]
 fn the_rules_are_changed_from_the_version_in_force_after_a_restore_of_an_older_copy() {
     let mut stage = Stage::started();
@@ -243,7 +243,7 @@ fn the_rules_are_changed_from_the_version_in_force_after_a_restore_of_an_older_c
     assert_eq!(files.each_ref().map(read), kept, "what is in force is here again");
     stage.ok(&["domain", "submit"]);
 
-    // Without the node nobody knows; with it what was made of too old a version is told apart.
+    // Without the node nobody knows; with it, a version made from too old a one is recognised.
     lose();
     std::fs::remove_file(stage.path(&format!("home/domains/{DOMAIN}.v4.pgp"))).expect("removed");
     stage.kill();
@@ -276,11 +276,11 @@ fn too_few_owners_and_skipped_versions_are_refused() {
     let (_, hint) = skipped.failure();
     assert!(hint.starts_with("version 3 comes first") && hint.contains(file), "{hint}");
 
-    // Each that is missing is named, and how to be rid of them.
+    // Each missing version is named, and how to discard them.
     let more = stage.for_people("home", &["domain", "update", "--add-names", "manufacturer=spki:*"]);
     assert!(more.code == 0 && more.stderr.contains("version 4 of"), "whoever goes on from it is told: {more:?}");
     let (_, hint) = stage.run(&["domain", "submit"]).failure();
-    assert!(hint.contains("then version 4, then this one") && hint.contains("moving its file away"), "{hint}");
+    assert!(hint.contains("then version 4, then this one") && hint.contains("move its file away"), "{hint}");
     std::fs::remove_file(stage.path(&format!("home/domains/{DOMAIN}.v5.pgp"))).expect("dropped");
 
     stage.ok(&["domain", "sign", file, "--owner", "owner-b"]);
@@ -296,14 +296,14 @@ fn a_compromise_that_takes_nothing_back_is_told() {
     for (index, beyond) in [(99_999, 1), (2, 0)] {
         let words = ["domain", "update", "--compromised", &format!("{signer}@{index}")];
         let updated = stage.for_people("home", &words);
-        let is_told = updated.stderr.contains("all that he has said goes on to count");
+        let is_told = updated.stderr.contains("all that this signer has said goes on counting");
         assert_eq!((updated.code, is_told), (0, beyond == 1), "who makes it is told before he signs: {updated:?}");
         let told = stage.ok(&["domain", "submit"])["beyond_the_log"].clone();
         assert_eq!(told.as_array().map(Vec::len), Some(beyond), "from {index} on: {told}");
     }
 }
 
-/// Else what is stolen may be used again, and nobody has said so.
+/// Otherwise stolen things could be used again without anybody having been told.
 #[test]
 fn the_blocks_that_fall_with_a_compromise_are_told_before_it_is_in_force() {
     let stage = Stage::started();
@@ -323,12 +323,12 @@ fn the_blocks_that_fall_with_a_compromise_are_told_before_it_is_in_force() {
     assert_eq!(stage.ok(&words)["blocks_that_fall"], expected);
     assert_eq!(stage.ok(&["domain", "submit"])["blocks_that_fall"], expected);
 
-    // Nobody else is declared, so nothing more falls.
+    // Nobody else is declared compromised, so nothing more falls.
     let next = stage.ok(&["domain", "update", "--description", "Pumps"]);
     assert_eq!(next.get("blocks_that_fall"), None, "{next}");
 }
 
-/// Whose it was is known of it still.
+/// The erased block still says whose it was.
 #[test]
 fn a_block_that_was_erased_falls_with_who_had_said_it_and_that_is_told() {
     let stage = Stage::started();
@@ -349,7 +349,7 @@ fn a_block_that_was_erased_falls_with_who_had_said_it_and_that_is_told() {
     assert!(!is_blocked(), "as it would have, had it not been erased");
 }
 
-/// Of the one thing the words of the lift are erased, of the other those of the block.
+/// For one thing the words of the lift are erased, for the other those of the block.
 #[test]
 fn what_a_thief_has_lifted_is_blocked_again_whatever_was_erased_before() {
     let stage = Stage::started();
@@ -387,22 +387,23 @@ fn people_are_told_which_blocks_fall_and_what_to_do() {
     let size = stage.size("serial:SN-1");
     stage.ok(&["status", "stolen", "serial:SN-1", "--yes"]);
     let later = stage.for_people("home", &["domain", "update", "--compromised", &format!("{signer}@{}", size + 1)]);
-    assert!(later.code == 0 && !later.stderr.contains("count no longer"), "it was said before that: {later:?}");
+    assert!(later.code == 0 && !later.stderr.contains("no longer count"), "it was said before that: {later:?}");
     let words = ["domain", "update", "--compromised", &format!("{signer}@{size}")];
     let told = stage.for_people("home", &words);
     assert_eq!(told.code, 0, "{told:?}");
-    for expected in ["1 block will count no longer", &format!("entry {size}: stolen of"), "say again before"] {
+    let entry = format!("entry {size}: stolen of");
+    for expected in ["1 block will no longer count", entry.as_str(), "must repeat whatever is to stay blocked"] {
         assert!(told.stderr.contains(expected), "`{expected}` is missing: {told:?}");
     }
     stage.kill();
     let alone = stage.for_people("home", &["domain", "update", "--compromised", &format!("{signer}@0")]);
     assert!(
-        alone.code == 0 && alone.stderr.contains("not all blocks that will count no longer are known"),
+        alone.code == 0 && alone.stderr.contains("not all blocks that will no longer count are known"),
         "{alone:?}"
     );
 }
 
-/// A signer who is replaced takes with him what he has said, unless his successor has said it before.
+/// A replaced signer's statements cease to count, unless the successor has repeated them before.
 #[test]
 fn people_are_told_what_counts_no_longer_once_its_signer_has_no_role() {
     let stage = Stage::started();
@@ -419,11 +420,11 @@ fn people_are_told_what_counts_no_longer_once_its_signer_has_no_role() {
         told.stderr
     };
     let both = told("both.ics");
-    assert!(both.contains("1 approval, 1 introduction will count no longer"), "the block stays: {both}");
-    assert!(both.contains("a new signer says again before"), "{both}");
+    assert!(both.contains("1 approval, 1 introduction will no longer count"), "the block stays: {both}");
+    assert!(both.contains("a new signer must say it again first"), "{both}");
     stage.ok(&["approve", "serial:SN-1", "--signer", "factory-2", "--yes"]);
     let one = told("one.ics");
-    assert!(one.contains("1 introduction will count no longer") && !one.contains("approval,"), "{one}");
+    assert!(one.contains("1 introduction will no longer count") && !one.contains("approval,"), "{one}");
     let remove = ["domain", "update", "--remove-signer", "manufacturer=signer"];
     for words in [[&remove[..], &["--unsigned", "last.ics"]].concat(), remove.to_vec()] {
         let json = stage.ok(&words);
@@ -432,7 +433,7 @@ fn people_are_told_what_counts_no_longer_once_its_signer_has_no_role() {
     }
 }
 
-/// What the source declares itself does not count here.
+/// What the source itself declares does not count here.
 #[test]
 fn a_signer_of_a_source_is_declared_compromised_with_the_name_of_the_source() {
     let stage = Stage::started();
@@ -441,7 +442,7 @@ fn a_signer_of_a_source_is_declared_compromised_with_the_name_of_the_source() {
     let told = stage.for_people("home", &["domain", "update", "--compromised", &declared]);
     assert_eq!(told.code, 0, "{told:?}");
     assert!(told.stdout.contains("from entry 16 of devices.bolt.example on"), "{told:?}");
-    assert!(told.stderr.contains("`devices.bolt.example` is no source"), "it may be mistyped: {told:?}");
+    assert!(told.stderr.contains("`devices.bolt.example` is not a source"), "it may be mistyped: {told:?}");
     let shown = stage.ok(&["domain", "show"])["compromised"].clone();
     let expected = serde_json::json!([{ "signer": signer, "domain": "devices.bolt.example", "from_index": 16 }]);
     assert_eq!(shown, expected);

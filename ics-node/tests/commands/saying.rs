@@ -40,7 +40,7 @@ fn a_status_replaces_the_signers_own_and_nothing_is_signed_unasked() {
     assert_eq!(stage.size("serial:SN-1"), before);
 }
 
-/// What was said without end before would hold on, and the time limit nothing.
+/// Otherwise the earlier statement without an end would still hold, and the time limit would limit nothing.
 #[test]
 fn an_approval_with_an_end_takes_the_place_of_the_signers_own_without_one() {
     let stage = Stage::started();
@@ -81,7 +81,7 @@ fn whoever_is_asked_sees_about_what() {
             assert!(shown.iter().all(|it| seen.contains(it)), "{flag} {words:?}: {asked:?}");
         }
     }
-    // Nobody is asked: nothing but the result is told.
+    // There is no question, so only the result is printed.
     let said = stage.at_a_terminal(&["--json", "approve", "serial:SN-1", "--yes"], "");
     assert_eq!((said.code, said.json()[0]["index"].as_u64()), (0, Some(before)), "{said:?}");
     let planned = stage.at_a_terminal(&["--json", "approve", "serial:SN-1", "--dry-run"], "");
@@ -96,7 +96,7 @@ fn one_signature_recalls_a_lot() {
     stage.ok(&["publish", "--group", "Lot 2026-11", "--select", "model=P7", "--select", "lot=2026-11"]);
     let before = stage.size("serial:SN-1");
     stage.ok(&["status", "suspended", "--group", "Lot 2026-11", "--reason", "battery may overheat", "--yes"]);
-    // One statement, and the signer's certificate is in the log already.
+    // One statement; the signer's certificate is already in the log.
     assert_eq!(stage.size("serial:SN-1"), before + 1);
     for thing in ["serial:SN-1", "serial:SN-2"] {
         let record = stage.record(thing);
@@ -147,7 +147,7 @@ fn what_is_not_taken_back_is_told() {
     let foreign = stage.ok(&said)[0]["statement"].as_str().expect("a statement").to_owned();
     let size = stage.size("serial:SN-1");
 
-    // A statement of somebody else ends it, also where there is something else to take back.
+    // A statement by another signer is an error, even if there is something else to withdraw.
     let withdraw = ["withdraw", "serial:SN-1", "serial:SN-2", "--act", "grant"];
     let refused = stage.run(&[&withdraw[..], &["--statement", &foreign, "--yes"]].concat());
     assert_eq!((refused.code, refused.failure().0.contains(&foreign)), (3, true), "{refused:?}");
@@ -168,7 +168,7 @@ fn what_is_not_taken_back_is_told() {
         assert!(message.contains("it is said of its group sha256:"), "{message}");
         assert_eq!(stage.size("serial:SN-1"), size + grown, "{last}");
     }
-    // What it says of a group alone leaves out nothing.
+    // A statement about a group alone leaves nothing out.
     stage.ok(&["withdraw", "--group", "Lot 2026-11", "--act", "grant", "--yes"]);
 }
 
@@ -189,7 +189,7 @@ fn a_role_is_granted_and_used() {
         refused.json()[0]["problem"]["detail"].as_str().is_some_and(|it| it.contains("does not have the role `owner`"))
     );
 
-    // A block by the manufacturer is lifted by the owner whom the descriptor entitles, and only when he says so.
+    // A block by the manufacturer can be lifted by the owner, whom the descriptor entitles, but only on request.
     stage.ok(&["status", "lost", "serial:SN-1", "--yes"]);
     assert_eq!(as_buyer("in-use", "serial:SN-1").code, 0);
     assert_eq!(stage.status("serial:SN-1"), "lost");
@@ -201,7 +201,7 @@ fn a_role_is_granted_and_used() {
 
 const LOT: &str = "Lot 2026-11";
 
-/// Two devices of a lot, which was sold to a seller; he has named who watches it.
+/// Two devices of a lot that was sold to a seller, who has appointed an observer.
 fn sold_lot() -> Stage {
     let stage = Stage::started();
     publish(&stage, 1, "SN-1");
@@ -215,7 +215,7 @@ fn sold_lot() -> Stage {
     stage
 }
 
-/// Says something as somebody, in a role; the statement.
+/// Makes a statement as a signer in a role; returns the statement.
 fn said(stage: &Stage, signer: &str, role: &str, words: &[&str]) -> String {
     let said = stage.ok(&[words, &["--signer", signer, "--role", role, "--yes"]].concat());
     said[0]["statement"].as_str().expect("a statement").to_owned()
@@ -223,7 +223,7 @@ fn said(stage: &Stage, signer: &str, role: &str, words: &[&str]) -> String {
 
 const SALE: [&str; 6] = ["grant", "owner", "--to", "buyer", "--transfer", "serial:SN-1"];
 
-/// A grant outlives the role of its giver: what a seller gave in it would stay with what he has sold.
+/// A grant outlives its giver's role: a seller's appointments would otherwise remain valid for what was sold.
 #[test]
 fn whoever_sells_a_thing_ends_what_he_gave_of_it() {
     let stage = sold_lot();
@@ -243,7 +243,7 @@ fn whoever_sells_a_thing_ends_what_he_gave_of_it() {
     assert_eq!(["serial:SN-1", "serial:SN-2"].map(|thing| stage.status(thing)), ["none", "suspended"]);
 }
 
-/// Whoever lifts a status of a group lifts it for what is his.
+/// Whoever lifts a status of a group lifts it for their own things only.
 #[test]
 fn what_somebody_else_has_lifted_of_a_group_is_taken_back_for_the_rest() {
     let stage = sold_lot();
@@ -278,7 +278,7 @@ fn what_goes_on_to_block_is_told_with_who_may_lift_it() {
     stage.ok(&lift);
     assert_eq!(stage.status("serial:SN-1"), "in-use");
 
-    // What blocks for ever the owners lift.
+    // The owners lift what blocks for ever.
     stage.ok(&["key", "make", "buyer", "--user-id", "Buyer"]);
     stage.ok(&["grant", "owner", "--to", "buyer", "serial:SN-2", "--yes"]);
     stage.ok(&["status", "destroyed", "serial:SN-2", "--yes"]);
@@ -321,7 +321,7 @@ fn what_is_in_the_log_when_something_goes_wrong_is_told() {
     let list = stage.write("devices.csv", format!("spki,serial\n{rows}"));
     assert_eq!(stage.ok(&["publish", "--from", &list, "--model", "P7"])["published"], 201);
     let size = stage.size("serial:SN-0");
-    // The signer's certificate, a node that is busy for a moment, the first two hundred, and an end.
+    // The signer's certificate, a node that is briefly busy, the first two hundred, and a failure.
     let url = answers_submissions(stage.url(), &[200, 503, 200, 500]);
     let ended = stage.run(&["approve", "--model", "P7", "--yes", "--node", &url]);
     assert_eq!((ended.code, ended.failure().0.as_str()), (4, "the node says 500"), "{ended:?}");
@@ -334,7 +334,7 @@ fn what_is_in_the_log_when_something_goes_wrong_is_told() {
     assert!(said.iter().all(|it| it["id"].is_string() && it["statement"].is_string() && it["index"].is_u64()));
     assert_eq!((said.len(), stage.size("serial:SN-0")), (200, size + 200));
 
-    // Where nothing was said, there is nothing to list.
+    // If nothing was said, there is nothing to list.
     let url = answers_submissions(stage.url(), &[200, 500]);
     let ended = stage.run(&["approve", "serial:SN-0", "--yes", "--node", &url]);
     assert_eq!((ended.code, ended.stdout.as_str(), ended.failure().0.as_str()), (4, "", "the node says 500"));

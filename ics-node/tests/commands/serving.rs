@@ -13,7 +13,7 @@ use serde_json::Value;
 use crate::between::{stands_before, stands_in};
 use crate::stage::{DOMAIN, Stage, spki};
 
-/// Above all, no proxy is told the operator's token.
+/// Above all, a proxy must never see the operator's token.
 #[test]
 fn a_node_on_this_machine_is_asked_without_the_proxy_of_the_environment() {
     let mut stage = Stage::started();
@@ -34,7 +34,7 @@ fn a_node_on_this_machine_is_asked_without_the_proxy_of_the_environment() {
     assert!(heard.starts_with("GET http://ics.acme.example/v1/"), "who is elsewhere is asked by it: {heard}");
 }
 
-/// A small machine knows no authorities of the web, and over plain HTTP nobody shows a certificate.
+/// A small machine has no root certificates, and over plain HTTP nobody presents a certificate.
 #[test]
 fn without_authorities_a_node_is_asked_by_plain_http_and_tells_its_receiver() {
     let mut stage = Stage::new();
@@ -50,7 +50,7 @@ fn without_authorities_a_node_is_asked_by_plain_http_and_tells_its_receiver() {
     }
     done(&stage, &["ca", "root", "--name", "Acme Root", "--out", "root.pem"]);
     done(&stage, &["ca", "request", "--name", "Acme Issuing", "--out", "issuer.csr"]);
-    // So that its end is to be told of.
+    // So that there is an expiry to be alerted about.
     done(&stage, &["ca", "sign", "issuer.csr", "--certificate", "root.pem", "--days", "2", "--out", "issuer.pem"]);
     let path = stage.path("home/ics.toml");
     let configure = |from: &str, to: &str| {
@@ -75,7 +75,7 @@ fn without_authorities_a_node_is_asked_by_plain_http_and_tells_its_receiver() {
     assert!(request.starts_with("POST /hook "), "{request}");
 }
 
-/// Behind a proxy, podman hands its address on to each container.
+/// podman passes its proxy settings on to each container.
 #[test]
 fn the_health_check_of_a_container_asks_the_node_and_no_proxy() {
     let recipe = include_str!("../../packaging/Containerfile");
@@ -84,7 +84,7 @@ fn the_health_check_of_a_container_asks_the_node_and_no_proxy() {
     let check = check.replace("http://127.0.0.1:8470", stage.url());
     let mut command = Command::new("sh");
     command.args(["-c", &check]).env("http_proxy", "http://127.0.0.1:9").stderr(Stdio::null()).stdout(Stdio::null());
-    // It makes its answers ready first.
+    // The node first makes its answers ready.
     let is_ready = (0..100).any(|_| {
         let is_ready = command.status().expect("a shell").success();
         is_ready || {
@@ -95,7 +95,7 @@ fn the_health_check_of_a_container_asks_the_node_and_no_proxy() {
     assert!(is_ready, "{check}");
 }
 
-/// Whoever reads of a key or a file that is not there is told where it is named.
+/// An error about a missing key or file says which setting names it.
 #[test]
 fn what_the_configuration_names_and_is_not_there_is_told_with_its_member() {
     let stage = Stage::new();
@@ -136,12 +136,12 @@ fn an_address_that_cannot_be_had_is_told_with_its_member() {
     }
 }
 
-/// Chat services have a secret in the address at which they take alerts.
+/// The webhook addresses of chat services contain a secret.
 #[test]
 fn a_configuration_that_others_may_read_is_told_of_where_a_secret_may_be_in_it() {
     let stage = Stage::new();
     let good = std::fs::read_to_string(stage.path("home/ics.toml")).expect("read");
-    // It ends before it listens, and what it has logged by then can be read.
+    // The node ends before it listens, and its log up to then can be read.
     let ends = good.replace("[client]\n", "[trust]\npolicy = \"t/nix\"\n[client]\n");
     for (webhook, mode, is_told) in [
         ("https://chat.example/?token=s3cret", 0o640, true),
@@ -159,21 +159,22 @@ fn a_configuration_that_others_may_read_is_told_of_where_a_secret_may_be_in_it()
     }
 }
 
-/// It is all of the operator's rights.
+/// The token confers all the rights of the operator.
 #[test]
 fn a_token_that_everybody_may_read_is_told_of() {
     let stage = Stage::new();
     let good = std::fs::read_to_string(stage.path("home/ics.toml")).expect("read");
-    // It ends before it listens, and what it has logged by then can be read.
+    // The node ends before it listens, and its log up to then can be read.
     stage.write("home/ics.toml", good.replace("[client]\n", "[trust]\npolicy = \"t/nix\"\n[client]\n"));
     for (mode, is_told) in [(0o600, false), (0o640, false), (0o644, true)] {
         std::fs::set_permissions(stage.path("home/operator-token"), Permissions::from_mode(mode)).expect("set");
         let ended = stage.run(&["serve"]);
-        assert_eq!(ended.stderr.contains("everybody may read the operator's token"), is_told, "{mode:o}: {ended:?}");
+        let is_said = ended.stderr.contains("everybody on this machine can read the operator's token");
+        assert_eq!(is_said, is_told, "{mode:o}: {ended:?}");
     }
 }
 
-/// Copies believe a home under the name that the descriptor says: under another they would hear no news, and say nothing.
+/// Copies expect a home under the name in the descriptor; under another they would silently get no news.
 #[test]
 fn a_node_that_was_renamed_does_not_start_and_says_how_it_may() {
     let mut stage = Stage::started();
@@ -186,14 +187,14 @@ fn a_node_that_was_renamed_does_not_start_and_says_how_it_may() {
     let refused = stage.run(&["serve"]);
     assert_eq!(refused.code, 5, "{refused:?}");
     for part in ["names its home `ics.devices.acme.example`", "`pki7.acme.example`", "ics domain update --from-file"] {
-        // Behind what the node has logged by then.
+        // After what the node has logged by then.
         assert!(refused.stderr.contains(part), "{part}: {refused:?}");
     }
     std::fs::write(&path, good).expect("written");
     stage.start();
 }
 
-/// Whoever takes a domain out of the configuration believes that it is over.
+/// Whoever removes a domain from the configuration believes that it is closed.
 #[test]
 fn a_home_that_the_configuration_no_longer_names_takes_nothing_and_signs_nothing() {
     let mut stage = Stage::started();
@@ -222,25 +223,26 @@ fn a_home_that_the_configuration_no_longer_names_takes_nothing_and_signs_nothing
     assert_eq!(publish(&stage, 2).code, 0, "it goes on");
 }
 
-/// In huge pages a small node takes three times the memory that it fills; a large one finds things faster in them.
+/// With huge pages a small node takes three times the memory that it fills; a large one answers look-ups faster with
+/// them.
 #[test]
 #[cfg(target_os = "linux")]
 fn a_small_node_takes_memory_in_small_pages_and_a_large_one_in_huge_ones() {
     for (memory_mib, huge) in [(256, false), (512, true)] {
         let stage = node_of(memory_mib);
         assert_eq!(may_have_huge_pages(stage.process()), huge, "{memory_mib}");
-        // Two may be there before the program can say anything.
+        // Two may exist before the program can prevent them.
         let held = huge_kib(stage.process());
         assert!(huge || held <= 4_096, "{memory_mib}: {held} KiB in huge pages");
     }
-    // A process hands down that it has none.
+    // Child processes inherit the ban.
     rustix::thread::disable_transparent_huge_pages(true).expect("forbidden");
     let stage = node_of(512);
     rustix::thread::disable_transparent_huge_pages(false).expect("allowed");
     assert!(!may_have_huge_pages(stage.process()), "what was forbidden to it a node does not allow itself");
 }
 
-/// A node that has so much memory for answers, running.
+/// A running node with this much memory for answers.
 #[cfg(target_os = "linux")]
 fn node_of(memory_mib: u32) -> Stage {
     let mut stage = Stage::new();
@@ -260,7 +262,7 @@ fn may_have_huge_pages(process: u32) -> bool {
     status.contains("THP_enabled:\t1")
 }
 
-/// What a process holds in huge pages, in KiB.
+/// The memory of a process in huge pages, in KiB.
 #[cfg(target_os = "linux")]
 fn huge_kib(process: u32) -> u32 {
     let smaps = std::fs::read_to_string(format!("/proc/{process}/smaps_rollup")).expect("its memory");
@@ -268,7 +270,7 @@ fn huge_kib(process: u32) -> u32 {
     line.trim().trim_end_matches(" kB").parse().expect("a number")
 }
 
-/// A shell lets a program have 1,024 files open, of which each connection is one, and have more if it says so.
+/// A shell allows a program 1,024 open files, of which each connection is one, and more if it asks.
 #[test]
 #[cfg(target_os = "linux")]
 fn a_node_has_as_many_files_as_it_may() {
@@ -287,14 +289,14 @@ fn a_node_has_as_many_files_as_it_may() {
     assert_eq!(files.split_whitespace().collect::<Vec<_>>(), ["2048", "2048", "files"]);
 }
 
-/// A look through a large index that is cut off after 90 s begins anew with the next start, and never ends.
+/// If checking a large index is cut off after 90 s, it starts again at each start and never ends.
 #[test]
 fn a_service_manager_lets_a_start_take_its_time() {
     let unit = include_str!("../../packaging/ics.service");
     assert!(unit.contains("\nTimeoutStartSec=infinity\n"), "systemd's own bound would hold");
 }
 
-/// So one looks at the flash of a gateway that was brought back.
+/// This is how one examines the flash memory of a gateway that was brought back.
 #[test]
 fn a_store_on_a_disk_that_is_mounted_read_only_is_checked() {
     let mut stage = Stage::started();
@@ -318,13 +320,13 @@ fn a_store_on_a_disk_that_is_mounted_read_only_is_checked() {
     stage.kill();
     looked_through(&stage, &entries);
 
-    // What a power cut leaves.
+    // The state after a power cut.
     stage.start();
     stage.kill();
     looked_through(&stage, &entries);
 }
 
-/// On a full disk a node does not start; nobody should have to start it once there is room.
+/// On a full disk a node does not start; nobody should have to start it by hand once there is room.
 #[test]
 fn a_service_manager_goes_on_starting_a_node_whose_disk_is_full() {
     let unit = include_str!("../../packaging/ics.service");
@@ -333,7 +335,7 @@ fn a_service_manager_goes_on_starting_a_node_whose_disk_is_full() {
     assert!(service.contains("\nRestart=on-failure\n"));
 }
 
-/// What is walled off from the node is from its agent as well, and the package brings the agent's unit along.
+/// Whatever is kept from the node is kept from its agent as well, and the package includes the agent's unit.
 #[test]
 fn the_agent_of_a_broker_is_a_service_as_hardened_as_the_node() {
     let (node, agent) =
@@ -347,7 +349,7 @@ fn the_agent_of_a_broker_is_a_service_as_hardened_as_the_node() {
     let asset = "[\"packaging/ics-mosquitto.service\", \"usr/lib/systemd/system/\", \"644\"]";
     assert!(include_str!("../../Cargo.toml").contains(asset));
 
-    // What it starts the program takes; all that is missing is the password.
+    // The program accepts the command line of the unit; only the password is missing.
     let start = agent.lines().find_map(|line| line.strip_prefix("ExecStart=/usr/bin/ics --home /var/lib/ics "));
     let start = start.expect("what it starts").replace("${AGENT_USER}", "ics-agent-3f9a").replace("%d", "credentials");
     let words: Vec<&str> = start.split(' ').filter(|word| *word != "$AGENT_OPTIONS").collect();
@@ -355,7 +357,7 @@ fn the_agent_of_a_broker_is_a_service_as_hardened_as_the_node() {
     assert!(ended.code == 5 && ended.failure().0.contains("credentials/ics-mosquitto-password"), "{ended:?}");
 }
 
-/// To read a passphrase, to unlock keys and to open a store takes its time.
+/// Reading a passphrase, unlocking keys and opening a store take time.
 #[test]
 fn a_reload_before_the_node_is_ready_does_not_end_it() {
     let stage = Stage::new();
@@ -364,7 +366,7 @@ fn a_reload_before_the_node_is_ready_does_not_end_it() {
     let mut command = Command::new(env!("CARGO_BIN_EXE_ics"));
     command.arg("--home").arg(stage.path("home")).arg("--json").arg("--passphrase-file").arg(&pipe).arg("serve");
     let mut node = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("started");
-    // It opens once the node has opened the other end.
+    // This returns once the node has opened the other end.
     let mut passphrase = File::options().write(true).open(&pipe).expect("opened");
     assert!(Command::new("kill").args(["-HUP", &node.id().to_string()]).status().expect("kill runs").success());
     let text = std::fs::read(stage.path("home/passphrase")).expect("read");

@@ -12,7 +12,7 @@ const ICS: &str = env!("CARGO_BIN_EXE_ics");
 /// The domain of the stage.
 pub(crate) const DOMAIN: &str = "devices.acme.example";
 
-/// A public key of its own for each number: DER in base64. Ed25519 takes any point that is one.
+/// A distinct public key for each number: DER in base64. For Ed25519 any valid point will do.
 pub(crate) fn spki(number: u64) -> String {
     use base64::Engine as _;
     let mut seed = [7; 32];
@@ -22,7 +22,7 @@ pub(crate) fn spki(number: u64) -> String {
     base64::engine::general_purpose::STANDARD.encode([head.as_slice(), &point].concat())
 }
 
-/// A manufacturer with his home directory and, once started, his node.
+/// A manufacturer with a home directory and, once started, a node.
 pub(crate) struct Stage {
     directory: TempDir,
     node: Option<Child>,
@@ -30,7 +30,7 @@ pub(crate) struct Stage {
     environment: Vec<(String, String)>,
 }
 
-/// How a command ended.
+/// The result of a command.
 #[derive(Debug)]
 pub(crate) struct Ended {
     pub(crate) code: i32,
@@ -50,7 +50,7 @@ impl Ended {
         serde_json::from_str(&self.stdout).unwrap_or_else(|e| panic!("{e}: {self:?}"))
     }
 
-    /// The message and the hint of a failure that was told as JSON.
+    /// The message and the hint of a failure printed as JSON.
     pub(crate) fn failure(&self) -> (String, String) {
         let value: Value = serde_json::from_str(&self.stderr).unwrap_or_else(|e| panic!("{e}: {self:?}"));
         let text = |name: &str| value["error"][name].as_str().unwrap_or_default().to_owned();
@@ -64,7 +64,7 @@ impl Stage {
         Self::of("manufacturer", DOMAIN)
     }
 
-    /// A home directory of another trade.
+    /// A home directory for another trade.
     pub(crate) fn of(role: &str, domain: &str) -> Self {
         let stage = Self {
             directory: tempfile::tempdir().expect("directory"),
@@ -86,7 +86,7 @@ impl Stage {
         stage
     }
 
-    /// A home directory with its node running.
+    /// A home directory with a running node.
     pub(crate) fn started() -> Self {
         let mut stage = Self::new();
         stage.start();
@@ -105,8 +105,8 @@ impl Stage {
         self.configure_client();
     }
 
-    /// Writes the node's address, which changes with every start, into the configuration: an operator's token goes only
-    /// to the node that stands there.
+    /// Writes the node's address, which changes at every start, into the configuration: an operator's token is sent
+    /// only to the node that is configured.
     fn configure_client(&self) {
         let path = self.path("home/ics.toml");
         let text = std::fs::read_to_string(&path).expect("read");
@@ -115,7 +115,7 @@ impl Stage {
         std::fs::write(path, with + "\n").expect("written");
     }
 
-    /// Gives all commands from now on a variable of the environment.
+    /// Sets an environment variable for all commands from now on.
     pub(crate) fn set(&mut self, name: &str, value: &str) {
         self.environment.retain(|(known, _)| known != name);
         self.environment.push((name.to_owned(), value.to_owned()));
@@ -126,19 +126,19 @@ impl Stage {
         self.node.as_ref().expect("runs").id()
     }
 
-    /// Where the node listens.
+    /// The address of the node.
     pub(crate) fn url(&self) -> &str {
         &self.url
     }
 
-    /// The page of a thing.
+    /// The web page of a thing.
     pub(crate) fn page(&self, thing: &str) -> String {
         let page = format!("{}/id/{thing}", self.url);
         let page = Command::new("curl").args(["--silent", "--fail", &page]).output().expect("curl is there");
         String::from_utf8(page.stdout).expect("UTF-8")
     }
 
-    /// Kills the node, as a power cut does.
+    /// Kills the node, as a power cut would.
     pub(crate) fn kill(&mut self) {
         if let Some(mut node) = self.node.take() {
             node.kill().expect("killed");
@@ -166,12 +166,12 @@ impl Stage {
         command
     }
 
-    /// Runs a command that talks to the node, in JSON.
+    /// Runs a command that talks to the node, with output in JSON.
     pub(crate) fn run(&self, words: &[&str]) -> Ended {
         Ended::new(self.command().args(words).output().expect("run"))
     }
 
-    /// The same in another home directory, which knows the node by its address only.
+    /// As [`Self::run`], in another home directory, which only knows the node by its address.
     pub(crate) fn run_in(&self, home: &str, words: &[&str]) -> Ended {
         let mut command = self.command_in(&self.path(home));
         if !self.url.is_empty() {
@@ -180,12 +180,12 @@ impl Stage {
         Ended::new(command.args(words).output().expect("run"))
     }
 
-    /// The same in a home directory that knows of no node.
+    /// As [`Self::run`], in a home directory that knows no node.
     pub(crate) fn run_alone(&self, home: &str, words: &[&str]) -> Ended {
         Ended::new(self.command_in(&self.path(home)).args(words).output().expect("run"))
     }
 
-    /// The same where root as well is held to the permissions of files and directories.
+    /// As [`Self::run_alone`], with even root bound by the permissions of files and directories.
     pub(crate) fn run_alone_by_permissions(&self, home: &str, words: &[&str]) -> Ended {
         let mut command = Command::new("sh");
         command.env_clear().env("PATH", "/usr/bin:/bin").env("ICS_HOME", self.path(home)).env("NO_COLOR", "1");
@@ -195,7 +195,7 @@ impl Stage {
         Ended::new(command.stdin(Stdio::null()).output().expect("run"))
     }
 
-    /// Runs a command where the home directory lies on a disk that is mounted read-only.
+    /// Runs a command with the home directory on a disk that is mounted read-only.
     pub(crate) fn run_on_a_read_only_disk(&self, words: &[&str]) -> Ended {
         let mut command = Command::new("sh");
         command.env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").env("ICS_HOME", self.path("home"));
@@ -206,21 +206,21 @@ impl Stage {
         Ended::new(command.stdin(Stdio::null()).output().expect("run"))
     }
 
-    /// What such a command prints for people.
+    /// The output of such a command for people.
     pub(crate) fn words_alone(&self, home: &str, words: &[&str]) -> String {
         let ended = self.for_people(home, words);
         assert_eq!(ended.code, 0, "{words:?}: {ended:?}");
         ended.stdout
     }
 
-    /// Runs a command in a home directory as people do, who read all that it prints.
+    /// Runs a command in a home directory as people do, and captures everything that it prints.
     pub(crate) fn for_people(&self, home: &str, words: &[&str]) -> Ended {
         let mut command = Command::new(ICS);
         command.env_clear().env("ICS_HOME", self.path(home)).env("NO_COLOR", "1").current_dir(self.directory.path());
         Ended::new(command.args(words).stdin(Stdio::null()).output().expect("run"))
     }
 
-    /// How a command ends whose output and messages nobody reads, in JSON or as people see them.
+    /// The exit code of a command whose output and messages nobody reads, in JSON or for people.
     pub(crate) fn run_unheard(&self, is_json: bool, words: &[&str]) -> Option<i32> {
         let closed = || std::io::pipe().expect("a pipe").1;
         let mut command = Command::new(ICS);
@@ -229,7 +229,7 @@ impl Stage {
         command.stdout(closed()).stderr(closed()).status().expect("run").code()
     }
 
-    /// Runs a command that can make no file larger than so many times 512 bytes, as on a full disk.
+    /// Runs a command that can make no file larger than this many times 512 bytes, as on a full disk.
     pub(crate) fn run_in_little_room(&self, blocks: u32, words: &[&str]) -> Ended {
         let mut command = Command::new("sh");
         command.env_clear().env("PATH", "/usr/bin:/bin").env("ICS_HOME", self.path("home")).env("NO_COLOR", "1");
@@ -238,7 +238,7 @@ impl Stage {
         Ended::new(command.stdin(Stdio::null()).output().expect("run"))
     }
 
-    /// Runs a command at a terminal, which script(1) makes, where somebody types this; all that he sees is in `stdout`.
+    /// Runs a command at a terminal, provided by script(1), with this input; everything shown is in `stdout`.
     pub(crate) fn at_a_terminal(&self, words: &[&str], typed: &str) -> Ended {
         use std::io::Write as _;
         let words = core::iter::once(ICS).chain(words.iter().copied());
@@ -252,14 +252,14 @@ impl Stage {
         Ended::new(terminal.wait_with_output().expect("run"))
     }
 
-    /// Runs a command that must succeed; what it printed.
+    /// Runs a command that must succeed; returns its output.
     pub(crate) fn ok(&self, words: &[&str]) -> Value {
         let ended = self.run(words);
         assert_eq!(ended.code, 0, "{words:?}: {ended:?}");
         ended.json()
     }
 
-    /// What the domain says of a thing.
+    /// What the domain says about a thing.
     pub(crate) fn record(&self, thing: &str) -> Value {
         let mut view = self.ok(&["lookup", thing]);
         view["records"][0]["record"].take()
@@ -270,7 +270,7 @@ impl Stage {
         self.record(thing)["status"]["name"].as_str().unwrap_or("none").to_owned()
     }
 
-    /// Entries in the domain's log.
+    /// The number of entries in the domain's log.
     pub(crate) fn size(&self, thing: &str) -> u64 {
         self.ok(&["lookup", thing])["records"][0]["as_of"]["size"].as_u64().expect("a size")
     }

@@ -8,14 +8,14 @@ use serde_json::Value;
 use crate::stage::{DOMAIN, Ended, Stage, spki};
 
 const PIN: &str = "4711-pin";
-/// Where Debian puts the module, by the two names of the directory.
+/// The paths of the module in Debian, whose directory has two names.
 const MODULES: [&str; 2] = ["/usr/lib/softhsm/libsofthsm2.so", "/usr/lib/x86_64-linux-gnu/softhsm/libsofthsm2.so"];
 
 pub(crate) fn module() -> &'static str {
     MODULES.iter().copied().find(|path| Path::new(path).exists()).expect("softhsm2 is installed")
 }
 
-/// A home directory and tokens of its own.
+/// A home directory, and tokens of its own.
 struct Bench {
     stage: Stage,
     pin_file: String,
@@ -55,7 +55,7 @@ fn private(stage: &Stage, name: &str, content: &str) -> String {
     path
 }
 
-/// A configuration of SoftHSM whose tokens live and die with the test.
+/// A SoftHSM configuration whose tokens only exist during the test.
 fn soft_tokens(directory: &Path) -> PathBuf {
     let tokens = directory.join("tokens");
     std::fs::create_dir(&tokens).expect("made");
@@ -72,7 +72,7 @@ fn init_token(configuration: &Path, label: &str) {
     assert!(output.status.success(), "{output:?}");
 }
 
-/// Makes a key with the tool of another vendor.
+/// Makes a key with a third-party tool.
 fn pkcs11_tool(bench: &Bench, words: &[&str]) {
     let output = Command::new("pkcs11-tool")
         .env("SOFTHSM2_CONF", bench.stage.path("softhsm2.conf"))
@@ -99,7 +99,7 @@ fn keys_of_every_algorithm_sign_in_the_token_and_gpg_verifies() {
         assert!(made["token"].as_str().is_some_and(|uri| uri.starts_with("pkcs11:token=acme;serial=")), "{made}");
         bench.stage.ok(&["domain", "update", "--add-signer", &format!("manufacturer={algorithm}")]);
         bench.stage.ok(&["domain", "submit"]);
-        // Certifications and documents are signed differently; a URI names the key as well as its name here.
+        // Certifications and documents are signed differently; the key can be given by URI or by its name here.
         let uri = format!("pkcs11:token=acme;object={algorithm}");
         bench.ok(&["publish", "--spki", &spki(number), "--serial", algorithm, "--signer", &uri]);
         bench.ok(&["publish", "--group", algorithm, "--select", &format!("lot={algorithm}"), "--signer", algorithm]);
@@ -149,7 +149,7 @@ fn a_node_signs_its_log_with_a_key_in_a_token() {
         &home_node,
     ]);
 
-    // Without its PIN the node does not start, and says what it takes.
+    // Without its PIN the node does not start, and says what it needs.
     let locked = bench.stage.run(&["serve"]);
     assert_eq!(locked.code, 5, "{locked:?}");
     assert!(locked.failure().0.contains("asks for its PIN"), "{locked:?}");
@@ -160,7 +160,7 @@ fn a_node_signs_its_log_with_a_key_in_a_token() {
     bench.stage.set("ICS_PIN", PIN);
     bench.stage.start();
     bench.stage.ok(&["publish", "--spki", &spki(1), "--serial", "SN-1"]);
-    // The client verifies the checkpoint's signature with the key that the descriptor names.
+    // The client verifies the checkpoint's signature with the key in the descriptor.
     let file = bench.stage.path("SN-1.json");
     let file = file.to_str().expect("UTF-8");
     bench.stage.ok(&["export", "serial:SN-1", "--output", file]);
@@ -198,14 +198,14 @@ fn a_key_of_another_tool_is_adopted_with_one_fingerprint_everywhere() {
         (&"2018-01-01T00:00:00Z".into(), &"Factory <f@acme.example>".into())
     );
     bench.ok(&["key", "adopt", "old", "pkcs11:token=acme;id=%02"]);
-    // Where the certificate exists already, it stays as it is.
+    // An existing certificate is left unchanged.
     let armored = bench.stage.write("factory.asc", bench.run(&["key", "show", "factory", "--armor"]).stdout);
     bench.ok(&["key", "adopt", "third", uri, "--certificate", &armored]);
     let armors = ["factory", "third"].map(|key| bench.run(&["key", "show", key, "--armor"]).stdout);
     assert_eq!(armors[0], armors[1]);
 
     let (code, message, _) = bench.refused(&["key", "adopt", "l", "pkcs11:token=acme;object=large"]);
-    assert_eq!((code, message.contains("on another curve; it takes Ed25519, P-256 or RSA")), (5, true), "{message}");
+    assert_eq!((code, message.contains("on another curve; only Ed25519, P-256, and RSA")), (5, true), "{message}");
     let (_, message, _) = bench.refused(&["key", "adopt", "o", "pkcs11:object=old", "--certificate", &armored]);
     assert!(message.contains("is not the one whose certificate is kept"), "{message}");
     let shown = bench.ok(&["key", "list"]);
@@ -249,7 +249,7 @@ fn what_goes_wrong_is_said_in_words() {
     bench.stage.set("ICS_PKCS11_MODULE", "");
     let none = bench.run(&["key", "tokens"]);
     assert_eq!(none.code, 2, "{none:?}");
-    // Two tokens of one name are told apart by their serial numbers.
+    // Two tokens of one name are distinguished by serial number.
     bench.stage.set("ICS_PKCS11_MODULE", module());
     init_token(&bench.stage.path("softhsm2.conf"), "acme");
     let (_, message, hint) = bench.refused(&make("pkcs11:token=acme"));

@@ -40,7 +40,7 @@ pub(crate) fn options() -> Options {
     Options::new(Arc::new(keys_of), Arc::new(sealer))
 }
 
-/// Options whose signer counts its signatures, and refuses domains of this name.
+/// Options whose signer counts its signatures, and refuses the domain with this name.
 pub(crate) fn counting(refused: &'static str) -> (Options, Arc<AtomicUsize>) {
     let count = Arc::new(AtomicUsize::new(0));
     let counter = Arc::clone(&count);
@@ -75,7 +75,7 @@ pub(crate) fn entry(body: &str) -> NewEntry {
     }
 }
 
-/// Appends bodies in one job; gives their indices.
+/// Appends bodies in one job; returns their indices.
 pub(crate) fn append(store: &Store, domain: DomainNumber, bodies: &[&str]) -> Result<Vec<u64>, WriteError<StoreError>> {
     let entries: Vec<_> = bodies.iter().map(|body| entry(body)).collect();
     let job = move |tx: &mut WriteTx<'_>| entries.into_iter().map(|entry| tx.append(entry)).collect();
@@ -96,7 +96,7 @@ pub(crate) fn body(entry: &StoredEntry) -> String {
     String::from_utf8(content.body.clone()).expect("text")
 }
 
-/// Indices of all entries with these words.
+/// The indices of all entries with these words.
 pub(crate) fn find(store: &Store, domain: DomainNumber, words: &[&str]) -> Vec<u64> {
     let keys: Vec<_> = words.iter().map(|word| key(word)).collect();
     let mut found = Vec::new();

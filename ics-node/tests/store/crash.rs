@@ -1,4 +1,4 @@
-//! Whatever was acknowledged is there after a crash: the process killed, or the power cut.
+//! Everything acknowledged survives a crash: a killed process, or a power cut.
 
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
@@ -13,13 +13,13 @@ use super::common::*;
 
 const DIR: &str = "ICS_TEST_STORE_DIR";
 
-/// Delays in ms that look arbitrary and are the same every time.
+/// Delays in ms that look arbitrary but are the same every time.
 fn delays(count: u64, least: u64, most: u64) -> impl Iterator<Item = Duration> {
     let random = move |seed: u64| seed.wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(31) % (most - least);
     (1..=count).map(move |seed| Duration::from_millis(least + random(seed)))
 }
 
-/// Body of the entry with this index.
+/// The body of the entry with this index.
 fn text(index: u64) -> String {
     format!("n{index} lot{} {}", index / 10, "filling ".repeat(60))
 }
@@ -31,7 +31,7 @@ fn append_next(store: &Store, domain: DomainNumber) -> u64 {
     *append(store, domain, &bodies).expect("append").last().expect("some")
 }
 
-/// Everything up to `acknowledged` is there, in order, found and proven, and the node may go on.
+/// Asserts that everything up to `acknowledged` is there, in order, found and proven, and that the node may continue.
 fn assert_survived(dir: &Path, acknowledged: u64) {
     let store = open(dir);
     let domain = store.domain(&name("d.example")).expect("domain").number;
@@ -48,7 +48,7 @@ fn assert_survived(dir: &Path, acknowledged: u64) {
     append_next(&store, domain);
 }
 
-/// What the child process does until it is killed: it writes, and says what was acknowledged.
+/// Run in the child process until it is killed: writes, and prints what was acknowledged.
 fn write_until_killed(dir: &Path) -> ! {
     let store = open(dir);
     let known = store.domain(&name("d.example")).map(|info| info.number);
@@ -63,7 +63,7 @@ fn write_until_killed(dir: &Path) -> ! {
     }
 }
 
-/// The test starts itself as the process that is killed; the variable tells the two apart.
+/// The test starts itself as the process to be killed; the variable distinguishes the two.
 #[test]
 fn killed_at_any_moment() {
     if let Some(dir) = std::env::var_os(DIR) {
@@ -81,7 +81,7 @@ fn killed_at_any_moment() {
             .expect("start");
         let mut lines = BufReader::new(child.stdout.take().expect("piped")).lines();
         let index = |line: &str| line.strip_prefix("acknowledged ").and_then(|text| text.parse::<u64>().ok());
-        // The first line shows that it writes; then it has so long to live.
+        // The first line shows that it writes; from then on it has this long to live.
         let first = lines.by_ref().map_while(Result::ok).find_map(|line| index(&line)).expect("the child writes");
         std::thread::sleep(delay);
         child.kill().expect("kill");
@@ -93,15 +93,15 @@ fn killed_at_any_moment() {
     assert!(acknowledged > 6);
 }
 
-/// A transaction that keeps SQLite from writing the log's beginning again while the files are copied one by one, so
-/// that the copy is one that a power cut could have left.
+/// A transaction that keeps SQLite from overwriting the beginning of the log while the files are copied one by one, so
+/// that a power cut could have left the copy.
 fn pin(path: &Path) -> Connection {
     let connection = Connection::open(path).expect("open");
     connection.execute_batch("BEGIN; SELECT count(*) FROM sqlite_schema").expect("read");
     connection
 }
 
-/// Copies a store as a power cut would leave it: what was fsynced, and of what was not, a part.
+/// Copies a store as a power cut would leave it: everything that was synced, and part of what was not.
 fn copy_as_cut(from: &Path, to: &Path, acknowledged: &AtomicU64, cut: u64) -> u64 {
     std::fs::create_dir_all(to.join("heads")).expect("make");
     let pins = [pin(&from.join("ics.db")), pin(&from.join("index.db"))];
@@ -121,7 +121,7 @@ fn copy_as_cut(from: &Path, to: &Path, acknowledged: &AtomicU64, cut: u64) -> u6
     acknowledged
 }
 
-/// Ends the writing also when a check fails.
+/// Ends the writing even if a check fails.
 struct StopAtEnd<'s>(&'s AtomicBool);
 
 impl Drop for StopAtEnd<'_> {

@@ -1,4 +1,4 @@
-//! Files that are missing, damaged, foreign, newer or in use.
+//! Files that are missing, damaged, foreign, too new or in use.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -51,7 +51,7 @@ fn a_damaged_page_that_a_look_up_meets_is_repaired_at_the_next_start() {
     // All pages but the first, which holds the schema.
     bytes[8192..].fill(0xff);
     std::fs::write(&index, &bytes).expect("write");
-    // Reading the progress may meet it already at the start.
+    // Reading the progress at the start may already fail.
     let store = open(dir.path());
     let result = store.positions(domain, &[key("lot41")], 0..600, 100);
     assert!(result.is_ok() || matches!(result, Err(StoreError::Corrupt { .. })));
@@ -84,7 +84,7 @@ fn a_damaged_row_of_the_index_hides_nothing() {
     }
 }
 
-/// Nobody who looks for something meets it: an empty answer is what he gets of what is not there.
+/// No look-up can notice this: an empty answer is also the answer for what does not exist.
 #[test]
 fn a_row_of_the_index_that_is_gone_is_seen_by_whoever_goes_round() {
     let dir = tempfile::tempdir().expect("dir");
@@ -113,7 +113,7 @@ fn a_row_of_the_index_that_is_gone_is_seen_by_whoever_goes_round() {
     }
 }
 
-/// A node that is started anew each day would look at the beginning of a large log for ever.
+/// A node that is restarted each day would otherwise check the beginning of a large log for ever.
 #[test]
 fn whoever_goes_round_goes_on_where_he_was_before_the_start() {
     let dir = tempfile::tempdir().expect("dir");
@@ -158,7 +158,7 @@ fn an_entry_that_is_not_what_was_logged_is_given_to_nobody() {
     assert!(matches!(read, Err(WriteError::Job(StoreError::Corrupt { .. }))), "{read:?}");
 }
 
-/// A body that one damaged byte calls absent is not one that was erased.
+/// If one damaged byte makes a body look absent, the entry was not erased.
 #[test]
 fn half_an_entry_is_damaged() {
     let dir = tempfile::tempdir().expect("dir");
@@ -204,7 +204,7 @@ fn an_entry_that_has_lost_its_effect_is_given_to_nobody() {
     assert_eq!(effective(&store), [0, 1, 2, 3, 5, 6, 7, 8, 9]);
     drop(store);
 
-    // As a store of an earlier version, which is brought up to date.
+    // As a store of an earlier version, which is then upgraded.
     let log = Connection::open(dir.path().join("ics.db")).expect("open");
     let later = "DROP TABLE without_effect; DROP TABLE follow_grant; DROP TABLE certified; DROP TABLE unscrubbed; \
                  ALTER TABLE follow_cursor DROP COLUMN news; ALTER TABLE follow_cursor DROP COLUMN rights; \
@@ -240,7 +240,7 @@ fn an_index_that_is_made_anew_does_not_forget_what_is_damaged() {
         let sql = format!("UPDATE entry SET body = CAST('{body}' AS BLOB) WHERE position = {position}");
         assert_eq!(log.execute(&sql, []).expect("change"), 1);
     };
-    // It says something else now, and nothing of itself tells that.
+    // It says something else now, and nothing in it shows that.
     is("n300 lot41");
     std::fs::remove_file(dir.path().join("index.db")).expect("remove");
     for start in ["made anew", "as it was made", "with damage to what says so"] {
@@ -318,8 +318,8 @@ fn a_copy_beside_a_running_store_is_whole_and_damage_to_it_is_found() {
     assert!(matches!(refused, Err(WriteError::Store(StoreError::Behind { .. }))), "{refused:?}");
 }
 
-/// Whoever uses the store while it is looked through: says something in a domain once the first entry was read, and then
-/// closes the store, which brings the index to its end.
+/// A user of the store while it is checked: appends to a domain once the first entry was read, and then closes the
+/// store, which completes the index.
 struct Beside {
     open: Option<(Store, DomainNumber)>,
 }
@@ -358,7 +358,7 @@ fn what_waits_for_another_home_is_looked_at_as_well() {
     change("UPDATE outbox SET result = '{' WHERE id = ?1", posted[2].id);
     let found = findings();
     assert_eq!(found.len(), 2, "{found:?}");
-    let changed = "submission 1 in the outbox of `other.example` is not what was taken in";
+    let changed = "submission 1 in the outbox of `other.example` is not what was accepted";
     assert!(found[0].starts_with(changed), "{found:?}");
     assert!(found[1].contains("became of submission 3"), "{found:?}");
     log.execute_batch("DROP TABLE outbox").expect("as a store of the first release");

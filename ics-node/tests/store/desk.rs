@@ -122,7 +122,7 @@ fn the_alarms_of_one_domain_push_out_none_of_another() {
     store.alarm(Some(quiet), at(1), "fork", "the one that counts").expect("alarm");
     drop(store);
     let connection = rusqlite::Connection::open(dir.path().join("ics.db")).expect("open");
-    // With the first one, all alarms but the last after which is looked for those that go.
+    // Together with the first one, these are all alarms but the last after which old ones are removed.
     let sql = "WITH RECURSIVE n(i) AS (SELECT 2 UNION ALL SELECT i + 1 FROM n WHERE i < 10999) \
                INSERT INTO alarm (id, domain, at, kind, text) SELECT i, ?1, 0, 'policy', 'one of many' FROM n";
     connection.execute(sql, [loud.get()]).expect("fill");

@@ -145,7 +145,7 @@ fn look_ups_keep_to_the_range_and_go_on_where_they_stopped() {
     assert_eq!(find(&store, domain, &["lot4", "n47"]), [47]);
 }
 
-/// A later version of the node finds entries by more than the one that filled them in.
+/// A later version of the node may index entries by more keys than the version that filled them in.
 #[test]
 fn what_is_filled_in_is_filed_again_with_the_index() {
     let dir = tempfile::tempdir().expect("dir");
@@ -171,7 +171,7 @@ fn what_is_filled_in_is_filed_again_with_the_index() {
     assert_sound(&mirror);
 }
 
-/// A home vouches every few seconds that there is nothing new.
+/// A home confirms every few seconds that there is nothing new.
 #[test]
 fn checkpoints_alone_do_not_make_the_write_ahead_log_grow() {
     let dirs = [tempfile::tempdir().expect("dir"), tempfile::tempdir().expect("dir")];
@@ -200,7 +200,7 @@ fn a_mirror_keeps_the_homes_checkpoints_and_its_pinned_beginning() {
     let mirror = open(dirs[1].path());
     let copy = mirror.create_domain(&name("d.example"), Part::Mirror, info.entry0).expect("create").number;
     assert!(matches!(append(&mirror, copy, &["other"]), Err(WriteError::Job(StoreError::Refused { .. }))));
-    // As long as nothing is in it, it may be of another log.
+    // As long as the copy is empty, it may be pinned to another log.
     let entry0 = info.entry0.expect("has entry 0");
     for pinned in [[7; 32], entry0] {
         mirror.pin(copy, pinned).expect("empty");
@@ -224,11 +224,11 @@ fn a_mirror_keeps_the_homes_checkpoints_and_its_pinned_beginning() {
             tx.seal(seal)
         }
     };
-    // Halfway the checkpoint is for a larger size.
+    // Halfway through, the checkpoint is for a larger size.
     mirror.write(copy, job(0, 10, seal.clone(), entries.clone())).expect("queue").wait().expect("first half");
     assert_eq!((head(&mirror, copy).size, head(&mirror, copy).seal), (10, Some(seal.clone())));
     assert!(matches!(mirror.pin(copy, [7; 32]), Err(StoreError::Refused { .. })));
-    // A checkpoint that does not fit stops it, and nothing of the job stays.
+    // A checkpoint that does not fit stops the copy, and nothing of the job stays.
     let forged = Seal { root: ics_core::log::Hash([9; 32]), ..seal.clone() };
     let forked = mirror.write(copy, job(10, 20, forged, entries.clone())).expect("queue").wait();
     assert!(matches!(forked, Err(WriteError::Job(StoreError::Forked { size: 30, .. }))));
@@ -244,7 +244,7 @@ fn a_mirror_keeps_the_homes_checkpoints_and_its_pinned_beginning() {
     assert_eq!(find(&mirror, copy, &["lot2"]), find(&home, domain, &["lot2"]));
 }
 
-/// Whoever follows it has passed what it shows only now.
+/// Followers have already passed what the domain shows only now.
 #[test]
 fn a_domain_sends_back_whoever_follows_it() {
     let dir = tempfile::tempdir().expect("dir");
@@ -265,7 +265,7 @@ fn a_domain_sends_back_whoever_follows_it() {
     let goes_on =
         |returns: u64, from: u64, upto: u64| store.follow_held_upto(own, (copy, returns), from, upto).expect("asked");
     assert!(goes_on(0, 0, 1));
-    // While the next page is looked at, what is in it is shown.
+    // While the next page is examined, more of it becomes visible.
     write(|tx| tx.follow_back(2));
     assert!(!goes_on(0, 1, 3), "it has seen too little of that page");
     let returns = || store.follow_returns(own, Some(copy)).expect("here");
@@ -278,7 +278,7 @@ fn a_domain_sends_back_whoever_follows_it() {
     write(|tx| tx.settle(Some([1; 16]), None));
     assert_eq!(upto(&store), 3, "with the same rights, nothing but what was filled in");
 
-    // While a page is looked at, the domain gets rules by which it takes what is in it.
+    // While a page is examined, the domain gets rules under which it accepts what is in it.
     let before = returns();
     let anew = move |tx: &mut WriteTx<'_>| -> Result<(), StoreError> {
         tx.follow_anew();
@@ -289,7 +289,7 @@ fn a_domain_sends_back_whoever_follows_it() {
     assert!(!goes_on(before, 0, 3), "by the former rules");
     write(|tx| tx.follow_back(1));
     assert_eq!((upto(&store), told(&store)), (0, 1), "and not what is shown only now");
-    // What is new goes on from where it was; a restart loses neither place.
+    // New entries continue from where it was; a restart loses neither place.
     assert!(!store.heed_anew(own, &source, Vec::new()).expect("asked"), "it begins there anyway");
     write(|tx| tx.follow_back(1));
     let news = |store: &Store| store.followed(own).expect("readable")[0].news;
@@ -312,7 +312,7 @@ fn a_domain_sends_back_whoever_follows_it() {
     assert_eq!((upto(&store), news(&store)), (0, 0), "what stands there then may be something else");
 }
 
-/// By other rights there may be more behind both places, and who looks with the former ones has seen too little.
+/// With other rights there may be more after both places, and whoever read with the former ones has seen too little.
 #[test]
 fn other_rights_where_no_copy_is_send_back() {
     let dir = tempfile::tempdir().expect("dir");
@@ -337,7 +337,7 @@ fn other_rights_where_no_copy_is_send_back() {
     assert_eq!((cursor().upto, cursor().told, cursor().news), (5, 5, 5));
 }
 
-/// A grant is noted by the commit that has it, for each domain that is followed, and until that was looked at again.
+/// A grant is recorded by its own commit, for each followed domain, until the domain has been examined again.
 #[test]
 fn a_grant_is_noted_until_it_is_heeded() {
     let dir = tempfile::tempdir().expect("dir");

@@ -1,6 +1,6 @@
-//! The store through its public face: durable, in order, found, proven; and silent where it could fork.
+//! The store through its public interface: durable, in order, found, proven; and silent where it could fork.
 
-// The allowances of clippy.toml are for test functions only; helpers need them as well.
+// The allowances of clippy.toml are for test functions only, but helpers need them as well.
 #![expect(clippy::expect_used, reason = "tests")]
 
 mod common;

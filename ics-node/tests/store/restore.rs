@@ -12,7 +12,7 @@ use ics_node::store::{
 
 use super::common::*;
 
-/// Copies the files of a store that is not open.
+/// Copies the files of a closed store.
 fn copy(from: &Path, to: &Path) {
     std::fs::create_dir_all(to).expect("make");
     for file in std::fs::read_dir(from).expect("dir") {
@@ -26,7 +26,7 @@ fn copy(from: &Path, to: &Path) {
     }
 }
 
-/// A store with 10 entries whose database is then put back from a copy of when it had 5; and what was lost.
+/// A store with 10 entries whose database is then restored from a copy with 5; also returns the lost entries.
 fn put_back(dir: &Path) -> (Store, DomainNumber, Vec<StoredEntry>) {
     let (live, old) = (dir.join("live"), dir.join("old"));
     let (store, domain) = with_home(&live);
@@ -66,7 +66,7 @@ fn a_database_that_was_put_back_is_silent_until_the_tail_is_back() {
 
     store.restore(domain, again(&lost[..2])).expect("queue").wait().expect("a part");
     assert!(matches!(store.standing(domain), Ok(Standing::Behind { .. })));
-    // Something else in the place of what was signed, or more than was signed, is refused.
+    // Different entries in place of the signed ones, or more than were signed, are refused.
     let mut other = lost[2..].to_vec();
     other[2].header.push(0);
     let forked = store.restore(domain, again(&other)).expect("queue").wait();
@@ -86,8 +86,8 @@ fn a_database_that_was_put_back_is_silent_until_the_tail_is_back() {
     assert_sound(&store);
 }
 
-/// A mirror that lags has less than was signed: what it gives must not take the place of what is on file, or the next start
-/// finds nothing missing.
+/// A mirror that lags has less than was signed: its entries must not make the home overwrite the head on file, or the
+/// next start would find nothing missing.
 #[test]
 fn a_part_of_the_lost_tail_does_not_make_the_home_forget_the_rest() {
     let dir = tempfile::tempdir().expect("dir");
@@ -114,7 +114,7 @@ fn a_part_of_the_lost_tail_does_not_make_the_home_forget_the_rest() {
     assert_sound(&store);
 }
 
-/// Its head is signed when the witnesses are asked: until then the file would go on to name what was lost.
+/// Its head is signed when the witnesses are asked; until then the file would still name the lost head.
 #[test]
 fn a_new_epoch_that_waits_for_its_witnesses_ends_the_silence() {
     let dir = tempfile::tempdir().expect("dir");
@@ -193,7 +193,7 @@ fn a_backup_is_a_store_that_is_held() {
     assert_sound(&restored);
     let refused = append(&restored, domain, &["x"]);
     assert!(matches!(refused, Err(WriteError::Store(StoreError::Behind { signed: None, .. }))));
-    // A mirror knows of a later checkpoint.
+    // A mirror knows a later checkpoint.
     let seal = newest.seal.clone().expect("sealed");
     let wrong = Seal { size: 300, root: Hash([1; 32]), ..seal.clone() };
     assert!(matches!(restored.raise_head(domain, wrong), Err(StoreError::Forked { size: 300, .. })));
@@ -208,11 +208,11 @@ fn a_backup_is_a_store_that_is_held() {
     append(&restored, domain, &["x"]).expect("append");
     drop(restored);
     append(&open(&copy), domain, &["y"]).expect("append");
-    // The original was not held.
+    // The original was never silenced.
     append(&store, domain, &["z"]).expect("append");
 }
 
-/// The last commits of a node that was killed are in the write-ahead log alone.
+/// The last commits of a killed node are only in the write-ahead log.
 #[test]
 fn what_a_killed_node_has_kept_is_put_back_with_the_rest() {
     let dir = tempfile::tempdir().expect("dir");
@@ -236,7 +236,7 @@ fn what_a_killed_node_has_kept_is_put_back_with_the_rest() {
     assert_eq!(find(&put_back, domain, &["n7"]), [7]);
     assert_sound(&put_back);
 
-    // From a read-only medium it is read in another place, where all of it has to be.
+    // From a read-only medium it is read in another place, which needs all files.
     assert!(ics_node::store::is_read_by_writing(&path("killed")));
     std::fs::create_dir(path("place")).expect("made");
     ics_node::store::copy_files(&path("killed"), &path("place")).expect("copied");
@@ -277,18 +277,19 @@ fn a_domain_whose_database_is_lost_is_not_begun_anew() {
     append(&store, domain, &["x"]).expect("append");
 }
 
-/// As `ics init` makes the directory of a store.
+/// Makes a new store's directory as `ics init` does.
 fn is_new(dir: &Path) {
     std::fs::create_dir_all(dir.join("seen")).expect("made");
 }
 
-/// Lets a witness see a checkpoint; gives the size that it had seen before.
+/// Lets a witness see a checkpoint; returns the size that it had seen before.
 fn sees(witness: &Store, origin: &Origin, seal: &Seal) -> Result<Option<u64>, StoreError> {
     let next = Witnessed { size: seal.size, root: seal.root, note: seal.note.clone(), contradiction: None };
     witness.witness(origin, |seen| (Some(next), seen.map(|seen| seen.size)))
 }
 
-/// A witness whose database is put back from a copy would else cosign another history of what it has seen since.
+/// Otherwise a witness whose database is restored from a copy would cosign another history than the one that it has
+/// seen since.
 #[test]
 fn what_a_witness_has_seen_is_not_forgotten_with_its_database() {
     let dirs = [tempfile::tempdir().expect("dir"), tempfile::tempdir().expect("dir")];
@@ -319,7 +320,7 @@ fn what_a_witness_has_seen_is_not_forgotten_with_its_database() {
     assert!(matches!(sees(&witness, &seals[0]), Err(StoreError::Refused { .. })));
     assert_eq!(sees(&witness, &seals[1]).expect("kept"), Some(2));
 
-    // What is beside the database knows it as long as it is where it was.
+    // The files beside a database only vouch for it as long as it stays in its place.
     let path = |name: &str| dirs[1].path().join(name);
     witness.backup(&path("copy")).expect("copied");
     drop(witness);
@@ -369,11 +370,11 @@ fn a_store_in_whose_place_a_copy_is_being_put_is_not_opened() {
     let former = path("home/replaced-1000");
     let Err(unfinished) = Store::open(&path("home"), options()) else { panic!("it was not put back") };
     assert!(unfinished.to_string().ends_with(&format!("; what was here before is in `{}`", former.display())));
-    // Whoever repeats it is told of what the attempt before has moved away, also when that had put the copy here already.
+    // A repeated restore reports what the interrupted one moved away, even if that had already put the copy in place.
     ics_node::store::begin_put_back(&path("copy"), &path("home")).expect("begun again");
     let moved = std::fs::read(former.join("ics.db")).expect("the former store");
     std::fs::copy(path("copy/ics.db"), path("home/ics.db")).expect("as far as that");
-    // Where nothing was before, what an attempt has left is no former store.
+    // If there was nothing before, the leftovers of an attempt are not a former store.
     std::fs::create_dir(path("new/.new")).expect("in the way");
     for (name, at) in [("home", 2), ("new", 3)] {
         ics_node::store::put_back(&path("copy"), &path(name), Timestamp::from_seconds(at)).expect_err("as before");
@@ -389,10 +390,10 @@ fn a_store_in_whose_place_a_copy_is_being_put_is_not_opened() {
         assert_eq!(head(&open(&path(name)), domain).size, 1, "{name}");
     }
     assert_eq!(std::fs::read(former.join("ics.db")).expect("still there"), moved);
-    // What was begun has ended: the next one has a place of its own.
+    // The former restore has ended, so the next one uses a place of its own.
     let next = ics_node::store::put_back(&path("copy"), &path("home"), Timestamp::from_seconds(6));
     assert_eq!(next.expect("put back"), Moved { former: Some(path("home/replaced-6000")), attempts: Vec::new() });
-    // Also where the clock has gone back: what lies there stays.
+    // Also if the clock was set back: existing files stay.
     let kept = std::fs::read(path("home/replaced-6000/ics.db")).expect("the one before");
     drop(open(&path("home")));
     for place in ["home/replaced-6000-1", "home/replaced-6000-2"] {
@@ -423,7 +424,7 @@ fn a_witness_that_has_lost_all_is_in_doubt_for_its_key_only() {
     assert!(!open(dir.path()).may_have_cosigned_more(), "the files beside the database still know");
 }
 
-/// As a node that cosigned before there were files beside its database.
+/// As with a node that cosigned before there were files beside its database.
 #[test]
 fn what_only_the_database_of_a_witness_knows_gets_a_file() {
     let dir = tempfile::tempdir().expect("dir");
@@ -456,7 +457,7 @@ fn what_only_the_database_of_a_witness_knows_gets_a_file() {
     }
 }
 
-/// The heads' files went back with the database, and somebody else holds what was signed.
+/// The heads' files were rolled back together with the database, and somebody else holds what was signed.
 #[test]
 fn a_checkpoint_that_another_holds_silences_over_restarts() {
     let dir = tempfile::tempdir().expect("dir");

@@ -11,7 +11,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use super::common::*;
 
-/// Keeps the writer busy until told, so that what is queued meanwhile shares one commit.
+/// Keeps the writer busy until told otherwise, so that jobs queued meanwhile share one commit.
 fn hold_up(store: &Store, domain: ics_node::store::DomainNumber) -> (mpsc::Sender<()>, Pending<(), StoreError>) {
     let (release, held) = mpsc::channel();
     let (began, has_begun) = mpsc::channel();
@@ -88,7 +88,7 @@ fn who_brings_few_shares_a_commit_with_all_who_come_while_another_is_synced() {
     let (options, signatures) = counting("none");
     let (release, held) = mpsc::channel::<()>();
     let held = Mutex::new(held);
-    // Told of a commit once it is synced, before its jobs are answered: this is as slow as a disk.
+    // Called once a commit is synced and before its jobs are answered: this makes it as slow as a disk.
     let announce = Arc::new(move |_: &Change<'_>| held.lock().expect("one thread").recv().unwrap_or_default());
     let store = Store::open(dir.path(), Options { announce, ..options }).expect("open");
     let domain = store.create_domain(&name("d.example"), Part::Home, None).expect("create").number;
@@ -126,7 +126,7 @@ fn many_threads_write_and_read() {
                 for number in 0..25 {
                     let text = format!("t{thread} n{number} t{thread}n{number}");
                     let index = append(store, domain, &[&text]).expect("append")[0];
-                    // Acknowledged: read, found and proven at once.
+                    // As soon as it is acknowledged, it can be read, found and proven.
                     assert_eq!(body(&store.entry(domain, index).expect("entry")), text);
                     assert_eq!(find(store, domain, &[&format!("t{thread}n{number}")]), [index]);
                     let size = head(store, domain).size;
@@ -173,7 +173,7 @@ fn a_job_that_fails_or_panics_leaves_nothing() {
     assert_eq!(after.wait().expect("after").value, (2, vec![]));
     assert_eq!(last.wait().expect("last").value, 2);
 
-    // The root is that of a log in which the failed jobs never were.
+    // The root is that of a log without the failed jobs.
     let other = tempfile::tempdir().expect("dir");
     let (twin, same) = with_home(other.path());
     append(&twin, same, &["stays", "good", "last"]).expect("append");
@@ -227,7 +227,7 @@ fn unknown_domains_and_closing() {
     let unknown = ics_node::store::DomainNumber::new(9).expect("in range");
     assert!(matches!(append(&store, unknown, &["a"]), Err(WriteError::Store(StoreError::NotFound { .. }))));
     assert!(matches!(store.head(unknown), Err(StoreError::NotFound { .. })));
-    // What waits when the store is dropped is still written.
+    // What is queued when the store is dropped is still written.
     let (release, held) = hold_up(&store, domain);
     let pending = store.write(domain, |tx| tx.append(entry("late"))).expect("queue");
     release.send(()).expect("held");
@@ -237,8 +237,8 @@ fn unknown_domains_and_closing() {
     assert_eq!(head(&open(dir.path()), domain).size, 1);
 }
 
-/// It is not known to be on the disk: copied into the database, a part of it might come there before a power cut, and the
-/// rest be nowhere. The next start makes it durable first.
+/// It is not known to be on disk: if it were copied into the database, part of it might get there before a power cut,
+/// while the rest is lost. The next start makes it durable first.
 #[test]
 fn a_store_that_takes_no_more_writes_leaves_the_write_ahead_log_as_it_is() {
     let dir = tempfile::tempdir().expect("dir");
@@ -257,7 +257,7 @@ fn a_store_that_takes_no_more_writes_leaves_the_write_ahead_log_as_it_is() {
     assert_sound(&store);
 }
 
-/// Else nobody would see it before the next start, and nobody could make it either.
+/// Otherwise nobody would notice before the next start, and nobody could create it either.
 #[test]
 fn a_domain_whose_heads_file_is_damaged_can_be_made_once_that_is_mended() {
     let dir = tempfile::tempdir().expect("dir");
@@ -273,7 +273,7 @@ fn a_domain_whose_heads_file_is_damaged_can_be_made_once_that_is_mended() {
     assert_eq!(head(&open(dir.path()), made.number).size, 1);
 }
 
-/// SQLite may find room where the head's file does not: that must be known before anything is committed.
+/// SQLite may find space when the head's file does not; that must be known before anything is committed.
 #[test]
 fn a_disk_that_is_full_for_the_heads_file_refuses_and_goes_on_when_there_is_room() {
     let dir = tempfile::tempdir().expect("dir");
@@ -293,8 +293,8 @@ fn a_disk_that_is_full_for_the_heads_file_refuses_and_goes_on_when_there_is_room
     assert_sound(&store);
 }
 
-/// Connections are files as well, and strangers may hold many. Nothing is committed yet, so nothing is in doubt. The test
-/// starts itself as the process that has none left; the variable tells the two apart.
+/// Connections take files too, and strangers may hold many. Nothing is committed yet, so nothing is in doubt. The test
+/// starts itself as the process that has no files left; the variable distinguishes the two.
 #[test]
 fn where_all_files_are_open_a_write_is_refused_and_goes_through_once_some_are_closed() {
     const SHORT: &str = "ICS_TEST_SHORT_OF_FILES";

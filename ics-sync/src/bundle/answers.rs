@@ -26,7 +26,8 @@ impl<R: Read + Seek> Bundle<R> {
             Wanted::Page { from, limit, until } if found.size() == Some(*until) => self.entries(section, *from, *limit),
             Wanted::Page { until, .. } => {
                 let has = found.size().unwrap_or_default();
-                let why = format!("the bundle leads to {has} entries, the node has heard of {until}: take a newer one");
+                let why =
+                    format!("the bundle ends at {has} entries, but the node has heard of {until}: bring a newer one");
                 Ok(Carried::Missing(why))
             }
             Wanted::Again(again) => self.again(section, again),
@@ -57,7 +58,8 @@ impl<R: Read + Seek> Bundle<R> {
         let Some(Span { place, .. }) = page.copied() else {
             let why = if from < begins {
                 format!(
-                    "the bundle begins at entry {begins}, the node has {from}: an earlier one is missing, or make a whole one"
+                    "the bundle begins at entry {begins}, but the node has only {from} entries: bring the earlier \
+                     bundle that is missing, or a whole one"
                 )
             } else {
                 format!("the bundle has no entries from {from} on")
@@ -67,7 +69,7 @@ impl<R: Read + Seek> Bundle<R> {
         let page = cut(self.page(place)?, from);
         // The proof leads on from the end of the whole page.
         if page.entries.len() > limit {
-            let why = format!("the bundle's page has {} entries, {limit} were asked for", page.entries.len());
+            let why = format!("the bundle's page has {} entries, but {limit} were asked for", page.entries.len());
             return Ok(Carried::Missing(why));
         }
         Ok(Carried::Page(page))

@@ -97,19 +97,21 @@ pub enum BundleError {
     #[error("it cannot be read: {0}")]
     Io(#[from] std::io::Error),
     /// It does not begin as a bundle does.
-    #[error("this is not a bundle: it does not begin as one")]
+    #[error("this is not a bundle: it does not begin like one")]
     NoBundle,
     /// Of another version.
-    #[error("the bundle is of version {0}, this program reads version 1")]
+    #[error("the bundle has version {0}; this program reads version 1")]
     Version(u8),
     /// The end is missing.
-    #[error("the bundle is cut off after {0} bytes: copy it again, and take the stick out when it is written")]
+    #[error(
+        "the bundle is cut off after {0} bytes: copy it again, and unplug the stick only when everything is written"
+    )]
     CutOff(u64),
     /// Data after its end.
-    #[error("something stands behind the end of the bundle, {0} bytes into it")]
+    #[error("there is data after the end of the bundle, {0} bytes into the file")]
     Behind(u64),
     /// Its digest does not match.
-    #[error("the bundle is damaged: its digest is not that of its bytes; copy it again")]
+    #[error("the bundle is damaged, because its bytes do not have its digest: copy it again")]
     Damaged,
     /// A part that is not understood.
     #[error("the part of kind {kind}, {offset} bytes into the bundle, is refused: {problem}")]
@@ -130,7 +132,7 @@ pub enum BundleError {
         limit: usize,
     },
     /// Two sections about the same domain.
-    #[error("the bundle has two parts about `{0}` that do not stand together")]
+    #[error("the bundle has parts about `{0}` in two places")]
     Twice(String),
 }
 

@@ -117,10 +117,12 @@ impl<R: Read + Seek> Bundle<R> {
                     }
                     break;
                 }
-                (_, None) => return Err(refused("the first part says who made the bundle, once".into())),
+                (_, None) => {
+                    return Err(refused("the first part, and only the first, says who made the bundle".into()));
+                }
                 (kind::DOMAIN, Some(_)) => begin(&mut sections, json(&bytes).map_err(refused)?)?,
                 (_, Some(_)) => {
-                    let section = sections.last_mut().ok_or_else(|| refused("it is of no domain".into()))?;
+                    let section = sections.last_mut().ok_or_else(|| refused("it belongs to no domain".into()))?;
                     section.take(place, &bytes).map_err(refused)?;
                 }
             }
@@ -196,7 +198,7 @@ impl Section {
         match place.kind {
             kind::CURSOR if self.cursor.is_none() => {
                 self.cursor = Some(json::<Cursor>(bytes)?).filter(|cursor| cursor.origin == self.origin);
-                self.cursor.as_ref().map(|_| ()).ok_or_else(|| "it is of another domain".into())
+                self.cursor.as_ref().map(|_| ()).ok_or_else(|| "it belongs to another domain".into())
             }
             kind::DESCRIPTORS => {
                 Descriptors::decode(bytes)?;
@@ -221,8 +223,8 @@ impl Section {
                 self.refusals.push(place);
                 Ok(())
             }
-            kind::CURSOR | kind::CHECKPOINT => Err("a domain has one of them".into()),
-            _ => Err("its kind is not known here".into()),
+            kind::CURSOR | kind::CHECKPOINT => Err("a domain has only one of this kind".into()),
+            _ => Err("this program does not know its kind".into()),
         }
     }
 
@@ -230,7 +232,7 @@ impl Section {
         let page = page(place.kind, bytes)?;
         let (from, end) = (page.from, page.from.saturating_add(page.entries.len() as u64));
         if self.pages.last().is_some_and(|before| before.end != from) {
-            return Err("the pages of the domain do not follow each other".into());
+            return Err("the pages of the domain do not follow one another".into());
         }
         if Some(page.size) != self.size() || end > page.size {
             return Err("it does not lead to the domain's checkpoint, which stands before the pages".into());
@@ -248,11 +250,11 @@ impl Section {
         let Earlier { indices, entries } = json(bytes)?;
         let ascends = indices.is_sorted_by(|one, next| one < next);
         let (Some(from), Some(last), true) = (indices.first(), indices.last(), indices.len() == entries.len()) else {
-            return Err("it has not an index for each entry".into());
+            return Err("it does not have an index for each entry".into());
         };
         let behind = self.earlier.last().is_some_and(|before| *from < before.end);
         if !ascends || behind || entries.len() > limits::FEED_ENTRIES {
-            return Err("its entries are too many, or not in order".into());
+            return Err("it has too many entries, or they are not in order".into());
         }
         self.earlier.push(Span { from: *from, end: last.saturating_add(1), place });
         Ok(())

@@ -86,7 +86,7 @@ pub(super) async fn pass(
             }
             intermediates = if operation == INTERMEDIATE { intermediates + 1 } else { 0 };
             if intermediates > INTERMEDIATES {
-                return Err(malformed("it says much, and nothing of it is an entry"));
+                return Err(malformed("it sends a lot, but no entries"));
             }
             if matches!(operation, BIND_RESPONSE | DONE) {
                 asked.store(0, Ordering::SeqCst);
@@ -111,18 +111,18 @@ fn malformed(what: &'static str) -> PeerError {
 }
 
 fn unasked() -> PeerError {
-    malformed("it answers what nobody has asked")
+    malformed("it answers a request that was not made")
 }
 
 /// The length of the first message, if it has arrived completely.
 fn whole(held: &[u8]) -> Result<Option<usize>, PeerError> {
     if held.starts_with(&TLS_ALERT) {
-        return Err(malformed("it speaks TLS there: such an address begins with ldaps://"));
+        return Err(malformed("it speaks TLS at this address, which must then begin with ldaps://"));
     }
     let head = match ber::head(held) {
         Err(ber::Flaw::Short) => return Ok(None),
-        Err(_) => return Err(malformed("what it says is not LDAP")),
-        Ok(head) if head.tag != ber::SEQUENCE => return Err(malformed("what it says is not LDAP")),
+        Err(_) => return Err(malformed("what it sends is not LDAP")),
+        Ok(head) if head.tag != ber::SEQUENCE => return Err(malformed("what it sends is not LDAP")),
         Ok(head) => head,
     };
     let length = head.bytes + head.length;
@@ -133,7 +133,7 @@ fn whole(held: &[u8]) -> Result<Option<usize>, PeerError> {
 }
 
 fn form() -> PeerError {
-    malformed("a message is not formed as its operation")
+    malformed("a message does not have the form of its operation")
 }
 
 /// A message's id, and what follows it.
@@ -148,7 +148,7 @@ fn parts(message: &[u8]) -> Result<(u32, &[u8]), PeerError> {
 
 /// The id and the operation of a message, if it is an expected one in the form that the library accepts.
 fn check(message: &[u8], expected: Expected) -> Result<(u32, u8), PeerError> {
-    ber::check(message).map_err(|_| malformed("the lengths in a message do not fit"))?;
+    ber::check(message).map_err(|_| malformed("the lengths in a message do not fit each other"))?;
     let (id, operation) = parts(message)?;
     let (head, content, controls) = ber::split(operation).map_err(|_| form())?;
     let formed = match head.tag {

@@ -159,7 +159,7 @@ impl LdapPeer {
         let mut own = None;
         for entry in entries {
             if own.is_some() {
-                return Err(PeerError::Malformed("something stands behind the log's own entry"));
+                return Err(PeerError::Malformed("something follows the log's own entry"));
             }
             own = gathered.take(entry)?;
         }

@@ -22,7 +22,7 @@ fn malformed(what: &'static str) -> PeerError {
 
 /// Reads an entry; `None` for another message, such as an intermediate one.
 pub(super) fn attributes(tag: StructureTag) -> Result<Option<Attributes>, PeerError> {
-    let form = || malformed("an entry is not formed as one");
+    let form = || malformed("an entry is malformed");
     if tag.class != TagClass::Application || tag.id != ENTRY {
         return Ok(None);
     }
@@ -55,12 +55,12 @@ impl Attributes {
 
     pub(super) fn number(&mut self, name: &str) -> Result<Option<u64>, PeerError> {
         let text = self.text(name)?;
-        text.map(|text| text.parse().map_err(|_| malformed("a number is none"))).transpose()
+        text.map(|text| text.parse().map_err(|_| malformed("what should be a number is not one"))).transpose()
     }
 
     /// The entry of the log that these attributes hold.
     pub(super) fn entry(mut self) -> Result<Entry, PeerError> {
-        let size = |_| malformed("a salt or a leaf has another length");
+        let size = |_| malformed("a salt or a leaf has the wrong length");
         let (header, salt, body) = (self.take("icsHeader"), self.take("icsSalt"), self.take("icsBody"));
         match (header, salt, body, self.take("icsLeaf"), self.take("icsRemnant")) {
             (Some(header), Some(salt), Some(body), None, None) => {
@@ -70,10 +70,10 @@ impl Attributes {
             (None, None, None, Some(leaf), None) => Ok(Entry::Hidden(leaf.try_into().map_err(size)?)),
             (None, None, None, Some(leaf), Some(remnant)) => {
                 let remnant = Remnant::from_bytes(&remnant);
-                let remnant = remnant.ok_or_else(|| malformed("what was erased is not understood"))?;
+                let remnant = remnant.ok_or_else(|| malformed("what an erasure has left is not understood"))?;
                 Ok(Entry::Erased { leaf: leaf.try_into().map_err(size)?, remnant })
             }
-            _ => Err(malformed("an entry has header, salt and body, or a leaf, with what was erased or alone")),
+            _ => Err(malformed("an entry has header, salt and body, or a leaf, alone or with what an erasure left")),
         }
     }
 }
@@ -107,7 +107,7 @@ pub(super) fn shown(entries: Vec<Attributes>, hidden: &[u64]) -> Result<Shown, P
     let (mut shown, mut told) = (Vec::new(), None);
     for mut entry in entries {
         if told.is_some() {
-            return Err(malformed("something stands behind the log's own entry"));
+            return Err(malformed("something follows the log's own entry"));
         }
         match entry.take("icsShown") {
             Some(rest) => told = Some(json::<Shown>(&rest)?),
@@ -117,7 +117,7 @@ pub(super) fn shown(entries: Vec<Attributes>, hidden: &[u64]) -> Result<Shown, P
     }
     let told = told.ok_or_else(|| malformed("the log's own entry is missing"))?;
     if !told.entries.is_empty() {
-        return Err(malformed("entries stand in two places"));
+        return Err(malformed("there are entries in two places"));
     }
     Ok(Shown { entries: shown, ..told }.checked()?)
 }

@@ -6,24 +6,24 @@ use ics_core::vocabulary::DomainName;
 /// itself says.
 pub(super) fn told(code: u32, said: &str, domain: &DomainName) -> String {
     let meant = match code {
-        3 => "timeLimitExceeded: it takes no more time for this".to_owned(),
-        super::SIZE_LIMIT_EXCEEDED => "sizeLimitExceeded: it gives not one entry".to_owned(),
-        10 => "referral: another directory has it; the peer's address must be that one's".to_owned(),
-        11 => "adminLimitExceeded: its operator's limits are less than this takes".to_owned(),
-        12 => "unavailableCriticalExtension: it keeps no log in step (RFC 4533), so it is no node".to_owned(),
+        3 => "timeLimitExceeded: it spends no more time on this".to_owned(),
+        super::SIZE_LIMIT_EXCEEDED => "sizeLimitExceeded: it does not give even one entry".to_owned(),
+        10 => "referral: another directory has it; give the peer that directory's address".to_owned(),
+        11 => "adminLimitExceeded: its operator's limits are too low for this".to_owned(),
+        12 => "unavailableCriticalExtension: it cannot keep a copy in step (RFC 4533), so it is not a node".to_owned(),
         32 => format!(
             "noSuchObject: it has no entry `icsDomain={domain},cn=Log`; either it does not hold the domain, or it is a \
-             directory without logs, as a slapd that copies a node's tree is: `ldapsearch -b cn=Log` shows what it \
-             has, and the peer's address must be that of a node's own LDAP"
+             directory without logs, such as a slapd that copies a node's tree: `ldapsearch -b cn=Log` shows what it \
+             has, and the peer's address must be that of a node's own LDAP server"
         ),
-        34 => "invalidDNSyntax: it knows no such names, so it is no node".to_owned(),
+        34 => "invalidDNSyntax: it does not know such names, so it is not a node".to_owned(),
         49 => "invalidCredentials: it does not know this node's key".to_owned(),
         50 => "insufficientAccessRights: it does not show the log to this node's key".to_owned(),
-        51 => "busy: it is asked again later".to_owned(),
-        52 => "unavailable: it is asked again later".to_owned(),
+        51 => "busy: this node asks it again later".to_owned(),
+        52 => "unavailable: this node asks it again later".to_owned(),
         53 => "unwillingToPerform".to_owned(),
-        super::REFRESH_REQUIRED => "e-syncRefreshRequired: its log is another than was thought".to_owned(),
-        _ => "RFC 4511, appendix A, says what that is".to_owned(),
+        super::REFRESH_REQUIRED => "e-syncRefreshRequired: its log is not the one that was expected".to_owned(),
+        _ => "RFC 4511, appendix A, says what that means".to_owned(),
     };
     if said.is_empty() { meant } else { format!("{meant}; it says: {said}") }
 }

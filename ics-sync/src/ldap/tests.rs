@@ -122,7 +122,7 @@ async fn a_port_that_takes_tls_alone_is_told_as_such() {
 async fn an_answer_to_what_was_not_asked_ends_the_connection() {
     for id in [2, 4, 255] {
         let answer = descriptors(vec![done_to(id, 0), done(0)]).await;
-        assert!(matches!(&answer, Err(PeerError::Malformed(what)) if what.contains("nobody")), "{id}: {answer:?}");
+        assert!(matches!(&answer, Err(PeerError::Malformed(what)) if what.contains("not made")), "{id}: {answer:?}");
     }
 }
 
@@ -132,7 +132,7 @@ async fn intermediate_messages_without_an_entry_among_them_end_the_connection() 
     let began = Instant::now();
     let intermediate = message(0x79, |out| ber::primitive(out, 0x81, &b"x".repeat(60_000)));
     let answer = descriptors(vec![intermediate.clone(); 99]).await;
-    assert!(matches!(&answer, Err(PeerError::Malformed(what)) if what.contains("entry")), "{answer:?}");
+    assert!(matches!(&answer, Err(PeerError::Malformed(what)) if what.contains("no entries")), "{answer:?}");
     assert!(began.elapsed() < Duration::from_secs(30), "{:?}", began.elapsed());
     let honest = descriptors(vec![entry(1, 9), intermediate.clone(), entry(2, 9), intermediate, done(0)]).await;
     assert_eq!(honest.expect("an answer").entries.len(), 2);

@@ -101,7 +101,7 @@ impl Charter {
         let founding = |problem: String| Stop::Founding { domain: pinned.domain.clone(), problem };
         let first = admit(None, body(entry0)).map_err(|refusal| refusal.into_stop(1, founding))?;
         if first.domain != pinned.domain {
-            return Err(founding(format!("it is that of `{}`", first.domain)));
+            return Err(founding(format!("it founds `{}`", first.domain)));
         }
         Ok(Self::resume(origin, first))
     }

@@ -35,6 +35,6 @@ impl From<DescriptorError> for Refusal {
 pub(super) fn admit(previous: Option<&Descriptor>, body: &[u8]) -> Result<Descriptor, Refusal> {
     match body::parse(body).map_err(|error| Refusal::Other(error.to_string()))? {
         Body::Descriptor(signed) => Ok(descriptor::admit(previous, &signed)?),
-        _ => Err(Refusal::Other("it is no descriptor".to_owned())),
+        _ => Err(Refusal::Other("it is not a descriptor".to_owned())),
     }
 }

@@ -63,7 +63,7 @@ impl Sources {
         let is_home = |source: &Source| charter.is_home(source);
         let asked = self.all.get(self.asked);
         Word {
-            name: asked.map_or("what was brought by hand", |source| &source.name),
+            name: asked.map_or("a bundle brought by hand", |source| &source.name),
             is_home: asked.is_some_and(is_home),
             knows_home: self.all.iter().any(is_home),
         }

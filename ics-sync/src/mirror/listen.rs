@@ -80,7 +80,7 @@ impl Mirror {
         self.take_news(news, now);
         let is_idle = self.resting && self.stopped.is_none() && self.pending.is_none() && self.target.is_none();
         if is_idle && self.listening.idles(now) {
-            self.fail(Trouble::Failure("the peer tells again and again what is known here".to_owned()), now);
+            self.fail(Trouble::Failure("the peer keeps sending what is already known here".to_owned()), now);
         }
     }
 

@@ -160,14 +160,14 @@ impl Review {
     /// Takes the peer's answer.
     pub(super) fn shown(&mut self, shown: wire::Shown) -> Result<(), Refused> {
         if shown.question != self.question {
-            return Err(Trouble::NotAsked("entries of another question".to_owned()).into());
+            return Err(Trouble::NotAsked("entries in answer to another question".to_owned()).into());
         }
         if shown.rights != self.rights {
             return Err(Trouble::Failure("what this node may read has changed meanwhile".to_owned()).into());
         }
         let again = self.again();
         if shown.entries.len() > again.hidden.len() || (shown.entries.is_empty() && !again.hidden.is_empty()) {
-            let what = format!("{} entries where {} were hidden", shown.entries.len(), again.hidden.len());
+            let what = format!("{} entries, where {} were hidden", shown.entries.len(), again.hidden.len());
             return Err(Trouble::NotAsked(what).into());
         }
         if let Some(index) = shown.lost.iter().find(|index| again.held.binary_search(index).is_err()) {
@@ -182,7 +182,7 @@ impl Review {
             self.rest.from = *next;
         }
         if let Some(index) = shown.earlier.iter().find(|index| self.hidden.contains(index)) {
-            let words = format!("entry {index} was hidden, and something is shown now that rests on it");
+            let words = format!("entry {index} was hidden, and something that rests on it is shown now");
             return Err(Trouble::Failure(words).into());
         }
         self.needed.extend(shown.earlier.into_iter().filter(|index| *index < self.size));
@@ -191,7 +191,7 @@ impl Review {
             match revealed(*seen, entry)? {
                 Revealed::Now(index, header, entry) if !seen.is_whole => entries.push((index, *header, entry)),
                 Revealed::Not if self.rest.among.is_some() => {
-                    let words = format!("entry {} is hidden, and something was shown that rests on it", seen.index);
+                    let words = format!("entry {} is hidden, and something that rests on it was shown", seen.index);
                     return Err(Trouble::Failure(words).into());
                 }
                 // It would never be asked for again.
@@ -266,7 +266,7 @@ enum Revealed {
 fn revealed(seen: Seen, entry: wire::Entry) -> Result<Revealed, Refused> {
     let index = seen.index;
     if entry.leaf_data() != seen.leaf {
-        let words = format!("the peer shows another entry {index} than the one that the home signed");
+        let words = format!("the peer's entry {index} is not the one that the home signed");
         return Err(Trouble::Failure(words).into());
     }
     match entry {

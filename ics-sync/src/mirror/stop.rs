@@ -55,7 +55,7 @@ pub enum Stop {
         problem: String,
     },
     /// A descriptor that the owners did not put in force.
-    #[error("the descriptor after version {after} that the peer shows is not the owners': {problem}")]
+    #[error("the descriptor that the peer shows after version {after} does not come from the owners: {problem}")]
     Descriptor {
         /// The version before it.
         after: u64,
@@ -96,8 +96,8 @@ pub enum Stop {
     },
     /// An entry that everybody may read and that was withheld from this mirror.
     #[error(
-        "entry {index}, a {}, was kept back by whoever showed the log until now, and all behind it was read without it: \
-         begin this copy anew, by `ics domain recopy`", kind.as_str()
+        "entry {index}, a {}, was withheld by whoever has shown the log until now, and everything after it was read \
+         without it: begin this copy again with `ics domain recopy`", kind.as_str()
     )]
     KeptBack {
         /// The entry's index.
@@ -108,7 +108,7 @@ pub enum Stop {
     /// Admission times that go back.
     #[error(
         "entry {index} was admitted at {at}, before its predecessor of {before}: the home's clock went back by {}, and \
-         times in a log never do, so no copy goes on behind that entry: its operator is to be told",
+         times in a log never do, so no copy goes on after that entry: tell the home's operator",
         span(before.millis_since(*at))
     )]
     Time {
@@ -159,9 +159,9 @@ impl fmt::Display for Ahead {
         let (by, most) = (span(self.at.millis_since(self.now)), limits::CLOCK_SKEW_MILLIS / 1000);
         write!(
             f,
-            "the home says that it cosigned at {}, {by} ahead of this node's clock; times more than {most} s ahead \
-             are not believed, so the copy grows no fresher until then: look which clock is wrong, the home's or \
-             this node's",
+            "the home says that it cosigned at {}, {by} ahead of this node's clock; times more than {most} s ahead are \
+             not believed, so the copy gets no fresher until then: find out which clock is wrong, the home's or this \
+             node's",
             self.at
         )
     }
@@ -183,7 +183,9 @@ pub enum Trouble {
     #[error("{0}")]
     Failure(String),
     /// The peer knows less than this mirror: it lags behind, or was rolled back.
-    #[error("the peer's checkpoint has {theirs} entries, {ours} are known here: it lags behind or was rolled back")]
+    #[error(
+        "the peer's checkpoint has {theirs} entries, but {ours} are known here: the peer lags behind or was rolled back"
+    )]
     Stale {
         /// The size that is known here.
         ours: u64,
@@ -195,7 +197,7 @@ pub enum Trouble {
     NotAsked(String),
     /// A page without entries although the home's checkpoint says that there are some; or bare leaves although the peer
     /// does not say that anything may not be read.
-    #[error("the peer withholds the entries from {from} on, or some of them, of which the home signed {size}")]
+    #[error("the peer withholds some or all entries from {from} on, of the {size} that the home signed")]
     Withheld {
         /// Entries held here.
         from: u64,
@@ -204,8 +206,8 @@ pub enum Trouble {
     },
     /// A part of the log, although the rules let anybody copy all of it. The home may nevertheless say so.
     #[error(
-        "the peer shows a part of the {size} entries and says that the rest may not be read, but by the domain's rules \
-         anybody may copy all of it: it keeps something back, or has a part only; ask somebody else"
+        "the peer shows only a part of the {size} entries and says that the rest may not be read, but by the domain's \
+         rules anybody may copy all of it: the peer withholds something, or has only a part itself; ask another peer"
     )]
     Public {
         /// Entries of the log.
@@ -214,9 +216,9 @@ pub enum Trouble {
     /// A statement that the peer says was erased, although no erasure in the home's log says so, or only one about
     /// another thing.
     #[error(
-        "the peer says that the statement {statement} was erased, and no erasure among the {size} entries says so: it \
-         is still to come, or the peer withholds the statement, or names another thing than the one that was meant; if \
-         that stays so whoever is asked, begin the copy anew (`ics domain recopy`)"
+        "the peer says that the statement {statement} was erased, and no erasure among the {size} entries says so: the \
+         erasure is still to come, or the peer withholds the statement or names the wrong thing; if every peer goes on \
+         to say so, begin the copy again (`ics domain recopy`)"
     )]
     Unerased {
         /// The statement, as the peer calls it.
@@ -225,7 +227,9 @@ pub enum Trouble {
         size: u64,
     },
     /// Entries from others than the home, if the home can be asked what may be read.
-    #[error("the entries from {from} on came of {by}, and the home has not said yet that nothing was left out of them")]
+    #[error(
+        "the entries from {from} on came from {by}, and the home has not yet said that nothing was left out of them"
+    )]
     Unconfirmed {
         /// Index of the first.
         from: u64,
@@ -233,7 +237,7 @@ pub enum Trouble {
         by: String,
     },
     /// A checkpoint that too few witnesses have cosigned.
-    #[error("the checkpoint of {size} entries has not yet the witnesses that the descriptor asks for")]
+    #[error("the checkpoint of {size} entries does not yet have the witnesses that the descriptor asks for")]
     Quorum {
         /// Its size.
         size: u64,

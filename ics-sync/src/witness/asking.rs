@@ -33,7 +33,9 @@ pub enum Step {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Trouble {
     /// It has seen more than this home holds: the home has lost its tail, or somebody else signs with its key.
-    #[error("it has seen {seen} entries, {size} are held here: `ics restore` tells how to get back what was lost")]
+    #[error(
+        "it has seen {seen} entries, but only {size} are held here: `ics restore` tells how to get back what was lost"
+    )]
     Ahead {
         /// Entries that it has seen.
         seen: u64,
@@ -42,10 +44,10 @@ pub enum Trouble {
     },
     /// It has seen another tree.
     #[error(
-        "it has seen another log with the signature of this home, a fork, and cosigns nothing of this one however long \
-         that is waited for: {0}. Where this home was put back from a copy, `ics restore` gets back what is missing, \
-         and `ics restore --begin-anew` begins a new epoch where nobody has it; else somebody else signs with the home's \
-         key, and a new epoch takes another"
+        "it has seen another log with the signature of this home, which is a fork, and will never cosign this one: \
+         {0}. If this home was restored from a copy, `ics restore` gets back what is missing, and if nobody has that, \
+         `ics restore --begin-anew` begins a new epoch; otherwise somebody else signs with the home's key, and a new \
+         epoch takes a new key"
     )]
     Fork(String),
     /// Anything else.
@@ -96,7 +98,7 @@ impl Asking {
             }
             Reply::Seen(seen) => {
                 self.seen = seen;
-                Step::Failed(Trouble::Refused(format!("it has seen {seen} entries, and had seen others a moment ago")))
+                Step::Failed(Trouble::Refused(format!("it has seen {seen} entries, but another number a moment ago")))
             }
             Reply::Refused { status: 422, detail } => Step::Failed(Trouble::Fork(beginning(&detail))),
             Reply::Refused { detail, .. } => Step::Failed(Trouble::Refused(beginning(&detail))),

@@ -59,7 +59,7 @@ pub enum Refusal {
     #[error("fork: this witness has seen another root for {0} entries")]
     Fork(u64),
     /// The log of the checkpoint does not begin with what the witness has seen: the proof itself shows that.
-    #[error("fork: the log of {size} entries begins with others than the {old} that this witness has seen")]
+    #[error("fork: the log of {size} entries does not begin with the {old} that this witness has seen")]
     Diverges {
         /// The size that the witness has seen.
         old: u64,

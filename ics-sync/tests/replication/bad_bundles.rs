@@ -82,8 +82,8 @@ fn torn(good: &Home) -> Vec<Case> {
         case("torn at its end", whole[..whole.len() - 1].to_vec(), "cut off"),
         case("its last part is missing", whole[..whole.len() - 34].to_vec(), "cut off"),
         case("a bit is wrong in its digest", damaged, "damaged"),
-        case("something behind it", [whole.as_slice(), b"\n"].concat(), "stands behind the end"),
-        case("two in one file", [whole.as_slice(), &whole].concat(), "stands behind the end"),
+        case("something behind it", [whole.as_slice(), b"\n"].concat(), "there is data after the end"),
+        case("two in one file", [whole.as_slice(), &whole].concat(), "there is data after the end"),
     ]
 }
 
@@ -110,16 +110,16 @@ fn misshapen(good: &Home) -> Vec<Case> {
         case("a length without an end", claims(&[0xff; 40]), "has more than"),
         case("a length longer than it need be", claims(b"\x82\x00"), "has more than"),
         case("a part without a head before it", [b"ICSB\x01\x05", whole.as_slice()].concat(), "who made the bundle"),
-        case("two heads", framed(&[(1, &serde_json::to_vec(&head()).expect("JSON"))]), "of no domain"),
-        case("a part of no domain", framed(&[(5, good.note.as_bytes())]), "of no domain"),
-        case("a kind that is not known", framed(&[(2, &origin), (11, b"x")]), "its kind is not known"),
+        case("two heads", framed(&[(1, &serde_json::to_vec(&head()).expect("JSON"))]), "belongs to no domain"),
+        case("a part of no domain", framed(&[(5, good.note.as_bytes())]), "belongs to no domain"),
+        case("a kind that is not known", framed(&[(2, &origin), (11, b"x")]), "does not know its kind"),
         case("refusals that are none", framed(&[(2, &origin), (10, b"{\"refused\":[7]}")]), "is not as expected"),
         case(
             "more refusals than a batch has",
             framed(&[(2, &origin), (10, &many_refusals())]),
             "are more than a batch",
         ),
-        case("two sections of one domain", framed(&[(2, &origin), (2, &origin)]), "do not stand together"),
+        case("two sections of one domain", framed(&[(2, &origin), (2, &origin)]), "in two places"),
         case("a domain of no name", framed(&[(2, b"\"nonsense\"")]), "is refused"),
         case(
             "two checkpoints",
@@ -158,7 +158,7 @@ fn mixed(good: &Home) -> Vec<Case> {
         case(
             "pages in another order",
             parts(&grown, |pages, _| split(pages, &grown).reverse()),
-            "do not follow each other",
+            "do not follow one another",
         ),
         case(
             "a page twice",
@@ -167,7 +167,7 @@ fn mixed(good: &Home) -> Vec<Case> {
                 let again = pages[0].clone();
                 pages.insert(1, again);
             }),
-            "do not follow each other",
+            "do not follow one another",
         ),
         case("pages that lead elsewhere", parts(&grown, |pages, _| pages[0].size -= 1), "does not lead to"),
         case("pages without a checkpoint", parts(&grown, |_, note| note.clear()), "does not lead to"),
@@ -185,7 +185,7 @@ fn mixed(good: &Home) -> Vec<Case> {
             "no checkpoint",
         ),
         case("a checkpoint without pages", parts(&grown, |pages, _| pages.clear()), "has no entries from 30"),
-        case("news that begin too late", bundle(&grown, Some(&since(32))), "begins at entry 32, the node has 30"),
+        case("news that begin too late", bundle(&grown, Some(&since(32))), "begins at entry 32, but the node has"),
     ]
 }
 
@@ -223,7 +223,7 @@ fn false_heads(good: &Home) -> Vec<Case> {
         case("a fork", bundle(&fork, None), "fork"),
         case("a fork ahead", bundle(&ahead, None), "do not lead from"),
         case("a fork behind", bundle(&behind, None), "two different roots for 15 entries"),
-        case("an early state of the log", bundle(&early, None), "4 entries, 30 are known here"),
+        case("an early state of the log", bundle(&early, None), "4 entries, but 30 are known here"),
         case("a checkpoint by a stranger", bundle(&stranger, None), "no signature of a home"),
         case(
             "a checkpoint that was changed",
@@ -267,7 +267,7 @@ fn false_entries(good: &Home) -> Vec<Case> {
         case(
             "an entry replaced by a leaf",
             parts(&grown, |pages, _| change(pages, 33, |_| hidden.clone())),
-            "withholds the entries from 30 on",
+            "withholds some or all entries from 30 on",
         ),
         case("an entry left out", parts(&grown, |pages, _| drop(pages[0].entries.remove(33))), "do not lead from"),
         case(

@@ -357,7 +357,7 @@ fn a_time_that_is_not_believed_is_told_until_one_is() {
     assert_eq!((status.size, status.as_of, status.trouble), (10, None, None));
     let told = status.ahead.expect("its time is told").to_string();
     let limit = format!("more than {} s ahead are not believed", limits::CLOCK_SKEW_MILLIS / 1000);
-    for words in ["365 days ahead of this node's clock", &limit, "look which clock is wrong"] {
+    for words in ["365 days ahead of this node's clock", &limit, "find out which clock is wrong"] {
         assert!(told.contains(words), "{words}: {told}");
     }
     let later = at(NOW + 60_000);

@@ -40,7 +40,7 @@ fn a_peer_that_floods_with_what_is_known_fails_and_heartbeats_do_not() {
         mirror.status().trouble.is_none()
     });
     assert_eq!(told.take(1_000).count(), 32);
-    let words = "the peer tells again and again what is known here".to_owned();
+    let words = "the peer keeps sending what is already known here".to_owned();
     assert_eq!((mirror.status().trouble, mirror.status().failures), (Some(Trouble::Failure(words)), 1));
     assert!(matches!(mirror.poll_action(later), Action::Wait { .. }), "and is not listened to");
     // What is new counts, whatever was sent before.

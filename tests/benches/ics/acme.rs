@@ -1,5 +1,5 @@
-//! Whole orders over ACME against pebble of the distribution: order, request, certificate, download, each signed with
-//! P-256 and nothing to prove. Pebble's sleeps and rejected nonces are switched off; it uses a proven name again.
+//! Whole orders over ACME, compared with the distribution's pebble: order, request, certificate, download, each signed
+//! with P-256, and nothing to prove. Pebble's sleeps and rejected nonces are switched off; it reuses a proven name.
 
 mod client;
 
@@ -30,15 +30,15 @@ use crate::revocation::pin;
 use crate::world::{CREATED, Shape, World, domain, maker};
 use crate::{Error, Options, Outcome};
 
-/// Orders of one round, unless fewer are asked for, and clients that make them side by side.
+/// The default number of orders in a round, and how many clients make them concurrently.
 const ORDERS: usize = 3_200;
 const CLIENTS: usize = 64;
-/// Rounds, each server in turn.
+/// The number of rounds; the servers take turns.
 const ROUNDS: usize = 3;
-/// Set in the process of this program that is a node and nothing else: how many devices it has.
+/// Set in the process that runs this program as a node; says how many devices it has.
 const NODE: &str = "ICS_BENCH_ACME_NODE";
 
-/// Which processors a server and its clients have, as `taskset` takes them.
+/// The processors of a server and its clients, in the form of `taskset`.
 struct Places {
     name: &'static str,
     server: &'static str,
@@ -52,7 +52,7 @@ const PLACES: [Places; 2] = [
 
 pub(crate) fn run(report: &mut Report, options: &Options) -> Outcome {
     let orders = options.entries.min(ORDERS) / CLIENTS * CLIENTS;
-    // All clients take turns on one thread: that does not become full.
+    // All clients share one thread, which does not become saturated.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     for places in &PLACES {
         pin(places.clients)?;
@@ -77,7 +77,7 @@ pub(crate) fn run(report: &mut Report, options: &Options) -> Outcome {
     Ok(())
 }
 
-/// Orders a second of each server, ours first, and the processor time of one.
+/// Orders per second of each server, ours first, and the processor time of one order.
 fn compare(runtime: &Runtime, orders: usize, cores: &str) -> Result<[(f64, Spent); 2], Error> {
     let directory = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR"))?;
     let tls = tls_files(directory.path())?;
@@ -97,7 +97,7 @@ fn compare(runtime: &Runtime, orders: usize, cores: &str) -> Result<[(f64, Spent
     Ok([ours, theirs].map(|side| (median(side.rates), side.spent.of_one(orders * ROUNDS))))
 }
 
-/// A server's process, its clients, and how they have done.
+/// A server's process, its clients, and their results.
 struct Side {
     process: u32,
     clients: Vec<Client>,
@@ -110,7 +110,7 @@ impl Side {
         Self { process: process.id(), clients: Vec::new(), rates: Vec::new(), spent: Spent::default() }
     }
 
-    /// Lets all clients make their share of the orders, side by side.
+    /// Has all clients make their share of the orders concurrently.
     fn round(
         &mut self,
         runtime: &Runtime,
@@ -127,7 +127,7 @@ impl Side {
     }
 }
 
-/// Processor time, in milliseconds, of a server and of this process, which is every client.
+/// Processor time, in milliseconds, of a server and of this process, which runs all clients.
 #[derive(Clone, Copy, Default)]
 struct Spent {
     server: f64,
@@ -149,7 +149,8 @@ impl Spent {
     }
 }
 
-/// Milliseconds that a process has spent, from the fields utime and stime of proc_pid_stat(5), in hundredths of a second.
+/// The processor time of a process in milliseconds, from the fields utime and stime of proc_pid_stat(5), which are in
+/// hundredths of a second.
 fn processor_time(process: &str) -> Result<f64, Error> {
     let stat = fs::read_to_string(format!("/proc/{process}/stat"))?;
     let fields = stat.rsplit(") ").next().unwrap_or_default().split(' ').skip(11).take(2);
@@ -157,7 +158,7 @@ fn processor_time(process: &str) -> Result<f64, Error> {
     Ok(f64::from(ticks) * 10.0)
 }
 
-/// The manufacturer introduces a device, and says that it is in use.
+/// The manufacturer's statements that introduce a device and say that it is in use.
 fn in_use(number: usize) -> Result<Vec<Vec<u8>>, Error> {
     let mut seed = [7; 32];
     seed[..8].copy_from_slice(&(number as u64).to_be_bytes());
@@ -189,11 +190,11 @@ fn named(client: usize) -> Result<Wanted, Error> {
     Ok(Wanted { identifier: json!({"type": "dns", "value": host}), csr: request(Some(&host))? })
 }
 
-/// This program as a node, for as long as its standard input is open.
+/// This program running as a node until its standard input is closed.
 struct Node {
     process: Child,
     server: Server,
-    /// What it said of itself once it took requests: a credential for each client, with the URL of its directory.
+    /// What it printed once it accepted requests: a credential for each client, with the URL of its directory.
     credentials: Vec<AcmeCredential>,
 }
 
@@ -215,12 +216,12 @@ impl Node {
 impl Drop for Node {
     fn drop(&mut self) {
         drop(self.process.stdin.take());
-        // How it ends does not change what was measured.
+        // Its exit status does not change what was measured.
         let _ = self.process.wait();
     }
 }
 
-/// What this process does where it was started to be the node; nothing elsewhere.
+/// Runs the node if this process was started for that; returns `None` otherwise.
 pub(crate) fn node() -> Option<Outcome> {
     let devices = std::env::var(NODE).ok()?;
     let serve = || {
@@ -265,7 +266,7 @@ fn credential(world: &World) -> Result<AcmeCredential, Error> {
     Ok(world.app.acme_credential(&domain(), &answer)?)
 }
 
-/// Pebble for as long as it is measured.
+/// A running pebble.
 struct Pebble {
     process: Child,
     server: Server,
@@ -306,13 +307,13 @@ impl Pebble {
 
 impl Drop for Pebble {
     fn drop(&mut self) {
-        // One that has ended already has nothing left to end.
+        // It may have ended already.
         let _ = self.process.kill();
         let _ = self.process.wait();
     }
 }
 
-/// Lets all clients work side by side; they come back in their order, because each has proven a name of its own.
+/// Has all clients work concurrently; returns them in order, because each has proven a name of its own.
 async fn all(clients: Vec<Client>, work: Vec<Vec<Wanted>>) -> Result<Vec<Client>, Error> {
     let order = |(mut client, wanted): (Client, Vec<Wanted>)| {
         tokio::spawn(async move {
@@ -330,7 +331,7 @@ async fn all(clients: Vec<Client>, work: Vec<Vec<Wanted>>) -> Result<Vec<Client>
     Ok(done)
 }
 
-/// A certificate for both servers; what they are measured by is not how they are trusted.
+/// A certificate for both servers; how they are trusted is not measured.
 fn tls_files(directory: &Path) -> Result<TlsConfig, Error> {
     let files = TlsConfig { certificate: directory.join("tls.pem"), key: directory.join("tls.key") };
     let mut command = Command::new("openssl");

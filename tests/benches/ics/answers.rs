@@ -1,5 +1,5 @@
-//! Answers out of memory: verdicts in this process, and `ics serve` on one core against nginx with a file of the same
-//! size on the same core, asked by wrk on the other.
+//! Answers from memory: verdicts in this process, and `ics serve` on one core, compared with nginx serving a file of
+//! the same size on that core, with wrk asking from the other.
 
 use std::fs;
 use std::net::{Ipv4Addr, TcpListener};
@@ -17,16 +17,16 @@ use crate::ingest::{submit, submit_all};
 use crate::report::{Report, median, per_second};
 use crate::{Error, Options, Outcome, paced};
 
-/// Questions that are timed one by one.
+/// How many questions are timed one by one.
 const QUESTIONS: usize = 50_000;
 /// How long wrk asks, in seconds, and over how many connections.
 const SECONDS: u32 = 5;
 const CONNECTIONS: u32 = 32;
-/// How often each server is asked for records, in turns: the middle one counts.
+/// How often each server is asked for records, in turns; the median counts.
 const ROUNDS: usize = 5;
-/// How often, and how long, it is asked at random moments, in turns with nginx. Hosts take a processor away from a guest
-/// now and then, the one at hand for some 4 ms each 1.08 s, whatever runs on it: that would make the p99 of any server.
-/// Most of such turns have none of it.
+/// How often, and for how long, it is asked at random moments, in turns with nginx. A host occasionally takes a
+/// processor away from its guest, here for some 4 ms every 1.08 s, whatever runs on it, which would determine the p99
+/// of any server. Most turns of this length are free of it.
 const TURNS: u32 = 41;
 const TURN: Duration = Duration::from_millis(200);
 /// MiB of memory for answers.
@@ -34,7 +34,7 @@ const MEMORY_MIB: u32 = 896;
 /// The core of the servers, and that of wrk.
 pub(crate) const SERVER: &str = "0";
 const CLIENT: usize = 1;
-/// Statements that a node takes in a second while it is asked, and how many of them come at once.
+/// Statements per second that a node accepts while it is being asked, and how many of them come at once.
 const STATEMENTS: usize = 1_000;
 const AT_ONCE: usize = 100;
 
@@ -75,11 +75,11 @@ fn in_process(report: &mut Report, home: &Home, trust: &serde_json::Value, count
     made_ready(report, home, policy, &queries, count)
 }
 
-/// The same, first asked after memory was made ready, as a node does by itself.
+/// The same, first asked after memory was made ready, which a node does by itself.
 fn made_ready(report: &mut Report, home: &Home, policy: Arc<TrustPolicy>, queries: &[Query], count: usize) -> Outcome {
     let app = home.open_with(Some(policy), u64::from(MEMORY_MIB) << 20)?;
     let (before, began) = (resident()?, Instant::now());
-    // Each has one entry; a few are the domain's own.
+    // Each has one entry; a few entries are the domain's own.
     let made = usize::try_from(app.make_ready())?.min(count);
     report.rate("identities made ready in memory before anybody asks", made, began.elapsed());
     report.figure(&format!("of {count}, made ready"), &made.to_string());
@@ -105,7 +105,7 @@ fn asks(app: &App, query: &Query, usage: &str, depth: Depth) -> Outcome {
     }
 }
 
-/// The time of each, in microseconds.
+/// The time of each query, in microseconds.
 fn times(queries: &[Query], ask: impl Fn(&Query) -> Outcome) -> Result<Vec<f64>, Error> {
     let time = |query| {
         let began = Instant::now();
@@ -115,7 +115,7 @@ fn times(queries: &[Query], ask: impl Fn(&Query) -> Outcome) -> Result<Vec<f64>,
     queries.iter().map(time).collect()
 }
 
-/// Numbers all over the log, in an order that is none.
+/// Numbers all over the log, in no particular order.
 fn spread(count: usize, asked: usize) -> impl Iterator<Item = usize> {
     (0..asked).map(move |step| step.wrapping_mul(0x9e37_79b9_7f4a_7c15) % count)
 }
@@ -204,7 +204,7 @@ fn checks(report: &mut Report, home: &Home, served: &Served, nginx: &Nginx, coun
     Ok(())
 }
 
-/// Submits statements at an even pace for so long; gives how many a second were taken.
+/// Submits statements at an even pace for this long; returns how many were accepted per second.
 pub(crate) fn feed(served: &Served, home: &Home, statements: &[Vec<u8>], time: Duration) -> Result<usize, Error> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let url = format!("{}/v1/domains/{}/statements", served.url, home.domain);
@@ -266,7 +266,7 @@ impl Script {
         Self::write(&format!("wrk.path = \"{path}\"\n"))
     }
 
-    /// All paths with these ends and the number of a device between, in an order that is none.
+    /// All paths with this prefix and suffix around a device number, in no particular order.
     fn random(prefix: &str, suffix: &str, count: usize) -> Result<Self, Error> {
         Self::write(&format!(
             "local all, place = {{}}, 0\n\
@@ -294,7 +294,7 @@ pub(crate) fn wrk(url: &str, script: &Script) -> Result<f64, Error> {
     Ok(rate.and_then(|rate| rate.trim().parse().ok()).ok_or(text)?)
 }
 
-/// nginx of the distribution, with one worker, no log, and files of given sizes.
+/// The distribution's nginx, with one worker, no log, and files of given sizes.
 pub(crate) struct Nginx {
     pub(crate) url: String,
     child: Child,
@@ -336,7 +336,7 @@ impl Nginx {
 
 impl Drop for Nginx {
     fn drop(&mut self) {
-        // The master ends its worker on SIGTERM, which a kill would leave behind.
+        // SIGTERM makes the master end its worker, which SIGKILL would leave behind.
         let _ = Command::new("kill").arg(self.child.id().to_string()).status();
         let _ = self.child.wait();
     }

@@ -1,5 +1,5 @@
-//! Catching up: a mirror takes all that a home has, over HTTP on loopback, verified and durable, against the rate at which
-//! the home took it in.
+//! Catching up: a mirror copies everything that a home has, over HTTP on loopback, verified and durable, compared with
+//! the rate at which the home took it in.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -18,9 +18,9 @@ use crate::ingest::{submit, submit_all};
 use crate::report::Report;
 use crate::{Error, Options, Outcome, device};
 
-/// What a mirror may take to catch up.
+/// The time limit for a mirror to catch up.
 const PATIENCE: Duration = Duration::from_secs(3_600);
-/// Entries of which it is looked how many bytes they have on their way.
+/// How many entries are examined for their size on the wire.
 const WEIGHED: u64 = 100_000;
 
 pub(crate) fn run(report: &mut Report, options: &Options) -> Outcome {
@@ -72,7 +72,7 @@ fn mirror(data: &std::path::Path, app: &App, home: &Home, url: &str) -> Result<A
     })?)
 }
 
-/// What it takes until a copy is as long as its home.
+/// The cost of a complete copy.
 struct Copied {
     took: Duration,
     /// Bytes that it received.
@@ -95,7 +95,7 @@ async fn catch_up(app: &App, copy: &App, home: &Home, server: ics_node::http::Se
         if began.elapsed() > PATIENCE {
             return Err("the mirror does not catch up".into());
         }
-        // Each look reads the store, beside what is measured.
+        // Each check reads the store, concurrently with what is measured.
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     let took = began.elapsed();
@@ -108,7 +108,7 @@ async fn catch_up(app: &App, copy: &App, home: &Home, server: ics_node::http::Se
     Ok(Copied { took, received, packed })
 }
 
-/// Bytes of packed pages, as they are before compression, for each byte of the bodies in them: of the first pages.
+/// Bytes of packed pages, before compression, for each byte of the bodies in them; measured on the first pages.
 async fn packed_bytes(url: &str, home: &Home, size: u64) -> Result<f64, Error> {
     let peer = HttpPeer::new(url, client_builder(url).build()?)?;
     let (mut packed, mut bodies, mut from) = (0, 0, 0);

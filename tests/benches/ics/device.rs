@@ -1,4 +1,4 @@
-//! Devices off a factory line: each introduced by one signed statement, with the names and attributes that they have.
+//! Devices from a factory line: each introduced by one signed statement, with its names and attributes.
 
 use core::ops::Range;
 use std::collections::BTreeMap;

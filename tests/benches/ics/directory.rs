@@ -1,4 +1,5 @@
-//! The directory against slapd of the distribution: the same entries, one core for the server, equality by fingerprint.
+//! The LDAP directory compared with the distribution's slapd: the same entries, one core for the server, equality
+//! searches by fingerprint.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -17,15 +18,15 @@ use crate::report::{Report, median};
 use crate::slapd::{CORE, Database, Slapd, free_address, wait_for};
 use crate::{Error, Options, Outcome};
 
-/// Entries on both sides, unless fewer are asked for.
+/// The default number of entries on both sides.
 const ENTRIES: usize = 100_000;
-/// Rounds, each server in turn, and how long each lasts.
+/// The number of rounds, in which the servers take turns, and their length.
 const ROUNDS: usize = 5;
 const ROUND: Duration = Duration::from_secs(2);
-/// Statements that there are to come in during a round.
+/// How many statements are to be submitted during a round.
 const FED: usize = 3_000;
 
-/// How clients ask: connections, requests under way on each, and how many times as fast as slapd ours is to be.
+/// How clients ask: connections, concurrent requests on each, and how many times as fast as slapd ours should be.
 const LOADS: [(&str, usize, usize, f64); 2] =
     [("16 connections, 1 in flight", 16, 1, 1.5), ("1 connection, 64 in flight", 1, 64, 3.0)];
 
@@ -84,7 +85,7 @@ pub(crate) fn run(report: &mut Report, options: &Options) -> Outcome {
     idle(report, &home, served)
 }
 
-/// What a thousand connections cost that ask for nothing, in a server that has answered nothing else.
+/// The cost of a thousand idle connections in a server that has answered nothing else.
 fn idle(report: &mut Report, home: &Home, served: Served) -> Outcome {
     drop(served);
     let config = fs::read_to_string(home.path().join("ics.toml"))?;
@@ -147,7 +148,7 @@ pub(crate) fn message(request: &[u8]) -> Vec<u8> {
     element(0x30, &[&[2, 1, 7][..], request].concat())
 }
 
-/// The first element: its tag, its content, and what stands behind it; `None` where it is not there as a whole.
+/// Splits off the first element: its tag, its content, and the rest; `None` if it is incomplete.
 pub(crate) fn split(bytes: &[u8]) -> Option<(u8, &[u8], &[u8])> {
     let (tag, first) = (*bytes.first()?, *bytes.get(1)?);
     let (start, length) = match first {
@@ -161,13 +162,13 @@ pub(crate) fn split(bytes: &[u8]) -> Option<(u8, &[u8], &[u8])> {
     Some((tag, bytes.get(start..start + length)?, bytes.get(start + length..)?))
 }
 
-/// The tag of the operation that a message holds.
+/// The tag and content of the operation in a message.
 pub(crate) fn operation(content: &[u8]) -> Option<(u8, &[u8])> {
     let (_, _, rest) = split(content)?;
     split(rest).map(|(tag, inside, _)| (tag, inside))
 }
 
-/// Searches in a second. Every search must find one entry.
+/// Searches per second, each of which must find one entry.
 async fn load(address: SocketAddr, requests: &[Vec<u8>], connections: usize, window: usize) -> Result<f64, Error> {
     let began = Instant::now();
     let clients = (0..connections).map(|number| client(address, requests, window, number as u64 + 1, began));
@@ -219,7 +220,7 @@ async fn client(
     }
 }
 
-/// All entries, each asked for once, as LDIF with those above them.
+/// All entries, each asked for once, as LDIF with the entries above them.
 async fn read_all(address: SocketAddr, base: &str, requests: &[Vec<u8>]) -> Result<String, Error> {
     let domain = base.split([',', '=']).nth(1).unwrap_or_default();
     let mut ldif = format!(

@@ -1,5 +1,5 @@
-//! From a blocking status at the maintenance node to what a gateway does about it, through the gateway's own mirror: the
-//! next request that nginx refuses, and the end of a session at mosquitto. The examples set the gateways up and hold.
+//! From a blocking status at the maintenance node to its effect at a gateway, through the gateway's own mirror: the
+//! next request that nginx refuses, and the end of a session at mosquitto. The examples set up and run the gateways.
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, Write as _};
@@ -23,14 +23,15 @@ use crate::{Error, Options, Outcome};
 
 /// The program, built with the benchmarks.
 const ICS: &str = env!("CARGO_BIN_EXE_ics-under-test");
-/// The pumps that are suspended, and how often each: a signer may say so much of a thing, and no more.
+/// The pumps that are suspended, and how often each, since a signer may only make a limited number of statements about
+/// a thing.
 const PUMPS: [&str; 2] = ["SN-0001", "SN-0002"];
 const TRIALS: usize = 100;
-/// How long anything may take that is waited for.
+/// The time limit for anything that is waited for.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// Between two looks at a log.
+/// The pause between two looks at a log.
 const LOOK: Duration = Duration::from_millis(1);
-/// The first of the ports of both examples, below those that the system gives to outgoing connections.
+/// The first of the ports of both examples, below the range of ephemeral ports.
 const PORT: u16 = 31_000;
 
 pub(crate) fn run(report: &mut Report, _: &Options) -> Outcome {
@@ -55,11 +56,11 @@ fn print(report: &mut Report, what: &str, mut times: Vec<Duration>) {
     report.bounded(&format!("blocking status {what}, p99 of {}", times.len()), &text(at(99)), "under 1 s");
 }
 
-/// An example that runs until it is let go.
+/// A running example, which ends when it is dropped.
 struct Gateway {
     child: Child,
     work: PathBuf,
-    /// The plant's node, and what the devices connect to.
+    /// The ports of the plant's node and of the service to which devices connect.
     plant: u16,
     device: u16,
 }
@@ -92,7 +93,7 @@ impl Drop for Gateway {
     }
 }
 
-/// Who suspends the pump, and lifts that.
+/// Suspends the pump and lifts the suspension.
 struct Plant {
     node: Node,
     signing: Signing,
@@ -140,7 +141,7 @@ impl Plant {
         self.send(body).await
     }
 
-    /// The time from sending a blocking status until `seen`.
+    /// The time from sending a blocking status until `seen` completes.
     async fn suspend(&mut self, seen: impl Future<Output = Outcome>) -> Result<Duration, Error> {
         let body = self.make("suspended")?;
         let began = Instant::now();
@@ -160,7 +161,8 @@ async fn requests(gateway: &Gateway) -> Result<Vec<Duration>, Error> {
     for serial in PUMPS {
         let file = |suffix: &str| fs::read(gateway.work.join(format!("{serial}.{suffix}")));
         let identity = [file("crt")?, file("key")?].concat();
-        // The gateway's certificate is its own authority, which rustls takes from nobody; here only its answers are timed.
+        // The gateway's certificate is from a private authority that rustls does not know; only its answers are timed
+        // here.
         let client = reqwest::Client::builder()
             .tls_danger_accept_invalid_certs(true)
             .identity(reqwest::Identity::from_pem(&identity)?)
@@ -223,7 +225,7 @@ impl Device {
 
 impl Drop for Device {
     fn drop(&mut self) {
-        // Whether it had ended by itself does not matter.
+        // It may have ended by itself.
         let _ = self.0.kill();
         let _ = self.0.wait();
     }

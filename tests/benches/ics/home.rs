@@ -25,7 +25,7 @@ use crate::Error;
 const ICS: &str = env!("CARGO_BIN_EXE_ics-under-test");
 /// How many signers the manufacturer has.
 const SIGNERS: u8 = 48;
-/// 2026-01-01: all keys and statements are of that day.
+/// 2026-01-01: the date of all keys and statements.
 pub(crate) const CREATED: Timestamp = Timestamp::from_seconds(1_767_225_600);
 
 /// A party's home directory, on the disk of the build.
@@ -77,12 +77,13 @@ impl Home {
         self.dir.path().join("home")
     }
 
-    /// The node in this process, its domain founded and its signers known. Not within an asynchronous runtime.
+    /// Opens the node in this process, with its domain founded and its signers known. Must not be called within an
+    /// asynchronous runtime.
     pub(crate) fn open(&self) -> Result<App, Error> {
         self.open_with(None, 256 << 20)
     }
 
-    /// The same with a trust policy, and so much memory for answers.
+    /// As [`Self::open`], with a trust policy and this much memory for answers.
     pub(crate) fn open_with(&self, trust: Option<Arc<TrustPolicy>>, memory_bytes: u64) -> Result<App, Error> {
         let key = KeyStore::new(&self.path()).find("node")?.unlock(&self.passphrase)?.node_key()?;
         let app = App::open(&Setup {
@@ -107,7 +108,7 @@ impl Home {
         Ok(self.signers.iter().enumerate().map(certificate).collect::<Result<_, _>>()?)
     }
 
-    /// Lets the node decide by a trust policy, gives it memory for answers, and has it log no requests.
+    /// Configures the node with a trust policy and memory for answers, and without a request log.
     pub(crate) fn configure(&self, memory_mib: u32, trust: &str) -> Result<(), Error> {
         let path = self.path().join("ics.toml");
         let text = fs::read_to_string(&path)?.replacen("[node]", &format!("[node]\nmemory_mib = {memory_mib}"), 1);
@@ -120,7 +121,7 @@ impl Home {
         self.serve_on(None)
     }
 
-    /// The same on one core, given as `taskset` takes it.
+    /// As [`Self::serve`], on one core, in the form of `taskset`.
     pub(crate) fn serve_on(&self, core: Option<&str>) -> Result<Served, Error> {
         let began = Instant::now();
         let mut command = match core {
@@ -145,16 +146,16 @@ impl Home {
     }
 }
 
-/// A node in a process of its own, which ends with this.
+/// A node in a process of its own, which ends when this is dropped.
 pub(crate) struct Served {
     pub(crate) url: String,
-    /// From the start of the process until it took connections.
+    /// The time from the start of the process until it accepted connections.
     pub(crate) took: Duration,
     child: Child,
 }
 
 impl Served {
-    /// What it has in memory.
+    /// The memory of the process.
     pub(crate) fn memory(&self) -> Result<Memory, Error> {
         let status = fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
         let field = |name: &str| {
@@ -165,14 +166,14 @@ impl Served {
     }
 }
 
-/// Resident memory in KiB: all of it, and without the pages of files that are mapped, which the system takes back.
+/// Resident memory in KiB: the total, and without the pages of mapped files, which the system can reclaim.
 pub(crate) struct Memory {
     resident: u64,
     anonymous: u64,
 }
 
 impl Memory {
-    /// What is not mapped from files.
+    /// The memory that is not mapped from files.
     pub(crate) const fn anonymous_kib(&self) -> u64 {
         self.anonymous
     }
@@ -186,7 +187,7 @@ impl core::fmt::Display for Memory {
 
 impl Drop for Served {
     fn drop(&mut self) {
-        // Whether it had ended by itself does not matter.
+        // It may have ended by itself.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

@@ -1,4 +1,4 @@
-//! `ics import` of Debian's keyring into a node, both as processes, against `gpg --import` of the same file.
+//! `ics import` of Debian's keyring into a node, both as processes, compared with `gpg --import` of the same file.
 
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
@@ -13,7 +13,7 @@ use crate::{Error, Options, Outcome};
 
 /// 905 certificates and 48,788 signatures in the version of 2022-12-24.
 const KEYRING: &str = "/usr/share/keyrings/debian-keyring.gpg";
-/// How many times faster than gpg it is to be.
+/// How many times faster than gpg it should be.
 const WANTED: f64 = 5.0;
 
 pub(crate) fn run(report: &mut Report, _: &Options) -> Outcome {
@@ -33,14 +33,14 @@ pub(crate) fn run(report: &mut Report, _: &Options) -> Outcome {
     Ok(())
 }
 
-/// A fresh home directory on the same disk.
+/// Imports with gpg into a fresh home directory on the same disk.
 fn gpg(directory: &Path) -> Result<Duration, Error> {
     let home = directory.join("gpg");
     std::fs::create_dir(&home)?;
     let mut command = Command::new("gpg");
     command.env("GNUPGHOME", &home).args(["--batch", "--quiet", "--import", KEYRING]);
     let started = Instant::now();
-    // Some keys of the keyring are refused by gpg: that is no failure of the measurement.
+    // gpg refuses some keys of the keyring, which is no failure of the measurement.
     command.stdout(Stdio::null()).stderr(Stdio::null()).status()?;
     Ok(started.elapsed())
 }
@@ -101,7 +101,7 @@ fn command(home: &Path, args: &[&str]) -> Command {
     command
 }
 
-/// What it prints; an import in which something was refused says so by its exit code.
+/// The output of a command; an import with refusals has a non-zero exit code.
 fn output(command: &mut Command) -> Result<Vec<u8>, Error> {
     let output = command.output()?;
     match output.status.code() {

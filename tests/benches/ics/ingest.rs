@@ -1,4 +1,4 @@
-//! Bulk ingest: signed statements through the use case, in batches as clients send them.
+//! Bulk ingest: signed statements through the use case, in batches as clients submit them.
 
 use std::process::Command;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -15,7 +15,8 @@ use crate::home::Home;
 use crate::report::Report;
 use crate::{Error, Options, Outcome};
 
-/// Submissions under way at once: what a factory with a few lines has. With fewer a processor waits for the next one while
+/// Concurrent submissions, as of a factory with a few lines. With fewer, a processor would be idle while the writer
+/// works.
 /// the writer works.
 const CLIENTS: usize = 8;
 
@@ -48,28 +49,30 @@ pub(crate) fn run(report: &mut Report, options: &Options) -> Outcome {
     Ok(())
 }
 
-/// What this process has had of the processors.
+/// The processor time of this process.
 fn processor_time() -> Result<Duration, Error> {
     let stat = std::fs::read_to_string("/proc/self/stat")?;
-    // proc(5): the name, in brackets, may hold anything; behind it utime and stime are the 12th and 13th, in 1/100 s.
+    // proc(5): the name in brackets may contain anything; in the fields after it, utime and stime are the 12th and
+    // 13th, in 1/100 s.
     let (_, fields) = stat.rsplit_once(')').ok_or("not Linux")?;
     let ticks = fields.split_whitespace().skip(11).take(2).map(str::parse::<u64>).sum::<Result<u64, _>>()?;
     Ok(Duration::from_millis(10 * ticks))
 }
 
-/// What ed25519-dalek does in a second on one core: as it is built by itself, and as it is built into this.
+/// What ed25519-dalek verifies per second on one core: built by itself, and built as part of this program.
 fn verify_batches() -> Result<(f64, f64), Error> {
     Ok((verify_batch("ICS_BENCH_PEER")?, verify_batch("ICS_BENCH_PEER_ALIKE")?))
 }
 
-/// By a program beside this one, which `tests/bench` has built.
+/// Runs a separate program, which `tests/bench` has built.
 fn verify_batch(variable: &str) -> Result<f64, Error> {
     let program = std::env::var(variable).map_err(|_| "run it by tests/bench, which builds the peer")?;
     let output = Command::new(program).output()?;
     Ok(String::from_utf8(output.stdout)?.trim().parse()?)
 }
 
-/// Submits all, in batches: each client takes the next one as soon as it has the receipts of its last. How long it took.
+/// Submits everything in batches: each client takes the next one once it has the receipts of its last. Returns how long
+/// that took.
 pub(crate) async fn submit_all(app: &App, domain: &DomainName, statements: Vec<Vec<u8>>) -> Result<Duration, String> {
     let mut rest = statements.into_iter();
     let batches = core::iter::from_fn(|| {
@@ -107,7 +110,7 @@ pub(crate) async fn submit(app: &App, domain: &DomainName, batch: Vec<Vec<u8>>) 
     problem.map_or(Ok(()), Err)
 }
 
-/// How many of 10,000 names spread over all lead to exactly their device.
+/// Looks up 10,000 names spread over all devices; returns how many lead to exactly their device.
 fn find(app: &App, domain: &DomainName, count: usize) -> Result<usize, String> {
     let mut found = 0;
     for number in (0..10_000).map(|step| step * count / 10_000) {

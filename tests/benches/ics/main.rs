@@ -1,7 +1,7 @@
-//! The benchmarks of CM4IT ICS. Each compares with a peer in the same run and prints rows for `BENCHMARKS.md`.
+//! The benchmarks of CM4IT ICS. Each compares with another program in the same run and prints rows for `BENCHMARKS.md`.
 //!
-//! To add one: a module here with a `pub(crate) fn run(report: &mut Report, options: &Options) -> Outcome`, and its line
-//! in [`BENCHMARKS`].
+//! To add one, write a module here with `pub(crate) fn run(report: &mut Report, options: &Options) -> Outcome`, and add
+//! a line for it to [`BENCHMARKS`].
 
 mod acme;
 mod answers;
@@ -31,11 +31,11 @@ use clap::Parser;
 
 use crate::report::Report;
 
-// As in `ics` itself.
+// The allocator of `ics` itself.
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
-/// How a benchmark ends: what it has seen is in the report, also when it fails on the way.
+/// The result of a benchmark; its measurements are in the report, even if it fails on the way.
 type Outcome = Result<(), Error>;
 type Error = Box<dyn std::error::Error + Send + Sync>;
 

@@ -1,9 +1,9 @@
-//! Questions at a given rate and at random moments, whether or not those before them were answered.
+//! Questions at a given rate and at random moments, whether or not earlier ones were answered.
 //!
-//! wrk's own delays come in whole milliseconds, at which it asks over all connections at once: then the last of them waits
-//! for all others, at any server. Time counts from the moment at which a question was due, so that a server that is late
-//! is not asked less. When the asking thread itself was held up, what was due or under way then is not counted: that says
-//! nothing of the server.
+//! wrk's own delays are whole milliseconds, after which it asks over all connections at once, so at any server the last
+//! one waits for all others. Here the time is counted from the moment at which a question was due, so that a slow
+//! server is not asked less. If the asking thread itself was held up, questions due or under way at that time do not
+//! count, since they say nothing about the server.
 
 use std::collections::VecDeque;
 use std::io::{ErrorKind, Read as _, Write as _};
@@ -14,26 +14,27 @@ use rustix::thread::{CpuSet, sched_setaffinity};
 
 use crate::Error;
 
-/// Connections: more than wait for an answer at any moment.
+/// The number of connections: more than ever wait for an answer at once.
 const CONNECTIONS: usize = 64;
-/// Bytes of an answer at most.
+/// The size limit of an answer, in bytes.
 const ANSWER_BYTES: usize = 1_024;
 
-/// Between two steps of a client that has its processor there is a system call or two: some 20 microseconds at most.
+/// Between two steps, a client that has its processor makes a system call or two, which take some 20 microseconds at
+/// most.
 const HELD_UP: Duration = Duration::from_micros(200);
 
-/// What was seen.
+/// The measurements.
 pub(crate) struct Paced {
-    /// Answers in a second.
+    /// Answers per second.
     rate: f64,
-    /// The times of those that count.
+    /// The times of the answers that count.
     took: Vec<Duration>,
-    /// The share of the questions that did not count, because the client was held up.
+    /// The share of the questions that do not count because the client was held up.
     left_out: f64,
 }
 
-/// Asks for a path on a processor of its own, for so long and so many times a second. Each answer has to begin with
-/// `answer` and to end with its head, or else with a body of one byte.
+/// Asks for a path from a processor of its own, for this long and at this rate per second. Each answer must begin with
+/// `answer`, and end after its head or after a body of one byte.
 pub(crate) fn ask(
     url: &str,
     path: &str,
@@ -50,7 +51,7 @@ pub(crate) fn ask(
     std::thread::scope(|scope| scope.spawn(run).join()).map_err(|_| "a thread panicked")?
 }
 
-/// The p99 of the turns: that of the middle one, that of the best, and that of all together.
+/// The p99 of the median turn, of the best, and of all together.
 pub(crate) fn p99(turns: Vec<Paced>) -> String {
     let left_out = mean(turns.iter().map(|turn| turn.left_out)) * 1e2;
     let mut each: Vec<f64> = turns.iter().map(|turn| p99_of(turn.took.clone())).collect();
@@ -61,13 +62,13 @@ pub(crate) fn p99(turns: Vec<Paced>) -> String {
     format!("{middle:.2} ms (best of {} turns {least:.2}, all {all:.2}; {left_out:.1} % not counted)", each.len())
 }
 
-/// In milliseconds.
+/// The p99 in milliseconds.
 fn p99_of(mut took: Vec<Duration>) -> f64 {
     took.sort_unstable();
     took.get(took.len() * 99 / 100).map_or(f64::NAN, |time| time.as_secs_f64() * 1e3)
 }
 
-/// Answers in a second.
+/// Answers per second.
 pub(crate) fn rate(turns: &[Paced]) -> f64 {
     mean(turns.iter().map(|turn| turn.rate))
 }
@@ -84,7 +85,7 @@ struct Asking<'a> {
     answer: &'a str,
     connections: Vec<TcpStream>,
     free: Vec<usize>,
-    /// Those that were asked, and when that was due, where it counts: servers answer nearly in this order.
+    /// The pending questions, and when each was due, if it counts: servers answer nearly in this order.
     asked: VecDeque<(usize, Option<Instant>)>,
     took: Vec<Duration>,
     left_out: usize,
@@ -143,7 +144,7 @@ impl<'a> Asking<'a> {
         Ok(())
     }
 
-    /// Takes the next answer, if it is there.
+    /// Takes the next answer, if it has arrived.
     fn receive(&mut self) -> Result<(), Error> {
         let Some((number, due)) = self.asked.front().copied() else { return Ok(()) };
         let mut connection = self.connections.get(number).ok_or("no such connection")?;
@@ -167,7 +168,7 @@ impl<'a> Asking<'a> {
     }
 }
 
-/// The time until the next question: exponentially distributed, as from many who know nothing of each other.
+/// The time until the next question, exponentially distributed, as with many independent clients.
 fn gap(state: &mut u64, rate: f64) -> Duration {
     *state ^= *state << 13;
     *state ^= *state >> 7;

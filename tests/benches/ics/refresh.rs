@@ -1,4 +1,4 @@
-//! The first refresh of a slapd that keeps a copy: from a node, and from a slapd that provides the same entries.
+//! The first refresh of a replicating slapd: from a node, and from a slapd that provides the same entries.
 
 use std::fs;
 use std::io::{Read as _, Write as _};
@@ -13,13 +13,13 @@ use crate::report::Report;
 use crate::slapd::{CORE, Database, Slapd, free_address, wait_for};
 use crate::{Error, Options, Outcome};
 
-/// Things, unless fewer are asked for: each is an entry of its own and one for the statement about it.
+/// The default number of things: each yields an entry of its own and one for the statement about it.
 const THINGS: usize = 50_000;
-/// The core of the slapd that keeps the copy.
+/// The core of the replicating slapd.
 const OTHER_CORE: &str = "1";
-/// Rounds, each provider in turn.
+/// The number of rounds; the providers take turns.
 const ROUNDS: usize = 3;
-/// A refresh may take so long.
+/// The time limit of a refresh.
 const PATIENCE: Duration = Duration::from_secs(600);
 
 const SYNCPROV: &str = "\ndn: olcOverlay={0}syncprov,olcDatabase={1}mdb,cn=config\n\
@@ -70,7 +70,8 @@ fn median(mut times: Vec<Duration>) -> Duration {
     times.get(times.len() / 2).copied().unwrap_or_default()
 }
 
-/// Starts a slapd with nothing, and waits until it has all. Its disk is not waited for: what is measured is who provides.
+/// Starts an empty slapd and waits until it has everything. It does not wait for its disk, since the provider is what
+/// is measured.
 fn refresh(provider: SocketAddr) -> Result<(Duration, Slapd), Error> {
     let lines = format!(
         "olcDbNoSync: TRUE\nolcDbIndex: entryUUID,entryCSN eq\nolcRootDN: cn=admin,o=ics\n\
@@ -89,8 +90,8 @@ fn refresh(provider: SocketAddr) -> Result<(Duration, Slapd), Error> {
     Ok((began.elapsed(), copy))
 }
 
-/// Asks a slapd that keeps a copy whether it has written down how far it is, as it does when the refresh is over. A
-/// program that is started for each question would take much of the cores on which this is measured.
+/// Asks a replicating slapd whether it has recorded its progress, which it does when the refresh is complete. Starting
+/// a program for each question would take too much of the cores that are measured.
 fn is_refreshed(copy: &mut TcpStream) -> Result<bool, Error> {
     copy.write_all(&search(0, &[b"contextCSN"], &[]))?;
     let mut has = false;
@@ -101,7 +102,7 @@ fn is_refreshed(copy: &mut TcpStream) -> Result<bool, Error> {
     Ok(has)
 }
 
-/// A search of all below the suffix, or for it alone, with this control.
+/// A search of everything below the suffix, or of the suffix alone, with this control.
 fn search(scope: u8, attributes: &[&[u8]], control: &[u8]) -> Vec<u8> {
     let attributes: Vec<u8> = attributes.iter().flat_map(|attribute| element(4, attribute)).collect();
     let search = [
@@ -113,7 +114,7 @@ fn search(scope: u8, attributes: &[&[u8]], control: &[u8]) -> Vec<u8> {
     element(0x30, &[&[2, 1, 7], element(0x63, &search.concat()).as_slice(), control].concat())
 }
 
-/// Hands on what comes, a message after the other, for as long as more is wanted.
+/// Passes on incoming messages one by one, as long as more are wanted.
 fn each_message(stream: &mut TcpStream, mut take: impl FnMut(&[u8]) -> bool) -> Outcome {
     let (mut read, mut buffer) = (Vec::new(), vec![0; 1 << 18]);
     loop {
@@ -133,7 +134,7 @@ fn each_message(stream: &mut TcpStream, mut take: impl FnMut(&[u8]) -> bool) -> 
     }
 }
 
-/// How long it takes to be sent everything, as slapd asks for it.
+/// The time to be sent everything, requested in the way slapd does.
 fn drain(address: SocketAddr, wanted: usize) -> Result<Duration, Error> {
     let sync = element(0x30, &element(0x0a, &[1]));
     let control = element(0x30, &[element(4, b"1.3.6.1.4.1.4203.1.9.1.1"), element(4, &sync)].concat());

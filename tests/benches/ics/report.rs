@@ -1,4 +1,4 @@
-//! What benchmarks have seen, as rows of a Markdown table.
+//! The results of benchmarks as rows of a Markdown table.
 
 use std::fs;
 use std::time::Duration;
@@ -8,7 +8,7 @@ pub(crate) struct Report {
     benchmark: &'static str,
 }
 
-/// Prints on what kind of machine this is, and the head of the table.
+/// Prints the kind of machine, and the head of the table.
 pub(crate) fn heading() {
     let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
     let cpus = read("/proc/cpuinfo");
@@ -33,12 +33,12 @@ impl Report {
         self.row(what, seen, "");
     }
 
-    /// A figure, and the bound that it should keep.
+    /// A figure, and the bound that it should meet.
     pub(crate) fn bounded(&mut self, what: &str, seen: &str, wanted: &str) {
         self.row(what, seen, wanted);
     }
 
-    /// So many of something in a time; gives the rate in a second.
+    /// A number of things in a time; returns the rate per second.
     pub(crate) fn rate(&mut self, what: &str, count: usize, time: Duration) -> f64 {
         let rate = per_second(count, time);
         self.row(what, &format!("{rate:.0}/s"), "");
@@ -55,14 +55,14 @@ impl Report {
     }
 }
 
-/// A rate.
+/// The rate per second.
 pub(crate) fn per_second(count: usize, time: Duration) -> f64 {
     #[expect(clippy::cast_precision_loss, reason = "a rate for people to read")]
     let count = count as f64;
     count / time.as_secs_f64()
 }
 
-/// The one in the middle.
+/// The median.
 pub(crate) fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
     values.get(values.len() / 2).copied().unwrap_or(f64::NAN)

@@ -1,5 +1,5 @@
-//! Revocation: OCSP answers from memory against nginx with a file of the same size on the same core, and what it costs
-//! until a suspended device is revoked in OCSP and on its list, among a thousand certificates and among many.
+//! Revocation: OCSP answers from memory compared with nginx serving a file of the same size on the same core, and the
+//! time until a suspended device is revoked in OCSP and on its list, among a thousand certificates and among many.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::process::Command;
@@ -19,13 +19,13 @@ use crate::report::Report;
 use crate::world::{CREATED, DOMAIN, Shape, World, authority, controller, domain, maker};
 use crate::{Error, Options, Outcome};
 
-/// Certificates that are few.
+/// The smaller number of certificates.
 const FEW: usize = 1_000;
-/// Revocations that are timed at each size.
+/// Revocations timed at each size.
 const REVOKED: usize = 50;
-/// Statements that are submitted at once.
+/// Statements submitted at once.
 const BATCH: usize = 500;
-/// Lists among which the certificates are divided.
+/// The number of lists among which the certificates are divided.
 const SHARDS: u16 = 256;
 /// The reason `certificateHold` in an OCSP answer (RFC 6960, 4.2.1), and in a list (RFC 5280, 5.3.1).
 const HELD: &[u8] = &[0xa0, 3, 10, 1, 6];
@@ -59,7 +59,7 @@ fn device(number: usize) -> Result<Ed25519Signer, Error> {
 }
 
 fn serial(number: usize) -> SerialNumber {
-    // Spread over the lists, as random ones are.
+    // Spread over the lists, as random serial numbers are.
     let mut bytes = [0x41; 20];
     let place = (number as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15).to_be_bytes();
     bytes[1..9].copy_from_slice(&place);
@@ -67,7 +67,7 @@ fn serial(number: usize) -> SerialNumber {
     SerialNumber::new(bytes)
 }
 
-/// Devices in use, each with a certificate: what counts of one is the statement that names it.
+/// Devices in use, each with a certificate; the statement that names a certificate is all that matters of it.
 fn issue(world: &World, numbers: std::ops::Range<usize>) -> Outcome {
     let numbers: Vec<usize> = numbers.collect();
     for some in numbers.chunks(BATCH / 2) {
@@ -83,8 +83,8 @@ fn issue(world: &World, numbers: std::ops::Range<usize>) -> Outcome {
     Ok(())
 }
 
-/// The node started anew, with all that was written before on the disk: what is timed is a revocation, and not the writing
-/// of what came in just before it.
+/// Restarts the node with everything written to disk before, so that a revocation is timed, and not the writing of what
+/// came just before it.
 fn restarted(world: World) -> Result<World, Error> {
     let key = world.key.clone();
     let world = world.with_key(key);
@@ -123,7 +123,7 @@ fn suspended(number: usize) -> Result<Vec<u8>, Error> {
     Ok(make::certify(&controller(), device.public_key(), "Pump", None, Kind::Device, &claims, true, now, &[3; 32])?)
 }
 
-/// A question of OCSP about a certificate, as openssl asks it.
+/// An OCSP request about a certificate, as openssl makes it.
 fn question(directory: &TempDir, number: usize) -> Result<Vec<u8>, Error> {
     let serial = serial(number).name().to_string().replace("serial:", "0x");
     let mut command = Command::new("openssl");
@@ -139,7 +139,7 @@ fn has(bytes: &[u8], part: &[u8]) -> bool {
     bytes.windows(part.len()).any(|window| window == part)
 }
 
-/// From the status in hand until OCSP and the list say so, both signed; the median.
+/// Measures the time from having the signed status until OCSP and the list say so, both signed; returns the median.
 fn costs(report: &mut Report, world: &World, directory: &TempDir, size: usize) -> Result<Duration, Error> {
     let issuer = authority(&[&world.issuer, &world.root]);
     let list = |number: usize| {
@@ -153,7 +153,7 @@ fn costs(report: &mut Report, world: &World, directory: &TempDir, size: usize) -
     };
     let (mut times, mut first) = (Vec::new(), Duration::ZERO);
     for step in 0..REVOKED.min(size / 4) {
-        // Those that were not taken at another size.
+        // Those that were not used at another size.
         let number = size - 1 - step * (size / 2 / REVOKED).max(1);
         let (request, body) = (question(directory, number)?, suspended(number)?);
         let began = Instant::now();
@@ -181,7 +181,7 @@ fn costs(report: &mut Report, world: &World, directory: &TempDir, size: usize) -
     Ok(median)
 }
 
-/// One OCSP answer again and again, as for a device that is much asked about.
+/// One OCSP answer again and again, as for a device about which many ask.
 fn over_http(report: &mut Report, world: &World, directory: &TempDir) -> Outcome {
     let base64 = data_encoding::BASE64.encode(&question(directory, 0)?);
     let path = base64.replace('/', "%2F").replace('+', "%2B").replace('=', "%3D");
@@ -211,7 +211,7 @@ fn over_http(report: &mut Report, world: &World, directory: &TempDir) -> Outcome
     Ok(())
 }
 
-/// Keeps this process on processors, as `taskset` takes them.
+/// Pins this process to processors, in the form of `taskset`.
 pub(crate) fn pin(cores: &str) -> Outcome {
     let pid = std::process::id().to_string();
     let done = Command::new("taskset").args(["-a", "-c", "-p", cores, &pid]).output()?;

@@ -1,4 +1,4 @@
-//! A node from a thousand to a million identities: what a start, a look-up and an append cost at each size.
+//! A node with a thousand to a million identities: the cost of a start, a look-up and an append at each size.
 
 use std::collections::HashMap;
 use std::hint::black_box;
@@ -14,29 +14,29 @@ use crate::ingest::{submit, submit_all};
 use crate::report::{Report, median};
 use crate::{Error, Options, Outcome};
 
-/// How often each store is opened, with nothing in memory, and how often each is asked once memory is ready; all sizes in
-/// turns, because hosts are faster and slower within minutes. The middle counts.
+/// How often each store is opened with nothing in memory, and how often each is asked once memory is ready; all sizes
+/// in turns, because the speed of hosts changes within minutes. The median counts.
 const OPENED: usize = 9;
 const TURNS: usize = 15;
-/// Look-ups that are timed at each size.
+/// Look-ups timed at each size.
 const LOOK_UPS: usize = 5_000;
-/// Batches, and single statements, whose appending is timed at each size.
+/// Batches and single statements whose appending is timed at each size.
 const APPENDS: usize = 5;
 const SINGLES: usize = 100;
 /// Memory for answers, in bytes: a million identities fit.
 const MEMORY: u64 = 896 << 20;
-/// Bytes that a node keeps of a device, about.
+/// The approximate number of bytes that a node keeps of a device.
 const KEPT: usize = 700;
 
-/// A node of one size, and what was measured with it in each turn, in microseconds.
+/// A node of one size, and its measurements in each turn, in microseconds.
 struct Node {
     size: usize,
     home: Home,
     /// Look-ups of the first device of each lot.
     lots: Vec<f64>,
-    /// Look-ups of what was not asked for before, in a lot that was.
+    /// Look-ups of devices not asked for before, in a lot that was.
     stored: Vec<f64>,
-    /// Look-ups once memory was made ready, of what nobody has asked for, as far as there is so much.
+    /// Look-ups, after memory was made ready, of devices not asked for before, as far as there are enough.
     ready: Vec<f64>,
     /// The same devices found in [`Plain`].
     plain: Vec<f64>,
@@ -126,7 +126,8 @@ fn ask_memory(report: &mut Report, runtime: &Runtime, nodes: &mut [Node]) -> Out
     Ok(())
 }
 
-/// As little as a look-up by name can be: how much longer it takes among more is the machine's, whose caches do not grow.
+/// The least that a look-up by name can cost: any growth with the number of names is due to the machine, whose caches
+/// do not grow.
 struct Plain {
     names: HashMap<String, u64>,
     kept: HashMap<u64, Box<[u8]>>,
@@ -155,7 +156,7 @@ fn middle(times: &[f64]) -> f64 {
     median(times.to_vec())
 }
 
-/// Start and memory of the real process, and look-ups over one connection that is kept.
+/// The start and memory of the real process, and look-ups over one persistent connection.
 fn serve(report: &mut Report, home: &Home, runtime: &Runtime, size: usize) -> Outcome {
     let served = home.serve()?;
     let idle = served.memory()?;
@@ -185,7 +186,7 @@ async fn fetch(served: &Served, home: &Home, size: usize) -> Result<Duration, Er
     Ok(began.elapsed())
 }
 
-/// The time of one look-up, in microseconds. Each device is asked for once at most.
+/// The time of one look-up, in microseconds. Each device is asked for at most once.
 fn look_up(app: &App, home: &Home, numbers: impl Iterator<Item = usize>) -> Result<f64, Error> {
     let began = Instant::now();
     let mut count = 0;
@@ -200,15 +201,15 @@ fn look_up(app: &App, home: &Home, numbers: impl Iterator<Item = usize>) -> Resu
     Ok(micros(began.elapsed(), count))
 }
 
-/// Devices that are not the first of their lots, other ones in each turn. What is said of a lot is read with its first
-/// one: of a sample of a million devices a fifth would be such, and of a thousand devices one is.
+/// Devices that are not the first of their lots, different ones in each turn. What is said about a lot is read with its
+/// first device: in a sample from a million devices a fifth would be such, from a thousand only one.
 fn others(size: usize, turn: usize) -> impl Iterator<Item = usize> {
     let numbers = spread(size).take(size).map(move |number| (number + turn) % size);
     numbers.filter(|number| !number.is_multiple_of(device::LOT))
 }
 
-/// Appends further devices, in batches and one at a time; gives the microseconds for each statement of each batch, and for
-/// a single one.
+/// Appends further devices, in batches and one at a time; returns the microseconds for each statement of each batch,
+/// and for a single one.
 fn append(app: &App, home: &Home, runtime: &Runtime, size: usize) -> Result<(Vec<f64>, f64), Error> {
     let count = APPENDS * limits::BATCH_STATEMENTS;
     let mut statements = device::introductions(home, size..size + count + SINGLES)?;
@@ -224,7 +225,7 @@ fn append(app: &App, home: &Home, runtime: &Runtime, size: usize) -> Result<(Vec
     Ok((batched, median(singles)))
 }
 
-/// Devices all over the log, in an order that is none.
+/// Devices all over the log, in no particular order.
 fn spread(size: usize) -> impl Iterator<Item = usize> {
     (0..LOOK_UPS).map(move |step| step.wrapping_mul(0x9e37_79b9) % size)
 }

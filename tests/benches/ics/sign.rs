@@ -1,5 +1,5 @@
-//! Signatures a second: keys in files, against keys of the same kinds in a PKCS#11 token (SoftHSM, for which tests/bench
-//! makes a configuration).
+//! Signatures per second: keys in files compared with keys of the same kinds in a PKCS#11 token (SoftHSM, configured by
+//! tests/bench).
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -15,11 +15,11 @@ use crate::report::{Report, median};
 use crate::{Error, Options, Outcome};
 
 const AT: Timestamp = Timestamp::from_seconds(1_795_162_200);
-/// How long each key signs in one round; the rounds of both take turns.
+/// How long each key signs in a round; the keys in files and in the token take turns.
 const ROUND: Duration = Duration::from_millis(500);
 const ROUNDS: usize = 5;
 const PIN: &str = "4711-pin";
-/// Where Debian puts the module, by the two names of the directory.
+/// The paths of the module in Debian, whose directory has two names.
 const MODULES: [&str; 2] = ["/usr/lib/softhsm/libsofthsm2.so", "/usr/lib/x86_64-linux-gnu/softhsm/libsofthsm2.so"];
 
 pub(crate) fn run(report: &mut Report, _: &Options) -> Outcome {
@@ -54,7 +54,7 @@ pub(crate) fn run(report: &mut Report, _: &Options) -> Outcome {
     Ok(())
 }
 
-/// A token of its own, in the directory that the configuration of SoftHSM names.
+/// A separate token, in the directory that the configuration of SoftHSM names.
 fn soft_token(directory: &Path) -> Result<Tokens, Error> {
     use std::os::unix::fs::PermissionsExt as _;
     let words = ["--init-token", "--free", "--label", "bench", "--so-pin", "so-pin-1", "--pin", PIN];

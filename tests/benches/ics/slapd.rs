@@ -1,4 +1,4 @@
-//! slapd of the distribution with our schema, on one core, in a process of its own.
+//! The distribution's slapd with our schema, on one core, in a process of its own.
 
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
@@ -10,15 +10,15 @@ use tempfile::TempDir;
 
 use crate::{Error, Outcome};
 
-/// The core of a server that is measured.
+/// The core of a measured server.
 pub(crate) const CORE: &str = "0";
 
-/// What a slapd holds, and how.
+/// The database of a slapd.
 #[derive(Default)]
 pub(crate) struct Database<'a> {
-    /// More of its database's settings, each a line.
+    /// Additional settings of the database, one on each line.
     pub(crate) lines: &'a str,
-    /// Another entry of its configuration, behind the database.
+    /// Another entry of its configuration, after the database.
     pub(crate) overlay: &'a str,
 }
 
@@ -57,7 +57,7 @@ impl Slapd {
         Ok(this)
     }
 
-    /// Ends it as an operator does, and gives all that it holds, as LDIF.
+    /// Ends it as an operator would, and returns everything that it holds, as LDIF.
     pub(crate) fn dump(mut self) -> Result<String, Error> {
         Command::new("kill").args(["-INT", &self.child.id().to_string()]).status()?;
         self.child.wait()?;
@@ -69,7 +69,7 @@ impl Slapd {
 
 impl Drop for Slapd {
     fn drop(&mut self) {
-        // Whether it had ended by itself does not matter.
+        // It may have ended by itself.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

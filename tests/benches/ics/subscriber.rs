@@ -19,11 +19,11 @@ use ics_sync::Applier;
 use ics_sync::mirror::{Fill, Seen, Survey, VerifiedEntry, VerifiedPage};
 use tokio::sync::mpsc;
 
-/// Whoever a manufacturer vouches for may be used until something blocks it.
+/// What a manufacturer vouches for may be used until something blocks it.
 const RULES: &str = "@id(\"vouched\")\npermit (principal, action in Action::\"use\", resource)\n\
                      when { principal.vouching_roles.contains(\"manufacturer\") };";
 
-/// A verdict that is another one than before.
+/// A verdict that has changed.
 pub(crate) struct Changed {
     pub(crate) id: String,
     pub(crate) permitted: bool,
@@ -35,7 +35,7 @@ pub(crate) struct Subscriber {
     domain: Option<Domain>,
     policy: Option<TrustPolicy>,
     about: BTreeMap<IdentityId, Vec<Logged>>,
-    /// What was said something of since the last checkpoint.
+    /// Things about which something was said since the last checkpoint.
     touched: BTreeSet<IdentityId>,
     decided: BTreeMap<IdentityId, bool>,
 }
@@ -52,7 +52,7 @@ impl Subscriber {
         }
     }
 
-    /// Takes the next entry; whom it is about, where it is a statement.
+    /// Takes the next entry; returns its subject if it is a statement.
     fn take(&mut self, index: u64, header: &Header, entry: &Entry) -> Option<IdentityId> {
         let mut named = None;
         match body::parse(&entry.body).ok()? {
@@ -131,7 +131,7 @@ impl Applier for Subscriber {
         for id in core::mem::take(&mut self.touched) {
             let permitted = self.decide(&id, page).ok_or("nothing can be decided")?;
             if self.decided.insert(id, permitted) != Some(permitted) {
-                // Whoever measures may have heard enough.
+                // The receiver may have stopped listening.
                 let _ = self.changed.send(Changed { id: id.to_string(), permitted, at: Instant::now() });
             }
         }

@@ -1,6 +1,6 @@
-//! From the acknowledgement of a blocking status at a home to the changed verdict at each of many subscribers, who verify
-//! what they are pushed and decide for themselves; slapd tells as many consumers of syncrepl that an entry has changed.
-//! And what a subscriber costs while there are no news.
+//! From the acknowledgement of a blocking status at a home to the changed verdict at each of many subscribers, who
+//! verify what is pushed to them and decide for themselves; compared with slapd telling as many syncrepl consumers that
+//! an entry has changed. Also the cost of a subscriber while there is no news.
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
@@ -28,15 +28,15 @@ use crate::slapd::{Database, Slapd};
 use crate::subscriber::{Changed, Subscriber};
 use crate::{Error, Options, Outcome};
 
-/// Subscribers at a time.
+/// The number of concurrent subscribers.
 const SUBSCRIBERS: usize = 1_000;
-/// Statuses and changes, one after the other.
+/// The number of statuses and changes, one after the other.
 const TRIALS: usize = 30;
-/// Everybody may use all cores.
+/// All processes may use all cores.
 const CORES: &str = "0,1";
-/// How long anything may take that is waited for.
+/// The time limit for anything that is waited for.
 const PATIENCE: Duration = Duration::from_secs(120);
-/// For how long a subscriber listens who hears nothing but heartbeats.
+/// How long a subscriber listens that receives only heartbeats.
 const QUIET: Duration = Duration::from_secs(65);
 
 pub(crate) fn run(report: &mut Report, _: &Options) -> Outcome {
@@ -54,7 +54,7 @@ pub(crate) fn run(report: &mut Report, _: &Options) -> Outcome {
     Ok(())
 }
 
-/// Prints p50 and p99; gives p99 in milliseconds.
+/// Prints p50 and p99; returns p99 in milliseconds.
 fn print(report: &mut Report, what: &str, mut times: Vec<Duration>, wanted: &str) -> f64 {
     times.sort_unstable();
     let at = |percent: usize| {
@@ -66,7 +66,7 @@ fn print(report: &mut Report, what: &str, mut times: Vec<Duration>, wanted: &str
     at(99)
 }
 
-/// How long after each acknowledgement each subscriber decided otherwise.
+/// For each acknowledgement and subscriber, the time until the verdict changed.
 async fn changed_verdicts(home: &Home, url: &str) -> Result<Vec<Duration>, Error> {
     let node = Node::new(url)?;
     submit(&node, home, home.certificates()?).await?;
@@ -84,7 +84,7 @@ async fn changed_verdicts(home: &Home, url: &str) -> Result<Vec<Duration>, Error
         ));
     }
     drop(changed);
-    // Each decides about all devices once before anything changes.
+    // Each decides once about all devices before anything changes.
     take(&mut changes, SUBSCRIBERS * TRIALS, |change| change.permitted).await?;
     let mut times = Vec::new();
     for trial in 0..TRIALS {
@@ -100,7 +100,7 @@ async fn changed_verdicts(home: &Home, url: &str) -> Result<Vec<Duration>, Error
     Ok(times)
 }
 
-/// So many changes, all as they must be.
+/// Waits for this many changes, all of which must be as expected.
 async fn take(
     changes: &mut mpsc::UnboundedReceiver<Changed>,
     count: usize,
@@ -153,7 +153,7 @@ async fn submit(node: &Node, home: &Home, bodies: Vec<Vec<u8>>) -> Outcome {
     refused.map_or(Ok(()), |refused| Err(format!("{refused:?}").into()))
 }
 
-/// What a stream costs on the wire while nothing happens.
+/// The cost of a stream on the wire while nothing happens.
 fn quiet(report: &mut Report, home: &Home, url: &str) -> Outcome {
     let address = url.trim_start_matches("http://");
     let mut stream = TcpStream::connect(address)?;
@@ -170,7 +170,7 @@ fn quiet(report: &mut Report, home: &Home, url: &str) -> Outcome {
             Ok(0) => return Err("the stream ended".into()),
             Ok(count) => read.extend_from_slice(buffer.get(..count).unwrap_or_default()),
             Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
-                // What comes at once is no heartbeat.
+                // What arrives at once is no heartbeat.
                 first.get_or_insert(read.len());
             }
             Err(error) => return Err(error.into()),
@@ -187,12 +187,12 @@ fn quiet(report: &mut Report, home: &Home, url: &str) -> Outcome {
 
 /// The entry that changes.
 const CHANGING: &str = "cn=changing,o=ics";
-/// Who changes it.
+/// The account that changes it.
 const ROOT: &str = "olcRootDN: cn=admin,o=ics\nolcRootPW: secret\n";
 const SYNCPROV: &str = "\ndn: olcOverlay={0}syncprov,olcDatabase={1}mdb,cn=config\n\
                         objectClass: olcOverlayConfig\nobjectClass: olcSyncProvConfig\nolcOverlay: {0}syncprov\n";
 
-/// How long after each acknowledgement each consumer of a slapd heard of the change.
+/// For each acknowledgement and consumer of a slapd, the time until the consumer received the change.
 async fn changed_entries(consumers: usize) -> Result<Vec<Duration>, Error> {
     let ldif = format!(
         "dn: o=ics\nobjectClass: organization\no: ics\n\n\
@@ -227,7 +227,7 @@ async fn changed_entries(consumers: usize) -> Result<Vec<Duration>, Error> {
     Ok(times)
 }
 
-/// One request, and its answer, which must be success.
+/// Sends one request, whose answer must be success.
 fn ask(stream: &mut TcpStream, request: &[u8]) -> Outcome {
     stream.write_all(&element(0x30, &[vec![2, 1, 7], request.to_vec()].concat()))?;
     let (mut read, mut buffer) = (Vec::new(), [0; 4_096]);
@@ -241,7 +241,7 @@ fn ask(stream: &mut TcpStream, request: &[u8]) -> Outcome {
     }
 }
 
-/// A consumer that keeps nothing: it tells when the refresh is over, and then of each entry when it came.
+/// A consumer that keeps nothing: it reports the end of the refresh, and then the arrival of each entry.
 async fn consume(address: SocketAddr, heard: mpsc::UnboundedSender<Instant>, ready: oneshot::Sender<()>) -> Outcome {
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     let attributes = [element(4, b"*"), element(4, b"+")].concat();

@@ -1,4 +1,4 @@
-//! Writes the seeds of every fuzz target into a directory, for libFuzzer to begin with.
+//! Writes the seeds of every fuzz target into a directory, as libFuzzer's initial corpus.
 
 use std::path::PathBuf;
 use std::{env, fs, io};

@@ -1,4 +1,4 @@
-//! What ACME clients send: flattened JWS, keys, payloads; and the certificate by which a host answers.
+//! What ACME clients send: flattened JWS, keys, payloads; and the certificate with which a host answers a challenge.
 
 use ics_node::acme::account::{AccountUpdate, NewAccount, bound_to, check_contacts, new_key};
 use ics_node::acme::authorization::answers_tls;
@@ -9,13 +9,14 @@ use ics_node::acme::order::{NewOrder, read_identifiers};
 use ics_node::acme::renewal::CertificateId;
 use ics_node::acme::urls::Resource;
 
-/// The secret by which the account of a seed is bound, and the place of the account whose key a seed changes.
+/// The secret that binds the account of a seed, and the address of the account whose key a seed changes.
 const SECRET: &[u8] = b"a secret for the seeds, no other";
 const ACCOUNT: &str = "https://ca.example/acme/devices.acme.example/account/1";
 /// The key of that account.
 const KEY: &str = r#"{"kty":"EC","crv":"P-256","x":"62_A7PNR7NytUNBWogGE6OL1ZByHUuL2rgnheRKTruc","y":"N2QFbO4BQaWYQYBSSsYv6xHekVa3XOysi_HCo5U4lco"}"#;
 
-/// What a request for an account is bound to, and by right, or the key by which a request changes that of an account.
+/// The credential to which a request validly binds a new account, or the thumbprint of the new key in a request that
+/// changes an account's key.
 pub(super) fn bound_or_changed(signed: &Signed) -> Option<String> {
     if let By::Key(key) = &signed.header.by {
         let binding = Signed::from_value(&signed.json::<NewAccount>().ok()?.external_account_binding?).ok()?;
@@ -28,7 +29,7 @@ pub(super) fn bound_or_changed(signed: &Signed) -> Option<String> {
     Some(new.thumbprint())
 }
 
-/// A request is read without panic; a key is read as it is written, and signs nothing by chance; identifiers have one
+/// Reading a request never panics; a key is read as it is written, and signs nothing by chance; identifiers have one
 /// spelling.
 pub(super) fn request(bytes: &[u8]) {
     if let Ok(text) = core::str::from_utf8(bytes) {
@@ -67,7 +68,7 @@ const HOST: &str = "pump-7.acme.example";
 const KEY_AUTHORIZATION: &str =
     "LoqXcYV8q5ONbJQxbmR7SCTNo3tiAXDfowyjxAjEuX0.9jg46WB3rR_AHD-EBXdN7cBkH1WOu0tA3M9fm21mqTI";
 
-/// A certificate that is shown at a host answers one challenge at most.
+/// A certificate presented by a host answers one challenge at most.
 pub(super) fn shown(der: &[u8]) {
     if answers_tls(der, HOST, KEY_AUTHORIZATION) {
         assert!(!answers_tls(der, "pump-8.acme.example", KEY_AUTHORIZATION), "it answers for another host as well");

@@ -3,7 +3,7 @@
 use ics_node::ldap::decode::{self, Message};
 use ics_sync::ber;
 
-/// A message is read or refused; what is read is no longer than what there is.
+/// A message is read or refused; what is read is no longer than the input.
 pub(super) fn message(bytes: &[u8]) {
     if let Message::Request(length) = decode::message(bytes) {
         let alone = bytes.get(..length).map(decode::message);
@@ -15,7 +15,7 @@ pub(super) fn message(bytes: &[u8]) {
     }
 }
 
-/// A filter in a search that is otherwise right.
+/// A filter in an otherwise valid search.
 pub(super) fn filter(bytes: &[u8]) {
     message(&search(bytes));
 }
@@ -39,20 +39,20 @@ pub(super) fn search(filter: &[u8]) -> Vec<u8> {
     out
 }
 
-/// A name is read back from what is written of it, and is then the same.
+/// A name survives writing and reading.
 pub(super) fn name(bytes: &[u8]) {
     let Ok(text) = core::str::from_utf8(bytes) else { return };
     let Some(written) = decode::name(text) else { return };
     assert_eq!(decode::name(&written), Some(written.clone()), "`{written}` is not read back");
 }
 
-/// So is a cookie.
+/// A cookie survives writing and reading.
 pub(super) fn cookie(bytes: &[u8]) {
     let Some(written) = decode::cookie(bytes) else { return };
     assert_eq!(decode::cookie(&written), Some(written), "a cookie is not read back");
 }
 
-/// What passes on to the library that trusts its server has its lengths in order.
+/// What is passed on to the library, which trusts its server, has consistent lengths.
 pub(super) fn answer(bytes: &[u8]) {
     if ics_sync::ldap::passes(bytes) {
         assert_eq!(ber::check(bytes), Ok(()), "a message passes whose lengths do not fit");

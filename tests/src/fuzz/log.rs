@@ -1,4 +1,4 @@
-//! What a log is made of: headers, notes, checkpoints, proofs.
+//! The parts of a log: headers, notes, checkpoints, proofs.
 
 use ics_core::limits;
 use ics_core::log::Hash;
@@ -10,20 +10,20 @@ use ics_core::log::note::{Note, VerifierKey};
 use ics_core::log::record_head::RecordHead;
 use ics_core::log::source::Source;
 
-/// The first home's cosigner key in the vectors of the log.
+/// The first home's cosigner key in the vectors for the log.
 const COSIGNER: &str = "home.acme.example+26fa74cb+BIqI4910CfGV/VLbLTy6XXLKZwm/HZQSG/N0iAG0D29c";
 
-/// The home's key for notes there.
+/// The home's key for notes in these vectors.
 const HOME: &str = "devices.acme.example/5636206c0cdced54205f03567c66fe5be4102362d47feba78155c266df7fd5a2+855f52e2+AYqI4910CfGV/VLbLTy6XXLKZwm/HZQSG/N0iAG0D29c";
 
-/// Headers have one form.
+/// A header has one encoding.
 pub(super) fn entry(bytes: &[u8]) {
     if let Ok(header) = Header::decode(bytes) {
         assert_eq!(header.encode().as_deref(), Ok(bytes), "a header has two forms");
     }
 }
 
-/// Notes and checkpoints are written as they were read; nobody's key opens what it did not sign.
+/// Notes and checkpoints are written as they were read; no key accepts what it did not sign.
 pub(super) fn note(bytes: &[u8]) {
     let Ok(text) = core::str::from_utf8(bytes) else { return };
     let Ok(note) = Note::parse(text) else { return };
@@ -53,7 +53,7 @@ pub(super) fn record_head(bytes: &[u8]) {
     }
 }
 
-/// A proof as text has one form; the numbers and hashes of a proof are anything at all.
+/// A proof has one text form, whatever its numbers and hashes are.
 pub(super) fn proof(bytes: &[u8]) {
     if let Ok(text) = core::str::from_utf8(bytes)
         && let Ok(source) = Source::from_tlog_proof(text)

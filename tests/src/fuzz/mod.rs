@@ -1,7 +1,7 @@
-//! Decoders of outside bytes, each as a function that takes anything and must neither panic nor break its promise.
+//! Decoders of outside bytes, each as a function that takes any input and must neither panic nor break its promise.
 //!
-//! `tests/fuzz` lets libFuzzer drive them; the tests here run them on any toolchain over what is kept in
-//! `tests/fuzz/corpus`, over seeds made of the vectors, and over simple mutations of both.
+//! `tests/fuzz` has libFuzzer drive them; the tests here run them on any toolchain over what is stored in
+//! `tests/fuzz/corpus`, over seeds made from the vectors, and over simple mutations of both.
 
 mod acme;
 mod ldap;
@@ -21,7 +21,7 @@ pub use self::seeds::seeds;
 pub struct Target {
     /// The name of its directory and of its binary.
     pub name: &'static str,
-    /// Panics where the decoder breaks a promise.
+    /// Runs the decoder; panics if it breaks a promise.
     pub run: fn(&[u8]),
 }
 
@@ -65,16 +65,16 @@ const fn target(name: &'static str, run: fn(&[u8])) -> Target {
     Target { name, run }
 }
 
-/// The target of a name.
+/// The target with this name.
 #[must_use]
 pub fn named(name: &str) -> Option<Target> {
     TARGETS.iter().find(|target| target.name == name).copied()
 }
 
-/// Runs one target, for the binaries of libFuzzer.
+/// Runs one target, for the libFuzzer binaries.
 ///
 /// # Panics
-/// When there is none of this name, or it finds a broken promise.
+/// When there is no target of this name, or it finds a broken promise.
 pub fn run(name: &str, bytes: &[u8]) {
     let target = named(name);
     assert!(target.is_some(), "there is no target `{name}`");

@@ -1,13 +1,14 @@
-//! Simple changes to known input, the same for the same seed: shallow, but on any toolchain and in every run.
+//! Simple mutations of known input, deterministic for each seed: shallow, but available on any toolchain and in every
+//! run.
 
-/// Changes input.
+/// Mutates input.
 pub struct Mutator(u64);
 
-/// Numbers that lie at the borders of lengths.
+/// Numbers at the borders of length encodings.
 const BORDERS: [u8; 10] = [0, 1, 0x7f, 0x80, 0xbf, 0xc0, 0xdf, 0xe0, 0xfe, 0xff];
 
 impl Mutator {
-    /// With a seed.
+    /// A mutator with this seed.
     #[must_use]
     pub const fn new(seed: u64) -> Self {
         Self(seed)
@@ -27,7 +28,8 @@ impl Mutator {
         usize::try_from(self.next() % bound).unwrap_or_default()
     }
 
-    /// A changed copy: one to four of bits flipped, bytes set to a border, cut, doubled, or joined with another input.
+    /// A copy with one to four changes: bits flipped, bytes set to a border, cut, doubled, or joined with another
+    /// input.
     #[must_use]
     pub fn change(&mut self, input: &[u8], other: &[u8]) -> Vec<u8> {
         let mut bytes = input.to_vec();

@@ -9,11 +9,11 @@ use ics_core::statement::make::sign_descriptor;
 use ics_core::statement::{Body, LeftOut, openpgp_view, parse, split};
 use ics_core::time::Timestamp;
 
-/// Seconds of 2026-01-01.
+/// 2026-01-01, in seconds.
 const CREATED: u64 = 1_767_225_600;
 
-/// A body has one form: whoever splits it gets it back, with the id that it had. What is split is verified, what is parsed
-/// is not yet: of a body that no node admits the self-signature is left out.
+/// A body has one form: splitting it yields the same body with the same id. Splitting verifies, parsing does not yet;
+/// in a body that no node admits, splitting leaves the self-signature out.
 pub(super) fn body(bytes: &[u8]) {
     let Ok(body) = parse(bytes) else { return };
     let split = split(bytes);
@@ -25,7 +25,7 @@ pub(super) fn body(bytes: &[u8]) {
     assert_eq!(parse(bytes).map(|again| again.id()), Ok(body.id()), "an id changes from reading to reading");
 }
 
-/// What comes out of an upload is canonical, and for stock tools it can be put together again.
+/// What is split from an upload is canonical, and can be reassembled for stock tools.
 pub(super) fn upload(bytes: &[u8]) {
     let Ok(split) = split(bytes) else { return };
     for one in &split.bodies {
@@ -39,7 +39,7 @@ pub(super) fn upload(bytes: &[u8]) {
     }
 }
 
-/// A certificate that is read is a body of its own, and two of the same state are that state.
+/// A certificate that can be read is a body of its own, and the union of a state with itself is that state.
 pub(super) fn certificate(bytes: &[u8]) {
     if let Ok(united) = Certificate::union(bytes, bytes) {
         assert_eq!(Certificate::union(&united, &united).as_ref(), Ok(&united), "uniting never ends");
@@ -60,7 +60,7 @@ pub(super) fn document(json: &[u8]) {
     body(&message);
 }
 
-/// A descriptor has one form, and the domain that it founds has its rules compiled.
+/// A descriptor has one form, and when it founds a domain its rules are compiled.
 pub(super) fn descriptor(json: &[u8]) {
     let Ok(descriptor) = Descriptor::parse(json) else { return };
     assert_eq!(descriptor.to_json(), json, "a descriptor has two forms");
@@ -68,7 +68,7 @@ pub(super) fn descriptor(json: &[u8]) {
     assert!(founded.is_ok(), "a descriptor that was read founds no domain");
 }
 
-/// A key that is read from DER is written as the same DER, and its fingerprint is that of its packet.
+/// A key read from DER is written as the same DER, and its fingerprint is that of its packet.
 pub(super) fn spki(bytes: &[u8]) {
     if let Ok(text) = core::str::from_utf8(bytes) {
         drop(PublicKey::from_spki_pem(text));

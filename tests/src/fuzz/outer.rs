@@ -1,4 +1,4 @@
-//! What peers and clients send as JSON, and the lists that a factory sends.
+//! What peers and clients send as JSON, and the lists that factories submit.
 
 use std::io::Cursor;
 
@@ -14,10 +14,10 @@ use ics_sync::packed;
 use ics_sync::wire::{Again, Descriptors, Info, Page, Submission, Submitted};
 use sha2::{Digest as _, Sha256};
 
-/// Seconds of 2026-01-02.
+/// 2026-01-02, in seconds.
 const NOW: u64 = 1_767_312_000;
 
-/// Evidence is bounded, is written as it was read, and what it proves is about an identity that it names.
+/// Evidence is bounded, is written as it was read, and proves something about an identity that it names.
 pub(super) fn evidence(json: &[u8]) {
     let Ok(evidence) = Evidence::parse(json) else { return };
     let again = serde_json::to_vec(&evidence).ok().and_then(|json| Evidence::parse(&json).ok());
@@ -27,14 +27,14 @@ pub(super) fn evidence(json: &[u8]) {
     }
 }
 
-/// A trust policy that is read has its rules compiled: see [`TrustPolicy::parse`].
+/// A trust policy that can be read has its rules compiled: see [`TrustPolicy::parse`].
 pub(super) fn trust(json: &[u8]) {
     if let Ok(policy) = TrustPolicy::parse(json) {
         assert!(!policy.domains().is_empty(), "a trust policy counts no domain");
     }
 }
 
-/// A packed page has one form, and what is compressed unpacks to no more than a page.
+/// A packed page has one form, and compressed input unpacks to no more than a page.
 pub(super) fn packed(bytes: &[u8]) {
     if let Ok(packed) = packed::decompress(bytes) {
         assert!(packed.len() <= packed::PAGE_BYTES, "a compressed page is longer than a page");
@@ -43,9 +43,10 @@ pub(super) fn packed(bytes: &[u8]) {
     assert_eq!(packed::pack(&page), bytes, "a packed page has two forms");
 }
 
-/// A bundle that is opened answers whatever it is asked, and what it answers keeps to the bounds of a peer.
+/// A bundle that can be opened answers anything that it is asked, and its answers keep to the bounds of a peer.
 pub(super) fn bundle(bytes: &[u8]) {
-    // The digest is no protection: whoever changes a bundle makes it anew. Without its last part the input is one.
+    // The digest is no protection against attackers, who would recompute it. The input is a bundle without its last
+    // part.
     let digest = Sha256::digest(bytes);
     let sealed = [bytes, &[0, 32], digest.as_slice()].concat();
     for bytes in [bytes, sealed.as_slice()] {
@@ -71,7 +72,7 @@ pub(super) fn bundle(bytes: &[u8]) {
     }
 }
 
-/// What a peer answers, held to its bounds.
+/// The answers of a peer, within their bounds.
 pub(super) fn feed(json: &[u8]) {
     if let Ok(page) = Page::decode(json) {
         assert!(page.entries.len() <= limits::FEED_ENTRIES && page.proof.len() <= limits::PROOF_HASHES);
@@ -85,7 +86,7 @@ pub(super) fn feed(json: &[u8]) {
     drop(Info::decode(json));
 }
 
-/// The bodies that the API takes.
+/// The request bodies of the API.
 pub(super) fn http(json: &[u8]) {
     drop(serde_json::from_slice::<Submission>(json));
     drop(serde_json::from_slice::<EnrolmentRequest>(json));
@@ -102,7 +103,7 @@ pub(super) fn ndjson(bytes: &[u8]) {
     rows(Form::Ndjson, bytes);
 }
 
-/// Rows are numbered as they stand, are not more than there are lines, and have only columns that are known.
+/// Rows are numbered in order, are not more than there are lines, and have known columns only.
 fn rows(form: Form, bytes: &[u8]) {
     let Ok(rows) = Rows::read(form, bytes.to_vec()) else { return };
     let lines = bytes.iter().filter(|byte| matches!(byte, b'\n' | b'\r')).count() + 1;

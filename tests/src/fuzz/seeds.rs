@@ -1,4 +1,4 @@
-//! Input to begin with, made of the test vectors: what is right, from which mutation leads to what is nearly right.
+//! Initial inputs made from the test vectors: valid input, from which mutation leads to almost valid input.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -12,8 +12,8 @@ use ics_sync::packed::{compress, pack};
 use ics_sync::wire::{Base64, Page, Submission};
 use serde_json::Value;
 
-/// All seeds for a target: every text of the vectors, as it stands and decoded where it is base64 or hex, and every
-/// object that stands where such a target takes JSON.
+/// All seeds for a target: every text of the vectors, as it is and decoded if it is base64 or hex, and every object
+/// that such a target takes as JSON.
 ///
 /// # Panics
 /// When the vectors cannot be read.
@@ -24,7 +24,7 @@ pub fn seeds(target: &str) -> Vec<Vec<u8>> {
         collect(&vectors(file), None, wanted, &mut found);
     }
     if target == "document" {
-        // What was signed, out of the messages around it.
+        // The signed documents, taken from the messages around them.
         found = found.iter().filter_map(|body| detached(body)).map(|(document, _)| document.to_vec()).collect();
     }
     found.extend(encoded(target).iter().filter_map(|text| BASE64.decode(text.as_bytes()).ok()));
@@ -68,7 +68,7 @@ fn bundles() -> Vec<Vec<u8>> {
     pages.iter().filter_map(bundle).collect()
 }
 
-/// The members of which vectors are input for a target.
+/// The members of the vectors that are input for a target.
 fn wanted(target: &str) -> &'static [(&'static str, &'static [&'static str])] {
     match target {
         "body" | "certificate" | "upload" => &[("statements", &["body"]), ("records", &["body"])],
@@ -87,7 +87,7 @@ fn wanted(target: &str) -> &'static [(&'static str, &'static [&'static str])] {
     }
 }
 
-/// Input that no vector holds.
+/// Input that no vector contains.
 fn spoken(target: &str) -> &'static [&'static str] {
     match target {
         "acme" => &[
@@ -134,7 +134,7 @@ fn spoken(target: &str) -> &'static [&'static str] {
     }
 }
 
-/// BER that clients and peers send.
+/// BER as sent by clients and peers.
 fn ldap(target: &str) -> Vec<Vec<u8>> {
     let element = |tag: u8, parts: &[Vec<u8>]| {
         let mut out = Vec::new();
@@ -202,7 +202,7 @@ fn ldap(target: &str) -> Vec<Vec<u8>> {
     }
 }
 
-/// Input as openssl and Python's cryptography make it, DER in base64.
+/// Input made by openssl and Python's cryptography package, DER in base64.
 fn encoded(target: &str) -> &'static [&'static str] {
     match target {
         "cms" => &[
@@ -249,7 +249,7 @@ fn vectors(file: &str) -> Value {
     value.unwrap_or_default()
 }
 
-/// Walks a document and takes what stands under a wanted member.
+/// Walks a document and collects the values of wanted members.
 fn collect(value: &Value, member: Option<&str>, wanted: &[&str], found: &mut BTreeSet<Vec<u8>>) {
     let is_wanted = member.is_some_and(|member| wanted.contains(&member));
     match value {

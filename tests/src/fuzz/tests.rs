@@ -6,16 +6,16 @@ use ics_node::ldap::decode::Message;
 
 use super::{Mutator, TARGETS, Target, seeds};
 
-/// Changed copies of each input; as many as fit into a minute of continuous integration for all targets.
+/// Mutated copies of each input; as many as fit into a minute of continuous integration for all targets.
 const CHANGES: usize = 24;
-/// Changed copies for one target at most: where there are many inputs, each gets fewer.
+/// The maximum number of mutated copies for one target: if there are many inputs, each gets fewer.
 const CHANGES_IN_ALL: usize = 12_000;
 
 fn directory() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz")
 }
 
-/// What fuzzing has found worth keeping, crashes of earlier versions included.
+/// The stored findings of fuzzing, including crashes of earlier versions.
 fn kept(target: &Target) -> Vec<Vec<u8>> {
     let files = ["corpus", "crashes"].map(|kind| fs::read_dir(directory().join(kind).join(target.name)));
     let paths = files.into_iter().flatten().flatten().map(|entry| entry.expect("an entry").path());
@@ -24,7 +24,7 @@ fn kept(target: &Target) -> Vec<Vec<u8>> {
     paths.iter().map(|path| fs::read(path).expect("readable")).collect()
 }
 
-/// Runs a target over one input; tells which one it was that broke it.
+/// Runs a target on one input; on failure, reports the input.
 fn run(target: &Target, input: &[u8]) -> Result<(), String> {
     let run = target.run;
     catch_unwind(|| run(input)).map_err(|_| format!("{}: {}", target.name, data_encoding::BASE64.encode(input)))
@@ -55,7 +55,7 @@ fn every_decoder_keeps_its_promises_over_changed_input() {
     }
 }
 
-/// A seed that no decoder accepts leads nowhere: for each format some must be right.
+/// Seeds that no decoder accepts lead nowhere: for each format some must be valid.
 #[test]
 fn seeds_are_accepted() {
     use ics_core::log::entry::Header;
@@ -110,7 +110,7 @@ fn seeds_are_accepted() {
     assert!(seeds("record_head").iter().all(|seed| head(seed)));
 }
 
-/// Each target has its binary for libFuzzer, and no binary is without one.
+/// Each target has its libFuzzer binary, and each binary has a target.
 #[test]
 fn every_target_has_its_binary() {
     let manifest = fs::read_to_string(directory().join("Cargo.toml")).expect("a manifest");

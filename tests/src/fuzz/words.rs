@@ -14,7 +14,7 @@ use ics_core::time::Timestamp;
 use ics_core::vocabulary::{Act, Attribute, DomainName, Effect, Role, StatusName};
 use ics_node::config::Url;
 
-/// What is read is read again from what is written of it, and is then the same.
+/// Everything that can be read survives writing and reading.
 pub(super) fn words(bytes: &[u8]) {
     let Ok(text) = core::str::from_utf8(bytes) else { return };
     back::<Fingerprint>(text);

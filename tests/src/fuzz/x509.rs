@@ -1,5 +1,4 @@
-//! What strangers send as DER: requests for certificates and questions of OCSP; and the certificates and revocation lists
-//! that are read.
+//! DER from strangers: certificate requests and OCSP requests; and certificates and revocation lists that are read.
 
 use std::sync::LazyLock;
 
@@ -10,18 +9,18 @@ use ics_node::client::signature::check;
 use ics_node::cmp::{Answer, Message, Protection, Protector, Reply, Request};
 use ics_node::x509::{Authority, Csr, Questions, ReadList, read_certificate, read_list};
 
-/// A request that is read is proven, asks for few names, and its key is read back as it was.
+/// A request that can be read is proven and asks for few names, and its key survives reading.
 pub(super) fn csr(bytes: &[u8]) {
     let Ok(csr) = Csr::parse(bytes) else { return };
     assert!(csr.wanted.len() <= limits::CSR_NAMES, "too many names are let in");
     assert!(csr.key.to_spki_der().as_ref() == Some(&csr.spki), "the key is not read back as it was written");
 }
 
-/// The secret by which the seeds of CMP are protected.
+/// The secret that protects the CMP seeds.
 const SECRET: &[u8] = b"s";
 
-/// A message that is read is answered by one that is read, of the same transaction; and what is protected is so by its own
-/// bytes alone.
+/// The answer to a message that can be read can itself be read and is of the same transaction; protection covers only
+/// the message's own bytes.
 pub(super) fn cmp(bytes: &[u8]) {
     let Ok(message) = Message::parse(bytes) else { return };
     let request = Request::of(&message);
@@ -45,21 +44,21 @@ pub(super) fn cmp(bytes: &[u8]) {
     assert!(read.is_ok_and(|it| it.header.transaction() == message.header.transaction()), "the answer is not read");
 }
 
-/// Whether the decoder takes a seed, and its protection is good.
+/// Whether the decoder accepts a seed and its protection is valid.
 #[cfg(test)]
 pub(super) fn is_good_message(bytes: &[u8]) -> bool {
     let shown = Message::parse(bytes).and_then(|message| message.protection(Some(SECRET)));
     matches!(shown, Ok(Protection::Key(_) | Protection::Secret))
 }
 
-/// What is asked is about one certificate at least, and a bounded number of them.
+/// A request is about at least one certificate, and a bounded number of them.
 pub(super) fn ocsp(bytes: &[u8]) {
     let Ok(questions) = Questions::parse(bytes) else { return };
     assert!((1..=limits::OCSP_QUESTIONS).contains(&questions.questions.len()), "an unbounded number of questions");
     assert!(questions.questions.iter().all(|question| !question.key().is_empty()), "a question cannot be repeated");
 }
 
-/// The software of the seeds, and whose signature over it counts.
+/// The software of the seeds, and the signer whose signature over it counts.
 const ARTIFACT: &[u8] = b"firmware";
 const SIGNER: &str = "-----BEGIN CERTIFICATE-----\n\
     MIIBbjCCARWgAwIBAgIUbLU/3tovJ92JpBgNi+T/5tlvrgEwCgYIKoZIzj0EAwIwDDEKMAgGA1UEAwwBYTAgFw0yNjExMjYxMDA4MTNaGA8yMTI2MTEwMjEwMDgxM1owDDEKMAgGA1UEAwwBYTBZMBMGByqGSM49AgEGCCqGSM49AwEHA0IABHUe639GrfrCv4CCiC+3FxqmwPVGho2sM03zCk9Ca9pnS7VjL7RzkJKMr9scrQZ3jwta20f9bQLUWdxkG4j76p6jUzBRMB0GA1UdDgQWBBQNrLFJZsliPUhjl3dnORqh/zztkzAfBgNVHSMEGDAWgBQNrLFJZsliPUhjl3dnORqh/zztkzAPBgNVHRMBAf8EBTADAQH/MAoGCCqGSM49BAMCA0cAMEQCIBbWzjmzavLlIS4+/hnVJ9lk7Izc2G5p1Yp8w5jOl8u+AiBurc6Ops03qXEYvk42Aon7jKi+EY5eulAh1OUcWyFrrA==\n\
@@ -67,7 +66,7 @@ const SIGNER: &str = "-----BEGIN CERTIFICATE-----\n\
 /// 2026-12-01.
 const AT: Timestamp = Timestamp::from_seconds(1_796_083_200);
 
-/// A signature that is good is good for these very bytes and this very signer, and what is kept of it is as good.
+/// A valid signature is valid for exactly these bytes and this signer, and what is kept of it is valid too.
 pub(super) fn cms(bytes: &[u8]) {
     let signer = SIGNER.as_bytes().to_vec();
     let Ok(kept) = check(ARTIFACT, bytes, core::slice::from_ref(&signer), AT) else { return };
@@ -90,18 +89,18 @@ pub(super) fn certificate(bytes: &[u8]) {
     }
 }
 
-/// The issuer of the lists among the seeds, and where they are.
+/// The issuer of the lists among the seeds, and the address of the lists.
 static AUTHORITY: LazyLock<Option<Authority>> =
     LazyLock::new(|| Authority::read(&Issuer { certificate: ISSUER.to_owned(), chain: Vec::new() }).ok());
 const ISSUER: &str = "MIIBbTCCAROgAwIBAgIKQQIDBAUGBwgJCjAKBggqhkjOPQQDAjAXMRUwEwYDVQQDDAxBY21lIElzc3VpbmcwIBcNMjYxMTI2MDAwMDAwWhgPMjEyNjExMDIwMDAwMDBaMBcxFTATBgNVBAMMDEFjbWUgSXNzdWluZzBZMBMGByqGSM49AgEGCCqGSM49AwEHA0IABDKPrmwninBYbKfqNZJQPpBj9yi3DFdP7GejrB88NZb0CyAUY3afObHid5IQjnvBm4X8FGlKzLk7mVHUj8M0swmjRTBDMBIGA1UdEwEB/wQIMAYBAf8CAQAwDgYDVR0PAQH/BAQDAgEGMB0GA1UdDgQWBBRLdqzYbex7v9Q2u4R46YJioEMS0jAKBggqhkjOPQQDAgNIADBFAiAFXnapCJwwuW4QXhH3J9HjaWx4fQGtt8LeAWMFbw8FHAIhALL/QGwmTB8GqNgnYrh/oMzT3pjHxFXAxPLTQc2Jb0mT";
 const PLACE: &str = "http://pki.acme.example/x509/devices.acme.example/crl/1";
 
-/// A list that a peer gave, if it is the issuer's and that of a place.
+/// Reads a list from a peer, if it is the issuer's and belongs to this address.
 fn read(bytes: &[u8], place: &str) -> Option<ReadList> {
     read_list(bytes, AUTHORITY.as_ref()?, place).ok()
 }
 
-/// What is read is a list of one place, and holds until some time.
+/// A list that can be read belongs to one address, and is valid until some time.
 pub(super) fn list(bytes: &[u8]) {
     let Some(list) = read(bytes, PLACE) else { return };
     assert!(list.next_update > Timestamp::default(), "it holds until no time");

@@ -1,4 +1,4 @@
-//! Orders and what comes of them, as the protocol says it.
+//! Orders and their outcome, in the protocol's terms.
 
 use std::collections::BTreeSet;
 use std::os::unix::fs::PermissionsExt as _;
@@ -64,7 +64,7 @@ fn a_thing_asks_with_its_own_key_and_the_record_is_all_that_is_asked() {
     server.bench.openssl(
         "verify -purpose sslserver -verify_hostname pump-7.acme.example -CAfile root.pem -untrusted server.pem server.pem",
     );
-    // The other chain has the root as well.
+    // The other chain includes the root.
     let links: Vec<_> = chain.headers.get_all("link").iter().map(|it| it.to_str().expect("text")).collect();
     assert!(links.contains(&format!("<{url}/1>;rel=\"alternate\"").as_str()), "{links:?}");
     let other = device.read(&format!("{url}/1")).is(200);
@@ -105,7 +105,7 @@ fn profiles_are_asked_for_by_name_and_the_shortest_is_taken_otherwise() {
     device.post("new-order", &times).fails(400, "malformed");
 }
 
-/// A profile of a shorter time, of things of that kind, that takes other keys than the others.
+/// Adds a profile with a shorter lifetime, for things of this kind, that accepts other keys than the others.
 fn with_short(server: &mut Server, of: &str, kind: Kind) {
     let name = |text: &str| text.parse::<ProfileName>().expect("a name");
     server.world.change(|descriptor| {
@@ -118,7 +118,7 @@ fn with_short(server: &mut Server, of: &str, kind: Kind) {
     });
 }
 
-/// Who names no profile gets the shortest, chosen before his key is known.
+/// A client that names no profile gets the shortest, which is chosen before the client's key is known.
 #[test]
 fn a_key_that_a_profile_does_not_take_is_told_which_one_does() {
     let mut server = Server::start();
@@ -138,7 +138,7 @@ fn a_key_that_a_profile_does_not_take_is_told_which_one_does() {
     assert!(told.contains("keys: p256") && told.contains("shortest that fits"), "{told}");
 }
 
-/// Not of the profile that was tried first.
+/// The reason must not be that of the profile tried first.
 #[test]
 fn the_reason_is_told_that_is_about_the_thing() {
     let mut server = Server::start();
@@ -150,7 +150,7 @@ fn the_reason_is_told_that_is_about_the_thing() {
     assert!(detail.contains("its status is `suspended`"), "{detail}");
 }
 
-/// A request without names asks for what was ordered, and not for all that the record gives (RFC 8555, 7.4).
+/// A request without names asks for what was ordered, not for everything that the record gives (RFC 8555, 7.4).
 #[test]
 fn a_certificate_has_no_host_that_was_not_ordered() {
     let server = Server::start();
@@ -173,7 +173,7 @@ fn a_certificate_has_no_host_that_was_not_ordered() {
     }
 }
 
-/// A serial number cannot be ordered, and the firmware of secure elements writes it into every request.
+/// A serial number cannot be ordered, but the firmware of secure elements writes it into every request.
 #[test]
 fn a_request_may_have_the_devices_own_serial_number() {
     let server = Server::start();
@@ -224,7 +224,7 @@ fn renewal_is_suggested_in_time_and_a_successor_is_named_once() {
     device.get("GET", &device.url("renewal-info/x")).fails(400, "malformed");
 }
 
-/// A certificate as RFC 9773 names it.
+/// The identifier of a certificate by RFC 9773.
 pub(crate) fn certificate_id(server: &Server, chain: &str) -> String {
     server.bench.file("renew.pem", chain.as_bytes());
     let text = server.bench.openssl("x509 -in renew.pem -noout -serial -ext authorityKeyIdentifier");
@@ -253,7 +253,7 @@ fn accounts_are_found_again_changed_and_given_up() {
     Client::new(&server, 99).register(&json!({"onlyReturnExisting": true})).fails(400, "accountDoesNotExist");
 }
 
-/// Nobody asks the operator to have it deleted.
+/// Nobody should have to ask the operator to have it deleted.
 #[test]
 fn whom_to_write_to_is_nowhere_once_an_account_is_given_up() {
     let server = Server::start();
@@ -313,7 +313,7 @@ fn credentials_are_for_signers_and_things_and_serve_once() {
     register(&fresh.kid, &fresh.hmac_key, &url).is(201);
     second.register(&json!({})).is(200);
     Client::new(&server, 43).register(&json!({})).fails(403, "externalAccountRequired");
-    // The key of a certificate is not the thing's own: whoever has it has no account for the thing.
+    // The key of a certificate is not the thing's own: holding it gives no account for the thing.
     let (csr, key) = server.own_request();
     first.certificate(&[URN], &csr);
     let holder = Client { key, ..Client::new(&server, 0) };
@@ -374,7 +374,7 @@ fn the_command_line_gets_a_credential_for_whoever_has_the_key() {
     assert_eq!(String::from_utf8_lossy(&operator.stdout), format!("1 account of {signer} taken away\n"));
     client.order(&[URN]).fails(403, "unauthorized");
 
-    // With the profiles that `ics ca import` makes the credential is good for nothing, and he is told.
+    // With the profiles that `ics ca import` makes, the credential is of no use, and the user is told so.
     server.world.change(|descriptor| {
         let profiles = &mut descriptor.certificates.as_mut().expect("it issues").profiles;
         profiles.values_mut().for_each(|profile| profile.requesters.clear());

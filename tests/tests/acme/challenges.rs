@@ -1,4 +1,4 @@
-//! Names that are proven over the network, for accounts to which the record gives no right.
+//! Names that are proven over the network, for accounts that the record entitles to nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read as _, Write as _};
@@ -21,7 +21,7 @@ use crate::world::{controller, domain, introduction, maker, owner, signer, statu
 
 const HOST: (&str, &str) = ("dns", "pump-7.acme.example");
 
-/// Looks for answers at a port of loopback.
+/// A configuration that looks for answers at a loopback port.
 pub(crate) fn looking_at(port: u16) -> AcmeConfig {
     AcmeConfig {
         challenges: BTreeSet::from([Method::Http01, Method::TlsAlpn01]),
@@ -33,7 +33,7 @@ pub(crate) fn looking_at(port: u16) -> AcmeConfig {
     }
 }
 
-/// Answers one request over HTTP with these bytes; gives the request's head.
+/// Answers one HTTP request with these bytes; the receiver gets the request's head.
 fn web_server(port: u16, answer: Vec<u8>) -> mpsc::Receiver<String> {
     let (sender, receiver) = mpsc::channel();
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).expect("listens");
@@ -41,7 +41,7 @@ fn web_server(port: u16, answer: Vec<u8>) -> mpsc::Receiver<String> {
         let Ok((mut stream, _)) = listener.accept() else { return };
         let mut head = [0; 4096];
         let read = stream.read(&mut head).unwrap_or_default();
-        // A client that hangs up early has seen enough.
+        // A client that hangs up early has read enough.
         let _ = stream.write_all(&answer);
         let _ = sender.send(String::from_utf8_lossy(&head[..read]).into_owned());
     });
@@ -52,7 +52,7 @@ fn ok(body: &str) -> Vec<u8> {
     format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len()).into_bytes()
 }
 
-/// An order of somebody without a right, and its challenge of a method.
+/// An order of a client without a right, its authorization, and its challenge of a method.
 fn pending(client: &Client<'_>, method: &str) -> (crate::client::Answer, String, Value) {
     let order = client.order(&[HOST]).is(201);
     assert_eq!(order.json()["status"], "pending");
@@ -71,7 +71,7 @@ fn key_authorization(client: &Client<'_>, challenge: &Value) -> String {
     format!("{}.{thumbprint}", challenge["token"].as_str().expect("a token"))
 }
 
-/// Says that the challenge can be looked at, and waits for what comes of it.
+/// Says that the challenge is ready, and waits for the outcome.
 fn looked_at(client: &Client<'_>, authorization: &str, challenge: &Value) -> Value {
     client.post_to(challenge["url"].as_str().expect("a URL"), &json!({})).is(200);
     eventually("the challenge is looked at", || client.read(authorization).json()["status"] != "pending");
@@ -102,7 +102,8 @@ fn a_host_is_proven_by_its_web_server() {
     client.revoke(&crate::client::first_der(&chain), Some(5)).is(200);
 }
 
-/// The place may be somebody else's tomorrow; the thing's own certificates, and others in its name, are the thing's to ask for.
+/// The address may be someone else's tomorrow; certificates of the thing's own key, and others in its name, are for the
+/// thing to ask for.
 #[test]
 fn who_held_the_place_of_a_host_is_not_the_thing() {
     let held = Port::take().expect("a port");
@@ -121,7 +122,7 @@ fn who_held_the_place_of_a_host_is_not_the_thing() {
     let refused = enroll().expect_err("it is good for the host alone");
     assert_eq!(refused.fault(), CertifyFault::Unproven, "{refused}");
     assert!(refused.to_string().contains("does not show that the thing comes"), "{refused}");
-    // The thing may have its own certificate for the same key, and then the key is its own.
+    // The thing may have a certificate of its own for the same key, and then the key is its own.
     Client::thing(&server, 7).certificate(&[HOST], &request);
     enroll().expect("the thing itself has asked for that one");
 }
@@ -176,14 +177,14 @@ fn a_device_has_nothing_to_prove_and_nobody_proves_what_no_record_gives() {
     let challenges = authz.json()["challenges"].as_array().expect("some").clone();
     let tokens: BTreeSet<String> = challenges.iter().map(|it| it["token"].to_string()).collect();
     assert_eq!((challenges.len(), tokens.len()), (2, 2), "each has its own (RFC 8555, 8)");
-    // A device that is blocked cannot be proven either.
+    // The name of a blocked device cannot be proven either.
     let theirs = crate::world::status(7, &crate::world::controller(), "security-controller", "suspended", &[]);
     server.world.submit(vec![theirs]);
     client.order(&[HOST]).fails(403, "unauthorized");
     drop(signer(1));
 }
 
-/// Whoever has stolen a device has its account as well, and maybe the place of another one in the network.
+/// A thief of a device has its account too, and perhaps the place of another device in the network.
 #[test]
 fn a_blocked_device_asks_for_nothing_in_the_name_of_another() {
     let held = Port::take().expect("a port");
@@ -219,13 +220,13 @@ fn a_blocked_device_asks_for_nothing_in_the_name_of_another() {
     let binding = other.binding(&credential.kid, &credential.hmac_key, &other.url("new-account"));
     other.register(&json!({"externalAccountBinding": binding})).fails(403, "unauthorized");
 
-    // What is its own it may give up.
+    // The thief may give up what belongs to the stolen device.
     thief.revoke(&own, Some(4)).is(200);
     let account = thief.kid.borrow().clone().expect("a URL");
     thief.post_to(&account, &json!({"status": "deactivated"})).is(200);
 }
 
-/// The key of a device makes no account while the device is blocked.
+/// The key of a device creates no account while the device is blocked.
 #[test]
 fn a_blocked_device_makes_no_account() {
     let server = Server::start();
@@ -233,7 +234,7 @@ fn a_blocked_device_makes_no_account() {
     Client::new(&server, 7).register(&json!({})).fails(403, "unauthorized");
 }
 
-/// The challenges of a new order of somebody without a right.
+/// The challenges of a new order of a client without a right.
 fn both(client: &Client<'_>) -> Vec<String> {
     let order = client.order(&[HOST]).is(201).json();
     let authorization = client.read(order["authorizations"][0].as_str().expect("a URL")).is(200).json();
@@ -241,13 +242,13 @@ fn both(client: &Client<'_>) -> Vec<String> {
     challenges.iter().map(|it| it["url"].as_str().expect("a URL").to_owned()).collect()
 }
 
-/// Whose hosts do not answer has a part of what waits, and leaves the rest to others.
+/// A holder whose hosts do not answer takes only a share of the queue, and leaves the rest to others.
 #[test]
 fn so_many_challenges_of_one_holder_wait_to_be_looked_at() {
     let held = Port::take().expect("a port");
     let port = held.number();
     let server = Server::with(looking_at(port));
-    // It takes connections and says nothing, until the look has taken its time.
+    // It accepts connections and says nothing, until the look times out.
     let _silent = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).expect("listens");
     let client = Client::bound(&server, 41, &server.credential(&owner()));
     let orders = limits::ACME_LOOKS_OF_HOLDER / 2 + 1;
@@ -264,7 +265,7 @@ fn so_many_challenges_of_one_holder_wait_to_be_looked_at() {
     other.post_to(&both(&other)[0], &json!({})).is(200);
 }
 
-/// RFC 9773, 5: a certificate is replaced by an order that may end well, and not by one that has failed.
+/// RFC 9773, 5: a certificate is replaced by an order that may succeed, not by one that has failed.
 #[test]
 fn an_order_that_failed_is_no_successor() {
     let held = Port::take().expect("a port");

@@ -1,4 +1,4 @@
-//! A client that does what it is told, right or wrong.
+//! A client that does as it is told, right or wrong.
 
 use std::cell::RefCell;
 
@@ -13,7 +13,7 @@ use sha2::{Digest as _, Sha256};
 use crate::support::Server;
 use crate::world::DOMAIN;
 
-/// An account's key, and the server that it talks to.
+/// An account's key, and the server that the client talks to.
 pub(crate) struct Client<'s> {
     pub(crate) server: &'s Server,
     pub(crate) key: SigningKey,
@@ -52,7 +52,7 @@ impl Answer {
         self
     }
 
-    /// Asserts that this is an error of the protocol; its detail.
+    /// Asserts that this is an error of the protocol; returns its detail.
     #[track_caller]
     pub(crate) fn fails(&self, status: u16, kind: &str) -> String {
         let json = self.json();
@@ -79,20 +79,20 @@ fn hmac(key: &[u8], message: &[u8]) -> Vec<u8> {
 }
 
 impl<'s> Client<'s> {
-    /// With the key that this seed gives; devices of the world have such keys.
+    /// A client with the key of this seed, as the world's devices have.
     pub(crate) fn new(server: &'s Server, seed: u8) -> Self {
         let http = reqwest::Client::builder().tls_danger_accept_invalid_certs(true).build().expect("a client");
         Self { server, key: SigningKey::from_bytes(&[seed; 32]), kid: RefCell::default(), http }
     }
 
-    /// With the account of a thing that has this key itself.
+    /// A client with the account of a thing that holds this key itself.
     pub(crate) fn thing(server: &'s Server, seed: u8) -> Self {
         let client = Self::new(server, seed);
         client.register(&json!({})).is(201);
         client
     }
 
-    /// With an account that speaks for whoever got the credential.
+    /// A client whose account speaks for the holder of the credential.
     pub(crate) fn bound(server: &'s Server, seed: u8, credential: &AcmeCredential) -> Self {
         let client = Self::new(server, seed);
         let binding = client.binding(&credential.kid, &credential.hmac_key, &client.url("new-account"));
@@ -113,7 +113,7 @@ impl<'s> Client<'s> {
         json!({"protected": protected, "payload": payload, "signature": BASE64URL_NOPAD.encode(&tag)})
     }
 
-    /// Makes the account, or finds it.
+    /// Creates the account, or finds it.
     pub(crate) fn register(&self, payload: &Value) -> Answer {
         let answer = self.post_as_key("new-account", payload);
         if answer.status < 300 {
@@ -158,22 +158,22 @@ impl<'s> Client<'s> {
         self.send_as("application/jose+json", url, jws.to_string())
     }
 
-    /// As the account, to a URL.
+    /// Posts to a URL as the account.
     pub(crate) fn post_to(&self, url: &str, payload: &Value) -> Answer {
         self.send_jws(url, &self.sign(&self.header(url), &payload.to_string()))
     }
 
-    /// As the account, to a path.
+    /// Posts to a path as the account.
     pub(crate) fn post(&self, path: &str, payload: &Value) -> Answer {
         self.post_to(&self.url(path), payload)
     }
 
-    /// POST-as-GET.
+    /// Reads a URL with POST-as-GET.
     pub(crate) fn read(&self, url: &str) -> Answer {
         self.send_jws(url, &self.sign(&self.header(url), ""))
     }
 
-    /// As the key itself.
+    /// Posts to a path as the key itself.
     pub(crate) fn post_as_key(&self, path: &str, payload: &Value) -> Answer {
         let url = self.url(path);
         let header = json!({"alg": "EdDSA", "nonce": self.nonce(), "url": url, "jwk": jwk(&self.key)});
@@ -189,7 +189,7 @@ impl<'s> Client<'s> {
         self.post_to(&url, &json!({"csr": BASE64URL_NOPAD.encode(csr)}))
     }
 
-    /// A certificate for these identifiers, PEM, and its URL.
+    /// Gets a certificate for these identifiers; returns its chain in PEM, and its URL.
     pub(crate) fn certificate(&self, identifiers: &[(&str, &str)], csr: &[u8]) -> (String, String) {
         let order = self.order(identifiers).is(201);
         let done = self.finalize(&order, csr).is(200).json();
@@ -211,7 +211,7 @@ pub(crate) fn wanted(identifiers: &[(&str, &str)]) -> Value {
     identifiers.iter().map(|(kind, value)| json!({"type": kind, "value": value})).collect()
 }
 
-/// The first certificate of a chain, DER.
+/// The first certificate of a chain, in DER.
 pub(crate) fn first_der(chain: &str) -> Vec<u8> {
     ics_node::x509::read_certificate(chain.as_bytes()).expect("a certificate").1
 }

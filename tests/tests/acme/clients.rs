@@ -1,4 +1,4 @@
-//! The ACME clients of the distribution: certbot, lego, uacme, dehydrated.
+//! The distribution's ACME clients: certbot, lego, uacme, dehydrated.
 
 use ics_tests::port::Port;
 
@@ -9,7 +9,7 @@ use crate::world::{controller, maker, owner, status};
 const HOST: &str = "pump-7.acme.example";
 
 impl Server {
-    /// Whether a chain in a file is one for the host, of the domain's root.
+    /// Verifies that a chain in a file is for the host and leads to the domain's root.
     fn verify(&self, chain: &str) {
         self.bench.file("root.pem", ics_node::x509::certificate_pem(&self.world.root).as_bytes());
         let host = format!("-verify_hostname {HOST}");
@@ -17,7 +17,7 @@ impl Server {
     }
 }
 
-/// certbot in a directory of its own.
+/// The arguments of certbot, in a directory of its own.
 fn certbot<'a>(server: &'a Server, more: &'a [&'a str]) -> Vec<String> {
     let directory = server.bench.path().join("certbot").display().to_string();
     let mut arguments: Vec<String> = more.iter().map(|it| (*it).to_owned()).collect();
@@ -49,7 +49,7 @@ fn certbot_lives_with_the_record() {
     server.verify(&format!("{live}/fullchain.pem"));
     assert_ne!(server.bench.read(&format!("{live}/cert.pem")), before);
 
-    // A suspended device's certificate is not renewed; its owner lifts that.
+    // A suspended device's certificate is not renewed until its owner lifts the suspension.
     let suspended = server.world.submit(vec![status(7, &controller(), "security-controller", "suspended", &[])]);
     let renew = certbot(&server, &["renew", "--force-renewal", "--no-random-sleep-on-renew"]);
     let text = server.refused("certbot", &strs(&renew));

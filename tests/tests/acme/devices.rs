@@ -1,4 +1,4 @@
-//! Devices with instant-acme: what its account can do over a whole life.
+//! Devices with instant-acme: what an account can do in its lifetime.
 
 use std::process::Stdio;
 
@@ -21,7 +21,7 @@ use crate::world::{CREATED, controller, domain, maker, owner};
 
 const URN: &str = "urn:dev:os:32473-SN-70";
 
-/// A device with a P-256 key in its secure element, which is also what its ACME client signs with.
+/// A device with a P-256 key in its secure element, with which its ACME client also signs.
 struct Device<'s> {
     server: &'s Server,
     pkcs8: Vec<u8>,
@@ -63,7 +63,7 @@ impl<'s> Device<'s> {
         Ok(builder.create_from_key(pair, self.server.directory()).await?.0)
     }
 
-    /// Orders a certificate and gets it: the chain, PEM.
+    /// Orders a certificate; returns its chain in PEM.
     async fn enrol(&self, account: &Account, order: &NewOrder<'_>, csr: &[u8]) -> Result<String, instant_acme::Error> {
         let mut order = account.new_order(order).await?;
         assert_eq!(order.state().status, OrderStatus::Ready);
@@ -76,7 +76,7 @@ impl<'s> Device<'s> {
     }
 }
 
-/// The type of the problem that a client was told.
+/// The type of the problem that the client was given.
 fn problem(error: &instant_acme::Error) -> String {
     match error {
         instant_acme::Error::Api(problem) => problem.r#type.clone().unwrap_or_default(),
@@ -98,7 +98,7 @@ fn a_life() {
         server.bench.file("first.pem", first.as_bytes());
         speaks_tls(&server, "first.pem", true);
 
-        // It renews, with another key of its account, and says which certificate the new one succeeds.
+        // It renews with another key for its account, and says which certificate the new one replaces.
         let credentials: AccountCredentials = account.update_key().await.expect("another key");
         let builder = Account::builder_with_root(server.authority()).expect("a client");
         let account = builder.from_credentials(credentials).await.expect("the account is found");
@@ -120,7 +120,7 @@ fn a_life() {
         server.bench.file("second.pem", second.as_bytes());
         speaks_tls(&server, "second.pem", true);
 
-        // The controller suspends it: it gets nothing, until its owner lifts that.
+        // The controller suspends it: it gets nothing until its owner lifts that.
         let suspended =
             tokio::task::block_in_place(|| device.set("security-controller", &controller(), "suspended", &[]));
         let refused = account.new_order(&NewOrder::new(&identifiers)).await.err().expect("is refused");
@@ -131,7 +131,7 @@ fn a_life() {
     });
 }
 
-/// Whether a server that believes the domain's root takes the certificate.
+/// Checks whether a client that trusts the domain's root accepts the certificate of a TLS server.
 fn speaks_tls(server: &Server, chain: &str, expected: bool) {
     let bench = &server.bench;
     bench.file("root.pem", ics_node::x509::certificate_pem(&server.world.root).as_bytes());

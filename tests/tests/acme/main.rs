@@ -1,4 +1,4 @@
-//! The ACME server against the clients that people have, and against requests that no client makes.
+//! The ACME server against the clients in use, and against requests that no client makes.
 
 #![expect(clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 

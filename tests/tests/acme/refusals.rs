@@ -1,4 +1,4 @@
-//! What no client should send: the protocol's own error, nothing issued, nothing stored.
+//! What no client should send: it gets the protocol's own error; nothing is issued or stored.
 
 use std::cell::RefCell;
 
@@ -118,7 +118,7 @@ fn an_order_ends_in_one_certificate_with_its_names() {
     let dotted = server.bench.request("dotted", &["-subj", "/CN=pump-7.acme.example."]);
     for csr in [request("dots", "DNS:pump-7.acme.example."), dotted] {
         let refused = device.finalize(&order, &csr).fails(400, "rejectedIdentifier");
-        assert!(refused.contains("without a dot at their end"), "as in an order: {refused}");
+        assert!(refused.contains("has no dot at its end"), "as in an order: {refused}");
     }
     device.finalize(&order, &server.bench.request("none", &[])).fails(400, "badCSR");
     device.finalize(&order, b"no request").fails(400, "badCSR");
@@ -164,12 +164,12 @@ fn identifiers_that_no_record_gives() {
     assert_eq!(named, ["a.acme.example", "b.acme.example"]);
     let two = refused(&[URN, ("permanent-identifier", "urn:dev:os:32473-SN-8")], "rejectedIdentifier");
     assert!(two.text().contains("one thing"), "{}", two.text());
-    // The device asks for itself only; a signer without a role that the profile names asks for nothing.
+    // The device asks for itself only; a signer without a role that the profile names may ask for nothing.
     Client::thing(&server, 8).order(&[URN]).fails(403, "unauthorized");
     Client::bound(&server, 42, &server.credential(&owner())).order(&[HOST]).fails(403, "unauthorized");
 }
 
-/// At what the node failed, clients try again; and after the challenges it would be late to say so.
+/// After an error of the server, clients would try again; and after the challenges it would be too late to say so.
 #[test]
 fn an_authority_that_has_ended_takes_no_orders() {
     let server = Server::shaped(AcmeConfig::default(), &Shape { days: 0, ..Shape::new() });
@@ -177,7 +177,7 @@ fn an_authority_that_has_ended_takes_no_orders() {
     assert!(detail.contains("`ics ca import` lets another issue"), "{detail}");
 }
 
-/// The id of one thing beside a name that another one has as well does not say whose the name is.
+/// The id of one thing beside a name that another has too does not settle whose the name is.
 #[test]
 fn a_host_that_two_things_have_is_ordered_for_neither() {
     let server = Server::start();
@@ -196,7 +196,7 @@ fn a_host_that_two_things_have_is_ordered_for_neither() {
     }
 }
 
-/// Whoever has the key of one device does not find out by it which others there are.
+/// A holder of one device's key cannot find out with it which other devices exist.
 #[test]
 fn what_is_hidden_looks_as_if_it_were_not_there() {
     let mut server = Server::start();
@@ -213,8 +213,8 @@ fn what_is_hidden_looks_as_if_it_were_not_there() {
     assert_ne!(told(&device, hidden), told(&device, "pump-9.acme.example"), "anybody may read all");
     let kid = device.kid.take();
     server.world.hide();
-    // Nor is it looked at, which would take longer than to find nothing: its introduction stands before its status and the
-    // descriptor.
+    // Nor is it looked at, which would take longer than finding nothing: its introduction comes before its status and
+    // the descriptor.
     let header = server.world.rewrite(2, b"unreadable");
     let device = Client { kid: RefCell::new(kid), ..Client::new(&server, 7) };
     assert_eq!(told(&device, hidden), told(&device, "pump-9.acme.example"));
@@ -223,7 +223,7 @@ fn what_is_hidden_looks_as_if_it_were_not_there() {
     let maker = Client::bound(&server, 41, &server.credential(&maker()));
     maker.order(&[("dns", hidden)]).is(201);
 
-    // Nor does whoever has only seen a key.
+    // Nor can someone who has only seen a key.
     let app = &server.world.app;
     let answered = |id: &str| {
         let challenge = app.acme_credential_challenge(Asker::Own, &domain(), id).expect("a challenge");
@@ -283,7 +283,7 @@ fn an_account_asks_for_so_much_in_an_hour() {
     maker.order(&[URN]).is(201);
 }
 
-/// Gives the account of a client to another key.
+/// Gives the account of a client another key.
 fn change_key(client: &Client<'_>, seed: u8) {
     let new = Client::new(client.server, seed);
     let url = client.url("key-change");
@@ -292,7 +292,7 @@ fn change_key(client: &Client<'_>, seed: u8) {
     client.post("key-change", &new.sign(&header, &change.to_string())).is(200);
 }
 
-/// A thing's own key makes accounts without end: it gives one to another key, and makes the next.
+/// A thing's own key could create accounts without end: it gives one to another key and creates the next.
 #[test]
 fn a_thing_has_so_many_accounts_and_asks_for_so_much_by_all_of_them() {
     let server = Server::with(AcmeConfig { orders_per_hour: 2, ..AcmeConfig::default() });
@@ -304,7 +304,7 @@ fn a_thing_has_so_many_accounts_and_asks_for_so_much_by_all_of_them() {
     }
     device.order(&[URN]).is(201);
     let refused = device.order(&[URN]);
-    assert!(refused.fails(429, "rateLimited").contains("by all of its accounts"));
+    assert!(refused.fails(429, "rateLimited").contains("over all of its accounts"));
     assert!(!refused.header("retry-after").is_empty());
 
     change_key(&device, 99);
@@ -318,7 +318,7 @@ fn a_thing_has_so_many_accounts_and_asks_for_so_much_by_all_of_them() {
     let maker = Client::bound(&server, 41, &server.credential(&maker()));
     maker.order(&[URN]).is(201);
 
-    // The operator has them all taken away, and what waits to make others.
+    // The operator revokes all of them, and the pending credentials that could create others.
     let account = again(&server, &[(99, device.kid.take()), (41, maker.kid.take())]);
     let app = &server.world.app;
     let id = signer(7).public_key().fingerprint().to_string();
@@ -338,12 +338,12 @@ fn a_thing_has_so_many_accounts_and_asks_for_so_much_by_all_of_them() {
     account[1].order(&[URN]).is(201);
 }
 
-/// Clients with accounts that they have, each with the seed of its key and its URL.
+/// Clients with existing accounts, each given by the seed of its key and its URL.
 fn again<'s>(server: &'s Server, bound: &[(u8, Option<String>); 2]) -> [Client<'s>; 2] {
     bound.clone().map(|(seed, kid)| Client { kid: RefCell::new(kid), ..Client::new(server, seed) })
 }
 
-/// Whoever has stolen a signer's key asks for nothing any more: neither as the signer, nor by what he had bound before.
+/// A thief of a signer's key gets nothing any more: neither as the signer, nor with accounts bound before.
 #[test]
 fn a_signer_whose_key_is_declared_compromised_asks_for_nothing() {
     let mut server = Server::start();
@@ -387,7 +387,7 @@ fn a_signer_whose_key_is_declared_compromised_asks_for_nothing() {
     assert_eq!(server.world.size(), size + 1, "nothing but the descriptor is stored");
 }
 
-/// Whoever finds the laptop of a signer who has published his revocation has his ACME account as well.
+/// Someone who finds the laptop of a signer who has published a revocation has the signer's ACME account too.
 #[test]
 fn a_signer_whose_certificate_is_revoked_asks_for_nothing() {
     let mut server = Server::start();

@@ -1,4 +1,5 @@
-//! Who has a certificate revoked, why, and what that keeps from being issued again; and a status, which no door gets past.
+//! Who may have a certificate revoked, why, and what that bars from being issued; and a status, which no door gets
+//! past.
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
@@ -22,7 +23,7 @@ use crate::world::{CREATED, controller, domain, id, maker, owner, signer, status
 
 const URN: (&str, &str) = ("permanent-identifier", "urn:dev:os:32473-SN-7");
 
-/// The reason of the last certificate of the device that was taken back, as the log says it.
+/// The reason for the last revoked certificate of the device, as the log gives it.
 fn revoked(server: &Server) -> Option<String> {
     let history = server.world.app.history(Reader::Operator, &domain(), &id(7).to_string()).expect("known");
     history.items.iter().rfind(|it| it.act == Act::Withdrawal).and_then(|it| it.reason.clone())
@@ -35,7 +36,7 @@ struct Story {
 }
 
 impl Story {
-    /// The device has a certificate.
+    /// A story in which the device has a certificate.
     fn begin() -> Self {
         let server = Server::start();
         let csr = server.bench.request("device", &[]);
@@ -86,7 +87,7 @@ fn the_certificates_key_which_gets_no_other_one() {
     device.finalize(&order, &story.csr).is(200);
 }
 
-/// A device may have certificates of its own key. Given up, it shows no longer who asks.
+/// A device may have certificates for its own key. Once given up, the key no longer shows who asks.
 #[test]
 fn a_key_that_was_given_up_speaks_for_nobody() {
     let server = Server::start();
@@ -105,14 +106,14 @@ fn a_key_that_was_given_up_speaks_for_nobody() {
     device.post_as_key("revoke-cert", &payload(&certificate)).fails(400, "alreadyRevoked");
     let asked = server.world.app.acme_credential_challenge(Asker::Own, &domain(), &id(7).to_string());
     assert!(asked.expect_err("no binding").to_string().contains("given up as compromised"));
-    // Whoever had it may have bound this account, whose key is another one.
+    // Whoever had the key may have bound this account, whose own key is another.
     let detail = other.order(&[URN]).fails(403, "unauthorized");
     assert!(detail.contains("was given up as compromised"), "{detail}");
     assert_eq!(server.world.size(), size, "nothing is stored");
     Client::bound(&server, 42, &server.credential(&maker())).certificate(&[URN], &fresh);
 }
 
-/// Whatever kind of key certificates are issued to, its holder can say that others have it.
+/// Whatever kind of key a certificate is for, its holder can say that others have the key.
 #[test]
 fn a_key_of_p521_gives_itself_up() {
     let mut server = Server::start();
@@ -155,11 +156,11 @@ fn whom_the_record_names_and_what_he_may_say() {
     let watches = controller().public_key().fingerprint();
     let told = format!("privilegeWithdrawn; asked by {watches}");
     assert_eq!(revoked(&story.server), Some(told), "the log names who has asked");
-    // The account does not get another one at once, until somebody says anew that the device may be used.
+    // The account gets no other at once, until someone says again that the device may be used.
     let device = story.device();
     let detail = device.order(&[URN]).fails(403, "unauthorized");
     assert!(detail.contains("was revoked on behalf of the thing"), "{detail}");
-    // Nor does the device by any other door, with whatever key.
+    // Nor does the device over any other protocol, with whatever key.
     let world = &story.server.world;
     for requester in
         [Requester::Identity(id(7)), Requester::Operator, Requester::Signer(maker().public_key().fingerprint())]
@@ -181,7 +182,7 @@ fn whoever_may_have_certificates_for_all_its_names() {
     maker.revoke(&story.certificate, Some(1)).fails(400, "badRevocationReason");
     maker.revoke(&story.certificate, None).is(200);
     assert_eq!(revoked(&story.server).as_deref(), Some("cessationOfOperation; asked by who may have its names"));
-    // Its key gets none by another door; another key does, since nobody has said anything of the device.
+    // Its key gets none over another protocol; another key does, since nobody has said anything about the device.
     let world = &story.server.world;
     let refused = world.certify(7, "ldevid", &story.csr).expect_err("the key");
     assert!(
@@ -200,7 +201,7 @@ fn manufacturers(descriptor: &mut Descriptor) -> &mut BTreeSet<Fingerprint> {
     &mut descriptor.roles.get_mut(&"manufacturer".parse().expect("a role")).expect("the role").signers
 }
 
-/// What the record gave a right to once is not proven: who has lost his role has nothing to show.
+/// Names that the record once gave a right to are not proven: a signer who has lost the role has nothing to show.
 #[test]
 fn who_has_lost_his_role_controls_no_names() {
     let mut server = Server::start();
@@ -230,7 +231,7 @@ fn who_has_lost_his_role_controls_no_names() {
     device.order(&[host]).is(201);
 }
 
-/// At another door nobody knows of accounts: what the log says of a certificate blocks the one that got it.
+/// Other protocols know nothing of accounts: what the log says of a certificate blocks the account that got it.
 #[test]
 fn an_account_is_blocked_by_what_the_log_says_of_its_certificate() {
     let story = Story::begin();
@@ -247,7 +248,7 @@ fn an_account_is_blocked_by_what_the_log_says_of_its_certificate() {
     device.certificate(&[URN], &story.csr);
 }
 
-/// What is newer the log says: a clock that was ahead lifts no block, and one that was put right keeps none for ever.
+/// The log decides what is newer: a clock that was ahead lifts no block, and a corrected one keeps none for ever.
 #[test]
 fn a_block_holds_until_a_later_entry_permits_whatever_the_clock_said() {
     let story = Story::begin();
@@ -260,11 +261,11 @@ fn a_block_holds_until_a_later_entry_permits_whatever_the_clock_said() {
     let before = in_use(&[]);
     story.signer(41, &maker()).revoke(&story.certificate, None).is(200);
     let device = story.device();
-    // Only what was noted is known of it, by a clock that is put right: what was said before bears later times.
+    // Only the time of the block is known, from a clock before it was put right: earlier statements have later times.
     set("DELETE FROM certificate; UPDATE block SET since = 1");
     let detail = device.order(&[URN]).fails(403, "unauthorized");
     assert!(detail.contains("by an account that may have certificates for all its names"), "{detail}");
-    // By one that is ahead: what is said afterwards bears earlier times.
+    // From a clock that was ahead: later statements have earlier times.
     set("UPDATE block SET since = 9000000000000");
     in_use(&before);
     device.certificate(&[URN], &story.server.bench.request("fresh", &[]));

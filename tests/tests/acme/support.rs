@@ -37,7 +37,7 @@ impl Server {
         Self::shaped(config, &Shape::new())
     }
 
-    /// The same with another issuing authority.
+    /// As [`Server::with`], with another issuing authority.
     pub(crate) fn shaped(config: AcmeConfig, shape: &Shape) -> Self {
         let bench = Bench::new();
         let tls = tls_files(&bench);
@@ -84,12 +84,12 @@ impl Server {
         format!("{}/acme/{DOMAIN}/directory", self.url)
     }
 
-    /// The authority of the server's own TLS.
+    /// The certificate of the authority for the server's own TLS.
     pub(crate) fn authority(&self) -> PathBuf {
         self.bench.path().join("tls-ca.pem")
     }
 
-    /// A credential for whoever has this key.
+    /// A credential for the holder of this key.
     pub(crate) fn credential(&self, signer: &dyn Signer) -> AcmeCredential {
         let app = &self.world.app;
         let id = signer.public_key().fingerprint().to_string();
@@ -99,7 +99,8 @@ impl Server {
         app.acme_credential(&domain(), &answer).expect("a credential")
     }
 
-    /// Runs a client that trusts the server's authority, in the directory of this test; it must succeed. What it printed.
+    /// Runs a client that trusts the server's authority in the test's directory; returns what it printed. It must
+    /// succeed.
     pub(crate) fn client(&self, program: &str, arguments: &[&str]) -> String {
         let output = self.run(program, arguments);
         let text = said(&output);
@@ -107,7 +108,7 @@ impl Server {
         text
     }
 
-    /// The same of one that must fail.
+    /// The same for a client that must fail.
     pub(crate) fn refused(&self, program: &str, arguments: &[&str]) -> String {
         let output = self.run(program, arguments);
         let text = said(&output);
@@ -127,7 +128,7 @@ impl Server {
     }
 }
 
-/// A certificate for localhost by an authority of its own.
+/// A certificate for localhost, by an authority of its own.
 fn tls_files(bench: &Bench) -> TlsConfig {
     let key = "-newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes";
     bench.openssl(&format!("req -x509 {key} -days 2 -subj /CN=Test -keyout tls-ca.key -out tls-ca.pem"));
@@ -139,7 +140,7 @@ fn tls_files(bench: &Bench) -> TlsConfig {
     TlsConfig { certificate: bench.path().join("tls.pem"), key: bench.path().join("tls.key") }
 }
 
-/// Waits until something holds, for a bounded time.
+/// Waits for a bounded time until something holds.
 #[track_caller]
 pub(crate) fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
     let began = Instant::now();
@@ -150,12 +151,12 @@ pub(crate) fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
 }
 
 impl Server {
-    /// A request for a certificate of an Ed25519 key, DER, and the key, with which ACME requests can be signed.
+    /// A certificate request for an Ed25519 key, in DER, and the key, which can also sign ACME requests.
     pub(crate) fn own_request(&self) -> (Vec<u8>, ed25519_dalek::SigningKey) {
         self.bench.openssl("genpkey -algorithm ED25519 -out own.key");
         let csr = self.bench.request_again("own", &[]);
         let der = self.bench.run("openssl", &["pkey", "-in", "own.key", "-outform", "DER"]).stdout;
-        // RFC 8410, 7: the 32 octets of the seed stand at the end.
+        // RFC 8410, 7: the 32 octets of the seed are at the end.
         let seed: [u8; 32] = der[der.len() - 32..].try_into().expect("32 octets");
         (csr, ed25519_dalek::SigningKey::from_bytes(&seed))
     }

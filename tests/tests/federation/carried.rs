@@ -1,5 +1,5 @@
-//! A gateway without a link: what it knows, and what it says, goes by hand on a stick. Days pass, and its clock has no
-//! battery.
+//! A gateway without a network connection: what it learns and what it says is carried by hand on a stick. Days pass,
+//! and its clock has no battery.
 
 use std::fs;
 use std::path::PathBuf;
@@ -13,7 +13,7 @@ use crate::town::{DEVICES, SITE, said};
 const PUMP: &str = "serial:SN-0001";
 const VALVE: &str = "serial:SN-0002";
 
-/// Two places that have nothing in common but a directory that is carried from one to the other.
+/// Two places that have nothing in common but a directory carried from one to the other.
 struct Places {
     maker: Node,
     gateway: Node,
@@ -52,7 +52,7 @@ impl Places {
         self.stick.join(name).to_str().expect("text").to_owned()
     }
 
-    /// The maker writes a bundle for the gateway, perhaps of what came since another one.
+    /// The maker writes a bundle for the gateway, optionally with only what is new since another one.
     fn to_gateway(&self, name: &str, since: Option<&str>) -> Value {
         export(&self.maker, "gateway", &self.file(name), since.map(|since| self.file(since)))
     }
@@ -81,7 +81,7 @@ fn export(node: &Node, reader: &str, file: &str, since: Option<String>) -> Value
     node.json(&arguments)
 }
 
-/// What became of one domain of a bundle.
+/// The result for one domain of a bundle.
 fn import(node: &Node, file: &str, domain: &str) -> Value {
     of(&node.json(&["import", "--bundle", file]), domain)
 }
@@ -91,7 +91,7 @@ fn of(report: &Value, domain: &str) -> Value {
     all.iter().find(|one| one["domain"] == domain).unwrap_or_else(|| panic!("{domain}: {report}")).clone()
 }
 
-/// A time without what comes after the seconds.
+/// A time without the fraction of a second.
 fn second(time: &Value) -> &str {
     time.as_str().and_then(|text| text.get(..19)).unwrap_or_else(|| panic!("{time} is no time"))
 }
@@ -106,14 +106,14 @@ fn a_gateway_without_a_link() {
     let mut places = Places::found();
     places.gateway_says("unknown", PUMP);
 
-    // There: all that the gateway may read. It decides by what it was brought.
+    // Outbound: everything that the gateway may read. It decides by what it was brought.
     let made = places.to_gateway("1", None);
     assert_eq!(of(&made, DEVICES)["from"], 0, "{made}");
     let taken = places.at_gateway("1");
     assert_eq!((&taken["state"], &taken["size"]), (&json!("current"), &of(&made, DEVICES)["size"]), "{taken}");
     places.gateway_says("allow", PUMP);
 
-    // Back: what the gateway logs in its own domain, and what it says in the maker's.
+    // Inbound: what the gateway logs in its own domain, and what it says in the maker's.
     let suspended = ["status", "suspended", PUMP, "--domain", DEVICES, "--role", "owner", "--yes"];
     let pending = places.gateway.json(&suspended);
     assert!(pending[0]["pending"]["since"].is_string(), "{pending}");
@@ -128,7 +128,7 @@ fn a_gateway_without_a_link() {
         (&places.gateway.holds(SITE).expect("held")["root"], &json!("mirror"))
     );
 
-    // There again: only what is new, which shows that the statement has arrived.
+    // Outbound again: only what is new, which shows that the statement has arrived.
     let made = places.to_gateway("2", Some("back"));
     assert_eq!(of(&made, DEVICES)["from"], taken["size"], "{made}");
     let news = places.at_gateway("2");
@@ -145,7 +145,7 @@ fn a_gateway_without_a_link() {
 /// Bundles that were swapped, torn, kept too long, or made for somebody else.
 fn what_is_refused(places: &Places) {
     let said = refused(&places.gateway, &places.file("1"));
-    assert!(said.contains("it lags behind or was rolled back"), "{said}");
+    assert!(said.contains("the peer lags behind or was rolled back"), "{said}");
     let said = refused(&places.gateway, &places.file("back"));
     assert!(said.contains("made for `maker`, another node than"), "{said}");
     let whole = fs::read(places.file("2")).expect("a bundle");
@@ -166,8 +166,8 @@ fn what_is_refused(places: &Places) {
     places.gateway_says("allow", VALVE);
 }
 
-/// What was said and is refused at the home comes to an end where it was said, with the reason, and as what it is: the word of
-/// a bundle. What has its receipt keeps it.
+/// What the home refuses is closed where it was submitted, with the reason, marked as the word of a bundle. A statement
+/// with a receipt keeps it.
 fn refusals_go_back(places: &Places) {
     let not_its_own = ["status", "suspended", VALVE, "--domain", DEVICES, "--role", "owner", "--yes"];
     let pending = places.gateway.json(&not_its_own);
@@ -187,11 +187,12 @@ fn refusals_go_back(places: &Places) {
     assert_eq!(all.iter().filter(|item| item["receipt"]["index"].is_u64()).count(), 2, "{outbox}");
     assert_eq!(places.at_gateway("told")["ended"], 0, "twice is as good as once");
     places.gateway_says("allow", VALVE);
-    // It may be said again, and waits again.
+    // It may be submitted again, and waits again.
     assert!(places.gateway.json(&not_its_own)[0]["pending"]["since"].is_string());
 }
 
-/// What is too old is unknown, until it is brought again; a clock that begins anew in 1970 goes on from what was verified.
+/// What is too old is unknown until it is brought again; a clock that restarts in 1970 goes on from the newest verified
+/// time.
 fn days_pass(places: &mut Places) {
     places.days_later(3);
     let stale = places.gateway_says("unknown", VALVE);
@@ -203,7 +204,7 @@ fn days_pass(places: &mut Places) {
     let fresh = places.gateway_says("allow", VALVE);
     assert!(second(&fresh["as_of"][0]["as_of"]) > second(&stale["as_of"][0]["as_of"]), "{fresh}");
 
-    // Without a battery: the newest verified time counts, and the node says so.
+    // Without a battery the newest verified time counts, and the node says so.
     places.gateway.restarts_at(Some("@1970-01-02 00:00:00"));
     let info = places.gateway.info();
     assert!(info["clock"]["shows"].as_str().is_some_and(|shows| shows.starts_with("1970-01-02")), "{info}");
@@ -212,7 +213,7 @@ fn days_pass(places: &mut Places) {
     assert!(verdict["reasons"].to_string().contains("this machine's clock shows 1970-01-02"), "{verdict}");
     assert!(second(&verdict["at"]) >= second(&fresh["as_of"][0]["as_of"]), "{verdict}");
 
-    // What is brought then leads the clock on.
+    // What is brought then advances the clock.
     places.maker.restarts_at(Some("+400d"));
     places.maker.json(&["status", "suspended", VALVE, "--yes"]);
     places.to_gateway("4", Some("3"));
@@ -227,7 +228,7 @@ fn days_pass(places: &mut Places) {
     assert!(second(&verdict["at"]) >= second(&taken["as_of"]), "it is remembered: {verdict}");
 }
 
-/// What a reader may not read is not in his bundle; what he may read later, a later one brings.
+/// A bundle leaves out what its reader may not read; if the reader may read it later, a later bundle brings it.
 #[test]
 fn a_bundle_holds_what_its_reader_may_read() {
     let places = Places::found();
@@ -263,7 +264,7 @@ fn a_bundle_holds_what_its_reader_may_read() {
     let bytes = fs::read(places.file("1")).expect("a bundle");
     assert!(!bytes.windows(7).any(|window| window == b"SN-0008"), "a hidden name is not carried about");
 
-    // The rights have changed, and what the maker wrote last says what they were: it makes a whole one by itself.
+    // The rights have changed, as the maker's last bundle shows: it makes a complete one by itself.
     reads("\"seven\", \"eight\"");
     let more = places.to_gateway("2", Some("1"));
     assert_eq!((&of(&made, DEVICES)["from"], &of(&more, DEVICES)["from"]), (&json!(0), &json!(0)));

@@ -1,4 +1,4 @@
-//! Clocks that differ: a home whose clock is ahead of that of the node that copies it, and one that was ahead once.
+//! Clocks that differ: a home whose clock is ahead of that of the node that copies it, and one that was once ahead.
 
 use serde_json::Value;
 use tempfile::TempDir;
@@ -10,7 +10,7 @@ use crate::town::{DEVICES, SITE};
 const PUMP: &str = "serial:SN-0001";
 const VALVE: &str = "serial:SN-0002";
 
-/// A maker, and a gateway that copies his domain. The pump is suspended, the valve may be used.
+/// A maker, and a gateway that copies the maker's domain. The pump is suspended, the valve may be used.
 struct Pair {
     maker: Node,
     gateway: Node,
@@ -35,7 +35,7 @@ impl Pair {
         Self { maker, gateway, _homes: homes }
     }
 
-    /// The answer, which the checker accepts.
+    /// The verdict, which the checker has accepted, as in every debug build.
     #[track_caller]
     fn verdict(&self, thing: &str) -> Value {
         self.gateway.get(&format!("/v1/verdict?id={thing}&use=connect"))
@@ -61,7 +61,7 @@ fn a_home_that_is_ahead_blocks_what_it_blocks_and_makes_nothing_fresh() {
     pair.says(PUMP, "deny", "blocked");
     pair.says(VALVE, "allow", "permitted");
 
-    // By two seconds: what differs between any two clocks.
+    // By two seconds, as any two clocks may differ.
     pair.maker.restarts_at(Some("+2"));
     for serial in 3..6 {
         pair.maker.json(&["publish", "--spki", &crate::spki(serial), "--serial", &format!("SN-000{serial}")]);
@@ -76,7 +76,7 @@ fn a_home_that_is_ahead_blocks_what_it_blocks_and_makes_nothing_fresh() {
         peers.to_string().contains("ahead of this node's clock").then_some(peers)
     });
     assert_eq!(peers[0]["pulls"][0]["state"], "waiting", "{peers:#}");
-    // What was proven before stands, and grows old.
+    // What was proven before still counts, and ages.
     pair.says(VALVE, "allow", "permitted");
     pair.maker.json(&["publish", "--spki", &crate::spki(6), "--serial", "SN-0006"]);
     let stale = eventually("the gateway doubts", || {
@@ -92,7 +92,7 @@ fn a_home_that_is_ahead_blocks_what_it_blocks_and_makes_nothing_fresh() {
     pair.says(VALVE, "deny", "blocked");
 }
 
-/// A clock that was ahead for seconds, until the time came from the network.
+/// A clock that was ahead for seconds, until it got the time from the network.
 #[test]
 fn a_node_that_was_ahead_once_says_so_and_is_led_back() {
     let mut pair = Pair::found();
@@ -117,12 +117,12 @@ fn a_node_that_was_ahead_once_says_so_and_is_led_back() {
         assert!(pair.gateway.info()["clock"].is_null(), "{}", pair.gateway.info());
         assert_eq!(pair.gateway.holds(SITE).expect("its own")["alarms"][0], Value::Null);
         pair.says(VALVE, "allow", "permitted");
-        // Its time is signed, and leads the next start as it is.
+        // Its time is signed, and the next start takes it as it is.
         pair.gateway.restarts_at(None);
     }
 }
 
-/// To gpg a revocation that is older than what its signer has certified revokes nothing.
+/// For gpg, a revocation that is older than what its signer has certified revokes nothing.
 #[test]
 fn what_is_signed_later_bears_a_later_time_also_where_the_clock_is_behind() {
     let mut pair = Pair::found();

@@ -1,4 +1,4 @@
-//! The log of a domain, read as any C2SP client reads it and computed anew.
+//! The log of a domain, read as any C2SP client would, and recomputed.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -13,7 +13,7 @@ type Hash = [u8; 32];
 /// Hashes in a full tile.
 const TILE: u64 = 256;
 
-/// Size and root of a domain's checkpoint as a node serves it, the signature checked by another implementation.
+/// Size and root of a domain's checkpoint as a node serves it; its signature is checked by another implementation.
 pub(crate) fn checkpoint(node: &Node, domain: &str) -> (u64, Hash) {
     let info = node.holds(domain).expect("holds the domain");
     let note = node.get_bytes(&format!("/v1/domains/{domain}/checkpoint"), &[]);
@@ -25,7 +25,7 @@ pub(crate) fn checkpoint(node: &Node, domain: &str) -> (u64, Hash) {
     (checkpoint.size(), checkpoint.hash().0)
 }
 
-/// Leaf hashes of a log up to a size, from its tiles of level 0; they must be those of its entry bundles.
+/// The leaf hashes of a log up to a size, from its tiles of level 0; they must match its entry bundles.
 pub(crate) fn leaves(node: &Node, domain: &str, size: u64) -> Vec<Hash> {
     let read = |kind: &str| -> Vec<u8> {
         let tiles = (0..size.div_ceil(TILE)).map(|tile| path(kind, tile, size));
@@ -70,8 +70,8 @@ pub(crate) fn root_at(node: &Node, domain: &str, size: u64) -> Hash {
     hex(&answer["root"])
 }
 
-/// Checks that the body at the receipt's index is the one that was acknowledged, that the receipt proves it, and that
-/// it is a leaf of the log as it is now.
+/// Checks that the body at the receipt's index is the acknowledged one, that the receipt proves it, and that it is a
+/// leaf of the present log.
 pub(crate) fn holds(node: &Node, domain: &str, leaves: &[Hash], receipt: &Value) {
     let index = receipt["index"].as_u64().expect("an index");
     let entry = node.get(&format!("/v1/domains/{domain}/entries/{index}"));

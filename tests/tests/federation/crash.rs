@@ -1,4 +1,4 @@
-//! A home that is killed in the middle of submissions, and comes back.
+//! A home that is killed in the middle of submissions, and restarted.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,12 +9,12 @@ use crate::node::{Node, eventually};
 use crate::town::DEVICES;
 use crate::{copies, devices_csv, spki};
 
-/// Submitters that run beside each other.
+/// Concurrent submitters.
 const SUBMITTERS: u32 = 3;
-/// Receipts that must be out before the node is killed.
+/// How many receipts must be out before the node is killed.
 const BEFORE_THE_END: usize = 12;
-/// Rows of the list that is being published when the node is killed once more: several batches, so that some are still
-/// to come when the first is in the log.
+/// Rows of the list that is being published when the node is killed again: several batches, so that some are still
+/// missing when the first is in the log.
 const ROWS: u32 = 30_000;
 
 #[test]
@@ -29,7 +29,7 @@ fn what_was_acknowledged_survives_sigkill() {
     every_receipt_holds(&home, &receipts);
 }
 
-/// The receipts that submitters had in hand when the node was killed under them.
+/// The receipts that submitters had received when the node was killed.
 fn killed_while_devices_are_published(home: &mut Node) -> Vec<Value> {
     let receipts = Mutex::new(Vec::new());
     let dead = AtomicBool::new(false);
@@ -65,7 +65,7 @@ fn every_receipt_holds(home: &Node, receipts: &[Value]) {
     receipts.iter().for_each(|receipt| copies::holds(home, DEVICES, &leaves, receipt));
 }
 
-/// The node is killed under `ics publish --from`; the same command again goes on, and nothing is in the log twice.
+/// The node is killed during `ics publish --from`; the same command continues, and nothing is in the log twice.
 fn a_list_is_published_exactly_once(home: &mut Node) {
     let list = home.write("list.csv", devices_csv(100_000, ROWS));
     let before = copies::checkpoint(home, DEVICES).0;

@@ -1,5 +1,5 @@
-//! Erasing what statements say: it is gone from home and mirrors, what it blocked stays blocked, and copies made before
-//! and after agree.
+//! Erasing what statements say: it disappears from home and mirrors, what it blocked stays blocked, and copies made
+//! before and after agree.
 
 use std::fs;
 use std::path::Path;
@@ -16,7 +16,7 @@ use crate::{copies, devices_csv, spki, tools};
 const LOT: &str = "Lot 2026-11";
 const SECRET: &str = "taken home by Erika Mustermann";
 
-/// A home, and a mirror that is there from the beginning.
+/// A home, and a mirror from the beginning.
 struct Office {
     home: Node,
     early: Node,
@@ -37,7 +37,7 @@ impl Office {
         Self { home, early, directory }
     }
 
-    /// One more mirror, which sees nothing of what is gone by now.
+    /// Another mirror, which never sees what is already erased.
     fn late(&self) -> Node {
         let mut late = Node::init(self.directory.path(), "developer", CODE);
         late.mirror(DEVICES, &self.early);
@@ -60,7 +60,7 @@ impl Office {
     }
 }
 
-/// What a node says of a thing, without when.
+/// What a node says about a thing, without the times.
 fn record(node: &Node, thing: &str) -> Value {
     let mut answer = node.get(&format!("/v1/domains/{DEVICES}/identities/{thing}"));
     answer["record"].as_object_mut().expect("a record").remove("at");
@@ -71,7 +71,7 @@ fn effect(node: &Node, thing: &str) -> Value {
     record(node, thing)["status"]["effect"].clone()
 }
 
-/// The names of the files in a directory and below that hold these bytes.
+/// The names of the files in a directory and below that contain these bytes.
 fn holding(directory: &Path, bytes: &str) -> Vec<String> {
     let mut found = Vec::new();
     for entry in fs::read_dir(directory).expect("a directory").flatten() {
@@ -128,7 +128,7 @@ fn what_is_erased_is_gone_and_blocks_as_before() {
     it_is_never_admitted_again(&office, &body);
     other_things_are_not_erased(&office, &first);
 
-    // A mirror that comes now gets leaves only, and judges what came in between as the others did.
+    // A mirror that joins now gets only leaves, and judges later entries as the others did.
     let late = office.late();
     for thing in things {
         assert_eq!(record(&late, thing), record(&office.home, thing), "late and home of {thing}");
@@ -140,7 +140,7 @@ fn what_is_erased_is_gone_and_blocks_as_before() {
         assert_eq!(mirror.holds(DEVICES).expect("held")["alarms"], json!([]), "{}", mirror.url);
     }
 
-    // Over a kill: nothing comes back, and nothing is left over.
+    // After a kill nothing comes back, and nothing is left over.
     office.home.kill();
     office.home.ics(&["fsck"]).ok();
     office.home.serve();
@@ -158,7 +158,7 @@ fn copies_alarmed(node: &Node, domain: &str) -> Vec<String> {
     alarms.filter_map(|alarm| alarm["text"].as_str().map(str::to_owned)).collect()
 }
 
-/// The owners of a domain erase what is in it, and nobody what others have taken over from it.
+/// The owners of a domain can erase what is in it, but nobody can erase what others have adopted from it.
 #[test]
 fn whoever_holds_a_copy_of_what_was_erased_is_told_and_so_is_its_home() {
     let town = Town::found();
@@ -196,7 +196,7 @@ fn what_is_left_is_shown(office: &Office, erased: u64, first: &str, third: &str)
     assert_eq!(lookup.0, 404, "its name is gone");
     let entry = tools::fetch(&format!("{}/v1/domains/{DEVICES}/entries/{erased}", office.home.url), &[]);
     assert_eq!(entry.0, 410, "{}", String::from_utf8_lossy(&entry.1));
-    // Evidence holds for what is left.
+    // Evidence of what is left is valid.
     for thing in [first, third] {
         let pack = office.directory.path().join("pack.json");
         let file = pack.to_str().expect("text");
@@ -233,7 +233,7 @@ fn other_things_are_not_erased(office: &Office, first: &str) {
         let refused = office.home.ics(&["erase", "--entry", &index.to_string(), "--yes"]);
         assert!(refused.code != 0 && refused.stderr.contains("cannot be erased"), "{index}: {}", refused.stderr);
     }
-    // Only the owners erase.
+    // Only the owners can erase.
     let stranger = office.home.ics(&["erase", "--entry", "2", "--owner", "signer", "--yes"]);
     assert!(stranger.code != 0 && stranger.stderr.contains("not one of the owners"), "{}", stranger.stderr);
 }

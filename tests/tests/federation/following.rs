@@ -1,4 +1,4 @@
-//! A maintenance domain that takes over by itself what a manufacturer says later.
+//! A maintenance domain that automatically adopts what a manufacturer says later.
 
 use std::time::{Duration, Instant};
 
@@ -8,7 +8,7 @@ use crate::node::{Node, eventually};
 use crate::town::{DEVICES, LABELS, PLANT, Town, adopts_from, said};
 use crate::{devices_csv, spki, tools};
 
-/// The status of a device in the integrator's own domain, in a word; nothing where it does not know it.
+/// The status of a device in the integrator's own domain; `None` if that does not know it.
 fn status(town: &Town, device: &str) -> Option<String> {
     let view = town.integrator.ics(&["--json", "lookup", device]);
     let view: Value = serde_json::from_str(&view.stdout).ok()?;
@@ -17,7 +17,7 @@ fn status(town: &Town, device: &str) -> Option<String> {
     Some(own["record"]["status"]["name"].as_str().unwrap_or("").to_owned())
 }
 
-/// What a new epoch of its source lacks, whoever has taken it over is told of.
+/// Whoever has adopted something that a new epoch of its source lacks is told so.
 #[test]
 fn what_a_source_loses_is_told_where_it_was_taken_over() {
     let mut town = Town::found();
@@ -47,7 +47,7 @@ fn what_a_source_loses_is_told_where_it_was_taken_over() {
     assert_eq!(status(&town, "serial:SN-2100").as_deref(), Some("lost"), "what was taken over stays");
 }
 
-/// Who belongs to a lot is judged in the domain of the labels: what it has adopted has them, and what comes to it later.
+/// Membership of a lot is judged in the labelling domain: by what it has adopted and will adopt.
 #[test]
 fn a_certification_body_labels_the_lot_of_another_domain() {
     let town = Town::found();
@@ -99,7 +99,7 @@ fn a_recall_is_taken_over_without_anyones_hand() {
     town.maker.json(&["status", "stolen", "serial:SN-2100", "--yes"]);
     eventually("followed by its name", || (status(&town, "serial:SN-2100")? == "stolen").then_some(()));
 
-    // Also what was said while the node was down; and no more once it is told so.
+    // Including what was said while the node was down; and nothing more once it is told to stop.
     town.integrator.kill();
     town.maker.json(&["status", "compromised", "serial:SN-2001", "--yes"]);
     town.integrator.serve();
@@ -116,7 +116,7 @@ fn a_recall_is_taken_over_without_anyones_hand() {
     assert!(ended.is_null(), "{ended}");
 }
 
-/// A maintenance company that keeps no copy of the manufacturer's domain.
+/// A manufacturer, and a maintenance company that keeps no copy of the manufacturer's domain.
 struct Pair {
     maker: Node,
     plant: Node,
@@ -124,7 +124,8 @@ struct Pair {
 }
 
 impl Pair {
-    /// The manufacturer has three devices of a lot and one of another; the company follows the lot, and that one.
+    /// The manufacturer has three devices of one lot and one of another; the company follows the lot and the single
+    /// device.
     fn found() -> Self {
         let homes = tempfile::tempdir().expect("a directory");
         let mut maker = Node::init(homes.path(), "manufacturer", DEVICES);
@@ -143,7 +144,7 @@ impl Pair {
         pair
     }
 
-    /// The status of a device in the company's own domain; nothing where it does not know it.
+    /// The status of a device in the company's own domain; `None` if that does not know it.
     fn status(&self, serial: &str) -> Option<String> {
         let path = format!("{}/v1/domains/{PLANT}/identities/serial:{serial}", self.plant.url);
         let (code, body) = tools::fetch(&path, &[]);
@@ -151,7 +152,7 @@ impl Pair {
         Some(record["record"]["status"]["name"].as_str().unwrap_or("").to_owned())
     }
 
-    /// How long it takes until the company knows that these have a status.
+    /// The time until the company knows that these devices have a status.
     fn until(&self, what: &str, expected: &str, serials: &[&str]) -> Duration {
         let begun = Instant::now();
         let all_are = || serials.iter().all(|serial| self.status(serial).as_deref() == Some(expected));
@@ -161,7 +162,7 @@ impl Pair {
     }
 }
 
-/// What was seen of its log only an operator gives up, as with a copy. What was taken over stays.
+/// Only an operator can give up what was seen of its log, as with a copy. What was adopted stays.
 #[test]
 fn a_new_epoch_that_lost_what_was_seen_is_followed_again_by_the_operators_word() {
     let mut pair = Pair::found();
@@ -219,7 +220,7 @@ fn a_recall_is_taken_over_without_a_copy() {
     pair.maker.json(&late);
     pair.until("what comes later", "suspended", &["SN-2003"]);
 
-    // The home was away; then this node was, and did not hear what was said meanwhile.
+    // The home was away; then this node was, and missed what was said meanwhile.
     pair.maker.kill();
     let follows = |pair: &Pair| pair.plant.follows(PLANT)[0].clone();
     eventually("it says that the home is not heard", || follows(&pair)["last_error"].is_string().then_some(()));

@@ -1,5 +1,5 @@
-//! Responsibilities change hands: another integrator takes over a domain, a device moves from one site to another, and a
-//! buyer sells one thing out of an order.
+//! Responsibilities change hands: another integrator takes over a domain, a device moves from one site to another, and
+//! a buyer resells one thing from an order.
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -25,7 +25,7 @@ fn maker(directory: &TempDir) -> Node {
     maker
 }
 
-/// The domain takes what the other one says, by a signer of it who has this role here.
+/// Has the domain adopt from the other one, whose signers have these roles here.
 fn takes_from(node: &Node, source: &Node, signers: &[(&str, &Node)]) {
     let answer = source.get_bytes(&format!("/v1/domains/{}", source.domain), &[]);
     let file = node.write(&format!("{}.json", source.domain), answer);
@@ -51,13 +51,13 @@ fn record(node: &Node, domain: &str, thing: &str) -> Value {
     node.get(&format!("/v1/domains/{domain}/identities/{thing}"))["record"].clone()
 }
 
-/// What became of each statement of an act, by its place in the log.
+/// The standing of each statement of an act, in log order.
 fn standings(record: &Value, act: &str) -> Vec<String> {
     let all = record["statements"].as_array().expect("statements").iter().filter(|it| it["act"] == act);
     all.map(|it| it["standing"].as_str().expect("a word").to_owned()).collect()
 }
 
-/// Waits until the node decides like that: a node that has just been started may not have heard from others yet.
+/// Waits until the node decides like that: a node that has just started may not have heard from others yet.
 #[track_caller]
 fn answers(node: &Node, outcome: &str, thing: &str) {
     let mut last = Value::Null;
@@ -96,8 +96,8 @@ fn a_new_integrator_signs_all_that_is_there() {
     said(&maker.json(&["status", "suspended", RECALLED, "--yes"]));
     site.catches_up(&maker, DEVICES);
 
-    // The descriptor gives the role to the new one. What he began by hand is not signed again; what is blocked, here or by
-    // its maker, and what nobody approves of any more is left out.
+    // The descriptor gives the role to the new signer. What they have already signed by hand is not signed again; what
+    // is blocked, here or by its maker, and what nobody approves any more is left out.
     site.ics(&["key", "make", "new-integrator", "--user-id", "New Integrator"]).ok();
     update(&site, &["domain", "update", "--add-signer", "integrator=new-integrator"]);
     let by_new = |more: &[&str]| site.json(&[&["approve", "--signer", "new-integrator", "--yes"], more].concat());
@@ -119,7 +119,7 @@ fn a_new_integrator_signs_all_that_is_there() {
     let both = record(&site, PLANT, PUMP);
     assert_eq!(both["approvals"].as_array().map(Vec::len), Some(2), "{both}");
 
-    // The former one has no say any more, and stays as history.
+    // The former signer has no say any more, and remains as history.
     update(&site, &["domain", "update", "--remove-signer", "integrator=signer"]);
     let after = record(&site, PLANT, MOTOR);
     assert_eq!(standings(&after, "approval"), ["role-lost", "stands"], "{after}");
@@ -151,12 +151,12 @@ fn a_device_moves_to_another_site_with_its_history() {
     decides(&mut old, &maker);
     answers(&old, "allow", PUMP);
 
-    // It leaves: said where it was, once and for all who trust that domain.
+    // The device leaves: this is said once in its old domain, for all who trust that.
     let left = said(&old.json(&["status", "retired", PUMP, "--reason", "moved to plant2.owner.example", "--yes"]));
     answers(&old, "deny", PUMP);
 
-    // It enters: all that was said of it comes along, signatures unchanged. Who spoke there has the role here until it is
-    // taken over; then he is history.
+    // The device arrives: all that was said about it comes along, with signatures unchanged. Its former signer has the
+    // role here until the device is taken over, and is then history.
     takes_from(&new, &maker, &[("manufacturer", &maker)]);
     takes_from(&new, &old, &[("integrator", &old)]);
     let adopted = adopt(&new, &old, PUMP);
@@ -195,7 +195,7 @@ fn a_device_moves_to_another_site_with_its_history() {
     assert!(there.to_string().contains("moved to plant2.owner.example"), "{there}");
 }
 
-/// The node decides by what the maker and its own domain say.
+/// Has the node decide by what the maker and its own domain say.
 fn decides(node: &mut Node, maker: &Node) {
     let (own, makers) = (node.origin(), maker.origin());
     node.trusts(&["--permit", "devices", "--domain", &own, "--domain", &makers]);
@@ -229,7 +229,7 @@ fn a_buyer_speaks_about_his_devices_only_and_sells_one_of_them() {
     assert!(says(&buyer, &["in-use", MOTOR]).ends_with(1).stdout.contains("role"), "it is not his");
     says(&next, &["in-use", PUMP]).ends_with(1);
 
-    // One grant, and it is the next one's; the rest of the order stays the buyer's.
+    // One grant, and the thing is the next owner's; the rest of the order stays the buyer's.
     let sells = ["--json", "--node", &maker.url, "grant", "owner", PUMP, "--to", &next.signer(), "--transfer"];
     let sold = buyer.ics(&[&sells[..], &["--domain", DEVICES, "--role", "owner", "--yes"]].concat()).json();
     let sold = said(&sold);
@@ -242,14 +242,14 @@ fn a_buyer_speaks_about_his_devices_only_and_sells_one_of_them() {
     assert!(grants.len() == 1 && grants[0]["by"]["index"] == sold, "{pump}");
     assert_eq!(standings(&pump, "grant"), ["replaced", "stands"], "{pump}");
 
-    // What he says of the order holds for what is his; what the maker says of it holds for all.
+    // What the buyer says about the order applies to the buyer's things; what the maker says about it applies to all.
     says(&buyer, &["suspended", "--group", ORDER]).ok();
     let effect = |thing: &str| record(&maker, DEVICES, thing)["status"]["name"].clone();
     assert_eq!((effect(PUMP), effect(VALVE)), (json!("in-use"), json!("suspended")));
     said(&maker.json(&["status", "suspended", "--group", ORDER, "--reason", "a recall", "--yes"]));
     assert_eq!((effect(PUMP), effect(VALVE)), (json!("suspended"), json!("suspended")));
 
-    // Sold on once more; he who had it before him has no way back.
+    // It is sold once more; its previous owner cannot get it back.
     let sells = ["--json", "--node", &maker.url, "grant", "owner", PUMP, "--to", &buyer.signer(), "--transfer"];
     buyer.ics(&[&sells[..], &["--domain", DEVICES, "--role", "owner", "--yes"]].concat()).ends_with(1);
 }

@@ -1,5 +1,5 @@
-//! Five nodes on machines of their own, network namespaces: links are cut and healed, a node is killed, and clients go on
-//! submitting all the time. In the end everything that was acknowledged is everywhere, once.
+//! Five nodes on separate machines, that is, network namespaces: links are cut and mended, a node is killed, and
+//! clients keep submitting. In the end everything that was acknowledged is everywhere, once.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -14,7 +14,7 @@ use crate::node::{Node, eventually, ics_on};
 use crate::town::{CODE, DEVICES, LABELS, PLANT, SITE};
 use crate::{copies, spki};
 
-/// Set in the process that has a network of its own.
+/// Set in the process that has a network namespace of its own.
 const INSIDE: &str = "ICS_TEST_IN_NAMESPACES";
 const NAME: &str = "links::what_is_acknowledged_reaches_everybody_over_links_that_are_cut";
 /// Machines, each with its link to the switch.
@@ -22,7 +22,7 @@ const MACHINES: [&str; 5] = ["maker", "developer", "certifier", "integrator", "i
 /// How long each state of the network lasts.
 const WHILE: Duration = Duration::from_secs(3);
 
-/// Devices of which the integrator is the owner.
+/// The number of devices owned by the integrator.
 const OWNED: u32 = 3;
 
 #[test]
@@ -31,7 +31,7 @@ fn what_is_acknowledged_reaches_everybody_over_links_that_are_cut() {
         return among_machines();
     }
     let itself = std::env::current_exe().expect("this program");
-    // Without root, a user namespace makes the caller root of what is in it.
+    // Without root, a user namespace makes the caller root within it.
     let is_root =
         String::from_utf8(Command::new("id").arg("-u").output().expect("`id`").stdout).expect("text") == "0\n";
     let user: &[&str] = if is_root { &[] } else { &["--user", "--map-root-user"] };
@@ -59,7 +59,7 @@ fn address(machine: usize) -> String {
     format!("10.77.0.{}", machine + 1)
 }
 
-/// A switch, and a machine for each party with a link to it.
+/// Makes a switch, and a machine for each party with a link to it.
 fn wire() {
     // `ip netns` keeps its names there.
     run("mount", "-t tmpfs none /run");
@@ -82,12 +82,12 @@ fn link(machine: &str, state: &str) {
     run("ip", &format!("link set to-{machine} {state}"));
 }
 
-/// Lets nothing pass from one machine to another, or lets it pass again.
+/// Blocks everything from one machine to another, or unblocks it.
 fn way(from: &str, what: &str, to: usize) {
     run("ip", &format!("-n {from} route {what} blackhole {}/32", address(to)));
 }
 
-/// What clients were told, with the domain that it is in.
+/// The receipts of clients, each with its domain.
 type Ledger = Mutex<Vec<(&'static str, Value)>>;
 
 fn among_machines() {
@@ -113,7 +113,7 @@ fn among_machines() {
     everything_is_everywhere(&nodes, &ledger);
 }
 
-/// The maker's devices are copied by three, by one of them from the others only; the developer's code by two.
+/// The maker's devices are copied by three nodes, by one of them only from the others; the developer's code by two.
 fn five_nodes(homes: &Path) -> Vec<Node> {
     let parties = [
         ("manufacturer", DEVICES),
@@ -130,7 +130,7 @@ fn five_nodes(homes: &Path) -> Vec<Node> {
     for (copy, domain, sources) in
         [(2, DEVICES, [0, 3]), (3, DEVICES, [0, 2]), (4, DEVICES, [3, 2]), (3, CODE, [1, 4]), (4, CODE, [3, 1])]
     {
-        // Whoever is to be asked need not hold it yet.
+        // A peer may be configured for a domain before it holds that domain.
         let home = &nodes[if domain == DEVICES { 0 } else { 1 }];
         let origin = home.holds(domain).expect("its own domain")["origin"].as_str().expect("an origin").to_owned();
         for source in sources {
@@ -167,7 +167,7 @@ fn cut_and_heal(nodes: &mut [Node]) {
     std::thread::sleep(WHILE);
 }
 
-/// Goes on until it is over; what a node that is dead does not acknowledge is said again.
+/// Publishes until time is up; what a dead node does not acknowledge is submitted again.
 fn publishes_devices(home: &Path, client: u32, ledger: &Ledger, over: &AtomicBool) {
     for number in 0.. {
         let (key, serial) = (spki(10_000 * (client + 1) + number), format!("C{client}-{number}"));
@@ -191,8 +191,8 @@ fn publishes_code(home: &Path, ledger: &Ledger, over: &AtomicBool) {
     }
 }
 
-/// Says something until it is acknowledged, or until all is over. Of what has come through, and only its receipt was lost,
-/// a second attempt gets it.
+/// Makes a statement until it is acknowledged or time is up. If it got through and only its receipt was lost, a second
+/// attempt gets the receipt.
 fn insists(machine: &str, home: &Path, arguments: &[&str], domain: &'static str, ledger: &Ledger, over: &AtomicBool) {
     loop {
         let ran = ics_on(Some(machine), home, arguments);
@@ -208,7 +208,7 @@ fn insists(machine: &str, home: &Path, arguments: &[&str], domain: &'static str,
     }
 }
 
-/// The owner speaks in the maker's domain through his own node, whether the maker can be reached or not.
+/// The owner speaks in the maker's domain through their own node, whether or not the maker can be reached.
 fn says_as_an_owner(home: &Path, over: &AtomicBool) -> usize {
     let mut said = 0;
     while !over.load(Ordering::SeqCst) {
@@ -221,7 +221,7 @@ fn says_as_an_owner(home: &Path, over: &AtomicBool) -> usize {
     said
 }
 
-/// The receipts of what had to wait.
+/// The receipts of statements that had to wait.
 fn sent_at_last(integrator: &Node) -> Vec<(&'static str, Value)> {
     let items = eventually("nothing waits", || {
         let items = integrator.json(&["outbox"]);
@@ -260,7 +260,7 @@ fn everything_is_everywhere(nodes: &[Node], ledger: &[(&'static str, Value)]) {
     }
 }
 
-/// The bodies of a log; all of them must be there.
+/// The bodies of a log, all of which must be there.
 fn bodies(node: &Node, domain: &str) -> BTreeSet<String> {
     let mut bodies = BTreeSet::new();
     let mut from = 0;

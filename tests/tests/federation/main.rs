@@ -1,4 +1,4 @@
-//! A federation of five real processes, used through its command line and HTTP, its records checked with gpg and sq.
+//! A federation of five real processes, used through its command line and HTTP, with its records checked by gpg and sq.
 #![expect(clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
 mod carried;
@@ -30,7 +30,7 @@ use crate::town::{CODE, DEVICES, LABELS, PLANT, Town, said};
 const PUMP: &str = "serial:SN-0001";
 const LOT: &str = "Lot 2026-11";
 
-/// DER of the SubjectPublicKeyInfo of an Ed25519 key, in base64.
+/// The SubjectPublicKeyInfo of an Ed25519 key in DER, base64.
 pub(crate) fn spki(seed: u32) -> String {
     let mut secret = [7; 32];
     secret[..4].copy_from_slice(&seed.to_be_bytes());
@@ -39,7 +39,7 @@ pub(crate) fn spki(seed: u32) -> String {
     STANDARD.encode([prefix.as_slice(), key.as_bytes()].concat())
 }
 
-/// A factory's list of devices, numbered from `first` on.
+/// A factory's list of devices, numbered from `first`.
 pub(crate) fn devices_csv(first: u32, count: u32) -> String {
     let rows = (first..first + count).map(|number| format!("{},SN-{number:04}\n", spki(number)));
     core::iter::once("spki,serial\n".to_owned()).chain(rows).collect()
@@ -60,7 +60,7 @@ fn the_story_of_a_federation() {
     copies_equal_their_homes(&town);
 }
 
-/// One device by its bare key, fifty from a list, and their lot.
+/// Publishes one device by its bare key, fifty from a list, and their lot.
 fn the_maker_publishes(town: &Town) -> String {
     let key = town.bench.bare_key("pump");
     let about = ["--serial", "SN-0001", "--manu", "Acme", "--model", "P7", "--lot", "2026-11"];
@@ -91,8 +91,8 @@ fn the_developer_publishes(town: &Town) -> String {
     id
 }
 
-/// The certifier speaks in his own domain of a device that he knows from his copy of the maker's. The buyer speaks in
-/// the maker's domain, as the owner that the maker has made him, through the buyer's own node.
+/// The certifier speaks in its own domain about a device that it knows from its copy of the maker's. The buyer, whom
+/// the maker has made the owner, speaks in the maker's domain through the buyer's own node.
 fn a_mirror_forwards_what_the_certifier_and_the_owner_say(town: &Town) {
     town.certifier.catches_up(&town.maker, DEVICES);
     said(&town.certifier.json(&["label", "medical-device-2027", PUMP, "--yes"]));
@@ -129,7 +129,7 @@ fn the_integrator_selects_and_the_gateway_allows(town: &Town, firmware: &str) {
     town.infield_says("unknown", "serial:SN-9999", "connect");
 }
 
-/// The same bytes again, at the home and at a mirror.
+/// The same bytes are submitted again, at the home and at a mirror.
 fn duplicates_get_their_first_receipt(town: &Town) {
     let entry = town.maker.get(&format!("/v1/domains/{DEVICES}/entries/2"));
     let body = STANDARD.decode(entry["body"].as_str().expect("a body")).expect("base64");
@@ -152,7 +152,7 @@ fn duplicates_get_their_first_receipt(town: &Town) {
     assert!(String::from_utf8_lossy(&answer).contains("the request has no body"));
 }
 
-/// gpg and sq check what nodes give.
+/// gpg and sq check what nodes serve.
 fn stock_tools_agree(town: &Town, pump: &str) {
     let bench = &town.bench;
     let device = bench.path().join("pump.asc");
@@ -186,7 +186,7 @@ fn stock_tools_agree(town: &Town, pump: &str) {
     assert!(bench.fails("gpg", &["--batch", "--verify", "damaged.pgp"]).contains("BAD signature"));
 }
 
-/// A pack that is carried to where there is no network.
+/// Evidence is carried to a place without a network.
 fn evidence_is_verified_without_a_network(town: &Town) {
     let pack = town.bench.path().join("pump.evidence.json");
     let file = pack.to_str().expect("text");
@@ -239,7 +239,7 @@ fn a_recall_of_a_lot_denies_all_of_it(town: &Town) {
     }
 }
 
-/// Every copy has the root of its home, at every size, and the home's root is that of its tiles.
+/// Every copy has the root of its home at every size, and the home's root matches its tiles.
 fn copies_equal_their_homes(town: &Town) {
     let copies: [(&Node, &[&Node]); 3] = [
         (&town.maker, &[&town.certifier, &town.integrator, &town.infield]),

@@ -1,4 +1,4 @@
-//! A node as a child process, and its command line, as an operator uses them.
+//! A node as a child process, and its command line, used as an operator would.
 
 use std::fs::{self, File};
 use std::net::TcpListener;
@@ -11,25 +11,25 @@ use serde_json::Value;
 
 use crate::tools;
 
-/// The program under test: built from the sources of `ics` whenever they change, together with these tests.
+/// The program under test, rebuilt from the sources of `ics` together with these tests.
 pub(crate) const ICS: &str = env!("CARGO_BIN_EXE_ics-under-test");
-/// How long anything may take that is waited for.
+/// The time limit for anything that is waited for.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// A home directory, and the node that runs in it. It is killed when it goes out of scope, also when a test fails; if none
-/// does, what it leaves must be sound, whatever the story was.
+/// A home directory, and the node that runs in it. The node is killed when this goes out of scope, even if a test
+/// fails; otherwise what it leaves must be sound, whatever the test did.
 pub(crate) struct Node {
     pub(crate) domain: &'static str,
     pub(crate) home: PathBuf,
     pub(crate) url: String,
-    /// What its machine's clock shows, as faketime takes it; the right time unless told.
+    /// The time that its machine's clock shows, in the form of faketime; the right time by default.
     pub(crate) clock: Option<String>,
-    /// The network namespace that it lives in, where the machines of a test have one each.
+    /// The network namespace in which it runs, if the test's machines have one each.
     machine: Option<String>,
     child: Option<Child>,
 }
 
-/// How a command ended.
+/// The result of a command.
 pub(crate) struct Ran {
     command: String,
     pub(crate) code: i32,
@@ -37,7 +37,7 @@ pub(crate) struct Ran {
     pub(crate) stderr: String,
 }
 
-/// Asks until there is an answer; panics with `what` when there is none in time.
+/// Asks until there is an answer; panics with `what` if there is none in time.
 #[track_caller]
 pub(crate) fn eventually<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
     let end = Instant::now() + PATIENCE;
@@ -50,7 +50,7 @@ pub(crate) fn eventually<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T
     }
 }
 
-/// A port of loopback that nobody listens on, below those that the system gives to outgoing connections.
+/// A free loopback port below the range of ephemeral ports.
 fn free_port() -> u16 {
     static NEXT: AtomicU16 = AtomicU16::new(0);
     let first = u16::try_from(std::process::id() % 2_000).expect("below 2,000") * 10;
@@ -58,7 +58,7 @@ fn free_port() -> u16 {
     candidates.take(1_000).find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok()).expect("a free port")
 }
 
-/// `ics` with a home directory, on a machine of its own or on this one.
+/// `ics` with a home directory, in a network namespace or on this machine.
 fn command(machine: Option<&str>, home: &Path) -> Command {
     let mut command = machine.map_or_else(
         || Command::new(ICS),
@@ -77,7 +77,7 @@ pub(crate) fn ics(home: &Path, arguments: &[&str]) -> Ran {
     ics_on(None, home, arguments)
 }
 
-/// The same on a machine of its own.
+/// As [`ics`], in a network namespace if given.
 pub(crate) fn ics_on(machine: Option<&str>, home: &Path, arguments: &[&str]) -> Ran {
     run(command(machine, home), arguments)
 }
@@ -94,13 +94,13 @@ fn run(mut command: Command, arguments: &[&str]) -> Ran {
 }
 
 impl Ran {
-    /// What it printed; it must have succeeded.
+    /// Its output; it must have succeeded.
     #[track_caller]
     pub(crate) fn ok(self) -> String {
         self.ends_with(0).stdout
     }
 
-    /// The JSON that it printed; it must have succeeded.
+    /// Its output as JSON; it must have succeeded.
     #[track_caller]
     pub(crate) fn json(self) -> Value {
         let ended = self.ends_with(0);
@@ -116,12 +116,12 @@ impl Ran {
 }
 
 impl Node {
-    /// Makes the home directory `name` of a party of that trade.
+    /// Makes the home directory of a party of this trade.
     pub(crate) fn init(directory: &Path, role: &str, domain: &'static str) -> Self {
         Self::init_on(None, directory, role, domain, &format!("127.0.0.1:{}", free_port()))
     }
 
-    /// The same on a machine of its own, where it listens at that address.
+    /// As [`Self::init`], in a network namespace, where the node listens at this address.
     pub(crate) fn init_on(
         machine: Option<&str>,
         directory: &Path,
@@ -142,7 +142,7 @@ impl Node {
         }
     }
 
-    /// Starts the node and waits until it can do its work.
+    /// Starts the node and waits until it is ready.
     pub(crate) fn serve(&mut self) {
         self.serve_until("/readyz");
     }
@@ -183,7 +183,7 @@ impl Node {
         run(command, arguments)
     }
 
-    /// The surroundings in which a program sees the clock of this machine.
+    /// The environment in which a program sees this machine's clock.
     fn clock(&self) -> Vec<(&'static str, String)> {
         let Some(time) = &self.clock else { return Vec::new() };
         let fixed = [("FAKETIME_DONT_FAKE_MONOTONIC", "1"), ("DONT_FAKE_MONOTONIC", "1"), ("NO_FAKE_STAT", "1")];
@@ -192,26 +192,26 @@ impl Node {
         all
     }
 
-    /// Switches it off and on again, with a clock that shows another time.
+    /// Restarts the node with a clock that shows another time.
     pub(crate) fn restarts_at(&mut self, clock: Option<&str>) {
         self.kill();
         self.clock = clock.map(str::to_owned);
         self.serve_until("/livez");
     }
 
-    /// What commands see from now on; a node that runs sees what it did.
+    /// Sets the time that commands see from now on; a running node still sees the former.
     pub(crate) fn commands_see(&mut self, clock: Option<&str>) {
         self.clock = clock.map(str::to_owned);
     }
 
-    /// Starts it anew with the right time, and says so to it.
+    /// Restarts the node with the right time, and tells it that the clock is right.
     pub(crate) fn restarts_with_the_right_clock(&mut self) {
         self.kill();
         self.clock = None;
         self.serve_with(&["--clock-is-right"], "/livez");
     }
 
-    /// It decides by a policy that `ics trust init` makes of these arguments, from its next start on.
+    /// Gives it a trust policy made by `ics trust init` with these arguments, from its next start on.
     pub(crate) fn trusts(&self, arguments: &[&str]) {
         self.ics(&[&["trust", "init"], arguments].concat()).ok();
         let text = fs::read_to_string(self.home.join("ics.toml")).expect("a configuration");
@@ -220,7 +220,7 @@ impl Node {
         }
     }
 
-    /// What it says of itself.
+    /// What it says about itself.
     pub(crate) fn info(&self) -> Value {
         self.get("/v1/node")
     }
@@ -238,20 +238,20 @@ impl Node {
         self.get(&format!("/v1/domains/{}", self.domain))["origin"].as_str().expect("an origin").to_owned()
     }
 
-    /// Runs a command that succeeds, with its result as JSON.
+    /// Runs a command that must succeed; returns its result as JSON.
     #[track_caller]
     pub(crate) fn json(&self, arguments: &[&str]) -> Value {
         self.ics(&[&["--json"], arguments].concat()).json()
     }
 
-    /// What it answers to a GET, which must be JSON.
+    /// Its answer to a GET, which must be JSON.
     #[track_caller]
     pub(crate) fn get(&self, path: &str) -> Value {
         let body = self.get_bytes(path, &[]);
         serde_json::from_slice(&body).unwrap_or_else(|e| panic!("{path}: {e}: {}", String::from_utf8_lossy(&body)))
     }
 
-    /// What it answers to a GET.
+    /// Its answer to a GET.
     #[track_caller]
     pub(crate) fn get_bytes(&self, path: &str, headers: &[&str]) -> Vec<u8> {
         let (status, body) = tools::fetch(&format!("{}{path}", self.url), headers);
@@ -259,32 +259,32 @@ impl Node {
         body
     }
 
-    /// The counters, which the operator reads.
+    /// Its metrics, read as the operator.
     #[track_caller]
     pub(crate) fn metrics(&self) -> String {
         String::from_utf8(self.get_bytes("/metrics", &[&self.token()])).expect("text")
     }
 
-    /// What a domain here takes over by itself, which the operator reads.
+    /// What a domain here adopts automatically, read as the operator.
     #[track_caller]
     pub(crate) fn follows(&self, domain: &str) -> Value {
         let body = self.get_bytes(&format!("/v1/domains/{domain}"), &[&self.token()]);
         serde_json::from_slice::<Value>(&body).expect("JSON")["follows"].take()
     }
 
-    /// The header by which an operator is known.
+    /// The header that authenticates an operator.
     fn token(&self) -> String {
         let token = std::fs::read_to_string(self.home.join("operator-token")).expect("a token");
         format!("authorization: Bearer {}", token.trim())
     }
 
-    /// How this node holds a domain, once it does.
+    /// What this node holds of a domain; `None` if nothing.
     pub(crate) fn holds(&self, domain: &str) -> Option<Value> {
         let (status, body) = tools::fetch(&format!("{}/v1/domains/{domain}", self.url), &[]);
         (status == 200).then(|| serde_json::from_slice(&body).expect("JSON"))
     }
 
-    /// Waits until this node holds all that another one has of a domain.
+    /// Waits until this node holds everything that another one has of a domain.
     #[track_caller]
     pub(crate) fn catches_up(&self, with: &Self, domain: &str) {
         let size = with.holds(domain).expect("holds the domain")["size"].as_u64();
@@ -293,7 +293,7 @@ impl Node {
         });
     }
 
-    /// A file in the home directory.
+    /// Writes a file in the home directory; returns its path.
     pub(crate) fn write(&self, name: &str, content: impl AsRef<[u8]>) -> String {
         let path = self.home.join(name);
         fs::write(&path, content).expect("written");
@@ -306,7 +306,7 @@ impl Node {
         self.write("signer.asc", armored)
     }
 
-    /// Sets up a copy of a domain, to be pulled from `peer` every 100 ms, from the next start on.
+    /// Configures a copy of a domain, to be pulled from `peer` every 100 ms, from the next start on.
     pub(crate) fn mirror(&self, domain: &str, peer: &Self) {
         self.ics(&["peer", "add", peer.domain, domain, "--url", &peer.url, "--interval-ms", "100", "--yes"]).ok();
     }

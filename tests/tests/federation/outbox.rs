@@ -1,4 +1,4 @@
-//! A party that speaks in somebody else's domain while its home cannot be reached.
+//! A party that speaks in another party's domain while its home cannot be reached.
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -14,7 +14,7 @@ fn waiting(node: &Node) -> Vec<Value> {
     all.into_iter().filter(|item| item["pending"].is_object()).collect()
 }
 
-/// A maker, and an integrator who copies its domain and owns the pump.
+/// A maker, and an integrator that copies its domain and owns the pump.
 fn maker_and_owner() -> (TempDir, Node, Node) {
     let homes = tempfile::tempdir().expect("a directory");
     let mut maker = Node::init(homes.path(), "manufacturer", DEVICES);
@@ -50,7 +50,7 @@ fn what_is_said_without_a_link_arrives_in_order_also_after_sigkill() {
         }
         assert_eq!(waiting(&integrator).len(), number + 1, "{status}");
     }
-    // What no role of its signer permits is found out by the home alone.
+    // Only the home can find that no role of the signer permits it.
     let arguments = ["label", "approved-2027", PUMP, "--domain", DEVICES, "--role", "owner", "--yes"];
     assert!(integrator.json(&arguments)[0]["pending"].is_object());
     let strangers = integrator.write("stranger.pgp", b"nobody has signed this");
@@ -82,7 +82,7 @@ fn what_is_said_without_a_link_arrives_in_order_also_after_sigkill() {
     assert!(statuses["items"].as_array().is_some_and(|items| items.len() >= 6), "{statuses}");
 }
 
-/// What the home may yet refuse is not published, and who asks again is told what became of it.
+/// What the home may still refuse is not published; whoever asks again is told the result.
 #[test]
 fn rows_of_a_file_that_wait_are_not_published() {
     let (_homes, mut maker, integrator) = maker_and_owner();

@@ -1,4 +1,4 @@
-//! A home that was put back from a copy, or lost its store: with mirrors, without a network, and with nobody who has
+//! A home that was restored from a copy, or lost its store: with mirrors, without a network, and with nobody who has
 //! what was lost.
 
 use std::fs;
@@ -51,7 +51,7 @@ impl Pair {
             .expect("written");
     }
 
-    /// The home says more, the mirror follows, and both have one log.
+    /// The home publishes more, the mirror follows, and both have one log.
     fn go_on_together(&self, first: u32) {
         self.publish(first, 3);
         let (size, root) = copies::checkpoint(&self.home, DEVICES);
@@ -119,7 +119,7 @@ fn what_was_lost_comes_back_from_a_mirror() {
     pair.go_on_together(20);
 }
 
-/// Nothing is admitted and no checkpoint is given; the node lives.
+/// Nothing is admitted and no checkpoint is served; the node stays up.
 fn silent_nodes_say_so(home: &mut Node) {
     home.serve_until("/livez");
     let list = home.write("more.csv", devices_csv(100, 1));
@@ -154,7 +154,7 @@ fn what_was_lost_comes_back_without_a_network() {
     let size_before = pair.publish(10, 5);
     pair.mirror.json(&["backup", &carried]);
     pair.home.kill();
-    // The machine is gone with all its files, the heads' too; the passphrase was kept elsewhere.
+    // The machine is lost with all its files, including the heads' files; the passphrase was kept elsewhere.
     let passphrase = fs::read(pair.home.home.join("passphrase")).expect("a passphrase");
     fs::remove_dir_all(&pair.home.home).expect("gone");
     fs::DirBuilder::new().mode(0o700).create(&pair.home.home).expect("made");
@@ -195,7 +195,7 @@ fn what_nobody_has_any_more_ends_an_epoch() {
     pair.home.ics(&["restore", &copy]).ends_with(1);
     let alone = pair.home.ics(&["restore", "--alone", DEVICES]).ends_with(5);
     assert!(alone.stderr.contains("silent"), "it knows that more was signed: {}", alone.stderr);
-    // The owner's key is in a safe: what failed without it is done again with it.
+    // The owner's key is in a safe: an attempt that failed without it is repeated with it.
     let (owner, safe) = (pair.home.home.join("keys/owner.asc"), pair.directory.path().join("owner.asc"));
     fs::rename(&owner, &safe).expect("moved");
     let refused = pair.home.ics(&["restore", "--begin-anew", DEVICES]).ends_with(5);
@@ -205,7 +205,7 @@ fn what_nobody_has_any_more_ends_an_epoch() {
     let other = another_new_epoch(&pair);
     // Nobody knows what it has signed.
     pair.home.json(&["key", "make", "node-2"]);
-    // With another key in the rules than the one that it has, the node would not start.
+    // If the rules named a key other than the node's, it would not start.
     let begin = ["restore", "--begin-anew", DEVICES];
     let refused = pair.home.ics(&[&begin[..], &["--descriptor", &other]].concat()).ends_with(1);
     assert!(refused.stderr.contains("names another key of the home than `node-3`"), "{}", refused.stderr);
@@ -218,7 +218,7 @@ fn what_nobody_has_any_more_ends_an_epoch() {
     assert_eq!((&begun["last_head"]["size"], &begun["index"]), (&left.into(), &left.into()), "{begun}");
     pair.home.serve();
     assert_eq!(pair.home.holds(DEVICES).expect("held")["descriptor"], 2);
-    // The mirror had nothing of what was lost: for it, the log goes on under a new key.
+    // The mirror had nothing of what was lost: for it, the log continues under a new key.
     pair.mirror.serve();
     pair.go_on_together(20);
     pair.home.kill();
@@ -226,7 +226,7 @@ fn what_nobody_has_any_more_ends_an_epoch() {
     pair.home.ics(&["fsck"]).ok();
 }
 
-/// Nothing is lost, but the key of the node leaked, or is old.
+/// Nothing is lost, but the node's key has leaked or is old.
 #[test]
 fn a_healthy_home_gets_another_key_and_its_mirror_goes_on() {
     let mut pair = Pair::new();
@@ -242,7 +242,7 @@ fn a_healthy_home_gets_another_key_and_its_mirror_goes_on() {
     pair.home.ics(&["fsck"]).ok();
 }
 
-/// One key must not sign two histories: the copy knows nothing of the epoch that the first new key has signed.
+/// One key must not sign two histories, and the copy knows nothing of the epoch that the first new key has signed.
 #[test]
 fn a_second_new_epoch_from_the_same_copy_takes_another_key() {
     let mut pair = Pair::new();
@@ -259,7 +259,7 @@ fn a_second_new_epoch_from_the_same_copy_takes_another_key() {
     let text = fs::read_to_string(pair.home.home.join("ics.toml")).expect("a configuration");
     assert!(text.contains("key = \"node-2\""), "{text}");
     pair.home.write("ics.toml", text.replace("key = \"node-2\"", "key = \"node\""));
-    // The descriptor is the one that the first epoch began with, but for the key.
+    // The descriptor is the one with which the first epoch began, except for the key.
     let told = pair.home.ics(&["restore", "--begin-anew", DEVICES]).ends_with(0);
     assert!(told.stderr.contains("an earlier epoch was begun with that version"), "{}", told.stderr);
     let text = fs::read_to_string(pair.home.home.join("ics.toml")).expect("a configuration");
@@ -271,7 +271,7 @@ fn a_second_new_epoch_from_the_same_copy_takes_another_key() {
     pair.home.ics(&["fsck"]).ok();
 }
 
-/// The descriptor of the same new epoch with another key: it is begun in a copy of the home directory.
+/// The descriptor for the same new epoch with another key, begun in a copy of the home directory.
 fn another_new_epoch(pair: &Pair) -> String {
     let elsewhere = pair.directory.path().join("elsewhere");
     let copied = Command::new("cp").arg("-a").arg(&pair.home.home).arg(&elsewhere).status().expect("cp");
@@ -280,7 +280,7 @@ fn another_new_epoch(pair: &Pair) -> String {
     elsewhere.join(format!("domains/{DEVICES}.v2.pgp")).to_str().expect("text").to_owned()
 }
 
-/// Its checkpoint waits for them, and must end the silence all the same.
+/// Its checkpoint waits for the witnesses, and must end the silence all the same.
 #[test]
 fn a_new_epoch_begins_where_witnesses_are_demanded() {
     let mut pair = Pair::new();
@@ -304,7 +304,7 @@ fn a_new_epoch_begins_where_witnesses_are_demanded() {
     assert_eq!(pair.home.holds(DEVICES).expect("held")["descriptor"], 3);
 }
 
-/// A node has one key for all its domains: the one that has lost nothing changes to it as well.
+/// A node has one key for all its domains, so a domain that has lost nothing changes to it as well.
 #[test]
 fn a_node_with_two_domains_gives_both_the_new_key() {
     let directory = tempfile::tempdir().expect("a directory");
@@ -342,12 +342,12 @@ fn a_node_with_two_domains_gives_both_the_new_key() {
     home.ics(&["fsck"]).ok();
 }
 
-/// A home that was put back from a copy, and stopped, while its mirror has seen five entries more.
+/// A home that was restored from a copy and stopped, while its mirror has five more entries.
 fn put_back() -> Pair {
     put_back_after(|_| ())
 }
 
-/// The same, where more was said in between.
+/// As [`put_back`], with more said in between.
 fn put_back_after(say: impl FnOnce(&Pair)) -> Pair {
     let mut pair = Pair::new();
     let copy = pair.path("copy");
@@ -362,7 +362,7 @@ fn put_back_after(say: impl FnOnce(&Pair)) -> Pair {
 #[test]
 fn a_mirror_that_saw_what_was_lost_stops_at_a_new_epoch() {
     let mut pair = put_back();
-    // The owners did not ask it.
+    // The owners did not ask the mirror.
     pair.home.json(&["restore", "--begin-anew", DEVICES]);
     pair.home.serve();
     publish(&pair.home, 20, 10);
@@ -373,7 +373,8 @@ fn a_mirror_that_saw_what_was_lost_stops_at_a_new_epoch() {
     });
 }
 
-/// Whoever started a home from a wrong copy puts it right, and need not ask the operators of all its mirrors for a restart.
+/// Whoever started a home from the wrong copy corrects that, without asking the operators of all its mirrors for a
+/// restart.
 #[test]
 fn a_mirror_that_stopped_at_a_fork_goes_on_when_the_home_is_put_right() {
     let mut pair = Pair::new();
@@ -404,14 +405,14 @@ fn a_mirror_that_stopped_at_a_fork_goes_on_when_the_home_is_put_right() {
     assert!(pair.mirror.json(&["domain", "forks", DEVICES])[0]["theirs"].is_string(), "the proof stays");
 }
 
-/// A block that only the former branch had would be gone at this node, and nobody would have been told.
+/// A block that only the former branch had would be gone at this node without anybody being told.
 #[test]
 fn a_copy_that_has_seen_a_fork_is_emptied_only_by_who_was_told_and_the_evidence_is_given_out() {
     let mut pair = put_back_after(|pair| {
         pair.home.json(&["status", "stolen", "serial:SN-0010", "--yes"]);
         pair.mirror.catches_up(&pair.home, DEVICES);
     });
-    // Whoever takes away what the home remembers of its signatures makes it sign a second log.
+    // Whoever removes a home's memory of its signatures makes it sign a second log.
     fs::remove_dir_all(pair.home.home.join("data/heads")).expect("gone");
     pair.home.json(&["restore", "--alone", DEVICES]);
     pair.home.serve();
@@ -440,7 +441,7 @@ fn a_copy_that_has_seen_a_fork_is_emptied_only_by_who_was_told_and_the_evidence_
 
     pair.mirror.kill();
     let asked = pair.mirror.ics(&["domain", "recopy", DEVICES]).ends_with(2);
-    assert!(asked.stderr.contains("blocks too, is gone") && asked.stderr.contains("--yes"), "{}", asked.stderr);
+    assert!(asked.stderr.contains("included, is then gone") && asked.stderr.contains("--yes"), "{}", asked.stderr);
     assert!(asked.stderr.contains("1 statement") && asked.stderr.contains(": stolen for "), "{}", asked.stderr);
     let emptied = pair.mirror.json(&["domain", "recopy", DEVICES, "--yes"]);
     assert_eq!((&emptied["forks"], &emptied["blocks"]["number"]), (&1.into(), &1.into()), "{emptied}");

@@ -12,7 +12,7 @@ use crate::node::{Node, eventually};
 use crate::town::{DEVICES, SITE, said};
 use crate::{devices_csv, tools};
 
-/// Seconds for which an answer is recent enough.
+/// For how many seconds an answer is recent enough.
 const FRESH: u64 = 4;
 
 struct Pair {
@@ -44,7 +44,7 @@ impl Pair {
         Self { maker, infield, _homes: homes }
     }
 
-    /// What a proxy is told: 204, 403 or 503.
+    /// The answer to a proxy: 204, 403 or 503.
     fn check(&self, serial: &str) -> u16 {
         tools::fetch(&format!("{}/v1/check?serial={serial}&use=connect", self.infield.url), &[]).0
     }
@@ -79,14 +79,14 @@ fn a_node_without_a_copy_asks_the_home_and_follows_what_it_says() {
         answers["answers"].as_array().expect("answers").iter().map(|it| &it["verdict"]).collect();
     assert_eq!((status, outcomes), (200, vec![&json!("allow"), &json!("allow"), &json!("unknown")]), "{answers}");
 
-    // A case goes to whoever checks it without a network.
+    // A verdict with its evidence goes to somebody who checks it without a network.
     let case = pair.infield.get("/v1/verdict/case?id=serial:SN-3000&use=connect");
     let file = pair.infield.write("case.json", case.to_string());
     pair.infield
         .ics(&["verify", "--document", &file, "--trust", pair.infield.home.join("trust.json").to_str().expect("text")])
         .ok();
 
-    // So does the evidence, with the home's word that it is all of it; the configuration pins whose it is.
+    // So does the evidence, with the home's word that it is complete; the configuration pins its origin.
     let pack = pair.infield.home.join("evidence.json");
     let pack = pack.to_str().expect("text");
     pair.infield.json(&["export", "serial:SN-3000", "--domain", DEVICES, "-o", pack]);
@@ -100,7 +100,7 @@ fn a_node_without_a_copy_asks_the_home_and_follows_what_it_says() {
     let cut = pair.infield.write("cut.json", cut.to_string());
     let refused = pair.infield.ics(&["verify", "--document", &cut]);
     assert!(refused.stderr.contains("which is left out"), "{}", refused.stderr);
-    // A stranger has nobody asked for him by this door.
+    // For a stranger no other node is asked at this route.
     let stranger = format!("{}/v1/domains/{DEVICES}/identities/serial:SN-3001/evidence", pair.infield.url);
     assert_eq!(tools::fetch(&stranger, &[]).0, 404);
 
@@ -110,7 +110,7 @@ fn a_node_without_a_copy_asks_the_home_and_follows_what_it_says() {
     assert!(blocked.elapsed() < Duration::from_secs(FRESH + 8), "it took {:?}", blocked.elapsed());
     assert!(pair.verdict("SN-3000").to_string().contains("stolen"));
 
-    // The link is cut: what is fresh is used, what is no longer is unknown, and what blocks blocks on.
+    // The link is cut: fresh answers are used, stale ones are unknown, and blocks still block.
     eventually("fresh", || (pair.check("SN-3001") == 204).then_some(()));
     pair.maker.kill();
     eventually("no longer fresh", || (pair.check("SN-3001") == 503).then_some(()));
@@ -123,7 +123,7 @@ fn a_node_without_a_copy_asks_the_home_and_follows_what_it_says() {
     assert!(metrics.contains("ics_roaming_questions_total{outcome=\"answered\"}"), "{metrics}");
     assert!(!metrics.contains("ics_roaming_questions_total{outcome=\"refused\"} 1"), "{metrics}");
 
-    // The same decisions in a program of its own, without a server.
+    // The same decisions in another program, without a server.
     pair.infield.kill();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
     let gateway = runtime.block_on(async { Gateway::open(&pair.infield.home) }).expect("opens");
@@ -132,7 +132,7 @@ fn a_node_without_a_copy_asks_the_home_and_follows_what_it_says() {
         (decide("SN-3002"), decide("SN-3000"), decide("SN-9997")),
         (Outcome::Allow, Outcome::Deny, Outcome::Unknown)
     );
-    // What no HTTP door takes for a use, this one does not either.
+    // A use that the HTTP API refuses is refused here as well.
     for usage in ["CONNECT", "Install", "", &"x".repeat(513)] {
         let refused = gateway.check("serial:SN-3002", usage, None).expect_err("a use that none is");
         assert_eq!(refused.code(), Code::MalformedQuery, "{usage}: {refused}");

@@ -1,4 +1,4 @@
-//! Programs of others that check what nodes give. A missing one is a failure.
+//! Third-party programs that check what nodes serve. A missing program is a failure.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -17,14 +17,14 @@ fn text(output: &Output) -> String {
     format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
 }
 
-/// The library that shows a program another time: Debian has it in a directory named after the machine.
+/// The library that shows a program another time; in Debian its directory is named after the architecture.
 pub(crate) fn faketime() -> String {
     let directories = fs::read_dir("/usr/lib").expect("a directory").flatten();
     let found = directories.map(|entry| entry.path().join("faketime/libfaketimeMT.so.1")).find(|path| path.exists());
     found.expect("faketime must be installed").to_str().expect("text").to_owned()
 }
 
-/// Status and body of a GET by curl; the status is 0 when nobody answers.
+/// Status and body of a GET by curl; the status is 0 if nobody answers.
 pub(crate) fn fetch(url: &str, headers: &[&str]) -> (u16, Vec<u8>) {
     call(url, &headers.iter().flat_map(|header| ["-H", header]).collect::<Vec<_>>())
 }
@@ -61,7 +61,7 @@ impl Bench {
         path
     }
 
-    /// Runs a program that succeeds; what it said.
+    /// Runs a program that must succeed; returns its output.
     #[track_caller]
     pub(crate) fn ok(&self, program: &str, arguments: &[&str]) -> String {
         let output = run(program, arguments, self.path());
@@ -70,7 +70,7 @@ impl Bench {
         said
     }
 
-    /// Runs a program that fails; what it said.
+    /// Runs a program that must fail; returns its output.
     #[track_caller]
     pub(crate) fn fails(&self, program: &str, arguments: &[&str]) -> String {
         let output = run(program, arguments, self.path());
@@ -82,7 +82,7 @@ impl Bench {
         self.ok("gpg", &[&["--batch", "--no-tty", "--yes"], arguments].concat())
     }
 
-    /// A P-256 key as a secure element makes it: nothing leaves but its public half, PEM.
+    /// A P-256 key as made by a secure element: only its public half in PEM leaves it.
     pub(crate) fn bare_key(&self, name: &str) -> String {
         let (secret, public) = (format!("{name}.key"), format!("{name}.pem"));
         self.ok("openssl", &["ecparam", "-name", "prime256v1", "-genkey", "-noout", "-out", &secret]);

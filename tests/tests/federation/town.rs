@@ -14,7 +14,7 @@ pub(crate) const LABELS: &str = "labels.cert.example";
 pub(crate) const PLANT: &str = "plant.integrator.example";
 pub(crate) const SITE: &str = "site4.plant.example";
 
-/// Five nodes and what they work with. Nodes stop before their directories go.
+/// Five nodes and what they work with. The nodes stop before their directories are removed.
 pub(crate) struct Town {
     pub(crate) maker: Node,
     pub(crate) developer: Node,
@@ -26,7 +26,7 @@ pub(crate) struct Town {
 }
 
 impl Town {
-    /// Everybody initialised, mirrored as far as he needs it, and serving.
+    /// All parties initialised and serving, with the mirrors that they need.
     pub(crate) fn found() -> Self {
         let homes = tempfile::tempdir().expect("a directory");
         let init = |role, domain| Node::init(homes.path(), role, domain);
@@ -54,7 +54,7 @@ impl Town {
         town
     }
 
-    /// The infield node hears the manufacturer (through the integrator's mirror) and the integrator.
+    /// The infield node copies the manufacturer (through the integrator's mirror) and the integrator.
     fn infield_trusts_maker_and_integrator(&self) {
         eventually("the integrator mirrors the manufacturer", || self.integrator.holds(DEVICES));
         self.infield.mirror(DEVICES, &self.integrator);
@@ -75,7 +75,7 @@ impl Town {
         self.infield.write("ics.toml", format!("{text}\n[trust]\npolicy = \"trust.json\"\n"));
     }
 
-    /// Waits until the infield node decides like that; the verdict.
+    /// Waits until the infield node decides like that; returns the verdict.
     #[track_caller]
     pub(crate) fn infield_says(&self, outcome: &str, thing: &str, usage: &str) -> Value {
         let mut last = Value::Null;
@@ -93,7 +93,7 @@ impl Town {
         })
     }
 
-    /// Lets the integrator take things of another domain into his own.
+    /// Has the integrator adopt things of another domain into its own.
     #[track_caller]
     pub(crate) fn adopt(&self, source: &Node, thing: &str) {
         self.integrator.catches_up(source, source.domain);
@@ -102,7 +102,7 @@ impl Town {
         assert_eq!(adopted["refused"], serde_json::json!([]), "{adopted}");
     }
 
-    /// The integrator approves of a thing and puts it into use.
+    /// The integrator approves a thing and puts it into use.
     pub(crate) fn put_into_use(&self, thing: &str) {
         said(&self.integrator.json(&["approve", thing, "--yes"]));
         said(&self.integrator.json(&["status", "in-use", thing, "--yes"]));
@@ -115,7 +115,7 @@ pub(crate) fn said(said: &Value) -> u64 {
     said[0]["index"].as_u64().filter(|_| said[1].is_null()).unwrap_or_else(|| panic!("{said}"))
 }
 
-/// The rules of an integrator name the sources of adopted entries, and who speaks in them in which role.
+/// Makes the integrator's rules name the sources of adopted entries, and the roles in which their signers speak.
 pub(crate) fn adopts_from(integrator: &Node, sources: &[(&Node, &str)]) {
     let mut arguments = vec!["domain".to_owned(), "update".to_owned()];
     for (node, role) in sources {

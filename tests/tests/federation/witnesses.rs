@@ -1,5 +1,5 @@
-//! Nodes that cosign each other's checkpoints: two witnesses of a home, of which the descriptor demands both, a copy that
-//! holds the home to it, and a home that signs two histories.
+//! Nodes that cosign each other's checkpoints: two witnesses of a home, both demanded by its descriptor, a copy that
+//! enforces this, and a home that signs two histories.
 
 use std::fs;
 use std::net::TcpListener;
@@ -54,7 +54,7 @@ impl Court {
         self.home.get(&format!("/v1/domains/{DEVICES}"))["origin"].as_str().expect("an origin").to_owned()
     }
 
-    /// With the two witnesses, and others if there are.
+    /// Demands this quorum of the two witnesses and any others given.
     fn demand(&self, quorum: &str, others: &[&str]) -> Value {
         let witness = |node: &Node| format!("--add-witness={}={}", node.name(), node.key());
         let (first, second) = (witness(&self.first), witness(&self.second));
@@ -85,7 +85,7 @@ impl Node {
     }
 }
 
-/// The size that a note is of.
+/// The size that a note states.
 fn size_of(note: &str) -> u64 {
     note.lines().nth(1).and_then(|line| line.parse().ok()).expect("a size")
 }
@@ -146,7 +146,7 @@ fn what_is_acknowledged_has_its_witnesses() {
     assert_eq!(court.mirror.holds(DEVICES).expect("held")["descriptor"], 3);
 }
 
-/// Exported as a C2SP tlog-proof and verified without a network, by the keys alone.
+/// It is exported as a C2SP tlog-proof and verified without a network, by the keys alone.
 fn a_receipt_is_a_proof(court: &Court) {
     let path = court.directory.path().join("entry.tlog-proof");
     let file = path.to_str().expect("text");
@@ -181,8 +181,8 @@ fn a_receipt_is_a_proof(court: &Court) {
     verify(&[]).ends_with(1);
 }
 
-/// A home that is put back from a copy and does not know what it has signed; its witnesses have seen it, and show it. Only
-/// while they are away does it sign another history.
+/// A home that was restored from a copy and does not know what it has signed; its witnesses have seen it, and show it.
+/// Only while they are away does it sign another history.
 #[test]
 fn a_witness_cosigns_no_second_history() {
     let mut court = Court::new();
@@ -194,7 +194,7 @@ fn a_witness_cosigns_no_second_history() {
     let former = court.home.note();
     court.home.kill();
     court.mirror.kill();
-    // The heads' files go as well: the home does not know what it has signed.
+    // Without the heads' files the home does not know what it has signed.
     court.home.ics(&["restore", &copy]).ends_with(1);
     fs::remove_dir_all(court.home.home.join("data/heads")).expect("gone");
     court.home.json(&["restore", "--alone", DEVICES]);
@@ -211,7 +211,7 @@ fn a_witness_cosigns_no_second_history() {
     let alone = court.home.ics(&["restore", "--alone", DEVICES]).ends_with(5);
     assert!(alone.stderr.contains("silent"), "it knows that more was signed, over restarts: {}", alone.stderr);
 
-    // Once more it is made to forget that.
+    // It is made to forget that once more.
     fs::remove_dir_all(court.home.home.join("data/heads")).expect("gone");
     court.first.kill();
     court.second.kill();
@@ -227,7 +227,7 @@ fn a_witness_cosigns_no_second_history() {
     assert_ne!(refused.code, 0, "it adds nothing to it: {}", refused.stdout);
     assert!(!is_cosigned_by(&court.home.note(), &court.first));
     a_stranger_gets_the_size_that_was_seen(&court, seen, &former);
-    // Over a restart as well.
+    // After a restart as well.
     court.first.kill();
     court.first.serve();
     a_stranger_gets_the_size_that_was_seen(&court, seen, &former);
@@ -263,7 +263,7 @@ fn a_witness_that_is_put_back_elsewhere_is_silent_until_its_operator_answers_for
     eventually("it cosigns again", || is_cosigned_by(&court.home.note(), &court.first).then_some(()));
 }
 
-/// A witness that does not know what it has cosigned takes in what there is all the same, and says what to do.
+/// A witness that does not know what it has cosigned still records what it is shown, and says what to do.
 fn hears_and_refuses(court: &Court) {
     let ask = || {
         let note = court.home.note();
@@ -314,7 +314,7 @@ fn a_witness_that_hangs_delays_nothing_while_the_others_are_enough() {
     assert!(status.contains("last_error"), "operators see who is missing: {status}");
 }
 
-/// By curl, as any log would ask.
+/// With curl, as any log would ask.
 fn a_stranger_gets_the_size_that_was_seen(court: &Court, seen: u64, former: &str) {
     let ask = |text: String| {
         let file = court.home.write("request", text);

@@ -1,4 +1,4 @@
-//! Domains that are brought by hand, question by question, as the API says it.
+//! Domains carried by hand, question by question, over the API.
 
 use serde_json::{Value, json};
 
@@ -23,14 +23,14 @@ fn path(more: &str) -> String {
     format!("/v1/domains/{DOMAIN}/{more}")
 }
 
-/// A node whose peers can be written to its file.
+/// A node whose peers can be written to its configuration file.
 async fn node(world: fn() -> World) -> Node {
     let world = tokio::task::spawn_blocking(world).await.expect("a world");
     std::fs::write(world.data().join("ics.toml"), "").expect("written");
     Node::with(world, &settings())
 }
 
-/// A node that copies the home's domain by hand.
+/// A node whose copy of the home's domain is carried by hand.
 async fn copy_of(home: &Node) -> Node {
     let copy = node(World::empty).await;
     let origin = home.app().domain(&domain()).expect("founded").info.origin.to_string();
@@ -40,7 +40,7 @@ async fn copy_of(home: &Node) -> Node {
     copy
 }
 
-/// What the home says to a question.
+/// The home's answer to a question.
 async fn answer(home: &Node, wanted: &Value) -> Value {
     if wanted == "checkpoint" {
         return json!({ "checkpoint": home.get(&path("checkpoint")).await.text() });
@@ -74,7 +74,7 @@ async fn a_node_asks_whoever_brings_it_news() {
     assert_eq!((&reached["size"], &reached["trouble"]), (&json!(1), &Value::Null), "{reached}");
     assert_eq!(copy.get(&path("checkpoint")).await.text(), home.get(&path("checkpoint")).await.text());
 
-    // What is not there is no news, and what nobody asked for is not taken.
+    // An answer that is missing brings no news, and one that nobody asked for is not taken.
     operator(&copy, "POST", &path("carried"), &[], Some(&json!("begin"))).await;
     let missing = operator(&copy, "POST", &path("carried"), &[], Some(&json!({ "missing": "no stick" }))).await.json();
     assert_eq!(missing["nothing"]["trouble"], "no stick", "{missing}");

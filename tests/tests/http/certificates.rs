@@ -1,4 +1,4 @@
-//! The inventory of certificates: by the API, and on the operator's page.
+//! The inventory of certificates: over the API, and on the operator's page.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -15,7 +15,7 @@ use crate::support::{Answer, Node, settings};
 
 const DAY: u64 = 86_400_000;
 
-/// Three certificates of two devices: one that ends in two days, its successor, and one of a device that is suspended.
+/// Three certificates of two devices: one that expires in two days, its successor, and one of a suspended device.
 fn issued() -> World {
     let (world, now) = (World::new(), Clock::default().now());
     let from = Timestamp::from_millis(now.as_millis() - DAY);
@@ -142,7 +142,7 @@ async fn the_holders_that_nobody_may_read_have_none() {
     let token = format!("Bearer {TOKEN}");
     assert_eq!(serials(&node.get_with(&path, &[("authorization", &token)]).await), [1, 2, 3]);
 
-    // More hours than one page looks at: where it breaks off would tell how many hidden ones end in them.
+    // More hours than one page looks at: where it stopped would tell how many hidden certificates expire in them.
     let later = Clock::default().now().plus_millis(400 * DAY);
     let ending = format!("{path}?ends_before={later}");
     let page = node.get(&ending).await;
@@ -174,7 +174,7 @@ async fn the_operator_reads_them_page_by_page() {
     let metrics = node.metrics().await;
     for expected in [
         format!("ics_certificates_issued{{domain=\"{DOMAIN}\"}} 3"),
-        // The one that ends in two days has a successor, the other is held.
+        // The one that expires in two days has a successor; the other is held.
         format!("ics_certificates_ending{{domain=\"{DOMAIN}\",days=\"7\"}} 0"),
         format!("ics_certificates_lapsed{{domain=\"{DOMAIN}\"}} 0"),
         format!("ics_certificates_issuer_ends_timestamp_seconds{{domain=\"{DOMAIN}\"}} "),
@@ -183,7 +183,7 @@ async fn the_operator_reads_them_page_by_page() {
     }
 }
 
-/// What certificates name, and where they are obtained, is one answer; what is not to be had is not in it.
+/// One answer lists what certificates name and where they are obtained; what is not available is left out.
 #[tokio::test]
 async fn an_index_leads_to_all_that_certificates_need() {
     let (public_url, path) = ("https://ics.acme.example", format!("/x509/{DOMAIN}"));
@@ -191,7 +191,7 @@ async fn an_index_leads_to_all_that_certificates_need() {
     let shape = Shape { acme: Some(acme), shards: 4, ..Shape::new() };
     let made = move || {
         let mut world = World::of(&shape);
-        // Certificates of before go on naming the other lists.
+        // Earlier certificates still name the other lists.
         world.change(|descriptor| descriptor.certificates.as_mut().expect("it issues").shards = 2);
         world
     };

@@ -19,7 +19,7 @@ use crate::reading::{fingerprint, submit, tell};
 use crate::support::{Answer, Node, settings};
 use crate::world::{CREATED, TOKEN, World, introduction_as, maker, serial, signer, stolen};
 
-/// Status, verdict and reason.
+/// Status, verdict and reason of an answer.
 fn told(answer: &Answer) -> (u16, &str, &str) {
     assert!(answer.body.is_empty(), "{}", answer.text());
     (answer.status, answer.header("ics-verdict"), answer.header("ics-reason"))
@@ -50,7 +50,7 @@ async fn a_proxy_is_told_by_the_status_and_why_by_the_headers() {
             assert_eq!(told(&check(query).await), expected, "{query}");
         }
     }
-    // A use that the policy does not name may be mistyped, and is permitted by what it says of every use.
+    // A use that the policy does not name may be a typing error; it is permitted by what the policy says of every use.
     for (usage, is_told) in [("fly", true), ("connect", false)] {
         let verdict = node.get(&format!("/v1/verdict?id=serial:SN-10&use={usage}")).await.json();
         let told = verdict["reasons"].to_string().contains("the trust policy does not name the use `fly`");
@@ -61,7 +61,7 @@ async fn a_proxy_is_told_by_the_status_and_why_by_the_headers() {
     assert!(Timestamp::parse(unknown.header("ics-time")).is_ok(), "{:?}", unknown.headers);
 }
 
-/// Whoever installs what nobody knows must not be told so of what is withdrawn where he may not look.
+/// An installer of unknown software must not be told that it is unknown if a hidden statement withdraws it.
 #[tokio::test]
 async fn from_what_is_hidden_nobody_concludes_that_there_is_nothing() {
     let node = tell(Node::of(World::permitting).await).await;
@@ -77,7 +77,7 @@ async fn from_what_is_hidden_nobody_concludes_that_there_is_nothing() {
         assert_eq!(said(thing, &[("authorization", &bearer)]).await, to_the_operator, "{thing}");
     }
     let verdict = node.get("/v1/verdict?id=serial:SN-12&use=install").await.json();
-    let hint = "devices.acme.example may keep things back from whoever asks like this";
+    let hint = "devices.acme.example may keep things back from this reader";
     assert!(verdict["reasons"][1].as_str().is_some_and(|words| words.starts_with(hint)), "{verdict}");
 }
 
@@ -111,17 +111,17 @@ async fn without_a_policy_nothing_is_allowed() {
     assert_eq!((&verdict["outcome"], &verdict["reason"]), (&json!("unknown"), &json!("no-policy")));
 }
 
-/// The disk gives back something else than was written: nobody can tell, and that is said.
+/// The disk returns something other than what was written: the verdict is unknown, and the answer says so.
 #[tokio::test]
 async fn a_copy_that_cannot_be_read_allows_nothing() {
     let world = tokio::task::spawn_blocking(World::permitting).await.expect("a world");
     let data = world.data().to_owned();
     let node = tell(Node::with(world, &settings())).await;
     assert_eq!(node.get("/v1/check?serial=SN-11&use=connect").await.status, 204);
-    // What SQLite has read before it reads anew once somebody else has written.
+    // SQLite reads its cached pages anew once another connection has written.
     let other = rusqlite::Connection::open(data.join("ics.db")).expect("opens");
     other.execute_batch("CREATE TABLE other (id INTEGER); DROP TABLE other").expect("written");
-    // What stands behind the headers of the database and of its log.
+    // Everything after the headers of the database and of its write-ahead log.
     for (file, start) in [("ics.db", 4096), ("ics.db-wal", 32)] {
         let file = std::fs::File::options().write(true).open(data.join(file)).expect("opens");
         let length = file.metadata().expect("a length").len();
@@ -193,7 +193,7 @@ async fn the_key_in_a_certificate_that_a_client_has_shown() {
     assert_eq!(told(&answer), (503, "unknown", "unknown-identity"));
 }
 
-/// A certificate that openssl makes with the key of the device with that seed.
+/// A certificate that openssl makes with the key of the device with this seed.
 fn pem_of(seed: u8) -> String {
     let dir = tempfile::tempdir().expect("a directory");
     let key = dir.path().join("key.pem");
@@ -213,7 +213,7 @@ fn pem_of(seed: u8) -> String {
     String::from_utf8(made.stdout).expect("PEM")
 }
 
-/// What memory has is answered in front of the router; nobody can tell.
+/// What memory has is answered in front of the router, without any difference that a client could see.
 #[tokio::test]
 async fn an_answer_out_of_memory_is_the_answer() {
     let node = tell(Node::of(World::permitting).await).await;
@@ -229,7 +229,7 @@ async fn an_answer_out_of_memory_is_the_answer() {
     ] {
         let first = node.get(&path).await;
         let hot = node.get(&path).await;
-        // A preference sends the question to the router.
+        // A preference for a media type sends the question to the router.
         let routed = node.get_with(&path, &[("accept", "application/json, */*;q=0.1")]).await;
         for other in [&hot, &routed] {
             assert_eq!(other.status, first.status, "{path}");

@@ -1,4 +1,4 @@
-//! Answers against `schemas/openapi.json`: what the document does not say must not be sent.
+//! Compares answers with `schemas/openapi.json`: nothing may be sent that the document does not describe.
 
 use std::sync::LazyLock;
 
@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::support::Answer;
 
-/// Refusals on which a client acts differently: each route that gives one says so, and not by `default`.
+/// Refusals to which clients react differently: a route that gives one must list it, not leave it to `default`.
 const ACTED_ON: [u16; 5] = [401, 403, 409, 413, 415];
 
 static DOCUMENT: LazyLock<Value> = LazyLock::new(|| {
@@ -18,7 +18,8 @@ static DOCUMENT: LazyLock<Value> = LazyLock::new(|| {
     document
 });
 
-/// For clients, answers are open: members may be added. For this test they are not, so that none goes undocumented.
+/// For clients, answers are open: members may be added. For this test they are closed, so that no member stays
+/// undocumented.
 fn close(value: &mut Value) {
     match value {
         Value::Object(members) => {
@@ -32,7 +33,7 @@ fn close(value: &mut Value) {
     }
 }
 
-/// Panics where an answer is not as the document says.
+/// Panics if an answer differs from the document.
 #[track_caller]
 pub(crate) fn hold(method: &str, path: &str, answer: &Answer) {
     if let Err(fault) = check(method, path, answer) {
@@ -56,7 +57,7 @@ fn check(method: &str, path: &str, answer: &Answer) -> Result<(), String> {
     described(resolve(response.unwrap_or(&responses["default"])), answer)
 }
 
-/// The operation whose path fits. A template's parameter takes one segment, the tile's path all the rest.
+/// The operation whose path matches. A parameter of a template matches one segment, a tile's path all the rest.
 fn operation(method: &str, path: &str) -> Option<&'static Value> {
     let path = path.split('?').next().unwrap_or_default();
     let fits = |template: &str| {

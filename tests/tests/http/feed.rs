@@ -1,4 +1,4 @@
-//! News: pushed to whoever listens, within what he may read, and no further than he takes them.
+//! News: pushed to those who listen, within what they may read, and no faster than they take it.
 
 use std::time::{Duration, Instant};
 
@@ -17,7 +17,7 @@ use tokio::sync::watch;
 use crate::support::{Node, settings};
 use crate::world::{self, TOKEN, World, domain, home, introduction, maker, stolen};
 
-/// Far longer than any test takes: what arrives was pushed.
+/// Far longer than any test takes: what arrives was pushed, not fetched.
 const NEVER: u64 = 3_600_000;
 
 fn peer(node: &Node) -> HttpPeer {
@@ -130,7 +130,7 @@ async fn strangers_take_half_of_the_places_of_listeners() {
     assert_eq!(known.status, 200, "the other half is there for who is known");
 }
 
-/// Who waits for news asks for nothing, and yet he is being answered.
+/// A listener asks for nothing, and yet it is being answered.
 #[tokio::test(flavor = "multi_thread")]
 async fn who_listens_keeps_his_place() {
     let node = Node::of_with(World::founded, &Settings { max_connections: 4, ..settings() }).await;
@@ -146,7 +146,7 @@ async fn who_listens_keeps_his_place() {
     assert_eq!(page(&mut listener).await.from, 1);
 }
 
-/// A node that copies the domain from another one.
+/// A node that copies the domain from another.
 fn copy(data: &TempDir, origin: Origin, from: &Node) -> App {
     copy_of(data, source(origin, from))
 }
@@ -215,7 +215,7 @@ async fn a_copy_of_a_copy_knows_within_a_second_what_its_home_acknowledged() {
     node.app().submit(&domain(), vec![stolen(&maker(), 10)]).await.expect("is said");
     eventually("the block is there", || status() == Some(Some("stolen".to_owned()))).await;
     assert!(worst < Duration::from_secs(1), "{worst:?}");
-    // The block is readable a moment before the driver has noted that nothing is left to fetch.
+    // The block is readable a moment before the driver notes that nothing is left to fetch.
     let mirror = || second.domain(&domain()).expect("a copy").mirror.expect("a mirror");
     eventually("nothing is left to fetch", || {
         let mirror = mirror();
@@ -227,7 +227,7 @@ async fn a_copy_of_a_copy_knows_within_a_second_what_its_home_acknowledged() {
     beyond.await.expect("ends");
 }
 
-/// A home has one history cosigned and serves another one to the mirror on the same node.
+/// A home has one history cosigned, and serves another to the mirror on the same node.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_copy_takes_nothing_that_contradicts_what_its_node_has_cosigned() {
     let (one, twin) = tokio::task::spawn_blocking(|| World::founded().twinned()).await.expect("worlds");

@@ -1,4 +1,4 @@
-//! What a policy hides from a copy, and what becomes of it when the policy changes.
+//! What a policy hides from a copy, and what happens when the policy changes.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -20,7 +20,7 @@ use tokio::task::JoinHandle;
 use crate::support::{Node, settings};
 use crate::world::{CREATED, DOMAIN, World, certificate, domain, maker, serial, signer, stolen};
 
-/// Statuses of the devices at the copy: nothing where the copy knows nothing of one.
+/// The statuses of devices at the copy; a device that the copy does not know is absent.
 type Shown = BTreeMap<u8, Option<String>>;
 
 /// A node that copies the domain as a stranger.
@@ -35,7 +35,7 @@ impl Copy {
         Self::trusting(data, home, None)
     }
 
-    /// One that answers by a trust policy.
+    /// A copy that answers by a trust policy.
     pub(crate) fn trusting(data: &TempDir, home: &Node, trust: Option<Arc<TrustPolicy>>) -> Self {
         let origin = home.app().domain(&domain()).expect("founded").info.origin;
         let peer = PeerConfig {
@@ -75,7 +75,7 @@ impl Copy {
             .collect()
     }
 
-    /// Waits until the copy holds all of the home's log and shows just this.
+    /// Waits until the copy holds all of the home's log and shows exactly this.
     pub(crate) async fn shows(&self, home: &Node, what: &str, devices: &[(u8, &str)]) {
         let all: Vec<u8> = (20..24).collect();
         let expected: Shown = devices.iter().map(|(seed, status)| (*seed, Some((*status).to_owned()))).collect();
@@ -101,11 +101,11 @@ impl Copy {
     }
 }
 
-/// The template's rule, by which all may be read and copied.
+/// The template's rule, by which everything may be read, followed and copied.
 pub(crate) const ALL: &str =
     "permit (principal, action in [Action::\"read\", Action::\"follow\", Action::\"mirror\"], resource);";
 
-/// A rule by which strangers read devices of some lots, and nothing else.
+/// A rule by which strangers may read devices of some lots, and nothing else.
 pub(crate) fn lots(lots: &[&str]) -> String {
     format!(
         "permit (principal, action == Action::\"read\", resource) when {{ \
@@ -123,19 +123,19 @@ pub(crate) fn device(seed: u8, lot: &str) -> Vec<u8> {
         .expect("a statement")
 }
 
-/// Who issues X.509 certificates to the devices.
+/// The issuer of the devices' X.509 certificates.
 pub(crate) fn issuer() -> Ed25519Signer {
     signer(77)
 }
 
-/// Names him in the domain's rules.
+/// Names the issuer in the domain's rules.
 pub(crate) fn name_issuer(descriptor: &mut Descriptor) {
     let spec = descriptor.roles.entry(ISSUER_ROLE.parse().expect("a role")).or_default();
     spec.signers.insert(issuer().public_key().fingerprint());
     spec.names.extend(["serial:*", "spki:*", "cert:*"].map(str::to_owned));
 }
 
-/// What he says of the certificate with that number.
+/// The issuer's statement about the certificate with this number.
 pub(crate) fn issued(seed: u8, number: u8) -> Vec<u8> {
     let mut claims = Claims::new(Act::Issued, ISSUER_ROLE.parse().expect("a role"), domain());
     let [serial, digest] = [20, 32].map(|length| format!("{number:02x}").repeat(length));
@@ -146,7 +146,7 @@ pub(crate) fn issued(seed: u8, number: u8) -> Vec<u8> {
         .expect("a statement")
 }
 
-/// What the manufacturer says of a lot: that there is one, or its status.
+/// The manufacturer's statement about a lot: its introduction, or a status.
 fn lot(name: &str, status: Option<&str>) -> Vec<u8> {
     let attributes = BTreeMap::from([(Attribute::Lot, name.to_owned())]);
     let subject = Subject::Group(Group { kind: Kind::Group, name: format!("Lot {name}"), attributes });
@@ -161,7 +161,7 @@ pub(crate) async fn say(home: &Node, bodies: Vec<Vec<u8>>) {
     assert!(results.iter().all(|result| matches!(result, SubmissionResult::Receipt(_))), "{results:?}");
 }
 
-/// The next version of the descriptor.
+/// Submits the next version of the descriptor, with `from` replaced by `to` in its access rules.
 pub(crate) async fn amend(home: &Node, from: &str, to: &str) {
     let json = home.app().descriptor(&domain(), None).expect("in force").json;
     let previous = Descriptor::parse(&json).expect("a descriptor");
@@ -172,7 +172,7 @@ pub(crate) async fn amend(home: &Node, from: &str, to: &str) {
     say(home, vec![signed]).await;
 }
 
-/// The owners erase the entry at an index.
+/// Has the owners erase the entry at an index.
 pub(crate) async fn erase(home: &Node, index: u64) {
     let erasure = home.app().erasure(Reader::Operator, &domain(), index).expect("can be erased");
     let json = erasure.to_json().expect("canonical");
@@ -276,7 +276,7 @@ async fn what_a_rule_hides_stays_hidden_when_what_it_goes_by_counts_no_longer() 
     assert_eq!(shown.status, 200, "{}", shown.text());
 }
 
-/// A device that is at a place, if one is given, by a statement that takes the place of another.
+/// A device's location, if one is given, in place of earlier statements.
 fn placed(seed: u8, place: Option<&str>, instead_of: Vec<StatementId>) -> Vec<u8> {
     let mut claims = Claims::new(Act::Identity, "manufacturer".parse().expect("a role"), domain());
     claims.attributes = place.map(|place| (Attribute::Location, place.to_owned())).into_iter().collect();

@@ -1,4 +1,4 @@
-//! The key server protocol: its answers, and GnuPG and sq of Debian, unmodified, against a running node.
+//! The key server protocol: its answers, and unmodified GnuPG and sq of Debian against a running node.
 
 use std::path::{Path, PathBuf};
 use std::process::Output;
@@ -19,7 +19,7 @@ use crate::world::{DOMAIN, World, certificate, introduction, maker, revoked_cert
 
 pub(crate) const ACME: &str = "Acme: Zoë <acme@acme.example>";
 
-/// Sends bodies to the domain, all of which must be admitted.
+/// Sends bodies to the domain; all must be admitted.
 async fn admitted(node: &Node, bodies: &[Vec<u8>]) {
     let answer =
         node.post(&format!("/v1/domains/{DOMAIN}/statements"), "application/octet-stream", bodies.concat()).await;
@@ -40,7 +40,7 @@ fn hex(by: &dyn Signer) -> String {
     by.public_key().fingerprint().to_string()
 }
 
-/// A client's own home directory, whose dirmngr ends with it.
+/// A client with a home directory of its own, whose dirmngr ends with it.
 pub(crate) struct Gpg {
     home: TempDir,
     server: String,
@@ -53,7 +53,7 @@ impl Gpg {
         this
     }
 
-    /// With no key server yet.
+    /// A client without a key server yet.
     pub(crate) fn of_nobody(options: &str) -> Self {
         let home = TempDir::new().expect("a directory");
         std::fs::write(home.path().join("gpg.conf"), options).expect("written");
@@ -65,10 +65,10 @@ impl Gpg {
         self.server = format!("hkp://127.0.0.1:{}", node.addresses[0].port());
     }
 
-    /// Over TLS, with a server that has this certificate.
+    /// A client over TLS that trusts this certificate.
     ///
-    /// dirmngr turns addresses of loopback into the name that they have, and takes a name without a dot for none. With a
-    /// dot at its end this one is a name, which its own resolver finds in /etc/hosts.
+    /// dirmngr turns loopback addresses into the name that they have, and does not accept a name without a dot. With a
+    /// dot at its end, this one is accepted, and its own resolver finds it in /etc/hosts.
     fn over_tls(node: &Node, certificate: &Path) -> Self {
         let mut this = Self::of(node, "");
         this.server = format!("hkps://localhost.:{}", node.addresses[0].port());
@@ -83,7 +83,7 @@ impl Gpg {
         command.args(args).output().await.expect("gpg starts")
     }
 
-    /// What it prints, both streams; it must succeed.
+    /// What it prints on both streams; it must succeed.
     #[track_caller]
     pub(crate) fn good(output: &Output) -> String {
         let text = Self::text(output);
@@ -224,30 +224,30 @@ async fn uploads_that_bring_nothing_are_refused() {
     }
 }
 
-/// GnuPG reads nothing but the status: whoever sends a revocation that does not count must not believe that it was taken.
+/// GnuPG looks only at the status: a client whose revocation does not count must not believe that it was accepted.
 #[tokio::test]
 async fn a_revocation_that_does_not_count_is_an_error() {
     let node = Node::founded().await;
     let own = certificate(&maker(), ACME);
     admitted(&node, std::slice::from_ref(&own)).await;
-    // By another key, as designated revokers make them.
+    // Made by another key, as designated revokers do.
     let (ours, theirs) = (maker().public_key().to_packet().len(), signer(2).public_key().to_packet().len());
     let other = revoked_certificate(&signer(2), ACME);
     let revocation = &other[theirs..][..2 + usize::from(other[theirs + 1])];
     let designated = [&own[..ours], revocation, &own[ours..]].concat();
-    // Only said to be made with SHA-1, which is all that is looked at.
+    // It only claims to be made with SHA-1, which is all that is checked.
     let mut weak = revoked_certificate(&maker(), ACME);
     weak[ours + 5] = 2;
     for (sent, why) in [(designated, "designated revokers"), (weak, "SHA-1")] {
         let answer = node.post("/pks/v2/certs", "application/pgp-keys", sent).await;
         answer.is_problem(why, (422, "malformed-statement"));
-        assert!(answer.text().contains(why) && answer.text().contains("NOT taken"), "{}", answer.text());
+        assert!(answer.text().contains(why) && answer.text().contains("NOT accepted"), "{}", answer.text());
     }
     let again = node.post("/pks/v2/certs", "application/pgp-keys", own).await;
     assert_eq!(again.status, 200, "without it nothing is wrong: {}", again.text());
 }
 
-/// A client of version 4 sees neither keys nor signatures of version 6, and everything else all the same.
+/// A client for version 4 sees neither keys nor signatures of version 6, but everything else.
 #[tokio::test]
 async fn version_6_is_hidden_from_old_clients() {
     let node = founded(&settings()).await;
@@ -313,13 +313,13 @@ async fn gpg_speaks_hkps() {
     let refreshed = Gpg::good(&gpg.run(&["--refresh-keys"]).await);
     assert!(refreshed.contains("unchanged: 1"), "{refreshed}");
 
-    // A server with another certificate is not believed.
+    // A server with another certificate is not trusted.
     let other = tls_certificate(directory.path(), "other").await;
     let distrusting = Gpg::over_tls(&node, &other.certificate);
     assert!(!distrusting.run(&["--recv-keys", &key]).await.status.success());
 }
 
-/// What a secure element holds cannot certify itself: gpg takes it, and what others say of it, if told to.
+/// A key in a secure element cannot certify itself: gpg accepts it, with what others say of it, if told to.
 #[tokio::test]
 async fn bare_device_keys_come_whole_to_gpg() {
     let node = Node::founded().await;
@@ -375,14 +375,14 @@ async fn sq_gets_and_sends() {
     }
 }
 
-/// A program that `tests/run` has built from crates.io.
+/// The program that `tests/run` has built from crates.io.
 fn newest_sq(home: &Path, server: &str) -> Command {
     let mut command = Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/sq/bin/sq"));
     command.env("SEQUOIA_HOME", home).args(["--batch", "network", "keyserver", "--server", server]);
     command
 }
 
-/// sq of sequoia-sq on crates.io, which is some versions ahead of Debian's and has other commands.
+/// sequoia-sq from crates.io, which is several versions ahead of Debian's and has other commands.
 #[tokio::test]
 async fn sq_of_crates_io_publishes_and_searches() {
     let directory = TempDir::new().expect("a directory");
@@ -406,7 +406,7 @@ async fn sq_of_crates_io_publishes_and_searches() {
         assert!(String::from_utf8_lossy(&whole).starts_with("-----BEGIN PGP PUBLIC KEY BLOCK-----"), "{query}");
         std::fs::remove_file(&got).expect("removed");
     }
-    // Into its own store, and once more for all that is there.
+    // Into its own store, and then for everything there.
     let (found, said) = sq("reader", &["search", &hex(&maker())]).await;
     assert!(found && said.to_uppercase().contains(&hex(&maker()).to_uppercase()), "{said}");
     let (found, said) = sq("reader", &["search", "--all"]).await;
@@ -415,7 +415,7 @@ async fn sq_of_crates_io_publishes_and_searches() {
     assert!(!found, "what is not there is not found: {said}");
 }
 
-/// The manufacturer's word on the device with that seed, once more.
+/// Another approval by the manufacturer of the device with this seed.
 fn approval(number: u64, seed: u8) -> Vec<u8> {
     let claims = Claims::new(Act::Approval, "manufacturer".parse().expect("a role"), DOMAIN.parse().expect("a name"));
     let at = Timestamp::from_seconds(1_767_225_600 + number);
@@ -424,8 +424,8 @@ fn approval(number: u64, seed: u8) -> Vec<u8> {
         .expect("a statement")
 }
 
-/// Whoever floods keys with what he likes gets nothing into the log: nobody speaks here whom the descriptor does not
-/// name, and who is named is bounded.
+/// Flooding keys with signatures puts nothing into the log: only signers whom the descriptor names can speak here, and
+/// they are bounded.
 #[tokio::test]
 async fn floods_are_refused() {
     let node = Node::founded().await;
@@ -439,7 +439,7 @@ async fn floods_are_refused() {
     answer.is_problem("200 certificates of one name", (403, "certificate-not-named"));
     assert_eq!(node.get(&format!("/v1/domains/{DOMAIN}")).await.json()["size"], before, "not one entry more");
 
-    // Who is named says so much of one thing, and no more; what blocks it is taken all the same.
+    // A named signer can say this much about one thing, and no more; but blocks are accepted all the same.
     let said: Vec<Vec<u8>> = (0..300).map(|number| approval(number, 3)).collect();
     admitted(&node, &[introduction(&maker(), 3)]).await;
     for part in said.chunks(100) {

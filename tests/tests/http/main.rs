@@ -1,6 +1,6 @@
-//! The HTTP face: a real server in this process, real requests.
+//! The HTTP face: a real server in this process, and real requests.
 
-// The allowances of clippy.toml are for test functions only; helpers need them as well.
+// The exemptions in clippy.toml cover test functions only; helpers need them too.
 #![expect(clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
 mod carried;

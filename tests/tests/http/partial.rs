@@ -1,5 +1,5 @@
-//! A copy that may read only a part of a domain: its verdicts about what it may read no longer, what becomes of what is
-//! erased, and what it passes on to others.
+//! A copy that may read only a part of a domain: its verdicts about what it may no longer read, what happens to erased
+//! statements, and what it passes on to others.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use crate::hidden::{ALL, Copy, amend, device, erase, lots, say};
 use crate::support::{Node, settings};
 use crate::world::{World, certificate, domain, maker, serial, signer, stolen};
 
-/// A home where strangers read the devices of these lots, with some devices in it.
+/// A home where strangers may read the devices of these lots, with some devices in it.
 async fn home(rule: String, devices: Vec<Vec<u8>>) -> Node {
     let founded = move || World::with(|descriptor| descriptor.access = descriptor.access.replace(ALL, &rule));
     let home = Node::with(tokio::task::spawn_blocking(founded).await.expect("a world"), &settings());
@@ -24,7 +24,7 @@ async fn home(rule: String, devices: Vec<Vec<u8>>) -> Node {
     home
 }
 
-/// Whatever its manufacturer vouches for may be used.
+/// A trust policy by which whatever its manufacturer vouches for may be used.
 fn trusting(home: &Node) -> Option<Arc<TrustPolicy>> {
     let document = TrustDocument {
         domains: vec![home.app().domain(&domain()).expect("founded").info.origin],
@@ -38,7 +38,7 @@ fn trusting(home: &Node) -> Option<Arc<TrustPolicy>> {
     Some(Arc::new(TrustPolicy::compile(document).expect("rules")))
 }
 
-/// Waits until something is so.
+/// Waits until a condition holds.
 async fn until(what: &str, is_so: impl Fn() -> bool) {
     let began = Instant::now();
     while !is_so() {
@@ -47,7 +47,7 @@ async fn until(what: &str, is_so: impl Fn() -> bool) {
     }
 }
 
-/// Whether a text stands in a file of a directory.
+/// Whether a file in a directory contains a text.
 fn holds(dir: &Path, text: &str) -> bool {
     let files = std::fs::read_dir(dir).expect("a directory").map(|file| file.expect("a file").path());
     files.into_iter().any(|path| {
@@ -70,13 +70,13 @@ async fn of_what_may_be_read_no_longer_nothing_is_known() {
     assert_eq!((verdict(&copy, 20).outcome, verdict(&copy, 21).outcome), (Outcome::Allow, Outcome::Allow));
 
     amend(&home, &both, &one).await;
-    // It is blocked where the copy cannot see it.
+    // It is blocked where the copy cannot see that.
     say(&home, vec![stolen(&maker(), 20)]).await;
     copy.shows(&home, "one may be read", &[(21, "")]).await;
-    // Somebody who looks into the index is in nobody's way for long.
+    // Looking into the index does not block anyone for long.
     until("what may be read no longer is deleted", || !holds(data.path(), "Thermometer 20")).await;
     assert!(holds(data.path(), "Thermometer 21"));
-    // Its name is among what may be read no longer. That nobody knows such a thing is not said: it could pass as harmless.
+    // Its name may no longer be read. The copy must not say that no such thing is known: it could pass as harmless.
     let nameless = verdict(&copy, 20);
     assert_eq!((nameless.outcome, nameless.reason), (Outcome::Unknown, Reason::NotHeard), "{nameless:?}");
     assert!(nameless.reasons[1].contains("may keep things back from this node"), "{:?}", nameless.reasons);
@@ -125,7 +125,7 @@ async fn what_is_erased_blocks_as_before_at_a_copy_that_reads_a_part() {
     assert_eq!(verdict(&copy, 21).reason, Reason::Blocked);
     copy.stop().await;
 
-    // One that comes when everything has been erased.
+    // A copy that begins when everything has been erased.
     let data = TempDir::new().expect("a directory");
     let late = Copy::trusting(&data, &home, trusting(&home));
     late.shows(&home, "whoever comes later sees the same", &[(20, "stolen"), (21, "stolen")]).await;

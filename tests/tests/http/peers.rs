@@ -1,4 +1,4 @@
-//! Peers, by the operators' API: configured while the node runs, written to its file, shown with what they do.
+//! Peers over the operators' API: configured while the node runs, written to its file, shown with what they do.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use tokio::sync::watch;
 use crate::support::{Answer, Node, settings};
 use crate::world::{DOMAIN, TOKEN, World, domain};
 
-/// What the operator wrote.
+/// What the operator has written.
 const FILE: &str = "# ours\n[log]\nlevel = \"info\"   # enough\n";
 
 async fn operator(node: &Node, method: &str, path: &str, body: Option<&Value>) -> Answer {

@@ -1,4 +1,4 @@
-//! The routes of the API in order of use: what is submitted can be read in every form, each as the document says.
+//! The routes of the API in order of use: what is submitted can be read in every form, as the document describes.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -26,7 +26,7 @@ pub(crate) async fn submit(node: &Node, bodies: &[Vec<u8>]) -> Vec<Value> {
     answer.json()["results"].as_array().expect("results").clone()
 }
 
-/// A node that knows the manufacturer and the devices 10, 11 and 12, of which 12 was stolen: entries 0 to 5.
+/// A node that knows the manufacturer and devices 10, 11 and 12, of which 12 was stolen: entries 0 to 5.
 async fn told() -> Node {
     tell(Node::founded().await).await
 }
@@ -280,7 +280,7 @@ async fn adoption_and_verdicts() {
     assert_eq!(adopted["record"]["statements"][0]["source"][0]["domain"], DOMAIN, "{adopted}");
 }
 
-/// The forms of answers, for whoever changes them. What differs from run to run is replaced.
+/// The forms of answers, so that changes to them are seen. What differs from run to run is replaced.
 #[tokio::test]
 async fn forms_of_answers() {
     let node = told().await;

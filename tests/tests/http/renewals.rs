@@ -1,4 +1,4 @@
-//! Signers who extend and revoke their keys with GnuPG of Debian, unmodified: it forgets former self-signatures.
+//! Signers who extend and revoke their keys with Debian's unmodified GnuPG, which discards former self-signatures.
 
 use std::collections::BTreeSet;
 
@@ -11,7 +11,7 @@ use crate::hkp::{ACME, Gpg, text};
 use crate::support::{Node, settings};
 use crate::world::{CREATED, DOMAIN, World, certificate, changed_descriptor, maker, revoked_certificate};
 
-/// A node that is the home of a domain with this descriptor.
+/// A node that is the home of a domain with a changed descriptor.
 async fn node_with(change: impl FnOnce(&mut Descriptor) + Send + 'static) -> Node {
     let founded = move || {
         let world = World::empty();
@@ -21,7 +21,7 @@ async fn node_with(change: impl FnOnce(&mut Descriptor) + Send + 'static) -> Nod
     Node::with(tokio::task::spawn_blocking(founded).await.expect("a world"), &settings())
 }
 
-/// A signer's gpg with a key that is good for a year, and the node of a domain that names him.
+/// A signer's gpg with a key that is valid for a year, and the node of a domain that names the signer.
 async fn signer() -> (Gpg, String, Node) {
     let mut gpg = Gpg::of_nobody("pinentry-mode loopback\n");
     let make = ["--passphrase", "", "--quick-generate-key", "Factory 2 <second@acme.example>", "ed25519", "cert", "1y"];
@@ -39,7 +39,7 @@ async fn signer() -> (Gpg, String, Node) {
     (gpg, key, node)
 }
 
-/// Whether a key is revoked, and when it expires, as its gpg says.
+/// Whether a key is revoked, and when it expires, according to gpg.
 async fn listed(gpg: &Gpg, key: &str) -> (bool, String) {
     let listed = Gpg::good(&gpg.run(&["--with-colons", "--list-keys", key]).await);
     let line = listed.lines().find(|line| line.starts_with("pub:")).expect("a key");
@@ -47,14 +47,14 @@ async fn listed(gpg: &Gpg, key: &str) -> (bool, String) {
     (fields[1] == "r", fields[6].to_owned())
 }
 
-/// The same, as somebody finds it who gets the key from the node.
+/// The same for someone who gets the key from the node.
 async fn served(node: &Node, key: &str) -> (bool, String) {
     let reader = Gpg::of(node, "");
     Gpg::good(&reader.run(&["--recv-keys", key]).await);
     listed(&reader, key).await
 }
 
-/// Sends what gpg exports with this option, as `ics submit` does.
+/// Submits what gpg exports with this option, as `ics submit` does.
 async fn submit_exported(gpg: &Gpg, key: &str, option: &str, node: &Node) {
     let path = gpg.path(option);
     let export = ["--export-options", option, "--output", text(&path), "--export", key];
@@ -80,7 +80,7 @@ async fn who_extends_his_key_with_gpg_is_heard() {
         ends.insert(end);
     }
     assert_eq!(ends.len(), 5, "{ends:?}");
-    // All of it is there: once more is nothing new, and no error.
+    // Everything is there: sending it once more is nothing new, and no error.
     Gpg::good(&gpg.run(&["--send-keys", &key]).await);
 }
 
@@ -89,7 +89,7 @@ async fn who_revokes_his_key_with_gpg_is_heard() {
     let (gpg, key, node) = signer().await;
     Gpg::good(&gpg.run(&["--send-keys", &key]).await);
     Gpg::good(&gpg.run(&["--passphrase", "", "--quick-set-expire", &key, "2y"]).await);
-    // A colon keeps the certificate that gpg made beforehand from being imported by mistake.
+    // A colon keeps the revocation that gpg made in advance from being imported by mistake.
     let made = std::fs::read_to_string(gpg.path(&format!("openpgp-revocs.d/{key}.rev"))).expect("read");
     let revocation = gpg.file("revocation", made.replace(":-----BEGIN", "-----BEGIN").as_bytes());
     Gpg::good(&gpg.run(&["--import", text(&revocation)]).await);
@@ -97,7 +97,7 @@ async fn who_revokes_his_key_with_gpg_is_heard() {
     assert!(served(&node, &key).await.0, "it is revoked");
 }
 
-/// What is refused for good ends with an error in the hands of whoever sends it, though the key is known.
+/// What is refused for good must be an error for the sender, although the key is known.
 #[tokio::test]
 async fn a_refused_certificate_of_a_known_key_is_an_error() {
     let own = certificate(&maker(), ACME);
@@ -118,7 +118,7 @@ async fn a_refused_certificate_of_a_known_key_is_an_error() {
         let sent = gpg.run(&["--send-keys", &key]).await;
         assert_eq!(sent.status.success(), is_taken, "{}", Gpg::text(&sent));
     }
-    // The revocation of the key needs no room.
+    // Revoking the key needs no room.
     let revoked = revoked_certificate(&maker(), ACME);
     let answer = node.post("/pks/v2/certs", "application/pgp-keys", revoked).await;
     assert_eq!(answer.status, 200, "{}", answer.text());

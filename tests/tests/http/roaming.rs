@@ -1,5 +1,4 @@
-//! A gateway that keeps no copy of the manufacturer's domain and asks for one thing after the other; and peers that lie to
-//! it.
+//! A gateway that keeps no copy of the manufacturer's domain and asks about single things; and peers that lie to it.
 
 mod following;
 mod liar;
@@ -35,7 +34,7 @@ use crate::world::{DOMAIN, NODE, TOKEN, World, certificate, domain, maker, seria
 const LOTS: [&str; 2] = ["L1", "L2"];
 const LIES: &str = "roaming-refused";
 
-/// A home where strangers read the devices of two lots; with 20 and 21, and 22, which nobody may read.
+/// A home where strangers may read the devices of two lots: 20 and 21, but not 22.
 async fn home() -> Node {
     home_of(tokio::task::spawn_blocking(world).await.expect("a world")).await
 }
@@ -57,13 +56,13 @@ fn origin(home: &Node) -> Origin {
     home.app().domain(&domain()).expect("founded").info.origin
 }
 
-/// A gateway without any copy of the domain, which asks whoever is at an address.
+/// A gateway without a copy of the domain, which asks the peer at an address.
 pub(super) struct Gateway {
     pub(super) app: App,
     _data: TempDir,
 }
 
-/// Whoever is at an address, asked about a domain.
+/// A peer at an address, to be asked about a domain.
 pub(super) fn upstream(origin: &Origin, url: &str) -> PeerConfig {
     PeerConfig {
         url: Some(url.parse().expect("a URL")),
@@ -77,12 +76,12 @@ impl Gateway {
         Self::open(vec![origin.clone()], seconds, upstream(origin, url), 7)
     }
 
-    /// One that hears these domains, with the key of that seed.
+    /// A gateway that hears these domains; its key has this seed.
     pub(super) fn open(domains: Vec<Origin>, seconds: u64, peer: PeerConfig, seed: u8) -> Self {
         Self::open_in(TempDir::new().expect("a directory"), (domains, seconds), peer, seed)
     }
 
-    /// The same node, started anew, which hears these domains.
+    /// The same node, restarted, hearing these domains.
     pub(super) fn trusting(self, domains: Vec<Origin>, peer: PeerConfig) -> Self {
         let Self { app, _data: data } = self;
         drop(app);
@@ -124,7 +123,7 @@ impl Gateway {
         tokio::task::spawn_blocking(check).await.expect("ends").expect("answers")
     }
 
-    /// Asks until it is answered so; how long that took.
+    /// Asks until this is the answer; returns how long that took.
     async fn says(&self, thing: &str, outcome: Outcome, reason: Reason) -> Duration {
         let begun = Instant::now();
         loop {
@@ -137,7 +136,7 @@ impl Gateway {
         }
     }
 
-    /// The verdict, checked by the checker of the core as all verdicts of tests are.
+    /// The reasons of the verdict, which is checked by the core's checker like all verdicts in tests.
     pub(super) async fn reasons(&self, thing: &str) -> String {
         self.reasons_for(Reader::Operator, thing).await
     }
@@ -179,12 +178,12 @@ async fn what_is_not_copied_is_asked_for_and_kept_as_long_as_it_is_fresh() {
     assert_eq!(upstream.asked(), asked, "what is fresh is asked for once");
     assert_eq!(gateway.check(&id(21)).await.verdict, Outcome::Allow, "by its id as well");
 
-    // It is blocked at the home: the answer follows when what is kept is no longer fresh, and not before.
+    // It is blocked at the home: the answer follows when the kept one is no longer fresh, and not before.
     say(&home, vec![stolen(&maker(), 20)]).await;
     assert_eq!(gateway.check(&serial(20)).await.verdict, Outcome::Allow);
     gateway.says(&serial(20), Outcome::Deny, Reason::Blocked).await;
 
-    // No link: what was allowed is unknown when it is too old, what blocks blocks on.
+    // Without a link, what was allowed becomes unknown once it is too old, while a block still blocks.
     gateway.says(&serial(21), Outcome::Allow, Reason::Permitted).await;
     upstream.set(|_, _| Reply::Hangup);
     assert_eq!(gateway.check(&serial(21)).await.verdict, Outcome::Allow, "until then it is fresh");
@@ -197,7 +196,7 @@ async fn what_is_not_copied_is_asked_for_and_kept_as_long_as_it_is_fresh() {
     gateway.says(&serial(21), Outcome::Allow, Reason::Permitted).await;
 }
 
-/// Of two answers about one thing the one counts that knows more of the log, whatever it was that was asked.
+/// Of two answers about one thing, the one that knows more of the log counts, by whatever name it was asked for.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_older_answer_about_the_same_thing_is_not_used() {
     let home = home().await;
@@ -213,7 +212,7 @@ async fn an_older_answer_about_the_same_thing_is_not_used() {
         let denied = gateway.check(&thing).await;
         assert_eq!((denied.verdict, denied.reason), (Outcome::Deny, Reason::Blocked), "{thing}: {denied:?}");
     }
-    // Without a link as well.
+    // Without a link, too.
     upstream.set(|_, _| Reply::Hangup);
     assert_eq!(gateway.check(&id(20)).await.verdict, Outcome::Deny);
 }
@@ -247,7 +246,7 @@ async fn what_is_hidden_and_what_is_not_there_look_alike() {
     assert_eq!(gateway.count("answered"), 4);
 }
 
-/// What a home shows this node, strangers do not learn of here: neither that it is there nor how much is said of it.
+/// Strangers here do not learn what a home shows to this node only: neither that it exists, nor how much is said of it.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_hidden_from_strangers_and_what_is_not_there_look_alike_to_them() {
     let home = home().await;
@@ -267,7 +266,7 @@ async fn what_is_hidden_from_strangers_and_what_is_not_there_look_alike_to_them(
         assert!(gateway.reasons(&hidden).await.contains("entries upon which its record rests"), "to the operator");
         assert!(gateway.reasons(&absent).await.contains("shows nothing of it to this node"), "to the operator");
         let of_hidden = told(&hidden).await;
-        assert!(of_hidden.contains("may be kept back from whoever asks like this"), "{of_hidden}");
+        assert!(of_hidden.contains("may be kept back from this reader"), "{of_hidden}");
         assert_eq!(of_hidden, told(&absent).await);
     }
     assert!(told(&serial(20)).await == told(&serial(99)).await, "nobody has asked for it yet");
@@ -279,7 +278,7 @@ async fn what_is_hidden_from_strangers_and_what_is_not_there_look_alike_to_them(
     assert_eq!(told(&id(98)).await, told(&id(22)).await, "nor by whether anybody answers");
 }
 
-/// Asked over the API: the home answers anybody, who is not the home only whom he knows.
+/// Over the API, the home answers anybody; a node between answers only those that it knows.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_node_between_asks_for_those_it_knows_and_one_behind_the_other() {
     let home = home().await;
@@ -305,7 +304,7 @@ async fn a_node_between_asks_for_those_it_knows_and_one_behind_the_other() {
     between.get_with(&absent, &known).await.is_problem("said to this node alone", (404, "unknown-identity"));
 }
 
-/// A mirror shows what it has and attests nothing: whoever asks is told so, and who does.
+/// A mirror shows what it has but attests nothing: whoever asks is told so, and who does attest.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_mirror_says_that_only_the_home_attests() {
     let home = Node::founded().await;
@@ -327,7 +326,7 @@ fn changed(home: &App, asked: &str, change: impl FnOnce(&mut Attestation)) -> Re
     Reply::Json(serde_json::to_vec(&answer).expect("JSON"))
 }
 
-/// The log that is shown follows from the one that was seen, or it is not believed.
+/// A log is believed only if it follows from the one that was seen before.
 #[tokio::test(flavor = "multi_thread")]
 async fn another_log_of_the_same_home_is_a_fork_and_an_older_one_is_old() {
     let (one, twin) = tokio::task::spawn_blocking(|| world().twinned()).await.expect("worlds");
@@ -337,7 +336,7 @@ async fn another_log_of_the_same_home_is_a_fork_and_an_older_one_is_old() {
     assert_eq!(gateway.check(&serial(20)).await.verdict, Outcome::Allow);
     let captured = upstream.last();
 
-    // As many entries, signed by the same key, but others.
+    // As many entries, signed by the same key, but different ones.
     say(&fork, vec![certificate(&maker(), "Acme"), device(30, "L1"), device(31, "L1"), device(32, "L1")]).await;
     assert_eq!(origin(&home), origin(&fork));
     upstream.set_honest(&fork);
@@ -354,7 +353,7 @@ async fn another_log_of_the_same_home_is_a_fork_and_an_older_one_is_old() {
     assert!(kept[0].ours != kept[0].theirs && kept[0].theirs.starts_with(DOMAIN), "{kept:?}");
     let shown = gateway.app.operations().expect("operations").forks;
     assert_eq!(shown.iter().map(|fork| fork.domain.as_str()).collect::<Vec<_>>(), [DOMAIN]);
-    // More of them, with whatever proof it has.
+    // More entries, with whatever proof it has.
     say(&fork, vec![device(33, "L1")]).await;
     assert_eq!(gateway.check(&serial(31)).await.reason, Reason::NotHeard);
     assert!(gateway.reasons(&serial(31)).await.contains("does not follow from the 5"), "said in words");
@@ -363,7 +362,7 @@ async fn another_log_of_the_same_home_is_a_fork_and_an_older_one_is_old() {
     assert!(told.seen == 5 && told.answered_at.is_some(), "{told:?}");
     assert!(told.last_error.as_ref().is_some_and(|why| why.contains("does not follow from the 5")), "{told:?}");
 
-    // The home's own log goes on; what it said before is old then, whoever shows it.
+    // The home's own log goes on; its earlier state is then outdated, whoever shows it.
     say(&home, vec![stolen(&maker(), 20)]).await;
     upstream.set_honest(&home);
     assert_eq!(gateway.check(&serial(21)).await.verdict, Outcome::Allow, "it follows from what was seen");
@@ -378,7 +377,7 @@ async fn another_log_of_the_same_home_is_a_fork_and_an_older_one_is_old() {
     assert_eq!((late.count("old"), late.alarms(LIES)), (1, 1));
 }
 
-/// It would be fresh until that time has come, and longer.
+/// Such an answer would be fresh until that time has come, and beyond.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_answer_of_a_time_to_come_is_refused() {
     let home = home().await;
@@ -393,7 +392,7 @@ async fn an_answer_of_a_time_to_come_is_refused() {
         let others: String = note.split_inclusive('\n').filter(|line| !line.starts_with(&cosigned)).collect();
         let key = SigningKey::from_bytes(&[9; 32]);
         let ahead = cosignature::cosign(&others, NODE, &key, tomorrow).expect("cosigned");
-        // Its receipts have the same one.
+        // Its receipts have the same checkpoint.
         let [before, after] = [note, &ahead].map(|note| serde_json::to_string(note).expect("JSON"));
         Reply::Json(serde_json::to_string(&said).expect("JSON").replace(&before, &after).into_bytes())
     });
@@ -406,7 +405,7 @@ async fn an_answer_of_a_time_to_come_is_refused() {
     gateway.says(&serial(20), Outcome::Allow, Reason::Permitted).await;
 }
 
-/// Replayed to somebody who has seen nothing yet, an old answer has an old time.
+/// Replayed to a node that has seen nothing yet, an old answer still has its old time.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_old_answer_is_no_fresh_one() {
     let home = home().await;

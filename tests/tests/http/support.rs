@@ -26,19 +26,19 @@ pub(crate) struct Node {
     _world: Option<World>,
 }
 
-/// An answer that has been read.
+/// An answer, read in full.
 pub(crate) struct Answer {
     pub(crate) status: u16,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Vec<u8>,
 }
 
-/// Settings of a test server: one worker, a free port of loopback.
+/// Settings of a test server: one worker, a free loopback port.
 pub(crate) fn settings() -> Settings {
     Settings {
         listen: vec![SocketAddr::from(([127, 0, 0, 1], 0))],
         workers: Some(1),
-        // A busy machine may take its time.
+        // Long enough for a busy machine.
         request_timeout: Duration::from_secs(30),
         shutdown_timeout: Duration::from_secs(5),
         ..Settings::default()
@@ -67,7 +67,7 @@ impl Node {
         Self::with(world, settings)
     }
 
-    /// A node in this world, with these settings.
+    /// A node in this world with these settings.
     pub(crate) fn with(world: World, settings: &Settings) -> Self {
         let app = world.app.clone();
         Self { _world: Some(world), ..Self::with_app(app, settings) }
@@ -89,7 +89,7 @@ impl Node {
         &self.app
     }
 
-    /// Sends a request and reads the answer, which must be as the API's description says.
+    /// Sends a request and reads the answer, which must agree with the API's description.
     pub(crate) async fn call(
         &self,
         method: &str,
@@ -107,7 +107,7 @@ impl Node {
         self.call("GET", path, |request| request).await
     }
 
-    /// The counters, which the operator reads.
+    /// The metrics, as the operator reads them.
     pub(crate) async fn metrics(&self) -> String {
         self.call("GET", "/metrics", |request| request.bearer_auth(TOKEN)).await.text()
     }
@@ -122,7 +122,7 @@ impl Node {
         self.call("POST", path, |request| request.header("content-type", media_type).body(body)).await
     }
 
-    /// Sends bytes as they are and reads until the server closes.
+    /// Sends raw bytes and reads until the server closes.
     pub(crate) async fn raw(&self, bytes: &[u8]) -> String {
         let mut stream = TcpStream::connect(self.addresses[0]).await.expect("connects");
         stream.write_all(bytes).await.expect("sends");
@@ -140,7 +140,7 @@ impl Answer {
         Self { status, headers, body: response.bytes().await.expect("body").to_vec() }
     }
 
-    /// The header's value, or nothing.
+    /// The header's value, or an empty text.
     pub(crate) fn header(&self, name: &str) -> &str {
         self.headers.get(name).map_or("", |value| value.to_str().expect("text"))
     }

@@ -29,14 +29,14 @@ pub(crate) async fn certificate(directory: &Path, name: &str) -> TlsConfig {
         TlsConfig { certificate: directory.join(format!("{name}.pem")), key: directory.join(format!("{name}.key")) };
     let mut command = Command::new("openssl");
     command.args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2"]);
-    // With a dot at the end as well: GnuPG's client believes no server whose name has none.
+    // Also with a dot at the end: GnuPG's client does not accept a server name without a dot.
     command.args(["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,DNS:localhost."]);
     let made = run(command.arg("-keyout").arg(&files.key).arg("-out").arg(&files.certificate)).await;
     assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
     files
 }
 
-/// Asks with curl, which trusts that certificate only; prints HTTP and status behind the body.
+/// Asks with curl, which trusts only this certificate; prints HTTP version and status after the body.
 async fn curl(node: &Node, files: &TlsConfig, more: &[&str]) -> String {
     let url = format!("https://localhost:{}/livez", node.addresses[0].port());
     let mut command = Command::new("curl");
@@ -51,7 +51,7 @@ async fn curl_speaks_tls_with_a_node() {
     let directory = TempDir::new().expect("directory");
     let files = certificate(directory.path(), "node").await;
     let node = Node::start(&Settings { tls: Some(files.clone()), ..settings() });
-    // HTTP/2 is not spoken: the bounds on headers, slow clients and connections hold for HTTP/1.1.
+    // HTTP/2 is not supported: the limits on headers, slow clients and connections are those of HTTP/1.1.
     assert_eq!(curl(&node, &files, &["--http2"]).await, "ok\n1.1 200");
     assert_eq!(curl(&node, &files, &["--tls-max", "1.2"]).await, "ok\n1.1 200");
     assert!(curl(&node, &files, &["--tls-max", "1.1"]).await.contains("000"));
@@ -59,7 +59,7 @@ async fn curl_speaks_tls_with_a_node() {
     assert!(curl(&node, &other, &[]).await.contains("000"), "another certificate is not trusted");
 }
 
-/// Neither where all places are taken, nor where only so many begin a handshake as actix would wait for.
+/// Neither if all places are taken, nor if as many have begun a handshake as actix would wait for.
 #[tokio::test]
 async fn who_begins_no_handshake_keeps_nobody_out() {
     let directory = TempDir::new().expect("directory");
@@ -74,19 +74,19 @@ async fn who_begins_no_handshake_keeps_nobody_out() {
     }
 }
 
-/// The certificate's key, as an operator takes it from there to pin it.
+/// The certificate's key, as an operator extracts it for pinning.
 pub(crate) async fn key_of(files: &TlsConfig) -> PeerKey {
     let mut command = Command::new("openssl");
     let made = run(command.args(["pkey", "-pubout", "-outform", "der", "-in"]).arg(&files.key)).await;
     STANDARD.encode(made.stdout).parse().expect("a key")
 }
 
-/// Reads the device as a reader with that certificate; prints the HTTP status.
+/// Reads the device as a client with this certificate; returns the HTTP status.
 async fn read(node: &Node, server: &TlsConfig, own: Option<&TlsConfig>) -> String {
     read_at(&format!("/v1/domains/{DOMAIN}/identities/serial:SN-7"), node, server, own).await
 }
 
-/// The same of another path.
+/// The same for another path.
 async fn read_at(path: &str, node: &Node, server: &TlsConfig, own: Option<&TlsConfig>) -> String {
     let mut command = Command::new("curl");
     command.args(["--silent", "--max-time", "10", "--ipv4", "--output", "/dev/null", "--write-out", "%{http_code}"]);
@@ -141,7 +141,7 @@ async fn readers_are_told_apart_by_their_keys() {
     assert!(ask(None).await.is_err(), "no authority vouches for it");
 }
 
-/// What commands advise hangs on it.
+/// The advice that commands give depends on the difference.
 #[tokio::test]
 async fn a_client_tells_what_it_does_not_trust_from_what_is_away() {
     let directory = TempDir::new().expect("directory");
@@ -155,7 +155,7 @@ async fn a_client_tells_what_it_does_not_trust_from_what_is_away() {
     }
 }
 
-/// Whoever gave a key and is told that a certificate is not believed would look for the fault elsewhere.
+/// A user who gave a key, and is told that a certificate is not trusted, would look for the fault elsewhere.
 #[tokio::test]
 async fn a_server_of_another_key_than_was_given_is_told_with_both() {
     let directory = TempDir::new().expect("directory");
@@ -196,7 +196,7 @@ async fn nobody_serves_tls_with_bad_files() {
     allow(0o644);
     let open = refused(&good.certificate, &good.key);
     assert!(matches!(&open, TlsError::OpenToAll { path, mode: 0o644 } if *path == good.key));
-    assert!(open.to_string().contains("whose mode is 644: `chmod 600`"), "{open}");
+    assert!(open.to_string().contains("whose mode is 644: use `chmod 600`"), "{open}");
     assert!(matches!(shown.read_again(), Err(TlsError::OpenToAll { .. })), "the former goes on being shown");
 }
 

@@ -1,4 +1,4 @@
-//! What holds for every route: errors are problem documents, bounds hold, headers are there, stopping is orderly.
+//! What holds for every route: errors are problem documents, limits hold, headers are present, shutdown is orderly.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use tokio::net::TcpStream;
 use crate::support::{Answer, Node, settings};
 use crate::world::{CARE, DOMAIN, World, certificate, hanging_home, introduction_to_care, maker};
 
-/// A path that fits a route's pattern.
+/// A path that matches a route's pattern.
 fn example(pattern: &str) -> String {
     let path = pattern.replace("{domain}", "nowhere.example").replace("{path:.*}", "0/000");
     path.replace("{index}", "0").replace("{id}", "serial:1").replace("{entry0}", &"0".repeat(64))
@@ -24,10 +24,10 @@ async fn unknown_routes_and_methods() {
     for path in ["/v2", "/v1/", "/v1/domains/", "/v1/node/x", "//v1/node", "/v1/../v1/nothing"] {
         node.get(path).await.is_problem(path, (404, "unknown-route"));
     }
-    // What has a specification of its own is not in the API's description.
+    // Protocols with a specification of their own are not in the API's description.
     let hint = node.get("/x509/nowhere.example/nothing").await.json()["hint"].to_string();
     assert!(hint.contains("/openapi.json") && hint.contains("X.509"), "{hint}");
-    // Whoever is at a wrong address of EST is told the right one, and nobody else.
+    // A client at a wrong address of EST is told the right one, and no other client is.
     for (path, told) in [
         ("/.well-known/est", true),
         ("/.well-known/est/a.example/enroll", true),
@@ -40,7 +40,7 @@ async fn unknown_routes_and_methods() {
         let detail = node.get(path).await.json()["detail"].to_string();
         assert_eq!(detail.contains("`/.well-known/est/DOMAIN/OPERATION`"), told, "{path}: {detail}");
     }
-    // Below what many routes begin with.
+    // Below the prefixes that many routes share.
     for path in [
         "/v1/domains/nowhere.example/",
         "/v1/domains/nowhere.example/nothing",
@@ -59,7 +59,7 @@ async fn unknown_routes_and_methods() {
     }
 }
 
-/// Each answer is held against the API's description.
+/// Each answer is compared with the API's description.
 #[tokio::test]
 async fn a_wrong_token_and_a_wrong_body_are_described() {
     let node = Node::start(&settings());
@@ -140,15 +140,15 @@ async fn who_finds_no_place_is_sent_away() {
     assert_eq!(node.get("/livez").await.status, 200);
 }
 
-/// A node that copies [`CARE`] from another one, which takes connections and answers nothing for as long as it is held. Two
-/// requests with a body have a place.
+/// A node that copies [`CARE`] from another one, which accepts connections but answers nothing while it is held. There
+/// is room for two requests with a body.
 async fn beside_one_that_hangs() -> (Node, std::net::TcpListener) {
     let (peer, hangs) = hanging_home();
     let world = tokio::task::spawn_blocking(|| World::private(vec![peer])).await.expect("a world");
     (Node::with(world, &Settings { max_uploads: 2, ..settings() }), hangs)
 }
 
-/// Asks again and again, for a moment each time, until the answer is such.
+/// Asks repeatedly, for a moment each time, until the answer satisfies `is`.
 async fn until<F: Future<Output = reqwest::Result<Response>>>(ask: impl Fn() -> F, is: impl Fn(u16, &str) -> bool) {
     let asking = async {
         loop {
@@ -166,7 +166,7 @@ async fn until<F: Future<Output = reqwest::Result<Response>>>(ask: impl Fn() -> 
     tokio::time::timeout(Duration::from_secs(20), asking).await.expect("in time");
 }
 
-/// No more may wait for the other node.
+/// The answer if no more requests may wait for the other node.
 fn is_full(status: u16, text: &str) -> bool {
     status == 503 && text.contains("wait for another node")
 }
@@ -216,7 +216,7 @@ async fn keys_that_wait_for_another_home_keep_no_request_out() {
     }
 }
 
-/// The usual settings, but that who is slow is soon cut.
+/// The usual settings, except that slow clients are soon cut off.
 fn hurried() -> Settings {
     Settings { request_timeout: Duration::from_millis(500), ..settings() }
 }
@@ -248,7 +248,7 @@ async fn slow_clients_are_cut() {
     assert!(body.starts_with("HTTP/1.1 408 ") && body.contains("urn:ics:problem:request-timeout"), "{body}");
 }
 
-/// What is not taken is held in memory, so nobody may leave it there for long.
+/// An answer that is not taken is held in memory, so nobody may leave it there for long.
 #[tokio::test]
 async fn whoever_reads_nothing_is_cut() {
     let node = Node::start(&Settings { answer_timeout: Duration::from_secs(1), ..settings() });
@@ -259,7 +259,7 @@ async fn whoever_reads_nothing_is_cut() {
     assert_eq!(node.get("/livez").await.status, 200);
 }
 
-/// A dozen who say this and no more.
+/// Opens a dozen connections that send this and nothing more.
 async fn dozen(node: &Node, said: &[u8]) -> Vec<TcpStream> {
     let mut dozen = Vec::new();
     for _ in 0..12 {
@@ -277,7 +277,7 @@ async fn answers(node: &Node) {
     assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
 }
 
-/// Nobody holds a place that somebody else needs: the usual time in which a request must be there is half a minute.
+/// Nobody holds a place that someone else needs: the usual time limit for requests is half a minute.
 #[tokio::test]
 async fn whoever_comes_finds_a_place() {
     let node = Node::start(&Settings { max_connections: 4, ..settings() });
@@ -285,12 +285,12 @@ async fn whoever_comes_finds_a_place() {
     answers(&node).await;
     let cut = tokio::time::timeout(Duration::from_secs(10), silent[0].read(&mut [0])).await.expect("in time");
     assert_eq!(cut.expect("ends"), 0, "the oldest has left");
-    // For the head of a second request actix sets no time at all.
+    // actix sets no time limit for the head of a second request.
     let _begun = dozen(&node, b"GET /livez HTTP/1.1\r\nhost: x\r\n\r\nG").await;
     answers(&node).await;
 }
 
-/// Whoever is being answered keeps his place, however many come.
+/// A client that is being answered keeps its place, however many come.
 #[tokio::test]
 async fn whoever_waits_for_an_answer_keeps_his_place() {
     let node = Node::start(&Settings { max_connections: 4, ..settings() });

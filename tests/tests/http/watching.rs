@@ -1,4 +1,5 @@
-//! The watch feed of a home: signed record heads of what somebody watches who keeps no copy, at the commit that speaks of it.
+//! The watch feed of a home: signed record heads of watched things, sent at the commit that mentions them, for nodes
+//! without a copy.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -22,7 +23,7 @@ use crate::hidden::{ALL, amend, device, lots, say};
 use crate::support::{Answer, Node, settings};
 use crate::world::{CREATED, DOMAIN, MIRROR, World, certificate, domain, maker, serial, signer, stolen};
 
-/// A home where strangers read the devices of two lots; with 20 and 21, and 22, which nobody may read.
+/// A home where strangers may read the devices of two lots: 20 and 21, but not 22.
 async fn home() -> Node {
     home_with(&lots(&["L1", "L2"]), &settings()).await
 }
@@ -58,13 +59,13 @@ fn peer(home: &Node) -> HttpPeer {
     HttpPeer::new(&url, client_builder(&url).build().expect("a client")).expect("an address")
 }
 
-/// Somebody who watches, with the home's key.
+/// A watcher that has the home's key.
 struct Watching {
     stream: EventStream<Heads>,
     key: VerifierKey,
 }
 
-/// What an event tells: how far, and of which things, each with the entries that its head names.
+/// What an event tells: the log's size, and the things concerned, each with the entries that its head names.
 type Told = (u64, BTreeMap<String, Vec<u64>>);
 
 impl Watching {
@@ -83,7 +84,7 @@ fn key(home: &Node) -> VerifierKey {
     home.app().domain(&domain()).expect("founded").info.verifier_key
 }
 
-/// What is told, each head signed by the home.
+/// What an event tells; each head must be signed by the home.
 fn told(heads: &Heads, key: &VerifierKey) -> Told {
     assert_eq!(heads.checkpoint.is_some(), heads.heads.is_empty(), "a heartbeat has its time: {heads:?}");
     let read = |note: &String| {
@@ -99,12 +100,12 @@ fn ids(told: &Told) -> Vec<&String> {
     told.1.keys().collect()
 }
 
-/// A status that the manufacturer gives to all that have a value, each time for another reason.
+/// A status that the manufacturer gives to all things with this value, each time for another reason.
 pub(crate) fn recall(attribute: Attribute, value: &str) -> Vec<u8> {
     recall_by(&maker(), attribute, value)
 }
 
-/// The same by another manufacturer.
+/// The same by another signer of the manufacturer.
 pub(crate) fn recall_by(by: &dyn Signer, attribute: Attribute, value: &str) -> Vec<u8> {
     static NUMBER: AtomicU64 = AtomicU64::new(0);
     let attributes = BTreeMap::from([(attribute, value.to_owned())]);
@@ -131,7 +132,7 @@ async fn what_is_watched_is_pushed_when_it_is_spoken_of() {
     assert_eq!((second.0, ids(&second)), (7, vec![&id(20)]), "and nothing of what is not watched");
     assert_eq!(second.1[&id(20)], vec![0, 1, 2, 6], "the descriptor, who says it, what it is, and what befell it");
 
-    // Who comes again says of how much he was told.
+    // A client that reconnects says how much it has been told.
     say(&home, vec![device(23, "L1")]).await;
     let mut again = Watching::open(&home, &things(&[20, 21], 6)).await;
     let missed = again.next().await;
@@ -155,7 +156,7 @@ async fn members_of_a_lot_are_pushed_and_what_is_said_of_it() {
     assert!([id(20), id(23)].contains(member) && indices.last() == Some(&8), "{recalled:?}");
 }
 
-/// Of the members of a group one is told of that the reader may take over what is said of.
+/// Of a group's members, one is reported whose statements the reader may follow.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_member_is_chosen_that_may_be_followed() {
     let follow = "@id(\"followed\") permit (principal, action == Action::\"follow\", resource) \
@@ -169,7 +170,7 @@ async fn a_member_is_chosen_that_may_be_followed() {
     }
 }
 
-/// However many others belong to a group, what is watched is found.
+/// However many others belong to a group, the watched one is found.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_member_among_many_is_found() {
     let home = home().await;
@@ -209,7 +210,7 @@ async fn what_is_hidden_and_what_is_not_there_look_alike() {
     let lot = |lot: &str| json!({ "choices": [{ "lot": lot }], "from": 1 });
     assert_eq!(ask(&home, &lot("L3")).await.json(), ask(&home, &lot("L9")).await.json());
 
-    // Once it may be read, what is said from then on is told.
+    // Once it may be read, what is said from then on is reported.
     let mut watching = Watching::open(&home, &things(&[22], 5)).await;
     watching.next().await;
     amend(&home, "\"L2\"", "\"L2\", \"L3\"").await;
@@ -218,7 +219,7 @@ async fn what_is_hidden_and_what_is_not_there_look_alike() {
     assert_eq!(ids(&watching.next().await), vec![&id(22)]);
 }
 
-/// By the same rules, and as the same party, as everything else that he reads.
+/// By the same rules, and as the same party, as everything else that the reader reads.
 #[tokio::test(flavor = "multi_thread")]
 async fn only_who_may_read_is_told() {
     let key = ed25519_dalek::SigningKey::from_bytes(&[5; 32]).verifying_key();
@@ -304,7 +305,7 @@ async fn watchers_are_bounded() {
     one.next().await;
     ask(&full, &json!({ "ids": [id(20)] })).await.is_problem("no place", (503, "busy"));
 
-    // One reader has so many things in all, and gets room again when he goes.
+    // One reader may watch a bounded number of things in all, and gets room again when it disconnects.
     let home = home().await;
     let watch = Watch { ids: (0..4_096).map(|_| id(20)).collect(), from: 5, ..Watch::default() };
     let mut open = Vec::new();
@@ -317,7 +318,7 @@ async fn watchers_are_bounded() {
     home.app().watch(Reader::Anonymous, &domain(), things(&[20], 5)).expect("room again");
 }
 
-/// Only the home says what there is.
+/// Only the home can say what exists.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_copy_has_no_watch_feed() {
     let home = home_with(ALL, &settings()).await;

@@ -1,4 +1,4 @@
-//! A node with the domain of a manufacturer, and those who sign in it.
+//! A node with the domain of a manufacturer, and the signers in it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::TcpListener;
@@ -30,20 +30,20 @@ use zeroize::Zeroizing;
 
 /// The domain.
 pub(crate) const DOMAIN: &str = "devices.acme.example";
-/// The domain of who looks after the devices.
+/// The domain of the caretaker of the devices.
 pub(crate) const CARE: &str = "care.acme.example";
 /// The node.
 pub(crate) const NODE: &str = "ics.acme.example";
-/// The node that may read in a private domain.
+/// A node that may read in a private domain.
 pub(crate) const MIRROR: &str = "mirror.example";
-/// A gateway that may as well.
+/// A gateway that may do so too.
 pub(crate) const GATEWAY: &str = "gateway.example";
-/// What operators of the node show.
+/// The token that the node's operators present.
 pub(crate) const TOKEN: &str = "only for operators";
 /// When the keys were made.
 pub(crate) const CREATED: Timestamp = Timestamp::from_seconds(1_767_225_600);
 
-/// The use cases of a node, and where its data is.
+/// The use cases of a node, and the directory of its data.
 pub(crate) struct World {
     pub(crate) app: App,
     directory: TempDir,
@@ -53,7 +53,7 @@ pub(crate) fn signer(seed: u8) -> Ed25519Signer {
     Ed25519Signer::from_seed(&[seed; 32], 4, CREATED).expect("a key")
 }
 
-/// Who owns the domain and speaks for the manufacturer.
+/// The signer who owns the domain and speaks for the manufacturer.
 pub(crate) fn maker() -> Ed25519Signer {
     signer(1)
 }
@@ -74,12 +74,12 @@ impl World {
         self.directory.path()
     }
 
-    /// The same node, started anew from what it has stored.
+    /// The same node, restarted from what it has stored.
     pub(crate) fn reopened(self, trust: Option<Arc<TrustPolicy>>) -> Self {
         self.reopened_after(trust, |_| ())
     }
 
-    /// The same, after something has been done to what it has stored.
+    /// The same, after a change to what it has stored.
     pub(crate) fn reopened_after(self, trust: Option<Arc<TrustPolicy>>, change: impl FnOnce(&Path)) -> Self {
         let Self { app, directory } = self;
         drop(app);
@@ -111,14 +111,14 @@ impl World {
         Self { app, directory: data }
     }
 
-    /// A node that is the home of [`DOMAIN`], with other rules than the template's.
+    /// A node that is the home of [`DOMAIN`], with a changed descriptor.
     pub(crate) fn with(change: impl FnOnce(&mut Descriptor)) -> Self {
         let world = Self::empty();
         world.app.found(&changed_descriptor(Template::Manufacturer, DOMAIN, Vec::new(), change)).expect("founds");
         world
     }
 
-    /// The same node twice: what each says from now on, the other does not.
+    /// The same node twice: what either says from now on, the other does not.
     pub(crate) fn twinned(self) -> (Self, Self) {
         let Self { app, directory } = self;
         drop(app);
@@ -128,7 +128,7 @@ impl World {
         (reopened(directory), reopened(other))
     }
 
-    /// The same with [`CARE`], which adopts from it.
+    /// A node that is the home of [`DOMAIN`], with a changed descriptor, and of [`CARE`], which adopts from it.
     pub(crate) fn caring(change: impl FnOnce(&mut Descriptor)) -> Self {
         let world = Self::with(change);
         let made = world.app.domain(&domain()).expect("is here").info.origin;
@@ -137,7 +137,7 @@ impl World {
         world
     }
 
-    /// A founded node with [`CARE`], which adopts from it, and a trust policy by which both count.
+    /// A founded node with [`CARE`], which adopts from it, and a trust policy by which both domains count.
     pub(crate) fn deciding() -> Self {
         Self::with_rules(include_str!("../../../ics-core/src/trust/templates/vouched.cedar"))
     }
@@ -191,7 +191,7 @@ fn open(data: &Path, trust: Option<Arc<TrustPolicy>>, peers: Vec<PeerConfig>) ->
         memory_bytes: 1 << 24,
         acme: None,
     };
-    // A request that was cut off may still be at work.
+    // A request that was cut off may still be running.
     let began = Instant::now();
     loop {
         match App::open(&setup) {
@@ -244,14 +244,14 @@ pub(crate) fn certificate(signer: &dyn Signer, user_id: &str) -> Vec<u8> {
     Certificate::make(signer, user_id, CREATED, &[2; 32]).expect("a certificate")
 }
 
-/// The same after its holder has revoked his key, because somebody else may have it.
+/// A certificate whose holder has revoked the key because someone else may have it.
 pub(crate) fn revoked_certificate(signer: &Ed25519Signer, user_id: &str) -> Vec<u8> {
     let (key, issuer) = (signer.public_key(), signer.public_key().fingerprint());
     let seconds = u32::try_from(CREATED.as_seconds()).expect("this century").to_be_bytes();
-    // Created, by whom, and why (RFC 9580, 5.2.3.31): compromised.
+    // Creation time, issuer, and reason (RFC 9580, 5.2.3.31): compromised.
     let by = [&[22, 33, 4][..], issuer.as_bytes(), &[9, 16], &issuer.as_bytes()[12..]].concat();
     let hashed = [&[5, 0x82][..], &seconds, &by, &[3, 29, 2, b'.']].concat();
-    // Version 4, of a key, EdDSA, SHA-512.
+    // Version 4, key revocation, EdDSA, SHA-512.
     let head = [&[4, 0x20, 22, 10, 0, hashed.len() as u8][..], &hashed].concat();
     let over =
         [&[0x99, 0, key.body().len() as u8][..], key.body(), &head, &[4, 0xff, 0, 0, 0, head.len() as u8]].concat();
@@ -268,12 +268,12 @@ pub(crate) fn revoked_certificate(signer: &Ed25519Signer, user_id: &str) -> Vec<
     [&packet[..], &[0xc2, body.len() as u8], &body, rest].concat()
 }
 
-/// A statement by which the manufacturer introduces the device with that seed, with a serial number and a lot.
+/// The statement that introduces the device with this seed, with a serial number and a lot.
 pub(crate) fn introduction(by: &dyn Signer, seed: u8) -> Vec<u8> {
     introduction_as(by, seed, seed)
 }
 
-/// The same with the serial number of another.
+/// The same with another device's serial number.
 pub(crate) fn introduction_as(by: &dyn Signer, seed: u8, number: u8) -> Vec<u8> {
     let mut claims = Claims::new(Act::Identity, "manufacturer".parse().expect("a role"), domain());
     claims.names = vec![serial(number).parse().expect("a name")];
@@ -281,13 +281,13 @@ pub(crate) fn introduction_as(by: &dyn Signer, seed: u8, number: u8) -> Vec<u8> 
     certify(by, seed, &claims, false)
 }
 
-/// The same into [`CARE`], with nothing more to it.
+/// The same into [`CARE`], without names and attributes.
 pub(crate) fn introduction_to_care(seed: u8) -> Vec<u8> {
     let (role, care) = ("manufacturer".parse().expect("a role"), CARE.parse().expect("a domain"));
     certify(&maker(), seed, &Claims::new(Act::Identity, role, care), false)
 }
 
-/// From whom a node copies [`CARE`]: he takes connections, and answers nothing for as long as the socket is held.
+/// A peer from which a node copies [`CARE`]: it accepts connections, but answers nothing while the socket is held.
 pub(crate) fn hanging_home() -> (PeerConfig, TcpListener) {
     let hangs = TcpListener::bind("127.0.0.1:0").expect("a port");
     let url = format!("http://{}", hangs.local_addr().expect("an address"));

@@ -1,4 +1,4 @@
-//! What is not LDAP, or not possible, gets the result code that the RFCs say, and nothing more.
+//! What is not LDAP, or cannot be done, gets the result code that the RFCs prescribe, and nothing else.
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ async fn what_is_not_ldap_ends_the_session() {
     let node = Directory::start().await;
     let good = message(1, &search(b"o=ics", 0, &present()), &[]);
     let mut lying = good.clone();
-    // The length of the base is one more than there is.
+    // Makes the base's length longer than the input.
     let at = lying.windows(2).position(|pair| pair == [4, 5]).expect("the base") + 1;
     lying[at] = 200;
     let elements = tlv(0x66, &[text("o=ics"), tlv(0x30, &[4, 0].repeat(5_000))].concat());
@@ -150,7 +150,7 @@ async fn order_abandon_and_cancel() {
     let base = format!("icsDomain={DOMAIN},o=ics");
     let all = |id| message(id, &search(base.as_bytes(), 2, &present()), &[]);
     let mut client = Client::connect(&node).await;
-    // A bind during a search waits for its turn; abandoning one that is over changes nothing; the third never begins.
+    // A bind during a search waits for its turn; abandoning a finished search does nothing; the third never begins.
     let bytes = [
         all(1),
         message(2, &bind(3, b"", &tlv(0x80, b"")), &[]),
@@ -174,7 +174,7 @@ async fn order_abandon_and_cancel() {
     assert_eq!(of(3), None, "abandoned: {answers:?}");
     assert_eq!(of(5), Some((5, 0x65, Some(118))), "cancelled: {answers:?}");
     assert_eq!(of(6), Some((6, 0x78, Some(0))));
-    // Unbind ends the session without a word.
+    // Unbind ends the session without an answer.
     assert_eq!(client.ask(&message(8, &tlv(0x42, &[]), &[])).await, None);
     node.stop().await;
 }
@@ -220,7 +220,7 @@ async fn the_slow_are_cut_and_the_idle_are_told() {
     let mut idle = Client::connect(&node).await;
     assert_eq!(idle.next().await, Some(NOTICE(52)), "nothing asked for");
     assert_eq!(idle.next().await, None);
-    // A handshake that does not come, and one that is none.
+    // A handshake that never comes, and bytes that are not one.
     for bytes in [&b""[..], b"\x30\x05\x02\x01\x01\x42\x00"] {
         let mut half = Client::connect(&node).await;
         assert_eq!(half.ask(&message(1, &extended(START_TLS, None), &[])).await, Some((1, 0x78, Some(0))));
@@ -230,7 +230,7 @@ async fn the_slow_are_cut_and_the_idle_are_told() {
         let _ = read.await.expect("is closed in time");
         assert!(rest.first().is_none_or(|first| *first == 0x15), "nothing but an alert of TLS: {rest:x?}");
     }
-    // What stands behind StartTLS in the clear is never taken for what came over TLS.
+    // What is sent in the clear after StartTLS is never taken as if it had come over TLS.
     let mut injected = Client::connect(&node).await;
     let bytes = [message(1, &extended(START_TLS, None), &[]), message(2, &extended(WHO_AM_I, None), &[])].concat();
     assert_eq!(injected.ask(&bytes).await, Some(NOTICE(2)));
@@ -238,7 +238,7 @@ async fn the_slow_are_cut_and_the_idle_are_told() {
     node.stop().await;
 }
 
-/// Each of his messages comes in two pieces, and each piece begins the next one.
+/// Each of the client's messages comes in two pieces, and each piece begins the next message.
 #[tokio::test(flavor = "multi_thread")]
 async fn who_goes_on_asking_is_not_slow() {
     let node = Directory::with(|settings| settings.patience = Duration::from_millis(500)).await;
@@ -274,14 +274,14 @@ async fn whoever_reads_nothing_is_cut_and_fills_no_memory() {
         },
         &[],
     );
-    // Each answer has some 20 kB. What is asked for behind them fills the sockets, until the server has had enough.
+    // Each answer takes some 20 kB. The requests after them fill the sockets until the server gives up.
     let many = schema.repeat(1000);
     let cut = async { while greedy.stream.write_all(&many).await.is_ok() {} };
     tokio::time::timeout(Duration::from_secs(20), cut).await.expect("the server closes in time");
     node.stop().await;
 }
 
-/// Strangers hold no place that somebody else needs.
+/// Strangers hold no place that someone else needs.
 #[tokio::test(flavor = "multi_thread")]
 async fn whoever_comes_finds_a_place() {
     let node = Directory::with(|settings| settings.max_connections = 3).await;
@@ -299,7 +299,7 @@ async fn whoever_comes_finds_a_place() {
     node.stop().await;
 }
 
-/// Whoever has said who he is keeps his place, however many strangers come.
+/// A client that has identified itself keeps its place, however many strangers come.
 #[tokio::test(flavor = "multi_thread")]
 async fn whoever_is_known_keeps_his_place() {
     let node = Directory::with(|settings| settings.max_connections = 2).await;

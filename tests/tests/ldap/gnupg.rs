@@ -1,4 +1,4 @@
-//! gpg and dirmngr of the distribution, unmodified, with a node as their LDAP key server.
+//! The distribution's unmodified gpg and dirmngr, with a node as their LDAP key server.
 
 use std::process::Output;
 
@@ -9,13 +9,13 @@ use crate::slapd::{Consumer, PERSIST};
 use crate::support::{Directory, device, introduced, maker_fingerprint, name_signers, submit};
 use crate::world::{self, DOMAIN, domain, stolen};
 
-/// Somebody with gpg and a home directory of his own.
+/// A person with gpg and a home directory of their own.
 struct Person {
     home: TempDir,
 }
 
 impl Person {
-    /// `options` go into gpg.conf; the certificate is what dirmngr trusts.
+    /// `options` go into gpg.conf; dirmngr trusts the certificate.
     async fn new(node: &Directory, server: &str, options: &str) -> Self {
         let home = TempDir::new().expect("a directory");
         let write = |file: &str, text: &str| std::fs::write(home.path().join(file), text).expect("written");
@@ -47,7 +47,7 @@ impl Person {
         assert!(text.contains(wanted), "no `{wanted}` in\n{text}");
     }
 
-    /// Ends the daemons that gpg has started for this home directory.
+    /// Stops the daemons that gpg has started for this home directory.
     async fn leave(self) {
         let ended = self.command("gpgconf").args(["--kill", "all"]).status().await.expect("gpgconf starts");
         assert!(ended.success());
@@ -70,7 +70,7 @@ async fn keys_are_received_searched_and_located() {
         let (deleted, said) = person.gpg(&["--yes", "--delete-keys", &fingerprint]).await;
         assert!(deleted, "{said}");
     }
-    // The manufacturer's own key, and then what he says of the device, whole: the introduction and the block.
+    // The manufacturer's own key, then all that the manufacturer says of the device: the introduction and the block.
     let (received, said) = person.gpg(&["--recv-keys", &maker_fingerprint(), &fingerprint]).await;
     assert!(received, "{said}");
     let (_, signatures) =
@@ -97,7 +97,7 @@ async fn keys_are_received_searched_and_located() {
     node.stop().await;
 }
 
-/// A key with a subkey is found by everything that names either.
+/// A key with a subkey is found by everything that identifies either of them.
 #[tokio::test(flavor = "multi_thread")]
 async fn keys_are_received_by_their_subkeys() {
     let node = Directory::start().await;
@@ -122,7 +122,7 @@ async fn keys_are_received_by_their_subkeys() {
     node.stop().await;
 }
 
-/// A slapd that keeps a copy is a key server for gpg as the node is, and hears of all that is new.
+/// A slapd that keeps a copy serves gpg as a key server like the node, and receives everything new.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_copy_in_slapd_serves_gpg() {
     let node = Directory::start().await;
@@ -142,7 +142,7 @@ async fn a_copy_in_slapd_serves_gpg() {
     assert!(found, "{said}");
     person.assert_has(&said, "Acme");
 
-    // What is said later, of a key that is there and by one that is new.
+    // What is said later about a known key, by a new one.
     let maker = Person::new(&node, &plain(&node), "").await;
     let key = make_key(&maker, "Second Factory <second@acme.example>").await;
     name_signers(&node.app, &[&key]).await;
@@ -187,7 +187,7 @@ async fn keys_are_received_over_tls() {
     node.stop().await;
 }
 
-/// Makes a key without subkeys, and gives its fingerprint.
+/// Makes a key without subkeys; returns its fingerprint.
 async fn make_key(person: &Person, user_id: &str) -> String {
     let (made, said) = person.gpg(&["--quick-generate-key", user_id, "ed25519", "cert", "never"]).await;
     assert!(made, "{said}");
@@ -196,7 +196,7 @@ async fn make_key(person: &Person, user_id: &str) -> String {
     fingerprint.trim_end_matches(':').to_owned()
 }
 
-/// Says something of a device as OpenPGP says it: a certification with notations.
+/// Makes a statement about a device in OpenPGP: a certification with notations.
 async fn certify(person: &Person, act: &str, device: &str) {
     let notation = |name: &str, value: &str| format!("--cert-notation={name}@cm4it.example={value}");
     let notations =
@@ -218,7 +218,7 @@ async fn what_is_sent_is_merged() {
     let (sent, said) = maker.gpg(&["--send-keys", &key]).await;
     assert!(sent, "a new key: {said}");
 
-    // A device that can sign, introduced by the one and approved by another, who has it from the server.
+    // A device that can sign, introduced by one signer and approved by another, who gets its key from the server.
     let device = make_key(&maker, "Pump 7").await;
     let with_key = maker.gpg(&["--default-key", &key, "--list-secret-keys"]).await;
     assert!(with_key.0);

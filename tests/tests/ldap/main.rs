@@ -1,4 +1,4 @@
-//! The LDAP face of a node against real clients, and against bytes that no client sends.
+//! The LDAP face of a node against real clients, and against bytes that no real client sends.
 
 #![expect(clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 

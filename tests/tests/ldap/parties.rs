@@ -1,4 +1,4 @@
-//! Parties that are known by their keys: SASL EXTERNAL with client certificates.
+//! Parties identified by their keys: SASL EXTERNAL with client certificates.
 
 use ics_node::config::{Direction, PeerConfig};
 use tokio::process::Command;

@@ -1,10 +1,10 @@
-//! Searches that persist (RFC 4533): how they end, and whom they belong to.
+//! Searches that persist (RFC 4533): how they end, and who they belong to.
 
 use crate::raw::{CANCEL, Client, Got, START_TLS, WHO_AM_I, bind, control, extended, message, present, search, tlv};
 use crate::support::{Directory, access_rules, identity_dn, introduced, submit};
 use crate::world::{DOMAIN, domain, maker, stolen};
 
-/// A search of everything below a name that goes on when it has been answered.
+/// A search of a whole subtree that goes on after the refresh.
 fn persisting(id: u8, base: &str) -> Vec<u8> {
     let value = tlv(0x30, &tlv(10, &[3]));
     message(id, &search(base.as_bytes(), 2, &present()), &control("1.3.6.1.4.1.4203.1.9.1.1", true, Some(&value)))
@@ -14,7 +14,7 @@ fn who_am_i(id: u8) -> Vec<u8> {
     message(id, &extended(WHO_AM_I, None), &[])
 }
 
-/// Reads until the refresh is over; gives how many entries came.
+/// Reads until the refresh is over; returns the number of entries.
 async fn refreshed(client: &mut Client, id: i32) -> usize {
     let mut entries = 0;
     loop {
@@ -26,8 +26,8 @@ async fn refreshed(client: &mut Client, id: i32) -> usize {
     }
 }
 
-/// Reads up to the result of an operation; gives what came before, but for cookies, which may come at any time, and its
-/// code.
+/// Reads up to the result of an operation; returns what came before it, except for cookies, which may come at any time,
+/// and the result code.
 async fn ended(client: &mut Client, id: i32) -> (Vec<Got>, Option<u16>) {
     let mut before = Vec::new();
     loop {
@@ -56,7 +56,7 @@ async fn they_are_cancelled_and_abandoned() {
     client.send(&message(4, &extended(CANCEL, Some(&tlv(0x30, &tlv(2, &[1])))), &[])).await;
     assert_eq!(ended(&mut client, 4).await, (Vec::new(), Some(119)), "there is none any more");
 
-    // Of both things there is news; of the one nobody hears, and of the other who still asks.
+    // There is news about both things; the client hears of the one whose search still runs, and not of the other.
     submit(&node.app, &domain(), vec![stolen(&maker(), 14)]).await;
     let mut entries = 0;
     while entries < 2 {
@@ -74,7 +74,7 @@ async fn they_are_cancelled_and_abandoned() {
     node.stop().await;
 }
 
-/// What others have introduced is spoken of all the same.
+/// Things that the domain mentions but others have introduced are included.
 #[tokio::test(flavor = "multi_thread")]
 async fn they_have_what_the_domain_has_not_introduced() {
     let node = Directory::start().await;
@@ -89,7 +89,8 @@ async fn they_have_what_the_domain_has_not_introduced() {
     node.stop().await;
 }
 
-/// Who binds anew is another: what went on for him ends (RFC 4511, 4.2.1). TLS does not begin before (RFC 4513, 3.1.1).
+/// A client that binds again is another: what ran for the former identity ends (RFC 4511, 4.2.1). TLS cannot begin
+/// before (RFC 4513, 3.1.1).
 #[tokio::test(flavor = "multi_thread")]
 async fn they_end_with_who_asked() {
     let node = Directory::start().await;
@@ -111,7 +112,7 @@ async fn they_end_with_who_asked() {
     node.stop().await;
 }
 
-/// A search whose base may be read no more ends, once its client has been told what to forget (RFC 4533, 3.5.1).
+/// A search whose base may no longer be read ends, once its client has been told what to forget (RFC 4533, 3.5.1).
 #[tokio::test(flavor = "multi_thread")]
 async fn they_end_with_their_base() {
     let node = Directory::start().await;

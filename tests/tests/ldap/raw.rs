@@ -7,7 +7,7 @@ use tokio::net::TcpStream;
 
 use crate::support::Directory;
 
-/// BER, as small as tests need it.
+/// BER, as far as tests need it.
 pub(crate) fn tlv(tag: u8, content: &[u8]) -> Vec<u8> {
     let length = content.len();
     let mut out = vec![tag];
@@ -77,7 +77,7 @@ pub(crate) const WHO_AM_I: &str = "1.3.6.1.4.1.4203.1.11.3";
 pub(crate) const START_TLS: &str = "1.3.6.1.4.1.1466.20037";
 pub(crate) const CANCEL: &str = "1.3.6.1.1.8";
 
-/// An answer: the message id, the operation's tag, and the result code of those that have one.
+/// An answer: the message id, the operation's tag, and the result code if it has one.
 pub(crate) type Got = (i32, u8, Option<u16>);
 
 pub(crate) struct Client {
@@ -91,11 +91,11 @@ impl Client {
     }
 
     pub(crate) async fn send(&mut self, bytes: &[u8]) {
-        // Whoever is cut off in the middle cannot send the rest.
+        // A client that is cut off in the middle cannot send the rest.
         let _ = self.stream.write_all(bytes).await;
     }
 
-    /// The next answer; `None` when the server has closed.
+    /// The next answer; `None` when the server has closed the connection.
     pub(crate) async fn next(&mut self) -> Option<Got> {
         loop {
             if let Some((got, length)) = parse(&self.read) {
@@ -146,5 +146,5 @@ fn parse(bytes: &[u8]) -> Option<(Got, usize)> {
     Some(((id, operation[0], code), start + length))
 }
 
-/// Ends the session with a notice of this code.
+/// The notice of disconnection with this code.
 pub(crate) const NOTICE: fn(u16) -> Got = |code| (0, 0x78, Some(code));

@@ -1,4 +1,4 @@
-//! A domain copied from node to node over LDAP: the same log under the same root as over HTTP, by the same mirror.
+//! A domain copied from node to node over LDAP: the same mirror gets the same log under the same root as over HTTP.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -62,7 +62,7 @@ impl Copy {
         }
     }
 
-    /// Waits until its driver says this of each domain.
+    /// Waits until its driver reports this state for each domain.
     async fn until_states(&self, wanted: &[(&DomainName, &str)]) {
         let states = || -> BTreeMap<DomainName, String> {
             let pulls = self.app().peers().into_iter().flat_map(|peer| peer.pulls);
@@ -77,7 +77,7 @@ impl Copy {
         assert!(waited.await.is_ok(), "{:#?}", self.app().peers());
     }
 
-    /// How many entries it has as leaves alone.
+    /// How many entries it holds as leaves only.
     fn hidden(&self, domain: &DomainName) -> usize {
         let page = self.app().entries(Reader::Operator, domain, 0, 1_000, None).expect("a page");
         page.entries.iter().filter(|entry| matches!(entry, Entry::Hidden(_))).count()
@@ -116,14 +116,14 @@ async fn a_copy_over_ldap_is_the_same_log() {
     let record = copy.app().record(Reader::Anonymous, &domain(), "serial:SN-13").expect("a record").record;
     assert_eq!(record.status.expect("a status").decides.name.as_str(), "stolen");
 
-    // News are pushed, one after the other, long before the mirror would look for itself.
+    // News is pushed, one after the other, long before the mirror would look for itself.
     for seed in [14, 15] {
         submit(&node.app, &domain(), vec![stolen(&maker(), seed)]).await;
         let began = std::time::Instant::now();
         copy.until_same(&node.app, &domain()).await;
         assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
     }
-    // More than travel as news, and a new descriptor among them.
+    // More than is pushed as news, and a new descriptor among it.
     submit(&node.app, &domain(), (40..140).map(|seed| introduced(seed, None)).collect()).await;
     access_rules(
         &node.app,
@@ -136,19 +136,19 @@ async fn a_copy_over_ldap_is_the_same_log() {
         copy.app().descriptor(&domain(), None).expect("a descriptor").json,
         node.app.descriptor(&domain(), None).expect("a descriptor").json
     );
-    // Nothing is left to fetch. In the clear nothing shows that the home answers, who alone says what may not be read.
+    // Nothing is left to fetch. In the clear, nothing proves that it is the home that says what may not be read.
     copy.until_states(&[(&domain(), "current"), (&secret(), "unconfirmed")]).await;
     let [info] = &copy.app().peers()[..] else { panic!("one peer") };
     assert!(info.pulls.iter().all(|pulled| pulled.bytes > 1_000), "{info:?}");
     let note = copy.app().checkpoint(&domain()).expect("a checkpoint");
     assert!(note.lines().filter(|line| line.starts_with('—')).count() >= 2, "signature and cosignature came along");
 
-    // The home is started anew, and the copy finds it again.
+    // The home restarts, and the copy finds it again.
     let node = node.restarted().await;
     submit(&node.app, &domain(), vec![stolen(&maker(), 16)]).await;
     copy.until_same(&node.app, &domain()).await;
 
-    // The copy as well: it goes on where it was.
+    // The copy restarts too, and continues where it was.
     let Copy { world, stop, replicating } = copy;
     stop.send_replace(true);
     replicating.await.expect("ends");
@@ -178,7 +178,7 @@ async fn a_peer_is_known_by_its_key() {
 
     let mut reader = PeerConfig::new(MIRROR.parse().expect("a name"));
     reader.direction = Direction::Serve;
-    // All nodes of these tests have one key.
+    // All nodes of these tests have the same key.
     reader.key = Some(node.app.node().key.parse().expect("a key"));
     std::fs::write(node.config_file(), "").expect("written");
     node.app.put_peer(reader).expect("is taken");
@@ -191,7 +191,7 @@ async fn a_peer_is_known_by_its_key() {
     copy.until_same(&node.app, &secret()).await;
     copy.stop().await;
 
-    // A server that proves another key is not believed.
+    // A server that proves another key is not trusted.
     let mut home = peer(&url, vec![origin(&node, &secret())]);
     home.key = Some(node.app.node().key.parse().expect("a key"));
     let copy = Copy::of(home).await;
@@ -211,7 +211,7 @@ async fn a_peer_is_known_by_its_key() {
     node.stop().await;
 }
 
-/// A cursor of another log, or of entries that are not there, is refused as a whole.
+/// A cursor of another log, or of entries that do not exist, is refused as a whole.
 #[tokio::test(flavor = "multi_thread")]
 async fn cursors_of_other_logs_are_refused() {
     let node = Directory::start().await;
@@ -235,7 +235,7 @@ async fn cursors_of_other_logs_are_refused() {
     node.stop().await;
 }
 
-/// What the server says, whatever it is, is an error and nothing worse, and never taken for a log.
+/// Whatever the server sends is an error at worst, and is never taken for a log.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_hostile_server_cannot_crash_the_client() {
     static PANICS: AtomicUsize = AtomicUsize::new(0);
@@ -291,7 +291,7 @@ fn tlv(tag: u8, content: &[u8]) -> Vec<u8> {
 }
 
 fn message(operation: &[u8], controls: &[u8]) -> Vec<u8> {
-    // The library counts its requests from 1.
+    // The library numbers its requests from 1.
     tlv(0x30, &[&tlv(2, &[1])[..], operation, controls].concat())
 }
 

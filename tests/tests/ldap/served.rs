@@ -1,5 +1,5 @@
-//! `ics serve` with a section `[ldap]`: it listens where ics.toml says, with the TLS that ics.toml says, clients are told
-//! when it ends, and another node copies from it over LDAP.
+//! `ics serve` with a section `[ldap]`: it listens where `ics.toml` says, with the TLS that `ics.toml` says, tells
+//! clients when it stops, and another node copies from it over LDAP.
 
 use std::fs;
 use std::io::{BufRead as _, BufReader};
@@ -21,17 +21,17 @@ const DOMAIN: &str = "devices.acme.example";
 /// The key of a device: the base point of Ed25519, as SubjectPublicKeyInfo.
 const SPKI: &str = "MCowBQYDK2VwAyEAWGZmZmZmZmZmZmZmZmZmZmZmZmZmZmZmZmZmZmZmZmY=";
 
-/// A home directory, and the certificate that its ics.toml names.
+/// A home directory, and the certificate that its `ics.toml` names.
 struct Home {
     dir: TempDir,
     certificate: PathBuf,
     port: Port,
 }
 
-/// A running `ics serve`; killed when it goes out of scope.
+/// A running `ics serve`; killed when dropped.
 struct Served {
     child: Child,
-    /// Where it says that it listens.
+    /// The addresses that it reports listening on.
     urls: Vec<String>,
 }
 
@@ -43,7 +43,7 @@ impl Home {
     async fn of(role: &str, domain: &str) -> Self {
         let dir = TempDir::new().expect("a directory");
         let files = certificate_files(dir.path(), "ldap", "subjectAltName=IP:127.0.0.1").await;
-        // The command line has to know the port.
+        // The command line has to name the port.
         let this = Self { dir, certificate: files.certificate, port: Port::take().expect("a port") };
         let listen = this.port.address().to_string();
         let arguments = ["init", "--role", role, "--domain", domain, "--listen", &listen];
@@ -79,7 +79,7 @@ impl Home {
         fs::read_to_string(self.token_file()).expect("a token").trim().to_owned()
     }
 
-    /// Adds to ics.toml what is to be said of LDAP; `node` is put into the section [node].
+    /// Adds the LDAP settings to `ics.toml`; `node` goes into the section `[node]`.
     fn says(&self, node: &str, ldap: &str) {
         let (file, kept) = (self.path().join("ics.toml"), self.path().join("ics.toml.kept"));
         if !kept.exists() {
@@ -90,7 +90,8 @@ impl Home {
             .expect("written");
     }
 
-    /// Starts the node, and waits until it says where it listens; what it complains of if it ends before that.
+    /// Starts the node and waits until it reports where it listens; the error is what it complains of if it exits
+    /// before that.
     fn serve(&self, listening: usize) -> Result<Served, String> {
         let log = self.path().join("node.log");
         let mut command = self.command(&["--json", "serve"]);
@@ -109,7 +110,7 @@ impl Home {
         Ok(Served { child, urls })
     }
 
-    /// Asks the server at an address; the client trusts the certificate of the home directory, or nobody.
+    /// Asks the server at an address; the client trusts the home directory's certificate, or nobody.
     async fn ask(&self, program: &str, url: &str, trusts: bool, arguments: &[&str]) -> Answer {
         let mut command = Command::new(program);
         command.args(["-x", "-H", url]).args(arguments).env("LDAPCONF", "/dev/null").env_remove("LDAPTLS_REQCERT");
@@ -132,7 +133,7 @@ impl Served {
         assert!(asked.expect("kill runs").success());
     }
 
-    /// SIGTERM: it ends in order.
+    /// Ends it with SIGTERM; it must exit in order.
     fn stop(mut self) {
         self.signal("TERM");
         assert!(self.child.wait().expect("has ended").success());
@@ -154,7 +155,7 @@ async fn addresses_and_tls_are_those_of_the_configuration() {
     let base = format!("icsDomain={DOMAIN},ou=Things,dc=acme,dc=example");
     let ldap =
         "[ldap]\nlisten = \"127.0.0.1:0\"\nlisten_tls = \"127.0.0.1:0\"\nsuffix = \"ou=Things,dc=acme,dc=example\"";
-    // A certificate of its own, and that of [node].
+    // With a certificate of its own, and with that of `[node]`.
     for (node, ldap) in [(String::new(), format!("{ldap}\n{tls}")), (tls.clone(), ldap.to_owned())] {
         home.says(&node, &ldap);
         let served = home.serve(3).expect("it runs");
@@ -174,7 +175,7 @@ async fn addresses_and_tls_are_those_of_the_configuration() {
             let who = home.ask("ldapwhoami", url, true, &[arguments, &operator].concat()).await;
             assert_eq!(who.code, code, "{url} {arguments:?}: {who:?}");
         }
-        // All of the file is the password.
+        // The whole file is the password.
         let from_file = ["-D", "cn=operator,ou=Things,dc=acme,dc=example", "-y", &home.token_file()];
         let who = home.ask("ldapwhoami", &secure, true, &from_file).await;
         assert_eq!(who.code, 0, "{who:?}");
@@ -182,7 +183,7 @@ async fn addresses_and_tls_are_those_of_the_configuration() {
     }
 }
 
-/// The public key that the server at an address shows, as openssl prints it.
+/// The public key that the server at an address presents, as openssl prints it.
 fn shown_by(address: &str) -> String {
     let script = format!("openssl s_client -connect {address} </dev/null 2>/dev/null | openssl x509 -noout -pubkey");
     let ran = Blocking::new("sh").args(["-c", &script]).output().expect("openssl runs");
@@ -236,7 +237,7 @@ async fn without_a_certificate_there_is_no_tls() {
     root.has("namingContexts: o=ics").lacks("1.3.6.1.4.1.1466.20037");
     assert_eq!(home.ask("ldapwhoami", &plain, true, &["-ZZ"]).await.code, 1, "StartTLS is not to be had");
 
-    // Who is connected when the node is told to end hears of it (RFC 4511, 4.4.1).
+    // A client that is connected when the node is told to stop is notified (RFC 4511, 4.4.1).
     let mut idle = TcpStream::connect(plain.trim_start_matches("ldap://")).await.expect("connects");
     idle.write_all(b"\x30\x1e\x02\x01\x01\x77\x19\x80\x171.3.6.1.4.1.4203.1.11.3").await.expect("who am I");
     let mut answer = [0; 64];
@@ -254,7 +255,7 @@ async fn without_a_certificate_there_is_no_tls() {
     served.stop();
 }
 
-/// By which transport a domain is copied, the configuration of the peer says.
+/// The peer's configuration decides over which transport a domain is copied.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_peer_with_an_ldap_address_is_copied_from_over_ldap() {
     let (home, mirror) = (Home::new().await, Home::of("infield", "site4.acme.example").await);
@@ -287,7 +288,7 @@ async fn a_peer_with_an_ldap_address_is_copied_from_over_ldap() {
         assert_eq!(refused.status.code(), Some(1), "{url}: {why}");
         assert!(why.contains(&format!("the peer serves another domain: `{origin}`")), "{url}: {why}");
     }
-    // What is wrong is told with what to give: another address, the key, another name.
+    // Errors say what to give instead: another address, the key, another name.
     let plain = served.at("ldaps").replace("ldaps://", "ldap://");
     for (url, domain, code, why) in [
         (plain.as_str(), DOMAIN, 4, "ldaps://"),
@@ -322,7 +323,7 @@ async fn a_peer_with_an_ldap_address_is_copied_from_over_ldap() {
     copying.stop();
     served.stop();
 
-    // Over HTTP as well, where nothing but its key says who it is.
+    // Over HTTP too, where only its key identifies it.
     home.says(&tls, "");
     let served = home.serve(1).expect("it runs");
     let add = ["peer", "add", "another", &mistyped, "--url", served.at("https"), "--yes", "--key", &key];

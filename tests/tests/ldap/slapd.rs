@@ -1,4 +1,4 @@
-//! slapd of the distribution: it loads the schema, and keeps itself in step with a node as with any other provider.
+//! The distribution's slapd: it loads the schema, and keeps itself in step with a node as with any other provider.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -17,7 +17,7 @@ use crate::support::{
 };
 use crate::world::{DOMAIN, domain, introduction, maker, stolen};
 
-/// What a slapd begins with: the schema of the distribution and ours.
+/// The initial configuration of a slapd: the distribution's schema and this project's.
 fn schema() -> String {
     let schemas = concat!(env!("CARGO_MANIFEST_DIR"), "/../schemas/ldap");
     let core = fs::read_to_string("/etc/ldap/schema/core.ldif").expect("slapd is installed");
@@ -48,7 +48,7 @@ async fn make_config(dir: &TempDir, config: &str) {
     assert!(add.status.success(), "{}", String::from_utf8_lossy(&add.stderr));
 }
 
-/// A slapd that keeps a copy of what a node says.
+/// A slapd that keeps a copy of a node's directory.
 pub(crate) struct Consumer {
     dir: TempDir,
     pub(crate) address: SocketAddr,
@@ -57,7 +57,7 @@ pub(crate) struct Consumer {
 }
 
 impl Consumer {
-    /// `how` is what is said of the kind of replication, and what else of it.
+    /// `how` is the kind of replication, with further options.
     pub(crate) async fn new(provider: SocketAddr, how: &str) -> Self {
         let dir = TempDir::new().expect("a directory");
         let data = dir.path().join("data");
@@ -81,7 +81,7 @@ impl Consumer {
         this
     }
 
-    /// Changes how it replicates, while it does not run.
+    /// Changes how it replicates while it is stopped.
     async fn replicates(&self, provider: SocketAddr, how: &str) {
         let change = self.dir.path().join("change.ldif");
         let text = format!(
@@ -95,7 +95,7 @@ impl Consumer {
         assert!(modified.status.success(), "{}", String::from_utf8_lossy(&modified.stderr));
     }
 
-    /// Starts it; what it says of replication is written down from the beginning.
+    /// Starts it; what it logs about replication is recorded from the beginning.
     fn start(&mut self) {
         let log = fs::File::create(self.dir.path().join("log")).expect("a file");
         let mut command = Command::new("/usr/sbin/slapd");
@@ -104,7 +104,7 @@ impl Consumer {
         self.slapd = Some(command.spawn().expect("slapd starts"));
     }
 
-    /// Stops it as an operator does.
+    /// Stops it as an operator would.
     pub(crate) async fn stop(&mut self) {
         let mut slapd = self.slapd.take().expect("runs");
         let id = slapd.id().expect("runs").to_string();
@@ -116,7 +116,7 @@ impl Consumer {
         String::from_utf8_lossy(&fs::read(self.dir.path().join("log")).expect("a log")).into_owned()
     }
 
-    /// Entries, or names of entries that are gone, that it has received since it was started.
+    /// How many entries, or names of deleted entries, it has received since it started.
     fn received(&self) -> usize {
         self.log().lines().filter(|line| line.contains("syncrepl_message_to_entry:")).count()
     }
@@ -128,7 +128,7 @@ impl Consumer {
         Answer::of(command.output().await.expect("ldapsearch starts"))
     }
 
-    /// Waits until a search finds so many entries.
+    /// Waits until a search finds this many entries.
     pub(crate) async fn until(&self, filter: &str, count: usize) -> Answer {
         let began = Instant::now();
         loop {
@@ -146,7 +146,7 @@ impl Consumer {
         }
     }
 
-    /// Waits until it has all that a stranger finds in the node, and nothing else.
+    /// Waits until it has exactly what a stranger finds at the node.
     async fn until_same(&self, node: &Directory) {
         let began = Instant::now();
         loop {
@@ -172,7 +172,7 @@ fn syncrepl(provider: SocketAddr, how: &str) -> String {
     format!("rid=001 provider=ldap://{provider} searchbase=\"o=ics\" bindmethod=simple retry=\"1 +\" {how}")
 }
 
-/// Everything that a stranger finds: the tree, and the keys of all that there is in these tests, which are not listed.
+/// Everything that a stranger finds: the tree, and the keys of everything in these tests, which are not listed.
 async fn of_node(node: &Directory) -> String {
     let own = node.run("ldapsearch", &["-LLL", "-o", "ldif-wrap=no", "-b", "o=ics", "(objectClass=*)"]).await;
     let all = (10..=30).map(device).chain([maker_fingerprint()]);
@@ -181,7 +181,7 @@ async fn of_node(node: &Directory) -> String {
     own.out + &node.run("ldapsearch", &keys).await.out
 }
 
-/// Entries with their lines in order, without how old the news about things is.
+/// Entries with their lines sorted, without the freshness attributes of things.
 fn entries(ldif: &str) -> BTreeSet<String> {
     let as_of = ["icsAsOfSize:", "icsAsOfTime:", "icsFreshFor:"];
     let entry = |text: &str| {
@@ -207,14 +207,14 @@ async fn slapd_keeps_in_step() {
     assert_eq!(dns.count("dn: "), 3 + 2 + 10 + 11 + 11, "the tree, two domains, things, statements and keys");
     dns.lacks(&device(30)).lacks(&device(30).to_uppercase());
 
-    // A new statement is one more entry, and the thing, its key and its domain once more.
+    // A new statement brings one more entry, and the thing, its key and its domain anew.
     let before = slapd.received();
     submit(&node.app, &domain(), vec![stolen(&maker(), 14)]).await;
     slapd.until("(&(objectClass=icsIdentityEntry)(icsStatus=stolen))", 2).await;
     slapd.until_same(&node).await;
     assert!(slapd.received() - before <= 4, "{}", slapd.log());
 
-    // What happened while it was away.
+    // What happened while it was stopped.
     slapd.stop().await;
     submit(&node.app, &domain(), vec![introduction(&maker(), 20), stolen(&maker(), 15)]).await;
     slapd.start();
@@ -222,7 +222,7 @@ async fn slapd_keeps_in_step() {
     slapd.until_same(&node).await;
     assert!(slapd.received() <= 10, "no refresh of everything: {}", slapd.log());
 
-    // The node is started anew, and its address with it.
+    // The node restarts at the same address.
     let before = slapd.received();
     let node = node.restarted().await;
     submit(&node.app, &domain(), vec![stolen(&maker(), 16)]).await;
@@ -230,7 +230,7 @@ async fn slapd_keeps_in_step() {
     slapd.until_same(&node).await;
     assert!(slapd.received() - before <= 10, "no refresh of everything: {}", slapd.log());
 
-    // Things that strangers may not read any more are no more: because of a rule, and because of what is said of them.
+    // Things that strangers may no longer read disappear: because of a rule, or because of what is said of them.
     submit(&node.app, &domain(), vec![introduced(21, Some("S")), introduced(22, None), introduced(23, None)]).await;
     slapd.until("(objectClass=icsIdentityEntry)", 14).await;
     let rule = "@id(\"secret-lot\") forbid (principal, action == Action::\"read\", resource) when { resource has lot && resource.lot == \"S\" };";
@@ -240,7 +240,7 @@ async fn slapd_keeps_in_step() {
     slapd.until("(objectClass=icsIdentityEntry)", 12).await;
     slapd.until_same(&node).await;
 
-    // The same while it is away.
+    // The same while it is stopped.
     slapd.stop().await;
     submit(&node.app, &domain(), vec![introduced(23, Some("S"))]).await;
     slapd.start();
@@ -270,7 +270,8 @@ async fn slapd_asks_again_and_again() {
     node.stop().await;
 }
 
-/// Of what is erased a copy forgets all but what blocks, at once; what is left of a thing goes on like any other.
+/// A copy immediately forgets everything about an erased statement except what blocks; what is left of a thing goes on
+/// as before.
 #[tokio::test(flavor = "multi_thread")]
 async fn slapd_forgets_what_is_erased() {
     let node = Directory::start().await;
@@ -296,7 +297,7 @@ async fn slapd_forgets_what_is_erased() {
     let found = node.run("ldapsearch", &["-LLL", "-b", "o=ics", stolen]).await;
     assert_eq!((found.code, found.count("dn: ")), (0, 1), "{found:?}");
 
-    // What is said of its lot it hears as well, also where an erasure comes at the same time.
+    // It also receives what is said of the thing's lot, even if an erasure comes at the same time.
     submit(&node.app, &domain(), vec![recalled("L1")]).await;
     slapd.until(&format!("(&(icsIdentity={})(icsStatus=withdrawn))", device(14)), 1).await;
     slapd.until_same(&node).await;
@@ -306,7 +307,7 @@ async fn slapd_forgets_what_is_erased() {
     slapd.search("(objectClass=*)").await.lacks("Thermometer 15").lacks("SN-15");
     slapd.stop().await;
 
-    // Who begins now gets it, too, and the two lots that were recalled.
+    // A new copy gets it too, with the two recalled lots.
     let mut slapd = Consumer::new(node.plain, PERSIST).await;
     slapd.until("(objectClass=icsIdentityEntry)", 10 + 2).await;
     slapd.until_same(&node).await;
@@ -314,7 +315,7 @@ async fn slapd_forgets_what_is_erased() {
     node.stop().await;
 }
 
-/// A cookie of another search is of no use: slapd asks to be given everything then.
+/// A cookie of another search is of no use: slapd then asks for everything.
 #[tokio::test(flavor = "multi_thread")]
 async fn slapd_begins_anew_when_it_asks_for_something_else() {
     let node = Directory::start().await;
@@ -389,13 +390,13 @@ async fn cookies_that_do_not_fit() {
     node.stop().await;
 }
 
-/// Does something with files as people do.
+/// Runs a program on files, as people do.
 fn run(program: &str, arguments: &[&std::path::Path]) {
     let done = std::process::Command::new(program).args(arguments).status().expect("it starts");
     assert!(done.success(), "{program} {arguments:?}");
 }
 
-/// A cookie of a log that was put back and went another way, or of another one with the same name, is no cookie here.
+/// A cookie of a log that was restored and diverged, or of another log with the same name, is not accepted.
 #[tokio::test(flavor = "multi_thread")]
 async fn cookies_of_another_history() {
     let backup = TempDir::new().expect("a directory");
@@ -434,7 +435,7 @@ async fn cookies_of_another_history() {
     other.stop().await;
 }
 
-/// The cookie as ldapsearch shows it: in base64 where it is decoded, or as text.
+/// The cookie in ldapsearch's output: base64 if it was decoded, else text.
 fn cookie_of(answer: &Answer) -> String {
     let at = answer.out.find("rid=").unwrap_or_else(|| panic!("no cookie: {answer:#?}"));
     let text: String = answer.out[at..].chars().take_while(|c| !c.is_whitespace() && *c != '\'').collect();

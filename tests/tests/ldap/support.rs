@@ -1,4 +1,4 @@
-//! A node that serves LDAP on free ports of loopback for as long as a test lasts.
+//! A node that serves LDAP on free loopback ports for as long as a test lasts.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -51,7 +51,7 @@ pub(crate) fn maker_fingerprint() -> String {
     maker().public_key().fingerprint().to_string()
 }
 
-/// The next version of the descriptor, in which these signers speak for the manufacturer as well.
+/// Submits the next version of the descriptor, in which these signers too speak for the manufacturer.
 pub(crate) async fn name_signers(app: &App, fingerprints: &[&str]) {
     let fingerprints: Vec<Fingerprint> = fingerprints.iter().map(|it| it.parse().expect("a fingerprint")).collect();
     next_descriptor(app, |descriptor| {
@@ -61,7 +61,7 @@ pub(crate) async fn name_signers(app: &App, fingerprints: &[&str]) {
     .await;
 }
 
-/// The next version of the descriptor, with this rule behind those of the template and no other.
+/// Submits the next version of the descriptor, with this rule after those of the template and no other.
 pub(crate) async fn access_rules(app: &App, rule: &str) {
     const MARK: &str = "\n// Of this test.\n";
     next_descriptor(app, |descriptor| {
@@ -86,7 +86,7 @@ pub(crate) fn identity_dn(seed: u8) -> String {
     format!("icsIdentity={},icsDomain={},o=ics", device(seed), crate::world::DOMAIN)
 }
 
-/// The manufacturer's word on the device with that seed: its lot, or nothing but that it is there.
+/// The manufacturer's statement about the device with this seed: its lot, or only that it exists.
 pub(crate) fn introduced(seed: u8, lot: Option<&str>) -> Vec<u8> {
     let mut claims = Claims::new(Act::Identity, "manufacturer".parse().expect("a role"), domain());
     claims.attributes = lot.map(|lot| (Attribute::Lot, lot.to_owned())).into_iter().collect();
@@ -95,13 +95,13 @@ pub(crate) fn introduced(seed: u8, lot: Option<&str>) -> Vec<u8> {
         .expect("a statement")
 }
 
-/// The index of the first statement about the device with that seed, but for so many.
+/// The index of a statement about the device with this seed, after `skipped` others.
 pub(crate) fn index_of(app: &App, seed: u8, skipped: usize) -> u64 {
     let record = app.record(Reader::Operator, &domain(), &device(seed)).expect("a record").record;
     record.statements.get(skipped).expect("a statement").by.index
 }
 
-/// The erasure of the statement that stands there, by the owner.
+/// The owner's erasure of the statement at an index.
 pub(crate) fn erasure(app: &App, index: u64) -> Vec<u8> {
     let erasure = app.erasure(Reader::Operator, &domain(), index).expect("it can be erased");
     let json = erasure.to_json().expect("JSON");
@@ -119,7 +119,8 @@ pub(crate) fn recalled(lot: &str) -> Vec<u8> {
 }
 
 impl Directory {
-    /// With ten devices, 10 to 19, of which 13 is stolen, and one device, 30, in a domain that strangers may not read.
+    /// A directory with ten devices, 10 to 19, of which 13 is stolen, and one device, 30, in a domain that strangers
+    /// may not read.
     pub(crate) async fn start() -> Self {
         Self::with(|_| ()).await
     }
@@ -158,23 +159,23 @@ impl Directory {
         Self { plain, tls, files, app, dir, stop, running, world }
     }
 
-    /// Stops the server, which must say goodbye to its clients in time.
+    /// Stops the server, which must notify its clients in time.
     pub(crate) async fn stop(self) {
         self.stop.send_replace(true);
         tokio::time::timeout(Duration::from_secs(5), self.running).await.expect("in time").expect("ends");
     }
 
-    /// Where the node writes down its peers.
+    /// The file to which the node writes its peers.
     pub(crate) fn config_file(&self) -> PathBuf {
         self.world.data().join("ics.toml")
     }
 
-    /// The same node, started anew from what it has stored, at the same address.
+    /// The same node, restarted from what it has stored, at the same address.
     pub(crate) async fn restarted(self) -> Self {
         self.restarted_after(|_| ()).await
     }
 
-    /// The same, after something has been done to its data while it was closed.
+    /// The same, after a change to its data while it was stopped.
     pub(crate) async fn restarted_after(self, change: impl FnOnce(&Path) + Send + 'static) -> Self {
         let Self { plain, files, app, dir, stop, running, world, .. } = self;
         stop.send_replace(true);
@@ -184,14 +185,14 @@ impl Directory {
         Self::serve(dir, world, files, plain, |_| ())
     }
 
-    /// Runs a program of ldap-utils against it.
+    /// Runs a program of ldap-utils against the node.
     pub(crate) async fn run(&self, program: &str, arguments: &[&str]) -> Answer {
         let mut command = Command::new(program);
         command.args(["-x", "-H", &format!("ldap://{}", self.plain)]).args(arguments);
         self.answer(command).await
     }
 
-    /// The same over TLS from the first byte on.
+    /// The same over TLS from the first byte.
     pub(crate) async fn run_tls(&self, program: &str, arguments: &[&str]) -> Answer {
         let mut command = Command::new(program);
         command.args(["-H", &format!("ldaps://{}", self.tls)]).args(arguments);
@@ -209,7 +210,7 @@ impl Directory {
         Answer::of(output.await.expect("answers in time").expect("the program starts"))
     }
 
-    /// Runs a Python program with the module ldap3, which gets the ports as arguments.
+    /// Runs a Python program with the module ldap3; it gets the ports as arguments.
     pub(crate) async fn python(&self, program: &str) -> Answer {
         let mut command = Command::new("/usr/bin/python3");
         command.arg("-").arg(self.plain.port().to_string()).arg(self.tls.port().to_string());
@@ -223,7 +224,7 @@ impl Directory {
     }
 }
 
-/// What a program said.
+/// The outcome of a program.
 #[derive(Debug)]
 #[expect(dead_code, reason = "what a program complains of is only shown when a test fails")]
 pub(crate) struct Answer {
@@ -235,7 +236,7 @@ pub(crate) struct Answer {
 impl Answer {
     pub(crate) fn of(output: Output) -> Self {
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        // LDIF breaks long lines.
+        // LDIF wraps long lines.
         Self {
             code: output.status.code().unwrap_or(-1),
             out: text(&output.stdout).replace("\n ", ""),

@@ -82,7 +82,7 @@ async fn filters_find_what_the_index_knows() {
     node.stop().await;
 }
 
-/// Below the suffix there are keys as well, and no search keeps silent about those that it does not give.
+/// There are keys below the suffix too, and a search that leaves some out says so.
 #[tokio::test(flavor = "multi_thread")]
 async fn keys_are_found_from_the_suffix_and_not_listed() {
     let node = Directory::start().await;
@@ -90,11 +90,11 @@ async fn keys_are_found_from_the_suffix_and_not_listed() {
         ("(gpgMailbox=keys@acme.example)".to_owned(), 0, 1),
         (format!("(gpgFingerprint={})", device(13)), 0, 1),
         ("(pgpUserID=nobody)".to_owned(), 0, 0),
-        // A thing and a key, each by its own index.
+        // A thing and a key, each found by its own index.
         ("(|(icsName=serial:SN-15)(gpgMailbox=keys@acme.example))".to_owned(), 0, 2),
         ("(|(icsName=serial:SN-15)(pgpRevoked=1))".to_owned(), 11, 1),
         ("(objectClass=pgpKeyInfo)".to_owned(), 11, 0),
-        // The suffix, two entries of the key server, two domains, ten things and what is said of them.
+        // The suffix, two entries of the key server, two domains, ten things and the statements about them.
         ("(objectClass=*)".to_owned(), 11, 1 + 2 + 2 + 10 + 11),
         ("(|(objectClass=icsDomainEntry)(objectClass=icsIdentityEntry))".to_owned(), 0, 2 + 10),
         ("(&(objectClass=*)(icsLot=L1))".to_owned(), 0, 10),
@@ -199,7 +199,7 @@ async fn python_reads_the_schema_and_pages() {
     node.stop().await;
 }
 
-/// More than one look takes: each comes once, in order, as those ask for them who copy a domain.
+/// More than one look returns: each comes once and in order, as mirrors ask for them.
 #[tokio::test(flavor = "multi_thread")]
 async fn descriptors_come_one_part_after_the_other() {
     let directory = Directory::start().await;

@@ -1,4 +1,4 @@
-//! What clients write: statements, whose signatures and the domain's policy decide.
+//! What clients write: statements, on which their signatures and the domain's policy decide.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -25,7 +25,7 @@ use crate::world::{
     maker, signer, stolen,
 };
 
-/// A domain with another home than the node's.
+/// A domain whose home is another node.
 const PUMPS: &str = "pumps.acme.example";
 
 fn name(statement: &[u8]) -> String {
@@ -37,7 +37,7 @@ fn name(statement: &[u8]) -> String {
     }
 }
 
-/// What `ldapadd` reads.
+/// The input for `ldapadd`.
 fn ldif(directory: &Path, dn: &str, body: &[u8]) -> PathBuf {
     let path = directory.join("add.ldif");
     let text = format!("dn: {dn}\nobjectClass: icsStatementEntry\nicsBody:: {}\n", STANDARD.encode(body));
@@ -45,7 +45,7 @@ fn ldif(directory: &Path, dn: &str, body: &[u8]) -> PathBuf {
     path
 }
 
-/// Keys that are none, or not what their names say, are refused, and nothing of them stays.
+/// Values that are not keys, or not those that their names claim, are refused, and nothing of them is kept.
 #[tokio::test(flavor = "multi_thread")]
 async fn keys_that_are_none_are_refused() {
     let node = Directory::start().await;
@@ -117,7 +117,7 @@ async fn statements_are_added() {
     node.stop().await;
 }
 
-/// The home of a copied domain decides what is added to it here. While it is away, what a known signer says waits.
+/// The home of a copied domain decides what is added to it here. While it is away, statements of known signers wait.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_added_to_a_copy_goes_to_its_home() {
     let pumps: DomainName = PUMPS.parse().expect("a domain");
@@ -170,7 +170,7 @@ async fn what_is_added_to_a_copy_goes_to_its_home() {
     node.stop().await;
 }
 
-/// Has a node copy a domain from its home, which is there.
+/// Makes a node copy a domain from its home, which is at this URL.
 fn home_is_at(node: &Directory, origin: &Origin, url: &str) {
     let peer = PeerConfig {
         url: Some(url.parse().expect("a URL")),
@@ -180,8 +180,8 @@ fn home_is_at(node: &Directory, origin: &Origin, url: &str) {
     node.app.put_peer(peer).expect("is taken");
 }
 
-/// Waits until the home of a domain has so many entries, and the copy the same. The descriptor is published a moment after
-/// the root.
+/// Waits until the home of a domain has this many entries and the copy holds the same. The descriptor is published a
+/// moment after the root.
 async fn until_copied(home: &App, copy: &App, domain: &DomainName, entries: u64) {
     let held = |app: &App| app.domain(domain).ok().map(|held| (held.info.size, held.root, held.info.descriptor));
     let waited = tokio::time::timeout(Duration::from_secs(30), async {
@@ -192,14 +192,14 @@ async fn until_copied(home: &App, copy: &App, domain: &DomainName, entries: u64)
     assert!(waited.await.is_ok(), "{entries}: {:?} is not {:?}", held(copy), held(home));
 }
 
-/// What somebody in a role says of a pump.
+/// A statement about a pump by someone in a role.
 fn says(by: &dyn Signer, seed: u8, role: &str) -> Vec<u8> {
     let claims = Claims::new(Act::Identity, role.parse().expect("a role"), PUMPS.parse().expect("a domain"));
     let (pump, salt) = (signer(seed), [3; 32]);
     make::certify(by, pump.public_key(), "Pump", None, Kind::Device, &claims, false, CREATED, &salt).expect("made")
 }
 
-/// The home of a domain, and where it serves HTTP until the test ends.
+/// The home of a domain, and the URL at which it serves HTTP until the test ends.
 async fn serves_a_home_of(domain: &'static str) -> (World, String) {
     let founded = move || {
         let world = World::empty();
@@ -218,7 +218,7 @@ async fn serves_a_home_of(domain: &'static str) -> (World, String) {
     (home, url)
 }
 
-/// The home of a domain that is copied here takes connections and answers nothing; one operation at a time has a place.
+/// The home of a copied domain accepts connections but answers nothing; there is room for one operation at a time.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_waits_for_another_home_keeps_no_search_out() {
     let node = Directory::with(|settings| settings.max_work = 1).await;

@@ -29,7 +29,7 @@ pub(crate) struct Author {
 }
 
 impl Author {
-    /// Makes the home directory as people do.
+    /// Makes the home directory as a user would.
     pub(crate) fn new(home: &Path) -> Self {
         let arguments = ["--role", "manufacturer", "--domain", DOMAIN, "--listen", "127.0.0.1:0"];
         let made = Command::new(ICS)
@@ -44,7 +44,7 @@ impl Author {
         Self::of(home)
     }
 
-    /// Unlocks the keys of a home directory that is there.
+    /// Unlocks the keys of an existing home directory.
     pub(crate) fn of(home: &Path) -> Self {
         let passphrase = Passphrase::from_file(&home.join("passphrase")).expect("a passphrase");
         let unlock = |name: &str| KeyStore::new(home).find(name).expect("a key").unlock(&passphrase).expect("unlocked");
@@ -56,12 +56,12 @@ impl Author {
         Self { home: home.to_owned(), domain: DOMAIN.parse().expect("a name"), signer: unlock("signer"), node }
     }
 
-    /// The signer's certificate, which the log must hold before his statements.
+    /// The signer's certificate, which the log must hold before their statements.
     pub(crate) fn certificate(&self) -> Vec<u8> {
         self.signer.certificate_bytes().to_vec()
     }
 
-    /// Introduces a device of its own for each number.
+    /// Introduces a distinct device for each number.
     pub(crate) fn introduces(&self, number: u64) -> Vec<u8> {
         let mut seed = [9; 32];
         seed[..8].copy_from_slice(&number.to_be_bytes());

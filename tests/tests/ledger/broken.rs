@@ -1,4 +1,4 @@
-//! The real node on a disk that is full or breaks, and what of it is left when then the power is cut.
+//! The real node on a disk that is full or breaks, and what is left of it when the power is then cut.
 
 use std::fs;
 use std::path::Path;
@@ -11,7 +11,7 @@ use crate::process::Process;
 use crate::promises::Promises;
 use crate::{Dice, count, scratch, shim};
 
-/// Power cuts for each node, at its end.
+/// Power cuts at the end of each node's life.
 const CUTS: usize = 8;
 
 #[test]
@@ -35,7 +35,7 @@ fn a_node_whose_writes_fail_keeps_its_promises() {
     assert!(refused > 0, "no fault was met");
 }
 
-/// One node with a fault; how many statements it acknowledged, and whether it refused any.
+/// Runs one node with a fault; returns how many statements it acknowledged, and whether it refused any.
 fn a_life(author: &Author, directory: &Path, fault: &str, dice: &mut Dice) -> (usize, bool) {
     let home = directory.join("home");
     copy(&author.home, &home);
@@ -46,7 +46,7 @@ fn a_life(author: &Author, directory: &Path, fault: &str, dice: &mut Dice) -> (u
     let mut failed = true;
     if let Some(node) = Process::start(&home, &environment) {
         let clock = || fs::metadata(&trace).expect("a trace").len();
-        // A full disk has room again after a while; a broken one keeps the node silent.
+        // A full disk has space again after a while; a broken one keeps the node silent.
         failed = (0..4).any(|_| clients[0].submit(&node.url, clock, |receipts| receipts >= 60) < 60);
         node.kill();
     }

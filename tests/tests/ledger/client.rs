@@ -13,7 +13,7 @@ use tokio::runtime::{Builder, Runtime};
 use crate::Dice;
 use crate::author::{Author, from_text, to_text};
 
-/// A client. What it has sent and got no answer for, it sends again.
+/// A client. It submits again whatever got no answer.
 pub(crate) struct Client<'a> {
     author: &'a Author,
     ledger: File,
@@ -31,12 +31,12 @@ pub(crate) struct Client<'a> {
 pub(crate) struct Acknowledged {
     pub(crate) body: Vec<u8>,
     pub(crate) receipt: Receipt,
-    /// What the client's clock showed then, see [`Client::submit`].
+    /// The client's clock at that time, see [`Client::submit`].
     pub(crate) mark: u64,
 }
 
 impl<'a> Client<'a> {
-    /// The client of a number, whose statements are unlike those of all others.
+    /// The client with this number, whose statements differ from those of all others.
     pub(crate) fn new(author: &'a Author, directory: &Path, number: u64) -> Self {
         let path = directory.join(format!("ledger-{number}.jsonl"));
         let ledger = File::options().create(true).append(true).open(&path).expect("a ledger");
@@ -46,8 +46,8 @@ impl<'a> Client<'a> {
         Self { author, ledger, path, next: number << 32, in_doubt, last: None, dice: Dice(number), runtime, client }
     }
 
-    /// Submits until the node does not answer, or `enough` says so; `clock` is read after each answer. Gives the number
-    /// of receipts.
+    /// Submits until the node does not answer, or `enough` says so; `clock` is read after each answer. Returns the
+    /// number of receipts.
     pub(crate) fn submit(&mut self, url: &str, clock: impl Fn() -> u64, enough: impl Fn(usize) -> bool) -> usize {
         let node = HttpPeer::new(url, self.client.clone()).expect("an address");
         let mut receipts = 0;
@@ -64,7 +64,7 @@ impl<'a> Client<'a> {
         receipts
     }
 
-    /// Forgets the connection to the node's past: the next submission begins with something that is in the log.
+    /// Makes the next submission begin with a statement that is already in the log.
     pub(crate) fn submit_last_again(&mut self) {
         self.in_doubt.extend(self.last.iter().map(|(body, _)| body.clone()));
     }

@@ -1,4 +1,4 @@
-//! The power is cut at any write: the disk is made again as it would then be, and opened.
+//! The power is cut at any write: the disk is rebuilt as it would then be, and opened.
 
 use std::fs;
 use std::path::Path;
@@ -15,9 +15,9 @@ use crate::process::Process;
 use crate::promises::Promises;
 use crate::{Dice, count, scratch, shim};
 
-/// Lives of the node that is traced; it ends each in order, but for the last.
+/// Lives of the traced node; each but the last ends in order.
 const LIVES: usize = 3;
-/// Receipts that each of two clients takes in a life.
+/// Receipts that each of two clients gets in a life.
 const RECEIPTS: usize = 30;
 
 #[test]
@@ -45,9 +45,9 @@ fn what_was_acknowledged_survives_a_power_cut_at_any_write() {
     println!("{tried} power cuts in {} calls: all of {} statements kept their promises", calls.len(), promises.len());
 }
 
-/// A node that is killed between a commit and its sync leaves what no disk need have. Its next start makes the head's file
-/// good by that: a power cut after it must not leave the file ahead of the database. After a sync that failed only what is
-/// written again comes to the disk.
+/// A node killed between a commit and its sync leaves data that need not be on disk. Its next start brings the head's
+/// file up to date with that data: a power cut after this must not leave the file ahead of the database. After a failed
+/// sync, only what is written again reaches the disk.
 #[test]
 fn what_a_killed_node_has_left_is_synced_before_the_heads_file_is_made_good() {
     let directory = scratch();
@@ -57,7 +57,7 @@ fn what_a_killed_node_has_left_is_synced_before_the_heads_file_is_made_good() {
         let node = Process::start(&author.home, &[]).expect("starts");
         client.submit(&node.url, || 0, |receipts| receipts >= RECEIPTS);
         node.kill();
-        // Where the kill came late, the node had nothing to do for a moment and has emptied the log.
+        // If the kill came late, the node was idle for a moment and has emptied the log.
         if fs::metadata(author.home.join("data/ics.db-wal")).is_ok_and(|log| log.len() > 0) {
             break;
         }
@@ -75,7 +75,7 @@ fn what_a_killed_node_has_left_is_synced_before_the_heads_file_is_made_good() {
     assert!(synced < made_good, "call {synced} syncs the log, call {made_good} makes the head's file good");
 }
 
-/// Clients submit; what they were promised is marked with how long the trace was then.
+/// Clients submit; each promise is marked with the length of the trace at that time.
 fn work(node: &Process, clients: &mut [Client<'_>], trace: &Path) {
     let clock = || fs::metadata(trace).expect("a trace").len();
     thread::scope(|scope| {
@@ -90,7 +90,7 @@ fn work(node: &Process, clients: &mut [Client<'_>], trace: &Path) {
     thread::sleep(Duration::from_millis(2_100));
 }
 
-/// Cuts the power at so many places of the trace, or more where it is longer, and opens what is left.
+/// Cuts the power at this many places of the trace, or more if it is longer, and opens what is left.
 fn cut_everywhere(author: &Author, calls: &[Call], promises: &Promises, cuts: usize) -> usize {
     let mut dice = Dice(count("ICS_LEDGER_SEED", 1) as u64);
     let mut disk = Disk::initial();
@@ -111,14 +111,14 @@ fn cut_everywhere(author: &Author, calls: &[Call], promises: &Promises, cuts: us
     tried
 }
 
-/// Cuts the power behind a call, and opens what is left.
+/// Cuts the power after a call, and opens what is left.
 pub(crate) fn opens(author: &Author, disk: &Disk, call: &Call, promises: &Promises, seed: u64) {
     let image = scratch();
     disk.cut(&mut Dice(seed), image.path());
     let data = image.path().join("data");
     let signed = promises.signed_at(call.mark);
     let tried = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-        // The head's file first: opening the store makes it good.
+        // The head's file first, since opening the store updates it.
         let on_file = head_on_file(&data.join("heads").join(DOMAIN));
         assert!(on_file >= signed, "{signed} entries were signed for, the head's file has {on_file}");
         let store = author.open(&data).expect("the store opens");
@@ -133,7 +133,7 @@ pub(crate) fn opens(author: &Author, disk: &Disk, call: &Call, promises: &Promis
     }
 }
 
-/// Entries under the checkpoint in a head's file, 0 if there is none.
+/// The number of entries under the checkpoint in a head's file, 0 if there is none.
 fn head_on_file(path: &Path) -> u64 {
     match fs::read_to_string(path) {
         Err(_) => 0,

@@ -1,8 +1,9 @@
-//! A disk by its trace: what was done to it, what of that is durable, and what a power cut may leave of the rest.
+//! A disk as reconstructed from its trace: what was done to it, what of that is durable, and what a power cut may leave
+//! of the rest.
 //!
-//! The rules are those that POSIX leaves to a program: a file's content is durable once the file is synced, its name once
-//! the directory is. What is not durable may be kept, lost or kept in part, down to single sectors of a write; sectors
-//! that were not written stay as they are. Names change in the order in which they were changed.
+//! The rules are those on which POSIX lets a program rely: a file's content is durable once the file is synced, its
+//! name once the directory is. What is not durable may be kept, lost or kept in part, down to single sectors of a
+//! write; sectors that were not written stay unchanged. Names change in the order in which they were changed.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -10,21 +11,22 @@ use std::path::{Path, PathBuf};
 
 use crate::Dice;
 
-/// Bytes that a disk writes whole or not at all.
+/// The number of bytes that a disk writes completely or not at all.
 const SECTOR: usize = 512;
 
-/// One call, as the shim wrote it down.
+/// One call, as recorded by the shim.
 #[derive(Debug, Clone)]
 pub(crate) struct Call {
     operation: u8,
     path: PathBuf,
     offset: u64,
     data: Vec<u8>,
-    /// Bytes of the trace up to and with it: the time at which it was written down.
+    /// The length of the trace up to and including it: its time.
     pub(crate) mark: u64,
 }
 
-/// Reads a trace. A record that was cut off, because the process was killed, is the last and did not happen.
+/// Reads a trace. A record that was cut off because the process was killed is the last one, and its call did not
+/// happen.
 pub(crate) fn read_trace(path: &Path) -> Vec<Call> {
     let bytes = fs::read(path).expect("a trace");
     let mut calls = Vec::new();
@@ -37,7 +39,7 @@ pub(crate) fn read_trace(path: &Path) -> Vec<Call> {
         let Some(rest) = bytes.get(place + 15..end) else { break };
         let (path, data) = rest.split_at(path_length);
         let path = PathBuf::from(String::from_utf8(path.to_vec()).expect("UTF-8"));
-        // Memory that processes share; the next one makes it anew.
+        // Memory shared between processes, which the next one makes anew.
         let is_shared_memory = path.to_string_lossy().ends_with("-shm");
         if !is_shared_memory {
             calls.push(Call { operation: head[0], path, offset, data: data.to_vec(), mark: end as u64 });
@@ -48,22 +50,22 @@ pub(crate) fn read_trace(path: &Path) -> Vec<Call> {
 }
 
 impl Call {
-    /// How many calls of a class there were, where the shim was asked.
+    /// The number of calls of a class, if the shim was asked for it.
     pub(crate) fn count(&self) -> Option<u64> {
         (self.operation == b'N').then_some(self.offset)
     }
 
-    /// Whether it synced the file whose path ends so.
+    /// Whether it synced the file whose path ends with this.
     pub(crate) fn syncs(&self, path: &str) -> bool {
         self.operation == b'S' && self.path.ends_with(path)
     }
 
-    /// Whether it wrote the file whose path ends so from its beginning.
+    /// Whether it wrote to the beginning of the file whose path ends with this.
     pub(crate) fn begins(&self, path: &str) -> bool {
         self.operation == b'W' && self.offset == 0 && self.path.ends_with(path)
     }
 
-    /// Whether it gave the file whose path ends so another name.
+    /// Whether it renamed the file whose path ends with this.
     pub(crate) fn renames(&self, path: &str) -> bool {
         self.operation == b'R' && self.path.ends_with(path)
     }
@@ -71,7 +73,7 @@ impl Call {
 
 type FileId = usize;
 
-/// What a write that is not durable would do to a file.
+/// A change to a file by a write that is not durable yet.
 #[derive(Debug, Clone)]
 enum Change {
     Write { offset: usize, data: Vec<u8> },
@@ -81,13 +83,13 @@ enum Change {
 #[derive(Debug, Clone, Default)]
 struct Content {
     durable: Vec<u8>,
-    /// What a sync has yet to make durable.
+    /// Changes that a sync has yet to make durable.
     pending: Vec<Change>,
-    /// What a sync that failed has left: it may never reach the disk, whatever later ones say.
+    /// Changes left by a failed sync: they may never reach the disk, whatever later syncs report.
     doubtful: Vec<Change>,
 }
 
-/// What happens to names in a directory.
+/// A change to the names in a directory.
 #[derive(Debug, Clone)]
 enum Naming {
     Link(PathBuf, FileId),
@@ -117,7 +119,7 @@ impl Names {
     }
 }
 
-/// The disk, below a home directory that has always been there, as `ics init` makes it.
+/// The disk, below a home directory that has always existed, as made by `ics init`.
 #[derive(Debug, Clone)]
 pub(crate) struct Disk {
     contents: Vec<Content>,
@@ -131,20 +133,20 @@ pub(crate) struct Disk {
 enum Left {
     Nothing,
     Everything,
-    /// Of every file and directory the first so many changes, and the next one torn.
+    /// For every file and directory, a number of its first changes, and a torn part of the next.
     Beginning,
     /// Any sectors of any writes.
     Sectors,
 }
 
 impl Disk {
-    /// Before the first start of the node.
+    /// The disk before the first start of the node.
     pub(crate) fn initial() -> Self {
         let made = Names { directories: ["data", "data/seen"].map(PathBuf::from).into(), ..Names::default() };
         Self { contents: Vec::new(), live: made.clone(), durable: made, pending: BTreeMap::new() }
     }
 
-    /// Does what a call did.
+    /// Applies a call.
     pub(crate) fn take(&mut self, call: &Call) {
         let path = &call.path;
         match call.operation {
@@ -178,7 +180,7 @@ impl Disk {
         self.pending.entry(directory).or_default().push(naming);
     }
 
-    /// A file that was there before the trace began is of no account.
+    /// Files from before the trace are ignored.
     fn change(&mut self, path: &Path, change: Change) {
         if let Some(file) = self.live.files.get(path) {
             self.contents[*file].pending.push(change);
@@ -289,12 +291,12 @@ fn apply(bytes: &mut Vec<u8>, change: &Change) {
     }
 }
 
-/// Does a part of a change: any of the sectors of a write.
+/// Applies part of a change: any of the sectors of a write.
 fn tear(bytes: &mut Vec<u8>, change: &Change, dice: &mut Dice) {
     let Change::Write { offset, data } = change else { return };
     let mut start = 0;
     while start < data.len() {
-        // Sectors lie where they lie on the disk, not where the write begins.
+        // Sector boundaries are those of the disk, wherever the write begins.
         let end = data.len().min(start + SECTOR - (offset + start) % SECTOR);
         if dice.below(2) == 0 {
             apply(bytes, &Change::Write { offset: offset + start, data: data[start..end].to_vec() });

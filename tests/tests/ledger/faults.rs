@@ -1,5 +1,5 @@
-//! Writes fail: the disk is full, or broken. What was acknowledged before and after is there; after a sync that failed
-//! nothing more is acknowledged until the store is opened again.
+//! Writes fail because the disk is full or broken. What was acknowledged before and after is there; after a failed sync
+//! nothing more is acknowledged until the store is reopened.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -20,12 +20,12 @@ use crate::disk::read_trace;
 use crate::scratch;
 use crate::shim::{self, CONTROL};
 
-/// The directory in which the child works; it tells child and parent apart.
+/// The directory in which the child works; distinguishes child and parent.
 const DIRECTORY: &str = "ICS_TEST_FAULTS_DIR";
-/// Errors of Linux: a broken disk, a full one.
+/// Linux error numbers: a broken disk, a full one.
 const EIO: i32 = 5;
 const ENOSPC: i32 = 28;
-/// As many calls as fail when the disk does not recover.
+/// The number of failing calls on a disk that does not recover.
 const FOR_GOOD: u64 = 1_000_000;
 /// Commits of one run.
 const COMMITS: u64 = 7;
@@ -48,7 +48,7 @@ impl Fault {
     }
 }
 
-/// The test starts itself with the shim in front of the C library.
+/// The test starts itself with the shim preloaded before the C library.
 #[test]
 fn every_call_that_can_fail_fails_once() {
     if let Some(directory) = std::env::var_os(DIRECTORY) {
@@ -91,7 +91,7 @@ fn fail_everywhere(directory: &Path) {
     assert!(silent > 0, "a sync that fails makes it silent");
 }
 
-/// How many calls of a class a run makes.
+/// The number of calls of a class in one run.
 fn calls_of(class: char, directory: &Path) -> u64 {
     Fault { class, first: FOR_GOOD, ..Fault::NONE }.arm(directory);
     let data = directory.join(format!("dry-{class}"));
@@ -102,7 +102,7 @@ fn calls_of(class: char, directory: &Path) -> u64 {
     counts.iter().rev().find_map(|call| call.count()).expect("a count")
 }
 
-/// One run with a fault, and what is there afterwards; whether the store went silent.
+/// Makes one run with a fault and checks what is there afterwards; returns whether the store went silent.
 fn run(fault: Fault, data: &Path) -> bool {
     let directory = data.parent().expect("in the watched directory");
     fault.arm(directory);
@@ -114,7 +114,7 @@ fn run(fault: Fault, data: &Path) -> bool {
     worked.silent
 }
 
-/// What a run was told.
+/// The answers that a run got.
 #[derive(Default)]
 struct Worked {
     acknowledged: BTreeMap<u64, String>,
@@ -167,7 +167,7 @@ fn work(data: &Path) -> Worked {
 }
 
 impl Worked {
-    /// The disk is whole again: everything acknowledged is there, once, and the store may go on.
+    /// Once the disk works again, everything acknowledged is there, once, and the store may continue.
     fn holds(&self, data: &Path) {
         let store = Store::open(data, options()).expect("it opens once the disk is whole");
         let Some(info) = store.domains().into_iter().next() else {

@@ -10,11 +10,11 @@ use crate::process::Process;
 use crate::promises::Promises;
 use crate::{Dice, count, scratch};
 
-/// Clients that submit beside each other.
+/// Concurrent clients.
 const CLIENTS: u64 = 3;
-/// How long a node may take until it answers.
+/// The time limit for a node to answer.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// How long after the first receipt a node is killed, in ms at most. One in eight dies at the start already.
+/// The maximum time in ms from the first receipt to the kill. One in eight nodes is killed already during its start.
 const LONGEST_MS: u64 = 60;
 
 #[test]
@@ -36,7 +36,7 @@ fn what_was_acknowledged_survives_every_kill() {
                 scope.spawn(move || {
                     client.submit_last_again();
                     let tell = || {
-                        // Whoever waits waits for the first of all.
+                        // Only the first receipt of any client is waited for.
                         let _ = answered.send(());
                         kill as u64
                     };

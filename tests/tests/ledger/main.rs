@@ -1,7 +1,7 @@
-//! What was acknowledged is kept: the real node killed, its writes failing, and the power cut, again and again.
+//! What was acknowledged is kept: the real node is killed, its writes fail, and the power is cut, again and again.
 //!
-//! Clients keep ledgers of their own, fsynced, of every receipt that they were given; afterwards the store is held
-//! against them. `tests/ledger` runs the same with larger numbers, and says how.
+//! Clients keep their own ledgers, synced to disk, of every receipt that they got; afterwards the store is compared
+//! with these. `tests/ledger` runs the same with larger numbers, and explains how.
 #![expect(clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
 mod author;
@@ -16,12 +16,12 @@ mod promises;
 mod shim;
 mod upgrade;
 
-/// How often something is done: so often in continuous integration, and as often as the variable says otherwise.
+/// A number of repetitions: `usual` in continuous integration, unless the variable says otherwise.
 fn count(variable: &str, usual: usize) -> usize {
     std::env::var(variable).map_or(usual, |text| text.parse().unwrap_or_else(|_| panic!("{variable} takes a number")))
 }
 
-/// A directory in memory, where there is such: what is killed and cut here needs no real disk, and does not wait for one.
+/// A directory in memory, if there is one: the kills and cuts here need no real disk, and should not wait for one.
 fn scratch() -> tempfile::TempDir {
     let memory = std::path::Path::new("/dev/shm");
     let in_memory = tempfile::tempdir_in(memory);

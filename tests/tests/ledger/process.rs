@@ -16,8 +16,8 @@ pub(crate) struct Process {
 }
 
 impl Process {
-    /// Starts `ics serve` with more in its environment, and waits until it says where it listens; `None` if it ends
-    /// before that.
+    /// Starts `ics serve` with additional environment variables, and waits until it says where it listens; `None` if it
+    /// ends before that.
     pub(crate) fn start(home: &Path, environment: &[(&str, &str)]) -> Option<Self> {
         let log = std::fs::File::options().create(true).append(true).open(home.join("node.log")).expect("a log");
         let mut command = Command::new(ICS);
@@ -33,14 +33,14 @@ impl Process {
         Some(Self { child, url: listening["listening"].as_str().expect("an address").to_owned() })
     }
 
-    /// SIGTERM: it ends in order.
+    /// Sends SIGTERM, on which the node ends in order.
     pub(crate) fn stop(mut self) {
         let asked = Command::new("kill").arg(self.child.id().to_string()).status().expect("kill runs");
         assert!(asked.success());
         assert!(self.child.wait().expect("has ended").success());
     }
 
-    /// SIGKILL: no handler runs, nothing is flushed.
+    /// Sends SIGKILL: no handler runs, nothing is flushed.
     pub(crate) fn kill(mut self) {
         self.child.kill().expect("is killed");
         self.child.wait().expect("has ended");

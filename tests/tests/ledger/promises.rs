@@ -1,4 +1,4 @@
-//! What a node promises whoever holds a receipt, held against its store.
+//! What a node promises to the holder of a receipt, compared with its store.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,12 +14,12 @@ use crate::client::Acknowledged;
 /// The receipts of all ledgers, each verified, and the checkpoints that they name.
 pub(crate) struct Promises {
     acknowledged: Vec<Acknowledged>,
-    /// The root that was promised for a size, and the least mark at which it was.
+    /// The promised root for each size, and the earliest mark at which it was promised.
     checkpoints: BTreeMap<u64, (Hash, u64)>,
 }
 
 impl Promises {
-    /// Verifies every receipt for itself: signature, proof, body.
+    /// Verifies every receipt on its own: signature, proof, body.
     pub(crate) fn new(ledgers: impl IntoIterator<Item = Vec<Acknowledged>>, key: &VerifierKey) -> Self {
         let mut acknowledged: Vec<_> = ledgers.into_iter().flatten().collect();
         acknowledged.sort_by_key(|it| it.mark);
@@ -42,14 +42,14 @@ impl Promises {
         self.checkpoints.len()
     }
 
-    /// The size of the largest checkpoint that was handed out up to a mark.
+    /// The size of the largest checkpoint handed out up to a mark.
     pub(crate) fn signed_at(&self, mark: u64) -> u64 {
         self.checkpoints.iter().filter(|(_, (_, at))| *at <= mark).map(|(size, _)| *size).max().unwrap_or(0)
     }
 
-    /// Everything that was acknowledged up to a mark is there, where the receipt says, and once; its proof verifies; all
-    /// checkpoints that were handed out are consistent with each other and with the log; the store finds no fault with
-    /// itself, and may go on.
+    /// Asserts that everything acknowledged up to a mark is there, at the index in the receipt, and once; that its
+    /// proof verifies; that all checkpoints handed out are consistent with each other and with the log; and that the
+    /// store finds no fault with itself and may continue.
     pub(crate) fn hold(&self, store: &Store, domain: DomainNumber, mark: u64) {
         assert_eq!(store.standing(domain).expect("a domain"), Standing::Current);
         let entries = store.entries(domain, 0, usize::MAX, usize::MAX).expect("entries");
@@ -100,7 +100,7 @@ impl Promises {
     }
 }
 
-/// No statement, certificate or descriptor stands twice.
+/// Asserts that no statement, certificate or descriptor is there twice.
 fn each_stands_once(entries: &[StoredEntry]) {
     let mut seen: BTreeMap<StatementId, u64> = BTreeMap::new();
     for entry in entries {

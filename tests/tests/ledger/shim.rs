@@ -1,4 +1,4 @@
-//! `shim.c`, compiled once for all tests, and how a program is started with it.
+//! Compiles `shim.c` once for all tests, and says how a program is started with it.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -6,10 +6,10 @@ use std::sync::OnceLock;
 
 use tempfile::TempDir;
 
-/// The file in the watched directory to which commands for the shim are written.
+/// The file in the watched directory through which the shim gets its commands.
 pub(crate) const CONTROL: &str = "shim-control";
 
-/// The shared object. It stays until the tests end.
+/// The path of the shared object, which stays until the tests end.
 fn library() -> &'static Path {
     static LIBRARY: OnceLock<(TempDir, PathBuf)> = OnceLock::new();
     let build = || {
@@ -25,7 +25,7 @@ fn library() -> &'static Path {
     &LIBRARY.get_or_init(build).1
 }
 
-/// The environment in which what happens below `directory` is written down, and calls fail as told.
+/// The environment in which calls below `directory` are recorded, and fail as requested.
 pub(crate) fn environment(directory: &Path, trace: Option<&Path>, fail: Option<String>) -> Vec<(&'static str, String)> {
     let text = |path: &Path| path.to_str().expect("UTF-8").to_owned();
     let mut environment = vec![("LD_PRELOAD", text(library())), ("ICS_SHIM_DIR", text(directory))];

@@ -1,4 +1,4 @@
-//! The store of the first release, as `tests/assets/first-release.sh` made it, under today's program.
+//! The store of the first release, made by `tests/assets/first-release.sh`, under the present program.
 
 use std::fs;
 use std::path::Path;
@@ -14,7 +14,7 @@ use crate::process::{ICS, Process};
 use crate::promises::Promises;
 use crate::scratch;
 
-/// A command in a home directory, which succeeds, asked of a node; its JSON.
+/// Runs a command in a home directory against a node; it must succeed. Returns its JSON.
 fn ics(home: &Path, node: &str, arguments: &[&str]) -> Value {
     let output = Command::new(ICS).arg("--home").arg(home).args(["--json", "--node", node]).args(arguments).output();
     let output = output.expect("runs");

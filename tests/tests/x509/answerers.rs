@@ -1,5 +1,5 @@
-//! Who answers OCSP: a key that the issuer has certified for that, for as long as its certificate lasts; and how many answers
-//! of his own anybody gets.
+//! Who answers OCSP: a key that the issuer has certified for that, while its certificate lasts; and how many answers of
+//! their own clients get.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -23,13 +23,13 @@ use crate::world::{World, authority, controller, domain, id, introduction, maker
 
 const HOUR: u64 = 3_600_000;
 
-/// A key that answers by the certificate in a file.
+/// A key that answers with the certificate in a file.
 pub(crate) fn answerer(key: Arc<dyn Signer + Send + Sync>, file: &Path) -> IssuerKey {
     let answers_by = ResponderCertificate::read(file, &*key).expect("a certificate of that key");
     IssuerKey { signer: key, certificate: Vec::new().into(), answers_by: Some(answers_by) }
 }
 
-/// A certificate for answering, DER, as the issuer has given it at some time; the domain's are of seven days.
+/// A responder's certificate in DER, as the issuer made it at this time; the domain's last seven days.
 fn certified_at(world: &World, key: &dyn Signer, at: Timestamp) -> Vec<u8> {
     let rules = world.descriptor.certificates.as_ref().expect("it issues");
     let profile = rules.profiles.get(&"ocsp".parse::<ProfileName>().expect("a name")).expect("it is there");
@@ -40,7 +40,7 @@ fn certified_at(world: &World, key: &dyn Signer, at: Timestamp) -> Vec<u8> {
     leaf.sign(&*world.key.signer).expect("signs")
 }
 
-/// A certificate for answering, of another thing than the device, in a file.
+/// A responder's certificate in a file, for another thing than the device.
 fn certify_answerer(world: &World, bench: &Bench, key: &dyn Signer) -> PathBuf {
     world.submit(vec![introduction(8, &[]), status(8, &maker(), "manufacturer", "in-use", &[])]);
     let request = ca_request(key, "answers", None).expect("a request");
@@ -48,7 +48,7 @@ fn certify_answerer(world: &World, bench: &Bench, key: &dyn Signer) -> PathBuf {
     bench.file("ocsp.der", &issued.certificate)
 }
 
-/// Who reads its answers does not ask whether its certificate is revoked.
+/// Clients that read its answers do not ask whether its own certificate is revoked.
 #[test]
 fn nobody_answers_by_a_certificate_that_is_revoked() {
     let (world, bench) = (World::new(), Bench::new());
@@ -77,7 +77,7 @@ fn nobody_answers_by_a_certificate_that_is_revoked() {
     assert!(ask().contains("device.pem: good"), "a hold ends");
 }
 
-/// A node that has not the issuer's key, but one that the issuer has certified for answers.
+/// A node without the issuer's key, but with one that the issuer has certified for answering.
 #[test]
 fn a_delegate_answers_where_the_issuer_is_not() {
     let (world, bench) = (World::new(), Bench::new());
@@ -102,8 +102,8 @@ fn a_delegate_answers_where_the_issuer_is_not() {
     assert!(asked(&bench, &node, "-no_nonce").contains("unauthorized"), "a key that another issuer has certified");
 }
 
-/// Only the authority of a certificate entitles who answers for it (RFC 6960, 4.2.2.2), also when another one issues by
-/// now.
+/// Only the authority of a certificate can entitle a responder for it (RFC 6960, 4.2.2.2), even when another authority
+/// now issues.
 #[test]
 fn a_delegate_answers_for_a_former_issuer_by_what_that_one_has_given_it() {
     let (world, bench) = (World::new(), Bench::new());
@@ -184,8 +184,8 @@ fn the_end_of_an_answerers_certificate_is_told_until_a_newer_one_is_read() {
     assert_eq!(news, [ends(6)]);
     assert_eq!(told(Some(at)).1, [], "it was told");
 
-    // What is no good leaves the former in its place.
-    for (wrong, why) in [(&strangers[..], "another key"), (b"nothing", "no X.509 certificate")] {
+    // An unusable certificate leaves the former one in place.
+    for (wrong, why) in [(&strangers[..], "another key"), (b"nothing", "not an X.509 certificate")] {
         bench.file("ocsp.pem", wrong);
         let refused = certificate.read_again().expect_err("it is no good");
         assert!(refused.contains(why), "{refused}");
@@ -197,7 +197,7 @@ fn the_end_of_an_answerers_certificate_is_told_until_a_newer_one_is_read() {
     assert_eq!(told(None).1, []);
 }
 
-/// Nobody believes it then.
+/// Nobody would believe it after that.
 #[test]
 fn no_answer_outlives_the_certificate_by_which_it_is_given() {
     let (world, bench) = (World::new(), Bench::new());
@@ -214,7 +214,7 @@ fn no_answer_outlives_the_certificate_by_which_it_is_given() {
     assert_eq!(ends, [(domain(), answer.next_update)]);
 }
 
-/// An answer to a nonce, or about several certificates, takes a signature of the issuer's key and serves nobody else.
+/// An answer to a nonce, or about several certificates, takes a signature with the issuer's key and serves nobody else.
 #[test]
 fn beyond_his_share_an_asker_gets_what_all_get() {
     let (world, bench) = (World::new(), Bench::new());

@@ -21,7 +21,7 @@ pub(crate) struct Site {
     node: Node,
 }
 
-/// openssl would ask for the names in its certificate, which are those of the hardware and stand in no LDevID.
+/// Otherwise openssl would ask for the names in its certificate, which are the hardware's and not in any LDevID.
 const IDEVID: &[&str] = &["-cert", "idevid.pem", "-key", "idevid.key", "-san_nodefault"];
 
 impl Site {
@@ -33,7 +33,7 @@ impl Site {
         Self { world, bench, node }
     }
 
-    /// Whether openssl got what it wanted, and what it says.
+    /// Whether openssl got what it wanted, and what it printed.
     pub(crate) fn run(&self, path: &str, arguments: &[&str]) -> (bool, String) {
         let (server, path) = (format!("127.0.0.1:{}", self.node.port()), format!(".well-known/cmp/p/{DOMAIN}{path}"));
         let mut all = vec!["cmp", "-config", "", "-batch", "-server", &server, "-path", &path];
@@ -56,7 +56,7 @@ impl Site {
         assert_eq!(self.world.size(), size, "nothing is stored");
     }
 
-    /// Why certificates are revoked, one after the other.
+    /// The reasons for all revoked certificates, in order.
     pub(crate) fn revoked(&self) -> Vec<String> {
         let query = CertificateQuery { state: Some(CertificateState::Revoked), ..CertificateQuery::default() };
         let page = self.world.app.certificates(Reader::Operator, &domain(), &query).expect("a page");
@@ -65,7 +65,7 @@ impl Site {
 
     /// The message that openssl would send.
     fn written(&self, arguments: &[&str]) -> Vec<u8> {
-        // Nobody listens there: the message is written down before that is known.
+        // Nobody listens there: openssl writes the message down before it finds that out.
         let mut all = vec!["cmp", "-config", "", "-batch", "-server", "127.0.0.1:9", "-path", "none"];
         all.extend(["-trusted", "root.pem", "-certout", "answer.pem", "-reqout", "written.der"]);
         all.extend([IDEVID, arguments].concat());
@@ -74,18 +74,18 @@ impl Site {
         self.bench.read("written.der")
     }
 
-    /// The same with one more piece of general information in its header (what is in it, DER), signed by the key of the
-    /// IDevID.
+    /// The same with one more item of general information in its header (its content in DER), signed with the key of
+    /// the IDevID.
     fn informed(&self, arguments: &[&str], info: &[u8]) -> Vec<u8> {
         let message = self.written(arguments);
         let (_, body, _) = first(first(first(&message).0).2);
         self.changed(&message, &tlv(0xa8, &tlv(0x30, &tlv(0x30, info))), body)
     }
 
-    /// A message with more at the end of its header, and with this body, signed by the key of the IDevID.
+    /// A message with additions to its header and with this body, signed with the key of the IDevID.
     fn changed(&self, message: &[u8], more: &[u8], body: &[u8]) -> Vec<u8> {
         let (header, _, rest) = first(first(message).0);
-        // Behind body and protection.
+        // The part after body and protection.
         let (_, _, certificates) = first(first(rest).2);
         let header = tlv(0x30, &[header, more].concat());
         let protected = [&header[..], body].concat();
@@ -101,7 +101,7 @@ impl Site {
         page.expect("a page").items.iter().filter(|it| it.profile.as_deref() == Some(profile)).count()
     }
 
-    /// What came stands as it should, and is kept under this name.
+    /// Verifies the certificate that came, and keeps it under this name.
     pub(crate) fn keep(&self, name: &str) {
         let verify = "verify -x509_strict -purpose sslclient -CAfile root.pem -untrusted issuer.pem answer.pem";
         self.bench.openssl(verify);
@@ -110,7 +110,7 @@ impl Site {
     }
 }
 
-/// A value behind its tag, DER.
+/// A value with its tag, in DER.
 pub(crate) fn tlv(tag: u8, content: &[u8]) -> Vec<u8> {
     let [.., high, low] = content.len().to_be_bytes();
     let length = match (high, low) {
@@ -121,7 +121,7 @@ pub(crate) fn tlv(tag: u8, content: &[u8]) -> Vec<u8> {
     [&[tag][..], &length, content].concat()
 }
 
-/// The first value of some DER: its content, the whole of it, and what follows.
+/// The first value in some DER: its content, the whole of it, and what follows.
 fn first(der: &[u8]) -> (&[u8], &[u8], &[u8]) {
     let (begins, length) = match der {
         [_, 0x81, low, ..] => (3, usize::from(*low)),
@@ -155,13 +155,13 @@ fn an_idevid_obtains_an_ldevid_and_renews_it() {
     site.gets("/keyupdate", own, &["-cmd", "kur", "-newkey", "renewed.key"]);
     site.keep("renewed.pem");
     site.is_refused("", own, &["-cmd", "kur", "-newkey", "renewed.key", "-oldcert", "other.pem"], "badCertId");
-    // What another one has issued is another one, whatever its number.
+    // A certificate by another issuer is a different one, whatever its number.
     let serial = site.bench.openssl("x509 -in ldevid.pem -noout -serial");
     let serial = serial.trim().trim_start_matches("serial=");
     let foreign = format!("req -new -x509 -key device.key -subj /CN=other -set_serial 0x{serial} -out foreign.pem");
     site.bench.openssl(&foreign);
     site.is_refused("", own, &["-cmd", "kur", "-newkey", "renewed.key", "-oldcert", "foreign.pem"], "badCertId");
-    // Others of the same key are in force, so it still shows who comes; this one is updated no more.
+    // Other certificates of the key are in force, so it still shows who comes; but this one cannot be updated.
     site.gets("", own, &[&["-cmd", "cr"], NEW].concat());
     site.keep("old.pem");
     site.gets("", own, &["-cmd", "rr", "-oldcert", "old.pem", "-revreason", "4"]);
@@ -174,7 +174,7 @@ fn an_idevid_obtains_an_ldevid_and_renews_it() {
     }
 }
 
-/// Shown by the token of the registrar, who says whom he means.
+/// Protected with the registrar's token; the registrar names the thing.
 const REGISTRAR: &[&str] = &["-ref", "SN-7", "-secret", "file:token", "-mac", "hmacWithSHA256"];
 
 #[test]
@@ -183,7 +183,7 @@ fn a_registrar_asks_by_his_token() {
     site.bench.file("token", TOKEN.as_bytes());
     site.bench.file("wrong", b"wrong");
     site.gets("", REGISTRAR, &[&["-cmd", "ir", "-extracertsout", "above.pem"], NEW].concat());
-    // What is protected by a secret brings the certificates above as well.
+    // An answer protected by a secret also brings the certificates above.
     site.bench.openssl("verify -x509_strict -CAfile root.pem -untrusted above.pem answer.pem");
     site.keep("ldevid.pem");
     site.gets("", REGISTRAR, &["-cmd", "rr", "-oldcert", "ldevid.pem", "-revreason", "4"]);
@@ -193,7 +193,7 @@ fn a_registrar_asks_by_his_token() {
         (&["-ref", "SN-7", "-secret", "file:token"], "badAlg"),
         (&["-ref", "SN-8", "-secret", "file:token", "-mac", "hmacWithSHA256"], "badCertId"),
     ] {
-        // Who has another secret cannot check what is signed, but with the root.
+        // A client with another secret can check what is signed only with the root.
         let arguments = [&["-cmd", "ir", "-unprotected_errors"], NEW].concat();
         site.is_refused("", shown, &arguments, why);
     }
@@ -254,7 +254,7 @@ fn what_is_not_as_it_was_asked_for_is_told_to_be_so() {
         (vec!["-cmd", "p10cr", "-csr", "agrees.csr"], true),
         (new.clone(), false),
         ([&new[..], &["-days", "1"]].concat(), true),
-        // Its serial number stands in it as well.
+        // Its serial number is in it as well.
         ([&new[..], &["-sans", "urn:dev:os:32473-SN-7"]].concat(), true),
     ] {
         let text = site.gets("", IDEVID, &arguments);
@@ -279,7 +279,7 @@ fn who_is_not_let_in_and_what_is_not_taken() {
     let site = Site::new();
     site.bench.openssl("req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=stranger -keyout stranger.key -out stranger.pem");
     site.bench.openssl("genrsa -out weak.key 1024");
-    // What signs itself openssl sends only when it is told to.
+    // openssl sends a self-signed certificate only when told to.
     let stranger = &["-cert", "stranger.pem", "-key", "stranger.key", "-extracerts", "stranger.pem"];
     let new = [&["-cmd", "ir"], NEW].concat();
     site.is_refused("", stranger, &[&new[..], &["-reqout", "stranger.der"]].concat(), "signerNotTrusted");
@@ -334,17 +334,17 @@ fn whoever_could_not_read_the_answer_is_heard() {
     }
 }
 
-/// Whether a NULL came in the body of that number (pkiconf).
+/// Whether the body of that number came with a NULL (pkiconf).
 fn is_confirmed(site: &Site) -> bool {
     site.bench.read("answer").windows(4).any(|part| part == [0xb3, 2, 5, 0])
 }
 
-/// What the node answers to these bytes: the status of HTTP, and what can be read in the message.
+/// The node's answer to these bytes: the HTTP status, and the readable part of the message.
 fn sent(site: &Site, media_type: &str, bytes: &[u8]) -> (String, String) {
     sent_to(site, "", media_type, bytes)
 }
 
-/// The same at a path that names more than the domain.
+/// The same for a path that names more than the domain.
 fn sent_to(site: &Site, path: &str, media_type: &str, bytes: &[u8]) -> (String, String) {
     let url = format!("http://127.0.0.1:{}/.well-known/cmp/p/{DOMAIN}{path}", site.node.port());
     site.bench.file("sent.der", bytes);
@@ -376,19 +376,19 @@ fn the_profile_that_a_message_names_decides() {
     for (path, names, why) in [
         (":ldevid", &["server"][..], "name it in one place"),
         ("", &["none"], "has no certificates of the profile `none`"),
-        ("", &["server", "ldevid"], "of one profile"),
-        ("", &[], "of one profile"),
+        ("", &["server", "ldevid"], "must name exactly one profile"),
+        ("", &[], "must name exactly one profile"),
     ] {
         let (code, answer) = sent_to(&site, path, CMP, &message(names));
         assert!(code == "200" && answer.contains(why), "{path} {names:?}: {answer}");
     }
-    // openssl 3.0 writes numbers there only.
+    // openssl 3.0 can only write numbers there.
     let number = ["-cmd", "ir", "-geninfo", "1.3.6.1.5.5.7.4.21:int:7"];
     site.is_refused("", IDEVID, &[&number[..], NEW].concat(), "badDataFormat");
     assert_eq!(site.world.size(), size, "nothing is stored");
 }
 
-/// openssl 3.0 does not make it.
+/// openssl 3.0 cannot make it.
 #[test]
 fn pbmac1_protects_as_well() {
     let site = Site::new();
@@ -442,7 +442,7 @@ fn a_message_counts_once_whole_and_in_its_time() {
     site.gets("", IDEVID, &new);
     let (size, message) = (site.world.size(), site.bench.read("request.der"));
     let (code, answer) = sent(&site, CMP, &message);
-    assert!(code == "200" && answer.contains("a transaction of this id has begun before"), "{code} {answer}");
+    assert!(code == "200" && answer.contains("a transaction with this id has already begun"), "{code} {answer}");
     let (server, path) = (format!("127.0.0.1:{}", site.node.port()), format!(".well-known/cmp/p/{DOMAIN}"));
     for (moved, why) in [("-10m", "badTime"), ("+10m", "badTime")] {
         let mut all = vec!["-f", moved, "openssl", "cmp", "-config", "", "-server", &server, "-path", &path];
@@ -451,7 +451,7 @@ fn a_message_counts_once_whole_and_in_its_time() {
         let text = said(&site.bench.run("faketime", &all));
         assert!(text.contains(why), "{moved}: {text}");
     }
-    // From here on more is refused than is signed for one who asks.
+    // From here on, more is refused than one asker gets signatures for.
     for place in (0..message.len()).step_by(7) {
         let mut changed = message.clone();
         changed[place] ^= 1;

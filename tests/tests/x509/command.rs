@@ -7,12 +7,12 @@ use crate::tools::{Bench, said};
 
 const MODULE: &str = "/usr/lib/softhsm/libsofthsm2.so";
 
-/// Runs `ics` with a home directory of that name.
+/// Runs `ics` with this home directory.
 fn ics(bench: &Bench, home: &str, words: &str) -> Output {
     run(bench, Command::new(env!("CARGO_BIN_EXE_ics-under-test")), home, words)
 }
 
-/// The same on a machine whose clock is so far ahead, as faketime takes it.
+/// The same on a machine whose clock is ahead by this much, in faketime's notation.
 fn ics_ahead(bench: &Bench, by: &str, home: &str, words: &str) -> Output {
     let mut command = Command::new("faketime");
     command.env("FAKETIME_DONT_FAKE_MONOTONIC", "1").env("NO_FAKE_STAT", "1");
@@ -125,7 +125,7 @@ fn a_root_offline_and_an_issuer_in_a_token() {
     assert!(!malformed.status.success() && said(&malformed).contains("the request is refused"), "{}", said(&malformed));
 }
 
-/// A root offline with an issuing authority, all of one home directory.
+/// An offline root and an issuing authority, both in one home directory.
 fn authorities(bench: &Bench) {
     private(&bench.file("passphrase", b"correct horse battery staple"));
     private(&bench.file("pin", b"1234"));
@@ -138,7 +138,7 @@ fn authorities(bench: &Bench) {
     done(bench, "home", "ca sign issuer.csr --certificate root.pem --out issuer.pem");
 }
 
-/// What was signed before is believed, what was signed later is not: the day is not that of the list.
+/// What was signed before that day is believed, what was signed later is not: the day is not that of the list.
 #[test]
 fn a_list_of_a_root_says_since_when_an_authority_is_revoked() {
     let bench = Bench::new();
@@ -162,7 +162,7 @@ fn a_list_of_a_root_says_since_when_an_authority_is_revoked() {
     );
     holds("third.crl", "Jan 10 00:00:00 2020 GMT", "Superseded");
     for (words, why) in [
-        ("--revoke issuer.pem=superseded@2999-01-01T00:00:00Z", "is not over yet"),
+        ("--revoke issuer.pem=superseded@2999-01-01T00:00:00Z", "which is in the future"),
         ("--revoke issuer.pem=superseded@January", "is not a time of RFC 3339"),
         ("--former root.pem", "there is no PEM block `X509 CRL`"),
     ] {
@@ -174,27 +174,27 @@ fn a_list_of_a_root_says_since_when_an_authority_is_revoked() {
     done(&bench, "other", "ca crl --certificate other.pem --out other.crl");
     let refused = sign("--former other.crl");
     assert!(!refused.status.success() && said(&refused).contains("not signed by the issuer"), "{}", said(&refused));
-    // In the list of this root nobody looks for what another one has issued.
+    // Nobody looks in this root's list for certificates that another has issued.
     let refused = sign("--revoke other.pem=cACompromise --out wrong.crl");
     let told = said(&refused).contains("was not issued by `root.pem`") && said(&refused).contains("`ics status`");
     assert!(!refused.status.success() && told, "{}", said(&refused));
     assert!(!bench.path().join("wrong.crl").exists(), "nothing is signed");
 }
 
-/// Machines without a network have clocks that go wrong.
+/// The clocks of machines without a network go wrong.
 #[test]
 fn a_root_that_has_ended_signs_nothing_and_lists_are_numbered_upwards() {
     let bench = Bench::new();
     authorities(&bench);
     let sign = "ca sign issuer.csr --certificate root.pem --out late.pem";
     let late = ics_ahead(&bench, "+7400d", "home", sign);
-    assert!(!late.status.success() && said(&late).contains("has ended"), "{}", said(&late));
+    assert!(!late.status.success() && said(&late).contains("has expired"), "{}", said(&late));
     assert!(!bench.path().join("late.pem").exists(), "no certificate that ends before it begins");
 
     let ahead = ics_ahead(&bench, "+30d", "home", "ca crl --certificate root.pem --out first.crl");
     assert!(ahead.status.success(), "{}", said(&ahead));
     let next = done(&bench, "home", "ca crl --certificate root.pem --former first.crl --out second.crl");
-    assert!(next.contains("still to come by this machine's clock"), "{next}");
+    assert!(next.contains("in the future by this machine's clock"), "{next}");
     let number = |file: &str| {
         let text = bench.openssl(&format!("crl -in {file} -noout -crlnumber"));
         let (_, hex) = text.trim().split_once("crlNumber=").expect("a number");
@@ -203,7 +203,7 @@ fn a_root_that_has_ended_signs_nothing_and_lists_are_numbered_upwards() {
     assert_eq!(number("second.crl"), number("first.crl") + 1);
 }
 
-/// What is said of each certificate stays in the record, and a record has room for so much.
+/// A statement about each certificate stays in the record, and a record has limited room.
 #[test]
 fn an_import_says_for_how_long_there_is_room_for_short_certificates() {
     let bench = Bench::new();
@@ -228,7 +228,7 @@ fn an_import_says_for_how_long_there_is_room_for_short_certificates() {
     }
 }
 
-/// Of what an authority has issued nobody answers any more once it is not listed.
+/// Once an authority is no longer listed, nobody answers for what it has issued.
 #[test]
 fn the_ninth_authority_is_told_how_to_make_room() {
     let bench = Bench::new();
@@ -257,7 +257,7 @@ fn what_is_wrong_with_an_authority_to_be_is_said_as_it_is() {
     bench.openssl("genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:1024 -out weak.key");
     bench.openssl("req -new -key weak.key -subj /CN=Weak -out weak.csr");
     for (words, why) in [
-        ("ca sign weak.csr --certificate root.pem --out x.pem", "its key is not taken"),
+        ("ca sign weak.csr --certificate root.pem --out x.pem", "its key is not accepted"),
         ("ca sign issuer.csr --certificate root.pem --use bogus --out x.pem", "client, server, ocsp"),
         ("ca sign issuer.csr --certificate root.pem --permit http://x --out x.pem", "neither a host name"),
     ] {
@@ -270,7 +270,7 @@ fn what_is_wrong_with_an_authority_to_be_is_said_as_it_is() {
     assert!(!usual.contains("it ends with the root"), "{usual}");
 }
 
-/// The certificate of such a server may be one of those that are asked about (RFC 5280, 8).
+/// The certificate of such a server may be one of those that are being checked (RFC 5280, 8).
 #[test]
 fn an_import_advises_against_revocation_over_https() {
     let bench = Bench::new();
@@ -281,7 +281,7 @@ fn an_import_advises_against_revocation_over_https() {
     assert!(told.contains("which many clients do not follow"), "{told}");
 }
 
-/// What stands in the descriptor is served to all: a chain with a hole would be found out by those who cannot mend it.
+/// The descriptor is served to everyone: a chain with a hole would be noticed by those who cannot mend it.
 #[test]
 fn an_import_takes_a_whole_chain_or_none() {
     let bench = Bench::new();
@@ -302,7 +302,7 @@ fn an_import_takes_a_whole_chain_or_none() {
     assert_eq!(above, [Some(1)], "the root stands above the authority: {shown}");
 }
 
-/// Without the former keys nobody answers for what they have issued, and without the next one nobody issues.
+/// Without the former keys nobody answers for what they have issued; without the next key nobody issues.
 #[test]
 fn an_import_says_which_keys_the_node_is_to_have() {
     let bench = Bench::new();
@@ -326,7 +326,7 @@ fn an_import_says_which_keys_the_node_is_to_have() {
     let next = import("next.pem", "");
     assert!(next.contains("`[node] issuers = [\"next\", \"issuer\"]`"), "{next}");
 
-    // By whatever name it stands there.
+    // By whatever name the configuration lists it.
     let keys: serde_json::Value = serde_json::from_str(&done(&bench, "home", "--json key list")).expect("JSON");
     let key = keys.as_array().and_then(|keys| keys.iter().find(|key| key["name"] == "next")).expect("the key");
     configure(&format!("[\"issuer\", {}]", key["fingerprint"]));

@@ -26,7 +26,7 @@ fn url(node: &Node) -> String {
     format!("https://localhost:{}/.well-known/est/{DOMAIN}", node.port())
 }
 
-/// A device with its IDevID in `idevid.pem` and `idevid.key`, as it left the factory.
+/// A device that left the factory with an IDevID in `idevid.pem` and `idevid.key`.
 pub(crate) fn from_the_factory(world: &World, bench: &Bench) -> Issued {
     bench.file("root.pem", certificate_pem(&world.root).as_bytes());
     bench.file("issuer.pem", certificate_pem(&world.issuer).as_bytes());
@@ -35,13 +35,13 @@ pub(crate) fn from_the_factory(world: &World, bench: &Bench) -> Issued {
     issued
 }
 
-/// The key of a request that was made there.
+/// The key of a request that was made on the bench.
 pub(crate) fn key_of(bench: &Bench, name: &str) -> KeyPin {
     let key = format!("{name}.key");
     KeyPin::of(&bench.run("openssl", &["pkey", "-in", &key, "-pubout", "-outform", "DER"]).stdout)
 }
 
-/// Enrols with curl; the status, and the certificate in `answer.pem` if there is one.
+/// Enrols with curl; returns the status and the answer's text. A certificate is left in `answer.pem`.
 pub(crate) fn enroll(bench: &Bench, node: &Node, path: &str, csr: &str, more: &[&str]) -> (String, String) {
     bench.openssl(&format!("base64 -A -in {csr} -out {csr}.b64"));
     let (url, body) = (format!("{}{path}", url(node)), format!("@{csr}.b64"));
@@ -91,7 +91,7 @@ fn an_idevid_obtains_an_ldevid() {
     assert_eq!(world.size(), size, "nothing is stored");
 }
 
-/// A certificate that was revoked for good opens no door when the owners lift what revoked it.
+/// A certificate that was revoked for good does not authenticate again when the owners lift what revoked it.
 #[test]
 fn what_was_revoked_for_good_lets_nobody_in() {
     let (mut world, bench) = (World::new(), Bench::new());
@@ -113,7 +113,7 @@ fn what_was_revoked_for_good_lets_nobody_in() {
     assert_eq!(code, "200", "{answer}");
 }
 
-/// Who answers OCSP for a former issuer needs a certificate of that one, and nobody else gets one of it.
+/// A responder for a former issuer needs a certificate by that issuer; nobody else gets one from it.
 #[test]
 fn the_registrar_names_the_issuer_for_which_somebody_is_to_answer() {
     let (world, bench) = (World::new(), Bench::new());
@@ -144,7 +144,7 @@ fn the_registrar_names_the_issuer_for_which_somebody_is_to_answer() {
     assert_eq!(renewed(), 1);
 }
 
-/// Whoever asks which authorities there are believes all that he is told of.
+/// A client that asks for the authorities trusts all that it is told of.
 #[test]
 fn an_authority_whose_key_is_declared_compromised_is_named_to_nobody() {
     let (world, bench) = (World::new(), Bench::new());
@@ -165,7 +165,7 @@ fn an_authority_whose_key_is_declared_compromised_is_named_to_nobody() {
     assert_eq!(told(), 2);
 }
 
-/// Whoever renews with one key has had many certificates of it. Whether it was given up, one look at the record says.
+/// A holder that renews with one key has had many certificates for it. One look tells whether it was given up.
 #[test]
 fn what_a_key_has_had_before_does_not_make_its_next_certificate_dear() {
     let (world, bench) = (World::new(), Bench::new());
@@ -197,7 +197,7 @@ fn what_a_key_has_had_before_does_not_make_its_next_certificate_dear() {
 
 #[test]
 fn strongswan_enrols_and_renews() {
-    // It reads no name constraints on addresses.
+    // strongSwan cannot read name constraints on addresses.
     let (world, bench) = (World::of(&Shape { constraints: Constraints::default(), ..Shape::new() }), Bench::new());
     from_the_factory(&world, &bench);
     let node = Node::start_tls(&world.app, &bench);

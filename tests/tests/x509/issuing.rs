@@ -69,7 +69,8 @@ fn a_server_gets_the_host_names_that_it_asks_for() {
     assert_eq!(issued.names.iter().map(ToString::to_string).collect::<Vec<_>>(), ["host:pump-7.acme.example"]);
 }
 
-/// Nobody could take it back: of the thing it names the key alone. The record has its name from who introduced it.
+/// Nobody could take a name back: the statement names the thing by its key alone. The record has the name from whoever
+/// introduced the thing.
 #[test]
 fn what_an_issuer_says_for_ever_does_not_say_what_the_thing_is_called() {
     let (world, bench) = (World::new(), Bench::new());
@@ -85,7 +86,7 @@ fn what_an_issuer_says_for_ever_does_not_say_what_the_thing_is_called() {
     assert_eq!(known.record.title, "Pump 7");
 }
 
-/// Firmware writes what the device is called, and cannot be changed. Nothing of it comes into the certificate.
+/// Firmware writes what the device is called, and cannot be changed. None of it goes into the certificate.
 #[test]
 fn a_common_name_that_is_no_host_asks_for_nothing() {
     let (world, bench) = (World::new(), Bench::new());

@@ -1,4 +1,4 @@
-//! Certificates that end: who is told, how often, and what he is not told.
+//! Certificates that expire: who is told, how often, and what is left out.
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener};
@@ -27,14 +27,14 @@ fn ahead(millis: u64) -> Timestamp {
     Clock::default().now().plus_millis(millis)
 }
 
-/// Certificates of each sort: what is to be told of are 1 (ends soon), 2 (lives shortly and ends soon) and 3 (has ended).
+/// Certificates of each sort. Alerts are about 1 (expires soon), 2 (short-lived, expires soon) and 3 (has expired).
 fn endings(world: &World) {
     world.submit((8..=10).map(|seed| introduction(seed, &[&format!("serial:SN-{seed}")])).collect());
     let long = |until| (ago(300 * DAY), until);
     world.claim_period(7, 1, long(ahead(20 * DAY)), "ldevid");
     world.claim_period(8, 2, (ago(20 * HOUR), ahead(4 * HOUR)), "short");
     world.claim_period(9, 3, long(ago(2 * HOUR)), "ldevid");
-    // In time for its renewal; renewed; ended and renewed; held; ended while its holder was out of use.
+    // In time for renewal; renewed; expired and renewed; held; expired while its holder was out of use.
     world.claim_period(7, 4, (ago(12 * HOUR), ahead(12 * HOUR)), "short");
     world.claim_period(8, 5, long(ahead(DAY)), "ldevid");
     world.claim_period(8, 6, (ago(DAY), ahead(90 * DAY)), "ldevid");
@@ -62,7 +62,7 @@ fn what_was_not_renewed_is_told_once() {
     assert_eq!(again[0].id, alert.id, "a receiver knows what it has, also after the node was started again");
     let found = world.app.expiries();
     let [found] = found.as_slice() else { panic!("one domain: {found:?}") };
-    // Number 4 ends within a day as well, and its window for renewal is not over yet.
+    // Number 4 expires within a day too, but its renewal window is not over yet.
     assert_eq!((found.issued, found.ending, found.lapsed), (10, [2, 2, 3], 1));
 
     let (_, alerts) = world.app.look_at_expiries(Some(at), 30).expect("looks");
@@ -75,7 +75,7 @@ fn what_was_not_renewed_is_told_once() {
     assert_eq!(world.app.expiries()[0].ending, [2, 2, 3], "what is counted hangs on no configuration");
 }
 
-/// What an authority issues whose end is near ends with it, all at once, and before what another has issued earlier.
+/// What an authority near its end issues expires with it, all at once, and before what another issued earlier.
 #[test]
 fn what_has_a_later_one_in_its_place_is_not_told_whenever_that_ends() {
     let world = World::new();
@@ -101,7 +101,7 @@ fn what_has_a_later_one_in_its_place_is_not_told_whenever_that_ends() {
     assert!(!is_renewed(), "what is revoked has no successor");
 }
 
-/// A thing may have several hosts, each with a certificate of its own.
+/// A thing may have several host names, each with a certificate of its own.
 #[test]
 fn a_certificate_for_another_host_or_use_renews_nothing() {
     let (world, bench) = (World::new(), Bench::new());
@@ -129,7 +129,7 @@ fn a_certificate_for_another_host_or_use_renews_nothing() {
 
 #[test]
 fn that_the_authority_ends_is_told_once_and_in_time() {
-    // The longest profile that has an end is of 90 days.
+    // The longest profile with an end lasts 90 days.
     for (days, is_told) in [(80, true), (100, false)] {
         let world = World::of(&Shape { days, ..Shape::new() });
         let ends = authority(&[&world.issuer, &world.root]).not_after;
@@ -145,7 +145,7 @@ fn that_the_authority_ends_is_told_once_and_in_time() {
     }
 }
 
-/// Takes requests and answers with these statuses, then with 204; what it gets, body and all.
+/// Accepts requests and answers with these statuses, then with 204; the receiver gets each request with its body.
 fn receiver(statuses: &'static [u16]) -> (SocketAddr, Receiver<String>) {
     let listener = TcpListener::bind(("127.0.0.1", 0)).expect("listens");
     let address = listener.local_addr().expect("an address");
@@ -196,7 +196,7 @@ fn a_receiver_is_told_again_until_it_has_taken_it() {
     let (stop, stopped) = watch::channel(false);
     let watching = runtime.spawn(world.app.clone().watch_certificates(config, stopped));
     let next = || told.recv_timeout(Duration::from_secs(30)).expect("is told");
-    // Failed twice: an error, and a redirection, which leads nowhere. The third time it is taken.
+    // It fails twice, by an error and by a redirection, which is not followed. The third attempt is accepted.
     let (first, second, third) = (next(), next(), next());
     for request in [&first, &second, &third] {
         assert!(request.starts_with("POST /hooks/ics?token=s3cret HTTP/1.1"), "{request}");
@@ -214,7 +214,8 @@ fn a_receiver_is_told_again_until_it_has_taken_it() {
     runtime.block_on(watching).expect("ends");
 }
 
-/// A node that was away for longer than what has lapsed is counted.
+/// The alert counts what has lapsed since the last one, even if the node was away for longer than lapsed certificates
+/// are counted.
 #[test]
 fn what_has_ended_since_somebody_was_told_is_told_however_long_that_is() {
     let world = World::new();
@@ -263,7 +264,7 @@ fn a_node_that_is_started_again_repeats_nothing_and_tells_a_new_receiver_all() {
     start("/second", 31, &|| once("/second"));
 }
 
-/// A name in it may be a person's, and nobody erases what says that it was issued.
+/// A name in it may be a person's, and nobody erases the statement that it was issued.
 #[test]
 fn what_stands_in_a_certificate_is_forgotten_long_after_its_end() {
     let (world, bench) = (World::new(), Bench::new());

@@ -1,4 +1,4 @@
-//! pkilint over everything that is signed here.
+//! Runs pkilint over everything that is signed here.
 
 use std::path::Path;
 use std::process::Command;
@@ -10,15 +10,15 @@ use crate::answerers::answerer;
 use crate::tools::{Bench, said};
 use crate::world::{World, authority, controller, domain, id, introduction, maker, owner, p256, status};
 
-/// What is found and is no fault. RFC 5280, 4.2.1.6, takes any URI with a scheme; pkilint's parser knows no URNs.
+/// Findings that are not faults. RFC 5280, 4.2.1.6 allows any URI with a scheme; pkilint's parser does not know URNs.
 const ALLOWED: [&str; 1] = ["pkix.invalid_uri_syntax"];
 
-/// Where `tests/run` puts it.
+/// The path at which `tests/run` installs it.
 fn program(name: &str) -> std::path::PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/pkilint/bin").join(name)
 }
 
-/// Lints a file; what is found beyond the allowed.
+/// Lints a file; returns the findings that are not allowed.
 fn findings(bench: &Bench, linter: &str, arguments: &[&str], file: &str) -> Vec<String> {
     let program = program(linter);
     let mut command = Command::new(&program);
@@ -31,7 +31,7 @@ fn findings(bench: &Bench, linter: &str, arguments: &[&str], file: &str) -> Vec<
     text.lines().skip(1).filter(is_fault).map(|line| format!("{file}: {line}")).collect()
 }
 
-/// Questions as openssl asks them: by either digest, with what makes an answer one of its own, and about several.
+/// Requests as openssl makes them: with either digest, with a nonce, which makes the answer unique, and about several.
 const QUESTIONS: [(&str, &str); 4] = [
     ("sha1", "-cert ldevid.pem -no_nonce"),
     ("sha256", "-sha256 -cert ldevid.pem -no_nonce"),
@@ -83,7 +83,7 @@ fn lists(world: &World, bench: &Bench, name: &str, found: &mut Vec<String>) {
     }
 }
 
-/// Lints the answers to all questions; the last one in openssl's words.
+/// Lints the answers to all requests; returns the last one as openssl prints it.
 fn answers(world: &World, bench: &Bench, name: &str, found: &mut Vec<String>) -> String {
     for (question, arguments) in QUESTIONS {
         bench.openssl(&format!("ocsp -issuer issuer.pem {arguments} -reqout request.der"));

@@ -1,5 +1,5 @@
-//! What changes a revocation list, and what does not: other lists stay as they are, and whoever asks meanwhile takes
-//! nothing off one.
+//! What changes a revocation list and what does not: other lists stay as they are, and requests in the meantime take
+//! nothing off a list.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -15,10 +15,10 @@ use crate::world::{
     recall_of, recalled, status,
 };
 
-/// Lists of the issuer.
+/// The number of the issuer's lists.
 const SHARDS: u8 = 4;
 
-/// A list as it is now.
+/// The present list.
 fn list(world: &World, shard: u8) -> Arc<[u8]> {
     let issuer = issuer_id(&authority(&[&world.issuer, &world.root]));
     world.list(&issuer, shard).expect("a list").der
@@ -28,14 +28,14 @@ fn lists(world: &World) -> Vec<Arc<[u8]>> {
     (0..SHARDS).map(|shard| list(world, shard)).collect()
 }
 
-/// The lists on which the certificate of a device stands.
+/// The numbers of the lists that contain the certificate of a device.
 fn listed(world: &World, seed: u8) -> String {
     let serial = claimed(seed, 1);
     let stands = |list: &[u8]| list.windows(20).any(|octets| octets == serial.as_bytes());
     (0..SHARDS).filter(|shard| stands(&list(world, *shard))).map(|shard| shard.to_string()).collect()
 }
 
-/// A certificate for each of these devices, on the list of its seed.
+/// Issues a certificate for each of these devices, on the list of its seed.
 fn issue(world: &World, seeds: &[u8]) {
     let now = world.app.clock().now();
     let period = (now, now.plus_millis(86_400_000));
@@ -50,7 +50,7 @@ fn a_recall_changes_the_lists_of_its_members_and_no_other() {
         of_lot(8, "L1", &[]),
         of_lot(9, "L2", &[]),
         member(10, &group),
-        // Somebody said once that it is of that lot, too.
+        // It was once said to be of that lot too.
         of_lot(11, "L3", &[]),
         of_lot(11, "L1", &[]),
     ]);
@@ -79,7 +79,7 @@ fn a_recall_of_more_than_are_looked_at_one_by_one_reaches_all_of_them() {
     assert_eq!([20, 220].map(|seed| listed(&world, seed)), ["0", "0"]);
 }
 
-/// Certificates keep the place of the list that they name (RFC 5280, 4.2.1.13).
+/// Certificates stay on the list that they name (RFC 5280, 4.2.1.13).
 #[test]
 fn another_division_leaves_nothing_off_the_list_that_a_certificate_names() {
     for (before, after) in [(1, 4), (4, 1)] {
@@ -96,7 +96,7 @@ fn another_division_leaves_nothing_off_the_list_that_a_certificate_names() {
         let suspend = |seed| status(seed, &controller(), "security-controller", "suspended", &[]);
         world.submit((8..12).map(suspend).collect());
         assert_eq!([8, 9, 10, 11].map(|seed| listed(&world, seed)), ["0", "01", "02", "03"], "{before} to {after}");
-        // Read anew, and not followed.
+        // Read anew instead of followed.
         world.change(|descriptor| descriptor.description = "What Acme makes, still".to_owned());
         assert_eq!([8, 9, 10, 11].map(|seed| listed(&world, seed)), ["0", "01", "02", "03"], "{before} to {after}");
         let first = list(&world, 0);
@@ -111,7 +111,7 @@ fn suspend(seed: u8) -> Vec<u8> {
     status(seed, &controller(), "security-controller", "suspended", &[])
 }
 
-/// Waits for the end of a certificate of a device, of which a list has said that it is revoked.
+/// Waits for the expiry of a device's certificate that a list has shown as revoked.
 fn end_listed(world: &World, seed: u8) {
     let now = world.app.clock().now();
     world.claim_period(seed, 1, (now, now.plus_millis(3_000)), "ldevid");
@@ -133,7 +133,7 @@ fn what_has_ended_is_once_more_on_a_list() {
     assert_eq!([8, 12, 16].map(|seed| listed(&world, seed)), ["", "0", "0"], "and then no more");
 }
 
-/// Whoever issued it had looked at the record a moment before.
+/// The issuer had looked at the record a moment before.
 #[test]
 fn what_was_under_way_when_a_certificate_was_taken_back_is_on_hold_until_that_is_lifted() {
     let world = World::new();
@@ -150,7 +150,7 @@ fn what_was_under_way_when_a_certificate_was_taken_back_is_on_hold_until_that_is
     assert_eq!(listed(&world, 7), "", "its owner has");
 }
 
-/// Also by who does not know when the last list was made: a node that was stopped meanwhile, or was given other rules.
+/// Also for a node that does not know when the last list was made, since it was stopped meanwhile or got other rules.
 #[test]
 fn what_has_ended_while_a_node_was_away_is_once_more_on_a_list() {
     let mut world = World::new();
@@ -163,7 +163,7 @@ fn what_has_ended_while_a_node_was_away_is_once_more_on_a_list() {
     assert_eq!([8, 12].map(|seed| listed(&world, seed)), ["", "0"], "and then no more");
 }
 
-/// Whoever asks while a record cannot be read, for want of memory or files say, gets no list; the next one gets all of it.
+/// While a record cannot be read, for lack of memory or files, there is no list; the next one has everything.
 #[test]
 fn what_could_not_be_looked_at_is_looked_at_the_next_time() {
     let world = World::new();
@@ -171,7 +171,7 @@ fn what_could_not_be_looked_at_is_looked_at_the_next_time() {
     assert_eq!(listed(&world, 7), "");
     world.submit(vec![suspend(7)]);
     let log = Connection::open(world.database()).expect("opens");
-    // The descriptor and three certificates stand before the introduction of the device.
+    // The descriptor and three certificates come before the introduction of the device.
     let introduced = "SELECT position, header FROM entry ORDER BY position LIMIT 1 OFFSET 4";
     let introduced = log.query_row(introduced, [], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, Vec<u8>>(1)?)));
     let (position, header) = introduced.expect("it is there");
@@ -187,7 +187,7 @@ fn what_could_not_be_looked_at_is_looked_at_the_next_time() {
     assert_eq!(listed(&world, 7), "3");
 }
 
-/// Ends the others with the test, however it ends.
+/// Stops the other threads when the test ends, however it ends.
 struct End<'a>(&'a AtomicBool);
 
 impl Drop for End<'_> {
@@ -220,7 +220,7 @@ fn whoever_asks_meanwhile_takes_nothing_off_a_list_and_puts_nothing_on() {
             let on = (seed % SHARDS).to_string();
             let suspended = world.submit(vec![status(seed, &controller(), "security-controller", "suspended", &[])]);
             assert_eq!(listed(&world, seed), on, "device {seed}");
-            // With a descriptor all lists are read anew.
+            // With a new descriptor, all lists are read anew.
             world.change(|descriptor| descriptor.description = format!("What Acme makes, {seed}"));
             assert_eq!(listed(&world, seed), on, "device {seed}, read anew");
             world.submit(vec![status(seed, &owner(), "owner", "in-use", &suspended)]);
@@ -229,7 +229,7 @@ fn whoever_asks_meanwhile_takes_nothing_off_a_list_and_puts_nothing_on() {
     });
 }
 
-/// RFC 5280, 5.2.3: also where a clock that was ahead was put right, or the node was put back from a copy.
+/// RFC 5280, 5.2.3: even if a clock that was ahead was put right, or the node was restored from a backup.
 #[test]
 fn a_list_has_a_larger_number_than_all_before() {
     let world = World::new();
@@ -254,7 +254,7 @@ fn a_list_has_a_larger_number_than_all_before() {
     assert!(third < number(&world.with_key(key)), "over a restart");
 }
 
-/// After a clock that was ahead the log's time stands still for as long as that, ahead of the time of the lists.
+/// After a clock was ahead, the log's time stands still for as long, ahead of the lists' time.
 #[test]
 fn what_is_revoked_is_so_by_the_time_of_the_list() {
     let world = World::new();

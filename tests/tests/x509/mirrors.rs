@@ -1,11 +1,11 @@
-//! Real processes: a copy of a domain, which gives the issuer's own lists, also when their home is gone.
+//! Real processes: a copy of a domain that serves the issuer's own lists, even when their home is gone.
 
 use ics_node::app::Clock;
 
 use crate::tools::said;
 use crate::town::{DOMAIN, Town};
 
-/// Fetches a list from a node, verifies it by the issuer, and says what stands in it; nothing if there is none.
+/// Fetches a list from a node and verifies it with the issuer; returns its text, or `None` if there is no list.
 fn list(town: &Town, node: &str, path: &str) -> Option<String> {
     let url = format!("{node}{path}");
     let got = town.bench.run("curl", &["--silent", "--fail", "--output", "copy.crl", &url]);
@@ -24,7 +24,7 @@ fn path_of(town: &Town, name: &str) -> String {
     url.strip_prefix(&town.url).expect("it is the home's").to_owned()
 }
 
-/// A home with a device that has a certificate, and the path of the list that this names.
+/// A home with a device that has a certificate, and the path of the list that the certificate names.
 fn with_a_certificate() -> (Town, String) {
     let town = Town::new("");
     town.device("7");
@@ -59,8 +59,8 @@ fn a_mirror_gives_the_issuers_list_and_keeps_it_when_the_home_is_gone() {
     }
 }
 
-/// A list that somebody has fetched before would let through what the copy itself has heard of since, or what time has
-/// blocked again: better none.
+/// A list fetched earlier would let through what the copy itself has since heard of, or what has since been blocked by
+/// time: no list is better.
 #[test]
 fn a_mirror_gives_no_list_without_what_it_knows_to_be_revoked() {
     let mut town = Town::new("");
@@ -89,7 +89,7 @@ fn a_mirror_gives_no_list_without_what_it_knows_to_be_revoked() {
     town.eventually("time blocks it again", || list(&town, &mirror, &later).is_none());
 }
 
-/// What a copy has not heard of yet, it would sign away: it gives what the home has signed, although it has the key.
+/// A copy could sign away what it has not heard of yet: it serves what the home has signed, although it has the key.
 #[test]
 fn a_copy_with_the_issuers_key_signs_no_lists() {
     let (mut town, path) = with_a_certificate();
@@ -109,20 +109,20 @@ fn a_copy_with_the_issuers_key_signs_no_lists() {
     assert_eq!(list(&town, &spare, &path), None, "it has none, and signs none");
 }
 
-/// The file in which a node keeps the list at a path, as a path below its home directory.
+/// The file in which a node keeps the list at a path, relative to its home directory.
 fn file_of(path: &str) -> String {
     let (rest, shard) = path.trim_end_matches(".crl").rsplit_once('/').expect("a path");
     let (_, issuer) = rest.rsplit_once('/').expect("a path");
     format!("data/lists/{DOMAIN}/{issuer}-{shard}")
 }
 
-/// The path of another list of the same issuer.
+/// The path of another list by the same issuer.
 fn other_list(path: &str) -> String {
     let (issuer, shard) = path.trim_end_matches(".crl").rsplit_once('/').expect("a path");
     format!("{issuer}/{}.crl", (shard.parse::<u8>().expect("a number") + 1) % 16)
 }
 
-/// A site may lose its link and its power in any order, and its nginx asks for the first time after both.
+/// A site may lose its link and its power in any order, and its nginx may ask for the first time after both.
 #[test]
 fn a_mirror_that_starts_without_a_link_gives_the_list_that_nobody_has_asked_it_for() {
     let (mut town, path) = with_a_certificate();
@@ -136,7 +136,7 @@ fn a_mirror_that_starts_without_a_link_gives_the_list_that_nobody_has_asked_it_f
     town.start_again(&mut mirror, "mirror", |_| ());
     town.eventually("the last list holds", || list(&town, &url, &path).is_some());
 
-    // What stands in a file is believed by the issuer's signature, and for the place that it names.
+    // The content of a file is believed because of the issuer's signature, and only for the URL that it names.
     town.start_again(&mut mirror, "mirror", |home| {
         std::fs::copy(home.join(file_of(&other)), home.join(file_of(&path))).expect("copies");
     });

@@ -1,4 +1,4 @@
-//! A node that serves HTTP, or HTTPS, for as long as a test lasts.
+//! A node that serves HTTP or HTTPS for as long as a test lasts.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -23,7 +23,7 @@ impl Node {
         Self::with(app, None)
     }
 
-    /// Over TLS, with a certificate for localhost in `tls.pem`, which is its own authority.
+    /// Serves TLS with a self-signed certificate for localhost, in `tls.pem`.
     pub(crate) fn start_tls(app: &App, bench: &Bench) -> Self {
         bench.openssl(
             "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=localhost \
@@ -60,7 +60,7 @@ impl Node {
         self.address.port()
     }
 
-    /// The address of a path below the domain's.
+    /// The URL of a path below the domain's.
     pub(crate) fn x509(&self, path: &str) -> String {
         format!("http://{}/x509/{}/{path}", self.address, crate::world::DOMAIN)
     }

@@ -1,4 +1,5 @@
-//! Relying parties that know nothing of statements: nginx with lists, and asking OCSP at each connection; mosquitto with lists.
+//! Relying parties that know nothing of statements: nginx with lists, or with OCSP at each connection; mosquitto with
+//! lists.
 
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -10,7 +11,7 @@ use crate::revocation::{issued, lift, list, suspend};
 use crate::tools::Bench;
 use crate::world::World;
 
-/// A server's own certificate for localhost, and the chain by which devices are believed.
+/// A server's certificate for localhost, and the chain by which devices are trusted.
 fn files(bench: &Bench) {
     bench.openssl(
         "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=localhost \
@@ -41,7 +42,7 @@ impl Drop for Nginx {
     }
 }
 
-/// Whether nginx lets the device in: the status that curl got.
+/// Connects as the device; returns the status that curl got from nginx.
 fn knock(bench: &Bench, port: u16) -> String {
     let output = bench.run(
         "curl",
@@ -63,7 +64,7 @@ fn knock(bench: &Bench, port: u16) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
-/// All lists of the issuer, and one of the root, in the file that nginx reads.
+/// Writes all lists of the issuer, and the root's, to the file that nginx reads.
 fn lists(world: &World, bench: &Bench) {
     let mut all = String::new();
     for shard in 0..4 {
@@ -76,7 +77,7 @@ fn lists(world: &World, bench: &Bench) {
     bench.file("all.crl", all.as_bytes());
 }
 
-/// Starts nginx, which lets in who shows a certificate that `checks` let pass.
+/// Starts nginx, which admits clients whose certificates pass `checks`.
 fn nginx(bench: &Bench, checks: &str) -> (Nginx, u16) {
     let (held, here) = (Port::take().expect("a port"), bench.path().display());
     let port = held.number();
@@ -139,7 +140,7 @@ impl Drop for Mosquitto {
     }
 }
 
-/// Whether the broker takes a message of the device.
+/// Whether the broker accepts a message from the device.
 fn publishes(bench: &Bench, port: u16) -> bool {
     let port = port.to_string();
     let connection = ["-h", "localhost", "-p", &port, "--cafile", "server.pem", "--cert", "device.pem"];
@@ -163,7 +164,7 @@ fn mosquitto_turns_away_what_stands_on_a_list() {
     let mut command = Command::new("mosquitto");
     command.arg("-c").arg(bench.path().join("mosquitto.conf")).stdout(Stdio::null()).stderr(Stdio::null());
     let broker = Mosquitto(command.spawn().expect("mosquitto starts"));
-    // It reads its list again on this signal, and at no other time.
+    // mosquitto reads its list again on this signal, and at no other time.
     let reads_again = || {
         lists(&world, &bench);
         bench.ok("kill", &["-HUP", &broker.0.id().to_string()])

@@ -63,7 +63,7 @@ fn reports_for_people_for_spreadsheets_and_for_programs() {
             && metrics.contains(&format!("ics_certificates_ending{{domain=\"{DOMAIN}\",days=\"30\"}} 1"))
     });
 
-    // By any of its names; and why it is held where no status says so.
+    // By any of its names; and why it is held if no status says so.
     assert_eq!(town.ok(&["certs", "--of", "serial:SN-1"])["items"].as_array().map(Vec::len), Some(1));
     town.refused(&["certs", "--of", "serial:SN-9"]);
     town.ok(&["withdraw", "serial:SN-1", "--act", "identity", "--yes"]);
@@ -92,7 +92,7 @@ fn owners_who_lift_a_block_are_told_that_what_it_revoked_stays_so() {
     assert!(town.ocsp("7").contains("good"));
 }
 
-/// Nobody answers for them then.
+/// After that, nobody answers for them.
 #[test]
 fn taking_an_authority_out_tells_of_certificates_that_have_not_ended() {
     let town = Town::new("");
@@ -114,9 +114,9 @@ fn taking_an_authority_out_tells_of_certificates_that_have_not_ended() {
         said(&output)
     };
     let told = update(0);
-    assert!(told.contains("CN=Acme Issuing is listed no more") && told.contains("1 certificate until"), "{told}");
+    assert!(told.contains("CN=Acme Issuing is no longer listed") && told.contains("1 certificate until"), "{told}");
     let told = update(1);
-    assert!(!told.contains("is listed no more"), "that one has issued nothing: {told}");
+    assert!(!told.contains("is no longer listed"), "that one has issued nothing: {told}");
 }
 
 #[test]
@@ -128,7 +128,7 @@ fn a_device_whose_key_is_lost_comes_back_as_another() {
     assert!(town.ocsp("7").contains("good"));
     let old = town.ok(&["lookup", "serial:SN-7"])["identities"][0].as_str().expect("an id").to_owned();
 
-    // Whoever may not introduce things replaces none.
+    // A signer who may not introduce things cannot replace any.
     town.key("new");
     town.refused(&[
         "replace",
@@ -153,7 +153,7 @@ fn a_device_whose_key_is_lost_comes_back_as_another() {
     assert_eq!(record["replaces"][0]["value"], old.as_str(), "{record}");
     assert_eq!(record["attributes"]["model"][0]["value"], "P7", "{record}");
 
-    // Whoever comes by the old id is led on: in JSON, in words, and on the page.
+    // A look-up by the old id leads on: in JSON, in words, and on the page.
     let new = record["id"].as_str().expect("an id");
     assert_eq!(town.ok(&["lookup", &old])["records"][0]["succeeded_by"][0]["value"], new);
     let words = town.words(&["lookup", &old]);
@@ -171,7 +171,7 @@ fn a_device_whose_key_is_lost_comes_back_as_another() {
     assert!(town.ocsp("new").contains("good"));
     assert_ne!(town.est("SN-7", "7").0, "200", "the lost key gets nothing");
 
-    // By ACME as well: the manufacturer's own client, for the host's name.
+    // Over ACME as well: the manufacturer's own client, for the host name.
     let eab = town.ok(&["acme", "eab"]);
     let text = |member: &str| eab[member].as_str().expect("text").to_owned();
     let (directory, binding) = (text("directory"), format!("{}:{}", text("kid"), text("hmac_key")));

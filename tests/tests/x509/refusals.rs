@@ -1,4 +1,4 @@
-//! What nobody gets: the protocol's own error, nothing issued, nothing stored.
+//! What nobody gets: the protocol's own error comes back; nothing is issued or stored.
 
 use ics_core::descriptor::Compromise;
 use ics_core::limits;
@@ -12,7 +12,7 @@ use crate::world::{
     DOMAIN, Shape, World, controller, domain, id, introduction, maker, owner, revoked, status, withdrawal,
 };
 
-/// Asks for a certificate that is refused: whose fault, and words of the reason. The log is as it was.
+/// Asks for a certificate that must be refused, with this fault and these words. The log must not change.
 fn refused(world: &World, profile: &str, csr: &[u8], fault: CertifyFault, words: &str) {
     let size = world.size();
     let error = world.certify(7, profile, csr).expect_err(words);
@@ -30,9 +30,9 @@ fn requests_that_prove_nothing() {
         *last ^= 1;
     }
     refused(&world, "ldevid", &bad, CertifyFault::Request, "");
-    refused(&world, "ldevid", &good[..good.len() - 4], CertifyFault::Request, "no certificate request");
-    refused(&world, "ldevid", b"", CertifyFault::Request, "no certificate request");
-    refused(&world, "ldevid", &[good.as_slice(), b"\0"].concat(), CertifyFault::Request, "no certificate request");
+    refused(&world, "ldevid", &good[..good.len() - 4], CertifyFault::Request, "not a certificate request");
+    refused(&world, "ldevid", b"", CertifyFault::Request, "not a certificate request");
+    refused(&world, "ldevid", &[good.as_slice(), b"\0"].concat(), CertifyFault::Request, "not a certificate request");
     refused(&world, "ldevid", &vec![0x30; limits::CSR_BYTES + 1], CertifyFault::Request, "the limit is");
     world.certify(7, "ldevid", &good).expect("the good one is good");
 }
@@ -52,7 +52,7 @@ fn requests_for_what_nobody_gets() {
         ("server", &["-addext", "extendedKeyUsage=serverAuth"], CertifyFault::Request, "for the use `server`"),
         ("staple", &["-addext", "tlsfeature=status_request"], CertifyFault::Request, "1.3.6.1.5.5.7.1.24"),
         ("mail", &["-addext", "subjectAltName=email:a@acme.example"], CertifyFault::Name, "mail address"),
-        ("web", &["-addext", "subjectAltName=URI:https://acme.example"], CertifyFault::Name, "no URN"),
+        ("web", &["-addext", "subjectAltName=URI:https://acme.example"], CertifyFault::Name, "not a URN"),
         ("other", &["-addext", "subjectAltName=URI:urn:dev:os:32473-SN-8"], CertifyFault::Name, "no right to the name"),
         ("serial", &["-subj", "/serialNumber=SN-8"], CertifyFault::Name, "no right to the name `serial:SN-8`"),
     ] {
@@ -86,7 +86,7 @@ fn weak_keys_and_keys_of_others() {
             profile.keys.retain(|key| key.as_str() == "p384");
         }
     });
-    refused(&world, "ldevid", &bench.request("p256", &[]), CertifyFault::Key, "no keys of the kind p256");
+    refused(&world, "ldevid", &bench.request("p256", &[]), CertifyFault::Key, "not allow keys of the kind p256");
 }
 
 #[test]
@@ -115,7 +115,7 @@ fn names_outside_of_the_issuers_constraints() {
     }
 }
 
-/// That is not the node's failure, at which clients try again.
+/// It is not a failure of the node, after which clients would try again.
 #[test]
 fn an_authority_that_has_ended_issues_nothing() {
     let (world, bench) = (World::of(&Shape { days: 0, ..Shape::new() }), Bench::new());
@@ -123,7 +123,7 @@ fn an_authority_that_has_ended_issues_nothing() {
     refused(&world, "ldevid", &csr, CertifyFault::Unknown, "`ics ca import` lets another issue");
 }
 
-/// What was replaced has nobody who vouches for it either.
+/// A replaced thing has nobody who vouches for it either.
 #[test]
 fn what_a_status_blocks_is_refused_for_that() {
     let (world, bench) = (World::new(), Bench::new());
@@ -133,7 +133,7 @@ fn what_a_status_blocks_is_refused_for_that() {
     assert!(error.to_string().contains("its status is `suspended`"), "{error}");
 }
 
-/// Whoever has such a certificate says `good` of the things of others.
+/// Whoever has such a certificate can say `good` about the things of others.
 #[test]
 fn nothing_answers_ocsp_because_it_is_in_use() {
     let (mut world, bench) = (World::new(), Bench::new());
@@ -155,7 +155,7 @@ fn nothing_answers_ocsp_because_it_is_in_use() {
     world.certify_as(Requester::Operator, id(7), "ocsp", &csr).expect("the operator may");
 }
 
-/// For no right that hangs on a role, at whatever door.
+/// The signer loses every right that depends on a role, over every protocol.
 #[test]
 fn a_signer_whose_key_is_declared_compromised_has_no_role_over_certificates() {
     let (mut world, bench) = (World::new(), Bench::new());
@@ -185,7 +185,7 @@ fn a_signer_whose_key_is_declared_compromised_has_no_role_over_certificates() {
     }
 }
 
-/// The log takes nothing of him either.
+/// The log accepts nothing from the signer either.
 #[test]
 fn a_signer_whose_certificate_is_revoked_has_no_role_over_certificates() {
     let (mut world, bench) = (World::new(), Bench::new());
@@ -206,7 +206,8 @@ fn a_signer_whose_certificate_is_revoked_has_no_role_over_certificates() {
     assert_eq!((error.fault(), world.size()), (CertifyFault::Denied, size), "{error}");
 }
 
-/// A look at what was issued takes longer than one at nothing, so there is none for whom the rules show nothing.
+/// Looking at what was issued takes longer than looking at nothing, so nothing is looked at for readers whom the rules
+/// show nothing.
 #[test]
 fn for_whom_the_rules_show_nothing_no_certificate_is_looked_at() {
     let mut world = World::new();
@@ -215,7 +216,7 @@ fn for_whom_the_rules_show_nothing_no_certificate_is_looked_at() {
     let page = |world: &World, reader| world.app.certificates(reader, &domain(), &CertificateQuery::default());
     assert_eq!(page(&world, Reader::Anonymous).expect("a page").items.len(), 1, "anybody may read all");
     world.hide();
-    // The statement that it was issued stands before the descriptor.
+    // The statement about the issuing comes before the descriptor.
     world.rewrite(1, b"unreadable");
     let shown = page(&world, Reader::Anonymous).expect("a page");
     assert_eq!((shown.items.len(), shown.next), (0, None));

@@ -1,4 +1,4 @@
-//! Signers who ask by their own keys for things, as the machines of a production line do.
+//! Signers who ask for certificates of things with their own keys, as the machines of a production line do.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -18,7 +18,7 @@ use crate::node::Node;
 use crate::tools::Bench;
 use crate::world::{World, domain, introduction, wait};
 
-/// One more signer of the manufacturer, whose key openssl takes, and a certificate that it signs itself.
+/// Adds a signer of the manufacturer with a key that openssl can use, and a self-signed certificate.
 fn line(world: &mut World, bench: &Bench) -> Fingerprint {
     let key = Key4::<SecretParts, UnspecifiedRole>::generate_ecc(true, Curve::NistP256).expect("a key");
     let SecretKeyMaterial::Unencrypted(secret) = key.secret() else { panic!("it is encrypted") };
@@ -26,7 +26,7 @@ fn line(world: &mut World, bench: &Bench) -> Fingerprint {
         mpi::SecretKeyMaterial::ECDSA { scalar } => scalar.value_padded(32).to_vec(),
         _ => panic!("it is of another kind"),
     });
-    // RFC 5915, 3: with the curve, and without the public key.
+    // RFC 5915, 3: with the curve, without the public key.
     let curve = tlv(0xa0, &tlv(6, &[0x2a, 0x86, 0x48, 0xce, 0x3d, 3, 1, 7]));
     bench.file("line.der", &tlv(0x30, &[tlv(2, &[1]), tlv(4, &secret), curve].concat()));
     bench.openssl("ec -inform DER -in line.der -out line.key");
@@ -54,7 +54,7 @@ fn a_signer_asks_for_the_thing_that_his_request_names() {
     site.keep("ldevid.pem");
     site.gets("", LINE, &["-cmd", "kur", "-oldcert", "ldevid.pem"]);
     site.keep("next.pem");
-    // It shows from then on that the device comes.
+    // From then on, it authenticates the device.
     site.gets("", &["-cert", "next.pem", "-key", "device.key"], &["-cmd", "kur", "-newkey", "device.key"]);
 
     site.is_refused("", LINE, &["-cmd", "ir", "-subject", "/serialNumber=SN-8"], "badCertId");
@@ -69,7 +69,7 @@ fn a_signer_asks_for_the_thing_that_his_request_names() {
     site.gets("", LINE, &named);
     site.gets("", LINE, &["-cmd", "rr", "-oldcert", "ldevid.pem", "-revreason", "4"]);
     assert_eq!(site.revoked().iter().filter(|it| *it == "superseded").count(), 1);
-    // He sets no status: the thing gets others, only this key gets none.
+    // The signer may not set the status: the thing gets other certificates, but this key gets none.
     site.is_refused("", LINE, &named, "badCertTemplate");
     site.bench.openssl("genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out other.key");
     site.gets("", &LINE[..7], &[&named[..], &["-newkey", "other.key"]].concat());
@@ -79,7 +79,7 @@ fn a_signer_asks_for_the_thing_that_his_request_names() {
     site.is_refused("", LINE, &named, "signerNotTrusted");
 }
 
-/// Whoever was given a role over one thing stands in the log as well: a few of them would keep all others out.
+/// Anyone with a role over a single thing is in the log too: a few of them could keep all others out.
 #[test]
 fn who_signs_and_is_not_named_by_the_descriptor_begins_no_more_than_a_thing() {
     let mut site = Site::new();
@@ -107,12 +107,12 @@ fn by_est_as_well() {
         bench.request("device", &["-subj", subject]);
         let (code, answer) = enroll(&bench, &node, "/simpleenroll", "device.csr", shown);
         assert_eq!(code, expected, "{subject}: {answer}");
-        // Before what is first issued, the log gets the issuer's own certificate.
+        // Before the first certificate, the log gets the issuer's own OpenPGP certificate.
         assert_eq!(world.size() > size, expected == "200", "{subject}");
     }
 }
 
-/// A record may have come to name it for a thing: whose it is then nobody knows.
+/// A record may have come to name the key for a thing: then nobody can tell whose it is.
 #[test]
 fn a_key_that_records_name_is_taken_for_no_signers() {
     let (mut world, bench) = (World::new(), Bench::new());

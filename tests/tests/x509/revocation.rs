@@ -1,4 +1,4 @@
-//! A status becomes a revocation at once, for openssl, gnutls and nginx alike; and ends with it.
+//! A status becomes a revocation at once, for openssl, gnutls and nginx alike, and ends with it.
 
 mod for_good;
 
@@ -17,7 +17,7 @@ use crate::node::Node;
 use crate::tools::{Bench, said};
 use crate::world::{World, authority, claimed, controller, domain, id, introduction, maker, owner, p256, status};
 
-/// The files that every relying party has, and a certificate of the device.
+/// Writes the files that every relying party has, and issues a certificate to the device.
 pub(crate) fn issued(world: &World, bench: &Bench) -> Issued {
     bench.file("root.pem", certificate_pem(&world.root).as_bytes());
     bench.file("issuer.pem", certificate_pem(&world.issuer).as_bytes());
@@ -34,12 +34,12 @@ pub(crate) fn lift(world: &World, ends: &[StatementId]) {
     world.submit(vec![status(7, &owner(), "owner", "in-use", ends)]);
 }
 
-/// The number of the list in which a certificate would stand.
+/// The number of the list that would contain a certificate.
 fn shard(issued: &Issued) -> u8 {
     issued.serial.bucket() % 4
 }
 
-/// Writes the list of a certificate, as the node gives it, to `device.crl`.
+/// Writes the list of a certificate, as the node serves it, to `device.crl`.
 pub(crate) fn list(world: &World, bench: &Bench, shard: u8) -> String {
     let issuer = issuer_id(&authority(&[&world.issuer, &world.root]));
     let list = world.list(&issuer, shard).expect("a list");
@@ -78,7 +78,7 @@ fn a_list_follows_the_status() {
     assert_eq!(verifies(&bench), Ok(()), "a hold ends with the suspension");
 }
 
-/// What `openssl ocsp` says of the device's certificate.
+/// What `openssl ocsp` prints about the device's certificate.
 pub(crate) fn asked(bench: &Bench, node: &Node, more: &str) -> String {
     let (url, more) = (node.x509("ocsp"), if more.is_empty() { String::new() } else { format!(" {more}") });
     let trusted = "-CAfile root.pem -verify_other issuer.pem";
@@ -136,7 +136,7 @@ fn ocsp_follows_the_status() {
     assert!(text.contains("device.pem: good"), "{text}");
 }
 
-/// Headers and body of an answer; the time of the answer itself is left out.
+/// The headers and body of an answer, without the date of the answer itself.
 fn fetched(bench: &Bench, url: &str, more: &[&str]) -> (Vec<String>, Vec<u8>) {
     let common = ["--silent", "--dump-header", "-", "--output", "answer.der", url];
     let headers = bench.ok("curl", &[&common[..], more].concat());
@@ -146,13 +146,13 @@ fn fetched(bench: &Bench, url: &str, more: &[&str]) -> (Vec<String>, Vec<u8>) {
     (headers, bench.read("answer.der"))
 }
 
-/// Day, month, year and time, as HTTP and openssl write them in different orders.
+/// Day, month, year and time, which HTTP and openssl write in different orders.
 fn parts(date: &str) -> std::collections::BTreeSet<&str> {
     let words = date.split(' ').filter(|word| !word.is_empty() && !word.ends_with(','));
     words.map(|word| word.trim_start_matches('0')).collect()
 }
 
-/// What was answered once is given again in front of the router and by POST, but never when something has changed.
+/// An answer is repeated, in front of the router and to POST, but never once something has changed.
 #[test]
 fn the_same_bytes_get_the_same_answer_until_the_status_changes() {
     let (world, bench) = (World::new(), Bench::new());
@@ -288,7 +288,7 @@ fn a_recall_of_a_lot_reaches_its_certificates() {
     assert!(asked(&bench, &node, "-no_nonce").contains("revoked"));
 }
 
-/// It was put into that lot by mistake, say: it may be used again, and what was told of its certificate holds.
+/// For example, it was put into that lot by mistake: it may be used again, but the published revocation stays.
 #[test]
 fn what_was_revoked_with_a_lot_stays_so_when_the_thing_leaves_it() {
     let (world, bench) = (World::new(), Bench::new());
@@ -357,12 +357,12 @@ fn an_introduction_that_is_taken_back_is_a_hold() {
     assert!(text.contains("Certificate Hold"), "{text}");
 }
 
-/// Look-ups read what came in last in parts, and a part may have nothing of what is sought.
+/// Look-ups read the newest entries in parts, and a part may contain nothing of what is sought.
 #[test]
 fn a_revocation_among_much_that_was_issued_just_now_is_listed() {
     let (world, bench) = (World::new(), Bench::new());
     bench.file("issuer.pem", certificate_pem(&world.issuer).as_bytes());
-    // All on other lists, for which nobody asks.
+    // All on other lists, which nobody asks for.
     let others: Vec<u8> = (100..=200).filter(|seed| seed % 4 != 7 % 4).collect();
     world.submit(others.iter().map(|seed| introduction(*seed, &[&format!("serial:SN-{seed}")])).collect());
     let now = world.app.clock().now();
@@ -380,7 +380,7 @@ fn a_revocation_among_much_that_was_issued_just_now_is_listed() {
     assert!(is_listed());
 }
 
-/// Personal data in a name is erased, and the thing is introduced without: its certificates come and go as before.
+/// Personal data in a name is erased, and the thing introduced again without it: its certificates work as before.
 #[test]
 fn a_thing_that_was_introduced_anew_after_an_erasure() {
     let (world, bench) = (World::new(), Bench::new());

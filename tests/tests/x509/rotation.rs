@@ -1,5 +1,5 @@
-//! Another key issues from now on: what the former one has issued is taken back with the former one, which the log takes
-//! that from and from nobody else.
+//! From now on another key issues. What the former key has issued is revoked with the former key, since the log accepts
+//! that from no other.
 
 use ics_core::descriptor::Compromise;
 use ics_core::openpgp::certificate::Certificate;
@@ -12,7 +12,7 @@ use crate::world::{World, authority, controller, domain, id, owner, p256, status
 
 pub(crate) fn issuer_key() -> IssuerKey {
     let signer = p256();
-    // Signed after it was made: a second may have begun meanwhile.
+    // Signed after the key was made: a new second may have begun meanwhile.
     let certificate = Certificate::make(&*signer, "Acme Issuing", Clock::default().now(), &[4; 32]).expect("OpenPGP");
     IssuerKey { signer, certificate: certificate.into(), answers_by: None }
 }
@@ -21,7 +21,7 @@ fn issue(world: &World, bench: &Bench, name: &str) -> Issued {
     world.certify(7, "ldevid", &bench.request(name, &[])).expect(name)
 }
 
-/// Whether a certificate is on the list of this issuer.
+/// Whether a certificate is on this issuer's list.
 fn is_listed(world: &World, issuer: &[u8], issued: &Issued) -> bool {
     let issuer = issuer_id(&authority(&[issuer, &world.root]));
     let list = world.list(&issuer, issued.serial.bucket() % 4).expect("a list");
@@ -55,7 +55,7 @@ fn whoever_may_revoke_may_do_so_after_a_rotation() {
     }
 }
 
-/// Of which authority the node tells that its key is not there.
+/// Asserts which authority the node reports as lacking its key.
 fn assert_away(world: &World, name: &str) {
     let away = world.app.issuers_away();
     let [(of, authority)] = away.as_slice() else { panic!("one is: {away:?}") };
@@ -69,7 +69,7 @@ fn it_takes_the_key_that_has_issued_and_no_other() {
     let own = ["first", "second"].map(|name| issue(&world, &bench, name));
     let revoke = |world: &World, issued: &Issued| world.revoke(&issued.serial, Revoker::Key, Reason::KeyCompromise);
 
-    // The descriptor names the next key, and the node does not have it yet.
+    // The descriptor names the next key, which the node does not have yet.
     let world = world.rotated(next.clone());
     assert!(world.app.issuers_away().is_empty());
     let world = world.with_key(former);
@@ -78,7 +78,7 @@ fn it_takes_the_key_that_has_issued_and_no_other() {
     assert_eq!(refused.fault(), CertifyFault::Unknown, "{refused}");
     revoke(&world, &own[0]).expect("who has issued it is");
 
-    // The node has the next key in the place of the former one.
+    // The node has the next key instead of the former one.
     let world = world.with_key(next);
     assert_away(&world, "Acme Issuing 1");
     let size = world.size();
@@ -88,8 +88,8 @@ fn it_takes_the_key_that_has_issued_and_no_other() {
     revoke(&world, &issue(&world, &bench, "third")).expect("who issues now is here");
 }
 
-/// What an issuer has taken back before its key was declared compromised stays so, though its statements count no longer:
-/// only what is on hold comes back (RFC 5280, 5.3.1).
+/// What an issuer revoked before its key was declared compromised stays revoked, although the issuer's statements no
+/// longer count; only what is on hold comes back (RFC 5280, 5.3.1).
 #[test]
 fn a_compromised_issuer_brings_no_certificate_back() {
     let watcher = Revoker::Requester(Requester::Signer(controller().public_key().fingerprint()));
@@ -120,8 +120,8 @@ fn a_compromised_issuer_brings_no_certificate_back() {
     }
 }
 
-/// Who has stolen an issuer's key may have certified a key of his own for a thing; the key that makes the thing what it is
-/// he did not choose.
+/// The thief of an issuer's key may have certified a key of their own for a thing, but did not choose the key that is
+/// the thing's identity.
 #[test]
 fn a_thing_gets_certificates_of_its_own_key_after_its_issuer_was_compromised() {
     let (world, bench) = (World::new(), Bench::new());
@@ -143,7 +143,7 @@ fn a_thing_gets_certificates_of_its_own_key_after_its_issuer_was_compromised() {
     issue(&world, &bench, "new");
 }
 
-/// Nor does that of somebody who has blocked a thing for ever, which was told to all.
+/// Nor does a compromised signer who blocked a thing for ever, since the revocation was published.
 #[test]
 fn a_compromised_signer_of_a_block_brings_no_certificate_back() {
     let (mut world, bench) = (World::new(), Bench::new());

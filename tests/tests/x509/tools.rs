@@ -1,11 +1,11 @@
-//! Programs of others.
+//! Programs by other projects.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use tempfile::TempDir;
 
-/// A directory of files, with what programs are called on in it.
+/// A directory of files in which programs are run.
 pub(crate) struct Bench {
     directory: TempDir,
 }
@@ -36,7 +36,7 @@ impl Bench {
         command.output().unwrap_or_else(|error| panic!("{program}: {error}"))
     }
 
-    /// Runs a program that must succeed; what it prints.
+    /// Runs a program that must succeed; returns what it prints.
     pub(crate) fn ok(&self, program: &str, arguments: &[&str]) -> String {
         let output = self.run(program, arguments);
         let text = said(&output);
@@ -48,13 +48,13 @@ impl Bench {
         self.ok("openssl", &arguments.split(' ').collect::<Vec<_>>())
     }
 
-    /// A request for a certificate, DER: of a new key, with these arguments more. The key is in `name.key`.
+    /// A certificate request in DER for a new key, with these further arguments. The key is in `name.key`.
     pub(crate) fn request(&self, name: &str, more: &[&str]) -> Vec<u8> {
         self.openssl(&format!("genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out {name}.key"));
         self.request_again(name, more)
     }
 
-    /// The same of the key in `name.key`.
+    /// The same for the key in `name.key`.
     pub(crate) fn request_again(&self, name: &str, more: &[&str]) -> Vec<u8> {
         let (key, out) = (format!("{name}.key"), format!("{name}.csr"));
         let mut arguments = vec!["req", "-new", "-key", &key, "-outform", "DER", "-out", &out];
@@ -66,9 +66,9 @@ impl Bench {
         self.read(&out)
     }
 
-    /// A request of the device of that seed with its own key, which goes to `own.key`.
+    /// A request of the device with this seed for its own key, which is written to `own.key`.
     pub(crate) fn request_of(&self, seed: u8) -> Vec<u8> {
-        // RFC 8410, 7: the seed with what stands before it.
+        // RFC 8410, 7: the seed after its fixed prefix.
         let before = b"\x30\x2e\x02\x01\x00\x30\x05\x06\x03\x2b\x65\x70\x04\x22\x04\x20";
         self.file("own.der", &[&before[..], &[seed; 32]].concat());
         self.openssl("pkey -inform DER -in own.der -out own.key");

@@ -1,4 +1,4 @@
-//! Real processes: a manufacturer's node that issues, his commands, and devices with keys of their own.
+//! Real processes: a manufacturer's node that issues, the manufacturer's commands, and devices with keys of their own.
 
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
@@ -13,17 +13,17 @@ use crate::tools::{Bench, said};
 const ICS: &str = env!("CARGO_BIN_EXE_ics-under-test");
 pub(crate) const DOMAIN: &str = "devices.acme.example";
 
-/// A manufacturer's home directory `maker`, with a node that runs.
+/// A manufacturer's home directory `maker`, with a running node.
 pub(crate) struct Town {
     pub(crate) bench: Bench,
     pub(crate) url: String,
-    /// Certificates name it, so it stays when the node starts anew.
+    /// Certificates name it, so it must stay the same when the node restarts.
     _port: Port,
     node: Option<Child>,
 }
 
 impl Town {
-    /// A node that issues by the profiles `ldevid`, `server` and `ocsp`; with these lines more in its configuration.
+    /// A node that issues with the profiles `ldevid`, `server` and `ocsp`; `more` is added to its configuration.
     pub(crate) fn new(more: &str) -> Self {
         let port = Port::take().expect("a port");
         let listen = port.address().to_string();
@@ -51,7 +51,7 @@ impl Town {
         std::fs::write(path, format!("{text}\n[acme]\n{more}")).expect("writes");
     }
 
-    /// What is issued, and who else speaks: an owner and a security controller.
+    /// The rules for issuing, and the other signers: an owner and a security controller.
     fn policy(&self) {
         let profile = |uses: &[&str], names: &[&str]| {
             json!({
@@ -98,17 +98,17 @@ impl Town {
         });
     }
 
-    /// A node in a home directory of that name that copies the manufacturer's domain, and its address.
+    /// A node with this home directory that copies the manufacturer's domain, and its URL.
     pub(crate) fn mirror(&self, home: &str) -> (Mirror, String) {
         self.mirror_of(home, &self.url)
     }
 
-    /// The same, from another node.
+    /// The same, copying from another node.
     pub(crate) fn mirror_of(&self, home: &str, from: &str) -> (Mirror, String) {
         self.mirror_prepared(home, from, "--generate-passphrase", |_| {})
     }
 
-    /// The same, with the issuer's key, as a node that is to stand in for its home has it.
+    /// The same with the issuer's key, as in a node that is to stand in for its home.
     pub(crate) fn spare(&self, home: &str) -> (Mirror, String) {
         self.mirror_prepared(home, &self.url, "--passphrase-file=maker/passphrase", |path| {
             for file in ["passphrase", "keys/issuer.asc"] {
@@ -120,8 +120,8 @@ impl Town {
         })
     }
 
-    /// The same, which answers OCSP with a key of its own, by the certificate in `ocsp.pem` of its home directory. The issuer
-    /// gives it that for the thing `serial:SN-7`.
+    /// The same, answering OCSP with a key of its own and the certificate in `ocsp.pem` of its home directory, which
+    /// the issuer makes for the thing `serial:SN-7`.
     pub(crate) fn answerer(&self, home: &str) -> (Mirror, String) {
         self.mirror_prepared(home, &self.url, "--generate-passphrase", |path| {
             for words in [
@@ -138,7 +138,7 @@ impl Town {
         })
     }
 
-    /// Puts a new certificate of the answerer in that home directory in the place of what is there; the certificate, DER.
+    /// Replaces the responder's certificate in this home directory by a new one, which is returned in DER.
     pub(crate) fn certify_answerer(&self, home: &str) -> Vec<u8> {
         let door = format!("{DOMAIN}:ocsp/simpleenroll");
         let (code, answer) = self.enroll(&door, "SN-7", "ocsp.csr", "ocsp");
@@ -168,7 +168,7 @@ impl Town {
         (mirror, url)
     }
 
-    /// Ends a node that copies, as a power cut does, does something to its home directory, and starts it again.
+    /// Ends a copying node as a power cut does, changes its home directory, and starts it again.
     pub(crate) fn start_again(&self, mirror: &mut Mirror, home: &str, meanwhile: impl FnOnce(&Path)) {
         mirror.end();
         meanwhile(&self.bench.path().join(home));
@@ -176,7 +176,7 @@ impl Town {
         mirror.node = node.expect("starts");
     }
 
-    /// Ends the node, as a power cut does.
+    /// Ends the node as a power cut does.
     pub(crate) fn kill(&mut self) {
         if let Some(mut node) = self.node.take() {
             node.kill().expect("is killed");
@@ -191,26 +191,26 @@ impl Town {
         command
     }
 
-    /// Runs a command of the manufacturer's.
+    /// Runs a command of the manufacturer.
     pub(crate) fn run(&self, words: &[&str]) -> Output {
         self.command("maker").args(words).output().expect("starts")
     }
 
-    /// The same, which must succeed; what it printed for people.
+    /// The same, which must succeed; returns what it printed for people.
     pub(crate) fn words(&self, words: &[&str]) -> String {
         let output = self.run(words);
         assert!(output.status.success(), "ics {words:?}: {}", said(&output));
         String::from_utf8(output.stdout).expect("UTF-8")
     }
 
-    /// The same; what it printed as JSON.
+    /// The same; returns what it printed as JSON.
     pub(crate) fn ok(&self, words: &[&str]) -> Value {
         let output = self.command("maker").arg("--json").args(words).output().expect("starts");
         assert!(output.status.success(), "ics {words:?}: {}", said(&output));
         serde_json::from_slice(&output.stdout).unwrap_or(Value::Null)
     }
 
-    /// One that must fail; what it said.
+    /// Runs a command that must fail; returns what it printed.
     pub(crate) fn refused(&self, words: &[&str]) -> String {
         let output = self.run(words);
         assert!(!output.status.success(), "ics {words:?}: {}", said(&output));
@@ -225,7 +225,7 @@ impl Town {
         self.ok(&["status", "in-use", &format!("serial:SN-{name}"), "--yes"]);
     }
 
-    /// A key in `NAME.key`, and its public part in `NAME.pub`.
+    /// Makes a key in `NAME.key`, with its public part in `NAME.pub`.
     pub(crate) fn key(&self, name: &str) {
         self.bench.openssl(&format!("genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out {name}.key"));
         self.bench.openssl(&format!("pkey -in {name}.key -pubout -out {name}.pub"));
@@ -237,26 +237,26 @@ impl Town {
         token.trim().to_owned()
     }
 
-    /// The counters, which the operator reads.
+    /// The metrics, as the operator reads them.
     pub(crate) fn metrics(&self) -> String {
         self.metrics_of("maker", &self.url)
     }
 
-    /// Those of the node in that home directory, at its address.
+    /// The metrics of the node with this home directory and URL.
     pub(crate) fn metrics_of(&self, home: &str, url: &str) -> String {
         let token = format!("Authorization: Bearer {}", self.token(home));
         self.bench.ok("curl", &["--silent", "--header", &token, &format!("{url}/metrics")])
     }
 
-    /// Enrols over EST with the registrar's token, for the thing with that serial number and the key in `NAME.key`; the
-    /// status of the answer. The certificate is in `NAME.pem`.
+    /// Enrols over EST with the registrar's token, for the thing with this serial number and the key in `NAME.key`;
+    /// returns the status and the text of the answer. The certificate is in `NAME.pem`.
     pub(crate) fn est(&self, serial: &str, name: &str) -> (String, String) {
         self.bench.request_again(name, &[]);
         self.bench.openssl(&format!("base64 -A -in {name}.csr -out {name}.b64"));
         self.enroll("simpleenroll", serial, &format!("{name}.b64"), name)
     }
 
-    /// The same at that door, by a request in base64 or PEM.
+    /// The same at this EST path, with a request in base64 or PEM.
     fn enroll(&self, door: &str, serial: &str, request: &str, name: &str) -> (String, String) {
         let (user, body) = (format!("{serial}:{}", self.token("maker")), format!("@{request}"));
         let url = format!("{}/.well-known/est/{door}", self.url);
@@ -272,7 +272,7 @@ impl Town {
         (code, answer)
     }
 
-    /// What openssl is told of the certificate in `NAME.pem` by OCSP: `good` or `revoked` and why.
+    /// What openssl learns by OCSP about the certificate in `NAME.pem`: `good`, or `revoked` and why.
     pub(crate) fn ocsp(&self, name: &str) -> String {
         let url = format!("{}/x509/{DOMAIN}/ocsp", self.url);
         let certificate = format!("{name}.pem");

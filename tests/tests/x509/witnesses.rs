@@ -1,5 +1,5 @@
-//! A domain whose witnesses are away: what it cannot show is acknowledged to nobody, and what its home says of certificates
-//! is no newer than what it can show.
+//! A domain whose witnesses are away: what it cannot show is acknowledged to nobody, and what its home says about
+//! certificates is no newer than what it can show.
 
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -12,10 +12,10 @@ use crate::revocation::issued;
 use crate::tools::Bench;
 use crate::world::{World, authority, controller, domain, id, status, wait};
 
-/// Seconds for which the domain's news count.
+/// Seconds for which the domain's news stays fresh.
 const FRESH: u64 = 8;
 
-/// As of when OCSP says that the certificate is good, and until when that holds.
+/// From when and until when OCSP says that the certificate is good.
 fn good(world: &World, bench: &Bench) -> Result<(Timestamp, Timestamp), OcspError> {
     let answer = world.app.ocsp(Asker::Own, &domain(), &bench.read("request.der"), Depth::Store)?;
     let answer = answer.expect("the store was asked");
@@ -25,7 +25,7 @@ fn good(world: &World, bench: &Bench) -> Result<(Timestamp, Timestamp), OcspErro
     Ok((answer.this_update, answer.next_update))
 }
 
-/// Until when the list of the certificate holds.
+/// When the certificate's list expires.
 fn list(world: &World, issued: &Issued) -> Result<Timestamp, AppError> {
     let issuer = issuer_id(&authority(&[&world.issuer, &world.root]));
     let list = world.list(&issuer, issued.serial.bucket() % 4)?;
@@ -45,7 +45,7 @@ fn is_unwitnessed(error: &AppError) {
     assert_eq!(error.code().as_str(), "unwitnessed", "{error}");
 }
 
-/// The domain's news count for longer than answers hold.
+/// The domain's news stays fresh for longer than answers hold.
 #[test]
 fn what_waits_makes_no_answer_hold_longer() {
     let (mut world, bench) = (World::new(), Bench::new());

@@ -1,6 +1,6 @@
 //! A manufacturer's domain that issues certificates: a root, an issuing authority below it, and one device.
 
-// Other tests read this file from elsewhere: then its modules are not looked for below its own name.
+// Other tests include this file by path; its modules must still be found.
 #[path = "world/changed.rs"]
 mod changed;
 
@@ -46,7 +46,7 @@ pub(crate) const TOKEN: &str = "only for operators";
 pub(crate) const CREATED: Timestamp = Timestamp::from_seconds(1_767_225_600);
 const DAY: u64 = 86_400_000;
 
-/// The use cases of a node, where its data is, and who signs.
+/// The use cases of a node, the directory of its data, and the signers.
 pub(crate) struct World {
     pub(crate) app: App,
     pub(crate) root: Vec<u8>,
@@ -61,17 +61,17 @@ pub(crate) fn signer(seed: u8) -> Ed25519Signer {
     Ed25519Signer::from_seed(&[seed; 32], 4, CREATED).expect("a key")
 }
 
-/// Speaks for the manufacturer and owns the domain.
+/// The signer who speaks for the manufacturer and owns the domain.
 pub(crate) fn maker() -> Ed25519Signer {
     signer(1)
 }
 
-/// Watches the devices.
+/// The security controller of the devices.
 pub(crate) fn controller() -> Ed25519Signer {
     signer(2)
 }
 
-/// Keeps the devices.
+/// The owner of the devices.
 pub(crate) fn owner() -> Ed25519Signer {
     signer(3)
 }
@@ -84,17 +84,17 @@ fn role(text: &str) -> Role {
     text.parse().expect("a role")
 }
 
-/// A P-256 key as authorities have it.
+/// A P-256 key, as authorities have.
 pub(crate) fn p256() -> Arc<dyn Signer + Send + Sync> {
     let key = Key4::<_, UnspecifiedRole>::generate_ecc(true, Curve::NistP256).expect("a key");
     ics_node::keys::in_memory(key.into()).expect("a signer")
 }
 
-/// What the issuing authority may do.
+/// What the world is made from, above all the issuing authority.
 #[derive(Clone, Default)]
 pub(crate) struct Shape {
     pub(crate) constraints: Constraints,
-    /// Days until the authority ends.
+    /// Days until the authority expires.
     pub(crate) days: u64,
     pub(crate) shards: u16,
     pub(crate) url: String,
@@ -136,7 +136,7 @@ impl World {
         let root = root.expect("a root");
         let above = authority(&[&root]);
         let key = shape.issuers.first().cloned().unwrap_or_else(|| {
-            // Signed after it was made: a second may have begun meanwhile.
+            // Signed after the key was made: a new second may have begun meanwhile.
             let key = p256();
             let certificate =
                 Certificate::make(&*key, "Acme Issuing", Clock::default().now(), &[4; 32]).expect("a certificate");
@@ -162,12 +162,12 @@ impl World {
         world
     }
 
-    /// Has a certificate revoked; the index of the entry that says so.
+    /// Has a certificate revoked; returns the index of the entry that says so.
     pub(crate) fn revoke(&self, serial: &SerialNumber, revoker: Revoker, reason: Reason) -> Result<u64, CertifyError> {
         wait(self.app.revoke_certificate(&domain(), serial, revoker, reason))
     }
 
-    /// Appends bodies; all must be admitted. Their ids.
+    /// Appends bodies, which must all be admitted; returns their ids.
     pub(crate) fn submit(&self, bodies: Vec<Vec<u8>>) -> Vec<StatementId> {
         let results = wait(self.app.submit(&domain(), bodies)).expect("is taken");
         let receipt = |result: SubmissionResult| match result {
@@ -186,7 +186,7 @@ impl World {
         self.submit(vec![make::sign_descriptor(&[&maker()], &json, now, &[1; 32]).expect("signs")]);
     }
 
-    /// A revocation list of an issuer, as HTTP gives it.
+    /// A revocation list of an issuer, as HTTP serves it.
     pub(crate) fn list(&self, issuer: &str, shard: u8) -> Result<SignedList, AppError> {
         match self.app.list_here(&domain(), issuer, shard)? {
             Listing::Signed(list) => Ok(list),
@@ -194,7 +194,7 @@ impl World {
         }
     }
 
-    /// The revocation list of the root, in which nothing stands.
+    /// The root's revocation list, which is empty.
     pub(crate) fn root_list(&self) -> Vec<u8> {
         let (authority, none, now) = (authority(&[&self.root]), BTreeMap::new(), Clock::default().now());
         let list = RevocationList {
@@ -208,7 +208,7 @@ impl World {
         list.sign(&*self.root_key).expect("a list")
     }
 
-    /// What becomes of a statement of the issuer, made by nobody's leave, that a certificate was issued to a device.
+    /// The outcome of a statement by the issuer, made without permission, that a certificate was issued to a device.
     pub(crate) fn claim_issued(&self, seed: u8) -> SubmissionResult {
         let mut claims = Claims::new(Act::Issued, role("issuer"), domain());
         let names = [format!("serial:{}", SerialNumber::new([seed; 20])), "spki:".to_owned() + &"ab".repeat(32)];
@@ -218,8 +218,8 @@ impl World {
         wait(self.app.submit(&domain(), bodies)).expect("is taken").results.pop().expect("a result")
     }
 
-    /// The issuer's statement that it issued a certificate to a device, with these times and that profile; see [`claimed`]
-    /// for its serial number. Nobody made the certificate: what is counted is the statement.
+    /// Submits the issuer's statement that it issued a certificate to a device, with this period and profile; see
+    /// [`claimed`] for its serial number. No certificate is made: only the statement counts.
     pub(crate) fn claim_period(&self, seed: u8, number: u16, period: (Timestamp, Timestamp), profile: &str) {
         let known = self.app.record(Reader::Operator, &domain(), &id(seed).to_string());
         assert!(known.is_ok(), "the device is introduced");
@@ -227,12 +227,12 @@ impl World {
         self.submit(vec![self.key.certificate.to_vec(), body]);
     }
 
-    /// That statement.
+    /// The statement that [`World::claim_period`] submits.
     pub(crate) fn issued(&self, seed: u8, number: u16, period: (Timestamp, Timestamp), profile: &str) -> Vec<u8> {
         self.issued_for(&[0xab; 32], seed, number, period, profile)
     }
 
-    /// The same of a key with this digest.
+    /// The same for a key with this digest.
     pub(crate) fn issued_for(
         &self,
         spki: &[u8; 32],
@@ -250,7 +250,7 @@ impl World {
         said(seed, &*self.key.signer, &claims, false)
     }
 
-    /// A certificate for the device with that seed, which asks itself.
+    /// A certificate for the device with this seed, which asks for itself.
     pub(crate) fn certify(&self, seed: u8, profile: &str, csr: &[u8]) -> Result<Issued, CertifyError> {
         let id = id(seed);
         self.certify_as(Requester::Identity(id), id, profile, csr)
@@ -268,19 +268,19 @@ impl World {
         wait(self.app.certify(&application, csr))
     }
 
-    /// Entries of the log.
+    /// The number of entries in the log.
     pub(crate) fn size(&self) -> u64 {
         self.app.domain(&domain()).expect("is here").info.size
     }
 
-    /// The file of its log.
+    /// The file of the log.
     pub(crate) fn database(&self) -> PathBuf {
         self._directory.path().join("ics.db")
     }
 }
 
-/// The serial number of a certificate that the issuer only says that it has issued: it begins with `4`, its bucket is the
-/// device's seed, and it ends with the number.
+/// The serial number of a certificate that the issuer only claims to have issued: it begins with `4`, its bucket is the
+/// device's seed, and it ends with `number`.
 pub(crate) fn claimed(seed: u8, number: u16) -> SerialNumber {
     let mut serial = [0x41; 20];
     serial[1] = seed;
@@ -288,12 +288,12 @@ pub(crate) fn claimed(seed: u8, number: u16) -> SerialNumber {
     SerialNumber::new(serial)
 }
 
-/// Waits for a use case from a test that is not async.
+/// Waits for a use case in a test that is not async.
 pub(crate) fn wait<T>(work: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime").block_on(work)
 }
 
-/// An authority by its chain.
+/// An authority from its chain.
 pub(crate) fn authority(chain: &[&[u8]]) -> Authority {
     let mut texts = chain.iter().map(|der| STANDARD.encode(der));
     let issuer = Issuer { certificate: texts.next().expect("one at least"), chain: texts.collect() };
@@ -315,7 +315,7 @@ fn open(data: &Path, issuers: Vec<IssuerKey>, acme: Option<AcmeSetup>) -> App {
         memory_bytes: 1 << 24,
         acme,
     };
-    // The threads of a server that has ended let go of the store a moment later.
+    // The threads of a stopped server release the store a moment later.
     let until = Instant::now() + Duration::from_secs(20);
     loop {
         match App::open(&setup) {
@@ -331,7 +331,7 @@ fn openpgp(signer: &dyn Signer, user_id: &str) -> Vec<u8> {
     Certificate::make(signer, user_id, CREATED, &[2; 32]).expect("a certificate")
 }
 
-/// A signer's certificate with his own revocation, as he publishes it who has lost his key.
+/// A signer's certificate with the signer's own revocation, as published after losing the key.
 pub(crate) fn revoked(seed: u8, user_id: &str) -> Vec<u8> {
     let created = SystemTime::UNIX_EPOCH + Duration::from_millis(CREATED.as_millis());
     let key = Key4::<_, UnspecifiedRole>::import_secret_ed25519(&[seed; 32], created).expect("a key");
@@ -411,14 +411,14 @@ fn profiles() -> BTreeMap<ProfileName, CertificateProfile> {
     all.into_iter().map(|(name, profile)| (name.parse().expect("a name"), profile)).collect()
 }
 
-/// The manufacturer introduces a device with these names.
+/// The manufacturer's introduction of a device with these names.
 pub(crate) fn introduction(seed: u8, names: &[&str]) -> Vec<u8> {
     let mut claims = Claims::new(Act::Identity, role("manufacturer"), domain());
     claims.names = names.iter().map(|name| name.parse().expect("a name")).collect();
     said(seed, &maker(), &claims, false)
 }
 
-/// The same of a lot.
+/// The same with a lot.
 pub(crate) fn of_lot(seed: u8, lot: &str, names: &[&str]) -> Vec<u8> {
     let mut claims = Claims::new(Act::Identity, role("manufacturer"), domain());
     claims.names = names.iter().map(|name| name.parse().expect("a name")).collect();
@@ -426,7 +426,7 @@ pub(crate) fn of_lot(seed: u8, lot: &str, names: &[&str]) -> Vec<u8> {
     said(seed, &maker(), &claims, false)
 }
 
-/// The same of a member of a group that it names.
+/// The same for a member of a group, which it names.
 pub(crate) fn member(seed: u8, group: &Group) -> Vec<u8> {
     let Ok(IdentityId::Group(id)) = group.id() else { panic!("a group has an id") };
     let mut claims = Claims::new(Act::Identity, role("manufacturer"), domain());
@@ -434,37 +434,37 @@ pub(crate) fn member(seed: u8, group: &Group) -> Vec<u8> {
     said(seed, &maker(), &claims, false)
 }
 
-/// What is recalled: the devices of a lot, or those that name this group.
+/// The group that is recalled: the devices of a lot, or those that name this group.
 pub(crate) fn recalled(lot: Option<&str>) -> Group {
     let attributes = lot.map(|lot| (Attribute::Lot, lot.to_owned())).into_iter().collect();
     Group { kind: Kind::Group, name: "Recalled".to_owned(), attributes }
 }
 
-/// The manufacturer suspends all devices of a lot.
+/// The manufacturer's suspension of all devices of a lot.
 pub(crate) fn recall(lot: &str) -> Vec<u8> {
     recall_of(recalled(Some(lot)))
 }
 
-/// The manufacturer suspends all devices of a group.
+/// The manufacturer's suspension of all devices of a group.
 pub(crate) fn recall_of(group: Group) -> Vec<u8> {
     status_of(group, "suspended")
 }
 
-/// The manufacturer gives all devices of a group a status.
+/// The manufacturer's statement of a status for all devices of a group.
 pub(crate) fn status_of(group: Group, status: &str) -> Vec<u8> {
     let mut claims = Claims::new(Act::Status, role("manufacturer"), domain());
     claims.status = Some(status.parse().expect("a status"));
     make::sign_document(&maker(), &Subject::Group(group), &claims, CREATED, &[3; 32]).expect("a statement")
 }
 
-/// The manufacturer takes statements about a device back; they were introductions.
+/// The manufacturer's withdrawal of statements about a device; they were introductions.
 pub(crate) fn withdrawal(seed: u8, ends: &[StatementId]) -> Vec<u8> {
     let mut claims = Claims::new(Act::Withdrawal, role("manufacturer"), domain());
     claims.supersedes = ends.to_vec();
     said(seed, &maker(), &claims, true)
 }
 
-/// Somebody gives a device a status, in the place of these.
+/// Someone's statement of a status of a device, in place of these.
 pub(crate) fn status(seed: u8, by: &dyn Signer, in_role: &str, status: &str, ends: &[StatementId]) -> Vec<u8> {
     let mut claims = Claims::new(Act::Status, role(in_role), domain());
     claims.status = Some(status.parse().expect("a status"));
@@ -473,7 +473,7 @@ pub(crate) fn status(seed: u8, by: &dyn Signer, in_role: &str, status: &str, end
     said(seed, by, &claims, revokes)
 }
 
-/// The owner of a device makes somebody else its owner, too.
+/// The device owner's grant that makes someone else an owner, too.
 pub(crate) fn sale(seed: u8, to: &dyn Signer) -> Vec<u8> {
     let mut claims = Claims::new(Act::Grant, role("owner"), domain());
     claims.grant = Some(Grant { grantee: to.public_key().fingerprint(), role: role("owner") });

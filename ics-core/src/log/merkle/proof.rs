@@ -15,7 +15,7 @@ pub enum ProofError {
         size: u64,
     },
     /// The supposedly older tree is the larger one.
-    #[error("a tree of {old} leaves is no beginning of one of {new}")]
+    #[error("a tree of {old} leaves cannot be the beginning of a tree of {new}")]
     Shrunk {
         /// Leaves in the tree that should be older.
         old: u64,

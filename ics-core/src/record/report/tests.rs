@@ -261,7 +261,7 @@ fn each_statement_says_why_it_stands_or_does_not() {
         (
             &dismissed,
             passed_on,
-            "it stands until taken back, though its giver no longer has the role in which he gave it",
+            "it stands until taken back, though its giver no longer has the role in which they gave it",
         ),
     ] {
         assert_eq!(because(domain, draft), expected);

@@ -172,7 +172,7 @@ fn a_revocation_that_does_not_count_is_refused_and_not_left_out() {
     assert!(designated.left_out.is_empty());
     let refused = split(&with_direct(&[key_revocation(1, true)])).expect_err("nothing stands");
     assert_eq!(refused.not_revoked(), Some(ann));
-    for part in ["NOT taken", "SHA-1", "SHA-512", "--compromised"] {
+    for part in ["NOT accepted", "SHA-1", "SHA-512", "--compromised"] {
         assert!(refused.to_string().contains(part), "{part}: {refused}");
     }
     let another = make::certify_user_id(&signer(5, 4), signer(6, 4).public_key(), "Cleo", AT, &[0; 32]).expect("made");

@@ -159,7 +159,7 @@ pub(crate) fn check_logged(
     let as_logged = |(checked, (body, _)): (Result<Checked, Problem>, &(&[u8], Timestamp))| match checked {
         Ok(checked) if checked.body != *body => {
             let detail =
-                "its body is not in canonical form, in which alone a log holds bodies: ask its home".to_owned();
+                "its body is not in canonical form, the only form in which a log holds bodies: ask its home".to_owned();
             Err(Problem::of(Code::MalformedStatement, detail))
         }
         checked => checked,

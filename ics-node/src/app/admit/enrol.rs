@@ -213,10 +213,10 @@ fn check_wanted(request: &EnrolmentRequest) -> Result<(), String> {
 fn certificate(request: &EnrolmentRequest) -> Result<Certificate, String> {
     let bytes = STANDARD.decode(&request.certificate).map_err(|error| format!("certificate: {error}"))?;
     let split = split(&bytes).map_err(|error| format!("certificate: {error}"))?;
-    let [only] = split.bodies.as_slice() else { return Err("certificate: exactly one is asked for".to_owned()) };
+    let [only] = split.bodies.as_slice() else { return Err("certificate: give exactly one".to_owned()) };
     match body::parse(only).map_err(|error| format!("certificate: {error}"))? {
         Body::Certificate(certificate) => Ok(certificate),
-        _ => Err("certificate: this is no certificate".to_owned()),
+        _ => Err("certificate: this is not a certificate".to_owned()),
     }
 }
 

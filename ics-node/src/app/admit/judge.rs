@@ -155,7 +155,7 @@ fn judge_statement(
         return Ok(refusal);
     }
     let Ok(entry) = Logged::new(index, header, statement) else {
-        return Ok(refused(Code::SourceUnproven, "the way of the adopted entry cannot be read"));
+        return Ok(refused(Code::SourceUnproven, "how the adopted entry came here cannot be read"));
     };
     let said = line.before(entries, domain, &entry)?;
     let context = Context { about: &said.about, groups: &said.groups, unseen: said.unseen };
@@ -206,7 +206,7 @@ fn judge_certificate(
     let posting = Posting::Grantee(certificate.primary());
     let grants = line.find(log, domain, &posting, limits::RECORD_STATEMENTS)?;
     let Ok(way) = SourceRef::way(header) else {
-        return Ok(refused(Code::SourceUnproven, "the way of the adopted entry cannot be read"));
+        return Ok(refused(Code::SourceUnproven, "how the adopted entry came here cannot be read"));
     };
     Ok(match domain.check_certificate(certificate, &way, &grants) {
         Ok(_) => Judgement::Admitted(Admission {
@@ -234,7 +234,7 @@ fn judge_certification(
         return Ok(refusal);
     }
     let Ok(way) = SourceRef::way(header) else {
-        return Ok(refused(Code::SourceUnproven, "the way of the adopted entry cannot be read"));
+        return Ok(refused(Code::SourceUnproven, "how the adopted entry came here cannot be read"));
     };
     Ok(match domain.check_certification(certification, &way) {
         Ok(_) => Judgement::Admitted(Admission {
@@ -260,8 +260,8 @@ fn judge_erasure(
         }
         let of = signed.erasure.identity.map_or_else(String::new, |it| format!(" of {}", it.id));
         let detail = format!(
-            "a block{of} was erased in its own domain, where it goes on to block, and cannot be taken over: say it here \
-             yourself (`ics status`)"
+            "a block{of} was erased in its own domain, where it still blocks, and cannot be taken over: block the \
+             thing here yourself (`ics status`)"
         );
         return Ok(refused(Code::StatementErased, detail));
     }

@@ -76,11 +76,11 @@ fn warn_of_quota(
     Nearing { made, quota }: Nearing,
 ) -> Result<(), StoreError> {
     let domain = tx.domain().name.clone();
-    tracing::warn!(%domain, index, %signer, made, quota, "a signer nears his quota for a thing that he blocks again and again");
+    tracing::warn!(%domain, index, %signer, made, quota, "a signer who blocks a thing again and again nears the quota");
     let text = format!(
-        "the signer `{signer}` has nearly used up his quota of {quota} statements for a thing that he blocks again and \
-         again; then he can neither block it nor lift his blocks: raise `statements_per_signer_and_identity` in `limits` in \
-         a new version of the descriptor"
+        "the signer `{signer}` has nearly used up the quota of {quota} statements for a thing that they block again \
+         and again; once it is used up, they can neither block the thing nor lift their blocks: raise \
+         `statements_per_signer_and_identity` in `limits` in a new version of the descriptor"
     );
     tx.alarm_once(at, "quota", &text)
 }
@@ -89,12 +89,12 @@ fn warn_of_quota(
 /// it to keys of their own. There is one such alarm per domain.
 fn warn_of_room(tx: &mut WriteTx<'_>, index: u64, at: Timestamp) -> Result<(), StoreError> {
     let domain = tx.domain().name.clone();
-    tracing::warn!(%domain, index, statements = limits::RECORD_STATEMENTS_NEAR, "the record of a thing fills");
+    tracing::warn!(%domain, index, statements = limits::RECORD_STATEMENTS_NEAR, "the record of a thing is filling up");
     let text = format!(
-        "there are {near} statements about a thing, and the node's log names the entry: from {issued} on it gets no more \
-         certificates, from {open} on nobody says anything new of it but blocks. Where they are about certificates that are \
-         over, give it ones that last longer, or a new identity (`ics replace`); where somebody fills the record by roles \
-         that were granted, end the grants",
+        "there are {near} statements about a thing (the node's log names the entry): from {issued} on it gets no more \
+         certificates, and from {open} on nothing new is admitted about it but blocks. If most are about certificates \
+         that have ended, give it certificates that last longer, or a new identity (`ics replace`); if somebody fills \
+         the record through granted roles, end the grants",
         near = limits::RECORD_STATEMENTS_NEAR,
         issued = limits::RECORD_STATEMENTS_ISSUED,
         open = limits::RECORD_STATEMENTS_OPEN,
@@ -105,10 +105,10 @@ fn warn_of_room(tx: &mut WriteTx<'_>, index: u64, at: Timestamp) -> Result<(), S
 /// Warns of a signer whose clock is behind, or was ahead before.
 fn warn_of_clock(tx: &mut WriteTx<'_>, index: u64, at: Timestamp, signer: &Fingerprint) -> Result<(), StoreError> {
     let domain = tx.domain().name.clone();
-    tracing::warn!(%domain, index, %signer, "a block bears an earlier time than what its signer has said before");
+    tracing::warn!(%domain, index, %signer, "a block bears an earlier time than what its signer said before");
     let text = format!(
-        "the signer `{signer}` has blocked something with a signature that is older than what he had said of it before, \
-         so gpg goes on to call it valid: put the clock right of the machine that signs, and say it again"
+        "the signer `{signer}` has blocked something with a signature that is older than an earlier statement of \
+         theirs about it, so gpg still calls it valid: set the clock of the machine that signs, and block it again"
     );
     tx.alarm_once(at, "signer-clock", &text)
 }
@@ -130,27 +130,27 @@ pub(in crate::app) fn warn_of_revoked(
     if roles.is_empty() {
         return Ok(());
     }
-    tracing::warn!(domain = %domain.name(), index, %signer, "a signer has revoked his key");
+    tracing::warn!(domain = %domain.name(), index, %signer, "a signer has revoked their key");
     let (named, ways): (Vec<&str>, Vec<String>) =
         roles.iter().map(|role| (Role::as_str(role), format!("--remove-signer {role}={signer}"))).unzip();
     let (why, way) = match how {
         Revoked::ForAllTimes => (
-            "for all times: it was stolen, or he gives no reason",
+            "for all times: it was stolen, or they give no reason",
             format!(
-                "from which entry on it was no longer he who spoke, the owners declare: `ics domain update \
+                "the owners declare from which entry on it was no longer the signer who spoke: `ics domain update \
                  --compromised {signer}@INDEX`"
             ),
         ),
         Revoked::FromThen => (
             "as one that was replaced or is retired",
             format!(
-                "once somebody else says what is to go on to count, take the role from him: `ics domain update {}`",
+                "once another signer has repeated what is to go on counting, remove the role: `ics domain update {}`",
                 ways.join(" ")
             ),
         ),
     };
     let text = format!(
-        "the signer `{signer}` ({}) has revoked his key, {why}. What the log took in before goes on to count: {way}",
+        "the signer `{signer}` ({}) has revoked their key, {why}. What the log took in before goes on counting: {way}",
         named.join(", ")
     );
     tx.alarm_once(at, SIGNER_REVOKED, &text)

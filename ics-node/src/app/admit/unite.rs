@@ -165,8 +165,9 @@ fn joined(domain: &Domain, former: &State, sent: &State) -> Result<State, Proble
     let (length, limit) = (certificate.bytes(), domain.descriptor().limits.certificate_bytes());
     if length > limit && !certificate.ends(&former.0) {
         let detail = format!(
-            "with what the domain has of it already, which stays, the certificate has {length} bytes, and the limit of this \
-             domain is {limit}: its owners raise `certificate_bytes` in `limits` in a new version of the descriptor"
+            "with what the domain already has of it, which stays, the certificate has {length} bytes, and the limit of \
+             this domain is {limit}: its owners raise `certificate_bytes` in `limits` in a new version of the \
+             descriptor"
         );
         return Err(Problem::of(Code::CertificateTooLong, detail));
     }
@@ -179,7 +180,7 @@ fn refused(error: &CertificateError) -> Problem {
         _ => Code::MalformedStatement,
     };
     let detail = format!(
-        "it cannot be put together with what the domain has of it already, which stays: {error}; its holder goes on with a \
+        "it cannot be combined with what the domain already has of it, which stays: {error}; its holder goes on with a \
          new key, which the owners name in a new version of the descriptor"
     );
     Problem::of(code, detail)

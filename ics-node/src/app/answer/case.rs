@@ -20,7 +20,7 @@ use crate::app::{App, AppError, Reader};
 const TRIES: usize = 4;
 
 /// Why there is no verdict with its evidence, if the checker rejected nothing.
-const RENEWED: &str = "what other nodes answer is renewed faster than it is read";
+const RENEWED: &str = "the answers of other nodes are renewed faster than they can be read";
 
 /// In debug builds every answer is checked, a gateway's too, and none is given that the checker rejects. At run time
 /// that would cost what the cache is there to save. An answer that rests on more than the checker accepts is given

@@ -300,8 +300,8 @@ impl App {
         let words = |it: &Source| match self.is_shown_all(reader, &it.domain) {
             true => format!("{} may keep things back from this node, which has no whole copy of it", it.hosted.name),
             false => format!(
-                "{} may keep things back from whoever asks like this: the operator is told all, with his token, and so \
-                 are peers to whom its access rules show everything",
+                "{} may keep things back from this reader: the operator's token shows everything, and so does the key \
+                 of a peer to whom its access rules show everything",
                 it.hosted.name
             ),
         };
@@ -380,8 +380,8 @@ fn unnamed(policy: &TrustPolicy, usage: &str) -> String {
     let known: BTreeSet<&str> = USES.into_iter().chain(bounds).collect();
     let known = known.into_iter().collect::<Vec<_>>().join(", ");
     format!(
-        "the trust policy does not name the use `{usage}`: what it says of every use decided, and its freshness for any. It \
-         has {known}"
+        "the trust policy does not name the use `{usage}`, so its rules for every use decided, and its freshness for \
+         any use. It names {known}"
     )
 }
 

@@ -223,7 +223,7 @@ impl Arriving {
 
 /// Why a page, or what is left of one, is not accepted.
 fn out_of_place(from: u64, size: u64) -> String {
-    format!("a page from {from} on came to {size} entries")
+    format!("a page that begins at entry {from} came to a copy of {size} entries")
 }
 
 /// Whether a checkpoint may replace the one that is shown. For the same number of entries, one with a time that is not

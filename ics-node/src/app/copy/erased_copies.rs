@@ -182,8 +182,9 @@ impl App {
         let from = if peers.is_empty() { String::new() } else { format!(", copied from {}", peers.join(", ")) };
         let copy = &copy.name;
         format!(
-            "{stood} of {origin} was erased, and stands whole as entry {index} of {copy}{from}: whoever may read \
-             {copy} reads it until the owners of {copy} erase it too, `ics erase --domain {copy} --entry {index}`"
+            "{stood} of {origin} was erased, but is still there in full as entry {index} of {copy}{from}: whoever may \
+             read {copy} can read it until the owners of {copy} erase it too, with `ics erase --domain {copy} --entry \
+             {index}`"
         )
     }
 }

@@ -72,7 +72,7 @@ impl App {
         let hosted = self.hosted(domain)?;
         let size = self.seal(&hosted)?.size;
         let malformed = |error: TileError| AppError::new(Code::MalformedTilePath, error.to_string());
-        let missing = || AppError::new(Code::UnknownTile, format!("the log has {size} entries, not so many"));
+        let missing = || AppError::new(Code::UnknownTile, format!("the log has only {size} entries"));
         match path.parse::<TilePath>().map_err(malformed)? {
             TilePath::Tile(tile) => match self.store().tile(hosted.number, tile) {
                 Ok(bytes) => Ok(TileAnswer { bytes, full: tile.is_full() }),
@@ -137,7 +137,7 @@ impl App {
         let seal = self.seal(hosted)?;
         let size = until.unwrap_or(seal.size);
         if size > seal.size || from > size {
-            let detail = format!("entries {from} to {size} were asked for, {} are proven here", seal.size);
+            let detail = format!("entries {from} to {size} were asked for, but {} are proven here", seal.size);
             return Err(AppError::new(Code::OutOfRange, detail));
         }
         let room = usize::try_from(size - from).unwrap_or(usize::MAX);
@@ -266,7 +266,7 @@ impl App {
         let hosted = self.hosted(domain)?;
         let to = self.proven_size(&hosted, to)?;
         if from > to {
-            let detail = format!("from {from} to {to} no log grows: `from` is the smaller size");
+            let detail = format!("no log grows from {from} to {to}: `from` must be the smaller size");
             return Err(AppError::new(Code::OutOfRange, detail));
         }
         let proof = self.store().consistency_proof(hosted.number, from, to)?;

@@ -244,7 +244,7 @@ async fn show(hosted: Arc<Hosted>, names: Vec<String>, began: Status, mut seen: 
             if !has_got_further(&began, &progress.status) {
                 continue;
             }
-            tracing::info!(domain = %hosted.name, "the mirror that had stopped goes on");
+            tracing::info!(domain = %hosted.name, "the mirror that had stopped goes on again");
         }
         hosted.set_mirror(Some(info(&names, &progress)));
     }
@@ -259,7 +259,7 @@ fn tell(hosted: &Hosted, names: &[String], began: &Status, progress: &Progress) 
     match &status.trouble {
         Some(trouble) if does_fail && !is_told => {
             let peers = names.join(", ");
-            tracing::warn!(%domain, peers, error = %trouble, "nothing can be copied; it is tried again until it can");
+            tracing::warn!(%domain, peers, error = %trouble, "nothing can be copied; the node keeps trying");
         }
         None if is_told && !does_fail => tracing::info!(%domain, "the copy goes on"),
         _ => {}
@@ -303,13 +303,14 @@ fn info(names: &[String], progress: &Progress) -> MirrorInfo {
 fn with_way_on(stop: &Stop) -> String {
     let way = match stop {
         Stop::Unproven { .. } => {
-            ", and the copy goes on when one of them shows the log that is held here. Where this one is not the home its page \
-             is false: name the home, or another one (`ics peer add`). If the home is proven to have signed two logs, `ics \
-             domain forks` shows both heads"
+            ", and the copy goes on when one of them shows the log that is held here. If this peer is not the home, \
+             its page is false: add the home, or another peer (`ics peer add`). If the home is proven to have signed \
+             two logs, `ics domain forks` shows both heads"
         }
         Stop::Fork { .. } => {
-            ", and the copy goes on when they show the log that is held here: put the home right. `ics domain forks` \
-             shows both heads. Only if the other log is the right one, begin this copy anew, by `ics domain recopy`"
+            ", and the copy goes on when they show the log that is held here: the home must be repaired. `ics domain \
+             forks` shows both heads. Only if the other log is the right one, begin this copy again with `ics domain \
+             recopy`"
         }
         _ => "",
     };

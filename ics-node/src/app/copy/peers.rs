@@ -411,8 +411,8 @@ fn refuse_two_logs(peer: &Arc<Peer>, others: &[Arc<Peer>]) -> Result<(), AppErro
     for origin in &peer.config.mirror {
         if let Some(other) = copied().find(|other| other.domain == origin.domain && *other != origin) {
             let detail = format!(
-                "`{origin}` and `{other}` are two logs of one name, and a node copies one of them: `ics peer list` \
-                 shows from whom, and `ics peer remove` ends it"
+                "`{origin}` and `{other}` are two logs of the same name, and a node copies only one of them: `ics peer \
+                 list` shows which peer has which, and `ics peer remove` removes the wrong one"
             );
             return Err(AppError::new(Code::PeerRefused, detail));
         }

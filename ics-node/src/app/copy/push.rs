@@ -136,7 +136,7 @@ impl App {
         if from <= size {
             return Ok(());
         }
-        let detail = format!("news behind {from} entries were asked for, {size} are proven here");
+        let detail = format!("news after {from} entries was asked for, but {size} are proven here");
         Err(AppError::new(Code::OutOfRange, detail))
     }
 

@@ -134,7 +134,7 @@ fn whole(entry: &StoredEntry) -> Option<(&StoredEntry, &Content, Header)> {
 fn contradiction(entry: &StoredEntry, refusal: Option<&str>) -> Option<String> {
     match (entry.effective, refusal) {
         (true, Some(why)) => Some(format!("it is stored as one that has effect, and the log gives it none: {why}")),
-        (false, None) => Some("it is stored as one without effect, and the log gives it effect".to_owned()),
+        (false, None) => Some("it is stored as one without effect, but the log gives it effect".to_owned()),
         (true, None) | (false, Some(_)) => None,
     }
 }

@@ -150,8 +150,8 @@ pub(crate) fn lose(tx: &mut WriteTx<'_>, index: u64) -> Result<(), StoreError> {
 /// Why it is not believed that an entry was erased.
 fn not_erased(index: u64, left: &Remnant) -> String {
     format!(
-        "the peer says that entry {index}, the statement {}, was erased, and no erasure that is here says so: it is still to \
-         come, or the peer withholds the entry",
+        "the peer says that entry {index}, the statement {}, was erased, and no erasure that is here says so: the \
+         erasure is still to come, or the peer withholds the entry",
         left.statement
     )
 }
@@ -162,10 +162,10 @@ fn left_out(fill: &Fill) -> Option<String> {
     let doubt = fill.doubt.as_ref()?;
     let mut shown = fill.entries.iter().map(|(index, ..)| *index).filter(|index| doubt.from <= *index);
     let (first, more) = (shown.next()?, shown.count());
-    let others = if more == 0 { String::new() } else { format!(" and {more} more behind it") };
+    let others = if more == 0 { String::new() } else { format!(" and {more} more after it") };
     Some(format!(
-        "the home shows entry {first}{others}, which had been left out of what came of {}: that peer keeps back what this \
-         node may read, or knew another policy than the home does now",
+        "the home shows entry {first}{others}, which had been left out of what came from {}: that peer withholds what \
+         this node may read, or went by another policy than the home does now",
         doubt.names()
     ))
 }

@@ -93,7 +93,7 @@ impl App {
         let hosted = self.hosted(domain)?;
         let count = again.hidden.len() + again.held.len();
         if count > limits::FEED_ENTRIES {
-            let detail = format!("{count} entries were asked for, {} at most", limits::FEED_ENTRIES);
+            let detail = format!("{count} entries were asked for, but at most {} are given", limits::FEED_ENTRIES);
             return Err(AppError::new(Code::BatchTooLarge, detail));
         }
         let size = self.seal(&hosted)?.size;

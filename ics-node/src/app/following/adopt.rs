@@ -265,8 +265,8 @@ fn first_of_way(entry: &ProvenEntry) -> Option<DomainName> {
 /// first admitted.
 pub(super) fn why_handed_on(source: &DomainName, first: &DomainName) -> String {
     format!(
-        "{source} had taken it over from {first} behind what ended the key, and proves no earlier time. If it counts in \
-         {first}, adopt it from there (`ics adopt`), or say it here yourself"
+        "{source} had taken it over from {first} only after the entry that ended the signer's key, and proves no \
+         earlier time. If it counts in {first}, adopt it from there (`ics adopt`), or say it here yourself"
     )
 }
 

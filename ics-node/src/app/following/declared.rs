@@ -93,13 +93,13 @@ impl App {
         }
         let Compromise { signer, domain: of, from_index } = &told.compromise;
         let mut text = format!(
-            "{told}: what was adopted of that, about {}, goes on to count here until the owners of {domain} declare it \
-             too, `ics domain update {domain} --compromised {of}/{signer}@{from_index}`",
+            "{told}: what was adopted of that, about {}, goes on counting here until the owners of {domain} declare it \
+             too, with `ics domain update {domain} --compromised {of}/{signer}@{from_index}`",
             counted(things, "thing")
         );
         if blocks > 0 {
             let what = counted(blocks, "statement");
-            text.push_str(&format!(". What he has blocked so, {what}, blocks no more then: say anew what is true"));
+            text.push_str(&format!(". The blocks among that, {what}, then no longer count: say anew what is true"));
         }
         if self.alarm_about(sight.hosted, &cause, &text)? {
             tracing::warn!(%domain, source = %told.source, "{text}");

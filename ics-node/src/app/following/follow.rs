@@ -46,7 +46,7 @@ pub(in crate::app) fn kept(request: &AdoptionRequest, ids: &BTreeSet<IdentityId>
     if let Some(choice) = choice_of(request) {
         if !choice.is_sound() {
             let most = limits::WATCHED_VALUE_BYTES;
-            return Err(AppError::new(Code::OutOfRange, format!("a model or a lot has {most} bytes at most")));
+            return Err(AppError::new(Code::OutOfRange, format!("a model or a lot has at most {most} bytes")));
         }
         let json = serde_json::to_string(&choice);
         what.push(json.map_err(|error| AppError::Internal(format!("a choice has no JSON form: {error}")))?);

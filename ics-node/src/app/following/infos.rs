@@ -52,7 +52,7 @@ impl App {
         let mirror = self.hosted(source).ok()?.mirror()?;
         let state = STANDING_STILL.into_iter().find(|state| mirror.state == *state)?;
         let why = mirror.last_error.map(|why| format!(": {why}")).unwrap_or_default();
-        Some(format!("the copy of {source} here is {state}, and gets nothing new{why}"))
+        Some(format!("this node's copy of {source} is {state}, and gets nothing new{why}"))
     }
 
     /// Reports that the home of a source has another key than the domain names, according to the copy held here or to
@@ -66,7 +66,7 @@ impl App {
         };
         let text = || {
             format!(
-                "the home of {source} signs with another key than {} names in its descriptor: nothing that it says is \
+                "the home of {source} signs with another key than the descriptor of {} names: nothing that it says is \
                  taken over until `ics domain update --add-source` names that key",
                 target.name
             )

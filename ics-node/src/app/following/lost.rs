@@ -57,9 +57,9 @@ impl App {
             return Ok(self.store().end_alarms(target.number, KIND, vec![name.to_string()])?);
         };
         let text = format!(
-            "{name}: a new epoch of its log lacks what was said there from entry {first} on. {} of that, which {domain} had \
-             taken over, go on to count here, what ended a block as well: the node's log has the entries. Compare the things \
-             in both domains (`ics history`), and say here what is to hold (`ics status`)",
+            "{name}: a new epoch of its log lacks what was said there from entry {first} on. {} of that had been \
+             taken over by {domain} and goes on counting here, even what ended a block: the node's log names them. \
+             Compare the things in both domains (`ics history`), and say here what is to hold (`ics status`)",
             counted(lost.len(), "statement")
         );
         let now = self.clock().now();

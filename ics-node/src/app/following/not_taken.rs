@@ -32,7 +32,7 @@ impl App {
             let what = if taken.erasures.contains(index) { ", what is left of a block that was erased" } else { "" };
             let mut text = format!("entry {index} of {source}{what}: {}", problem.in_general());
             if taken.erasures.contains(index) {
-                text.push_str(". It blocks there still: say it here yourself (`ics status`)");
+                text.push_str(". It still blocks there: block the thing here yourself (`ics status`)");
             }
             if let Some(first) = taken.handed_on.get(index) {
                 text = format!("{text}. {}", why_handed_on(source, first));
@@ -55,7 +55,7 @@ impl App {
         let Some(problem) = taken.result.refused.iter().find(|problem| is_of_key(problem)) else { return Ok(()) };
         let (domain, detail, hint) = (&target.name, &problem.detail, Code::SourceKey.hint().unwrap_or_default());
         let general = problem.in_general();
-        let text = format!("{source}: {general}. Nothing that it says is taken over, its blocks neither: {hint}");
+        let text = format!("{source}: {general}. Nothing that it says is taken over, not even its blocks: {hint}");
         if self.alarm_about(target, &Cause::new(source, What::Key), &text)? {
             tracing::warn!(%domain, %source, %detail, "nothing is taken over");
         }
@@ -88,8 +88,8 @@ impl App {
         size: u64,
     ) -> Result<(), AppError> {
         let text = format!(
-            "{source}: what is answered about a thing that was told of at {size} entries is of no use; the node's log \
-             names it"
+            "{source}: the answer about a thing of which there was news at {size} entries cannot be used; the node's \
+             log names the thing"
         );
         self.alarm_about(target, &Cause::new(source, What::Answer(size)), &text).map(drop)
     }
@@ -104,9 +104,9 @@ impl App {
     /// only an operator can give up what was seen; otherwise somebody with the home's key could have it forgotten.
     pub(in crate::app) fn alarm_of_another_log(&self, target: &Hosted, source: &DomainName) -> Result<(), AppError> {
         let text = format!(
-            "{source}: what is answered is of another log than the one that this node has seen, so nothing of it is taken \
-             over. If the owners of {source} say that they have begun a new epoch, `ics domain recopy {source}` gives up \
-             what was seen, while the node is stopped; `ics domain forks {source}` shows both"
+            "{source}: what is answered about it is of another log than the one that this node has seen, so nothing of \
+             it is taken over. If the owners of {source} say that they have begun a new epoch, stop the node and give \
+             up what was seen with `ics domain recopy {source}`; `ics domain forks {source}` shows both logs"
         );
         self.alarm_about(target, &Cause::new(source, What::Log), &text).map(drop)
     }
@@ -132,9 +132,10 @@ impl App {
         if looked.values().any(|may| !may) {
             let domain = &target.name;
             let text = format!(
-                "the rules of {source} do not let {domain} take over what is said of some of what it follows there: blocks \
-                 of it do not arrive until they permit the actions `read` and `follow` to this node or to an owner of {domain}; where \
-                 they ask for a role, that is granted to an owner's key, not to a signer's"
+                "the rules of {source} do not let {domain} take over what is said about some of the things that it \
+                 follows there: blocks of these do not arrive until the rules permit the actions `read` and `follow` \
+                 to this node or to an owner of {domain}; if they ask for a role, it must be granted to an owner's \
+                 key, not to a signer's"
             );
             if self.alarm_about(target, &Cause::new(source, What::Rights), &text)? {
                 tracing::warn!(%domain, %source, "the source's rules do not let it be followed");

@@ -18,8 +18,9 @@ pub enum NotCosigned {
     /// This node was restored from a copy or has lost its store, and does not know what it has cosigned since. It still
     /// records what it is shown.
     #[error(
-        "this witness was put back from a copy, or began anew with its old key, and may have cosigned more than it knows; \
-         until its operator says that it has not (`ics restore --cosign-again`), it cosigns nothing with that key"
+        "this witness was restored from a copy, or began anew with its old key, and may have cosigned more than it \
+         knows; until its operator says that it has not (`ics restore --cosign-again`), it cosigns nothing with that \
+         key"
     )]
     Doubtful,
     /// This node failed.

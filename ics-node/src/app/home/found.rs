@@ -64,7 +64,7 @@ impl App {
         }
         match self.hosted(&name) {
             Ok(hosted) if hosted.part == Part::Mirror => {
-                return Err(refused(format!("this node mirrors `{name}`, it cannot also be its home")));
+                return Err(refused(format!("this node mirrors `{name}`, so it cannot also be its home")));
             }
             Ok(hosted) if hosted.domain().is_some() => return Ok(name),
             Ok(_) => {}
@@ -236,9 +236,9 @@ impl App {
         }
         match self.silent().first() {
             Some(domain) => Err(format!(
-                "`{domain}` is silent: it may have signed what it does not hold. It goes on once all peers have \
-                     answered and nothing is missing, a minute after the last of them was added or removed; see `ics \
-                     restore`"
+                "`{domain}` is silent: its home may have signed what it no longer holds. It goes on once all peers \
+                 have answered and nothing is missing, a minute after the last of them was added or removed; see `ics \
+                 restore`"
             )),
             None => Ok(()),
         }
@@ -260,10 +260,10 @@ impl App {
 /// What an operator who has renamed the node is told: the name belongs to the domain, not to the machine.
 fn other_name(domain: &DomainName, said: &str, own: &str) -> String {
     format!(
-        "the descriptor of `{domain}` names its home `{said}`, and `[node] name` in ics.toml is `{own}`: no copy would \
-         believe it that anything is new. Put `{said}` back, which need not be the name of the machine. If the owners \
-         want another, they change `home.name` in a version of the descriptor first (`ics domain update --from-file`), \
-         and the node starts under that name once it is in force"
+        "the descriptor of `{domain}` names its home `{said}`, but `[node] name` in ics.toml is `{own}`, so no copy \
+         would believe this node's news. Write `{said}` there again, which need not be the name of the machine. If the \
+         owners want another name, they first change `home.name` in a version of the descriptor (`ics domain update \
+         --from-file`), and the node starts under that name once it is in force"
     )
 }
 

@@ -37,7 +37,7 @@ impl App {
                 app.store().look_over(LOOKED_OVER);
                 app.all_hosted().iter().for_each(|hosted| hosted.forget_line_if_idle());
                 if let Err(error) = app.forget_certified(app.clock().now()) {
-                    tracing::error!(%error, "what stands in certificates that are over was not forgotten");
+                    tracing::error!(%error, "names and uses of certificates that have ended could not be deleted");
                 }
             };
             let _ = crate::background::spawn(beat).await;

@@ -37,8 +37,8 @@ impl App {
             return incoming;
         }
         let detail = format!(
-            "the descriptor names another key of the home than this node's, which would have to sign it: stop the node, \
-             and `ics restore --hold --begin-anew {}` gives it a new key",
+            "the descriptor names another home key than this node's, which would have to sign it: stop the node, and \
+             give it a new key with `ics restore --hold --begin-anew {}`",
             hosted.name
         );
         Incoming { checked: Err(Problem::of(Code::DescriptorRefused, detail)), ..incoming }
@@ -57,10 +57,10 @@ impl App {
 /// What an operator is told if the node has another key than its domain's descriptor names.
 pub(super) fn other_key(domain: &DomainName, descriptor: &Descriptor) -> String {
     format!(
-        "version {} of the descriptor of `{domain}`, the last one that is here, names another key of its home `{}` than \
-         this node's: `{}`. If that is the former key, the tail that mirrors hold brings the version with the new one: \
-         `ics restore COPY`, or `ics restore` where a copy was put back, with every mirror as a [[peer]] or by \
-         --from-copy. If it is the right one, `[node] key` in ics.toml has to name it",
+        "version {} of the descriptor of `{domain}`, the last one that is here, names another key for its home `{}` \
+         than this node's: `{}`. If that is the former key, the mirrors have the version with the new one: get it with \
+         `ics restore COPY`, or with `ics restore` if a copy was already restored, with every mirror as a [[peer]] or \
+         by --from-copy. If it is the right key, `[node] key` in ics.toml has to name it",
         descriptor.version, descriptor.home.name, descriptor.home.key
     )
 }

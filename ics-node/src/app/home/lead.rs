@@ -17,7 +17,7 @@ use crate::words::span;
 const PLAUSIBLE: Timestamp = Timestamp::from_seconds(1_704_067_200);
 
 const WAY_BACK: &str =
-    "if it is right, and was ahead before, stop the node, and start it once with `ics serve --clock-is-right`";
+    "if it is right now and was ahead before, stop the node and start it once with `ics serve --clock-is-right`";
 
 impl App {
     /// How far the node's time is ahead of its machine's clock, and why, if it is.
@@ -62,16 +62,16 @@ impl App {
                 return format!("{first}: set the clock");
             }
             return format!(
-                "{first} and was set back while the node ran, whose time stands still until the clock has caught up. If \
-                 the clock is behind, set it; {WAY_BACK}"
+                "{first} and was set back while the node ran: the node's time stands still until the clock has caught \
+                 up. If the clock is behind, set it; {WAY_BACK}"
             );
         };
         let is_own = self.hosted(domain).is_ok_and(|hosted| hosted.part == Part::Home);
         let signer = if is_own { "this node" } else { "the home" };
         let then = if is_own { format!("; {WAY_BACK}") } else { String::new() };
         format!(
-            "{first}: {signer} has cosigned `{domain}` at {since}, and its time goes on from there. What others say may \
-             be too old by it (`stale`). If the clock is behind, set it{then}"
+            "{first}: {signer} has cosigned `{domain}` at {since}, and this node's time goes on from there. What \
+             others say may be too old by that time (`stale`). If the clock is behind, set it{then}"
         )
     }
 }

@@ -138,7 +138,7 @@ impl App {
     ) -> Result<(), AppError> {
         let hosted = self.hosted(&domain)?;
         let (mut last, mut changes, mut changed_at) = (Vec::new(), self.peers_table().changes(), None::<Instant>);
-        let text = "more was signed than is held, or a copy was put back: silent until all mirrors have been asked";
+        let text = "more was signed than is held, or a copy was restored: silent until all mirrors have been asked";
         self.store().alarm(Some(hosted.number), self.clock().now(), SILENT, text)?;
         tracing::warn!(%domain, mirrors = self.who_may_have_it().len(), "{text}; `ics restore` tells more");
         loop {
@@ -337,7 +337,7 @@ impl App {
             };
             match answer {
                 Ok(()) => {}
-                Err(NoAnswer::NotHeld) => return Err("it does not hold the domain any more".to_owned()),
+                Err(NoAnswer::NotHeld) => return Err("it no longer holds the domain".to_owned()),
                 Err(NoAnswer::Failed(problem)) => return Err(problem),
             }
         }
@@ -386,7 +386,7 @@ impl App {
         }
         let former = hosted.domain().ok_or_else(|| AppError::unknown_domain(domain))?;
         if former.descriptor().home.key == next.home.key {
-            return Err(refused("a new epoch takes a new key: the former one has signed what is lost".to_owned()));
+            return Err(refused("a new epoch needs a new key: the former one has signed what is lost".to_owned()));
         }
         let mut checked = check_bodies(Some(&former), vec![(descriptor.to_vec(), self.clock().now())], random()?);
         let checked = checked.pop().ok_or_else(|| AppError::Internal("nothing was checked".to_owned()))?;

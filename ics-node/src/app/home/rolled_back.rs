@@ -42,14 +42,14 @@ impl App {
                 let theirs = held.note.clone();
                 self.store().keep_fork(Fork { domain: Some(hosted.number), at: now, ours, theirs })?;
                 format!(
-                    "{proof} of another log of {} entries, a fork: nothing is taken or signed any more; `ics domain \
+                    "{proof} of another log of {} entries, a fork: nothing is accepted or signed any more; `ics domain \
                      forks` shows both, and `ics restore --begin-anew` begins a new epoch",
                     held.size
                 )
             }
             _ => format!(
-                "{proof} of {} entries, {} are held here: nothing is taken or signed until all are back; `ics restore` \
-                 gets them from mirrors, or tells what else there is",
+                "{proof} of {} entries, but {} are held here: nothing is accepted or signed until all are back; `ics \
+                 restore` gets them from mirrors, or tells what else can be done",
                 held.size, head.size
             ),
         };

@@ -320,7 +320,7 @@ impl App {
         let Some(at) = ahead.filter(|_| !was_ahead) else { return Ok(()) };
         tracing::warn!(domain = %hosted.name, witness = %witness.name, %at, "a witness's clock is ahead");
         let text = format!(
-            "the clock of the witness `{}` is ahead of this node's: what it cosigns bears a time to come; one of the \
+            "the clock of the witness `{}` is ahead of this node's: what it cosigns bears a future time; one of the \
              two clocks is wrong",
             witness.name
         );
@@ -344,7 +344,7 @@ impl App {
         }
         let waited = tokio::time::timeout(PATIENCE, sealed.wait_for(|shown| *shown >= size)).await;
         let late = |_| {
-            let late = format!("it is in the log of `{}`, whose witnesses have not cosigned that yet", hosted.name);
+            let late = format!("it is in the log of `{}`, but the witnesses have not cosigned that yet", hosted.name);
             // Somebody who is told to wait must not wait for something that never comes.
             let detail = match hosted.estranged() {
                 Some((name, trouble)) => format!("{late}; the witness `{name}`: {trouble}"),

@@ -37,8 +37,8 @@ enum Unanswered {
     #[error("its answer is refused: {0}")]
     Refused(#[from] EvidenceRefusal),
     #[error(
-        "its home signed at {as_of}, when it is {now} here: one of the two clocks is wrong, and such an answer would count as \
-         fresh for too long"
+        "its home signed at {as_of}, but here it is {now}: one of the two clocks is wrong, and such an answer would \
+         count as fresh for too long"
     )]
     Ahead { as_of: Timestamp, now: Timestamp },
     #[error("its answer is of {shown} entries, of which this node has seen {seen}")]
@@ -46,8 +46,8 @@ enum Unanswered {
     #[error("its answer is of a log of {shown} entries that does not follow from the {seen} that this node has seen")]
     NotFollowing { shown: u64, seen: u64 },
     #[error(
-        "it gave a bad proof: whether its log of {shown} entries follows from the {seen} that this node has seen is not to \
-         be told by it"
+        "it gave a bad proof, which does not show whether its log of {shown} entries follows from the {seen} that this \
+         node has seen"
     )]
     BadProof { shown: u64, seen: u64 },
     #[error("it does not prove that its log of {shown} entries follows from the {seen} that this node has seen")]
@@ -57,8 +57,8 @@ enum Unanswered {
     )]
     Forked(u64),
     #[error(
-        "its owners have begun a new epoch behind {left} entries, and so given up what this node has seen, {seen} \
-         entries: `ics domain recopy` gives it up here too, while the node is stopped"
+        "its owners have begun a new epoch after {left} entries, and so have given up what this node has seen, {seen} \
+         entries: to give it up here too, stop the node and run `ics domain recopy`"
     )]
     GivenUp { left: u64, seen: u64 },
     #[error("{why}")]
@@ -69,7 +69,7 @@ enum Unanswered {
     },
     #[error("it leaves out the descriptor by which the home has signed what this node has seen")]
     FormerKey,
-    #[error("more of its log was seen meanwhile")]
+    #[error("more of its log was seen in the meantime")]
     Overtaken,
     #[error("{0}")]
     Here(#[from] AppError),
@@ -135,7 +135,7 @@ impl App {
         let now = Instant::now();
         if !asker.wait(&self.roaming().pace, now).is_zero() {
             self.roaming().count(Outcome::Limited);
-            let why = "other nodes are asked too often by this one".to_owned();
+            let why = "this node asks other nodes too often".to_owned();
             return Err(Unheard { why, is_refused: false, is_contradicted: false });
         }
         self.roaming().pace.spend(1, now);

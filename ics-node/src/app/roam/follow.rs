@@ -84,8 +84,8 @@ impl App {
         let is_chosen = request.model.is_some() || request.lot.is_some();
         if is_chosen && request.follow.is_none() {
             let detail = format!(
-                "no copy of `{source}` is here, and nobody else knows what there is of a model or a lot: without one it is \
-                 followed (`--follow`), and taken over as its home tells of it"
+                "there is no copy of `{source}` here, and only a copy shows what there is of a model or a lot: without \
+                 one, follow it (`--follow`), and what its home reports is taken over"
             );
             return Err(AppError::new(Code::UnknownDomain, detail));
         }
@@ -293,7 +293,7 @@ pub(super) fn not_heard(origin: &Origin, why: &str) -> AppError {
 }
 
 fn of_no_use(origin: &Origin, id: &str, why: &str) -> AppError {
-    AppError::new(Code::Behind, format!("what is answered about {id} of `{}` is of no use: {why}", origin.domain))
+    AppError::new(Code::Behind, format!("the answer about {id} of `{}` cannot be used: {why}", origin.domain))
 }
 
 fn add(result: &mut AdoptionResult, more: AdoptionResult) {

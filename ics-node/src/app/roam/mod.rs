@@ -146,7 +146,7 @@ impl App {
             Ok(answer) if serves(&answer) => {}
             Ok(answer) => {
                 let as_of = answer.attested.testimony.as_of;
-                let why = format!("{}: the answer is of {as_of}, too old for `{usage}`", answer.from);
+                let why = format!("{}: the answer dates from {as_of}, which is too old for `{usage}`", answer.from);
                 self.roaming().fail(sought, why);
             }
             Err(unheard) => self.roaming().fail(sought, unheard.why),
@@ -266,9 +266,8 @@ impl App {
             let is_told = answer.as_ref().is_some_and(|answer| answer.is_told(self, reader));
             if reader != Reader::Operator && !is_told {
                 words.push(format!(
-                    "{domain} is not copied here, and what others answer for it may be kept back from whoever asks \
-                     like this: the operator is told all, with his token, and so are peers to whom its access rules \
-                     show it"
+                    "{domain} is not copied here, and what others answer for it may be kept back from this reader: the \
+                     operator's token shows everything, and so does the key of a peer to whom its access rules show it"
                 ));
                 continue;
             }

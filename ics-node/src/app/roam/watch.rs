@@ -201,7 +201,7 @@ impl Afar {
         watcher.handle_looked(reached, is_all, self.app.clock().now());
         match is_all {
             true => self.goes_on(watcher).await?,
-            false => self.tell(Some(format!("what is said of a model or a lot is not heard now: {}", self.unheard))),
+            false => self.tell(Some(format!("news of a model or a lot does not arrive at present: {}", self.unheard))),
         }
         Ok(())
     }

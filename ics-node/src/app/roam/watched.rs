@@ -56,7 +56,7 @@ impl Watchers {
         let count = all.entry(reader).or_default();
         if *count + more > limits::WATCHED_PER_READER {
             let most = limits::WATCHED_PER_READER;
-            return Err(AppError::new(Code::Busy, format!("one reader watches {most} things at most at a time")));
+            return Err(AppError::new(Code::Busy, format!("one reader may watch at most {most} things at a time")));
         }
         *count += more;
         Ok(())
@@ -87,7 +87,7 @@ impl App {
     pub fn watch(&self, reader: Reader, domain: &DomainName, what: Watch) -> Result<Watcher, AppError> {
         let hosted = self.hosted(domain)?;
         if hosted.part != Part::Home {
-            let detail = format!("the home of `{domain}` is another node: who has a copy listens to its feed");
+            let detail = format!("the home of `{domain}` is another node: with a copy, listen to its feed instead");
             return Err(AppError::new(Code::NotHome, detail));
         }
         self.seal(&hosted)?;
@@ -107,9 +107,9 @@ fn read(ids: &[String], choices: &[Choice]) -> Result<BTreeSet<IdentityId>, AppE
     let (things, kinds) = (limits::WATCHED_THINGS, limits::WATCHED_CHOICES);
     let refused = |detail: String| Err(AppError::new(Code::OutOfRange, detail));
     match (ids.len(), choices.len()) {
-        (0, 0) => return refused("nothing is named that is to be watched".to_owned()),
+        (0, 0) => return refused("the request names nothing to watch".to_owned()),
         (named, _) if named > things => {
-            let detail = format!("{named} things are named, {things} at most are watched: watch a model or a lot");
+            let detail = format!("{named} things are named, but at most {things} are watched: watch a model or a lot");
             return refused(detail);
         }
         (_, chosen) if chosen > kinds => return refused(format!("{chosen} choices are made, {kinds} at most")),
@@ -117,7 +117,7 @@ fn read(ids: &[String], choices: &[Choice]) -> Result<BTreeSet<IdentityId>, AppE
     }
     if !choices.iter().all(Choice::is_sound) {
         let most = limits::WATCHED_VALUE_BYTES;
-        return refused(format!("a choice has a model or a lot, each of {most} bytes at most"));
+        return refused(format!("a choice has a model or a lot, each of at most {most} bytes"));
     }
     let mut read = BTreeSet::new();
     for id in ids {

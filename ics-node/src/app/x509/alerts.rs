@@ -56,7 +56,7 @@ impl App {
             let (at, alerts) = match look {
                 Ok(Ok(found)) => found,
                 Ok(Err(error)) => {
-                    tracing::error!(%error, "the certificates that end could not be looked at");
+                    tracing::error!(%error, "the certificates that are about to end could not be checked");
                     continue;
                 }
                 Err(_) => return,
@@ -79,7 +79,7 @@ impl App {
     async fn note_told(&self, way: &str, until: Timestamp) {
         let (app, way) = (self.clone(), way.to_owned());
         if let Ok(Err(error)) = crate::background::spawn(move || app.store().note_told(&way, until)).await {
-            tracing::warn!(%error, "that alerts were told could not be noted");
+            tracing::warn!(%error, "it could not be recorded that alerts were sent");
         }
     }
 
@@ -96,7 +96,7 @@ impl App {
                 tracing::warn!(%domain, %ends, "the issuing authority {what}; `ics ca import` lets another one issue");
             }
             if let Some(ends) = responder_ends {
-                tracing::warn!(%domain, %ends, "the certificate ends by which `[node] responders` answers OCSP");
+                tracing::warn!(%domain, %ends, "the certificate with which `[node] responders` answers OCSP ends");
             }
             if let Some(url) = receiver {
                 told &= self.send_alert(alert, url).await;

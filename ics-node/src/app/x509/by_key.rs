@@ -56,8 +56,8 @@ impl App {
         let key = Name::Spki(spki);
         if is_only_of_revoked(&record, &key) {
             return unproven(
-                "the certificate shown was revoked for good, and no record names its key otherwise: a signer or the \
-                 operator asks for a new one",
+                "the certificate shown was revoked for good, and no record names its key in another way: have a signer \
+                 or the operator ask for a new one",
             );
         }
         if record.names.iter().any(|given| given.value == key) {
@@ -69,9 +69,9 @@ impl App {
             }
         }
         unproven(
-            "the certificate shown was not got by the thing itself, the registrar or a signer of the domain, or that is not \
-             known here, so its key does not show that the thing comes. It is renewed where it is from (ACME); here the \
-             thing shows a key that its record names, or the registrar enrols it",
+            "the certificate shown was not obtained by the thing itself, the registrar or a signer of the domain, or \
+             it is not known here that it was, so its key does not show that the thing comes. Renew it where it was \
+             obtained (ACME); here, show a key that the thing's record names, or have the registrar enrol the thing",
         )
     }
 
@@ -169,7 +169,7 @@ impl App {
             return Err(CertifyError::Key("it is the signer's own, and the thing has another".to_owned()));
         }
         if csr.wanted.is_empty() {
-            let text = "none. By the names of the thing in the request a signer says for which one he asks";
+            let text = "none. A signer says which thing the request is for by giving the thing's names in it";
             return Err(RequestError::Name(text.to_owned()).into());
         }
         let names = || csr.wanted.iter().map(|wanted| wanted.name().to_string()).collect::<Vec<_>>().join("`, `");
@@ -250,9 +250,9 @@ fn shows_nobody(error: CertifyError) -> CertifyError {
     let text = match error {
         CertifyError::UnknownIdentity(_) => "no record here names the key of the certificate shown",
         CertifyError::Ambiguous(_) => {
-            "more than one record here names the key of the certificate shown, so it shows no thing: its issuer or a \
-             signer takes back what names it for all but one (`ics withdraw`), or the registrar enrols the thing with \
-             another key"
+            "more than one record here names the key of the certificate shown, so it does not show which thing asks: \
+             its issuer or a signer takes back what names the key for all but one (`ics withdraw`), or the registrar \
+             enrols the thing with another key"
         }
         other => return other,
     };

@@ -69,12 +69,13 @@ use crate::x509::{
 };
 
 /// Why a key that was certified by a stolen issuer key gets no certificate.
-const BY_THIEF: &str = "a certificate of it is of an issuer that is declared compromised, and it is not the thing's own key, \
-                        so whoever had the issuer's key may have chosen it; make a new one, and ask with that";
+const BY_THIEF: &str = "an issuer that is declared compromised has issued a certificate for it, and it is not the \
+                        thing's own key, so whoever had the issuer's key may have chosen it; make a new key, and ask \
+                        with that";
 
 /// Why a key that others have, or had, gets no certificate.
-const GIVEN_UP: &str = "it was given up as compromised, and stays so when the owners lift that: make a new one, and \
-                        ask with that; where it is the thing's own, `ics replace` gives the thing another";
+const GIVEN_UP: &str = "it was given up as compromised, and stays so even if the owners lift that: make a new key, and \
+                        ask with that; if it is the thing's own, `ics replace` gives the thing another";
 
 /// A key that issues certificates for a domain, and its OpenPGP certificate, by which the log knows it.
 #[derive(Clone)]
@@ -392,7 +393,7 @@ fn no_issuer(hosted: &Hosted, reason: String) -> CertifyError {
 /// The rules by which a domain issues.
 fn rules_of<'s>(sight: &'s Sight<'_>) -> Result<&'s Certificates, CertifyError> {
     let rules = sight.domain.descriptor().certificates.as_ref();
-    rules.ok_or_else(|| no_issuer(sight.hosted, "its descriptor says nothing of certificates".to_owned()))
+    rules.ok_or_else(|| no_issuer(sight.hosted, "its descriptor says nothing about certificates".to_owned()))
 }
 
 /// Whether it is the key that gives the thing its identity, according to the statements about the thing: no thief chose

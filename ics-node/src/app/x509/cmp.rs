@@ -51,8 +51,8 @@ impl CmpRequest {
             (Some(named), Some(path)) if named != *path => {
                 let (named, path) = (excerpt(&named), excerpt(path));
                 let text = format!(
-                    "the message asks for the profile `{named}` (certProfile), and its path for `{path}`: name it in one \
-                     place"
+                    "the message asks for the profile `{named}` (certProfile), but its path asks for `{path}`: name it \
+                     in one place"
                 );
                 Err(Failure::new(FailureInfo::BadRequest, text))
             }
@@ -152,8 +152,8 @@ impl App {
             // What anybody may know needs no authentication.
             Request::Question(question) => self.cmp_tell(asked, header, question).await.map(Outcome::Told),
             _ if sender == Protection::None => {
-                let text = "the message is not protected: it is signed by a key that a record names or a signer's, with its \
-                            certificate, or protected by the registrar's token";
+                let text = "the message is not protected: sign it with a key that a record names or with a signer's \
+                            key, and send the certificate along, or protect it with the registrar's token";
                 Err(Failure::new(FailureInfo::BadMessageCheck, text))
             }
             Request::Confirmation(said) => self.cmp_confirm(&asked.domain, message, sender, said.as_ref()).await,

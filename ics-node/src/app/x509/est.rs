@@ -60,8 +60,10 @@ impl App {
                 Err(_) => return self.comes_by(&asked.domain, proven, || Ok(Csr::parse(csr)?)),
             }
         }
-        let (name, password) =
-            asked.basic.as_ref().ok_or_else(|| CertifyError::Unproven("nothing was shown".to_owned()))?;
+        let (name, password) = asked
+            .basic
+            .as_ref()
+            .ok_or_else(|| CertifyError::Unproven("neither a certificate nor a password was shown".to_owned()))?;
         if !self.is_operator(Some(password)) {
             return Err(CertifyError::Unproven("the password is not the registrar's token".to_owned()));
         }

@@ -86,10 +86,10 @@ impl Kept {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 enum NotTaken {
     /// It comes from the future: it would bind this node and its clients long after the home's clock was put right.
-    #[error("a revocation list that was given bears a time to come: the clock of the home or of this node is wrong")]
+    #[error("a revocation list that a peer gave bears a future time: the clock of the home or of this node is wrong")]
     Future,
     /// It is older than one that was accepted before.
-    #[error("a revocation list that was given is older than the last one: the peer is behind, or a clock went back")]
+    #[error("a revocation list that a peer gave is older than the last one: the peer is behind, or a clock went back")]
     Older,
 }
 

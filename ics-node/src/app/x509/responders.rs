@@ -161,14 +161,15 @@ impl App {
         let (app, number, domain) = (self.clone(), sight.hosted.number, sight.hosted.name.clone());
         let path = answers_by.path.display();
         let text = format!(
-            "the certificate {serial} in `{path}` is revoked ({reason}): this node answers OCSP by it no more, until its \
-             block is lifted or the issuer has certified a key for that again and the file has the new certificate"
+            "the certificate {serial} in `{path}` is revoked ({reason}): this node no longer answers OCSP with it, \
+             until the block is lifted or the issuer has certified a key for OCSP again and the file has the new \
+             certificate"
         );
         tracing::warn!(%domain, "{text}");
         let alarm = move || app.store().alarm_once(number, app.clock().now(), "responder-revoked", &text);
         drop(crate::background::spawn(move || {
             if let Err(error) = alarm() {
-                tracing::error!(%error, %domain, "that a responder's certificate is revoked could not be alarmed");
+                tracing::error!(%error, %domain, "no alarm could be raised about a responder's revoked certificate");
             }
         }));
     }

@@ -85,13 +85,13 @@ impl Elsewhere {
 
 /// The error for a list that is not available here.
 pub(in crate::app) fn elsewhere() -> AppError {
-    AppError::new(Code::UnknownCertificate, "the issuer's key is at another node, of which there is no list that holds")
+    AppError::new(Code::UnknownCertificate, "the issuer's key is at another node, and no valid list from there is here")
 }
 
 /// The error for a list that would no longer be fresh.
 fn too_old(domain: &DomainName) -> AppError {
     let detail =
-        format!("what is in the log of `{domain}` has waited too long for its witnesses: no list would be fresh");
+        format!("what is in the log of `{domain}` has waited too long for its witnesses, so no list would be fresh");
     AppError::new(Code::Behind, detail)
 }
 

@@ -24,11 +24,11 @@ use crate::client::signing::SigningError;
 pub(crate) enum AcmeCommand {
     /// Get the credential with which an ACME client makes its account.
     ///
-    /// Signs with a key that the domain knows, of a signer or of a thing, and gets a credential for the external account
-    /// binding of one ACME account, to be used within a week. The account then speaks for the signer, who may have
-    /// certificates made for the things over which he has a role that the profile lists in `requesters`, where the ready
-    /// profiles of `ics ca import` list none; or for the thing itself. Whoever has the credential can make the account: keep
-    /// it secret.
+    /// Signs with a key that the domain knows, of a signer or of a thing, and gets a credential for the external
+    /// account binding of one ACME account, to be used within a week. The account then speaks for the signer, who may
+    /// have certificates made for the things over which the signer has a role that the profile lists in `requesters`
+    /// (the ready-made profiles of `ics ca import` list none); or for the thing itself. Anybody who has the credential
+    /// can make the account: keep it secret.
     ///
     /// A thing whose ACME client uses the thing's own key as account key needs none.
     Eab(Eab),
@@ -120,9 +120,9 @@ impl Eab {
                 Err(error) => return Err(without_credential(&node, &domain, &holder, error).await),
             };
             if !challenge.asks_for_credential(&domain, &id) {
-                let wants = format!("the node at `{}` wants more signed than a credential takes", node.url());
+                let wants = format!("the node at `{}` wants more signed than a credential needs", node.url());
                 return Err(Failure::new(Exit::Network, wants)
-                    .hint("nothing was signed: tell whoever runs the node; --node names another one"));
+                    .hint("nothing was signed: tell the operator of the node, or name another one with --node"));
             }
             let mut salt = [0; 32];
             getrandom::fill(&mut salt).map_err(|error| SigningError::Randomness(error.to_string()))?;
@@ -131,7 +131,7 @@ impl Eab {
             let signature = possession::sign(signer, challenge.message.as_bytes(), now, &salt);
             let signature = signature.map_err(|error| Failure::new(Exit::Refused, error))?;
             let answer = ChallengeAnswer { nonce: challenge.nonce, signature: ics_sync::wire::Base64(signature) };
-            // Only a note hangs on the rules.
+            // The rules are only needed for a note.
             match node.acme_credential(&domain, &answer).await {
                 Ok(credential) => Ok((credential, rules(&node, &domain).await.ok())),
                 Err(error) => Err(without_credential(&node, &domain, &holder, error).await),
@@ -159,8 +159,8 @@ impl Eab {
     }
 }
 
-/// Why there is no credential. The rules may name a signer whose certificate nobody has submitted: then the node has no key
-/// to hold his signature against.
+/// Explains why there is no credential. The rules may name a signer whose certificate nobody has submitted; then the
+/// node has no key with which to check the signer's signature.
 async fn without_credential(node: &Node, domain: &DomainName, key: &Fingerprint, error: NodeError) -> Failure {
     let lacks_key = match &error {
         NodeError::Problem(problem) => {
@@ -172,14 +172,15 @@ async fn without_credential(node: &Node, domain: &DomainName, key: &Fingerprint,
     let is_named = |rules: &Descriptor| rules.roles.values().any(|role| role.signers.contains(key));
     if lacks_key && rules(node, domain).await.is_ok_and(|rules| is_named(&rules)) {
         return failure.hint(
-            "the domain gives this key a role, and may lack its certificate: `ics key show KEY --armor > FILE` and \
-             `ics import FILE` submit it",
+            "the domain gives this key a role, and may lack its certificate: submit it with `ics key show KEY --armor \
+             > FILE` and `ics import FILE`",
         );
     }
     failure
 }
 
-/// Whether this is a signer, and signers may ask for nothing, as by the profiles that `ics ca import` makes.
+/// Whether this is a signer and the profiles let no signer request anything, as is the case for those made by `ics ca
+/// import`.
 fn gets_nothing(rules: &Descriptor, key: &Fingerprint) -> bool {
     let no_signer = |certificates: &Certificates| certificates.profiles.values().all(|it| it.requesters.is_empty());
     rules.certificates.as_ref().is_some_and(no_signer) && rules.roles.values().any(|role| role.signers.contains(key))

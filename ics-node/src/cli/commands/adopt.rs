@@ -13,7 +13,7 @@ use crate::cli::output::card;
 use crate::cli::session::named;
 use crate::cli::words::{clean, counted};
 
-/// Identities that are shown by their ids; of more it says how many.
+/// How many identities are listed by id; beyond that only their number is given.
 const SHOWN: usize = 10;
 
 /// What `ics adopt` takes.
@@ -81,7 +81,7 @@ fn text(from: &DomainName, into: &DomainName, follow: Option<bool>, result: &Ado
             rows.push(("followed", barred_some(from, into)));
         }
         Some(true) if result.barred > 0 => rows.push(("followed", barred(from, into, result.barred, identities))),
-        // What there is of a model or a lot of a domain that is not copied, the home tells.
+        // Only the home can tell what belongs to a model or lot in a domain that is not copied here.
         Some(true) if result.identities.is_empty() => {
             let text = format!(
                 "what there is and what is said of it later is taken over as far as the rules of {from} let this node \
@@ -107,7 +107,7 @@ fn text(from: &DomainName, into: &DomainName, follow: Option<bool>, result: &Ado
     card(&format!("{mark} {from} → {into}"), &rows)
 }
 
-/// Whether all was taken, and is followed if that was wanted.
+/// Whether everything was taken, and is followed if that was requested.
 fn is_whole(result: &AdoptionResult) -> bool {
     result.refused.is_empty() && result.barred == 0
 }
@@ -118,23 +118,23 @@ fn barred(from: &DomainName, into: &DomainName, barred: u64, of: u64) -> String 
         style("✗").red()
     );
     let hint = format!(
-        "an owner there permits the action `follow`, to an owner of {into} or to its node: where the rules ask for a role, \
-         `ics grant ROLE --to` that owner's key, not a signer's; until then their blocks do not arrive"
+        "an owner there must permit the action `follow` to an owner of {into} or to its node: where the rules ask for \
+         a role, `ics grant ROLE --to` that owner's key, not a signer's; until then their blocks do not arrive"
     );
     format!("{text}\n  {}", style(hint).dim())
 }
 
-/// Of what there is of a model or a lot nobody here knows how much that is.
+/// For a model or lot, nobody here knows how many things were withheld.
 fn barred_some(from: &DomainName, into: &DomainName) -> String {
     let text = format!(
-        "{} the rules of {from} do not let {into} take over what is said of some of what it follows there",
+        "{} the rules of {from} do not let {into} take over what is said of some of the things that it follows there",
         style("✗").red()
     );
-    let hint = "an owner there permits the actions `read` and `follow`; until then their blocks do not arrive";
+    let hint = "an owner there must permit the actions `read` and `follow`; until then their blocks do not arrive";
     format!("{text}\n  {}", style(hint).dim())
 }
 
-/// Each reason once, with how often it was given.
+/// Lists each reason once, with how often it was given.
 fn refused(problems: &[Problem]) -> String {
     let mut reasons: BTreeMap<(&str, Option<&str>), u64> = BTreeMap::new();
     for problem in problems {
@@ -196,7 +196,7 @@ mod tests {
         assert!(shown.contains("`ics grant ROLE --to` that owner's key, not a signer's"), "{shown}");
         assert!(!shown.contains("is taken over by the node"), "{shown}");
 
-        // Of a model in a domain that is not copied here.
+        // The model is in a domain that is not copied here.
         let shown = |barred| {
             let result = AdoptionResult { barred, ..AdoptionResult::default() };
             console::strip_ansi_codes(&text(&from, &into, Some(true), &result)).into_owned()

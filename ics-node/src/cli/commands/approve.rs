@@ -20,7 +20,7 @@ Examples:
   $ ics approve --group 'Lot 2026-11'
   $ ics approve --model P7 --lot 2026-11 --until 2030-01-01T00:00:00Z
 
-  A new integrator approves of all that the one before him approves of now, until the same end, but of nothing that is
+  A new integrator approves of all that the previous one approves of now, until the same end, but of nothing that is
   blocked here or in another domain of the node. What is left out is counted. Done again it goes on where it stopped:
   $ ics approve --all --dry-run
   $ ics approve --all --yes
@@ -59,7 +59,7 @@ impl Approve {
             claims.reason = self.reason;
             let each = say::with_claims(context, &signing, found, &claims, is_all);
             if is_all && each.is_empty() {
-                context.output.result(&json!([]), || "Nothing is left to be approved.".to_owned())?;
+                context.output.result(&json!([]), || "Nothing is left to approve.".to_owned())?;
                 return Ok(Exit::Ok);
             }
             let sayings = each.into_iter().flat_map(|(found, claims)| say::with_ends(context, &signing, found, claims));

@@ -46,7 +46,7 @@ impl Backup {
             _ => (style("✗").red(), style(findings.join("\n")).red().to_string()),
         };
         let keys = match self.with_keys {
-            true => "copied, encrypted; keep their passphrase in another place, and the copy as safe as the node",
+            true => "copied, encrypted; keep their passphrase in another place, and keep the copy as safe as the node",
             false => "not copied: --with-keys does",
         };
         let mut rows = vec![
@@ -73,8 +73,8 @@ impl From<BackupError> for Failure {
         match error {
             BackupError::NoNode => failure.hint("--home names another one"),
             BackupError::Exists(_) => failure.hint(
-                "nothing is ever overwritten: name another directory; one without data/ics.db was cut off and holds \
-                 no backup",
+                "nothing is ever overwritten: name another directory; one without data/ics.db is an interrupted \
+                 attempt and holds no backup",
             ),
             BackupError::Store(StoreError::NotFound { .. }) => failure.hint("the node has not been started yet"),
             _ => failure,

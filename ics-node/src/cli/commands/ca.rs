@@ -90,7 +90,7 @@ Examples:
   $ ics key make issuer --algorithm p256
   $ ics ca request --key issuer --name 'Acme Issuing 1' --organization Acme --out issuer.csr
 
-  Of a mirror that is to answer OCSP; the issuer's operator hands it in by EST (no `ics ca sign`):
+  For a mirror that is to answer OCSP; the issuer's operator submits it by EST (not `ics ca sign`):
   $ ics ca request --key ocsp --name 'OCSP of site 4' --out ocsp.csr")]
 pub(crate) struct Request {
     /// The key.
@@ -160,7 +160,7 @@ impl CaCommand {
 
 fn certificate_use(text: &str) -> Result<CertificateUse, String> {
     let names = || CertificateUse::ALL.iter().map(|it| it.as_str()).collect::<Vec<_>>().join(", ");
-    text.parse().map_err(|_| format!("`{text}` is no use of certificates: {}", names()))
+    text.parse().map_err(|_| format!("`{text}` is not a use of certificates: {}", names()))
 }
 
 fn unlocked(context: &Context, key: &str) -> Result<UnlockedKey, Failure> {
@@ -173,13 +173,13 @@ fn serial() -> Result<SerialNumber, Failure> {
     Ok(SerialNumber::new(random))
 }
 
-/// The certificates of a file, which may be a whole chain.
+/// Reads the certificates in a file, which may contain a whole chain.
 fn read(path: &Path) -> Result<Vec<Vec<u8>>, Failure> {
     let bytes = files::read(path, limits::X509_CERTIFICATE_BYTES * 2 * limits::X509_CHAIN)?;
     read_certificates(&bytes).map_err(|error| files::failed(path, error))
 }
 
-/// An authority by its certificate and those above it.
+/// Reads an authority from its certificate and those above it.
 fn authority(paths: &[&Path]) -> Result<(Authority, Issuer), Failure> {
     let mut chain = Vec::new();
     for path in paths {
@@ -192,12 +192,13 @@ fn authority(paths: &[&Path]) -> Result<(Authority, Issuer), Failure> {
     Ok((authority, issuer))
 }
 
-/// What to do with a request: it does not say what for it was made.
-const REQUESTED: &str = "for an issuing authority: `ics ca sign` on the machine of the root makes a certificate of it; for \
-                         a node that answers OCSP in the issuer's place, never: that would make its key an authority. \
-                         Such a request goes to the issuer's node, by EST at /.well-known/est/DOMAIN:ocsp/simpleenroll";
+/// What to do with a request, which does not itself say what it was made for.
+const REQUESTED: &str = "for an issuing authority: `ics ca sign` on the machine of the root makes its certificate; for \
+                         a node that answers OCSP in the issuer's place, never use it: that would make the node's key \
+                         an authority. Such a request goes to the issuer's node, by EST at \
+                         /.well-known/est/DOMAIN:ocsp/simpleenroll";
 
-/// Refuses a key that is not that of the certificate.
+/// Refuses a key that does not belong to the certificate.
 fn check_key(authority: &Authority, signer: &dyn Signer, name: &str) -> Result<(), Failure> {
     if signer.public_key().to_spki_der().as_ref() == Some(&authority.spki) {
         return Ok(());
@@ -252,8 +253,8 @@ impl Sign {
         check_key(&above, signer, &self.key)?;
         let now = context.now();
         if above.not_after <= now {
-            let text = format!("the certificate `{}` has ended: {}", self.certificate.display(), above.not_after);
-            return Err(refused(text).hint("make a new root with `ics ca root`, or set this machine's clock"));
+            let text = format!("the certificate `{}` has expired: {}", self.certificate.display(), above.not_after);
+            return Err(refused(text).hint("make a new root with `ics ca root`, or correct this machine's clock"));
         }
         let not_after = now.plus_millis(self.days * DAY);
         let new = NewAuthority {

@@ -90,7 +90,7 @@ impl Certs {
     }
 }
 
-/// The id of the one thing that is meant. Who names it by that is not asked whether anybody else knows it.
+/// Returns the id of the one thing that is meant. If it is given by its id, the node is not asked.
 async fn id_of(node: &Node, of: &str) -> Result<String, Failure> {
     if let Ok(id) = of.parse::<Fingerprint>() {
         return Ok(id.to_string());
@@ -102,8 +102,8 @@ async fn id_of(node: &Node, of: &str) -> Result<String, Failure> {
     }
 }
 
-/// Each page is printed as it comes. A page that is short because its node has looked enough is no page for people: they
-/// get the next one with it.
+/// Prints each page as it comes. People are not shown a page that is short only because its node has searched far
+/// enough; they get the next one with it.
 async fn print_pages(
     context: &Context,
     node: &Node,
@@ -127,7 +127,7 @@ async fn print_pages(
             None if found => return Ok(Exit::Ok),
             None => {
                 let as_of = Freshness::from(&page.as_of).text();
-                context.output.note(&format!("no certificate of {domain} fits, as of {as_of}"));
+                context.output.note(&format!("no certificate of {domain} matches, as of {as_of}"));
                 return Ok(Exit::Ok);
             }
         }
@@ -141,7 +141,7 @@ fn text(page: &CertificatePage) -> String {
     format!("{rows}\n\n{} {}", style("as of").dim(), freshness.text())
 }
 
-/// Past the freshness bound only that one is revoked is still certain, or that its time is over.
+/// Past the freshness bound it is only certain that a certificate is revoked or has expired.
 fn row(item: &CertificateInfo, is_fresh: bool) -> Vec<String> {
     let state = match item.state {
         CertificateState::Good if !is_fresh => style("UNKNOWN").yellow(),
@@ -241,7 +241,7 @@ mod tests {
              \n\
              as of 2026-11-26 05:00:00 UTC (5 s ago, good for 1 min), 9 entries in the log"
         );
-        // What a copy has not heard of may have revoked it.
+        // It may have been revoked by something that the copy has not received.
         (page.items[0].state, page.items[0].revoked) = (CertificateState::Good, None);
         let row = |page: &CertificatePage| shown(page).lines().nth(1).unwrap_or_default().to_owned();
         let says = |page: &CertificatePage, word: &str| row(page).contains(word);

@@ -20,7 +20,7 @@ pub(crate) struct Completions {
 
 impl Completions {
     pub(super) fn run(self) -> Result<Exit, Failure> {
-        // Into memory: clap_complete panics where nobody reads to the end.
+        // Written to memory first, since clap_complete panics if the reader stops early.
         let mut script = Vec::new();
         clap_complete::generate(self.shell, &mut definition(), "ics", &mut script);
         output::print(&script)?;

@@ -109,7 +109,7 @@ impl From<DescriptorFileError> for Failure {
             DescriptorFileError::Rule(_) | DescriptorFileError::Edit(_) => Self::new(Exit::Usage, error),
             DescriptorFileError::File { source, .. } if source.kind() == std::io::ErrorKind::AlreadyExists => {
                 Self::new(Exit::Local, error)
-                    .hint("that version was made already: `ics domain submit` it, or move it away")
+                    .hint("that version was made already: submit it with `ics domain submit`, or move it away")
             }
             DescriptorFileError::NotAnOwner(_) => {
                 Self::new(Exit::Refused, error).hint("`ics domain show` lists the owners")
@@ -124,18 +124,18 @@ fn pair(text: &str) -> Result<(&str, &str), String> {
     text.split_once('=').ok_or_else(|| format!("`{text}` lacks its `=`"))
 }
 
-/// `ROLE=KEY`, the key to be resolved later.
+/// Parses `ROLE=KEY`; the key is resolved later.
 fn role_and_key(text: &str) -> Result<(Role, String), String> {
     let (role, key) = pair(text)?;
     Ok((role.parse().map_err(|e: ics_core::vocabulary::WordError| e.to_string())?, key.to_owned()))
 }
 
-/// `NAME=KEY`, the key to be resolved later.
+/// Parses `NAME=KEY`; the key is resolved later.
 fn name_and_key(text: &str) -> Result<(String, String), String> {
     pair(text).map(|(name, key)| (name.to_owned(), key.to_owned()))
 }
 
-/// A public key that a person names: a key of this home directory, or a file with a certificate.
+/// Resolves a public key named by the user: a key of this home directory, or a file with a certificate.
 pub(super) fn certificate(context: &Context, text: &str) -> Result<PublicCertificate, Failure> {
     let path = Path::new(text);
     if text.contains('/') || path.extension().is_some() && path.exists() {
@@ -144,7 +144,7 @@ pub(super) fn certificate(context: &Context, text: &str) -> Result<PublicCertifi
     Ok(PublicCertificate::of(&context.keys().find(text)?)?)
 }
 
-/// A signer that a person names: a fingerprint, a key of this home directory, or a file with a certificate.
+/// Resolves a signer named by the user: a fingerprint, a key of this home directory, or a file with a certificate.
 pub(in crate::cli) fn signer(context: &Context, text: &str) -> Result<Fingerprint, Failure> {
     match text.parse() {
         Ok(fingerprint) => Ok(fingerprint),
@@ -152,7 +152,7 @@ pub(in crate::cli) fn signer(context: &Context, text: &str) -> Result<Fingerprin
     }
 }
 
-/// Signers that get roles: of a file it is told who can sign nothing.
+/// Resolves signers that are to get roles; reports those in files that cannot sign anything.
 fn new_signers(context: &Context, texts: Vec<(Role, String)>) -> Result<Vec<(Role, Fingerprint)>, Failure> {
     for file in texts.iter().map(|(_, text)| Path::new(text)).filter(|file| file.is_file()) {
         keyring::tell_idle(context, file)?;
@@ -173,13 +173,13 @@ fn signers(context: &Context, texts: Vec<(Role, String)>) -> Result<Vec<(Role, F
     Ok(signers)
 }
 
-/// An owner that a person names, his own name being the User ID of his certificate.
+/// Resolves an owner named by the user; the owner's name is the User ID of their certificate.
 fn owner(context: &Context, text: &str) -> Result<OwnerKey, Failure> {
     let certificate = certificate(context, text)?;
     Ok(descriptor::owner(&certificate.user_id, &certificate.key))
 }
 
-/// A source as a file says it: the JSON of a source, or a node's answer about the domain.
+/// The two forms of a file that describes a source: the JSON of a source, or a node's answer about the domain.
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum SourceFile {
@@ -191,7 +191,7 @@ fn source(path: &Path) -> Result<Source, Failure> {
     let failed = |e: String| Failure::new(Exit::Local, format!("`{}`: {e}", path.display()));
     let text = std::fs::read_to_string(path).map_err(|e| failed(e.to_string()))?;
     let neither = |_| {
-        failed("it is neither a source nor what a node answers about a domain".to_owned())
+        failed("it is neither a source nor a node's answer about a domain".to_owned())
             .hint("`curl https://NODE/v1/domains/DOMAIN` gives it; compare its origin with what the owners say")
     };
     match serde_json::from_str(&text).map_err(neither)? {
@@ -200,13 +200,13 @@ fn source(path: &Path) -> Result<Source, Failure> {
     }
 }
 
-/// The secret keys of owners, unlocked.
+/// Unlocks the secret keys of owners.
 pub(super) fn unlock_all(context: &Context, names: &[String]) -> Result<Vec<UnlockedKey>, Failure> {
     let keys = names.iter().map(|name| context.keys().find(name)).collect::<Result<Vec<_>, _>>()?;
     context.unlock_all(&keys)
 }
 
-/// The domain that was named, or that the configuration assumes.
+/// The named domain, or the default from the configuration.
 pub(super) fn domain_or_default(context: &Context, domain: Option<DomainName>) -> Result<DomainName, Failure> {
     match domain {
         Some(domain) => Ok(domain),
@@ -216,12 +216,12 @@ pub(super) fn domain_or_default(context: &Context, domain: Option<DomainName>) -
     }
 }
 
-/// The owners who may sign a descriptor: those of the version before it, where that is at hand.
+/// The owners who may sign a descriptor: those of the version before it, if that is at hand.
 fn entitled(context: &Context, descriptor: &Descriptor) -> Owners {
     before(context, descriptor).unwrap_or_else(|| descriptor.clone()).owners
 }
 
-/// The version before a descriptor, where that is in this home directory.
+/// The version before a descriptor, if it is in this home directory.
 fn before(context: &Context, descriptor: &Descriptor) -> Option<Descriptor> {
     let path = descriptor::path(&context.home, &descriptor.domain, descriptor.version.checked_sub(1)?);
     DescriptorFile::read(&path).ok().map(|file| file.descriptor)

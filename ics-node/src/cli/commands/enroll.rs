@@ -26,7 +26,7 @@ use crate::client::publish::Fields;
 use crate::client::signing::Signing;
 use crate::keys::{Algorithm, KeyError, KeyName, KeyVersion, PASSPHRASE_FILE, Passphrase, StoredKey, file};
 
-/// What to do about a request for what another thing has.
+/// What to do about a request for something that belongs to another thing.
 const KNOWN: &str =
     "nothing was signed; `ics enroll refuse` refuses a request, and --again introduces the things all the same";
 
@@ -195,7 +195,7 @@ impl Request {
             attributes: self.set.into_iter().map(|(attribute, value)| (attribute.to_string(), value)).collect(),
         };
         let enrolment = context.wait(async { Ok(node.enrol(&domain, &request).await?) })?;
-        // The node keeps what was asked for first: it need not be this.
+        // The node keeps the first request for a key, which need not be this one.
         show(context, &enrolment, None)?;
         if enrolment.state == "refused" {
             return Ok(Exit::Refused);
@@ -214,8 +214,8 @@ impl Request {
         Ok(fields.names)
     }
 
-    /// The device's key; a new one where there is none. Nobody sits at a device: its passphrase is made up and kept
-    /// beside the key unless there is one.
+    /// Returns the device's key, making one if there is none. Nobody sits at a device, so unless it has a passphrase
+    /// one is generated and kept beside the key.
     fn key(&self, context: &Context, names: &[Name]) -> Result<StoredKey, Failure> {
         match context.keys().find(self.key.as_str()) {
             Err(KeyError::Missing { .. }) => {}
@@ -315,14 +315,14 @@ impl Approve {
         })
     }
 
-    /// Of the requests that wait those that are to be approved.
+    /// Selects the pending requests that are to be approved.
     fn meant(&self, mut waiting: Vec<Enrolment>, domain: &DomainName) -> Result<Vec<Enrolment>, Failure> {
         if self.all {
             return Ok(waiting);
         }
         let wanted: Vec<String> = self.keys.iter().map(ToString::to_string).collect();
         if let Some(missing) = wanted.iter().find(|id| !waiting.iter().any(|it| it.id == **id)) {
-            return Err(Failure::new(Exit::NotFound, format!("no request of `{missing}` waits in {domain}"))
+            return Err(Failure::new(Exit::NotFound, format!("no request of the key `{missing}` waits in {domain}"))
                 .hint("`ics enroll list` shows those that wait"));
         }
         waiting.retain(|it| wanted.contains(&it.id));
@@ -330,7 +330,7 @@ impl Approve {
     }
 }
 
-/// Refuses a key that a thing of the domain had already, though it may have no name by now.
+/// Refuses a key that a thing of the domain already had, even if that thing has no name by now.
 fn refuse_known_keys(waiting: &[Enrolment]) -> Result<(), Failure> {
     let Some((request, other)) = waiting.iter().find_map(|it| Some((it, it.same_key.first()?))) else { return Ok(()) };
     let message = format!("the key of {} is that of another thing, {}", request.id, clean(other));
@@ -353,7 +353,7 @@ fn refuse_shared_names(sayings: &[Saying]) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The statement that introduces a device as it asked, with its own signature in it.
+/// Builds the statement that introduces a device as it asked, including the device's own signature.
 fn introduction(signing: &Signing, enrolment: &Enrolment) -> Result<Saying, Failure> {
     let fields = Fields { spki: Some(armored(&enrolment.request.certificate)?), ..asked(enrolment)? };
     let (thing, claims) = fields.draft(signing.claims(Act::Identity), Path::new(""))?;
@@ -364,8 +364,8 @@ fn introduction(signing: &Signing, enrolment: &Enrolment) -> Result<Saying, Fail
     Ok(Saying { found: Found { thing, own: None, others: Vec::new() }, claims, ends_vouching: false })
 }
 
-/// What a device asks for: names and attributes, and nothing else. What it succeeds, say, or its groups are not its own
-/// to say.
+/// Returns what a device may ask for: names and attributes only. What it succeeds or which groups it is in, for
+/// example, is not for it to say.
 fn asked(enrolment: &Enrolment) -> Result<Fields, Failure> {
     let request = &enrolment.request;
     let mut fields = Fields { kind: Some(request.kind), ..Fields::default() };
@@ -380,7 +380,7 @@ fn asked(enrolment: &Enrolment) -> Result<Fields, Failure> {
     Ok(fields)
 }
 
-/// A certificate in base64, as armor.
+/// Armors a certificate given in base64.
 fn armored(base64: &str) -> Result<String, Failure> {
     let failed = |e: String| Failure::new(Exit::Network, format!("the certificate in the request: {e}"));
     let bytes = STANDARD.decode(base64).map_err(|e| failed(e.to_string()))?;
@@ -415,7 +415,7 @@ impl Forget {
     }
 }
 
-/// How a request stands, and what was asked for, where that is known here.
+/// Shows the state of a request, and what was asked for if that is known here.
 fn show(context: &Context, enrolment: &EnrolmentAnswer, request: Option<&EnrolmentRequest>) -> Result<(), Failure> {
     context.output.result(enrolment, || {
         let state = match enrolment.state.as_str() {

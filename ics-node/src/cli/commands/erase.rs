@@ -28,7 +28,7 @@ use crate::client::submit;
 #[command(after_long_help = "\
 What is not reached: backups and exports, and the former stores that `ics restore` leaves in `data/replaced-*`; copies that
 other domains have adopted; requests for enrolment, which `ics enroll forget KEY` deletes; what other statements about the
-same thing say, in a reason for example: they are read by whoever may read the thing, until they are erased too.
+same thing say, in a reason for example: all who may read the thing can read them, until they are erased too.
 
 Nor does it reach what cannot be erased: the reasons of withdrawals, and the name of the thing in one that takes back an
 introduction or an approval, and in grants and statements about issued certificates that an earlier version of this
@@ -42,7 +42,8 @@ destination, the thing is shown from then on only to whom everything is shown. T
 statement first, by one without what is to go.
 
 Where it blocks, or would if what lifted it were taken back, or has ended something else, its signer stays named as well:
-what is left falls if the owners declare that signer's key compromised, and its holder may take it back.
+what is left no longer counts if the owners declare that signer's key compromised, and the holder of that key may take
+it back.
 
 Where nothing else was said of the thing, its key goes too: to block it later takes that key from a file (`ics status
 stolen ID --thing-key FILE`), so keep it, or erase nothing before the thing is blocked.
@@ -129,7 +130,7 @@ impl Erase {
             return Ok(());
         }
         if !std::io::stdin().is_terminal() {
-            return Err(Failure::new(Exit::Usage, "nobody is there to be asked").hint("--yes signs without asking"));
+            return Err(Failure::new(Exit::Usage, "there is nobody to ask").hint("--yes signs without asking"));
         }
         output::say("It cannot be undone. Sign this? [y/N] ");
         let mut answer = String::new();
@@ -141,7 +142,7 @@ impl Erase {
     }
 }
 
-/// The erasure that the node proposes, if it is of the entry that was asked for: what is erased does not come back.
+/// Returns the proposed erasure if it is of the requested entry: what is erased cannot be restored.
 fn asked_for(index: u64, erasure: Erasure) -> Result<Erasure, Failure> {
     if erasure.index == Some(index) {
         return Ok(erasure);
@@ -179,13 +180,13 @@ fn submit_erasure(context: &Context, node: &Node, domain: &DomainName, file: &Er
     Ok(Exit::Ok)
 }
 
-/// What a thing once asked for with its key is no statement.
+/// A hint on requests for enrolment: what a thing once requested with its key is not a statement.
 fn requests(erasure: &Erasure) -> String {
     let key = erasure.identity.filter(|it| it.kind.has_key()).map_or("KEY".to_owned(), |it| it.id.to_string());
     format!("a request for enrolment is not reached: `ics enroll forget {key}` deletes it, if there was one")
 }
 
-/// What is to be signed, for a person.
+/// Describes what is to be signed, for people.
 fn proposed(erasure: &Erasure) -> String {
     let mut rows = vec![("statement", erasure.statement.to_string())];
     rows.extend(erasure.identity.map(|it| ("about", format!("{} {}", it.kind, it.id))));
@@ -213,7 +214,7 @@ fn stays(erasure: &Erasure) -> String {
         lines.push(format!("to which groups it may belong{}", values.collect::<String>()));
     }
     if let Some(by) = &erasure.said_by {
-        lines.push(format!("who said it, with whom that may fall: {}", by.signer));
+        lines.push(format!("who said it, because it may stop counting with that signer: {}", by.signer));
     }
     lines.push("its id and its leaf in the log".to_owned());
     lines.push("what other statements about it say, also in words".to_owned());

@@ -78,7 +78,7 @@ fn section(section: &Section) -> String {
     core::iter::once(style(clean(&section.title)).dim().to_string()).chain(points).collect::<Vec<_>>().join("\n")
 }
 
-/// A sentence, and in the dark where it is to be found.
+/// Formats a sentence, with its place in the log dimmed.
 fn point(point: &Point) -> String {
     let place = point.domain.as_ref().zip(point.index).map(|(domain, index)| format!("{domain} entry {index}"));
     let place = place.map(|place| format!("\n    {}", style(place).dim())).unwrap_or_default();

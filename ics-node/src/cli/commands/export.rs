@@ -138,7 +138,7 @@ impl Export {
         self.write(context, &beside(path, "signers"), openpgp::signers(pack, self.version()), Armor::PublicKey)
     }
 
-    /// Where OpenPGP goes: not in binary to a terminal.
+    /// Where OpenPGP is written: never in binary to a terminal.
     fn file(&self) -> Result<&Path, Failure> {
         match &self.output {
             Some(path) => Ok(path),
@@ -168,7 +168,7 @@ impl Export {
     }
 }
 
-/// The proof of an entry, and its body beside it: `ics verify --document` reads both.
+/// Writes the proof of an entry and its body beside it; `ics verify --document` reads both.
 fn proof(context: &Context, entry: &ProvenEntry, path: &Path) -> Result<Exit, Failure> {
     let body = path.with_extension("pgp");
     if body == path {

@@ -44,7 +44,7 @@ impl GateCommand {
     }
 }
 
-/// Asks the node, and says what became of each piece.
+/// Asks the node, and reports the decision on each piece.
 fn pass(context: &Context, pieces: &[Piece]) -> Result<Exit, Failure> {
     let node = context.node(&context.config()?)?;
     refuse_exposed(&node)?;

@@ -31,18 +31,18 @@ Examples:
 pub(crate) struct Grant {
     /// The role that is given.
     granted: Role,
-    /// Who gets it: a file with his certificate, his fingerprint, or a key of this home directory. A signer speaks and
-    /// reads by it. Where the rules let only a role follow the things, it goes to an owner of the domain that is to follow
-    /// them (`ics key show owner` there) as well.
+    /// Who gets it: a file with the signer's certificate, a fingerprint, or a key of this home directory. It lets a
+    /// signer speak and read. Where the rules let only a role follow the things, grant it also to an owner of the
+    /// domain that is to follow them (`ics key show owner` there).
     #[arg(long, value_name = "KEY")]
     to: String,
     #[command(flatten)]
     things: Things,
-    /// End, for these things, the grants of that role that the signer has made, and those by which he has it: a buyer
-    /// sells what he bought, also one thing out of an order that was granted to him as a whole. Whoever passes on the
-    /// role in which he speaks ends all else that he gave in it as well, as to his security controller, and sees before
-    /// what that is: grants outlive the role of their giver, and whoever comes after him could not end them. What he gave
-    /// from a later time on ends with it, too.
+    /// End, for these things, the grants of that role that the signer has made, and those by which the signer has it: a
+    /// buyer sells what was bought, even one thing out of an order that was granted as a whole. Passing on the role in
+    /// which the signer speaks also ends everything else that the signer gave in it, as to a security controller, and
+    /// shows it beforehand: grants outlive the role of their giver, and the next holder could not end them. What was
+    /// given from a later time on ends with it, too.
     #[arg(long)]
     transfer: bool,
     /// From when on it holds [default: its admission].
@@ -62,7 +62,7 @@ impl Grant {
         let config = context.config()?;
         let node = context.node(&config)?;
         let grantee = signer(context, &self.to)?;
-        // A fingerprint alone will do where the log has the certificate, or its holder brings it himself.
+        // A fingerprint alone is enough if the log has the certificate or its holder submits it.
         let grantee_certificate = certificate(context, &self.to).ok().map(|certificate| certificate.bytes);
         let things = core::mem::take(&mut self.things);
         context.wait(async {
@@ -96,9 +96,9 @@ impl Grant {
         })
     }
 
-    /// Whether a grant ends with this one: those of the role that the signer has made, and what entitles himself, also
-    /// where it is said of a group: for this thing it ends. And where the role is passed on in which he speaks, what
-    /// else he gave in it: or what he has sold would keep whom he has named to watch it.
+    /// Whether this grant ends another one: those of the same role by this signer, and what entitles the signer to it,
+    /// also through a group (then it ends for this thing only). If the signer passes on the role in which they speak,
+    /// also what else they granted in it; otherwise a seller's observers would keep their access.
     fn ends(&self, signing: &Signing, grantee: &Fingerprint, given: &Granted, it: &Listed) -> bool {
         let me = signing.fingerprint();
         let of_role = given.role == self.granted && (it.by.signer == me || given.grantee == me);
@@ -107,13 +107,13 @@ impl Grant {
     }
 }
 
-/// The grants over a thing that give a role now, and those that will by themselves: they would outlive a sale as well.
+/// The grants over a thing that give a role now or will later by themselves, since these would outlive a sale as well.
 fn grants(record: &Record) -> impl Iterator<Item = (&Granted, &Listed)> {
     let live = record.statements.iter().filter(|it| it.standing == Standing::Stands);
     live.filter_map(|it| Some((it.grant.as_ref()?, it))).chain(record.grants_to_come())
 }
 
-/// Who has a role by a grant, or is to have it, for people.
+/// Names who has, or will have, a role by a grant, for people.
 fn holder(given: &Granted, it: &Listed) -> String {
     let name = given.name.as_deref().map(|name| format!("{}, ", clean(name))).unwrap_or_default();
     let from = it.from.filter(|_| it.standing == Standing::NotYet);
@@ -121,7 +121,7 @@ fn holder(given: &Granted, it: &Listed) -> String {
     format!("{name}{} as {}{from}", given.grantee, given.role)
 }
 
-/// What ends besides the role that is granted, for people.
+/// Lists what ends besides the granted role, for people.
 fn ended(others: &BTreeMap<String, usize>) -> String {
     let lines = others.iter().map(|(holder, count)| format!("\n{holder} over {}", counted(*count, "thing")));
     format!("with it ends what else was given{}", lines.collect::<String>())

@@ -46,8 +46,8 @@ fn text(domain: &str, history: &Answer) -> String {
     format!("{title}\n\n{}\n\n{} {}", points.join("\n"), style("as of").dim(), Freshness::from(&history.as_of).text())
 }
 
-/// One statement on the line of time, its index to the left, and below it who said it, what became of it, and the id by
-/// which `ics withdraw` and `ics erase` take it.
+/// Formats one statement on the timeline, its index to the left; below it who said it, whether it still has effect, and
+/// the id that `ics withdraw` and `ics erase` take.
 fn point(item: &Listed, width: usize, all: &[Listed]) -> String {
     let mark = if item.standing == Standing::Stands { style("●").green() } else { style("○").dim() };
     let index = style(format!("{:>width$}", item.by.index)).dim();
@@ -60,7 +60,7 @@ fn point(item: &Listed, width: usize, all: &[Listed]) -> String {
     lines.join("\n")
 }
 
-/// The act, and what it gives; what no longer stands is not coloured.
+/// The act and what it gives; statements that no longer stand are not coloured.
 fn what(item: &Listed) -> String {
     let effect = item.effect.unwrap_or(Effect::None);
     let detail = match (item.act, &item.status, &item.label) {
@@ -93,13 +93,13 @@ fn became(item: &Listed, all: &[Listed]) -> Option<String> {
     Some(style(format!("without effect: {}{cause}", clean(&item.because))).yellow().to_string())
 }
 
-/// Where the statement stands that ended another.
+/// The place of the statement that ended another.
 fn place(id: &StatementId, all: &[Listed]) -> String {
     let found = all.iter().find(|item| item.by.statement == *id);
     found.map_or_else(|| format!(", {}", words::short(&id.to_string())), |item| format!(", entry {}", item.by.index))
 }
 
-/// What else there is to know of a statement.
+/// Further remarks on a statement.
 fn remarks(item: &Listed) -> Vec<String> {
     let period = match (item.from, item.until) {
         (None, None) => None,

@@ -48,7 +48,7 @@ impl Import {
             return bundle::run(context, &self.file);
         }
         if is_bundle(&self.file) {
-            return Err(Failure::new(Exit::Usage, format!("`{}` is a bundle, and no keyring", self.file.display()))
+            return Err(Failure::new(Exit::Usage, format!("`{}` is a bundle, not a keyring", self.file.display()))
                 .hint("`ics import --bundle` takes it"));
         }
         let config = context.config()?;
@@ -69,8 +69,9 @@ impl Import {
     }
 }
 
-/// Tells what is left to the owners where signers have revoked their keys: the import of that alone ends nothing that they
-/// said before. The home has raised an alarm of it; what waits for another home is told there.
+/// Tells what remains for the owners to do if signers have revoked their keys: importing the revocation ends nothing
+/// that they said before. The home has raised an alarm about it; for statements that wait for another home, that home
+/// does.
 fn tell_revoked(context: &Context, node: &Node, domain: &DomainName) {
     let Ok(shown) = context.wait(async { Ok(node.domain(domain).await?) }) else { return };
     for alarm in shown.alarms.iter().filter(|alarm| alarm.kind == SIGNER_REVOKED) {
@@ -78,13 +79,13 @@ fn tell_revoked(context: &Context, node: &Node, domain: &DomainName) {
     }
 }
 
-/// Whether a file begins as a bundle does. Of what can be read but once nothing is taken for that.
+/// Whether a file begins like a bundle. What can be read only once, such as a pipe, is never taken for one.
 fn is_bundle(path: &Path) -> bool {
     let mut first = [0; 4];
     path.is_file() && File::open(path).and_then(|mut file| file.read_exact(&mut first)).is_ok() && first == *b"ICSB"
 }
 
-/// Whether all that has a place in a domain is in the log, or on its way there.
+/// Whether all statements that belong to a domain are in the log or on their way there.
 fn is_all(tally: &Tally) -> bool {
     tally.refused.is_empty() && tally.malformed.is_empty()
 }

@@ -20,7 +20,7 @@ use crate::keys::{Algorithm, KeyVersion, PASSPHRASE_FILE, Passphrase};
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples:
-  A manufacturer, who may name his devices by serial number and by his URNs:
+  A manufacturer, who may name devices by serial number and by its own URNs:
   $ ics init --role manufacturer --domain devices.acme.example --party 'Acme Pumps' --names 'urn:dev:os:32473-*' \
 --names 'serial:*'
 
@@ -63,7 +63,7 @@ pub(crate) struct Init {
     generate_passphrase: bool,
 }
 
-/// The template of that name.
+/// Parses the name of a template.
 pub(super) fn template(text: &str) -> Result<Template, String> {
     text.parse::<Template>().map_err(|e| e.to_string())
 }
@@ -97,7 +97,7 @@ impl Init {
         Ok(Exit::Ok)
     }
 
-    /// The passphrase, and whether it is made up and kept: on demand, or where nobody can be asked.
+    /// The passphrase, and whether it is generated and stored: on demand, or if nobody can be asked.
     fn passphrase(&self, context: &Context) -> Result<(Passphrase, bool), Failure> {
         let source = context.passphrases();
         if !self.generate_passphrase {
@@ -154,7 +154,7 @@ fn text(context: &Context, new: &NewHome, made: &MadeHome, is_kept: bool) -> Str
     ];
     if is_kept {
         let path = context.home.join(PASSPHRASE_FILE);
-        let advice = "made up, and kept there: whoever reads it and the keys can sign";
+        let advice = "made up, and kept there: anybody who reads it and the keys can sign";
         rows.push(("passphrase", format!("{}\n{advice}", path.display())));
     }
     format!("{}\n{}\n{}", card(&title, &rows), style("Next").bold(), next_steps())

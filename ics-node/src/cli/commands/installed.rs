@@ -58,7 +58,7 @@ impl Installed {
         })
     }
 
-    /// The signer's own statements about the software that is gone.
+    /// The signer's own statements about the software that was replaced.
     fn replaced(&self, found: &Found, signer: &Fingerprint) -> Vec<StatementId> {
         let installed = found.own.iter().flat_map(|own| &own.record.installed);
         let gone = installed.filter(|it| self.instead_of.contains(&it.value) && it.by.signer == *signer);

@@ -175,7 +175,7 @@ impl Import {
         show(context, &key)
     }
 
-    /// Secrets that are new here are encrypted with the passphrase that the others have.
+    /// Encrypts new secrets with the passphrase that the others have.
     fn extend(&self, context: &Context, held: &StoredKey, source: ImportSource) -> Result<Exit, Failure> {
         let passphrases = if source.has_more_secrets(held) {
             let old = if source.is_encrypted() { Some(self.old_passphrase()?) } else { None };

@@ -22,11 +22,11 @@ use crate::words::shell_word;
 Examples:
   $ ics label iec-62443-4-2 serial:SN-0001 --until 2029-12-31T00:00:00Z
 
-  One of another name takes the place of a former one, whose statement `ics history` shows:
+  A label with another name replaces a former one, whose statement `ics history` shows:
   $ ics label iec-62443-4-2-2027 serial:SN-0001 --until 2032-12-31T00:00:00Z \
 --supersedes 00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff
 
-  A new signer gives it to all that have it from the one before him in his role, until the same end:
+  A new signer gives it to all that have it from the previous signer in the same role, until the same end:
   $ ics label iec-62443-4-2 --all --dry-run
 
   A label for a group of another domain holds for what is adopted of it:
@@ -69,7 +69,7 @@ impl Label {
             claims.reason = self.reason;
             let each = say::with_claims(context, &signing, found, &claims, is_all);
             if is_all && each.is_empty() {
-                context.output.result(&json!([]), || "Nothing is left to be labelled.".to_owned())?;
+                context.output.result(&json!([]), || "Nothing is left to label.".to_owned())?;
                 return Ok(Exit::Ok);
             }
             let sayings = |(found, claims): (Found, Claims)| {
@@ -89,7 +89,7 @@ impl Label {
     }
 }
 
-/// Those labels of the signer's on a thing that are named.
+/// The signer's labels on a thing that are named.
 fn former(signing: &Signing, found: &Found, named: &[StatementId]) -> Vec<StatementId> {
     let is_named = |it: &&Listed| it.act == Act::Label && named.contains(&it.by.statement);
     let mut former: Vec<_> =

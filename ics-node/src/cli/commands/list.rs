@@ -17,7 +17,7 @@ use crate::cli::session::InDomain;
 use crate::cli::words::{Freshness, clean, in_colour};
 use crate::client::node::Node;
 
-/// Columns of a text of which nobody bounds how long it is.
+/// Columns for a text of unbounded length.
 const TEXT_COLUMNS: usize = 48;
 
 /// What `ics list` takes.
@@ -93,7 +93,7 @@ impl List {
     }
 }
 
-/// Each page is printed as it comes: a domain may have more identities than fit into memory.
+/// Prints each page as it comes: a domain may have more identities than fit into memory.
 async fn print_pages(
     context: &Context,
     node: &Node,
@@ -108,12 +108,12 @@ async fn print_pages(
     loop {
         let page = node.list(domain, &query).await?;
         found |= !page.items.is_empty();
-        // A page may be empty and yet not be the last.
+        // A page may be empty without being the last.
         if !found && page.next.is_none() {
             context.output.note(&format!("nothing in {domain} fits"));
         }
         let on = goes_on(&page, all);
-        // Programs get the page that was asked for, also an empty one, but none that is passed over.
+        // Programs get the requested page even if it is empty, but no empty pages that are merely passed over.
         if !page.items.is_empty() || (context.output.json && on.is_none()) {
             context.output.result(&page, || text(&page))?;
         }
@@ -128,12 +128,13 @@ async fn print_pages(
     }
 }
 
-/// All pages as one JSON value, in parts as they come: one that ends in the middle nobody takes for all.
+/// Prints all pages as one JSON value, in parts as they come; output cut short is not valid JSON, so nobody takes it
+/// for all.
 async fn print_whole(node: &Node, domain: &DomainName, mut query: ListQuery) -> Result<Exit, Failure> {
     let (mut begun, mut listed) = (false, false);
     loop {
         let page = node.list(domain, &query).await?;
-        // All is as of the first page or later.
+        // Every page is as of the first one or later.
         let mut text = String::new();
         if !begun {
             text = format!("{{\"as_of\": {}, \"items\": [", as_json(&page.as_of)?);
@@ -159,8 +160,8 @@ fn as_json(value: &impl Serialize) -> Result<String, Failure> {
     serde_json::to_string(value).map_err(|e| Failure::new(Exit::Internal, e))
 }
 
-/// Where it goes on by itself: through all pages, or to the first with something on it. A node looks at so many entries
-/// for a page, and in a large log none of them may fit.
+/// Returns where the listing continues automatically: through all pages, or to the first with an item. A node examines
+/// a limited number of entries for a page, and in a large log none of them may match.
 fn goes_on(page: &IdentityPage, all: bool) -> Option<u64> {
     page.next.filter(|_| all || page.items.is_empty())
 }
@@ -182,7 +183,7 @@ fn row(item: &IdentitySummary, attributes: &[&str], is_fresh: bool) -> Vec<Strin
     cells
 }
 
-/// As much of a text as leaves room for the other columns: one long title would make every line as long.
+/// Shortens a text to leave room for the other columns: one long title would widen every line.
 fn brief(text: &str) -> String {
     console::truncate_str(&clean(text), TEXT_COLUMNS, "…").into_owned()
 }

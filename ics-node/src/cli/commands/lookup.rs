@@ -18,7 +18,7 @@ use crate::cli::record::{heading, overall, record_card};
 use crate::cli::words::{Freshness, clean};
 use crate::client::node::{Node, NodeError};
 
-/// Identities of an ambiguous name that are looked up for their titles.
+/// How many identities that match an ambiguous name are looked up for their titles.
 const CANDIDATES: usize = 20;
 
 /// What `ics lookup` takes.
@@ -57,7 +57,7 @@ pub(crate) struct Lookup {
     peer: Option<String>,
 }
 
-/// What is known of a thing, with what it comes to, as JSON.
+/// What is known about a thing, and the conclusion, as JSON.
 #[derive(Serialize)]
 struct Known<'a> {
     #[serde(flatten)]
@@ -65,7 +65,7 @@ struct Known<'a> {
     outlook: Outlook,
 }
 
-/// An identity that an ambiguous name fits, as JSON.
+/// One of the identities that match an ambiguous name, as JSON.
 #[derive(Serialize)]
 struct Candidate {
     id: String,
@@ -100,8 +100,8 @@ impl Lookup {
     }
 }
 
-/// What the node answers of a thing; where it knows nothing, whoever operates it is told that its peers may, who are asked
-/// for decisions alone.
+/// Returns the node's answer about a thing. If the node knows nothing, its operator is told that its peers may, which
+/// are asked for decisions only.
 pub(super) async fn known<T>(node: &Node, answer: Result<T, NodeError>) -> Result<T, Failure> {
     let error = match answer {
         Ok(answer) => return Ok(answer),
@@ -113,13 +113,13 @@ pub(super) async fn known<T>(node: &Node, answer: Result<T, NodeError>) -> Resul
     if !is_unknown {
         return Err(failure);
     }
-    // Only its operator learns of its peers.
+    // Only the operator is told about the peers.
     let peers = node.peers().await.unwrap_or_default();
     let roamed = peers.iter().flat_map(|info| &info.peer.roam).next();
     Err(match roamed {
         Some(origin) => failure.hint(format!(
-            "this is what is held here. Peers are asked about things of `{}` for decisions alone: with --use, by a trust \
-             policy that names it (`ics trust init --domain {origin}`)",
+            "this is only what is held here. Peers are asked about things of `{}` only for decisions: use --use, with \
+             a trust policy that names the domain (`ics trust init --domain {origin}`)",
             origin.domain
         )),
         None => failure,
@@ -149,7 +149,7 @@ fn text(view: &ViewAnswer, assessment: &Assessment) -> String {
     core::iter::once(head).chain(cards).chain(unheard).collect::<Vec<_>>().join("\n")
 }
 
-/// A name that fits several things says nothing of any: they are listed, and that is no answer.
+/// Lists the things that match an ambiguous name; the name then says nothing about any of them, and this is no answer.
 async fn list_candidates(context: &Context, node: &Node, view: &ViewAnswer) -> Result<Exit, Failure> {
     let mut candidates = Vec::with_capacity(view.identities.len());
     for (number, id) in view.identities.iter().enumerate() {

@@ -33,7 +33,7 @@ impl Man {
     }
 }
 
-/// Writes the page of a command and of those below it; their file names.
+/// Writes the pages of a command and its subcommands; returns their file names.
 fn write_pages(command: &clap::Command, directory: &Path) -> std::io::Result<Vec<String>> {
     let page = clap_mangen::Man::new(command.clone());
     let name = page.get_filename();

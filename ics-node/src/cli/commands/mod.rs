@@ -100,8 +100,8 @@ pub(super) enum Command {
     Approve(approve::Approve),
     /// Give things a status: in use, stolen, destroyed.
     ///
-    /// It replaces what the signer himself has said of their status before; of several signers the most restrictive
-    /// status wins.
+    /// It replaces what the same signer has said of their status before; of several signers the most restrictive status
+    /// wins.
     Status(status::Status),
     /// Add a trust label.
     ///
@@ -122,7 +122,7 @@ pub(super) enum Command {
     Replace(replace::Replace),
     /// Take back what one has said.
     ///
-    /// Takes back what the signer has said himself. What others say stands; a block for ever cannot be taken back.
+    /// Takes back what the signer has said. What others say stands; a block for ever cannot be taken back.
     Withdraw(withdraw::Withdraw),
     /// Erase what a statement says, as the owners of its domain; what it blocks stays blocked.
     ///
@@ -148,9 +148,10 @@ pub(super) enum Command {
     Lookup(lookup::Lookup),
     /// Say how an answer comes about: who said what, by what right, and what was left aside.
     ///
-    /// Says in words why the node's domains say of a thing what they say: who said it, by which descriptor or grant he may,
-    /// in which entry of which log, what contradicts it, what no longer counts and why, and how fresh all that is. With
-    /// `--use` it says the same of the node's verdict. It exits with 0 whatever the answer is; `ics lookup --use` does not.
+    /// Says in words why the node's domains say of a thing what they say: who said it, by which descriptor or grant
+    /// they may, in which entry of which log, what contradicts it, what no longer counts and why, and how fresh all
+    /// that is. With `--use` it says the same of the node's verdict. It exits with 0 whatever the answer is; `ics
+    /// lookup --use` does not.
     Explain(explain::Explain),
     /// List a domain's identities, by kind, model, lot, status or signer.
     ///
@@ -182,8 +183,8 @@ pub(super) enum Command {
     Verify(verify::Verify),
     /// Draw the QR code that leads to a thing's page.
     ///
-    /// Draws the QR code that leads to the public page of a thing, for a sticker on it: whoever scans it sees what it
-    /// is, who vouches for it and what its status is now.
+    /// Draws the QR code that leads to the public page of a thing, for a sticker on it: anybody who scans it sees what
+    /// it is, who vouches for it and what its status is now.
     Qr(qr::QrCode),
     /// Take what another domain says of things into one's own.
     ///
@@ -207,13 +208,13 @@ pub(super) enum Command {
     /// Submit the statements and certificates of an OpenPGP keyring.
     ///
     /// Submits what a keyring holds: statements about things, as gpg and sq export them with their notations, and the
-    /// certificates of signers. The domain's home decides what it admits. Doing it again changes nothing. Where a signer has
-    /// revoked his key, it tells what the owners have to do: what he said before goes on to count.
+    /// certificates of signers. The domain's home decides what it admits. Doing it again changes nothing. Where a
+    /// signer has revoked their key, it says what the owners have to do: what the signer said before goes on counting.
     ///
-    /// The exit code is 1 as soon as anything was refused or is not legal, though the rest is in the log: in keyrings of
-    /// people mostly what others have certified whom the domain does not know. What is only left out, because it has no
-    /// place in a domain, leaves it 0, as what waits for the home of the domain does. --json counts all of it, by its
-    /// reason. With --bundle it is 1 as soon as a domain of the bundle or a statement in it was refused.
+    /// The exit code is 1 as soon as anything was refused or is not legal, though the rest is in the log: in people's
+    /// keyrings, that is mostly certifications by others whom the domain does not know. What is only left out, because
+    /// it has no place in a domain, leaves it 0, as what waits for the home of the domain does. --json counts all of
+    /// it, by its reason. With --bundle it is 1 as soon as a domain of the bundle or a statement in it was refused.
     Import(import::Import),
     /// Copy a node while it runs.
     ///

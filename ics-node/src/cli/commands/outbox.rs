@@ -9,7 +9,7 @@ use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::words::{clean, counted, span, when};
 
-/// Statements that are done of which people are told; `--json` has more.
+/// How many completed statements are shown to people; `--json` has more.
 const DONE_SHOWN: usize = 20;
 
 /// Shows what was submitted to the node for domains whose home is another one: what waits, in the order in which it is

@@ -48,15 +48,15 @@ impl PeerCommand {
     }
 }
 
-/// What to do about a peer whose certificate is not believed.
+/// What to do about a peer whose certificate is not trusted.
 fn untrusted(peer: &PeerConfig) -> String {
     let authority = "by an authority in the system's store, or in the file that the variable SSL_CERT_FILE names";
     let name = &peer.name;
     if peer.key.is_some() {
         return format!(
-            "its certificate is of another key than the one that is configured: ask its operator which is right, and \
-             give that with `ics peer add {name} --key KEY`; where a web server with a key of its own stands before \
-             the node, that one is believed {authority}"
+            "its certificate has another key than the one that is configured: ask its operator which is right, and \
+             give that one with `ics peer add {name} --key KEY`; where a web server with a key of its own stands in \
+             front of the node, it is authenticated {authority}"
         );
     }
     format!("it is believed by the key of its certificate: `ics peer add {name} --key KEY`; or {authority}")
@@ -65,13 +65,13 @@ fn untrusted(peer: &PeerConfig) -> String {
 /// When a change takes effect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Since {
-    /// The node runs, and has followed.
+    /// The node runs and has applied it.
     Now,
-    /// It does not, and will when it is started.
+    /// The node does not run and will apply it at its next start.
     NextStart,
 }
 
-/// Has the node make a change, or makes it in ics.toml where the node of this home directory does not run.
+/// Has the node make a change, or makes it in ics.toml if the node of this home directory does not run.
 fn change<T>(
     context: &Context,
     config: &Config,
@@ -81,7 +81,7 @@ fn change<T>(
     let node = context.node(config)?;
     match context.wait(async { Ok(ask(&node).await) })? {
         Ok(_) => Ok(Since::Now),
-        // One whose certificate is not believed here does run, and would not read the file before its next start.
+        // A node whose certificate is not trusted here does run, and would not read the file before its next start.
         Err(error @ NodeError::Unreachable { .. })
             if !error.is_untrusted() && context.node.is_none() && config.node.is_some() =>
         {

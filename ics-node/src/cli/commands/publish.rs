@@ -35,9 +35,9 @@ use crate::client::signing::Signing;
 use crate::client::submit;
 use crate::client::thing::{Thing, sha256};
 
-/// Bytes of a file with the keys of developers: all authorities of a system fit.
+/// The size limit of a file with the keys of developers, in bytes: all authorities of a system fit.
 const KEY_BYTES: usize = 4 << 20;
-/// What to do about a thing that is known.
+/// What to do about a thing that is already known.
 const KNOWN: &str = "nothing was signed; --again publishes it all the same";
 
 /// What `ics publish` takes.
@@ -69,7 +69,7 @@ Examples:
   $ ics publish --file firmware.bin --name p7-firmware --version 2.4.1
   $ ics publish --file hello_2.10-3_amd64.deb
 
-  With what its developer has signed himself, checked against his key:
+  With the developer's own signature, checked against the developer's key:
   $ ics publish --file firmware.bin --name p7-firmware --version 2.4.1 --signature firmware.bin.minisig --signed-by soft.pub"
 )]
 pub(crate) struct Publish {
@@ -101,8 +101,8 @@ pub(crate) struct Publish {
     /// kept in the statement. May be given several times.
     #[arg(long, value_name = "FILE", requires_all = ["file", "signed_by"])]
     signature: Vec<PathBuf>,
-    /// Whose signature it must be: an OpenPGP certificate, a minisign or signify public key, the X.509 certificate of the
-    /// signer or of his authority. May be given several times.
+    /// Whose signature it must be: an OpenPGP certificate, a minisign or signify public key, the X.509 certificate of
+    /// the signer or of the issuing authority. May be given several times.
     #[arg(long, value_name = "FILE", requires = "signature")]
     signed_by: Vec<PathBuf>,
     /// Say it although it was said before, or although its key or one of its names is another thing's. Without it what was
@@ -191,7 +191,8 @@ struct Published {
 }
 
 impl About {
-    /// What was told, of a thing with a key or of a document of that kind: ids of documents are digests.
+    /// The fields given for a thing with a key or, if `document` is set, for a document of that kind: ids of documents
+    /// are digests.
     fn fields(mut self, document: Option<Kind>) -> Result<Fields, FieldError> {
         let mut fields = Fields { kind: self.kind, ..Fields::default() };
         if let Some(kind) = document {
@@ -261,7 +262,7 @@ impl Publish {
         })
     }
 
-    /// What is published, where it has no key.
+    /// The kind of what is published, if it has no key.
     fn document(&self) -> Option<Kind> {
         let group = self.group_name.as_ref().map(|_| Kind::Group);
         group.or_else(|| self.file.as_ref().map(|_| Kind::Software))
@@ -292,14 +293,14 @@ impl Publish {
     }
 }
 
-/// The id of a piece of software or a group.
+/// Parses the id of a piece of software or a group.
 fn document_id(kind: Kind, text: &str) -> Result<IdentityId, FieldError> {
     let wrong = |e: IdentityError| FieldError::Value { column: "replaces".to_owned(), reason: e.to_string() };
     let Digest(digest) = text.parse().map_err(wrong)?;
     Ok(if kind == Kind::Group { IdentityId::Group(digest) } else { IdentityId::Software(digest) })
 }
 
-/// All that was told of a document, on top of `claims`.
+/// Adds the fields given for a document to `claims`.
 fn about_document(fields: Fields, claims: Claims) -> Claims {
     Claims {
         names: fields.names,
@@ -312,31 +313,33 @@ fn about_document(fields: Fields, claims: Claims) -> Claims {
     }
 }
 
-/// All that members must have. Of two values of one attribute the first would be dropped, and what has it be no member.
+/// The attributes that all members must have. Refuses two values of one attribute, since the first would be dropped and
+/// its things would not be members.
 fn selecting(select: Vec<(Attribute, String)>) -> Result<BTreeMap<Attribute, String>, Failure> {
     let mut attributes = BTreeMap::new();
     for (attribute, value) in select {
         let former = attributes.insert(attribute, value.clone()).filter(|former| *former != value);
         if let Some(former) = former {
-            let message = format!("nothing has the `{attribute}` `{former}` and `{value}`: all of --select must fit");
+            let message = format!("nothing has the `{attribute}` `{former}` and `{value}`: all of --select must match");
             return Err(Failure::new(Exit::Usage, message).hint("make a group for each of them"));
         }
     }
     Ok(attributes)
 }
 
-/// Whoever gives a group attributes means its members: it would select nothing, and a recall of it reach nobody.
+/// Refuses attributes of a group, by which its members were meant: the group would select nothing, and a recall of it
+/// would reach nobody.
 fn refuse_attributes_of_group(fields: &Fields) -> Result<(), Failure> {
     match fields.attributes.iter().next() {
         Some((attribute, value)) => {
             Err(Failure::new(Exit::Usage, format!("a group has no `{attribute}`: its members have"))
-                .hint(format!("`--select {attribute}={value}` puts everything into it that has this one")))
+                .hint(format!("`--select {attribute}={value}` puts everything that has this value into it")))
         }
         None => Ok(()),
     }
 }
 
-/// What the developer has signed himself, checked.
+/// Returns the developer's own signatures, checked.
 fn signatures(
     artifact: &Path,
     signatures: &[PathBuf],
@@ -352,13 +355,13 @@ fn signatures(
         let signature = files::read(path, 4 * limits::DEVELOPER_SIGNATURE_BYTES)?;
         signature::check(&artifact, &signature, &keys, at).map_err(|refusal| {
             Failure::new(Exit::Refused, format!("the signature `{}`: {refusal}", path.display()))
-                .hint("--signed-by names the file with the key, or the certificate, of whoever has made it")
+                .hint("--signed-by names the file with the key, or the certificate, of the signer who made it")
         })
     };
     signatures.iter().map(check).collect()
 }
 
-/// Name and version of a piece of software: as told, or as a Debian package says itself.
+/// Name and version of a piece of software: as given, or as a Debian package states them.
 fn named(path: &Path, name: Option<String>, version: Option<String>) -> Result<(String, String), Failure> {
     match (name, version) {
         (Some(name), Some(version)) => Ok((name, version)),
@@ -370,7 +373,7 @@ fn named(path: &Path, name: Option<String>, version: Option<String>) -> Result<(
     }
 }
 
-/// Submits the statement about one thing, and says where it is; what was in the log `already` gets its receipt again.
+/// Submits the statement about one thing and reports its place; what was `already` in the log gets its receipt again.
 async fn submit_one(
     context: &Context,
     node: &Node,

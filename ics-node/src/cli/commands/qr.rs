@@ -65,8 +65,8 @@ impl QrCode {
             files::write(file, qr.svg().as_bytes())?;
         }
         if is_local(&url) {
-            let text =
-                "whoever scans it has no node at that address; --at, or `[node] public_url` in ics.toml, gives another";
+            let text = "people who scan it have no node at that address; --at, or `[node] public_url` in ics.toml, gives \
+                 another";
             context.output.note(text);
         }
         let shown = json!({ "url": url, "file": self.output });
@@ -82,7 +82,7 @@ fn is_svg(file: &Path) -> bool {
     file == "-" || file.extension().is_some_and(|it| it.eq_ignore_ascii_case("svg"))
 }
 
-/// The path by which GS1 readers know the thing.
+/// The GS1 Digital Link path of the thing.
 fn digital_link(record: &Record) -> Result<String, Failure> {
     let lacks = |what: &str| {
         let hint = "leave --gs1 out: the code then leads to the same page by /id/…";

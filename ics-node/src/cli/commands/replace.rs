@@ -23,7 +23,7 @@ use crate::client::signing::Signing;
 use crate::client::taken_back;
 use crate::client::thing::{GivenKey, KeyThing, Thing, called};
 
-/// Bytes of a file with a public key, or with a certificate.
+/// The size limit of a file with a public key or a certificate, in bytes.
 const KEY_BYTES: usize = 64 * 1024;
 
 /// What `ics replace` takes.
@@ -33,7 +33,7 @@ Examples:
   $ ics replace serial:SN-0001 --with new.pem --reason 'board changed'
   $ ics replace serial:SN-0001 --with new.pem --old stolen --in-use --signer owner --role owner
 
-  Where its owner has not said so in the same breath, he approves the successor afterwards:
+  Where the owner has not said so in the same command, the owner approves the successor afterwards:
   $ ics status in-use serial:SN-0001 --signer owner --role owner
 
 Where it stopped half-way, the same command again says what is missing.")]
@@ -78,7 +78,7 @@ impl Replace {
                 let all = of_new.into_iter().chain(of_old).collect();
                 return say::say(context, &node, &signing, all, self.asking).await;
             }
-            // Nothing ends before its successor is there.
+            // Nothing ends before its successor exists.
             for sayings in [of_new, of_old].into_iter().filter(|sayings| !sayings.is_empty()) {
                 match say::say(context, &node, &signing, sayings, self.asking).await? {
                     Exit::Ok => {}
@@ -89,7 +89,8 @@ impl Replace {
         })
     }
 
-    /// The thing whose key is lost. Its name is the successor's already, or that of both, where it was stopped half-way.
+    /// Finds the thing whose key is lost. If an earlier run was interrupted, its name may already be the successor's,
+    /// or belong to both.
     async fn former(&self, node: &Node, signing: &Signing, given: &GivenKey) -> Result<Found, Failure> {
         let new = IdentityId::Key(given.key.fingerprint()).to_string();
         let old = match lookup::find(node, signing.domain(), &self.thing).await {
@@ -106,7 +107,7 @@ impl Replace {
         Ok(lookup::find(node, signing.domain(), &old).await?)
     }
 
-    /// All that is to be said of the successor, and of the old one.
+    /// All statements to be made about the successor and about the old thing.
     fn sayings(
         &self,
         context: &Context,
@@ -116,14 +117,14 @@ impl Replace {
         known: Option<RecordAnswer>,
     ) -> Result<(Vec<Saying>, Vec<Saying>), Failure> {
         let Thing::Key(former) = &old.thing else {
-            return Err(Failure::new(Exit::Usage, "only things with a key are replaced so"));
+            return Err(Failure::new(Exit::Usage, "only things with a key can be replaced like this"));
         };
         let unknown = || Failure::new(Exit::NotFound, format!("`{}` does not know it", signing.domain()));
         let record = old.own.as_ref().map(|answer| &answer.record).ok_or_else(unknown)?;
         let former_key = former.key.fingerprint();
         let thing = successor(former, given);
         if thing.key.fingerprint() == former_key {
-            return Err(Failure::new(Exit::Usage, "that is the key that it has already"));
+            return Err(Failure::new(Exit::Usage, "that is the key that it already has"));
         }
         self.warn_of_names(context, record, &signing.fingerprint());
         let new = Found { thing: Thing::Key(Box::new(thing)), own: known, others: Vec::new() };
@@ -154,7 +155,7 @@ impl Replace {
         Ok(all)
     }
 
-    /// Names that others gave stay with the old one until they take them back.
+    /// Warns of names that others gave: they stay with the old thing until these signers take them back.
     fn warn_of_names(&self, context: &Context, record: &Record, me: &Fingerprint) {
         for name in record.names.iter().filter(|given| given.by.signer != *me) {
             let by = name.by.name.clone().unwrap_or_else(|| name.by.signer.to_string());
@@ -162,14 +163,14 @@ impl Replace {
         }
     }
 
-    /// The status that ends the old one, where it is not said yet. What blocks it for ever stays beside it: nobody but the
-    /// owners ends that.
+    /// The status that ends the old thing, unless it was already set. A status that blocks for ever stays beside it,
+    /// since only the owners can end that.
     fn ending(&self, context: &Context, signing: &Signing, record: &Record) -> Result<Option<Claims>, Failure> {
         let is_for_ever = |it: &Listed| it.effect == Some(Effect::BlocksForEver);
         let status = match &self.old {
             Some(status) => status.clone(),
             None if lookup::standing(record, Act::Status).any(is_for_ever) => {
-                context.output.note("the old one is blocked for ever already: nothing more is said of its status");
+                context.output.note("the old one is already blocked for ever: nothing more is said of its status");
                 return Ok(None);
             }
             None => named("destroyed")?,
@@ -184,23 +185,23 @@ impl Replace {
         Ok((!is_said(signing, record, &claims)).then_some(claims))
     }
 
-    /// The withdrawal of what the signer introduced the old one by.
+    /// Withdraws the statements by which the signer introduced the old thing.
     fn takes_back(&self, signing: &Signing, record: &Record) -> Option<Claims> {
-        // With all that was replaced in it, as far as one withdrawal can name it.
+        // Includes what these had replaced, as far as one withdrawal can name it.
         let own = taken_back::with_replaced(record, &signing.fingerprint(), |it| it.act == Act::Identity);
         let supersedes: Vec<_> = own.iter().rev().take(limits::SUPERSEDES).map(|it| it.by.statement).collect();
         let reason = Some(self.reason.clone());
         (!supersedes.is_empty()).then(|| Claims { supersedes, reason, ..signing.claims(Act::Withdrawal) })
     }
 
-    /// What the signer has said of the old one, and that the new one replaces it.
+    /// Repeats what the signer has said about the old thing, and states that the new one replaces it.
     fn introduction(&self, signing: &Signing, record: &Record, old: Fingerprint) -> Claims {
         let me = signing.fingerprint();
         let attributes = record.attributes.iter().filter_map(|(attribute, values)| {
             values.iter().find(|given| given.by.signer == me).map(|given| (*attribute, given.value.clone()))
         });
         Claims {
-            // Names that follow from its key go with it.
+            // Names derived from the old key are dropped.
             names: by(&record.names, &me)
                 .into_iter()
                 .filter(|name| !matches!(name, Name::Spki(_) | Name::Certificate(_)))
@@ -217,7 +218,7 @@ fn named(status: &str) -> Result<StatusName, Failure> {
     status.parse().map_err(|error| Failure::new(Exit::Internal, error))
 }
 
-/// The thing that takes the place of another one: its kind, and its name if it brings none of its own.
+/// Describes the successor: the kind of the former thing, and its name unless the successor has its own.
 fn successor(former: &KeyThing, given: GivenKey) -> KeyThing {
     let (user_id, self_signature) = match given.certified {
         Some((name, signature)) => (name, Some(signature)),
@@ -226,14 +227,15 @@ fn successor(former: &KeyThing, given: GivenKey) -> KeyThing {
     KeyThing { key: given.key, kind: former.kind, user_id, self_signature }
 }
 
-/// The thing that the signer has let this new one succeed, if it is found under its name.
+/// The name of the thing by which the signer has said that this new one succeeds, if it is found.
 fn succeeded(found: &Found, signing: &Signing, new: &str) -> Option<String> {
     let record = &found.own.as_ref()?.record;
     let mut own = record.replaces.iter().filter(|given| given.by.signer == signing.fingerprint());
     if record.identity.id.to_string() == new { own.next_back().map(|given| given.value.clone()) } else { None }
 }
 
-/// Whether the signer has said that already, and it stands. An introduction may have been of something that succeeds nothing.
+/// Whether the signer has already said this and it stands. An introduction may also be of something that succeeds
+/// nothing.
 fn is_said(signing: &Signing, record: &Record, claims: &Claims) -> bool {
     let succeeds = |it: &Listed| record.replaces.iter().any(|given| given.by.statement == it.by.statement);
     let grants = |it: &Listed| match (&it.grant, &claims.grant) {
@@ -247,8 +249,8 @@ fn is_said(signing: &Signing, record: &Record, claims: &Claims) -> bool {
     })
 }
 
-/// What the domain says of a successor that is there already, because its introduction got so far. Refuses a key that is
-/// another thing's: the old one would end, and two would be one.
+/// What the domain says about a successor that an earlier, interrupted run introduced. Refuses a key of another thing:
+/// the old thing would end, and two things would become one.
 async fn known_successor(
     node: &Node,
     signing: &Signing,
@@ -262,13 +264,14 @@ async fn known_successor(
         Some(other) if other.identity.id.to_string() != id => {
             let of = clean(&called(other.identity.kind, &other.title));
             Err(Failure::new(Exit::Refused, format!("that is the key of another thing: {of}, {}", other.identity.id))
-                .hint("a successor takes a key that nothing else has; nothing was signed"))
+                .hint("a successor needs a key that nothing else has; nothing was signed"))
         }
         _ => Ok(view.records.into_iter().find(|answer| answer.record.domain == *signing.domain())),
     }
 }
 
-/// What the signer has granted over the old one itself, so that its owner can speak of the new one.
+/// What the signer has granted over the old thing, to be granted over the new one, so that its owner can speak about
+/// it.
 fn grants<'a>(signing: &'a Signing, record: &'a Record) -> impl Iterator<Item = Claims> + 'a {
     let own = record.grants.iter().filter(|it| it.by.signer == signing.fingerprint() && it.by.group.is_none());
     own.map(|it| Claims {
@@ -278,7 +281,7 @@ fn grants<'a>(signing: &'a Signing, record: &'a Record) -> impl Iterator<Item = 
     })
 }
 
-/// What a signer has given it himself, once each however often he said so.
+/// The values that this signer has given, without duplicates.
 fn by<T: Clone + PartialEq>(given: &[Given<T>], signer: &Fingerprint) -> Vec<T> {
     let mut values = Vec::new();
     for it in given.iter().filter(|it| it.by.signer == *signer && it.by.group.is_none()) {

@@ -89,7 +89,7 @@ impl Restore {
         })
     }
 
-    /// Opens the node, and has it ask for what it has lost.
+    /// Opens the node and has it ask for what it has lost.
     fn open(&self, context: &Context, put_back: Option<&PutBack>) -> Result<Exit, Failure> {
         let config = Config::load(&context.home)?;
         let node = config.node.as_ref().ok_or_else(|| failed(&ServiceError::NoNode))?;
@@ -145,14 +145,14 @@ impl Restore {
     }
 }
 
-/// A copy of a mirror, opened in a directory of its own: what was carried here stays as it is.
+/// Opens a copy of a mirror's store in a directory of its own, so that the original stays unchanged.
 fn carried(path: &Path, keys: &NodeKeys) -> Result<(tempfile::TempDir, Source), Failure> {
     let local = |error: String| Failure::new(Exit::Local, format!("`{}`: {error}", path.display()));
     let place = tempfile::tempdir().map_err(|error| local(error.to_string()))?;
     let data = place.path().join(DATA);
     let copy = CopyOfHome::open(path, place.path()).map_err(|error| local(error.to_string()))?;
     store::backup(copy.data(), &data).map_err(|error| local(error.to_string()))?;
-    // What was copied to be read takes as much room again, often of memory.
+    // The temporary copy takes the same space again, often in memory.
     drop(copy);
     let setup = Setup {
         data,
@@ -178,11 +178,11 @@ fn put_back(context: &Context, copy: &Path) -> Result<PutBack, Failure> {
     let files = restore::missing_files(&copy, &context.home)?;
     let config = Config::load(&context.home)?;
     let node: &NodeConfig = config.node.as_ref().ok_or_else(|| failed(&ServiceError::NoNode))?;
-    // What the node cannot be opened without is looked for before its store is replaced.
+    // Everything needed to open the node is checked before its store is replaced.
     let incomplete = |failure: Failure| {
         failure.hint(
-            "the store was not replaced; bring here what is missing (`ics backup --with-keys` copies keys and token \
-             too, the passphrase of the keys never: it goes into the file `passphrase`, or give --passphrase-file), \
+            "the store was not replaced; bring what is missing here (`ics backup --with-keys` copies keys and token \
+             too, but never the passphrase of the keys: put it into the file `passphrase`, or give --passphrase-file), \
              then give the same command again",
         )
     };
@@ -192,7 +192,7 @@ fn put_back(context: &Context, copy: &Path) -> Result<PutBack, Failure> {
     Ok(PutBack { files, ..put_back })
 }
 
-/// What was done, for whoever is told that the rest was not.
+/// Describes what was done, for when the rest fails.
 fn done(put_back: &PutBack) -> String {
     let former = put_back.replaced.as_ref().map(|path| format!(", and the former one is in {}", path.display()));
     let former = former.unwrap_or_default();
@@ -200,10 +200,10 @@ fn done(put_back: &PutBack) -> String {
     format!("the store was put back{former}{accounts}: once that is mended, `ics restore` without a copy goes on")
 }
 
-/// What attempts that did not end have left behind, if there were any.
+/// Reports what interrupted attempts have left behind, if anything.
 fn left_over(attempts: &[PathBuf]) -> Option<(&'static str, String)> {
     let places: Vec<String> = attempts.iter().map(|path| path.display().to_string()).collect();
-    let what = "parts of the copy, from attempts that did not end: delete them, the former store is not there";
+    let what = "parts of the copy, from attempts that were not finished: delete them, the former store is not in there";
     (!places.is_empty()).then(|| ("left over", format!("{}\n{what}", places.join("\n"))))
 }
 
@@ -234,7 +234,7 @@ fn text(put_back: Option<&PutBack>, domains: &[Value], is_silent_witness: bool) 
     parts.extend(domains.iter().map(domain_text));
     if is_silent_witness {
         let rows = vec![("what to do", WITNESS_ADVICE.to_owned())];
-        parts.push(card(&format!("{} the witness that this node is stays silent", style("✗").red()), &rows));
+        parts.push(card(&format!("{} this node stays silent as a witness", style("✗").red()), &rows));
     } else if domains.is_empty() {
         parts.push("No domain is silent: there is nothing to get back.".to_owned());
     }
@@ -281,8 +281,8 @@ impl From<RestoreError> for Failure {
             RestoreError::Config(error) => error.into(),
             RestoreError::Store(StoreError::Io { .. } | StoreError::NoRoom | StoreError::Disk { .. })
             | RestoreError::File { .. } => failure.hint(
-                "once that is mended, give the same command again: what the restore has put here and what it has moved \
-                 away so far is kept apart",
+                "once that is fixed, give the same command again: what the restore has put here and what it has moved \
+                 away so far are kept apart",
             ),
             RestoreError::Damaged(_) => failure.hint("take an older copy; the mirrors have what was signed since"),
             _ => failure,

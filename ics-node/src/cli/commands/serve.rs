@@ -28,11 +28,11 @@ use crate::service::{Service, ServiceError};
 use crate::store::StoreError;
 use crate::tls::ShownCertificate;
 
-/// In which time threads are to end whose work blocks, once the node has ended.
+/// How long threads may go on blocking once the node has ended.
 const THREADS_END: Duration = Duration::from_secs(5);
-/// What to raise where the system gives no more files.
+/// What to raise when the system gives no more files.
 const FILES: &str = "raise `LimitNOFILE=` of its unit, or `ulimit -n`";
-/// And where it gives no more threads.
+/// What to raise when the system gives no more threads.
 const TASKS: &str =
     "raise `TasksMax=` of its unit, `ulimit -u`, or the memory that it may take (`MemoryMax=`, `ulimit -v`)";
 
@@ -54,9 +54,9 @@ fn help() -> String {
 It is configured by ics.toml in the home directory, which `ics init` makes. All that may stand there is described in
 {EXAMPLE_AT}.
 
-SIGTERM and SIGINT end it once what is under way is answered. SIGHUP has it read the certificates of TLS again, and those
-of `[node] responders`, which were renewed; nobody is cut off, and what cannot be shown leaves the former in its place. It
-does not end the node, also when the node's terminal goes.
+SIGTERM and SIGINT end it once what is under way is answered. SIGHUP makes it read renewed TLS certificates again, and
+those of `[node] responders`; no connection is cut, and a certificate that cannot be used leaves the former one in its
+place. SIGHUP does not end the node, not even when the node's terminal goes away.
 
 Examples:
   The node of the home directory ~/.ics:
@@ -74,7 +74,7 @@ impl Serve {
         memory::node(node.memory_mib);
         let internal = |error| Failure::new(Exit::Internal, error);
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(internal)?;
-        // Before anything takes its time: SIGHUP ends a process that does not listen for it.
+        // Before anything that takes time: SIGHUP ends a process that does not listen for it.
         let changes = {
             let _runtime = runtime.enter();
             change_signals().map_err(internal)?
@@ -86,7 +86,7 @@ impl Serve {
         remove_left(&context.home);
         open_files::raise();
         let ended = runtime.block_on(async {
-            // Not earlier: whoever is asked for a passphrase may end it.
+            // Not earlier: until then the signal ends the program as usual, even at the prompt for a passphrase.
             let stop = stop_signal().map_err(internal)?;
             let mut service = Service::start(&config, Some(&file), keys).map_err(|error| failed(&error))?;
             if self.clock_is_right {
@@ -103,37 +103,39 @@ impl Serve {
             };
             service.run(stop).await.map_err(|error| failed(&error))
         });
-        // Not for ever, as by itself: what blocks a thread may never end.
+        // With a timeout, unlike on drop: a blocked thread may never end.
         runtime.shutdown_timeout(THREADS_END);
         ended.map(|()| Exit::Ok)
     }
 }
 
-/// A key that others may read is refused; a node that has run with such a file goes on, and its operator is told.
+/// Warns if others may read the operator's token, or a secret in ics.toml. Unlike with a key, this does not prevent the
+/// start: the node may have run with such a file before.
 fn warn_of_readers(path: &Path, config: &Config) {
     let token = config.node.as_ref().and_then(|node| node.operator_token_file.as_deref());
     if let Some(token) = token
         && let Ok(Some(mode)) = file::open_to_all(token)
     {
-        let text = "everybody may read the operator's token: chmod 600, or chmod 640 and a group of its own, and then \
-                    put a new token into it";
+        let text = "everybody on this machine can read the operator's token: use chmod 600, or chmod 640 and a group \
+                    of its own, and then put a new token into it";
         tracing::warn!(path = %token.display(), mode = format!("{mode:o}"), "{text}");
     }
     if config.may_hold_secret() && file::is_open_to_others(path).unwrap_or_default() {
-        let text = "others may read this file, and the address of `[alerts] webhook` in it may be a secret: make it its \
-                    owner's alone (chmod 600), and let the receiver give another address";
+        let text = "others may read this file, and the address of `[alerts] webhook` in it may be a secret: make it \
+                    readable by its owner only (chmod 600), and have the receiver issue another address";
         tracing::warn!(path = %path.display(), "{text}");
     }
 }
 
-/// A restore that was killed before it had begun to replace anything leaves a copy of a store, and the node can start.
+/// Removes what a restore left that was killed before it replaced anything: a copy of a store. The node can start with
+/// it.
 fn remove_left(home: &Path) {
     for (path, error) in restore::remove_left(home) {
         tracing::warn!(path = %path.display(), %error, "a killed restore has left this, and it cannot be removed");
     }
 }
 
-/// Reads the certificates of TLS and those for answering OCSP again each time that the process is told of changes.
+/// Reads the certificates for TLS and for answering OCSP again whenever the process gets the signal.
 async fn follow_certificates(
     mut changes: Signal,
     of_tls: Vec<Arc<ShownCertificate>>,
@@ -158,7 +160,7 @@ async fn follow_certificates(
     }
 }
 
-/// Tells the service manager that started this process, if it asked to be told (sd_notify(3)): the unit is of
+/// Notifies the service manager that started this process, if it asked for it (sd_notify(3)): the unit is of
 /// `Type=notify`.
 fn tell_systemd(state: NotifyState<'_>) {
     if let Err(error) = sd_notify::notify(&[state]) {
@@ -182,7 +184,7 @@ pub(super) fn node_keys(context: &Context, node: &NodeConfig) -> Result<NodeKeys
     Ok(NodeKeys { name: node.name.clone(), key: context.unlock(&key)?.node_key()?, issuers })
 }
 
-/// The key that a member of ics.toml names.
+/// The key that is named in a member of ics.toml.
 fn named_key(context: &Context, member: &str, name: &str) -> Result<StoredKey, Failure> {
     context.keys().find(name).map_err(|error| match error {
         KeyError::Missing { .. } => Failure::new(Exit::Local, format!("`{member}` in ics.toml: {error}"))
@@ -191,7 +193,7 @@ fn named_key(context: &Context, member: &str, name: &str) -> Result<StoredKey, F
     })
 }
 
-/// A key with which the node issues X.509 certificates, or answers for those of others, unlocked.
+/// Unlocks a key with which the node issues X.509 certificates, or answers OCSP for those of others.
 fn issuer_key(context: &Context, key: &StoredKey) -> Result<IssuerKey, Failure> {
     let key = context.unlock(key)?;
     let signer = Arc::clone(key.shared_primary()?);
@@ -217,16 +219,16 @@ fn announce(context: &Context, config: &Config, service: &Service) {
         } else {
             format!("{} {url}", style("listening on").green())
         };
-        // The node runs, whether or not anybody reads that.
+        // The node runs whether or not anybody reads that.
         let _ = print(format!("{line}\n").as_bytes());
     }
     if let Some(node) = node.filter(|node| node.is_open_without_tls()) {
-        let text = "other machines reach this address without TLS: give [node] `tls`, or let a proxy alone reach it";
+        let text = "other machines reach this address without TLS: set `tls` in [node], or let only a proxy reach it";
         tracing::warn!(listen = %node.listen, "{text}");
     }
     for (domain, authority) in service.app().issuers_away() {
-        let text = "the key of an authority is not here: nothing is issued or revoked with it, and no list signed; \
-                    name it in `[node] issuers` of ics.toml for as long as what it has issued counts";
+        let text = "the key of an authority is not here: nothing is issued or revoked with it, and no revocation list \
+                    is signed; name it in `[node] issuers` of ics.toml for as long as its certificates are in force";
         tracing::warn!(%domain, %authority, "{text}");
     }
     tracing::info!(node = service.app().node().name, domains = service.app().node().domains.len(), "the node answers");
@@ -240,7 +242,7 @@ pub(super) fn failed(error: &ServiceError) -> Failure {
             failure.hint("another `ics serve` runs with this home directory; stop it, or name another with --home")
         }
         ServiceError::App(AppError::Store(StoreError::Halted { .. })) => {
-            failure.hint("make room on a disk that is full, and start it again; if this comes back, run `ics fsck`")
+            failure.hint("if the disk is full make room, and start the node again; if this comes back, run `ics fsck`")
         }
         ServiceError::App(AppError::Store(StoreError::Io { source, .. })) => {
             failure.hint(to_raise(source).unwrap_or("`[node] data` in ics.toml says where the node's store is"))
@@ -267,7 +269,7 @@ fn listens_by(failure: Failure, member: &str) -> Failure {
     failure.hint(format!("`{member}` in ics.toml says where the node listens"))
 }
 
-/// What bounds that of which the system gives the process no more, if this is why.
+/// Returns which limit to raise if the error is a shortage of files or threads.
 fn to_raise(error: &io::Error) -> Option<&'static str> {
     if open_files::are_short(error) {
         return Some(FILES);
@@ -279,7 +281,7 @@ fn to_raise(error: &io::Error) -> Option<&'static str> {
 mod tests {
     use super::*;
 
-    /// A thread takes files, and a store takes threads.
+    /// Opening threads takes files, and opening a store takes threads.
     #[test]
     fn what_the_system_gives_no_more_of_is_told_whoever_asks_for_it() {
         let hints = |errno: Errno| {

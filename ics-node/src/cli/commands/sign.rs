@@ -1,4 +1,4 @@
-//! `ics sign`: the machine that has the key, and no network.
+//! `ics sign`: for the machine that has the key and no network.
 
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
@@ -80,7 +80,7 @@ impl Sign {
         if let Some(before) = ledger.find(Done::Signed, batch.digest())?.filter(|_| !self.again) {
             let message = format!("this batch was signed here at {}", when(before.at));
             return Err(Failure::new(Exit::Refused, message)
-                .hint("what it says would be said twice; --again signs it once more all the same"));
+                .hint("its statements would be made twice; --again signs it once more all the same"));
         }
         let now = context.now();
         let lead = batch.times(now)?.into_iter().max().and_then(|at| moment::told_of_lead(at, now));
@@ -105,7 +105,7 @@ impl Sign {
         Ok(Exit::Ok)
     }
 
-    /// Where what is signed goes. A file that is there already may hold what others have signed.
+    /// Where the result is written. A file that already exists may hold the signatures of others.
     fn place(&self, default: PathBuf) -> Result<PathBuf, Failure> {
         match &self.output {
             Some(path) => Ok(path.clone()),
@@ -117,7 +117,7 @@ impl Sign {
         }
     }
 
-    /// The key that the batch is for. One that is named must be it: a batch has one signer.
+    /// The key that the batch is for. If another one is named, this is an error: a batch has one signer.
     fn key(&self, context: &Context, batch: &UnsignedBatch) -> Result<UnlockedKey, Failure> {
         let stored = match &self.signer {
             Some(name) => context.keys().find(name)?,
@@ -167,7 +167,7 @@ impl Sign {
     }
 }
 
-/// `recall.ics` becomes `recall.signed.ics`. Anything else behind a dot is part of a name, as in `lot-2026.11`.
+/// Turns `recall.ics` into `recall.signed.ics`. Any other extension is part of the name, as in `lot-2026.11`.
 fn signed_beside(batch: &Path) -> PathBuf {
     if batch.extension().is_some_and(|extension| extension == "ics") {
         return batch.with_extension("signed.ics");
@@ -177,7 +177,7 @@ fn signed_beside(batch: &Path) -> PathBuf {
     path.into()
 }
 
-/// Refuses to write a descriptor over the same one with signatures of owners that it lacks.
+/// Refuses to overwrite the same descriptor if the file there has owners' signatures that this one lacks.
 fn refuse_to_lose(file: &DescriptorFile, owners: &Owners, path: &Path) -> Result<(), Failure> {
     let there = DescriptorFile::read(path).ok().filter(|there| there.descriptor == file.descriptor);
     let signed = there.map(|there| there.signed_by(&owners.keys)).unwrap_or_default();
@@ -191,7 +191,7 @@ fn refuse_to_lose(file: &DescriptorFile, owners: &Owners, path: &Path) -> Result
     }
 }
 
-/// Whether a file begins as batches do; descriptors are OpenPGP.
+/// Whether a file begins like a batch; descriptors are OpenPGP.
 pub(super) fn is_batch(path: &Path) -> Result<bool, Failure> {
     let failed = |e: std::io::Error| Failure::new(Exit::Local, format!("`{}`: {e}", path.display()));
     let mut first = [0];
@@ -205,7 +205,7 @@ impl From<BatchError> for Failure {
             BatchError::File { .. } | BatchError::Form { .. } => Self::new(Exit::Local, error),
             BatchError::Kind { .. } | BatchError::Empty | BatchError::TooMuch(..) => Self::new(Exit::Usage, error),
             BatchError::Damaged(_) => {
-                Self::new(Exit::Refused, error).hint("carry it over once more; its digest is to be the one shown there")
+                Self::new(Exit::Refused, error).hint("carry it over once more; its digest must be the one shown there")
             }
             BatchError::Signer { .. } => {
                 Self::new(Exit::Refused, error).hint("a batch has one signer; make another batch for another one")

@@ -19,8 +19,8 @@ use crate::client::taken_back;
 /// What `ics status` takes.
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
-With --lift it says what blocks all the same, and who may lift that: what is said of a group, what blocks for ever, and
-what others than the role may lift. Where things were named (ids, --from-file, --group), it ends with 1 then. A block
+With --lift it shows what still blocks, and who may lift that: what is said of a group, what blocks for ever, and what
+only others than the role may lift. Where things were named (ids, --from-file, --group), the exit code is then 1. A block
 that is planned for a later time stays: it is shown, and --supersedes lifts it as well.
 
 Statuses: planned, in-use, suspended, lost, stolen, retired, destroyed, compromised; of software announced, released,
@@ -105,7 +105,7 @@ impl Status {
         })
     }
 
-    /// What goes on to block a thing whose status is lifted, and who may lift that.
+    /// Describes what still blocks a thing after its status is lifted, and who may lift that.
     fn left(&self, signing: &Signing, saying: &Saying) -> Vec<String> {
         let line = |it: &Listed| {
             let status = it.status.as_ref().map(StatusName::as_str).unwrap_or_default();
@@ -115,7 +115,8 @@ impl Status {
         self.other_blocks(saying, |_, it| it.standing == Standing::Stands).into_iter().map(line).collect()
     }
 
-    /// What will block it later. Whoever has planned that goes on to mean it, so it ends only where it is named.
+    /// Describes what will block it later. Such a planned block ends only if it is named, since whoever planned it
+    /// still means it.
     fn to_come(&self, signing: &Signing, saying: &Saying) -> Vec<String> {
         let line = |it: &Listed| {
             let (status, statement) = (&self.status, it.by.statement);
@@ -123,7 +124,8 @@ impl Status {
             let way_out = match &it.by.group {
                 _ if it.effect == Some(Effect::BlocksForEver) => self.way_out(signing, it),
                 Some(group) => format!(
-                    "it is said of its group, where who may lifts it: `ics status {status} {group} --supersedes {statement}`"
+                    "it is said of its group, and is lifted there by a signer who may: `ics status {status} {group} \
+                     --supersedes {statement}`"
                 ),
                 None if may_end => format!("`--supersedes {statement}` lifts it as well"),
                 None => self.way_out(signing, it),
@@ -133,7 +135,7 @@ impl Status {
         self.other_blocks(saying, taken_back::will_stand).into_iter().map(line).collect()
     }
 
-    /// Blocks of a thing whose status is lifted, but those that end with that.
+    /// Blocks of a thing whose status is lifted, except those that end with it.
     fn other_blocks<'s>(&self, saying: &'s Saying, comes: impl Fn(&Record, &Listed) -> bool) -> Vec<&'s Listed> {
         let Some(answer) = saying.found.own.as_ref().filter(|_| self.lift) else { return Vec::new() };
         let is_other = |it: &&Listed| {
@@ -143,7 +145,7 @@ impl Status {
         answer.record.statements.iter().filter(is_other).collect()
     }
 
-    /// Who may lift a block that this does not.
+    /// Who may lift a block that this command does not.
     fn way_out(&self, signing: &Signing, block: &Listed) -> String {
         if block.effect == Some(Effect::BlocksForEver) {
             return format!("the domain's owners lift it: `ics domain update --lift {}`", block.by.statement);
@@ -158,7 +160,7 @@ impl Status {
         let lifts = |role: &&Role| block.status.as_ref().is_some_and(|it| signing.descriptor.may_lift(role, it));
         let roles: Vec<&str> = signing.descriptor.roles.keys().filter(lifts).map(Role::as_str).collect();
         let lifted = (!roles.is_empty()).then(|| format!("one in the role {} lifts it", roles.join(", ")));
-        // Nobody takes back what the owners have erased where they do not say whose it was: it is theirs.
+        // Nobody can withdraw what the owners have erased without naming its signer: it is theirs.
         let taken_back = match block.hangs_on() {
             None => format!("the domain's owners lift it: `ics domain update --lift {}`", block.by.statement),
             Some((signer, ..)) => format!("its signer {signer} takes it back (`ics withdraw`)"),
@@ -175,9 +177,10 @@ impl Status {
             let replaced = |it: &&Listed| it.is_of(&signing.fingerprint()) || self.lift && may_lift(signing, it);
             let kind = found.thing.kind();
             let is_block = signing.descriptor.effect(&self.status, kind).is_some_and(Effect::blocks);
-            // What blocks for ever stays beside another block. Whoever wants to use the thing again is told who may lift it.
+            // What blocks for ever stays beside another block. If the thing is to be used again, the user is told who
+            // may lift it.
             let stays = |it: &Listed| is_block && it.effect == Some(Effect::BlocksForEver);
-            // What was replaced for a time alone would stand again beside this.
+            // Statements that were replaced only for a time would stand again beside this one.
             let former = answer.record.statements.iter().filter(|it| {
                 let is_about_it = it.act == Act::Status && it.by.group.is_none();
                 is_about_it && !stays(it) && taken_back::would_stand(&answer.record, it)
@@ -190,7 +193,7 @@ impl Status {
     }
 }
 
-/// What people call the thing, and its id.
+/// The title of the thing and its id.
 fn named(saying: &Saying) -> String {
     let thing = &saying.found.thing;
     let id = thing.id().map(|id| id.to_string()).unwrap_or_default();

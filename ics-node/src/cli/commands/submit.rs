@@ -19,7 +19,7 @@ use crate::client::descriptor::DescriptorFile;
 use crate::client::node::Node;
 use crate::client::submit;
 
-/// Statements that are shown one by one; of more it says how many.
+/// How many statements are shown one by one; beyond that only their number is given.
 const SHOWN: usize = 20;
 
 /// What `ics submit` takes.
@@ -36,7 +36,7 @@ pub(crate) struct Submit {
     again: bool,
 }
 
-/// What became of a statement, as JSON.
+/// The result for a statement, as JSON.
 #[derive(Serialize)]
 struct Submitted {
     id: String,
@@ -59,7 +59,7 @@ impl Submit {
         let before = ledger.find(Done::Submitted, &batch.head.batch)?;
         if let Some(before) = before.filter(|before| before.signed != batch.digest() && !self.again) {
             let message =
-                format!("this batch was signed twice, and the other one submitted from {} on", when(before.at));
+                format!("this batch was signed twice, and the other one was submitted from {} on", when(before.at));
             return Err(Failure::new(Exit::Refused, message).hint(
                 "what it says would stand in the log twice; the other one can be submitted again and again, and --again \
                  submits this one all the same",
@@ -73,7 +73,7 @@ impl Submit {
     }
 }
 
-/// Submits all of a batch; what became of each statement, as far as it came.
+/// Submits a whole batch; returns the result for each statement as far as it got.
 async fn submit_batch(
     context: &Context,
     node: &Node,
@@ -85,11 +85,11 @@ async fn submit_batch(
     let certificates = batch.certificates()?;
     let (own, others) = certificates.split_first().ok_or(BatchError::Empty)?;
     submit::introduce(node, domain, own).await?;
-    // Before the first may be in the log: whoever is cut off cannot tell which are.
+    // Noted before the first statement may be in the log: after an interruption nobody can tell which ones are.
     let (noted, signed) = (batch.head.batch.clone(), batch.digest().to_owned());
     ledger.note(&Noted { done: Done::Submitted, batch: noted, signed, at: context.now() })?;
     submit::submit_into(node, domain, batch.bodies.clone(), results).await?;
-    // A log takes a certificate of somebody else once a statement gives him a role.
+    // A log takes a certificate of somebody else only once a statement gives its holder a role.
     let all_in = results.iter().all(|result| !matches!(result, SubmissionResult::Problem(_)));
     for certificate in others.iter().filter(|_| all_in) {
         submit::introduce(node, domain, certificate).await?;
@@ -97,7 +97,7 @@ async fn submit_batch(
     Ok(())
 }
 
-/// Tells what became of the statements, also of those that got so far before something went wrong.
+/// Reports the results, including those from before something went wrong.
 fn tell(
     context: &Context,
     batch: &SignedBatch,
@@ -112,7 +112,7 @@ fn tell(
     }
     let total = counted(batch.bodies.len(), "statement");
     let hint = format!(
-        "{} of {total} are answered; submit the same file again: what the log has it does not take twice",
+        "{} of {total} are answered; submit the same file again: the log does not take the same statement twice",
         submitted.len()
     );
     ended.map_err(|failure| if submitted.is_empty() { failure } else { failure.hint(hint) })?;
@@ -145,7 +145,7 @@ fn text(domain: &str, submitted: &[Submitted], refused: usize) -> String {
             format!("{} {}{index}", style("✓").green(), clean(&it.title))
         }
     };
-    // What was refused is always shown.
+    // Refused statements are always shown.
     let is_shown = |(place, it): &(usize, &Submitted)| *place < SHOWN || it.problem.is_some();
     let mut lines: Vec<String> = submitted.iter().enumerate().filter(is_shown).map(|(_, it)| line(it)).collect();
     if let Some(more) = submitted.len().checked_sub(lines.len()).filter(|more| *more > 0) {

@@ -1,4 +1,4 @@
-//! `ics trust`: the policy by which this node decides about uses.
+//! `ics trust`: the policy by which this node gives verdicts.
 
 mod check;
 mod init;
@@ -16,7 +16,8 @@ use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::files;
 
-/// Seconds up to which a bound leaves a home no confirmation to miss: it confirms every minute what it has said.
+/// Freshness bounds of at most this many seconds do not allow a home, which confirms its log every minute, to miss a
+/// single confirmation.
 const SHORT_SECONDS: u64 = 120;
 
 /// The name of a trust policy in a home directory.
@@ -46,7 +47,7 @@ impl TrustCommand {
     }
 }
 
-/// The file that was named, or the one that the node decides by.
+/// The file that was named, or the one by which the node decides.
 pub(super) fn file(context: &Context, named: Option<PathBuf>) -> Result<PathBuf, Failure> {
     let configured = || Ok::<_, Failure>(context.config()?.trust.policy);
     match named {
@@ -63,22 +64,23 @@ pub(super) fn read(path: &Path) -> Result<TrustPolicy, Failure> {
     TrustPolicy::parse(&json).map_err(|error: TrustError| files::failed(path, error))
 }
 
-/// What becomes of labels.
+/// Describes what the policy does with labels.
 pub(super) fn labelling(document: &TrustDocument) -> String {
     let roles: Vec<String> = document.labelling_roles.iter().map(|role| format!("`{role}`")).collect();
     format!("count in the role {}", roles.join(" or "))
 }
 
-/// The bounds within which a home may not have confirmed anew, by use; `default` is that of any other.
+/// The bounds, by use, that do not allow a home to miss a confirmation; `default` is the bound for all other uses.
 pub(super) fn short(freshness: &Freshness) -> BTreeMap<&str, u64> {
     let uses = freshness.uses.iter().map(|(usage, seconds)| (usage.as_str(), *seconds));
     core::iter::once(("default", freshness.default)).chain(uses).filter(|(_, it)| *it <= SHORT_SECONDS).collect()
 }
 
-/// What follows from such a bound where all of a domain is here.
+/// Describes the consequence of such a bound if all of a domain is copied here.
 pub(super) fn short_in_words(usage: &str, seconds: u64) -> String {
     format!(
-        "{usage}: news may be {seconds} s old, and a home confirms only every 60 s what it has said: with a healthy link \
-         too, what is copied here is `unknown` now and then; more than {SHORT_SECONDS} s lets one confirmation be late"
+        "{usage}: news may be {seconds} s old, but a home confirms what it has said only every 60 s: even with a \
+         healthy link, what is copied here is `unknown` now and then; with more than {SHORT_SECONDS} s, one \
+         confirmation may be late"
     )
 }

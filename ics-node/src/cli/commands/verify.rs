@@ -46,9 +46,9 @@ AddamAGCsQq31Uv+08lkBzoO4XLz2qYjJa8CGmj3B1Ea \
   A verdict that `ics explain --save` or a node has given, by the trust policy that must have decided:
   $ ics verify --document pump.case.json --trust trust.json
 
-Exit code 0 says of a file that it may be used now. Of a document it says that it is genuine, even if it is over, of a \
-domain that nobody has pinned, or by a trust policy that nobody has named: the first line says so, as do `fresh`, \
-`pinned` and `trusted` in --json.")]
+For a file, exit code 0 says that it may be used now. For a document it says that it is genuine, even if it has \
+expired, is of a domain that nobody has pinned, or was decided by a trust policy that nobody has named: the first \
+line says so, as do `fresh`, `pinned` and `trusted` in --json.")]
 pub(crate) struct Verify {
     /// The file that is to be used, whatever it holds: it is checked by --evidence, or by what a node says of its hash.
     #[arg(value_name = "FILE")]
@@ -69,8 +69,8 @@ pub(crate) struct Verify {
     /// plain HTTP.
     #[arg(long, value_name = "ORIGIN")]
     pin: Option<Origin>,
-    /// For an artifact: permit its use also by evidence of which its home has not signed that it is complete. Whoever made
-    /// or carried it may have left out that the artifact was withdrawn.
+    /// For an artifact: permit its use also by evidence of which its home has not signed that it is complete. The one
+    /// who made or carried it may have left out that the artifact was withdrawn.
     #[arg(long, requires = "evidence")]
     incomplete: bool,
     /// For a proof: the key of the log's home, the `log key` of `ics domain show DOMAIN --node URL`.
@@ -105,7 +105,8 @@ impl Verify {
         }
     }
 
-    /// Refuses a flag that says nothing about such a document: whoever gives it believes that it was held against it.
+    /// Refuses a flag that does not apply to such a document: whoever gives it would believe that the document was
+    /// checked against it.
     fn refuse_what_says_nothing(&self, what: &str, flags: &[(&str, bool)], hint: &str) -> Result<(), Failure> {
         match flags.iter().find(|(_, is_given)| *is_given) {
             Some((flag, _)) => {

@@ -21,20 +21,20 @@ use crate::client::taken_back;
 /// What `ics withdraw` takes.
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
-With --act nothing of what the signer has said comes back: what his standing statements had replaced is taken back with
-them, and so is what he has said from a later time on. What somebody else has said and they had lifted stands again, and
-is told before it asks.
+With --act nothing of what the signer has said comes back: what the signer's standing statements had replaced is taken
+back with them, and so is what the signer has said from a later time on. What somebody else has said and they had lifted
+stands again, and is shown before it asks.
 
-Things of which the signer has said nothing of that act himself are left out, and shown before it asks. Where things
-were named (ids, --from-file, --group), they are told again at the end, and it ends with 1; what --lot, --model or --all
-select is not meant one by one. What is said of a group is taken back with --group, or its id.
+Things of which the signer has said nothing of that act are left out, and shown before it asks. Where things were named
+(ids, --from-file, --group), they are shown again at the end, and the exit code is 1; what --lot, --model or --all select
+is not meant one by one. What is said of a group is taken back with --group, or its id.
 
 A withdrawal cannot be erased, and its reason stays for ever: write nothing about persons there. One that takes back an
 introduction or an approval names the thing as well, because OpenPGP revokes by the name. Where the name is a person's,
 take back nothing of that: the owners erase it (`ics erase`), which ends it too.
 
-Whoever lifts a status of a group lifts it for the members over which he has his role. For the others it stands, as for
-one that was sold: its signer takes it back with --group and --statement.
+Lifting a status of a group lifts it for the members over which the lifting signer has the role. For the others it
+stands, as for one that was sold: its signer takes it back with --group and --statement.
 
 Examples:
   $ ics withdraw serial:SN-0001 --act approval
@@ -47,9 +47,9 @@ Examples:
 pub(crate) struct Withdraw {
     #[command(flatten)]
     things: Things,
-    /// Take back all of the signer's standing statements of this act, those that they have replaced, and those that would
-    /// come into force later: identity, approval, status, label, grant, installed. Where a thing has several labels of
-    /// his, --label says which.
+    /// Take back all of the signer's standing statements of this act, those that they have replaced, and those that
+    /// would come into force later: identity, approval, status, label, grant, installed. Where a thing has several
+    /// labels of that signer, --label says which.
     #[arg(long, value_name = "ACT", required_unless_present_any = ["statement", "label"])]
     act: Vec<Act>,
     /// Take back the signer's labels of this name, and those that they have replaced.
@@ -97,7 +97,7 @@ impl Withdraw {
         })
     }
 
-    /// Refuses to take back several labels of a thing where one word names them all: each is a certificate of its own.
+    /// Refuses to withdraw several labels of a thing that share one name: each is a certificate of its own.
     fn refuse_several(&self, signing: &Signing, found: &[Found]) -> Result<(), Failure> {
         if !self.act.contains(&Act::Label) || !self.label.is_empty() {
             return Ok(());
@@ -114,7 +114,7 @@ impl Withdraw {
             .hint("nothing was signed; --label NAME takes back those of one name, of many things as well"))
     }
 
-    /// Refuses names of labels that the signer has given none of these things: whoever names one means it to end.
+    /// Refuses label names that the signer has given to none of these things: whoever names a label means it to end.
     fn refuse_unknown_labels(&self, signing: &Signing, found: &[Found]) -> Result<(), Failure> {
         let has = |label: &String| {
             let mut said = found.iter().flat_map(|found| say::said_by(signing, found));
@@ -127,7 +127,7 @@ impl Withdraw {
             .hint("nothing was signed; `ics history` shows who has said what, and what became of it"))
     }
 
-    /// Whether it is taken back because of what it is.
+    /// Whether a statement is withdrawn because of its act or label.
     fn is_meant(&self, it: &Listed) -> bool {
         match &it.label {
             Some(label) if !self.label.is_empty() => self.label.contains(label),
@@ -135,7 +135,7 @@ impl Withdraw {
         }
     }
 
-    /// The thing, and why nothing is taken back of it, although an act is named.
+    /// The thing, and why nothing about it is withdrawn, although an act is named.
     fn left_out(&self, signing: &Signing, found: &Found) -> Option<String> {
         let record = found.own.as_ref().map(|answer| &answer.record);
         let names_statements_only = self.act.is_empty() && self.label.is_empty();
@@ -153,7 +153,7 @@ impl Withdraw {
         Some(format!("{} ({id}): {why}", clean(&found.thing.called())))
     }
 
-    /// As many withdrawals as it takes to name all.
+    /// Builds as many withdrawals as it takes to name all.
     fn sayings(&self, context: &Context, signing: &Signing, found: &Found) -> Vec<Saying> {
         let Some(record) = found.own.as_ref().map(|answer| &answer.record) else { return Vec::new() };
         let taken_back = self.taken_back(signing, record);
@@ -174,16 +174,16 @@ impl Withdraw {
         taken_back.chunks(limits::SUPERSEDES).map(saying).collect()
     }
 
-    /// What is named, and of an act all that would stand otherwise.
+    /// The named statements and, for a named act, all that would otherwise stand.
     fn taken_back<'a>(&self, signing: &Signing, record: &'a Record) -> Vec<&'a Listed> {
         let signer = signing.fingerprint();
         let is_group = record.identity.kind == Kind::Group;
         let mut all = taken_back::with_replaced(record, &signer, |it| self.is_meant(it));
         let named = record.statements.iter().filter(|it| {
-            // What another role has lifted of a group stands for members that this does not cover, and nobody else ends
-            // it for them.
+            // A statement about a group that another role has lifted still stands for members that the lift does not
+            // cover, and only its signer can end it for them.
             let stands = it.standing == Standing::Stands || it.is_to_come();
-            // What is left of an erased one may stand no longer, and end others all the same.
+            // The remnant of an erased statement may no longer stand itself and yet end other statements.
             let ends = it.standing == Standing::Erased && !it.supersedes.is_empty();
             let may_stand = stands || ends || (is_group && it.standing == Standing::Replaced);
             let is_own = it.is_of(&signer) && it.by.group.is_none();
@@ -198,13 +198,13 @@ impl Withdraw {
     }
 }
 
-/// What is no longer replaced, for people.
+/// Describes what is no longer replaced, for people.
 fn returns(it: &Listed) -> String {
     let name = it.by.name.as_deref().map_or_else(|| it.by.signer.to_string(), clean);
     format!("{} by {name} stands again then: what is taken back had replaced it", say::called(it))
 }
 
-/// What takes a statement back, for people.
+/// Describes how a statement is withdrawn, for people.
 fn way(id: &str, it: &Listed) -> Option<String> {
     let statement = it.by.statement;
     (it.act != Act::Withdrawal).then(|| format!("`ics withdraw {id} --statement {statement}`"))
@@ -214,12 +214,12 @@ fn way_of_label(id: &str, it: &Listed) -> Option<String> {
     way(id, it).filter(|_| it.act == Act::Label)
 }
 
-/// What is left out, for people.
+/// Lists what is left out, for people.
 fn listed(left: &[String]) -> String {
     say::listed(format!("{} left out", counted(left.len(), "thing")), left)
 }
 
-/// What was left out, after all else is done.
+/// Reports what was left out, after everything else is done.
 fn told(left: &[String]) -> Failure {
     Failure::new(Exit::Refused, listed(left))
         .hint("`ics history` shows who has said what; what is said of a group is taken back with --group, or its id")

@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::*;
 
-/// What a domain of the shared vectors says of a thing in the end, after a change of the JSON.
+/// The record of a thing in a domain of the shared vectors at the end, after a change of the JSON.
 fn vector(domain: &str, title: &str, change: impl FnOnce(&mut Value)) -> Record {
     let vectors: Value =
         serde_json::from_str(include_str!("../../../../schemas/vectors/records.json")).expect("vectors");
@@ -51,7 +51,7 @@ plant.example
     );
 }
 
-/// Whoever buys a thing looks here for those who may speak of it, also later on.
+/// A buyer of a thing looks here for those who may speak about it, now and later.
 #[test]
 fn who_is_to_be_in_charge_is_told_with_the_time() {
     let later = |forestalled: bool| {
@@ -71,7 +71,7 @@ fn who_is_to_be_in_charge_is_told_with_the_time() {
     assert!(!later(true).contains("Accomplice"), "{}", later(true));
 }
 
-/// Nobody can read any more why it was said, and whoever erased it has no role for that.
+/// The reason can no longer be read, and whoever erased it needs no role for that.
 #[test]
 fn of_a_block_that_was_erased_it_is_told_that_its_words_are_gone_and_that_it_blocks() {
     let record = vector("plant.example", "Pump 1", |record| {
@@ -87,7 +87,8 @@ fn of_a_block_that_was_erased_it_is_told_that_its_words_are_gone_and_that_it_blo
     assert!(text.contains(words), "{text}");
 }
 
-/// Who asks for a time gets what was said until the evidence was made; what came later was not known then.
+/// If a time is asked for, what was said until the evidence was made is shown; what came after that time was not known
+/// then.
 #[test]
 fn what_was_stated_after_the_time_asked_for_is_told_as_such() {
     let record = vector("plant.example", "Pump 1", |_| ());
@@ -113,7 +114,7 @@ fn what_was_stated_after_the_time_asked_for_is_told_as_such() {
     assert!(text.contains("  names        serial:SN-1\n") && text.contains("  model        P1\n"), "{text}");
 }
 
-/// A thing that was introduced once more had its names before; a value that came later contradicts later.
+/// A thing that was introduced again had its names before; a later, conflicting value conflicts from then on.
 #[test]
 fn what_was_stated_before_and_again_was_stated() {
     let record = vector("plant.example", "Pump 1", |record| {
@@ -136,7 +137,7 @@ fn what_was_stated_before_and_again_was_stated() {
     assert!(text.contains(later), "{text}");
 }
 
-/// As after a thing was introduced once more; another one who gives the same name is told of.
+/// As after a thing was introduced again; another signer who gives the same name is mentioned.
 #[test]
 fn what_is_given_twice_is_shown_once() {
     let record = vector("plant.example", "Pump 1", |record| {
@@ -228,7 +229,7 @@ fn the_most_restrictive_domain_decides_over_all() {
     assert_eq!(overall(&[&plant], &Assessment::of(&alone, &[])), None);
 }
 
-/// What permits the use is on its card; whoever reads no further must not take it for the answer.
+/// What permits the use is on its card, and readers who stop there must not take it for the answer.
 #[test]
 fn a_domain_that_was_not_heard_makes_the_headline() {
     let unheard: [DomainName; 2] = ["gw.example", "hub.example"].map(|name| name.parse().expect("a name"));

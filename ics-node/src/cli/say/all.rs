@@ -1,4 +1,4 @@
-//! Signing statements and submitting them, some at a time.
+//! Signs and submits statements, some at a time.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -19,7 +19,7 @@ use crate::client::submit;
 /// Statements that are signed before they are submitted.
 const AT_A_TIME: usize = 200;
 
-/// Signs and submits some at a time; what became of each, as far as it came.
+/// Signs and submits statements some at a time; returns the result for each, as far as it got.
 pub(super) async fn say_all(
     context: &Context,
     node: &Node,
@@ -31,18 +31,18 @@ pub(super) async fn say_all(
     submit::introduce(node, signing.domain(), signing.certificate_bytes()).await?;
     let bar = progress::bar(context, sayings.len(), "signing");
     let renewed: BTreeSet<String> = sayings.iter().filter(|it| !it.is_withdrawal()).map(Saying::id).collect();
-    // What a token has signed slowly is not lost when the next thing goes wrong.
+    // In parts, so that what a slow token has signed is not lost if something goes wrong later.
     for some in sayings.chunks(AT_A_TIME) {
         let (behind, first): (Vec<&Saying>, Vec<&Saying>) =
             some.iter().partition(|it| it.is_withdrawal() && renewed.contains(&it.id()));
         say_some(context, node, signing, &first, &bar, said).await?;
-        // What was refused takes the place of nothing: what stood before goes on to stand.
+        // A refused statement replaces nothing: what stood before still stands.
         let refused: BTreeSet<&str> = said.iter().filter(|said| said.is_refused()).map(Said::id).collect();
         let behind: Vec<&Saying> = behind.into_iter().filter(|it| !refused.contains(it.id().as_str())).collect();
         say_some(context, node, signing, &behind, &bar, said).await?;
     }
     bar.finish_and_clear();
-    // A log takes a certificate of somebody else once a statement gives him a role.
+    // A log takes a certificate of somebody else only once a statement gives its holder a role.
     for certificate in with.iter().filter(|_| !said.iter().any(Said::is_refused)) {
         submit::introduce(node, signing.domain(), certificate).await?;
     }
@@ -69,7 +69,7 @@ async fn say_some(
     Ok(submitted?)
 }
 
-/// Signs each as of its time, on a thread of its own: a token takes its time, and the runtime has answers to read.
+/// Signs each statement as of its time, on a separate thread: a token is slow, and the runtime has answers to read.
 pub(crate) async fn sign_all(
     signing: &Signing,
     drafts: Vec<(Draft, Timestamp)>,

@@ -1,4 +1,4 @@
-//! A group by the name that people know it by.
+//! Finds a group by its name.
 
 use std::collections::BTreeSet;
 
@@ -11,8 +11,8 @@ use crate::client::lookup;
 use crate::client::node::{Node, NodeError};
 use crate::client::signing::Signing;
 
-/// The id of the one published group of that name: in the domain in which something is to be said of it, or else in
-/// another one of the node, as single things are found. What is no name but an id says itself which it is.
+/// The id of the one published group with that name: in the domain in which something is to be said about it, or else
+/// in another one of the node, as for single things. An id, rather than a name, is returned as it is.
 pub(super) async fn group_named(node: &Node, signing: &Signing, name: &str) -> Result<String, Failure> {
     if matches!(name.parse(), Ok(Lookup::Ids(_))) {
         return Ok(name.to_owned());
@@ -22,7 +22,7 @@ pub(super) async fn group_named(node: &Node, signing: &Signing, name: &str) -> R
         for other in node.domains().await?.iter().map(|it| &it.info.domain).filter(|it| *it != signing.domain()) {
             match groups_named(node, other, name).await {
                 Ok(groups) => named.extend(groups),
-                // What one domain does not answer now hinders nobody who means a group of another.
+                // A domain that gives no answer now must not hinder the use of a group of another.
                 Err(NodeError::Problem(_)) => {}
                 Err(error) => return Err(error.into()),
             }
@@ -40,7 +40,7 @@ pub(super) async fn group_named(node: &Node, signing: &Signing, name: &str) -> R
     }
 }
 
-/// The ids of a domain's groups of that name.
+/// The ids of a domain's groups with that name.
 async fn groups_named(node: &Node, domain: &DomainName, name: &str) -> Result<BTreeSet<String>, NodeError> {
     let query = ListQuery { kind: Some("group".to_owned()), ..ListQuery::default() };
     let groups = lookup::list(node, domain, query).await?;

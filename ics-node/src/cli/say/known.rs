@@ -1,4 +1,5 @@
-//! What is known of a thing before something is said of it: in the signer's own domain, and in the others of the node.
+//! What is known about a thing before something is said about it: in the signer's own domain, and in the others of the
+//! node.
 
 use core::cmp::Reverse;
 
@@ -9,8 +10,8 @@ use ics_core::vocabulary::DomainName;
 use crate::cli::words::in_colour;
 use crate::client::lookup::Found;
 
-/// Its status in a word or two: that of the own domain, and the most restrictive one of another that goes beyond it. A
-/// recall by whoever made the thing is seen by whoever is about to approve it.
+/// Its status in a word or two: that in the own domain, and the most restrictive one of another domain that goes beyond
+/// it. Whoever is about to approve a thing thus sees its manufacturer's recall.
 pub(super) fn status_text(found: &Found) -> String {
     let own = found.own.as_ref().map(|answer| own_text(&answer.record));
     let other = elsewhere(found).map(|(domain, given)| {
@@ -25,7 +26,7 @@ pub(super) fn status_text(found: &Found) -> String {
     }
 }
 
-/// Whether another domain blocks it, and the own one less or not at all.
+/// Whether another domain blocks it, and more strongly than the own one.
 pub(super) fn is_blocked_elsewhere(found: &Found) -> bool {
     elsewhere(found).is_some_and(|(_, given)| given.effect.blocks())
 }
@@ -57,7 +58,7 @@ mod tests {
 
     type Said = Option<(&'static str, &'static str)>;
 
-    /// What a domain says of a thing for which somebody vouches: a status and its effect.
+    /// The answer of a domain about a thing for which somebody vouches, with a status and its effect.
     fn answer(domain: &str, said: Said) -> RecordAnswer {
         let vectors: Value =
             serde_json::from_str(include_str!("../../../../schemas/vectors/records.json")).expect("vectors");

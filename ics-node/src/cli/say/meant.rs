@@ -1,4 +1,4 @@
-//! Statements that a signer names to end them, and those that he may have meant.
+//! Statements that a signer names in order to end them, and those that they may have meant.
 
 use ics_core::record::{Listed, Standing};
 use ics_core::statement::StatementId;
@@ -9,7 +9,7 @@ use crate::cli::words::clean;
 use crate::client::lookup::Found;
 use crate::client::signing::Signing;
 
-/// What people call a statement.
+/// A statement in words.
 pub(crate) fn called(it: &Listed) -> String {
     let status = it.status.as_ref().map(|status| format!("status {status}"));
     let label = it.label.as_ref().map(|label| format!("label {}", clean(label)));
@@ -20,7 +20,7 @@ pub(crate) fn called(it: &Listed) -> String {
     format!("entry {} ({what}{from}{until})", it.by.index)
 }
 
-/// What the signer has said of the thing itself and stands, or will by itself.
+/// What the signer has said about the thing itself that stands, or will stand by itself.
 pub(crate) fn said_by<'a>(signing: &Signing, found: &'a Found) -> Vec<&'a Listed> {
     let signer = signing.fingerprint();
     let Some(record) = found.own.as_ref().map(|answer| &answer.record) else { return Vec::new() };
@@ -29,7 +29,7 @@ pub(crate) fn said_by<'a>(signing: &Signing, found: &'a Found) -> Vec<&'a Listed
     record.statements.iter().filter(is_own).collect()
 }
 
-/// What could be meant: a line for each, with what is to be typed for it, if anything. `way` takes the id of the thing.
+/// What could be meant: a line for each, with what to type for it, if anything. `way` takes the id of the thing.
 pub(crate) fn candidates<'a>(
     signing: &Signing,
     things: impl Iterator<Item = &'a Found>,
@@ -43,7 +43,7 @@ pub(crate) fn candidates<'a>(
     things.flat_map(of_one).collect()
 }
 
-/// Refuses statements that are none of the signer's, or stand no longer: whoever names one means it to end.
+/// Refuses statements that are not the signer's or no longer stand: whoever names one means it to end.
 pub(crate) fn refuse_unmatched<'a>(
     signing: &Signing,
     things: impl Iterator<Item = &'a Found>,

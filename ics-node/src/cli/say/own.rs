@@ -1,4 +1,4 @@
-//! What a signer has said before, where he now gives it an end.
+//! What a signer has said before, when they now give it an end.
 
 use ics_core::limits;
 use ics_core::record::{Listed, Record, Standing};
@@ -12,11 +12,11 @@ use crate::client::lookup::{self, Found};
 use crate::client::signing::Signing;
 use crate::client::taken_back;
 
-/// What is said of a thing, and what it ends for good. What permits until a time takes the place of what the signer has said
-/// in the same role: a statement whose time is over replaces nothing any more, so what it had replaced would stand again, and
-/// the end would limit nothing. Therefore that is taken back. One that begins at a time of its own stands beside it, for a
-/// night's maintenance say, and the signer is told that the other one stays. After what blocks for a time everything is as
-/// it was before.
+/// Returns what is said about a thing, and the withdrawals of what it ends for good. A permit with an end takes the
+/// place of what the signer has said in the same role: a statement whose time is over no longer replaces anything, so
+/// what it had replaced would stand again, and the end would limit nothing. Therefore that is withdrawn. A permit with
+/// a start of its own stands beside the former one, say for a night's maintenance, and the signer is told that the
+/// other stays. After a temporary block everything is as it was before.
 pub(crate) fn with_ends(context: &Context, signing: &Signing, found: Found, claims: Claims) -> Vec<Saying> {
     let mut saying = Saying { found, claims, ends_vouching: false };
     let record = saying.found.own.as_ref().map(|answer| &answer.record);
@@ -35,19 +35,19 @@ pub(crate) fn with_ends(context: &Context, signing: &Signing, found: Found, clai
 fn tell_what_stays(context: &Context, signing: &Signing, record: &Record, claims: &Claims) {
     let id = &record.identity.id;
     let is_ended = |it: &Listed| claims.supersedes.contains(&it.by.statement);
-    // What blocks for ever nobody takes back.
+    // Nobody can withdraw what blocks for ever.
     let may_end = |it: &Listed| it.effect != Some(Effect::BlocksForEver);
     let stays = |it: &&Listed| is_former(signing, claims, it) && may_end(it) && !is_ended(it);
     for it in lookup::standing(record, claims.act).filter(stays) {
         context.output.note(&format!(
-            "what you have said of it already stands beside this, however long that holds: `ics withdraw {id} --statement \
-             {}` takes it back",
+            "what you have already said of it stands beside this, for as long as that holds: `ics withdraw {id} \
+             --statement {}` takes it back",
             it.by.statement
         ));
     }
 }
 
-/// Whether the signer has said such a thing before. A thing has one status of each signer, in whatever role he gives it.
+/// Whether the signer has said such a thing before. A signer gives a thing one status, in whatever role.
 fn is_former(signing: &Signing, claims: &Claims, it: &Listed) -> bool {
     let is_alike = it.by.role == signing.role && it.label == claims.label;
     it.act == claims.act && it.by.signer == signing.fingerprint() && (it.act == Act::Status || is_alike)
@@ -57,15 +57,15 @@ fn blocks(it: &Listed) -> bool {
     it.effect.is_some_and(Effect::blocks)
 }
 
-/// What ends where something permits until a time.
+/// What ends when something permits until a time.
 struct Ends {
     /// For good: what permitted, and what that had replaced without an end.
     for_good: Vec<Former>,
-    /// For that time: what blocked until then.
+    /// For that time only: what blocked until then.
     for_now: Vec<Former>,
 }
 
-/// A statement of before, and how people call it.
+/// An earlier statement, and a description of it.
 struct Former {
     id: StatementId,
     called: String,
@@ -80,18 +80,18 @@ impl Former {
 impl Ends {
     fn of(signing: &Signing, record: &Record, claims: &Claims) -> Self {
         let is_named = |it: &Listed| claims.supersedes.contains(&it.by.statement);
-        // What begins at a time of its own stands beside this one.
+        // A statement with a start of its own stands beside this one.
         let has_begun = |it: &Listed| it.standing != Standing::NotYet;
         let is_meant = |it: &Listed| ((has_begun(it) && is_former(signing, claims, it)) || is_named(it)) && !blocks(it);
         let former = taken_back::with_replaced(record, &signing.fingerprint(), is_meant);
-        // What was lifted for a time alone goes on to block after it.
+        // What was lifted only for a time blocks again after it.
         let is_lifted_for_now = |it: &Listed| {
             let mut by = former.iter().filter(|x| x.supersedes.contains(&it.by.statement));
             blocks(it) && by.all(|x| x.until.is_some())
         };
         let (for_now, for_good): (Vec<&Listed>, Vec<&Listed>) =
             former.iter().copied().partition(|it| is_lifted_for_now(it));
-        // So does what somebody else has said, which nobody but he takes back.
+        // So does what others have said, which only they can withdraw.
         let of_others = taken_back::returning(record, &former);
         let may_lift =
             |it: &&Listed| it.status.as_ref().is_some_and(|status| signing.descriptor.may_lift(&signing.role, status));
@@ -101,7 +101,7 @@ impl Ends {
         Self { for_good: for_good.into_iter().map(Former::new).collect(), for_now: for_now.map(Former::new).collect() }
     }
 
-    /// What the new statement replaces: not what is taken back beside it, which then always finds room.
+    /// What the new statement replaces: not what is withdrawn beside it, so there is always room.
     fn replaced(&self, claims: &Claims) -> Vec<StatementId> {
         let is_taken_back = |id: &StatementId| self.for_good.iter().any(|it| it.id == *id);
         let named = claims.supersedes.iter().copied().filter(|id| !is_taken_back(id));
@@ -111,8 +111,8 @@ impl Ends {
         all
     }
 
-    /// Withdrawals behind the new statement, so that nothing is missing for a moment. The signer goes on to vouch, so they
-    /// revoke nothing: programs that read nothing else would drop the new statement as well.
+    /// Withdrawals that follow the new statement, so that nothing lapses in between. The signer still vouches, so they
+    /// revoke nothing: programs that only read revocations would drop the new statement as well.
     fn taken_back(&self, signing: &Signing, found: &Found) -> impl Iterator<Item = Saying> {
         self.for_good.chunks(limits::SUPERSEDES).map(move |some| {
             let mut claims = signing.claims(Act::Withdrawal);
@@ -124,7 +124,7 @@ impl Ends {
     fn tell(&self, context: &Context, until: Timestamp) {
         for it in &self.for_good {
             let called = &it.called;
-            context.output.note(&format!("{called} ends for good: else it would stand again after {until}"));
+            context.output.note(&format!("{called} ends for good: otherwise it would stand again after {until}"));
         }
         for it in &self.for_now {
             context.output.note(&format!("{} blocks again after {until}", it.called));

@@ -1,4 +1,4 @@
-//! Groups of which the domain in which something is said knows no member: it would hold for nothing.
+//! Groups without a known member in the domain in which something is said: the statement would apply to nothing.
 
 use ics_core::identity::Kind;
 use ics_core::limits;
@@ -14,8 +14,9 @@ use crate::client::lookup::Found;
 use crate::client::node::{Node, NodeError};
 use crate::client::signing::Signing;
 
-/// Tells of what will hold for no member of its group: who belongs to one is judged in each domain by what is said there.
-/// What blocks is refused then unless that is meant: whoever believes that a recall is done looks no further.
+/// Warns of statements that will apply to no member of their group: in each domain, membership is judged by what is
+/// said there. Blocks are then refused unless that is meant, since whoever believes that a recall is done looks no
+/// further.
 pub(crate) async fn check_members(
     context: &Context,
     node: &Node,
@@ -36,11 +37,11 @@ pub(crate) async fn check_members(
     Ok(())
 }
 
-/// For people, if the domain knows no member of a group that it has not published itself, or of which others know members.
-/// Its own group may be older than all that it selects.
+/// A warning if the domain knows no member of a group that it has not published itself, or of which others know
+/// members. The domain's own group may be older than everything that it selects.
 async fn without_members(node: &Node, domain: &DomainName, found: &Found) -> Result<Option<String>, Failure> {
     let id = found.thing.id().map(|id| id.to_string()).unwrap_or_default();
-    // Where the domain itself cannot be asked, it is no worse than before.
+    // If the domain cannot be asked, the statement is simply let through.
     if members(node, domain, &id).await?.is_none_or(|known| known.count > 0) {
         return Ok(None);
     }
@@ -57,16 +58,16 @@ async fn without_members(node: &Node, domain: &DomainName, found: &Found) -> Res
         true => format!("no thing of {called} is known in `{domain}`"),
         false => format!("of {called}, {}, and none in `{domain}`", elsewhere.join(", ")),
     };
-    Ok(Some(format!("{known}: it will hold for none until they are adopted or published there")))
+    Ok(Some(format!("{known}: it will hold for none of them until they are adopted or published there")))
 }
 
-/// Whether the domain itself introduces it.
+/// Whether the domain itself introduces the group.
 fn is_published(found: &Found) -> bool {
     let mut said = found.own.iter().flat_map(|answer| &answer.record.statements);
     said.any(|it| it.act == Act::Identity && it.standing == Standing::Stands)
 }
 
-/// Members of a group that a domain shows.
+/// The members of a group that a domain shows.
 struct Known {
     count: usize,
     /// Whether there may be more.
@@ -81,7 +82,7 @@ impl Known {
     }
 }
 
-/// The members that a domain shows, a page of them at most; nothing where it does not answer that.
+/// The members that a domain shows, at most a page of them; `None` if it does not answer that.
 async fn members(node: &Node, domain: &DomainName, group: &str) -> Result<Option<Known>, NodeError> {
     let (group, limit) = (Some(group.to_owned()), Some(limits::PAGE_ITEMS));
     let mut query = ListQuery { group, limit, ..ListQuery::default() };

@@ -1,4 +1,4 @@
-//! What is said again of all things, by whoever comes after another one in his role.
+//! Repeating a statement about all things, for a signer who succeeds another one in a role.
 
 use std::collections::BTreeMap;
 
@@ -33,9 +33,10 @@ impl Why {
     }
 }
 
-/// Each thing with what is said of it. Of all things only those are meant of which somebody in the signer's role says the
-/// same now, until its end at most, and that no domain of the node blocks: what nobody approved, what was taken back and
-/// what is over does not come back with a new signer. What was interrupted goes on, and nothing is said twice.
+/// Returns each thing with what is said about it. Of all things only those are meant about which somebody in the
+/// signer's role says the same now, until its end at most, and which no domain of the node blocks: what nobody
+/// approved, was withdrawn or is over does not come back with a new signer. After an interruption the work continues,
+/// and nothing is said twice.
 pub(crate) fn with_claims(
     context: &Context,
     signing: &Signing,
@@ -63,12 +64,12 @@ pub(crate) fn with_claims(
     renewed
 }
 
-/// Until when somebody in the signer's role says the same of a thing, or why it is left out.
+/// Until when somebody in the signer's role says the same about a thing, or why it is left out.
 fn said_until(signing: &Signing, found: &Found, claims: &Claims) -> Result<Option<Timestamp>, Why> {
     let own = found.own.as_ref().map(|answer| &answer.record);
     let is_alike = |it: &&Listed| {
         let is_same = it.act == claims.act && it.label == claims.label && it.by.role == claims.role;
-        // What is over before this begins would leave it no time, and hold up all the others.
+        // A statement that ends before this one begins would leave it no time, and hold up all the others.
         let lasts = it.until.zip(claims.from).is_none_or(|(until, from)| until > from);
         it.standing == Standing::Stands && is_same && lasts
     };
@@ -82,7 +83,7 @@ fn said_until(signing: &Signing, found: &Found, claims: &Claims) -> Result<Optio
     if said.is_empty() {
         return Err(Why::SaidByNobody);
     }
-    // One of them without an end is enough for no end.
+    // If one of them has no end, neither has this.
     let ends: Option<Vec<Timestamp>> = said.iter().map(|it| it.until).collect();
     Ok(ends.and_then(|ends| ends.into_iter().max()))
 }

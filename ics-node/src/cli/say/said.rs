@@ -1,4 +1,4 @@
-//! What became of statements, for people and programs.
+//! The results of statements, for people and programs.
 
 use console::style;
 use ics_core::identity::Kind;
@@ -11,7 +11,7 @@ use crate::cli::exit::{Exit, Failure};
 use crate::cli::words::{clean, counted};
 use crate::client::thing::{Thing, called};
 
-/// What became of a statement, as JSON.
+/// The result for a statement, as JSON.
 #[derive(Serialize)]
 pub(super) struct Said {
     id: String,
@@ -58,8 +58,8 @@ impl Said {
     }
 }
 
-/// Tells what became of so many statements, also of those that got so far before something went wrong: whoever says the
-/// rest again must know what is in the log.
+/// Reports the results of all statements, including those from before something went wrong: whoever continues must know
+/// what is in the log.
 pub(super) fn tell(
     context: &Context,
     count: usize,
@@ -82,17 +82,17 @@ pub(super) fn tell(
     }
 }
 
-/// Of a block that waits for another node's home nobody knows yet, not even the node that it waits in.
+/// Nobody knows yet of a block that waits for the home at another node, not even the node in which it waits.
 pub(super) fn note_what_waits(context: &Context, is_block: bool, said: &[Said]) {
     if is_block && said.iter().any(|said| said.pending.is_some()) {
         context.output.note(
-            "what waits blocks nothing yet, at this node either: it goes on to allow until the home has it. Said in a \
-             domain of which this node is the home (`--domain`), it blocks here at once",
+            "what waits blocks nothing yet, not even at this node, which goes on allowing until the home has it. Said \
+             in a domain of which this node is the home (`--domain`), it blocks here at once",
         );
     }
 }
 
-/// Says of one thing that it waits for the home of its domain: it is in the node's hands.
+/// Reports that a statement waits for the home of its domain, in the care of the node.
 pub(crate) fn waits(context: &Context, what: &str, pending: &Pending) -> Result<Exit, Failure> {
     context.output.result(&json!({ "pending": pending }), || pending_text(what, pending))?;
     Ok(Exit::Ok)

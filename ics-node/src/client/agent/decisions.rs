@@ -1,4 +1,4 @@
-//! What a node decides about the things that an agent looks after, and for how long that holds.
+//! What a node decides about the things in an agent's care, and for how long that holds.
 
 use core::time::Duration;
 use std::collections::{BTreeMap, BTreeSet};
@@ -11,7 +11,7 @@ use rustix::time::{ClockId, clock_gettime};
 use crate::api::{Check, CheckAnswer, CheckAnswers, CheckQuestion, CheckQuestions};
 use crate::client::node::{Node, NodeError};
 
-/// The last answers of a node, each by the query that it was given for. Only what is fresh allows.
+/// The last answers of a node, by the id or name that was asked for. Only a fresh answer allows.
 #[derive(Debug)]
 pub struct Decisions {
     node: Node,
@@ -22,14 +22,14 @@ pub struct Decisions {
 /// A moment by both clocks of a machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Moment {
-    /// The time that it shows, which may be early: a gateway's clock often has no battery.
+    /// The wall-clock time, which may be far behind: a gateway's clock often has no battery.
     pub time: Timestamp,
-    /// The time since it was started. Nothing sets it back, and while the machine sleeps it goes on.
+    /// The time since the machine was started. Nothing sets it back, and it goes on while the machine sleeps.
     pub uptime: Duration,
 }
 
 impl Moment {
-    /// Now, with the time that the machine shows.
+    /// Now, given the machine's wall-clock time.
     #[must_use]
     pub fn now(time: Timestamp) -> Self {
         Self { time, uptime: uptime() }
@@ -43,11 +43,11 @@ const SINCE_START: ClockId = ClockId::Boottime;
 const SINCE_START: ClockId = ClockId::Monotonic;
 
 fn uptime() -> Duration {
-    // What the system gives is never negative.
+    // The system never gives a negative value.
     Duration::try_from(clock_gettime(SINCE_START)).unwrap_or_default()
 }
 
-/// An answer, and the time since the machine's start at which it is no longer fresh.
+/// An answer, and the uptime at which it ceases to be fresh.
 #[derive(Debug, Clone)]
 struct Known {
     check: Check,
@@ -55,9 +55,9 @@ struct Known {
 }
 
 impl Known {
-    /// What was answered to a question that was sent so long (`asked`) after the machine's start. It is good from `time`,
-    /// which the node's clock showed when it answered, to `fresh_until`. This machine counts as long from when it asked,
-    /// which was earlier: so it never holds the answer for too long, whatever its own clock shows.
+    /// Takes the answer to a question that was sent at the uptime `asked`. It is good from `time`, which the node's
+    /// clock showed when it answered, to `fresh_until`. This machine counts the same span from when it asked, which was
+    /// earlier, so it never keeps the answer for too long, whatever its own clock shows.
     fn new(answer: CheckAnswer, time: Timestamp, asked: Duration) -> Self {
         let check = taken(answer);
         let good_for = check.fresh_until.map_or(0, |until| until.millis_since(time));
@@ -69,7 +69,7 @@ impl Known {
     }
 }
 
-/// An answer in a word, and why.
+/// A decision and its reason.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Ruled {
     /// Only `allow` is a yes.
@@ -87,14 +87,13 @@ pub struct Asked {
 }
 
 impl Decisions {
-    /// Decisions about a use.
+    /// Decisions about one use.
     #[must_use]
     pub const fn new(node: Node, usage: String) -> Self {
         Self { node, usage, known: BTreeMap::new() }
     }
 
-    /// Asks the node about all of these things. What it has said before goes on to hold meanwhile, and until it is no longer
-    /// fresh.
+    /// Asks the node about all of these things. Its earlier answers hold meanwhile, as long as they are fresh.
     pub fn ask(&self, things: Vec<String>) -> impl Future<Output = Asked> + Send + use<> {
         let (node, usage) = (self.node.clone(), self.usage.clone());
         async move {
@@ -118,7 +117,8 @@ impl Decisions {
         }
     }
 
-    /// Takes what the node has answered, and forgets what it was not asked about; why some answers lack.
+    /// Stores the node's answers, and forgets things about which it was not asked; returns why some answers are
+    /// missing.
     pub fn take(&mut self, Asked { things, answers, trouble }: Asked) -> Option<NodeError> {
         let things: BTreeSet<String> = things.into_iter().collect();
         self.known.retain(|thing, _| things.contains(thing));
@@ -132,7 +132,7 @@ impl Decisions {
         self.known.contains_key(thing)
     }
 
-    /// What holds of a thing at a moment. A yes ends by whichever of the two clocks is first.
+    /// The decision about a thing at a moment. A yes ends by whichever of the two clocks comes first.
     #[must_use]
     pub fn at(&self, thing: &str, now: Moment) -> Ruled {
         match self.known.get(thing) {
@@ -145,7 +145,7 @@ impl Decisions {
     }
 }
 
-/// What a node cannot answer, it does not allow.
+/// A problem in place of an answer never allows.
 fn taken(answer: CheckAnswer) -> Check {
     match answer {
         CheckAnswer::Check(check) => check,
@@ -167,7 +167,7 @@ mod tests {
         Timestamp::from_millis(millis)
     }
 
-    /// Decisions that were asked for 5 s after the machine's start, and answered when it was 1 s by the node's time.
+    /// Decisions asked for 5 s after the machine's start, and answered at second 1 of the node's time.
     fn told<const N: usize>(answers: [(&str, Outcome, Reason, Option<Timestamp>); N]) -> Decisions {
         let node = Node::new("http://127.0.0.1:1").expect("a node");
         let mut decisions = Decisions::new(node, "connect".to_owned());
@@ -201,7 +201,7 @@ mod tests {
         }
     }
 
-    /// A gateway that has started without a battery for its clock shows a time that was long ago.
+    /// A gateway whose clock has no battery starts with a time long past.
     #[test]
     fn a_yes_ends_also_where_the_clock_of_the_machine_is_early() {
         let decisions = told([("in-use", Outcome::Allow, Reason::Permitted, Some(at(1_010)))]);

@@ -14,16 +14,16 @@ use super::mqtt::{self, Hearer, Speaker};
 
 const COMMANDS: &str = "$CONTROL/dynamic-security/v1";
 const ANSWERS: &str = "$CONTROL/dynamic-security/v1/response";
-/// In which time the broker must have done what it is told.
+/// How long the broker may take to carry out a command.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// Clients in a page of their list.
+/// Clients in a page of the list.
 const LISTED: usize = 1_000;
-/// How often they are listed anew because some came or went meanwhile.
+/// How often the list is read again because clients came or went meanwhile.
 const LISTINGS: usize = 3;
-/// Answers that wait.
+/// How many answers may be queued.
 const WAITING: usize = 16;
 
-/// How a broker is reached, and who may tell it what to do.
+/// The broker's address, and the credentials of its administrator.
 #[derive(Clone)]
 pub struct Access {
     /// The host of a listener for this machine.
@@ -36,7 +36,7 @@ pub struct Access {
     pub password: Zeroizing<String>,
 }
 
-/// Without the password.
+/// Omits the password.
 impl fmt::Debug for Access {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { host, port, user, password: _ } = self;
@@ -44,7 +44,7 @@ impl fmt::Debug for Access {
     }
 }
 
-/// Why a broker does not do what it is told.
+/// Why a broker does not carry out a command.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BrokerError {
     /// It cannot be reached, or does not let the agent in.
@@ -53,15 +53,15 @@ pub enum BrokerError {
     /// It does not answer.
     #[error("the broker has not answered within {} s: is the dynamic security plugin loaded?", PATIENCE.as_secs())]
     Silent,
-    /// It answered, but not to what it was told.
+    /// Its answer does not fit the command.
     #[error("the broker gave an answer that is not understood: {0}")]
     Answer(String),
-    /// It will not.
+    /// It refuses.
     #[error("the broker refuses `{command}`: {reason}")]
     Refused {
         /// The command.
         command: String,
-        /// What it says.
+        /// Its message.
         reason: String,
     },
 }
@@ -98,7 +98,7 @@ struct Group {
 pub(super) struct Dynsec {
     speaker: Speaker,
     answers: mpsc::Receiver<Vec<u8>>,
-    /// Hears what the broker says, until the connection ends.
+    /// The task that reads from the broker until the connection ends, and then returns why it did.
     hearing: JoinHandle<String>,
     number: u64,
 }
@@ -112,7 +112,7 @@ impl Drop for Dynsec {
 impl Dynsec {
     pub(super) async fn connect(access: &Access) -> Result<Self, BrokerError> {
         let mut random = [0; 8];
-        // Two agents with one name would throw each other out; the name says nothing else.
+        // Two agents with one name would disconnect each other; otherwise the name has no meaning.
         let _ = getrandom::fill(&mut random);
         let name = format!("ics-agent-{}", data_encoding::HEXLOWER.encode(&random));
         let login = (access.user.as_str(), access.password.as_str());
@@ -123,7 +123,7 @@ impl Dynsec {
         Ok(Self { speaker, answers, hearing: tokio::spawn(hear(hearer, sender)), number: 0 })
     }
 
-    /// Why the session is over, once it is.
+    /// Waits for the end of the session and returns its reason.
     pub(super) async fn ended(&mut self) -> BrokerError {
         let reason = (&mut self.hearing).await;
         BrokerError::Unreachable(reason.unwrap_or_else(|error| error.to_string()))
@@ -134,7 +134,8 @@ impl Dynsec {
         let is_ours = |client: &Client| client.groups.iter().any(|it| it.groupname == group);
         let has_role = |client: &Client| client.roles.iter().any(|it| it.rolename == role);
         let mut known = BTreeMap::new();
-        // Where some come and go meanwhile a page may begin behind one that nobody has seen yet: what was seen counts.
+        // If clients come and go meanwhile, a page may start after one that nobody has seen yet, so the number seen is
+        // compared with the total.
         for _ in 0..LISTINGS {
             let (mut offset, mut total) = (0, None);
             let is_steady = loop {
@@ -154,7 +155,7 @@ impl Dynsec {
         Ok(known)
     }
 
-    /// Some of all clients. All together may be more than a message takes.
+    /// Returns one page of all clients. All together may be more than a message holds.
     async fn listed(&mut self, offset: usize) -> Result<Clients, BrokerError> {
         let command = json!({ "command": "listClients", "verbose": true, "count": LISTED, "offset": offset });
         let data = self.tell(command).await?;
@@ -167,7 +168,7 @@ impl Dynsec {
         self.tell(json!({ "command": command, "username": username, "rolename": role })).await.map(drop)
     }
 
-    /// Sends a command; the `data` of its answer.
+    /// Sends a command and returns the `data` of its answer.
     pub(super) async fn tell(&mut self, mut command: Value) -> Result<Value, BrokerError> {
         self.number += 1;
         let number = self.number.to_string();
@@ -221,7 +222,7 @@ fn unreachable(error: std::io::Error) -> BrokerError {
     BrokerError::Unreachable(error.to_string())
 }
 
-/// Hears until the connection ends; why it did.
+/// Reads until the connection ends; returns why it did.
 async fn hear(mut hearer: Hearer, answers: mpsc::Sender<Vec<u8>>) -> String {
     loop {
         match hearer.next().await {

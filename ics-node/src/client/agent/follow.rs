@@ -1,4 +1,4 @@
-//! Word of news, as soon as the node has it.
+//! Learns of news as soon as the node has it.
 
 use core::time::Duration;
 use std::collections::BTreeSet;
@@ -9,13 +9,13 @@ use tokio::task::JoinSet;
 
 use crate::client::node::Node;
 
-/// After which time the node is asked which domains it holds.
+/// How often the node is asked which domains it holds.
 const LOOK_AGAIN: Duration = Duration::from_secs(10);
-/// How long to wait before a stream that has ended is opened again.
+/// How long to wait before reopening a stream that has ended.
 const PAUSE: Duration = Duration::from_millis(500);
 
-/// Wakes the receiver with each piece of news of any domain of the node, and with each heartbeat of one; what the news is,
-/// the receiver asks. Ends with the task that runs it.
+/// Wakes the receiver for each piece of news and each heartbeat of any domain of the node; the receiver asks what is
+/// new. Ends with the task that runs it.
 pub async fn follow(node: Node, told: watch::Sender<()>) {
     let mut followed: BTreeSet<DomainName> = BTreeSet::new();
     let mut streams = JoinSet::new();
@@ -25,7 +25,7 @@ pub async fn follow(node: Node, told: watch::Sender<()>) {
                 streams.spawn(listen(node.clone(), info.info.domain, told.clone()));
             }
         }
-        // News that came before a stream stood are found when whoever is told asks.
+        // News from before the stream was open are found when the receiver asks.
         told.send_replace(());
         tokio::time::sleep(LOOK_AGAIN).await;
     }
@@ -33,7 +33,7 @@ pub async fn follow(node: Node, told: watch::Sender<()>) {
 
 async fn listen(node: Node, domain: DomainName, told: watch::Sender<()>) {
     loop {
-        // A stream from the newest entry on says at once how far the log goes, and then whatever is new.
+        // A stream from the newest entry on first says how far the log goes, and then whatever is new.
         if let Ok(size) = node.domain(&domain).await.map(|info| info.info.size)
             && let Ok(mut stream) = node.news(&domain, size).await
         {

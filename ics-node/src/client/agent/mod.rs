@@ -1,4 +1,4 @@
-//! Agents: they keep another program of a gateway in step with what its node decides.
+//! Agents, which keep another program on a gateway in step with what its node decides.
 
 mod decisions;
 mod dynsec;

@@ -1,14 +1,15 @@
-//! Keeps a mosquitto broker in step with what the node decides: who may not connect loses his role and his session.
+//! Keeps a mosquitto broker in step with what the node decides: a client that may not connect loses its role and its
+//! sessions.
 //!
-//! Of what mosquitto 2.0 offers, this is what holds:
+//! What mosquitto 2.0 offers works as follows:
 //!
-//! - A certificate revocation list is read on SIGHUP only, and a session that is up goes on whatever it says.
+//! - A certificate revocation list is read on SIGHUP only, and an open session goes on whatever the list says.
 //! - `disableClient` of the dynamic security plugin ends the sessions of a client that is known by its certificate
 //!   (`use_identity_as_username`), but such a client comes back with all its rights: it is not asked for the password
 //!   that was disabled.
-//! - Its role is what a client's rights hang on at each message. `removeClientRole` ends its sessions and leaves it
-//!   without rights when it comes back, in sessions that it has kept as well, as long as the default for all that no role
-//!   allows is "no". The plugin's own default lets everybody receive, so [`Agent`] sets it.
+//! - A client's rights depend on its role at each message. `removeClientRole` ends its sessions and leaves it without
+//!   rights when it comes back, in kept sessions as well, as long as the default for what no role allows is "no". The
+//!   plugin's own default lets everybody receive, so [`Agent`] sets it.
 
 use core::time::Duration;
 use std::collections::BTreeMap;
@@ -24,58 +25,58 @@ pub use super::dynsec::{Access, BrokerError};
 use super::{Decisions, Moment, follow};
 use crate::client::node::Node;
 
-/// After which time the broker is asked again which clients it has.
+/// How often the broker is asked which clients it has.
 const LOOK_AGAIN: Duration = Duration::from_secs(10);
-/// The least time between two looks at the node's decisions, whatever the number of its news.
+/// The least time between two looks at the node's decisions, however many news it has.
 const BREATH: Duration = Duration::from_millis(20);
-/// How long a client keeps what the broker gives it before the node has said anything of it: an agent that has just begun
-/// ends no session because an answer takes a moment.
+/// How long a client keeps the rights that it has at the broker before the node has said anything about it: an agent
+/// that has just started must not end sessions because an answer takes a moment.
 const FIRST_ANSWER: Duration = Duration::from_secs(10);
-/// How long to wait for a broker that was lost.
+/// How long to wait before reconnecting to a broker.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// What an agent is to do.
+/// The settings of an agent.
 #[derive(Debug, Clone)]
 pub struct Settings {
     /// The broker.
     pub broker: Access,
-    /// What clients want: a use of the node's trust policy.
+    /// The use that clients need, from the node's trust policy.
     pub usage: String,
-    /// The query by which a client is found, with `{}` for its name in the broker.
+    /// The query by which the node finds a client, with `{}` for the client's name at the broker.
     pub name: String,
-    /// The broker's group whose clients are looked after.
+    /// The broker's group whose clients are in the agent's care.
     pub group: String,
-    /// The broker's role that they have while they may.
+    /// The broker's role that clients have while they are allowed.
     pub role: String,
 }
 
-/// Something that an agent has done, or could not do.
+/// Something that an agent has done or failed to do.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case", tag = "event")]
 pub enum Report {
-    /// It has begun.
+    /// It has started.
     Watching {
         /// Clients in its group.
         clients: usize,
     },
-    /// A client may now.
+    /// A client is now allowed.
     LetIn {
-        /// Its name in the broker.
+        /// The client's name at the broker.
         client: String,
         /// Why, in one word.
         reason: Reason,
     },
-    /// A client may no longer, and its sessions have ended.
+    /// A client is no longer allowed, and its sessions have ended.
     Ended {
-        /// Its name in the broker.
+        /// The client's name at the broker.
         client: String,
         /// Deny or unknown.
         verdict: Outcome,
         /// Why, in one word.
         reason: Reason,
     },
-    /// The node or the broker does not answer; what it allows ends with its freshness. Told once, until it is another, or
-    /// over.
+    /// The node or the broker does not answer; what the node allows ends with its freshness. Reported once, until the
+    /// trouble changes or is over.
     Trouble {
         /// What is wrong.
         reason: String,
@@ -84,7 +85,7 @@ pub enum Report {
     Answers,
 }
 
-/// Tells what is told, of trouble and its end only what is new: each is met anew with every look.
+/// Filters reports: since each look meets the same trouble again, only new trouble and its end are passed on.
 fn once(mut report: impl FnMut(Report)) -> impl FnMut(Report) {
     let mut last = None;
     move |told| {
@@ -101,11 +102,11 @@ fn once(mut report: impl FnMut(Report)) -> impl FnMut(Report) {
     }
 }
 
-/// Keeps the broker in step until it refuses what all hangs on, which a person must look at. Broker and node may go and
-/// come, and so may clients.
+/// Keeps the broker in step until it refuses something essential, which needs a person. The broker, the node and
+/// clients may come and go.
 ///
 /// # Errors
-/// When the broker refuses: the group or role is missing, or the agent may not tell it anything.
+/// When the broker refuses: the group or role is missing, or the agent may not give it commands.
 pub async fn run(
     node: &Node,
     settings: &Settings,
@@ -127,7 +128,7 @@ pub async fn run(
     Err(ended)
 }
 
-/// One session with the broker; why it ended.
+/// Runs one session with the broker; returns why it ended.
 async fn keep(
     settings: &Settings,
     decisions: &mut Decisions,
@@ -172,7 +173,7 @@ async fn watch_over(
                 error = session.ended() => return Err(error),
                 () = tokio::time::sleep(PAUSE) => {}
             }
-            // A node that says nothing keeps nobody connected for longer than what it has said before is fresh.
+            // A silent node keeps nobody connected for longer than its earlier answers are fresh.
             let waits = begun.elapsed() < FIRST_ANSWER;
             settings.apply(session, (decisions, waits), &mut clients, now(), report).await?;
         };
@@ -187,13 +188,13 @@ async fn watch_over(
         tokio::time::sleep(BREATH).await;
         tokio::select! {
             error = session.ended() => return Err(error),
-            // The sender lives as long as the agent: the timeout is all that can end the wait otherwise.
+            // The sender lives as long as the agent, so otherwise only the timeout ends the wait.
             _ = tokio::time::timeout(PAUSE, news.changed()) => {}
         }
     }
 }
 
-/// What no role allows, nobody may.
+/// Denies by default whatever no role allows.
 async fn deny_by_default(session: &mut Dynsec) -> Result<(), BrokerError> {
     let kinds = ["publishClientSend", "publishClientReceive", "subscribe"];
     let all: Vec<_> = kinds.map(|kind| json!({ "acltype": kind, "allow": false })).into();
@@ -205,9 +206,9 @@ impl Settings {
         self.name.replace("{}", client)
     }
 
-    /// Ends first whoever may no longer, then lets in whoever may. One whom the broker does not know any more keeps nothing
-    /// from the others: gives whether it has done all. While an answer is waited for, nothing becomes of whom the node has
-    /// said nothing.
+    /// Ends the sessions of clients that are no longer allowed, then lets in those that are. A client that the broker
+    /// no longer knows does not hold up the others: returns whether everything was done. While an answer is awaited,
+    /// clients about which the node has said nothing stay as they are.
     async fn apply(
         &self,
         session: &mut Dynsec,
@@ -251,7 +252,7 @@ impl Settings {
 mod tests {
     use super::*;
 
-    /// A line each second for as long as a node is away says no more than one.
+    /// A line each second for as long as a node is away says no more than one line.
     #[test]
     fn trouble_is_told_once_and_its_end_too() {
         let away = || Report::Trouble { reason: "away".to_owned() };

@@ -1,5 +1,5 @@
-//! As much of MQTT 3.1.1 as it takes to tell a broker on this machine something and to hear its answer: one topic that is
-//! listened to, at most once delivery, no keep-alive (a connection to the same machine does not die unseen).
+//! As much of MQTT 3.1.1 as it takes to give commands to a broker on this machine and read its answers: one subscribed
+//! topic, at most once delivery, no keep-alive (a connection to the same machine does not die unnoticed).
 
 use std::io;
 
@@ -15,16 +15,16 @@ const PUBLISH: u8 = 0x30;
 const SUBSCRIBE: u8 = 0x82;
 const SUBACK: u8 = 0x90;
 
-/// Bytes of a packet that is taken.
+/// The size limit of a received packet, in bytes.
 const PACKET_BYTES: usize = 8 << 20;
 
-/// What is said to the broker.
+/// The half of the connection that sends to the broker.
 pub(super) struct Speaker(OwnedWriteHalf);
 
-/// What it says.
+/// The half that receives from it.
 pub(super) struct Hearer(OwnedReadHalf);
 
-/// Connects, logs in and listens to a topic.
+/// Connects, logs in and subscribes to a topic.
 pub(super) async fn connect(
     address: (&str, u16),
     client: &str,
@@ -70,7 +70,7 @@ impl Speaker {
         let mut packet = Zeroizing::new(Vec::with_capacity(content.len() + 5));
         packet.push(kind);
         let mut rest = u32::try_from(content.len()).map_err(|_| malformed())?;
-        // Section 2.2.3: seven bits a byte, the lowest first.
+        // Section 2.2.3: seven bits in each byte, the lowest first.
         loop {
             let low = (rest & 0x7f) as u8;
             rest >>= 7;
@@ -85,7 +85,7 @@ impl Speaker {
 }
 
 impl Hearer {
-    /// The payload of the next message.
+    /// Returns the payload of the next message.
     pub(super) async fn next(&mut self) -> io::Result<Vec<u8>> {
         loop {
             let (kind, content) = self.packet().await?;
@@ -117,7 +117,7 @@ impl Hearer {
     }
 }
 
-/// A text with its length in two bytes before it (section 1.5.3).
+/// Appends a text preceded by its length in two bytes (section 1.5.3).
 fn put(packet: &mut Vec<u8>, text: &str) -> io::Result<()> {
     let length = u16::try_from(text.len()).map_err(|_| malformed())?;
     packet.extend_from_slice(&length.to_be_bytes());
@@ -135,14 +135,14 @@ mod tests {
 
     use super::*;
 
-    /// A broker that takes whatever comes and answers with these bytes.
+    /// A broker that accepts anything and answers with these bytes.
     async fn broker(answers: &'static [u8]) -> u16 {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let port = listener.local_addr().expect("an address").port();
         tokio::spawn(async move {
             let (mut stream, _) = listener.accept().await.expect("a client");
             stream.write_all(answers).await.expect("sent");
-            // Until the client goes.
+            // Until the client disconnects.
             let _ = stream.read_to_end(&mut Vec::new()).await;
         });
         port

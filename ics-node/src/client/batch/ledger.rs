@@ -1,4 +1,4 @@
-//! What this machine has done with which batch, so that nothing is signed or submitted twice by mistake.
+//! A journal of what this machine has done with each batch, so that nothing is signed or submitted twice by mistake.
 
 use std::fs::OpenOptions;
 use std::io::Write as _;
@@ -11,46 +11,46 @@ use serde::{Deserialize, Serialize};
 use super::BatchError;
 use crate::keys::file;
 
-/// The file in the home directory, a line of JSON for each thing that was done.
+/// The file in the home directory, with a line of JSON for each action.
 const FILE_NAME: &str = "batches.ndjson";
 
-/// What was done.
+/// An action on a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Done {
     /// The batch was signed.
     Signed,
-    /// What was signed was submitted, or at least begun to be: some of it may be in the log.
+    /// The signed batch was submitted, at least in part: some of it may be in the log.
     Submitted,
 }
 
-/// One line.
+/// A line of the journal.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Noted {
-    /// What was done.
+    /// The action.
     pub done: Done,
     /// The SHA-256 of the unsigned batch.
     pub batch: String,
     /// The SHA-256 of the signed one.
     pub signed: String,
-    /// When.
+    /// The time of the action.
     pub at: Timestamp,
 }
 
-/// The notes of one home directory.
+/// The journal of a home directory.
 #[derive(Debug, Clone)]
 pub struct Ledger {
     path: PathBuf,
 }
 
 impl Ledger {
-    /// That of a home directory; it need not exist yet.
+    /// The journal of a home directory; it need not exist yet.
     #[must_use]
     pub fn new(home: &Path) -> Self {
         Self { path: home.join(FILE_NAME) }
     }
 
-    /// The first note that this was done with a batch.
+    /// The first note of this action on a batch.
     ///
     /// # Errors
     /// When the file cannot be read.
@@ -59,7 +59,7 @@ impl Ledger {
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
             other => other.map_err(|source| self.failed(source))?,
         };
-        // A line that was cut off by a crash is one that was never acknowledged.
+        // A line cut off by a crash was never acknowledged.
         let mut notes = text.lines().filter_map(|line| serde_json::from_str::<Noted>(line).ok());
         Ok(notes.find(|noted| noted.done == done && noted.batch == batch))
     }

@@ -14,7 +14,7 @@ use sha2::{Digest as _, Sha256};
 use super::BatchError;
 use crate::keys::file;
 
-/// A file in the making.
+/// A file being composed.
 #[derive(Default)]
 pub(super) struct Lines {
     bytes: Vec<u8>,
@@ -35,7 +35,7 @@ impl Lines {
         Ok(())
     }
 
-    /// Writes the file over what was there; the digest, by which people name the batch.
+    /// Replaces the file and returns the digest, by which people name the batch.
     pub(super) fn write(mut self, path: &Path) -> Result<String, BatchError> {
         let digest = HEXLOWER.encode(&Sha256::digest(&self.bytes));
         self.bytes.extend(format!("{{\"sha256\":\"{digest}\"}}\n").into_bytes());
@@ -45,7 +45,7 @@ impl Lines {
     }
 }
 
-/// The values of a file but the last, and the digest that stands there and fits.
+/// Returns the values of a file except the last, and the digest in its last line once it has been checked.
 pub(super) fn read(path: &Path) -> Result<(Vec<Value>, String), BatchError> {
     let failed = |source| BatchError::File { path: path.to_owned(), source };
     let most = u64::try_from(limits::BATCH_FILE_BYTES).unwrap_or(u64::MAX).saturating_add(1);

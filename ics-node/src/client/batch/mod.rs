@@ -1,9 +1,9 @@
-//! Batches: files that carry what is to be signed to a machine without a network, and back what it has signed.
+//! Batches: files that carry what is to be signed to a machine without a network, and carry back what it has signed.
 //!
-//! Both kinds are lines of canonical JSON (RFC 8785): a head, an item each, and at the end the SHA-256 of all before. That
-//! digest finds damage, and people can compare it; it protects against nobody. What is signed is what stands in the file,
-//! so the machine that signs shows and checks that, and trusts nothing else; what was signed is protected by its
-//! signatures.
+//! Both kinds are lines of canonical JSON (RFC 8785): a head, a line for each item, and at the end the SHA-256 of
+//! everything before. This digest detects damage, and people can compare it; it protects against no attacker. What is
+//! signed is exactly what the file contains, so the signing machine shows and checks that and trusts nothing else; what
+//! was signed is protected by its signatures.
 
 mod ledger;
 mod lines;
@@ -21,16 +21,16 @@ pub use self::unsigned::{Head, Item, UnsignedBatch};
 /// Why a batch cannot be written, read or used.
 #[derive(Debug, thiserror::Error)]
 pub enum BatchError {
-    /// A file failed.
+    /// A file could not be read or written.
     #[error("`{path}`: {source}", path = path.display())]
     File {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: std::io::Error,
     },
-    /// It is something else.
-    #[error("`{path}` is no batch: {reason}", path = path.display())]
+    /// The file is no batch of this form.
+    #[error("`{path}` is not a batch: {reason}", path = path.display())]
     Form {
         /// The file.
         path: PathBuf,
@@ -42,10 +42,10 @@ pub enum BatchError {
     Kind {
         /// The file.
         path: PathBuf,
-        /// What it is.
+        /// The kind that it is.
         found: &'static str,
     },
-    /// It is not what was written.
+    /// The file does not match its digest.
     #[error("`{path}` was changed or cut off after it was written", path = .0.display())]
     Damaged(PathBuf),
     /// An item that cannot be signed, or was signed by somebody else.
@@ -53,23 +53,23 @@ pub enum BatchError {
     Item {
         /// The file.
         path: PathBuf,
-        /// Its place, from 1 on.
+        /// Its position, from 1.
         number: usize,
         /// What is wrong with it.
         reason: String,
     },
-    /// More than a batch takes.
+    /// It exceeds a bound of batches.
     #[error("a batch takes {max} {what} at most", max = .0, what = .1)]
     TooMuch(usize, &'static str),
     /// It is for another signer.
     #[error("the batch is to be signed by {wanted}; this key is {found}")]
     Signer {
-        /// Whom it was made for.
+        /// The signer for whom it was made.
         wanted: Fingerprint,
-        /// Who was to sign it.
+        /// The signer of the key at hand.
         found: Fingerprint,
     },
-    /// There is nothing in it.
+    /// The batch is empty.
     #[error("there is nothing to sign")]
     Empty,
 }

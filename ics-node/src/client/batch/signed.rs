@@ -1,4 +1,4 @@
-//! What was signed.
+//! Batches of signed statements.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -20,25 +20,25 @@ use super::unsigned::{self, Head};
 /// The format, in the first line.
 pub(super) const FORMAT: &str = "ics-signed-batch-1";
 
-/// What all statements have in common.
+/// What all statements of a batch have in common.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SignedHead {
     format: String,
-    /// The SHA-256 of the batch that was signed.
+    /// The SHA-256 of the unsigned batch.
     pub batch: String,
-    /// The domain in which it is said.
+    /// The domain of the statements.
     pub domain: DomainName,
-    /// Who signed.
+    /// The signer.
     pub signer: Fingerprint,
-    /// In which role.
+    /// The role in which they are made.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub role: Option<Role>,
-    /// When, by the clock of the machine that signed.
+    /// The time of signing, by the clock of the signing machine.
     pub signed_at: Timestamp,
     /// The signer's certificate, in base64.
     certificate: String,
-    /// Certificates of others that the log needs along with it, in base64.
+    /// Certificates of others that the log needs as well, in base64.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     with: Vec<String>,
 }
@@ -48,7 +48,7 @@ pub struct SignedHead {
 pub struct SignedBatch {
     /// What all have in common.
     pub head: SignedHead,
-    /// The statements, as a home takes them.
+    /// The statements, in the form in which a home accepts them.
     pub bodies: Vec<Vec<u8>>,
     pub(super) path: PathBuf,
     pub(super) digest: String,
@@ -70,7 +70,7 @@ impl SignedHead {
 }
 
 impl SignedBatch {
-    /// Writes it to a file; the digest of the file.
+    /// Writes the batch to a file and returns the digest of the file.
     ///
     /// # Errors
     /// When the disk fails.
@@ -81,10 +81,10 @@ impl SignedBatch {
         lines.write(path)
     }
 
-    /// Reads a file.
+    /// Reads a batch from a file.
     ///
     /// # Errors
-    /// When it is something else, was changed, or passes a bound.
+    /// When it is not such a batch, was changed, or exceeds a bound.
     pub fn read(path: &Path) -> Result<Self, BatchError> {
         let (mut values, digest) = read(path)?;
         let head = values.drain(..1.min(values.len())).next().ok_or_else(|| form(path, "it has no head".to_owned()))?;
@@ -115,10 +115,11 @@ impl SignedBatch {
         &self.digest
     }
 
-    /// The certificates that the log needs: the signer's first, before the statements, and those of others after them.
+    /// The certificates that the log needs: the signer's first, to be submitted before the statements, then those of
+    /// others.
     ///
     /// # Errors
-    /// When one is malformed, or the first is not that of the signer.
+    /// When one is malformed, or the first is not the signer's.
     pub fn certificates(&self) -> Result<Vec<Vec<u8>>, BatchError> {
         let failed = |reason: String| form(&self.path, format!("its certificates: {reason}"));
         let all = core::iter::once(&self.head.certificate).chain(&self.head.with);
@@ -133,10 +134,10 @@ impl SignedBatch {
         Ok(all)
     }
 
-    /// Verifies every statement: by the one signer, in the one role and domain, each once.
+    /// Verifies that every statement is by the one signer, in the one role and domain, and occurs once.
     ///
     /// # Errors
-    /// Naming the first that is not.
+    /// Names the first statement for which this does not hold.
     pub fn verify(&self, at: Timestamp) -> Result<Vec<Statement>, BatchError> {
         let certificates = self.certificates()?;
         let first = certificates.first().map(Vec::as_slice).unwrap_or_default();
@@ -157,7 +158,7 @@ impl SignedBatch {
             return Err("it is no statement".to_owned());
         };
         if !certificate.keys().any(|key| key == unverified.issuer()) {
-            return Err(format!("it was signed by {}, and the batch by {}", unverified.issuer(), self.head.signer));
+            return Err(format!("it was signed by {}, but the batch by {}", unverified.issuer(), self.head.signer));
         }
         let claims = unverified.claims();
         if claims.domain != self.head.domain || Some(&claims.role) != self.head.role.as_ref() {

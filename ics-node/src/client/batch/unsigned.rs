@@ -1,4 +1,4 @@
-//! What is to be signed.
+//! Batches of statements to be signed.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -26,21 +26,21 @@ use crate::keys::UnlockedKey;
 /// The format, in the first line.
 pub(super) const FORMAT: &str = "ics-batch-1";
 
-/// What all items have in common.
+/// What all items of a batch have in common.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Head {
     format: String,
-    /// The domain in which it is said.
+    /// The domain of the statements.
     pub domain: DomainName,
-    /// Who is to sign.
+    /// The intended signer.
     pub signer: Fingerprint,
-    /// In which role; none for descriptors, which owners sign.
+    /// The role in which to sign; none for descriptors, which owners sign.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub role: Option<Role>,
     /// When the batch was made, by the clock of the machine that made it.
     pub made_at: Timestamp,
-    /// Certificates of others that the log needs along with it, in base64.
+    /// Certificates of others that the log needs as well, in base64.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     with: Vec<String>,
 }
@@ -50,10 +50,10 @@ pub struct Head {
 pub struct Item {
     /// What is to be signed.
     pub draft: Draft,
-    /// The bodies of the statements that it replaces or takes back, so that whoever signs can see what they say.
+    /// The bodies of the statements that it replaces or withdraws, so that the signer can see what they say.
     pub replaced: Vec<Vec<u8>>,
-    /// When the signer has signed the newest that the machine which made the batch knows of him about the thing: what is
-    /// older than that means nothing to gpg, and the machine that signs may have a clock that is behind.
+    /// The time of the signer's newest signature about the thing that the machine which made the batch knows. A
+    /// signature older than that means nothing to gpg, and the clock of the signing machine may be behind.
     pub after: Option<Timestamp>,
 }
 
@@ -64,30 +64,30 @@ pub struct UnsignedBatch {
     pub head: Head,
     /// The statements.
     pub items: Vec<Item>,
-    /// Instead of statements: the next version of the domain's descriptor.
+    /// The next version of the domain's descriptor, in place of statements.
     pub descriptor: Option<Box<Descriptor>>,
     path: PathBuf,
     digest: String,
 }
 
 impl Head {
-    /// A head for this signer.
+    /// Makes a head for this signer.
     #[must_use]
     pub fn new(domain: DomainName, signer: Fingerprint, role: Option<Role>, made_at: Timestamp) -> Self {
         Self { format: FORMAT.to_owned(), domain, signer, role, made_at, with: Vec::new() }
     }
 
-    /// The same with a certificate that the log needs along with it.
+    /// Adds a certificate that the log needs as well.
     #[must_use]
     pub fn with(mut self, certificate: &[u8]) -> Self {
         self.with.push(STANDARD.encode(certificate));
         self
     }
 
-    /// Writes statements to a file; the digest of the batch.
+    /// Writes statements to a file and returns the digest of the batch.
     ///
     /// # Errors
-    /// When there is nothing to sign, an item breaks a rule, a bound is passed, or the disk fails.
+    /// When there is nothing to sign, an item breaks a rule, a bound is exceeded, or the disk fails.
     pub fn write(&self, path: &Path, items: impl IntoIterator<Item = Item>) -> Result<String, BatchError> {
         let mut lines = Lines::default();
         lines.push(path, self)?;
@@ -102,7 +102,7 @@ impl Head {
         if count == 0 { Err(BatchError::Empty) } else { lines.write(path) }
     }
 
-    /// Writes a descriptor to a file; the digest of the batch.
+    /// Writes a descriptor to a file and returns the digest of the batch.
     ///
     /// # Errors
     /// When the disk fails.
@@ -132,7 +132,7 @@ impl Item {
     }
 
     fn read(value: &Value) -> Result<Self, String> {
-        let draft = value.get("draft").ok_or("it is no statement to be signed")?;
+        let draft = value.get("draft").ok_or("it is not a statement to be signed")?;
         let json = canonical_json::to_bytes(draft).map_err(|e| e.to_string())?;
         let draft = Draft::parse(&json).map_err(|e| e.to_string())?;
         let replaced = match value.get("replaced") {
@@ -147,8 +147,8 @@ impl Item {
         Ok(Self { draft, replaced, after: after.map_err(|e| format!("`after`: {e}"))? })
     }
 
-    /// The statement of that id among those that are shown as replaced: the id follows from what the body says, so that
-    /// nobody can show one thing and name another.
+    /// The statement with this id among those shown as replaced. The id is derived from the body, so nobody can show
+    /// one statement and name another.
     #[must_use]
     pub fn shown(&self, id: &StatementId) -> Option<statement::Unverified> {
         self.replaced.iter().find_map(|body| match statement::parse(body) {
@@ -163,10 +163,11 @@ fn sha256(bytes: &[u8]) -> [u8; 32] {
 }
 
 impl UnsignedBatch {
-    /// Reads a file, and checks all that can be checked without the rules of the domain.
+    /// Reads a batch from a file, and checks all that can be checked without the rules of the domain.
     ///
     /// # Errors
-    /// When it is something else, was changed, passes a bound, or an item breaks a rule or is about another domain or role.
+    /// When it is not such a batch, was changed, exceeds a bound, or an item breaks a rule or is about another domain
+    /// or role.
     pub fn read(path: &Path) -> Result<Self, BatchError> {
         let (mut values, digest) = read(path)?;
         let head = values.drain(..1.min(values.len())).next().ok_or_else(|| form(path, "it has no head".to_owned()))?;
@@ -205,41 +206,41 @@ impl UnsignedBatch {
         if items.is_empty() { Err(BatchError::Empty) } else { Ok(Self { head, items, descriptor: None, path, digest }) }
     }
 
-    /// The SHA-256 by which people name it.
+    /// The SHA-256 by which people name the batch.
     #[must_use]
     pub fn digest(&self) -> &str {
         &self.digest
     }
 
-    /// Refuses a key other than the one that the batch is for.
+    /// Refuses a key other than that of the intended signer.
     ///
     /// # Errors
-    /// Naming both.
+    /// Names both keys.
     pub fn check_signer(&self, found: Fingerprint) -> Result<(), BatchError> {
         let wanted = self.head.signer;
         if wanted == found { Ok(()) } else { Err(BatchError::Signer { wanted, found }) }
     }
 
-    /// When each statement is signed, by a clock that shows `now`. The time at which the batch was made is over, and is all
-    /// that a machine without a network can know besides its clock.
+    /// The time at which each statement is signed, by a clock that shows `now`. The time at which the batch was made is
+    /// known to be past, and besides its clock that is all that a machine without a network knows.
     ///
     /// # Errors
-    /// When one would have to bear a time that no home takes.
+    /// When a statement would need a time that no home accepts.
     pub fn times(&self, now: Timestamp) -> Result<Vec<Timestamp>, BatchError> {
         let time = |(index, item): (usize, &Item)| {
             moment::after(item.after, now, self.head.made_at).map_err(|behind| BatchError::Item {
                 path: self.path.clone(),
                 number: index + 1,
-                reason: format!("{behind}; put the clock right on both machines, and make the batch anew"),
+                reason: format!("{behind}; set the clocks of both machines, and make the batch again"),
             })
         };
         self.items.iter().enumerate().map(time).collect()
     }
 
-    /// Signs every statement, `now` or after what its signer has signed about the thing before.
+    /// Signs every statement, at `now` or just after the signer's previous signature about the thing.
     ///
     /// # Errors
-    /// When the key is another one, does not sign, a time would be too far ahead, or there is no randomness.
+    /// When the key is another one or cannot sign, a time would be too far ahead, or there is no randomness.
     pub fn sign(
         &self,
         key: &UnlockedKey,

@@ -1,4 +1,4 @@
-//! Bringing a bundle to a node, which asks for it bit by bit.
+//! Brings a bundle to a node, which asks for it piece by piece.
 
 use std::io::{Read, Seek};
 
@@ -14,60 +14,61 @@ use crate::api::problem::Code;
 use crate::api::{Position, Problem, SubmissionResult};
 use crate::client::node::{Node, NodeError};
 
-/// What became of one domain of a bundle.
+/// The result for one domain of a bundle.
 #[derive(Debug, Serialize)]
 pub struct Brought {
     /// The domain.
     pub domain: DomainName,
-    /// What became of the copy.
+    /// The state of the copy.
     pub state: State,
     /// Entries that the node holds now.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub size: Option<u64>,
     /// Entries that it did not hold before.
     pub new: u64,
-    /// As of when there were no more.
+    /// As of when there were no more entries.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub as_of: Option<Timestamp>,
-    /// Why the copy is not what the bundle has.
+    /// Why the copy is not at the state of the bundle.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub why: Option<String>,
-    /// What of the node's own submissions the copy shows to be in the log now.
+    /// How many of the node's own submissions the copy now shows to be in the log.
     pub settled: u64,
-    /// Statements of the node's own that the bundle says were refused; its outbox shows why.
+    /// How many of the node's own submissions were refused according to the bundle; its outbox shows why.
     pub ended: u64,
-    /// Statements that were submitted, and are in the log.
+    /// Statements in the bundle that were submitted and are in the log.
     pub accepted: u64,
-    /// Statements that wait in the node for the home of the domain.
+    /// Statements in the bundle that wait in the node for the home of the domain.
     pub waiting: u64,
-    /// Why others were refused.
+    /// Why other statements were refused.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub refused: Vec<Problem>,
 }
 
-/// What became of the copy of a domain.
+/// The state of the copy of a domain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum State {
-    /// It is what the bundle has.
+    /// It has all that the bundle has.
     Current,
-    /// The same, of a part of the log, and only whoever made or carried the bundle says that nothing was left out of it.
+    /// As `Current`, for a part of the log; that nothing was left out of that part is only the word of whoever made or
+    /// carried the bundle.
     Unconfirmed,
     /// The bundle has nothing to copy.
     Nothing,
     /// This node is the home: there is nothing to copy.
     Home,
-    /// Nobody has told this node to copy the domain.
+    /// This node is not configured to copy the domain.
     NotCopied,
-    /// What the bundle says does not hold, or does not fit.
+    /// The contents of the bundle are invalid, or do not fit the copy.
     Refused,
 }
 
-/// Brings a whole bundle. `moved` hears how many entries the node has taken.
+/// Brings a whole bundle. `moved` is told how many entries the node has taken.
 ///
 /// # Errors
-/// When the node cannot be asked, or the file cannot be read any more. What a domain's log or policy has against the
-/// bundle is an answer.
+/// When the node cannot be asked, or the file can no longer be read. Objections by a domain's log or policy are part of
+/// the answer instead.
 pub async fn bring(
     node: &Node,
     bundle: &mut Bundle<impl Read + Seek>,
@@ -129,7 +130,7 @@ async fn one(
         (brought.as_of, brought.why, brought.settled) = (as_of, trouble, settled);
     }
     if !is_home {
-        // Behind the copy: what that shows to be in the log was not refused.
+        // After the copy: a statement that the copy shows to be in the log was not refused.
         let mut number = 0;
         while let Some(refusals) = bundle.refusals(section, number)? {
             number += 1;
@@ -142,14 +143,14 @@ async fn one(
     Ok(brought)
 }
 
-/// What the node has of a domain.
+/// What the node holds of a domain.
 struct Held {
     origin: Origin,
     size: u64,
     is_home: bool,
 }
 
-/// Nothing where nobody has told the node to copy the domain.
+/// Returns `None` if the node is not configured to copy the domain.
 async fn held(node: &Node, domain: &DomainName) -> Result<Option<Held>, CarryError> {
     match node.domain(domain).await {
         Ok(info) => {

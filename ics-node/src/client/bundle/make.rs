@@ -1,4 +1,4 @@
-//! Making a bundle of what a node shows to one of its peers.
+//! Makes a bundle of what a node shows to one of its peers.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
@@ -22,39 +22,39 @@ use crate::client::node::{Node, NodeError};
 use crate::config::PeerConfig;
 use crate::tls::PeerKey;
 
-/// What is to be in a bundle.
+/// The contents that are wanted in a bundle.
 #[derive(Debug)]
 pub struct Order {
     /// The peer that it is for.
     pub to: PeerConfig,
-    /// Its key.
+    /// The peer's key.
     pub key: PeerKey,
-    /// The domains; all that the node holds where none are named, but for those that it copies from that peer.
+    /// The domains; if none are named, all that the node holds, except those that it copies from that peer.
     pub domains: Vec<DomainName>,
-    /// How far the peer's copies are; from the beginning where it is not known.
+    /// How far the peer's copies have got; those that are not listed begin at entry 0.
     pub since: BTreeMap<DomainName, Cursor>,
-    /// What the peer has sent by hand: of what this node refused of it, the reason goes back.
+    /// Bundles that the peer has sent; the reasons for what this node refused of them go back.
     pub answers: Vec<Bundle<File>>,
-    /// Now.
+    /// The current time.
     pub at: Timestamp,
 }
 
-/// What a bundle has of one domain.
+/// What a bundle contains of one domain.
 #[derive(Debug, Serialize)]
 pub struct Made {
     /// The domain.
     pub domain: DomainName,
-    /// Index of the first entry.
+    /// The index of the first entry.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub from: Option<u64>,
-    /// Entries to which it leads.
+    /// The log size to which it leads.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub size: Option<u64>,
     /// Statements for its home.
     pub submitted: usize,
 }
 
-/// Makes a bundle. `moved` hears how many entries are written.
+/// Makes a bundle. `moved` is told how many entries are written.
 ///
 /// # Errors
 /// When the node does not give what is wanted, or the bundle cannot be written.
@@ -78,7 +78,7 @@ pub async fn make(
         moved,
     };
     let mut made = Vec::new();
-    // Also those of which nothing has arrived yet: what is copied from the peer begins with its next bundle.
+    // Including those of which nothing has arrived yet: such a copy begins with the peer's next bundle.
     for origin in &order.to.mirror {
         made.push(making.return_of(&origin.domain).await?);
     }
@@ -111,7 +111,7 @@ struct Making<'n, W, M> {
 }
 
 impl<W: Write, M: Fn(u64)> Making<'_, W, M> {
-    /// How far the copy of a domain is that comes from the peer, and what is said in it.
+    /// Writes how far the copy of a domain from the peer has got, and the statements submitted for it.
     async fn return_of(&mut self, domain: &DomainName) -> Result<Made, CarryError> {
         let cursor = self.node.cursor(domain).await?;
         self.writer.domain(&cursor.origin)?;
@@ -129,7 +129,7 @@ impl<W: Write, M: Fn(u64)> Making<'_, W, M> {
         Ok(Made { domain: domain.clone(), from: None, size: None, submitted })
     }
 
-    /// A domain as the reader may see it, from his cursor on.
+    /// Writes a domain as the reader may see it, from the reader's cursor on.
     async fn copy_of(&mut self, info: &DomainInfo, since: Option<&Cursor>) -> Result<Option<Made>, CarryError> {
         let domain = &info.info.domain;
         let note = match self.node.checkpoint(domain).await {
@@ -142,8 +142,8 @@ impl<W: Write, M: Fn(u64)> Making<'_, W, M> {
         let since = since.filter(|cursor| cursor.origin == info.info.origin && cursor.size <= size);
         let mut from = since.map_or(0, |cursor| cursor.size);
         let mut first = self.shown.page(domain, from, size).await?;
-        // A reader whose rights have changed looks at everything again: he needs all of it. So does one whose news rest on
-        // more than he can be told of at once.
+        // A reader whose rights have changed needs the whole log, to look at everything again. So does one whose news
+        // rest on more entries than can be listed at once.
         let looks_again = since.is_some_and(|cursor| cursor.rights != rights(&first));
         if from > 0 && (looks_again || self.rest_on_too_many(domain, &first).await?) {
             from = 0;
@@ -159,8 +159,8 @@ impl<W: Write, M: Fn(u64)> Making<'_, W, M> {
         Ok(Some(Made { domain: domain.clone(), from: Some(from), size: Some(size), submitted: 0 }))
     }
 
-    /// What a bundle of the reader's has submitted to a domain of this node, and was refused. It is submitted again to find
-    /// that out: what is in the log gets its receipt once more, which need not travel.
+    /// Writes which statements from the reader's bundle were refused by a domain of this node. They are submitted again
+    /// to find that out: what is in the log gets its receipt once more, which need not travel.
     async fn refusals(&mut self, info: &DomainInfo, bundle: &mut Bundle<File>) -> Result<(), CarryError> {
         let section = bundle.sections().iter().position(|section| section.origin == info.info.origin);
         let Some(section) = section else { return Ok(()) };
@@ -198,7 +198,7 @@ impl<W: Write, M: Fn(u64)> Making<'_, W, M> {
         }
     }
 
-    /// Whether the pages from the first on name more entries before it than a bundle of news may hold.
+    /// Whether the pages from the first on refer to more earlier entries than a bundle of news may hold.
     async fn rest_on_too_many(&self, domain: &DomainName, first: &Page) -> Result<bool, CarryError> {
         let (from, size) = (first.from, first.size);
         let (mut earlier, mut page) = (BTreeSet::new(), Cow::Borrowed(first));
@@ -213,7 +213,7 @@ impl<W: Write, M: Fn(u64)> Making<'_, W, M> {
         Ok(are_too_many(&earlier))
     }
 
-    /// All pages from the first on; the earlier entries that they name.
+    /// Writes all pages from the first on; returns the earlier entries to which they refer.
     async fn pages(&mut self, domain: &DomainName, mut page: Page) -> Result<BTreeSet<u64>, CarryError> {
         let (size, rights_at_first) = (page.size, rights(&page));
         let mut earlier = BTreeSet::new();
@@ -225,7 +225,7 @@ impl<W: Write, M: Fn(u64)> Making<'_, W, M> {
             let end = page.from + page.entries.len() as u64;
             let is_last = page.entries.is_empty();
             earlier.extend(named(&page));
-            // A page without entries says what the reader may read; whoever may read all needs none.
+            // A page without entries states what the reader may read; a reader who may read all needs none.
             if !is_last || page.sight.is_some() {
                 self.writer.page(&page)?;
             }
@@ -238,7 +238,7 @@ impl<W: Write, M: Fn(u64)> Making<'_, W, M> {
         }
     }
 
-    /// Earlier entries upon which the pages rest, as the reader may see them, and what these rest upon.
+    /// Writes the earlier entries on which the pages rest, as the reader may see them, and those on which these rest.
     async fn earlier(&mut self, domain: &DomainName, wanted: BTreeSet<u64>) -> Result<(), CarryError> {
         let mut rest: Vec<u64> = wanted.into_iter().collect();
         while !rest.is_empty() {
@@ -257,17 +257,17 @@ impl<W: Write, M: Fn(u64)> Making<'_, W, M> {
     }
 }
 
-/// The earlier entries upon which a page rests.
+/// The earlier entries on which a page rests.
 fn named(page: &Page) -> impl Iterator<Item = u64> {
     page.sight.iter().flat_map(|sight| sight.earlier.iter().copied())
 }
 
-/// Whether whoever reads a bundle of news refuses it because they are in it: he is told of all of them at once.
+/// Whether these are more than the reader of a bundle of news accepts, since they are all listed at once.
 fn are_too_many(earlier: &BTreeSet<u64>) -> bool {
     earlier.len() > limits::SIGHT_INDICES
 }
 
-/// Entries of which a checkpoint speaks.
+/// The log size that a checkpoint states.
 fn size_of(note: &str) -> Option<u64> {
     let note = Note::parse(note).ok()?;
     Checkpoint::parse(note.text()).ok().map(|checkpoint| checkpoint.size)

@@ -1,12 +1,12 @@
 //! What apt is about to install: the protocol of `DPkg::Pre-Install-Pkgs`, versions 1 to 3 (apt.conf(5)).
 //!
-//! - Version 1 gives the files, one a line. Which of them go back to an older version it does not say, and files that
-//!   apt does not know by their whole paths it leaves out.
-//! - Version 2 begins with `VERSION 2`, then apt's configuration up to an empty line, then
-//!   `name old-version direction new-version action` for each package. `-` stands for no version.
-//! - Version 3 has architecture and Multi-Arch type behind each version.
+//! - Version 1 lists the files, one on each line. It does not tell which of them go back to an older version, and
+//!   leaves out files that apt does not know by their absolute paths.
+//! - Version 2 begins with `VERSION 2`, followed by apt's configuration up to an empty line, and then `name
+//!   old-version direction new-version action` for each package. `-` stands for no version.
+//! - Version 3 adds the architecture and Multi-Arch type after each version.
 //!
-//! The action is the file of a package that is unpacked, `**CONFIGURE**` or `**REMOVE**`; the direction is `>` where the
+//! The action is the file of a package that is unpacked, `**CONFIGURE**` or `**REMOVE**`; the direction is `>` if the
 //! new version is older.
 
 use std::ffi::OsStr;
@@ -15,9 +15,9 @@ use std::path::PathBuf;
 
 use ics_core::identity::excerpt;
 
-/// Bytes of all that apt says: a whole distribution takes some ten megabytes.
+/// The size limit of apt's message, in bytes: for a whole distribution it takes some ten megabytes.
 const TEXT_BYTES: u64 = 64 << 20;
-/// Where apt says by which file descriptor it speaks to the program that it runs.
+/// The environment variable in which apt names the file descriptor through which it passes its message to the hook.
 pub const CHANNEL: &str = "APT_HOOK_INFO_FD";
 
 /// A package file that is about to be unpacked.
@@ -25,37 +25,37 @@ pub const CHANNEL: &str = "APT_HOOK_INFO_FD";
 pub struct Archive {
     /// The file.
     pub path: PathBuf,
-    /// Whether an older version takes the place of a newer one.
+    /// Whether an older version replaces a newer one.
     pub goes_back: bool,
 }
 
-/// Why what apt says is of no use.
+/// Why apt's message cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum AptError {
     /// It cannot be read.
     #[error("what apt says cannot be read: {0}")]
     Read(#[from] std::io::Error),
-    /// There is no end to it.
+    /// It is too long.
     #[error("apt says more than {} MiB", TEXT_BYTES >> 20)]
     TooLong,
-    /// Another version.
+    /// It is of an unknown version of the protocol.
     #[error("apt speaks version `{0}` of its protocol; versions 1, 2 and 3 are understood")]
     Version(String),
-    /// It speaks where nobody listens: standard input would say that nothing is unpacked.
+    /// apt writes to another file descriptor; on standard input it would seem that nothing is unpacked.
     #[error("apt speaks by file descriptor `{0}`, and only standard input is read: leave `InfoFD` out of its options")]
     Elsewhere(String),
-    /// Its configuration has no end, so what it unpacks was not heard.
+    /// Its configuration is cut off, so the list of files was not received.
     #[error("what apt says ends within its configuration, before it names any package")]
     Short,
-    /// Something else where a file should be named.
+    /// Something other than a path stands where a file should be named.
     #[error("line {number} of what apt says names no file by its whole path, from `/` on: `{path}`")]
     NoPath {
-        /// Its number, from 1.
+        /// The number of the line, from 1.
         number: usize,
-        /// The beginning of what stands there.
+        /// The beginning of the text found there.
         path: String,
     },
-    /// A line.
+    /// A line is malformed.
     #[error("line {number} of what apt says is not understood: `{line}`")]
     Line {
         /// Its number, from 1.
@@ -65,10 +65,10 @@ pub enum AptError {
     },
 }
 
-/// Whether apt speaks by standard input, as it does unless it says otherwise.
+/// Checks that apt writes to standard input, as it does by default.
 ///
 /// # Errors
-/// When it speaks elsewhere.
+/// When it writes elsewhere.
 pub fn hears(channel: Option<&OsStr>) -> Result<(), AptError> {
     match channel {
         Some(other) if other != "0" => Err(AptError::Elsewhere(excerpt(&other.to_string_lossy()))),
@@ -76,10 +76,10 @@ pub fn hears(channel: Option<&OsStr>) -> Result<(), AptError> {
     }
 }
 
-/// Reads what apt is about to unpack. What it only configures or removes is left out.
+/// Reads which files apt is about to unpack. Packages that are only configured or removed are left out.
 ///
 /// # Errors
-/// When any line is not understood: what cannot be read may not pass.
+/// When any line is not understood: what cannot be read must not pass.
 pub fn read(said: impl BufRead) -> Result<Vec<Archive>, AptError> {
     let mut text = String::new();
     let mut said = said.take(TEXT_BYTES + 1);
@@ -87,7 +87,7 @@ pub fn read(said: impl BufRead) -> Result<Vec<Archive>, AptError> {
     if said.limit() == 0 {
         return Err(AptError::TooLong);
     }
-    // A name may end with a carriage return, so lines end with a newline and nothing else.
+    // A name may end with a carriage return, so only a newline ends a line.
     let mut lines = text.split_terminator('\n').enumerate().map(|(place, line)| (place + 1, line)).peekable();
     let fields = match lines.peek().and_then(|(_, line)| line.strip_prefix("VERSION ")) {
         None => return lines.map(|(number, line)| file(number, line, false)).collect(),
@@ -95,15 +95,16 @@ pub fn read(said: impl BufRead) -> Result<Vec<Archive>, AptError> {
         Some("3") => 9,
         Some(other) => return Err(AptError::Version(excerpt(other))),
     };
-    // The configuration, which ends with an empty line.
+    // Skips the configuration, which ends with an empty line.
     lines.find(|(_, line)| line.is_empty()).ok_or(AptError::Short)?;
     lines.filter_map(|(number, line)| package(number, line, fields).transpose()).collect()
 }
 
-/// A line about a package, if it is unpacked. A file's name may hold spaces, what stands before it does not.
+/// Parses a line about a package; `None` if it is not unpacked. The file name may contain spaces, the fields before it
+/// do not.
 fn package(number: usize, line: &str, fields: usize) -> Result<Option<Archive>, AptError> {
     let mut parts = line.splitn(fields, ' ');
-    // The direction stands behind name and old version, which has two fields more in version 3.
+    // The direction follows the name and the old version, to which version 3 adds two fields.
     let direction = parts.by_ref().nth(if fields == 5 { 2 } else { 4 });
     match (direction, parts.last()) {
         (Some("<" | "=" | ">" | "-"), Some("**CONFIGURE**" | "**REMOVE**")) => Ok(None),
@@ -112,7 +113,7 @@ fn package(number: usize, line: &str, fields: usize) -> Result<Option<Archive>, 
     }
 }
 
-/// apt names files by their whole paths: what is relative, or an option, is no file of apt's.
+/// apt names files by absolute paths: a relative path or an option cannot come from apt.
 fn file(number: usize, path: &str, goes_back: bool) -> Result<Archive, AptError> {
     if path.starts_with('/') {
         Ok(Archive { path: path.into(), goes_back })

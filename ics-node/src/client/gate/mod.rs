@@ -1,4 +1,5 @@
-//! The gate that an update must pass: what is about to be installed, by its hash, and what the node decides about each.
+//! The gate that an update must pass: identifies by hash what is about to be installed, and asks the node about each
+//! piece.
 
 pub mod apt;
 pub mod swupdate;
@@ -11,54 +12,54 @@ use serde::Serialize;
 use crate::api::{CheckAnswer, CheckQuestion, CheckQuestions};
 use crate::client::node::{Node, NodeError};
 
-/// The use that installing is, in words of the trust policy.
+/// The use of the trust policy that stands for installing.
 pub const INSTALL: &str = "install";
-/// The use that going back to an older version is.
+/// The use of the trust policy that stands for going back to an older version.
 pub const ROLLBACK: &str = "rollback";
 
-/// Refusals of which the node is asked for the reasons in words.
+/// For how many refusals the node is asked to give reasons in words.
 const EXPLAINED: usize = 20;
 
-/// What must hold of a piece of software.
+/// What is required of a piece of software.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Demand {
-    /// The node allows it.
+    /// The node must allow it.
     Allowed,
-    /// It is part of something that the node allows, and nothing blocks it.
+    /// It is part of something that the node must allow, and nothing may block it.
     NotBlocked,
 }
 
 /// A piece of software that is about to be installed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Piece {
-    /// What it is called where it comes from.
+    /// Its name where it comes from.
     pub name: String,
     /// Its SHA-256.
     pub digest: [u8; 32],
-    /// What it is to be used for.
+    /// The use that is asked about.
     pub usage: &'static str,
-    /// What must hold.
+    /// What is required.
     pub demand: Demand,
 }
 
-/// What became of a piece.
+/// The result for a piece.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Passed {
-    /// What it is called.
+    /// Its name.
     pub name: String,
     /// Its id.
     pub id: String,
-    /// What it was to be used for.
+    /// The use that was asked about.
     #[serde(rename = "use")]
     pub usage: &'static str,
     /// Whether it may pass.
     pub passes: bool,
     /// The node's answer.
     pub verdict: Outcome,
-    /// Why, in one word.
+    /// The node's reason, in one word.
     pub reason: Reason,
-    /// Why it may not, in words.
+    /// Why it may not pass, in words.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub reasons: Vec<String>,
 }
@@ -69,7 +70,7 @@ impl Piece {
     }
 }
 
-/// Asks the node about all pieces, in their order.
+/// Asks the node about all pieces, in order.
 ///
 /// # Errors
 /// When it gives no answer: then nothing may pass.
@@ -94,7 +95,7 @@ fn judged(piece: &Piece, answer: &CheckAnswer) -> Passed {
     };
     let passes = match piece.demand {
         Demand::Allowed => verdict == Outcome::Allow,
-        // What nobody knows, and what no rule permits by itself, is judged with what it is part of.
+        // A piece that nobody knows, or that no rule permits by itself, depends on the whole of which it is part.
         Demand::NotBlocked => {
             let is_silent = matches!(reason, Reason::UnknownIdentity | Reason::NotPermitted);
             verdict == Outcome::Allow || is_silent

@@ -1,9 +1,9 @@
-//! What SWUpdate is about to install: its `sw-description`, which names every file of the update by its SHA-256.
+//! What SWUpdate is about to install: its `sw-description`, which names every file of the update by SHA-256.
 //!
-//! SWUpdate calls the program of `-P` once it has verified the signature of the description, and before anything is
-//! installed; it checks the files against the description itself. So the description is what an update is: its hash is
-//! what the developer publishes and the integrator approves. A file of it may be known by itself, and blocked by itself;
-//! so what would be installed without its hash being seen is refused with the whole.
+//! SWUpdate calls the program given with `-P` after it has verified the signature of the description and before
+//! anything is installed; it checks the files against the description itself. So the description identifies the update:
+//! its hash is what the developer publishes and the integrator approves. A single file may also be known and blocked on
+//! its own. Therefore the whole update is refused if a file might be installed whose hash was not seen.
 
 mod libconfig;
 mod named;
@@ -16,12 +16,12 @@ use super::{Demand, INSTALL, Piece};
 
 pub use named::DescriptionError;
 
-/// Bytes of a description.
+/// The size limit of a description, in bytes.
 pub const DESCRIPTION_BYTES: usize = 1 << 20;
-/// Where SWUpdate leaves it, in its directory for temporary files.
+/// The name under which SWUpdate stores it, in its directory for temporary files.
 const NAME: &str = "sw-description";
 
-/// The description that SWUpdate has verified, where it runs this program.
+/// The path of the description that SWUpdate has verified, when it runs this program.
 #[must_use]
 pub fn description() -> PathBuf {
     std::env::temp_dir().join(NAME)
@@ -30,7 +30,7 @@ pub fn description() -> PathBuf {
 /// The update itself, and each file that its description names by hash.
 ///
 /// # Errors
-/// When a file might be named that is not seen.
+/// When the description might name a file that is not recognised.
 pub fn pieces(path: &Path, description: &[u8]) -> Result<Vec<Piece>, DescriptionError> {
     let whole = Piece {
         name: path.display().to_string(),

@@ -1,4 +1,4 @@
-//! Credentials for ACME accounts, and what becomes of the accounts.
+//! The calls about credentials for ACME accounts, and about the accounts.
 
 use ics_core::identity::Fingerprint;
 use ics_core::vocabulary::DomainName;
@@ -9,7 +9,7 @@ use crate::api::{
 };
 
 impl Node {
-    /// A message for a signer or a thing to sign, who wants a credential for an ACME account.
+    /// A challenge for a signer or thing to sign, in order to get a credential for an ACME account.
     ///
     /// # Errors
     /// See [`Node::info`].
@@ -17,7 +17,7 @@ impl Node {
         self.post(&["domains", domain.as_str(), "acme", "challenge"], &ChallengeRequest { id: id.to_owned() }).await
     }
 
-    /// The credential for whoever has signed it.
+    /// The credential for whoever has signed the challenge.
     ///
     /// # Errors
     /// See [`Node::info`].
@@ -33,7 +33,7 @@ impl Node {
         self.get(&["domains", domain.as_str(), "acme", "accounts"], &query).await
     }
 
-    /// Takes away the ACME accounts that speak for a signer or a thing; for operators.
+    /// Revokes the ACME accounts that speak for a signer or a thing; for operators.
     ///
     /// # Errors
     /// See [`Node::info`].

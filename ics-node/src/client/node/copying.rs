@@ -10,7 +10,7 @@ use crate::api::{OutboxBatch, OutboxItem, PeerInfo};
 use crate::config::{PeerConfig, PeerName};
 
 impl Node {
-    /// Its peers, for its operator.
+    /// The node's peers, for its operator.
     ///
     /// # Errors
     /// See [`Node::info`].
@@ -18,7 +18,7 @@ impl Node {
         self.get(&["peers"], &()).await
     }
 
-    /// What waits in it for the homes of other domains, for its operator.
+    /// The outbox: what waits in the node for the homes of other domains; for its operator.
     ///
     /// # Errors
     /// See [`Node::info`].
@@ -26,7 +26,7 @@ impl Node {
         self.get(&["outbox"], &()).await
     }
 
-    /// Adds a peer, or changes it, as its operator.
+    /// Adds or changes a peer, as its operator.
     ///
     /// # Errors
     /// See [`Node::info`].
@@ -42,7 +42,7 @@ impl Node {
         self.post(&["peers", name.as_str(), "remove"], &()).await
     }
 
-    /// A page of a domain's log, proven to lead to a size.
+    /// A page of a domain's log, with the proof that it leads to a size.
     ///
     /// # Errors
     /// See [`Node::info`].
@@ -68,7 +68,7 @@ impl Node {
         self.get(&["domains", domain.as_str(), "descriptors"], &[("from", from)]).await
     }
 
-    /// How far its copy of a domain is, for its operator.
+    /// How far the node's copy of a domain has got, for its operator.
     ///
     /// # Errors
     /// See [`Node::info`].
@@ -76,7 +76,7 @@ impl Node {
         self.get(&["domains", domain.as_str(), "carried"], &()).await
     }
 
-    /// Brings it an answer about a domain that it copies; its next question. As its operator.
+    /// Brings the node an answer about a domain that it copies, and returns its next question; as its operator.
     ///
     /// # Errors
     /// See [`Node::info`].
@@ -84,7 +84,7 @@ impl Node {
         self.post(&["domains", domain.as_str(), "carried"], carried).await
     }
 
-    /// What waits in it for the home of a domain, behind an item of its outbox; for its operator.
+    /// The statements in the outbox that wait for the home of a domain, after a given item; for its operator.
     ///
     /// # Errors
     /// See [`Node::info`].

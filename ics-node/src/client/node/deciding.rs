@@ -1,4 +1,4 @@
-//! What the node decides, and why.
+//! The calls about what the node decides, and why.
 
 use ics_core::checker::Case;
 use ics_core::trust::Verdict;
@@ -7,7 +7,7 @@ use super::{Answer, Node};
 use crate::api::{CheckAnswers, CheckQuestions, Explanation};
 
 impl Node {
-    /// Whether the node's policy lets a thing be used so.
+    /// Whether the node's policy allows a use of a thing.
     ///
     /// # Errors
     /// See [`Node::info`].
@@ -17,7 +17,7 @@ impl Node {
         self.get(&["verdict"], &query).await
     }
 
-    /// The node's verdict with all that it takes to check it.
+    /// The node's verdict with all that is needed to check it.
     ///
     /// # Errors
     /// See [`Node::info`].
@@ -27,7 +27,7 @@ impl Node {
         self.get(&["verdict", "case"], &query).await
     }
 
-    /// What the node decides about several uses at once, in the order of the questions.
+    /// The node's decisions about several uses at once, in the order of the questions.
     ///
     /// # Errors
     /// See [`Node::info`].
@@ -37,7 +37,7 @@ impl Node {
         Ok(answers)
     }
 
-    /// Why the node says of an identity what it says; with a use, why its verdict is what it is.
+    /// Why the node says what it says about an identity; with a use, why it gives its verdict.
     ///
     /// # Errors
     /// See [`Node::info`].

@@ -1,4 +1,4 @@
-//! The calls about things that ask to be introduced.
+//! The calls about things that request to be introduced.
 
 use ics_core::limits;
 use ics_core::vocabulary::DomainName;
@@ -8,7 +8,7 @@ use super::{Answer, Node};
 use crate::api::{Enrolment, EnrolmentAnswer, EnrolmentPage, EnrolmentRequest, PageQuery};
 
 impl Node {
-    /// Asks for an identity.
+    /// Requests an identity.
     ///
     /// # Errors
     /// See [`Node::info`].
@@ -16,7 +16,7 @@ impl Node {
         self.post(&["domains", domain.as_str(), "enrolments"], request).await
     }
 
-    /// How a request for an identity stands, by the fingerprint of the device's key.
+    /// The state of a request for an identity, by the fingerprint of the device's key.
     ///
     /// # Errors
     /// See [`Node::info`].
@@ -24,17 +24,17 @@ impl Node {
         self.get(&["domains", domain.as_str(), "enrolments", id], &()).await
     }
 
-    /// The requests that wait, all pages in one; for operators.
+    /// The pending requests, all pages in one; for operators.
     ///
     /// # Errors
-    /// See [`Node::info`]; when more wait than may.
+    /// See [`Node::info`]; also when more are pending than may be.
     pub async fn enrolments(&self, domain: &DomainName) -> Answer<EnrolmentPage> {
         let mut all = EnrolmentPage { items: Vec::new(), next: Some(0) };
         while let Some(after) = all.next {
             let query = PageQuery { after, limit: Some(limits::PAGE_ITEMS) };
             let page: EnrolmentPage = self.get(&["domains", domain.as_str(), "enrolments"], &query).await?;
             if page.next.is_some_and(|next| next <= after) || all.items.len() > limits::ENROLMENTS_WAITING {
-                return Err(self.not_understood("the pages of what waits have no end".to_owned()));
+                return Err(self.not_understood("the node's list of waiting requests does not end".to_owned()));
             }
             all.items.extend(page.items);
             all.next = page.next;
@@ -42,7 +42,7 @@ impl Node {
         Ok(all)
     }
 
-    /// Refuses a request that waits; for operators.
+    /// Refuses a pending request; for operators.
     ///
     /// # Errors
     /// See [`Node::info`].
@@ -50,7 +50,7 @@ impl Node {
         self.post(&["domains", domain.as_str(), "enrolments", id, "refuse"], &json!({ "reason": reason })).await
     }
 
-    /// Has a request deleted, in whatever state it is; for operators. How it stood.
+    /// Deletes a request in whatever state, and returns that state; for operators.
     ///
     /// # Errors
     /// See [`Node::info`].

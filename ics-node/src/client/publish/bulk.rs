@@ -1,4 +1,4 @@
-//! Publishing a file of rows: read, signed and submitted side by side, with bounded memory.
+//! Publishes a file of rows: reads, signs and submits concurrently, with bounded memory.
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
@@ -21,59 +21,59 @@ use crate::client::signing::{Signing, SigningError};
 use crate::client::submit::submit_patiently;
 use crate::client::thing::Thing;
 
-/// Batches that are signed ahead of those that are being submitted.
+/// How many signed batches may wait while others are being submitted.
 const AHEAD: usize = 2;
-/// Batches that are being submitted at once.
+/// How many batches are submitted at once.
 const AT_ONCE: usize = 4;
 
 /// A file of rows to publish.
 pub struct Bulk {
     /// The file, `.csv`, `.ndjson` or `.jsonl`.
     pub input: PathBuf,
-    /// What holds for all rows.
+    /// The fields that hold for all rows.
     pub defaults: Fields,
 }
 
-/// How far it is.
+/// The progress of a run.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Progress {
-    /// Rows that are in the log, those of earlier runs included, or wait for the home.
+    /// Rows that are in the log, including those of earlier runs, or wait for the home.
     pub acknowledged: u64,
     /// Rows that were refused in this run.
     pub refused: u64,
 }
 
-/// How it ended.
+/// The result of a run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Outcome {
     /// Rows that this run has brought into the log.
     pub published: u64,
-    /// Rows that wait in the node for the home of the domain. A later run asks what became of them.
+    /// Rows that wait in the node for the home of the domain. A later run asks for their results.
     pub waiting: u64,
-    /// Rows that were in the log before.
+    /// Rows that were already in the log.
     pub already: u64,
     /// Rows that were refused.
     pub refused: u64,
-    /// The file that says which and why.
+    /// The file that lists them with the reasons.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub report: Option<PathBuf>,
 }
 
-/// A row that was refused, as it stands in the report.
+/// A refused row in the report.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Refused {
     /// Its number.
     pub row: u64,
-    /// Why: which column, limit or rule.
+    /// The reason: which column, limit or rule.
     pub detail: String,
-    /// The code of the refusal, where the node refused it.
+    /// The problem, if the node refused it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub problem: Option<Box<Problem>>,
-    /// What the row says.
+    /// The values of the row.
     pub values: Vec<(String, String)>,
 }
 
-/// Why publishing stopped. What is acknowledged stays so, and the next run goes on behind it.
+/// Why publishing stopped. What is acknowledged stays so, and the next run continues after it.
 #[derive(Debug, thiserror::Error)]
 pub enum BulkError {
     /// The input cannot be read.
@@ -87,13 +87,13 @@ pub enum BulkError {
     Report {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: std::io::Error,
     },
     /// The node gave no answer.
     #[error(transparent)]
     Node(#[from] NodeError),
-    /// The key does not sign: no row can be published, and none is at fault.
+    /// The key cannot sign: no row can be published, and none is at fault.
     #[error(transparent)]
     Signing(SigningError),
     /// The thread that signs ended early.
@@ -101,7 +101,7 @@ pub enum BulkError {
     Broken,
 }
 
-/// Rows with their bodies, ready to be submitted, and those that did not get so far.
+/// Rows with their bodies, ready to be submitted, and rows that were refused before.
 #[derive(Default)]
 struct Batch {
     rows: Vec<Row>,
@@ -118,7 +118,7 @@ impl Refused {
 }
 
 impl Batch {
-    /// Whether one more row with a body of so many bytes is too much.
+    /// Whether one more row with a body of this size would be too much.
     fn is_full(&self, bytes: usize) -> bool {
         let handled = self.rows.len() + self.refused.len();
         handled >= limits::BATCH_STATEMENTS || self.bytes + bytes > limits::BATCH_BYTES
@@ -131,16 +131,16 @@ impl Batch {
     }
 }
 
-/// Keys and names of the rows before, by the beginning of their digests: two rows of one file that share one are a mistake,
-/// and whoever asks for such a name would find neither thing.
+/// Keys and names of earlier rows, by the first bytes of their digests. Two rows of one file that share one are a
+/// mistake: a look-up by such a name would find neither thing.
 #[derive(Default)]
 pub struct Seen(HashSet<[u8; 16]>);
 
 impl Seen {
-    /// Takes in what a row introduces.
+    /// Records what a row introduces.
     ///
     /// # Errors
-    /// With the key or the name that another row has.
+    /// Names the key or the name that another row has.
     pub fn take(&mut self, id: &IdentityId, names: &[Name]) -> Result<(), String> {
         let all: Vec<String> = core::iter::once(id.to_string()).chain(names.iter().map(ToString::to_string)).collect();
         let marks: Vec<[u8; 16]> = all.iter().map(|text| Journal::mark(&Sha256::digest(text).into())).collect();
@@ -153,15 +153,15 @@ impl Seen {
     }
 }
 
-/// What became of a row.
+/// The result of signing a row.
 enum Signed {
     Row(Row, Vec<u8>),
-    /// It is in the log.
+    /// It is already in the log.
     Before,
     No(Refused),
 }
 
-/// What signs rows, on a thread of its own.
+/// Signs rows on a thread of its own.
 struct Producer {
     signing: Signing,
     defaults: Fields,
@@ -172,10 +172,11 @@ struct Producer {
 }
 
 impl Bulk {
-    /// Publishes all rows that are not in the log yet; the signer's certificate is there already.
+    /// Publishes all rows that are not in the log yet; the signer's certificate must already be there.
     ///
     /// # Errors
-    /// When the input, the journal or the node fails. Refused rows are no error: they are counted, and in the report.
+    /// When the input, the journal or the node fails. Refused rows are no error: they are counted, and listed in the
+    /// report.
     pub async fn publish(
         self,
         node: &Node,
@@ -217,12 +218,12 @@ impl Bulk {
     }
 }
 
-/// What became of a batch.
+/// The result of a batch.
 struct Answer {
     /// The digests of the rows that are in the log now.
     acknowledged: Vec<[u8; 32]>,
-    /// How many are on the node's disk, which brings them to the home by itself. The home may yet refuse them, so the
-    /// journal has none of them: given again, one gets the answer of the home, or keeps its place.
+    /// How many are on the disk of the node, which forwards them to the home by itself. The home may yet refuse them,
+    /// so the journal has none of them: a row submitted again gets the home's answer, or keeps its place.
     waiting: u64,
     refused: Vec<Refused>,
     skipped: u64,
@@ -250,7 +251,7 @@ async fn submit(node: &Node, domain: &DomainName, batch: Batch) -> Result<Answer
 }
 
 impl Producer {
-    /// Signs row after row and hands batches on, until the rows or the takers end.
+    /// Signs the rows one by one and hands batches on, until the rows or the receivers end.
     fn run(&self, rows: Rows, sender: &mpsc::Sender<Batch>) -> Result<(), BulkError> {
         let (mut batch, mut seen) = (Batch::default(), Seen::default());
         for row in rows {
@@ -268,12 +269,12 @@ impl Producer {
                 Signed::No(refused) => batch.refused.push(refused),
             }
         }
-        // Where nobody takes it any more, whoever did has an error to tell.
+        // If nobody receives it any more, the receiver has an error to report.
         let _ = sender.blocking_send(batch);
         Ok(())
     }
 
-    /// Signs a row. The key and the names of one that is in the log are taken all the same.
+    /// Signs a row. The key and the names of a row that is already in the log are recorded all the same.
     fn sign(&self, row: Row, seen: &mut Seen) -> Result<Signed, BulkError> {
         let drafted = self.draft(&row, seen);
         if self.acknowledged.contains(&Journal::mark(&row.digest())) {
@@ -297,7 +298,8 @@ impl Producer {
         Ok((thing, claims))
     }
 
-    /// The signed statement, or why it breaks a rule. A key that does not sign ends the run: it is no row's fault.
+    /// The signed statement, or which rule the row breaks. A key that cannot sign ends the run, since no row is at
+    /// fault.
     fn body(&self, row: &Row, thing: &Thing, claims: &Claims) -> Result<Result<Vec<u8>, String>, BulkError> {
         let salt = self.salts.of(&row.digest());
         match self.signing.sign_salted(thing, claims, false, self.at, &salt) {
@@ -307,7 +309,7 @@ impl Producer {
     }
 }
 
-/// The file beside the input with the rows that were refused; there is none until one is.
+/// The file beside the input with the refused rows; it is created for the first one.
 struct Report {
     path: PathBuf,
     lines: u64,
@@ -356,7 +358,7 @@ mod tests {
 
     use super::*;
 
-    /// Somebody whose key is not here.
+    /// A signer whose key is not here.
     fn signing() -> Signing {
         let at = Timestamp::from_seconds(1_795_000_000);
         let owner = Ed25519Signer::from_seed(&[1; 32], 4, at).expect("a key");
@@ -377,7 +379,7 @@ mod tests {
         Signing::elsewhere(Fingerprint::V4([7; 20]), PathBuf::new(), role, descriptor.expect("fills"))
     }
 
-    /// A token that was pulled out does not make refused rows of a million.
+    /// A token that was pulled out must not turn a million rows into refused ones.
     #[test]
     fn a_key_that_does_not_sign_ends_the_run_and_refuses_no_row() {
         let directory = tempfile::tempdir().expect("a directory");

@@ -1,4 +1,4 @@
-//! What is said of a thing when it is introduced: the columns of a row, or the flags of the command line.
+//! What is said about a thing when it is introduced: the columns of a row, or the flags of the command line.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -12,42 +12,42 @@ use ics_core::vocabulary::{Attribute, WordError};
 
 use crate::client::thing::{GivenKey, KeyThing, Thing, ThingError};
 
-/// The columns that are no attributes.
+/// The columns that are not attributes.
 const COLUMNS: [&str; 12] =
     ["key", "spki", "kind", "name", "urn", "serial", "host", "cert", "group", "replaces", "from", "until"];
 
-/// What is said of a thing with a key when it is introduced.
+/// What is said about a thing with a key when it is introduced.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Fields {
     /// A file with its public key.
     pub key: Option<PathBuf>,
-    /// Its public key itself: PEM, or DER in base64.
+    /// The public key itself: PEM, or DER in base64.
     pub spki: Option<String>,
     /// What kind of thing it is.
     pub kind: Option<Kind>,
-    /// What it is called.
+    /// Its title.
     pub name: Option<String>,
     /// Names by which it is looked up.
     pub names: Vec<Name>,
     /// Attributes.
     pub attributes: BTreeMap<Attribute, String>,
-    /// Groups that it is put into.
+    /// Groups of which it becomes a member.
     pub groups: Vec<[u8; 32]>,
     /// The identity that it succeeds.
     pub replaces: Option<IdentityId>,
-    /// From when on it holds.
+    /// When the statement comes into force.
     pub from: Option<Timestamp>,
-    /// Until when.
+    /// When it ends.
     pub until: Option<Timestamp>,
 }
 
-/// Why a row says nothing that can be published.
+/// Why the fields cannot be published.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum FieldError {
     /// No such column.
     #[error("`{0}` is not a column: {known}", known = known_columns())]
     Unknown(String),
-    /// A value that its column does not take.
+    /// A value is not valid for its column.
     #[error("column `{column}`: {reason}")]
     Value {
         /// The column.
@@ -55,8 +55,8 @@ pub enum FieldError {
         /// What is wrong with it.
         reason: String,
     },
-    /// No key, or two.
-    #[error("it takes a public key, in a file (`key`) or itself (`spki`), and not both")]
+    /// There is no key, or there are two.
+    #[error("a row needs a public key, either in a file (`key`) or in the row itself (`spki`), not both")]
     Key,
     /// The file with the key cannot be read.
     #[error("`{path}`: {reason}")]
@@ -77,20 +77,20 @@ fn known_columns() -> String {
 }
 
 impl Fields {
-    /// Whether there is a column of that name.
+    /// Checks that there is a column of that name.
     ///
     /// # Errors
-    /// When there is not.
+    /// When there is none.
     pub fn check_column(column: &str) -> Result<(), FieldError> {
         let is_known = COLUMNS.contains(&column) || column.parse::<Attribute>().is_ok();
         if is_known { Ok(()) } else { Err(FieldError::Unknown(column.chars().take(80).collect())) }
     }
 
-    /// Takes the value of a column; an empty one says nothing. Several URNs, hosts, certificates or groups in one column are
-    /// separated by white space.
+    /// Sets the value of a column; an empty value is ignored. Several URNs, hosts, certificates or groups in one column
+    /// are separated by white space.
     ///
     /// # Errors
-    /// When there is no such column, or it does not take the value.
+    /// When there is no such column, or the value is not valid for it.
     pub fn set(&mut self, column: &str, value: &str) -> Result<(), FieldError> {
         let value = value.trim();
         if value.is_empty() {
@@ -103,7 +103,7 @@ impl Fields {
             "spki" => self.spki = Some(value.to_owned()),
             "kind" => self.kind = Some(value.parse().map_err(|e: IdentityError| wrong(e.to_string()))?),
             "name" => self.name = Some(value.to_owned()),
-            // One may be written with a space by mistake, and would become two.
+            // A serial number may contain a space, and must not become two.
             "serial" => self.add_name(column, value)?,
             "urn" | "host" | "cert" => {
                 for word in value.split_whitespace() {
@@ -128,10 +128,10 @@ impl Fields {
         Ok(())
     }
 
-    /// Adds one name of a scheme, written with the scheme or without.
+    /// Adds one name of a scheme, written with or without the scheme.
     ///
     /// # Errors
-    /// When the text does not have the form that the scheme demands.
+    /// When the text does not have the form that the scheme requires.
     pub fn add_name(&mut self, scheme: &str, text: &str) -> Result<(), FieldError> {
         let wrong = |e: NameError| FieldError::Value { column: scheme.to_owned(), reason: e.to_string() };
         let value = text.strip_prefix(scheme).and_then(|rest| rest.strip_prefix(':')).unwrap_or(text);
@@ -139,7 +139,7 @@ impl Fields {
         Ok(())
     }
 
-    /// What it says, column by column, as text; without the key.
+    /// The fields as text by column, without the key.
     #[must_use]
     pub fn said(&self) -> BTreeMap<String, String> {
         let mut said: BTreeMap<String, String> =
@@ -158,7 +158,7 @@ impl Fields {
         said
     }
 
-    /// The thing, and what is claimed of it on top of `claims`. Paths are relative to `directory`.
+    /// The thing, and what is claimed about it on top of `claims`. Paths are relative to `directory`.
     ///
     /// # Errors
     /// When there is no key, or one that is not accepted.
@@ -197,7 +197,7 @@ impl Fields {
         }
     }
 
-    /// What a thing is called that was not named: by its first name, else by its key.
+    /// The title of a thing without one: its first name, or else its key.
     fn user_id(&self, kind: Kind, key: &Fingerprint) -> String {
         match (&self.name, self.names.first()) {
             (Some(name), _) => name.clone(),
@@ -280,7 +280,7 @@ mod tests {
             assert_eq!(fields(&pairs).expect("good").draft(claims(), Path::new(".")), Err(FieldError::Key));
         }
         let refusal = fields(&[("spki", "AAAA")]).expect("good").draft(claims(), Path::new(".")).expect_err("no key");
-        assert!(refusal.to_string().starts_with("column `spki`: this is no public key"), "{refusal}");
+        assert!(refusal.to_string().starts_with("column `spki`: this is not a public key"), "{refusal}");
         let software = fields(&[("spki", SPKI), ("kind", "software")]).expect("good");
         assert_eq!(software.draft(claims(), Path::new(".")), Err(FieldError::Kind(Kind::Software)));
     }

@@ -1,7 +1,7 @@
-//! The journal beside an input file: which rows are in the log, so that publishing goes on where it stopped.
+//! The journal beside an input file: it lists which rows are in the log, so that publishing continues where it stopped.
 //!
-//! It also fixes the time and the salts of the run: a row whose acknowledgement got lost is signed to the same statement
-//! again, and the log answers with its first receipt.
+//! It also fixes the time and the salts of the run: a row whose acknowledgement was lost is signed into the same
+//! statement again, and the log answers with its first receipt.
 
 use std::collections::{BTreeMap, HashSet};
 use std::fs::{File, OpenOptions, TryLockError};
@@ -20,21 +20,21 @@ use crate::keys::file;
 
 /// The version of the format.
 const VERSION: u32 = 1;
-/// Bytes of a row's digest that are kept: enough that no two rows of one file are taken for each other.
+/// How many bytes of a row's digest are kept: enough that no two rows of one file are confused.
 const KEPT: usize = 16;
 
-/// Rows that are in the log.
+/// A journal: the rows that are in the log.
 #[derive(Debug)]
 pub struct Journal {
     path: PathBuf,
     file: File,
-    /// Bytes of it that are whole lines.
+    /// The number of its bytes that form whole lines.
     bytes: u64,
     head: Head,
     acknowledged: HashSet<[u8; KEPT]>,
 }
 
-/// Makes the salt of each row's signature: unpredictable, and the same each time.
+/// Derives the salt of each row's signature: unpredictable, and the same each time.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Salts(String);
 
@@ -56,13 +56,13 @@ struct Head {
     signer: Fingerprint,
     signed_at: Timestamp,
     seed: String,
-    /// What was said of all rows alike, by column; absent in journals of before it was kept.
+    /// The fields that hold for all rows, by column; absent in journals written before this was kept.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     said: Option<BTreeMap<String, String>>,
 }
 
 impl Head {
-    /// That of a run which begins at this time.
+    /// The head of a run that begins at this time.
     fn new(
         (domain, role, signer): (&DomainName, &Role, &Fingerprint),
         said: &BTreeMap<String, String>,
@@ -89,15 +89,15 @@ impl Head {
 /// Why a journal cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum JournalError {
-    /// The file failed.
+    /// The file could not be read or written.
     #[error("`{path}`: {source}", path = path.display())]
     File {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
-    /// Another run writes it.
+    /// Another run is writing it.
     #[error("`{path}`: another run publishes this file now", path = path.display())]
     Busy {
         /// The file.
@@ -111,19 +111,19 @@ pub enum JournalError {
         /// The line.
         line: usize,
     },
-    /// It is that of another run.
+    /// It belongs to another run.
     #[error("`{path}` is the journal of {signer} as {role} in `{domain}`", path = path.display())]
     Other {
         /// The file.
         path: PathBuf,
         /// Its signer.
         signer: Fingerprint,
-        /// His role.
+        /// The signer's role.
         role: Role,
         /// Its domain.
         domain: DomainName,
     },
-    /// It is that of a run in which something else was said of all rows.
+    /// It belongs to a run with other fields for all rows.
     #[error(
         "`{path}` is the journal of a run that said {theirs} of all rows, and this one says {ours}",
         path = path.display()
@@ -131,46 +131,47 @@ pub enum JournalError {
     Said {
         /// The file.
         path: PathBuf,
-        /// What the other run said.
+        /// The other run's fields.
         theirs: String,
-        /// What this one says.
+        /// This run's fields.
         ours: String,
     },
-    /// Its rows are signed as of a time that is yet to come.
+    /// Its rows are signed as of a time in the future.
     #[error(
-        "`{path}`: its rows are signed as of {signed_at}, and the clock of this machine says {now}: the log would \
+        "`{path}`: its rows are signed as of {signed_at}, but the clock of this machine says {now}: the log would \
          refuse them",
         path = path.display()
     )]
     Ahead {
         /// The file.
         path: PathBuf,
-        /// Its time.
+        /// The time of its signatures.
         signed_at: Timestamp,
-        /// What the clock says.
+        /// The time by this machine's clock.
         now: Timestamp,
     },
 }
 
-/// What was said of all rows alike, for people.
+/// The fields for all rows, for people.
 fn options(said: &BTreeMap<String, String>) -> String {
     let options: Vec<String> = said.iter().map(|(column, value)| format!("{column} = {value}")).collect();
     if options.is_empty() { "nothing".to_owned() } else { options.join(", ") }
 }
 
 impl Journal {
-    /// Where the journal of an input file is.
+    /// The path of the journal of an input file.
     #[must_use]
     pub fn path_of(input: &Path) -> PathBuf {
         with_suffix(input, "journal")
     }
 
-    /// Opens the journal of an input file, or begins it with this time. `said` is what is said of all rows alike. One that
-    /// was begun while the clock was ahead is not begun anew: rows of it may wait at a mirror, and would be said twice.
+    /// Opens the journal of an input file, or begins it with this time. `said` is what is said about all rows. A
+    /// journal that was begun while the clock was ahead is not begun anew: rows from it may wait at a mirror, and would
+    /// be said twice.
     ///
     /// # Errors
-    /// When it cannot be read or written, is that of another signer, role or domain, or of a run that said something else,
-    /// or its rows are signed as of a time that is yet to come.
+    /// When it cannot be read or written; when it belongs to another signer, role or domain, or to a run with other
+    /// fields for all rows; or when its rows are signed as of a time in the future.
     pub fn open(
         input: &Path,
         (domain, role, signer): (&DomainName, &Role, &Fingerprint),
@@ -184,7 +185,7 @@ impl Journal {
             file::create_private(&path, head.line().map_err(failed)?.as_bytes()).map_err(failed)?;
         }
         let file = OpenOptions::new().append(true).open(&path).map_err(failed)?;
-        // What the other run is writing would be cut off below.
+        // Otherwise what another run is writing would be cut off below.
         file.try_lock().map_err(|error| match error {
             TryLockError::WouldBlock => JournalError::Busy { path: path.clone() },
             TryLockError::Error(source) => failed(source),
@@ -196,11 +197,12 @@ impl Journal {
         if let Some(theirs) = head.said.as_ref().filter(|theirs| *theirs != said) {
             return Err(JournalError::Said { path, theirs: options(theirs), ours: options(said) });
         }
-        // By less the log takes what is signed, and may have taken rows whose acknowledgement got lost.
+        // Up to this difference the log accepts what is signed, and may have accepted rows whose acknowledgements were
+        // lost.
         if head.signed_at.millis_since(now) > limits::CLOCK_SKEW_MILLIS {
             return Err(JournalError::Ahead { path, signed_at: head.signed_at, now });
         }
-        // The next line would stand behind what is left of one that was cut off.
+        // Otherwise the next line would follow the remains of one that was cut off.
         file.set_len(bytes).map_err(failed)?;
         Ok(Self { file, bytes, head, acknowledged, path })
     }
@@ -211,7 +213,7 @@ impl Journal {
         self.head.signed_at
     }
 
-    /// What makes the salts of the run.
+    /// The source of the run's salts.
     #[must_use]
     pub fn salts(&self) -> Salts {
         Salts(self.head.seed.clone())
@@ -229,7 +231,7 @@ impl Journal {
         self.acknowledged.len()
     }
 
-    /// What of a row's digest stands in the journal.
+    /// The part of a row's digest that is kept in the journal.
     #[must_use]
     pub fn mark(row: &[u8; 32]) -> [u8; KEPT] {
         let mut mark = [0; KEPT];
@@ -237,7 +239,7 @@ impl Journal {
         mark
     }
 
-    /// Notes that rows are in the log. What a failing disk took of it is taken back.
+    /// Notes that rows are in the log. What a failing disk wrote of it is undone.
     ///
     /// # Errors
     /// When the disk fails.
@@ -250,7 +252,7 @@ impl Journal {
             self.acknowledged.insert(mark);
         }
         if let Err(source) = self.file.write_all(lines.as_bytes()) {
-            // If that fails as well, whoever opens it next does it.
+            // If that fails as well, the next run that opens the file does it.
             let _ = self.file.set_len(self.bytes);
             return Err(JournalError::File { path: self.path.clone(), source });
         }
@@ -259,7 +261,7 @@ impl Journal {
     }
 }
 
-/// An input file's name with something behind it.
+/// The name of an input file with a suffix.
 pub(super) fn with_suffix(input: &Path, suffix: &str) -> PathBuf {
     let mut name = input.as_os_str().to_owned();
     name.push(".");
@@ -267,7 +269,7 @@ pub(super) fn with_suffix(input: &Path, suffix: &str) -> PathBuf {
     PathBuf::from(name)
 }
 
-/// What stands in a journal.
+/// The contents of a journal.
 struct Lines {
     head: Head,
     acknowledged: HashSet<[u8; KEPT]>,
@@ -283,7 +285,7 @@ fn read(path: &Path) -> Result<Lines, JournalError> {
         line.clear();
         bytes += file.read_until(b'\n', &mut line).map_err(failed)? as u64;
         number += 1;
-        // The last line may be cut off where the program was: its row is published again.
+        // The last line may have been cut off by a crash: its row is published again.
         Ok(line.strip_suffix(b"\n").map(|whole| (number - 1, bytes, whole.to_vec())))
     };
     let (_, mut whole, first) = next()?.ok_or_else(|| form(1))?;
@@ -347,7 +349,7 @@ mod tests {
         assert_ne!(salts.of(&[1; 32]), salts.of(&[2; 32]));
     }
 
-    /// Rows of it may wait at a mirror also where none is known to be in the log.
+    /// Rows from it may wait at a mirror, even if none is known to be in the log.
     #[test]
     fn one_begun_while_the_clock_was_ahead_is_neither_continued_nor_begun_anew() {
         let directory = tempfile::tempdir().expect("directory");

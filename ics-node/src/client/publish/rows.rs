@@ -8,15 +8,15 @@ use sha2::{Digest as _, Sha256};
 
 use super::{FieldError, Fields};
 
-/// Bytes of a row: a certificate in armor and everything beside it.
+/// The size limit of a row, in bytes: an armored certificate and everything beside it.
 const ROW_BYTES: usize = 128 * 1024;
-/// What is said of a malformed row that may have taken in others.
+/// A suffix to the error about a malformed row that may have swallowed others.
 const OVER_LINES: &str = "; a value of it runs over several lines: is a `\"` missing, or one too many?";
 
-/// One row, its values still text.
+/// One row, with its values as text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Row {
-    /// Its number among the rows of data, from 1 on.
+    /// Its number among the data rows, from 1.
     pub number: u64,
     /// Columns and values, in the order of the file.
     pub values: Vec<(String, String)>,
@@ -25,21 +25,21 @@ pub struct Row {
 /// Why a file, or a row of it, cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum RowError {
-    /// The file failed.
+    /// The file could not be read.
     #[error("`{path}`: {source}", path = path.display())]
     File {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
-    /// Neither form.
+    /// The file has neither format.
     #[error("`{path}` is neither CSV nor NDJSON: its name ends in .csv, .ndjson or .jsonl", path = .0.display())]
     Form(PathBuf),
-    /// The head names a column that there is not.
+    /// The header names an unknown column.
     #[error("in the first line, {0}")]
     Head(FieldError),
-    /// The row is malformed; those behind it can be read.
+    /// The row is malformed; later rows can still be read.
     #[error("row {number}: {reason}")]
     Row {
         /// Its number.
@@ -47,7 +47,7 @@ pub enum RowError {
         /// What is wrong with it.
         reason: String,
     },
-    /// A value of the row begins with a quotation mark and takes in the rest of the file.
+    /// A value of the row begins with a quotation mark and swallows the rest of the file.
     #[error("row {number}: a `\"` opens a value that nothing closes: nothing behind this row was read")]
     Open {
         /// Its number.
@@ -62,12 +62,12 @@ pub struct Rows {
     reading: Reading,
 }
 
-/// The two forms that a list may have.
+/// The two formats of a list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Form {
     /// RFC 4180, with the names of the columns in the first line.
     Csv,
-    /// One JSON object a line.
+    /// One JSON object on each line.
     Ndjson,
 }
 
@@ -78,7 +78,8 @@ enum Reading {
     Ndjson(BufReader<Source>),
 }
 
-/// A CSV file on its way to its reader, which takes the end of the file for that of a value in quotation marks.
+/// Passes a CSV file on to its reader, which takes the end of the file for the end of a quoted value, and so watches
+/// whether the quotes are closed.
 struct Quoting {
     source: Source,
     place: Place,
@@ -90,16 +91,16 @@ struct Quoting {
 enum Place {
     /// Before a value.
     Before,
-    /// In one that is not quoted, or behind the quotation marks.
+    /// In an unquoted value, or after the closing quotation mark.
     Plain,
     /// Within quotation marks.
     Quoted,
-    /// At a quotation mark within them, which ends them or is the first half of a doubled one.
+    /// At a quotation mark within a quoted value: either the end of the value or the first of a doubled mark.
     Mark,
 }
 
 impl Row {
-    /// SHA-256 over columns and values, by which a row is known wherever it stands in the file.
+    /// The SHA-256 over columns and values, which identifies a row wherever it stands in the file.
     #[must_use]
     pub fn digest(&self) -> [u8; 32] {
         let mut hash = Sha256::new();
@@ -110,10 +111,10 @@ impl Row {
         hash.finalize().into()
     }
 
-    /// What it says, on top of what holds for all rows.
+    /// The fields of the row, on top of those that hold for all rows.
     ///
     /// # Errors
-    /// When a column does not take its value.
+    /// When a value is not valid for its column.
     pub fn fields(&self, defaults: &Fields) -> Result<Fields, FieldError> {
         let mut fields = defaults.clone();
         self.values.iter().try_for_each(|(column, value)| fields.set(column, value))?;
@@ -138,7 +139,7 @@ impl Quoting {
         Self { source, place: Place::Before, has_ended: false }
     }
 
-    /// Whether the file has ended within quotation marks.
+    /// Whether the file ended within quotation marks.
     fn is_open(&self) -> bool {
         self.has_ended && self.place == Place::Quoted
     }
@@ -154,10 +155,10 @@ impl Read for Quoting {
 }
 
 impl Rows {
-    /// Opens a file, whose name says its form; the head of a CSV file is checked at once.
+    /// Opens a file, whose format is told by its name; the header of a CSV file is checked at once.
     ///
     /// # Errors
-    /// When it cannot be read, or has columns that are not known.
+    /// When it cannot be read, or has unknown columns.
     pub fn open(path: &Path) -> Result<Self, RowError> {
         let extension = path.extension().and_then(|extension| extension.to_str()).unwrap_or_default();
         let form = match extension.to_ascii_lowercase().as_str() {
@@ -169,10 +170,10 @@ impl Rows {
         Self::of(form, Box::new(file), path)
     }
 
-    /// Reads a list that is in memory.
+    /// Reads a list from memory.
     ///
     /// # Errors
-    /// When it has columns that are not known.
+    /// When it has unknown columns.
     pub fn read(form: Form, bytes: Vec<u8>) -> Result<Self, RowError> {
         Self::of(form, Box::new(io::Cursor::new(bytes)), Path::new("-"))
     }
@@ -191,7 +192,7 @@ impl Rows {
         Ok(Self { path: path.to_owned(), number: 0, reading })
     }
 
-    /// How many rows a file has at most, by its line ends.
+    /// The maximum number of rows in a file, counted by line ends.
     ///
     /// # Errors
     /// When it cannot be read.
@@ -270,7 +271,7 @@ impl Iterator for Rows {
     }
 }
 
-/// A row out of an object whose values are texts, numbers, or arrays of them.
+/// Makes a row from an object whose values are strings, numbers, or arrays of these.
 fn json_row(number: u64, line: &[u8]) -> Result<Row, RowError> {
     let wrong = |reason: String| RowError::Row { number, reason };
     let object: serde_json::Map<String, serde_json::Value> =
@@ -376,7 +377,7 @@ mod tests {
             let rows = all(content);
             assert!(rows.iter().all(Result::is_ok), "{content}: {rows:?}");
         }
-        // What another row closes is malformed alone, and says what may be the matter.
+        // If another row closes the quotes, only this one is malformed, and the error says what the cause may be.
         let rows = all("\"SN-1,P7\nSN-2,\"P8\nSN-3,P9\n");
         let refusal = rows[0].as_ref().expect_err("one column");
         assert!(refusal.starts_with("row 1: it has 1 columns, the first line 2; a value of it runs over"), "{refusal}");

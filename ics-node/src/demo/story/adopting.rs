@@ -54,7 +54,7 @@ impl Story {
             .data("adopted", adopted.adopted + code.adopted))
     }
 
-    /// Adopts into the integrator's domain, as the operator of his node.
+    /// Adopts into the integrator's domain, as the operator of its node.
     async fn take(&self, source: &Party, request: AdoptionRequest) -> Result<AdoptionResult> {
         self.integrator.follows(source).await?;
         let request = AdoptionRequest { source: source.domain().to_string(), ..request };
@@ -65,7 +65,7 @@ impl Story {
         Ok(result)
     }
 
-    /// The integrator, who bought the lot, makes the hospital its owner; that ends his own ownership.
+    /// The integrator, who bought the lot, makes the hospital its owner, which ends the integrator's ownership.
     async fn transfer(&self) -> Result<Claims> {
         let integrator = &self.integrator;
         let lot = integrator.node.record(integrator.domain(), &props::id(&props::lot(LOTS[0].0))?).await?.record;

@@ -52,7 +52,7 @@ impl Story {
     }
 }
 
-/// How long it took from the receipt to the gateway's no, and its words for it.
+/// How long it took from the receipt to the gateway's denial, and the gateway's reasons.
 fn bad_news(denied: &Verdict, took: Duration) -> Told {
     Told::default()
         .checked("denied", format!("{} after the receipt", duration(took)))

@@ -11,7 +11,7 @@ use crate::demo::show::{Told, short};
 use crate::keys::KeyStore;
 
 impl Story {
-    /// The integrator pins his sources in a new version of his descriptor; then all copies are compared.
+    /// The integrator pins its sources in a new version of its descriptor; then all copies are compared.
     pub(super) async fn mirror(&mut self) -> Result<Told> {
         let entered = self.pin_sources().await?;
         let mut rows = vec![["domain", "entries", "root", "the same at"].map(str::to_owned).to_vec()];

@@ -20,7 +20,7 @@ use crate::demo::props::sensor;
 use crate::demo::show::{Told, duration, short};
 use crate::demo::stage::Process;
 
-/// Sensors that are being introduced when the node dies, how many in one submission, and after how many receipts.
+/// How many sensors are being introduced when the node dies, how many in one submission, and after how many receipts.
 const SENSORS: usize = 160;
 const AT_ONCE: usize = 4;
 const KILLED_AFTER: usize = 48;
@@ -29,7 +29,7 @@ const KILLED_AFTER: usize = 48;
 type Acknowledged = Vec<Receipt>;
 
 impl Story {
-    /// SIGKILL while statements arrive; then the same home directory again.
+    /// Kills a node with SIGKILL while statements arrive, and starts it again with the same home directory.
     pub(super) async fn crash(&mut self) -> Result<Told> {
         let bodies = self.sensors()?;
         let before = self.integrator.checkpoint().await?;
@@ -84,7 +84,7 @@ impl Story {
         let submitting = tokio::spawn(submit_until_it_fails(node, domain, bodies.to_vec(), progress));
         let pid = self.integrator.process.id().unwrap_or_default();
         seen.wait_for(|count| *count >= KILLED_AFTER).await.map_err(unexpected)?;
-        // Somewhere between two receipts.
+        // So that the kill falls somewhere between two receipts.
         tokio::time::sleep(Duration::from_millis(1)).await;
         self.integrator.process.kill().await?;
         let acknowledged = submitting.await.map_err(unexpected)?;
@@ -93,7 +93,7 @@ impl Story {
     }
 }
 
-/// Submits a few at a time until the node is gone; the receipts that came before.
+/// Submits a few at a time until the node is gone; returns the receipts that arrived before.
 async fn submit_until_it_fails(
     node: Node,
     domain: DomainName,
@@ -112,7 +112,8 @@ async fn submit_until_it_fails(
     acknowledged
 }
 
-/// Every acknowledged statement is in the log where its receipt says; the last head that was signed before the end.
+/// Checks that every acknowledged statement is in the log where its receipt says; returns the last head signed before
+/// the end.
 async fn survives(party: &Party, bodies: &[Vec<u8>], acknowledged: &[Receipt]) -> Result<Checkpoint> {
     let mut last = None;
     for (receipt, body) in acknowledged.iter().zip(bodies) {
@@ -124,7 +125,7 @@ async fn survives(party: &Party, bodies: &[Vec<u8>], acknowledged: &[Receipt]) -
     last.ok_or_else(|| unexpected("nothing was acknowledged"))
 }
 
-/// Submits all once more: what is there gets its first receipt again, the rest is appended.
+/// Submits everything again: what is already in the log gets its first receipt, the rest is appended.
 async fn complete(
     party: &Party,
     bodies: &[Vec<u8>],
@@ -140,7 +141,7 @@ async fn complete(
     Ok(after)
 }
 
-/// The tree of before is the beginning of the tree of now.
+/// Checks that the earlier tree is a prefix of the present one.
 async fn consistent(party: &Party, before: &Checkpoint, after: &Checkpoint) -> Result<usize> {
     let answer = party.node.consistency(party.domain(), before.size, after.size).await?;
     let proof: Vec<Hash> = answer

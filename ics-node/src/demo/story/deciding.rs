@@ -10,7 +10,7 @@ use crate::demo::error::{Result, ensure};
 use crate::demo::props;
 use crate::demo::show::{Told, short};
 
-/// What pumps are asked for.
+/// The use that is asked about for pumps.
 pub(super) const USE: &str = "operate";
 
 impl Story {
@@ -41,7 +41,7 @@ fn words(verdict: &Verdict) -> serde_json::Value {
     serde_json::json!({ "outcome": verdict.outcome, "reasons": verdict.reasons })
 }
 
-/// Each statement once, with its place in the log where it was said first: adopted, it stands in a second one.
+/// Each statement once, with its place in the log in which it was made; an adopted statement is also in a second log.
 fn derivation(verdict: &Verdict, adopting: &DomainName) -> Vec<String> {
     let mut seen = BTreeSet::new();
     let mut steps: Vec<&Step> = verdict.derivation.iter().filter(|step| step.counts()).collect();
@@ -51,7 +51,7 @@ fn derivation(verdict: &Verdict, adopting: &DomainName) -> Vec<String> {
     first.map(line).collect()
 }
 
-/// What a statement does to the answer, in a few words.
+/// What a statement contributes to the answer, in a few words.
 fn does(step: &Step) -> String {
     let of = if step.group.is_some() { "its lot" } else { "it" };
     let status = step.status.as_ref().map(ToString::to_string).unwrap_or_default();
@@ -63,12 +63,12 @@ fn does(step: &Step) -> String {
     }
 }
 
-/// The last reason of a verdict, which says most, with ids cut to what the eye can compare.
+/// The last reason of a verdict, which says most, with ids shortened for comparing by eye.
 pub(super) fn reason(verdict: &Verdict) -> String {
     readable(verdict.reasons.last().map_or("", String::as_str))
 }
 
-/// A text of a node with quotes as people write them and hashes cut to what the eye can compare.
+/// A node's text with typographic quotes, and hashes shortened for comparing by eye.
 pub(super) fn readable(text: &str) -> String {
     let word = |word: &str| {
         let bare = word.trim_matches(['`', ',', ';', ':', '.']);

@@ -1,4 +1,5 @@
-//! A pump gets an X.509 certificate, loses it for a while, and gets it back: without hands, by what is said of it.
+//! A pump gets an X.509 certificate, loses it for a while, and gets it back, automatically by what is said about the
+//! pump.
 
 use std::time::{Duration, Instant};
 
@@ -16,8 +17,8 @@ use crate::demo::props::Pump;
 use crate::demo::show::{Told, duration};
 
 impl Story {
-    /// The pump enrols over ACME and talks through mutual TLS; the controller suspends it; it is refused and gets no other
-    /// certificate; its owner reinstates it.
+    /// The pump enrols over ACME and connects with mutual TLS; the controller suspends it; it is turned away and gets
+    /// no other certificate; its owner reinstates it.
     pub(super) async fn enrol(&mut self) -> Result<Told> {
         let (maker, pump) = (&self.maker, self.pump(2)?);
         self.entitle(pump).await?;
@@ -88,8 +89,8 @@ impl Story {
     }
 }
 
-/// Tries until the device is let in, or is not; says how long that took. A busy machine may take longer over one try than
-/// the news takes to come, so a first one that knew nothing of it is not the end.
+/// Tries until the device is let in, or turned away; returns how long that took. On a busy machine one attempt may take
+/// longer than the news takes to arrive, so a first attempt that missed it is no failure.
 async fn until(let_in: bool, tries: impl AsyncFn() -> Result<bool>) -> Result<Duration> {
     let begun = Instant::now();
     while tries().await? != let_in {

@@ -1,4 +1,4 @@
-//! Evidence that needs nobody.
+//! Evidence that can be verified without asking anybody.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -15,14 +15,14 @@ use crate::keys::file;
 pub(in crate::demo) const EVIDENCE_FILE: &str = "pump.evidence.json";
 /// The same pump as OpenPGP.
 pub(in crate::demo) const OPENPGP_FILE: &str = "pump.pgp";
-/// An empty home directory for GnuPG, so that nobody's own key ring is touched.
+/// An empty home directory for GnuPG, so that no user's own keyring is touched.
 pub(in crate::demo) const GNUPG_DIRECTORY: &str = "gnupg";
 
 impl Story {
-    /// Evidence is exported, verified from its file, and found out when one byte of it is changed.
+    /// Evidence is exported, verified from its file, and rejected when one byte of it is changed.
     pub(super) async fn evidence(&mut self) -> Result<Told> {
         let pump = self.pump(1)?;
-        // The domain that has recalled it: what another one says of it would not show that.
+        // From the domain that has recalled it: another domain's evidence would not show the recall.
         let maker = &self.maker;
         let exported = self.gateway.node.evidence(maker.domain(), &pump.id()?).await?;
         let path = self.directory.join(EVIDENCE_FILE);
@@ -64,7 +64,7 @@ impl Story {
 }
 
 impl Story {
-    /// What the integrator's domain has of a thing, and the certificates that OpenPGP programs check it with.
+    /// What the integrator's domain holds about a thing, and the certificates with which OpenPGP programs check it.
     async fn keyring(&self, id: &str) -> Result<Vec<u8>> {
         let (maker, integrator) = (&self.maker.signer, &self.integrator);
         let record = integrator.node.record_openpgp(integrator.domain(), id, 4, false).await?;

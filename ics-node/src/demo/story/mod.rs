@@ -1,4 +1,4 @@
-//! The story, a function for each step. Every step asserts what it tells: nothing is shown that was not so.
+//! The story, a function for each step. Every step asserts what it tells: nothing is shown that did not happen.
 
 mod adopting;
 mod alarms;
@@ -26,7 +26,7 @@ use crate::app::clock::Clock;
 use crate::client::signing::Signing;
 use crate::client::thing::Thing;
 
-/// Everybody and everything in it.
+/// All parties, things and files of the story.
 pub(super) struct Story {
     pub(super) directory: PathBuf,
     pub(super) maker: Party,
@@ -84,7 +84,7 @@ pub(super) async fn play(directory: &Path, show: &mut Show) -> Result<Story> {
 }
 
 impl Story {
-    /// The pump with that number, from 0 on.
+    /// The pump with this number, from 0.
     fn pump(&self, number: usize) -> Result<&Pump> {
         self.pumps.get(number).ok_or_else(|| unexpected(format!("there is no pump {number}")))
     }

@@ -1,4 +1,4 @@
-//! Five nodes come up.
+//! Five nodes start.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -18,9 +18,9 @@ use crate::demo::party::Party;
 use crate::demo::props;
 use crate::demo::show::Told;
 
-/// Milliseconds between two looks of a mirror for news.
+/// The polling interval of a mirror, in milliseconds.
 const INTERVAL_MS: u64 = 100;
-/// Seconds for which the gateway relies on a copy of which it hears nothing more.
+/// For how many seconds the gateway relies on a copy without further news.
 const RELIED_UPON_SECONDS: u64 = 60 * 60;
 /// The gateway's trust policy, in its home directory.
 const TRUST_FILE: &str = "trust.json";
@@ -75,7 +75,7 @@ pub(super) async fn open(directory: &Path) -> Result<(Story, Told)> {
     Ok((story, told))
 }
 
-/// What goes into `ics.toml` of a node that copies the domains of these parties.
+/// The sections of `ics.toml` for a node that copies the domains of these parties.
 fn mirrors(homes: &[&Party]) -> String {
     let one = |party: &&Party| {
         let name = party.part.template;
@@ -88,9 +88,9 @@ fn mirrors(homes: &[&Party]) -> String {
     homes.iter().map(one).collect()
 }
 
-/// The shipped rules: things that their manufacturer vouches for and the integrator approves of and puts into use;
-/// software that its developer has released and the integrator approves of. Each speaks for himself alone: in his own domain
-/// anybody may call himself what he likes.
+/// The shipped rules: things for which their manufacturer vouches and which the integrator approves and puts into use;
+/// software that its developer has released and the integrator approves. Each role counts only in its party's own
+/// domain, since a domain's owners can give themselves any role there.
 fn write_trust_policy(home: &Path, domains: Vec<Origin>, roles: BTreeMap<Role, BTreeSet<DomainName>>) -> Result<()> {
     let document = TrustDocument {
         domains,

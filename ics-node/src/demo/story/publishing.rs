@@ -1,4 +1,4 @@
-//! Those who know a thing first speak first: manufacturer, developer, certification body.
+//! The first statements, by those who first know a thing: manufacturer, developer, certification body.
 
 use ics_core::statement::{Claims, Grant};
 use ics_core::vocabulary::Act;

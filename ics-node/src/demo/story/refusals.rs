@@ -11,7 +11,7 @@ use crate::demo::party::sign;
 use crate::demo::show::Told;
 
 impl Story {
-    /// A stranger, a signer outside of his grant, a forger, and a statement for another domain.
+    /// A stranger, a signer beyond the scope of a grant, a forger, and a statement for another domain.
     pub(super) async fn refuse(&mut self) -> Result<Told> {
         let (integrator, maker) = (&self.integrator, &self.maker);
         let unsold = self.pump(self.pumps.len() - 1)?;
@@ -20,7 +20,7 @@ impl Story {
         let body = sign(&self.stranger, &unsold.thing, &approval)?;
         let stranger = integrator.refuses(body, "unknown-signer").await?;
 
-        // He has bought the other lot, and may speak about that one only.
+        // The integrator has bought the other lot, and may speak about that one only.
         let stolen = Claims {
             status: Some("stolen".parse().map_err(unexpected)?),
             ..Claims::new(Act::Status, role("owner")?, maker.domain().clone())
@@ -40,7 +40,7 @@ impl Story {
     }
 }
 
-/// One letter of a name changed.
+/// Changes one letter of a name.
 fn forge(body: &[u8], name: &[u8]) -> Result<Vec<u8>> {
     let place = body.windows(name.len()).position(|window| window == name);
     let last =

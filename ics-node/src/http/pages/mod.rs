@@ -1,7 +1,7 @@
 //! The pages over HTTP: which path shows what, how often a client may ask, and the operator's session.
 //!
-//! They are no part of the API and not in its table: nothing but a browser depends on their paths, except for
-//! `/id/…` and `/01/…`, which are printed on things and never change.
+//! They are not part of the API and not in its table. Nothing but browsers depends on their paths, except for `/id/…`
+//! and `/01/…`, which are printed on things and never change.
 
 mod operator;
 mod public;
@@ -26,16 +26,17 @@ use crate::shares::{Shares, network};
 use crate::web as draw;
 use crate::web::Site;
 
-/// Requests of a sign-in at once, and seconds for each further one: a token is guessed by no such means, and a log is not
-/// filled.
+/// Sign-in requests that one client may make at once, and seconds until each further one: enough to keep tokens from
+/// being guessed and the log from being filled.
 const SIGN_IN_BURST: u32 = 5;
 const SIGN_IN_SECONDS: u64 = 10;
 
-/// Budgets of clients: 512 KiB.
+/// Budgets of clients: 8 bytes each, 512 KiB in all.
 const SLOTS: usize = 65_536;
 
-/// Where a page says `no-referrer`, browsers send its forms with the origin `null` (Fetch, "append a request `Origin`
-/// header"), and such forms are refused. So this node hears where somebody comes from, and nobody else does.
+/// If a page says `no-referrer`, browsers send its forms with the origin `null` (Fetch, "append a request `Origin`
+/// header"), and such forms are refused. With `same-origin`, this node learns where a request comes from, and nobody
+/// else does.
 const REFERRER: &str = "same-origin";
 
 /// What the handlers of all pages share.
@@ -44,7 +45,7 @@ pub(super) struct Pages {
     budget: Shares,
     sign_ins: Shares,
     sessions: Sessions,
-    /// Whether the node is reached by TLS, its own or a proxy's: then cookies travel by nothing else.
+    /// Whether the node is reached over TLS, its own or a proxy's; if so, cookies are sent over TLS only.
     secure: bool,
 }
 
@@ -61,7 +62,7 @@ impl Pages {
         }
     }
 
-    /// Takes a request from a client's budget; 429 with the seconds after which there is one again, if it is used up.
+    /// Takes a request from a client's budget; if there is none left, returns 429 with the seconds until there is one.
     fn refusal(&self, budget: &Shares, request: &HttpRequest) -> Option<HttpResponse> {
         let seconds = budget.take(client(request).map(network)).err()?;
         let detail = format!("too many requests from this address; there is room again in {seconds} s");
@@ -74,14 +75,14 @@ impl Pages {
         self.problem(failure.problem())
     }
 
-    /// A problem as a page, with the status that the API gives it.
+    /// A problem as a page, with the same status as in the API.
     pub(in crate::http) fn problem(&self, problem: &Problem) -> HttpResponse {
         let status = StatusCode::from_u16(problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         html(status, draw::refused(&self.site, problem))
     }
 }
 
-/// A page. It is never kept by caches, and where its links lead nobody learns what was looked at.
+/// A page. Caches never keep it, and the sites that its links lead to do not learn what was looked at.
 fn html(status: StatusCode, page: Markup) -> HttpResponse {
     HttpResponse::build(status)
         .content_type("text/html; charset=utf-8")
@@ -93,7 +94,7 @@ fn html(status: StatusCode, page: Markup) -> HttpResponse {
         .body(page.into_string())
 }
 
-/// Leads the browser elsewhere on this node.
+/// Redirects the browser to another page of this node.
 fn see_other(path: &str) -> HttpResponse {
     HttpResponse::SeeOther()
         .insert_header((header::LOCATION, path))
@@ -102,7 +103,7 @@ fn see_other(path: &str) -> HttpResponse {
         .finish()
 }
 
-/// Registers the pages. As everywhere, GET includes HEAD: what previews links, or watches a page, asks for no more.
+/// Registers the pages. As everywhere, GET includes HEAD, which link previews and monitors send.
 pub(super) fn register(config: &mut ServiceConfig, pages: &Data<Pages>) {
     config
         .app_data(Data::clone(pages))
@@ -121,7 +122,7 @@ pub(super) fn register(config: &mut ServiceConfig, pages: &Data<Pages>) {
         .service(page("/operator/logout", "POST", |route| route.to(operator::sign_out)));
 }
 
-/// A path that takes one method, and says so where it is asked by another.
+/// A path that takes one method, and answers others with 405.
 fn page(path: &'static str, name: &'static str, handle: fn(Route) -> Route) -> Resource {
     let allow = allowed(core::iter::once(name));
     let other = move |request: HttpRequest| {
@@ -131,7 +132,7 @@ fn page(path: &'static str, name: &'static str, handle: fn(Route) -> Route) -> R
     web::resource(path).route(handle(method(name))).default_service(web::to(other))
 }
 
-/// The style sheet, whatever digest the path has: a page that was drawn by an older version still gets one.
+/// The style sheet, whatever digest is in the path: a page drawn by an older version still gets one.
 async fn style() -> HttpResponse {
     let mut response = answer::bytes("text/css; charset=utf-8", draw::STYLE);
     let for_ever = HeaderValue::from_static("public, max-age=31536000, immutable");
@@ -145,7 +146,7 @@ async fn icon() -> HttpResponse {
     response
 }
 
-/// What is printed on things is for those who stand before them, not for a catalogue of all.
+/// Search engines are asked to stay away: the pages are for people in front of a thing, not a catalogue of things.
 async fn robots() -> HttpResponse {
     answer::bytes("text/plain; charset=utf-8", "User-agent: *\nDisallow: /\n")
 }

@@ -1,4 +1,4 @@
-//! The operator's page and his session.
+//! The operator's page and session.
 
 use std::time::Instant;
 
@@ -23,11 +23,11 @@ use crate::web as draw;
 
 /// The media type of a form.
 const FORM: &str = "application/x-www-form-urlencoded";
-/// Bytes of a form: a token, each byte of which may take three.
+/// The longest form in bytes: a token, of which each byte may take three when encoded.
 const FORM_BYTES: usize = 16 * 1024;
 const PAGE: &str = "/operator";
 
-/// The page, or the form that leads to it.
+/// The operator's page, or the form to sign in.
 pub(super) async fn show(face: Data<Face>, pages: Data<Pages>, request: HttpRequest) -> HttpResponse {
     let Some(form) = open(&pages, &request) else {
         return html(StatusCode::OK, draw::login(&pages.site, face.app.has_operator(), None));
@@ -68,7 +68,7 @@ struct SignIn {
     token: String,
 }
 
-/// Opens a session for whoever has the token.
+/// Opens a session for a client that has the token.
 pub(super) async fn sign_in(
     face: Data<Face>,
     pages: Data<Pages>,
@@ -92,7 +92,7 @@ pub(super) async fn sign_in(
         Ok(secret) => {
             let mut response = see_other(PAGE);
             let lasts = i64::try_from(session::LASTS.as_secs()).unwrap_or_default();
-            // A cookie's text is made of URL-safe base64, so it is always a header.
+            // A session's secret is URL-safe base64, so this cannot fail as a header value.
             if let Err(error) = response.add_cookie(&cookie(&pages, secret.as_str(), lasts)) {
                 return pages.failure(&Failure::internal(error));
             }
@@ -132,12 +132,12 @@ pub(super) async fn sign_out(
     }
 }
 
-/// What the forms of the request's session carry, if it has one that is open.
+/// The form token of the request's session, if it has an open one.
 fn open(pages: &Pages, request: &HttpRequest) -> Option<String> {
     pages.sessions.form(request.cookie(name(pages))?.value(), Instant::now())
 }
 
-/// With TLS the browser itself sees to it that nobody but this very host has set the cookie (RFC 6265bis, 4.1.3.2).
+/// With TLS, `__Host-` makes browsers ensure that this very host has set the cookie (RFC 6265bis, 4.1.3.2).
 const fn name(pages: &Pages) -> &'static str {
     if pages.secure { "__Host-ics-operator" } else { "ics-operator" }
 }
@@ -152,7 +152,7 @@ fn cookie<'c>(pages: &Pages, value: &'c str, seconds: i64) -> Cookie<'c> {
         .finish()
 }
 
-/// Reads a form that a page of this node has sent.
+/// Reads a form sent by a page of this node.
 async fn read<T: serde::de::DeserializeOwned>(
     face: &Face,
     pages: &Pages,
@@ -164,15 +164,15 @@ async fn read<T: serde::de::DeserializeOwned>(
     let _place = face.upload()?;
     let bytes = body::read(request, &mut payload.into_inner(), FORM_BYTES).await?;
     let text = core::str::from_utf8(&bytes).map_err(|error| Failure::new(Code::MalformedRequest, error))?;
-    // What is wrong with it is not said: it may hold the token.
+    // The detail of the error is withheld: it may contain the token.
     let form =
         Query::<T>::from_query(text).map_err(|_| Failure::new(Code::MalformedRequest, "the form is malformed"))?;
     Ok(form.into_inner())
 }
 
-/// Refuses what a page of another origin has sent: browsers say where a form comes from, and others have no cookies that
-/// somebody could abuse. A proxy in front of the node may say another host than the browser did, who asked for the
-/// node's public address then.
+/// Refuses forms sent by pages of another origin. Browsers say where a form comes from; other clients have no cookies
+/// to abuse. A proxy in front of the node may send another host than the browser asked for; the browser's origin must
+/// then be that of the node's public address.
 fn same_origin(request: &HttpRequest, public_url: &str) -> Result<(), Failure> {
     let refused = || Failure::new(Code::OperatorOnly, "the form was sent by a page of another origin");
     let text = |name| request.headers().get(name).map(|value| value.to_str().unwrap_or("?").to_owned());

@@ -1,4 +1,4 @@
-//! The pages for anybody. Whose TLS client certificate says that he may read more is shown more, as by the API.
+//! The public pages. A client whose TLS certificate entitles it to read more is shown more, as by the API.
 
 use actix_web::http::StatusCode;
 use actix_web::http::header;
@@ -23,7 +23,7 @@ pub(super) struct Asked {
     q: Option<String>,
 }
 
-/// The form; with something typed into it, what that leads to.
+/// The form or, if something was typed into it, what that leads to.
 pub(super) async fn home(
     face: Data<Face>,
     pages: Data<Pages>,
@@ -47,8 +47,7 @@ pub(super) async fn home(
     }
 }
 
-/// The path of an address that was read off a code, if it is one that every node resolves: whose node the address names
-/// does not matter.
+/// The path of an address read off a code, if every node resolves such paths, no matter which node the address names.
 fn printed_path(asked: &str) -> Option<String> {
     let (_, rest) = asked.strip_prefix("https://").or_else(|| asked.strip_prefix("http://"))?.split_once('/')?;
     let path = rest.split(['?', '#']).next()?;
@@ -56,7 +55,7 @@ fn printed_path(asked: &str) -> Option<String> {
     (is_safe && (path.starts_with("id/") || path.starts_with("01/"))).then(|| format!("/{path}"))
 }
 
-/// A thing by any of its ids and names.
+/// A thing, by any of its ids and names.
 pub(super) async fn thing(
     face: Data<Face>,
     pages: Data<Pages>,
@@ -69,10 +68,10 @@ pub(super) async fn thing(
     found(&face, &pages, &request, &asked, &path, move |app| app.public_thing(reader, &query)).await
 }
 
-/// A piece of a product by the GS1 Digital Link that is printed on it.
+/// An item of a product, by the GS1 Digital Link printed on it.
 pub(super) async fn digital_link(face: Data<Face>, pages: Data<Pages>, request: HttpRequest) -> HttpResponse {
     let part = |name| request.match_info().get(name).unwrap_or_default().to_owned();
-    // Split before it is decoded: a serial number may hold a slash.
+    // Split before decoding: a serial number may contain a slash.
     let (gtin, rest) = (part("gtin"), part("rest"));
     let decoded = |text: &str| percent_decode_str(text).decode_utf8_lossy().into_owned();
     let rest: Vec<String> = rest.split('/').filter(|part| !part.is_empty()).map(decoded).collect();
@@ -105,7 +104,7 @@ async fn found(
     }
 }
 
-/// What is not known and what is hidden look alike; what is no name at all is told so.
+/// Unknown and hidden things look alike; text that cannot be a name is refused as such.
 fn nothing(pages: &Pages, asked: &str, failure: &Failure) -> HttpResponse {
     if failure.problem().code() == Code::UnknownIdentity.as_str() {
         html(StatusCode::NOT_FOUND, draw::nothing(&pages.site, asked))
@@ -114,7 +113,7 @@ fn nothing(pages: &Pages, asked: &str, failure: &Failure) -> HttpResponse {
     }
 }
 
-/// What gpg takes to check a thing offline.
+/// The keyring that gpg needs to check a thing offline.
 pub(super) async fn keyring(
     face: Data<Face>,
     pages: Data<Pages>,
@@ -146,8 +145,8 @@ pub(super) async fn statement(
     download(&pages, entry.map(|entry| entry.body))
 }
 
-/// A file to keep, in ASCII armor. The page names it, as the commands beside the link do: a name that came with the file
-/// would go before that one (HTML, "downloading resources").
+/// A file to keep, in ASCII armor. The page and the commands beside the link give its name; one in a header would
+/// override that (HTML, "downloading resources").
 fn download(pages: &Pages, bytes: Result<Vec<u8>, Failure>) -> HttpResponse {
     match bytes.and_then(|bytes| answer::openpgp(PGP_KEYS, bytes)) {
         Ok(mut response) => {

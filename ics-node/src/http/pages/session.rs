@@ -1,4 +1,4 @@
-//! The operator's sessions: few, short, in memory, known only by digests.
+//! The operator's sessions: few, short, in memory only, and stored by the digests of their secrets.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -10,22 +10,22 @@ use zeroize::Zeroizing;
 
 use crate::app::{AppError, random};
 
-/// Sessions that are open at once; one more ends the oldest.
+/// Sessions that can be open at once; opening another ends the oldest.
 const SESSIONS: usize = 16;
 /// How long a session lasts, used or not.
 pub(super) const LASTS: Duration = Duration::from_secs(8 * 3600);
-/// How long it lasts unused.
+/// How long a session lasts unused.
 const IDLE: Duration = Duration::from_secs(30 * 60);
 /// Random bytes of a session's secret.
 const SECRET_BYTES: usize = 32;
 
-/// The sessions of a node. None outlives it.
+/// The sessions of a node; they end with it.
 #[derive(Default)]
 pub(super) struct Sessions(Mutex<Vec<Session>>);
 
 struct Session {
     digest: [u8; 32],
-    /// What the forms of its pages carry: a page of another origin does not know it.
+    /// A token in the forms of its pages, which pages of other origins do not know.
     form: String,
     opened: Instant,
     used: Instant,
@@ -54,7 +54,7 @@ impl Sessions {
         Ok(secret)
     }
 
-    /// What the forms of a session carry, if it is open.
+    /// The form token of a session, if it is open.
     pub(super) fn form(&self, secret: &str, now: Instant) -> Option<String> {
         let digest = digest(secret);
         let mut sessions = self.0.lock().unwrap_or_else(PoisonError::into_inner);

@@ -1,4 +1,4 @@
-//! `/acme/{domain}/…`: ACME (RFC 8555). The protocol has its own errors, headers and signatures; here they become HTTP.
+//! `/acme/{domain}/…`: ACME (RFC 8555). The protocol has its own errors, headers and signatures; they become HTTP here.
 
 use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderName, HeaderValue};
@@ -18,7 +18,7 @@ use crate::http::body;
 use crate::http::face::Face;
 use crate::http::failure::{Failure, PROBLEM_JSON};
 
-/// The routes of ACME. They have a specification of their own and are not part of the API's.
+/// The routes of ACME. They have a specification of their own and are not part of the API.
 pub(super) const TABLE: &[Endpoint] = &[get(ROUTE, Acme, |r| r.to(read)), post(ROUTE, Acme, |r| r.to(request))];
 
 const ROUTE: &str = "/acme/{domain}/{rest:.*}";
@@ -28,14 +28,14 @@ const JOSE_JSON: &str = "application/jose+json";
 const CHAIN: &str = "application/pem-certificate-chain";
 const REPLAY_NONCE: HeaderName = HeaderName::from_static("replay-nonce");
 
-/// The directory, nonces, and when to renew (RFC 8555, 6.3; RFC 9773, 4).
+/// GET and HEAD: the directory, nonces, and renewal information (RFC 8555, 6.3; RFC 9773, 4).
 async fn read(face: Data<Face>, request: HttpRequest) -> HttpResponse {
     let (domain, resource) = match target(&request) {
         Ok(target) => target,
         Err(problem) => return refusal(&face, None, problem),
     };
     let answered = match resource {
-        // What is asked of memory alone needs no other thread.
+        // These are answered from memory and need no other thread.
         Resource::Directory => face.app.acme_directory(&domain).map(Read::Json),
         Resource::NewNonce => face.app.acme_directory_url(&domain).map(|_| Read::Nonce),
         Resource::RenewalInfo(id) => {
@@ -68,7 +68,7 @@ enum Read {
     Nonce,
 }
 
-/// Everything else: a signed POST, answered with a nonce for the next one.
+/// POST: everything else is a signed request, answered with a nonce for the next one.
 async fn request(face: Data<Face>, request: HttpRequest, payload: Payload) -> HttpResponse {
     let (domain, resource) = match target(&request) {
         Ok(target) => target,
@@ -92,7 +92,7 @@ async fn request(face: Data<Face>, request: HttpRequest, payload: Payload) -> Ht
     }
 }
 
-/// The domain that a path names, and what it leads to there.
+/// The domain that a path names, and the resource in it.
 fn target(request: &HttpRequest) -> Result<(DomainName, Resource), Problem> {
     let nothing = || Problem::new(Kind::NotFound, "there is nothing at this URL");
     let domain = request.match_info().query("domain").parse().map_err(|_| nothing())?;
@@ -105,7 +105,7 @@ async fn take(face: &Face, request: &HttpRequest, payload: Payload) -> Result<ac
     body::read(request, &mut payload.into_inner(), limits::ACME_REQUEST_BYTES).await.map_err(told)
 }
 
-/// What HTTP itself found, in the words of ACME.
+/// A problem found by the HTTP face, as one of ACME's.
 fn told(failure: Failure) -> Problem {
     let kind = match Code::named(failure.problem().code()) {
         Some(Code::BodyTooLarge) => Kind::TooLarge,
@@ -155,7 +155,7 @@ fn refusal(face: &Data<Face>, domain: Option<&DomainName>, problem: Problem) -> 
     response
 }
 
-/// The headers of every answer (RFC 8555, 7.1).
+/// Adds the headers of every answer (RFC 8555, 7.1).
 fn finish(face: &Face, domain: Option<&DomainName>, response: &mut HttpResponse) {
     let headers = response.headers_mut();
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));

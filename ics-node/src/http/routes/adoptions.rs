@@ -1,4 +1,4 @@
-//! `/v1/domains/{domain}/adoptions`: taking over what another domain says.
+//! `/v1/domains/{domain}/adoptions`: adopting what another domain says.
 
 use actix_web::HttpResponse;
 use actix_web::web::Data;

@@ -1,4 +1,4 @@
-//! `/v1/domains/{domain}/carried` and what belongs to it: domains that are brought by hand, for operators.
+//! `/v1/domains/{domain}/carried` and the outbox: domains that are carried by hand, for operators.
 
 use actix_web::web::{Data, Payload, Query};
 use actix_web::{HttpRequest, HttpResponse};
@@ -11,15 +11,15 @@ use crate::http::face::Face;
 use crate::http::failure::Failure;
 use crate::http::request::{Domain, Operator};
 
-/// Bytes of an answer around its page.
+/// The size in bytes of an answer without its page.
 const AROUND_BYTES: usize = 64;
 
-/// How far the copy is.
+/// How far the copy has come.
 pub(super) async fn cursor(face: Data<Face>, _operator: Operator, domain: Domain) -> Result<HttpResponse, Failure> {
     face.json(move |app| app.cursor(&domain.0)).await
 }
 
-/// Takes an answer that was brought; the next question.
+/// Takes an answer that was brought; returns the next question.
 pub(super) async fn take(
     face: Data<Face>,
     _operator: Operator,
@@ -35,7 +35,7 @@ pub(super) async fn take(
     face.json(move |app| app.carried(&domain.0, carried)).await
 }
 
-/// Behind which item of the outbox.
+/// The item of the outbox after which to begin.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Behind {
@@ -43,7 +43,7 @@ pub(super) struct Behind {
     after: u64,
 }
 
-/// What waits for the home of the domain.
+/// The statements that wait for the domain's home.
 pub(super) async fn outbox(
     face: Data<Face>,
     _operator: Operator,

@@ -1,4 +1,4 @@
-//! The gateway's questions: may this thing be used so, and does it hold its key?
+//! The questions of gateways: may this thing be used like this, and does it hold its key?
 
 use std::collections::BTreeMap;
 
@@ -34,7 +34,7 @@ const FRESH_UNTIL: HeaderName = HeaderName::from_static("ics-fresh-until");
 const TIME: HeaderName = HeaderName::from_static("ics-time");
 const VIEW: HeaderName = HeaderName::from_static("ics-view");
 
-/// What a query string asks.
+/// The question in a query string.
 #[derive(Debug)]
 struct Question {
     thing: app::Query,
@@ -43,14 +43,14 @@ struct Question {
 }
 
 impl Question {
-    /// Reads `id|spki|cert|serial|urn|host|sha256=…&use=…[&peer=…]`.
+    /// Parses `id|spki|cert|serial|urn|host|sha256=…&use=…[&peer=…]`.
     fn read(query: &str) -> Result<Self, Failure> {
         let malformed = |what: String| Failure::new(Code::MalformedQuery, what);
         let (mut thing, mut usage, mut peer) = (None, None, None);
         for (key, value) in form_urlencoded::parse(query.as_bytes()) {
             let set = |place: &mut Option<String>, value: String| match place.replace(value) {
                 None => Ok(()),
-                Some(_) => Err(malformed(format!("`{}` stands beside another that says the same", excerpt(&key)))),
+                Some(_) => Err(malformed(format!("`{}` and another parameter say the same", excerpt(&key)))),
             };
             match &*key {
                 "id" => set(&mut thing, value.into_owned())?,
@@ -67,7 +67,7 @@ impl Question {
         let thing = thing.ok_or_else(|| {
             malformed("one of id, spki, cert, serial, urn, host and sha256 says which thing".to_owned())
         })?;
-        // Who names none is told the same as who names an empty one.
+        // A missing use is answered like an empty one.
         let usage = usage.unwrap_or_default();
         app::check_use(&usage)?;
         Ok(Self { thing: app::Query::parse(&thing)?, usage, peer: peer.as_deref().map(app::Query::parse).transpose()? })
@@ -78,13 +78,13 @@ impl Question {
     }
 }
 
-/// The name by which the key in a certificate is found: proxies hand on the certificate that a client has shown, and
-/// nginx has no digest of it but SHA-1.
+/// The name by which the key in a certificate is looked up. Proxies pass on the client's certificate itself; the only
+/// digest of it that nginx has is SHA-1.
 fn key_of_certificate(pem: &str) -> Result<String, Failure> {
     let malformed = |error: &dyn core::fmt::Display| {
         Failure::new(Code::MalformedId, format_args!("`cert` is not an X.509 certificate in PEM: {error}"))
     };
-    // nginx writes the line feeds of `$ssl_client_cert` as tabs; `$ssl_client_escaped_cert` has them as they are.
+    // nginx writes the line feeds in `$ssl_client_cert` as tabs; `$ssl_client_escaped_cert` keeps them.
     let der = CertificateDer::from_pem_slice(pem.as_bytes()).map_err(|error| malformed(&error))?;
     let certificate = webpki::EndEntityCert::try_from(&der).map_err(|error| malformed(&error))?;
     let key = certificate.subject_public_key_info();
@@ -113,9 +113,9 @@ pub(in crate::http) fn hot(face: &Face, query: &str) -> Option<HttpResponse> {
     question.answer(&face.app, Reader::Anonymous, Depth::Memory).map(|check| respond(&face.app, &check))
 }
 
-/// 204 for yes, 403 for no, 503 for nobody can tell: what nginx's `auth_request` and its kind look at.
+/// Answers 204 for allow, 403 for deny, 503 for unknown: nginx's `auth_request` and the like look at nothing else.
 ///
-/// The node's time goes along, and is read after the answer was made, as in a batch. The header `Date` would not do: it is
+/// The node's time is sent along, read after the answer was made, as in a batch. The header `Date` would not do: it is
 /// the machine's clock, which may be behind the time by which the node decides.
 fn respond(app: &App, check: &Check) -> HttpResponse {
     let mut response = HttpResponse::new(match check.verdict {
@@ -156,14 +156,14 @@ pub(super) async fn checks(
     roam_for_all(&face.app, asking.0, &questions).await;
     face.json(move |app| {
         let answers = questions.iter().map(|question| one(app, reader.0, question)).collect();
-        // The time is read after the answers are made. News may set the node's clock forward in between; by a time from
-        // before, an answer from after would seem to be good for longer than it is.
+        // The time is read after the answers are made. News may advance the node's clock in between; with an earlier
+        // time, a later answer would seem to be good for longer than it is.
         Ok(CheckAnswers { answers, time: app.clock().now() })
     })
     .await
 }
 
-/// Has other nodes asked about all things of a batch, those of one use together.
+/// Has other nodes asked about all things of a batch, grouped by use.
 async fn roam_for_all(app: &App, asker: Asker, questions: &[CheckQuestion]) {
     let mut by_use: BTreeMap<&str, Vec<app::Query>> = BTreeMap::new();
     for question in questions {
@@ -176,7 +176,7 @@ async fn roam_for_all(app: &App, asker: Asker, questions: &[CheckQuestion]) {
     .await;
 }
 
-/// Has other nodes asked about a thing and its peer. What is malformed is told by the answer.
+/// Has other nodes asked about a thing and its peer. Malformed ids are skipped here; the answer reports them.
 pub(super) async fn roam(face: &Face, asking: Asking, usage: &str, thing: &str, peer: Option<&str>) {
     let things: Vec<app::Query> =
         core::iter::once(thing).chain(peer).filter_map(|text| app::Query::parse(text).ok()).collect();
@@ -200,7 +200,7 @@ fn one(app: &App, reader: Reader, question: &CheckQuestion) -> CheckAnswer {
     }
 }
 
-/// For whom and for what a verdict is.
+/// The thing and the use that a verdict is asked for.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct VerdictQuestion {

@@ -1,5 +1,4 @@
-//! `/v1/domains/{domain}/acme/…`: credentials for ACME accounts, and the accounts, which the operator sees and
-//! takes away.
+//! `/v1/domains/{domain}/acme/…`: credentials for ACME accounts, and the accounts, for the operator to list and revoke.
 
 use actix_web::HttpResponse;
 use actix_web::http::header;
@@ -51,7 +50,7 @@ pub(super) async fn revoke(
     face.json(move |app| app.acme_revoke_accounts(&domain.0, &path.id)).await
 }
 
-/// Both are for one client, and one of them is a secret.
+/// Keeps caches from storing answers that are for one client only; one of them holds a secret.
 fn uncached(mut response: HttpResponse) -> HttpResponse {
     response.headers_mut().insert(header::CACHE_CONTROL, header::HeaderValue::from_static("no-store"));
     response

@@ -29,7 +29,7 @@ pub(super) async fn acknowledge(
     face.json(move |app| app.acknowledge(Some(&domain.0), seen.0.until)).await
 }
 
-/// Which version of a descriptor; the newest unless told.
+/// The version of a descriptor; by default the newest.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Version {
@@ -49,7 +49,7 @@ pub(super) async fn descriptor(
     Ok(answer::tagged(&request, tag, || answer::bytes(media_type, bytes)))
 }
 
-/// From which version on; all of them unless told.
+/// The first version wanted; by default all.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct FromVersion {

@@ -1,4 +1,4 @@
-//! `/v1/domains/{domain}/enrolments`: devices that ask to be introduced, and the operator who decides.
+//! `/v1/domains/{domain}/enrolments`: devices that ask to be introduced, and the operator's decisions.
 
 use actix_web::HttpResponse;
 use actix_web::http::header;
@@ -33,7 +33,7 @@ pub(super) async fn list(
     face.json(move |app| app.enrolments(&domain.0, query.0)).await
 }
 
-/// The operator sees all of it; whoever else knows the fingerprint, how it stands.
+/// The operator sees the whole request; anyone else who knows the fingerprint sees its state only.
 pub(super) async fn show(
     face: Data<Face>,
     reader: Reading,
@@ -55,7 +55,7 @@ pub(super) async fn forget(
     face.json(move |app| app.forget_enrolment(&domain.0, &path.id)).await
 }
 
-/// Why a request is refused, for whoever made it.
+/// Why a request is refused, to be told to the device.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Reason {

@@ -1,8 +1,8 @@
 //! `/pks/…`: the key server protocol of OpenPGP (HKP), versions 1 (draft-shaw-openpgp-hkp-00, as GnuPG speaks it) and 2
 //! (draft-ietf-openpgp-hkp).
 //!
-//! Version 1 never shows anything of OpenPGP version 6: GnuPG stops reading there and would miss what stands behind it.
-//! Pages of any origin may use all of it.
+//! Version 1 never returns OpenPGP version 6: GnuPG stops reading there and would miss what follows. Pages of any
+//! origin may use all routes.
 
 use std::fmt::Write as _;
 
@@ -25,7 +25,7 @@ use crate::http::face::{Face, Place};
 use crate::http::failure::Failure;
 use crate::http::request::Reading;
 
-/// The routes of key servers. They have specifications of their own and are not part of the API's.
+/// The routes of key servers. They have specifications of their own and are not part of the API.
 pub(super) const TABLE: &[Endpoint] = &[
     get("/pks/lookup", KeyServer, |r| r.to(lookup)),
     post("/pks/add", KeyServer, |r| r.to(add)),
@@ -39,15 +39,15 @@ pub(super) const TABLE: &[Endpoint] = &[
 
 /// The media type of binary keys in version 2.
 const PGP_KEYS_BINARY: &str = "application/pgp-keys;armor=no";
-/// What forms of browsers and GnuPG send.
+/// The media type that browsers' forms and GnuPG send.
 const FORM: &str = "application/x-www-form-urlencoded";
-/// Bytes of a form with a full batch: armor takes a third more, and a form three bytes for some of its characters.
+/// The longest form in bytes, for a full batch: armor adds a third, and a form takes three bytes for some characters.
 const FORM_BYTES: usize = limits::BATCH_BYTES * 2;
-/// The categories of version 2 that want an identifier behind them.
+/// The categories of version 2 that must be followed by an identifier.
 const CATEGORIES: [&str; 5] =
     ["v2/certs", "v2/certs/by-vfingerprint", "v2/certs/by-keyid", "v2/certs/by-identity", "v2/index"];
 
-/// What version 1 asks for. Other parameters (`fingerprint`, `hash`) change nothing here: fingerprints are always shown.
+/// A look-up in version 1. Other parameters (`fingerprint`, `hash`) change nothing: fingerprints are always shown.
 #[derive(Debug, Deserialize)]
 pub(super) struct Lookup {
     op: Option<String>,
@@ -75,7 +75,7 @@ async fn lookup(face: Data<Face>, reader: Reading, query: Query<Lookup>) -> Resu
     }
 }
 
-/// What a search text of version 1 means: hex behind `0x`, or the text of a User ID.
+/// What a search text of version 1 means: hex after `0x`, or the text of a User ID.
 fn searched(text: &str, is_exact: bool) -> Result<KeySearch, Failure> {
     let text = text.trim();
     let malformed = |detail: std::fmt::Arguments<'_>| Failure::new(Code::MalformedQuery, detail);
@@ -93,13 +93,13 @@ fn searched(text: &str, is_exact: bool) -> Result<KeySearch, Failure> {
     Ok(if is_exact { KeySearch::UserId(text) } else { KeySearch::Text(text) })
 }
 
-/// The keys that fit and may be read.
+/// The keys that fit and that the reader may see.
 ///
 /// # Errors
-/// When there is none: hidden and absent ones look alike.
+/// When there is none: hidden and absent keys look alike.
 async fn find(face: &Face, reader: Reader, search: KeySearch, only: Option<u8>) -> Result<Vec<FoundKey>, Failure> {
     let found = face.blocking(move |app| app.keys(reader, &search, only, limits::KEYS_FOUND)).await?;
-    if found.is_empty() { Err(Failure::new(Code::UnknownIdentity, "no key fits")) } else { Ok(found) }
+    if found.is_empty() { Err(Failure::new(Code::UnknownIdentity, "no key matches")) } else { Ok(found) }
 }
 
 fn now(face: &Face) -> Timestamp {
@@ -111,7 +111,7 @@ fn openpgp(media_type: &'static str, found: &[FoundKey]) -> Result<HttpResponse,
     if media_type == PGP_KEYS { answer::openpgp(PGP_KEYS, bytes) } else { Ok(answer::bytes(media_type, bytes)) }
 }
 
-/// The machine readable index of GnuPG's doc/KEYSERVER; people read it too.
+/// The machine-readable index of GnuPG's doc/KEYSERVER; people read it too.
 fn listing(found: &[FoundKey], now: Timestamp) -> String {
     let mut text = format!("info:1:{}\n", found.len());
     for FoundKey { about, is_blocked, .. } in found {
@@ -132,8 +132,9 @@ fn listing(found: &[FoundKey], now: Timestamp) -> String {
     text
 }
 
-/// `r` revoked, `d` disabled, `e` expired. What a status blocks is disabled: no client should be led to it. For what nobody
-/// can tell, because news are old or a domain was not heard, there is no flag, and no flag permits anything.
+/// `r` revoked, `d` disabled, `e` expired. A key whose thing's status blocks it is disabled: no client should be led to
+/// it. There is no flag for what cannot be told because news is old or a domain was not heard; and no flag permits
+/// anything.
 fn flags(is_revoked: bool, is_blocked: bool, expires: Option<Timestamp>, now: Timestamp) -> String {
     let is_expired = expires.is_some_and(|expires| expires <= now);
     [(is_revoked, 'r'), (is_blocked, 'd'), (is_expired, 'e')]
@@ -178,7 +179,7 @@ async fn add(
     let text = core::str::from_utf8(&bytes).map_err(|error| malformed(error.to_string()))?;
     let form = Query::<AddForm>::from_query(text).map_err(|error| malformed(error.to_string()))?;
     let merged = merge(&face, reader.0, form.into_inner().keytext.into_bytes(), place).await?;
-    // GnuPG looks at nothing but the status.
+    // GnuPG looks at the status only.
     if let Some(problem) = merged.refusal() {
         return Err(Failure::from(problem.clone()));
     }
@@ -192,10 +193,10 @@ async fn add(
     Ok(answer::bytes("text/plain; charset=utf-8", text))
 }
 
-/// Takes keys in that have arrived.
+/// Takes in keys that have arrived.
 ///
 /// # Errors
-/// With the first reason, when nothing of an upload was taken or known.
+/// With the first reason, when nothing of an upload was taken or already known.
 async fn merge(face: &Face, reader: Reader, bytes: Vec<u8>, uploaded: Place) -> Result<Merged, Failure> {
     let sent = face.app.read_keys(reader, bytes).await?;
     let _place = face.app.submission_place(sent.domains(), uploaded, &face.forwards)?;
@@ -216,13 +217,13 @@ const fn word(change: Change) -> &'static str {
     }
 }
 
-/// What stands behind the category.
+/// The identifier after the category.
 #[derive(Debug, Deserialize)]
 pub(super) struct Asked {
     id: String,
 }
 
-/// Version in two hex digits, then the fingerprint.
+/// By the version in two hex digits, followed by the fingerprint.
 async fn by_vfingerprint(face: Data<Face>, reader: Reading, path: Path<Asked>) -> Result<HttpResponse, Failure> {
     let malformed = || {
         let text = excerpt(&path.id);
@@ -236,7 +237,7 @@ async fn by_vfingerprint(face: Data<Face>, reader: Reading, path: Path<Asked>) -
     openpgp(PGP_KEYS_BINARY, &find(&face, reader.0, KeySearch::Fingerprint(fingerprint), None).await?)
 }
 
-/// By the key id of version 4; those of later versions are never answered to.
+/// By the key id of a version 4 key; key ids of later versions are never answered.
 async fn by_key_id(face: Data<Face>, reader: Reading, path: Path<Asked>) -> Result<HttpResponse, Failure> {
     let malformed = || Failure::new(Code::MalformedId, format_args!("`{}` takes 16 hex digits", excerpt(&path.id)));
     match KeySearch::hex(&path.id).ok_or_else(malformed)? {
@@ -288,7 +289,7 @@ struct IndexedAlgorithm {
     bit_length: usize,
 }
 
-/// Serde passes references.
+/// Takes a reference because serde passes one.
 const fn is_zero(bits: &usize) -> bool {
     *bits == 0
 }
@@ -321,7 +322,7 @@ impl Indexed {
 }
 
 impl IndexedKey {
-    /// What a status blocks is shown as revoked: this index knows no other word for it.
+    /// A key whose thing's status blocks it is shown as revoked: this index has no other word for that.
     fn new(key: &KeyDescription, is_blocked: bool, now: Timestamp) -> Self {
         Self {
             version: key.fingerprint.version(),
@@ -335,7 +336,7 @@ impl IndexedKey {
     }
 }
 
-/// What became of a submission to version 2.
+/// The outcome of a submission in version 2.
 #[derive(Debug, Default, Serialize)]
 struct Submitted {
     inserted: Vec<SubmittedKey>,
@@ -378,7 +379,7 @@ async fn submit(
     Ok(answer::json(&submitted))
 }
 
-/// Whatever else key servers have: a category without what it is asked for, or one that is not there.
+/// Whatever else key servers have: a category without an identifier, or an unknown one.
 async fn unsupported(request: HttpRequest, path: Path<String>) -> Result<HttpResponse, Failure> {
     let rest = path.trim_end_matches('/');
     if CATEGORIES.contains(&rest) {

@@ -15,14 +15,14 @@ use crate::http::failure::Failure;
 use crate::http::request::{Asking, Domain, Identified, Reading};
 use crate::http::routes::checks;
 
-/// How an identity is wanted.
+/// The form in which an identity is wanted.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Form {
-    /// The OpenPGP version of what a client of OpenPGP gets: 4 unless told, since older ones stop at the first of
+    /// The OpenPGP version for clients that take OpenPGP; 4 by default, since older clients stop reading at a packet of
     /// version 6.
     version: Option<u8>,
-    /// How much of the record a client of JSON gets: all of it unless told.
+    /// How much of the record clients that take JSON get; by default all of it.
     view: Option<View>,
 }
 
@@ -127,11 +127,11 @@ pub(super) async fn evidence(
     answer::json_apart(evidence).await
 }
 
-/// How an attestation may be got, and what the asker has seen.
+/// How an attestation may be obtained, and what the asker has seen.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Roaming {
-    /// Nodes that may be asked behind this one: none unless told.
+    /// How many further nodes may be asked beyond this one; by default none.
     hops: Option<u8>,
     /// The largest size of the log that the asker has seen.
     seen: Option<u64>,
@@ -151,16 +151,16 @@ pub(super) async fn attestation(
         Some(attested) => attested,
         None => face.app.relay(reader.0, &domain.0, &asked, (query.hops.unwrap_or_default(), seen)).await?,
     };
-    // Apart: all that is said of a thing may be long, and is spelt before its length is known.
+    // Encoded in the background: everything said of a thing may be long, and its length is known only afterwards.
     let json = background::spawn(move || attested.encode()).await.map_err(Failure::internal)?;
     let json = json.map_err(|error| {
         let domain = &domain.0;
-        Failure::new(Code::TooMuchSaid, format!("`{domain}` says too much of it for who keeps no copy: {error}"))
+        Failure::new(Code::TooMuchSaid, format!("`{domain}` says too much of it for a node without a copy: {error}"))
     })?;
     Ok(answer::bytes(JSON, json))
 }
 
-/// Of what an explanation is wanted: of the record, or of a verdict.
+/// What to explain: the record or, if a use is given, a verdict.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Why {

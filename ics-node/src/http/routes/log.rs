@@ -26,11 +26,11 @@ use crate::http::request::{Domain, Reading};
 
 /// The media type of server-sent events.
 pub(super) const EVENT_STREAM: &str = "text/event-stream";
-/// Events that wait for a client.
+/// Events that may wait for a client.
 const EVENTS_WAITING: usize = 2;
-/// After which time a client that takes nothing is let go.
+/// How long a client may take nothing before it is let go.
 const SLOW: Duration = Duration::from_secs(15);
-/// Seconds that a request may wait for news.
+/// The longest that a request may wait for news, in seconds.
 pub(super) const LONGEST_WAIT_SECONDS: u64 = 60;
 
 pub(super) async fn checkpoint(face: Data<Face>, domain: Domain) -> Result<HttpResponse, Failure> {
@@ -43,7 +43,7 @@ pub(super) struct TilePath {
     path: String,
 }
 
-/// A full tile never changes again.
+/// A tile. A full one never changes again.
 pub(super) async fn tile(face: Data<Face>, domain: Domain, path: Path<TilePath>) -> Result<HttpResponse, Failure> {
     let tile = face.blocking(move |app| app.tile(&domain.0, &format!("tile/{}", path.path))).await?;
     let caching = if tile.full { "public, max-age=31536000, immutable" } else { "no-cache" };
@@ -60,7 +60,7 @@ pub(super) struct Range {
     from: u64,
     limit: Option<usize>,
     until: Option<u64>,
-    /// Seconds to wait for an entry, where there is none yet.
+    /// Seconds to wait for an entry if there is none yet.
     wait: Option<u64>,
 }
 
@@ -86,7 +86,7 @@ pub(super) async fn entries(
     Ok(paged(&face, reader.0, &domain.0, sent.await?))
 }
 
-/// How a page travels: mirrors take it packed, and compressed where they say so; everybody else reads JSON.
+/// How a page is sent: packed to mirrors, compressed too if they accept it; as JSON to everyone else.
 #[derive(Debug, Clone, Copy)]
 struct Form {
     packs: bool,
@@ -98,7 +98,7 @@ struct Sent {
     media_type: &'static str,
     is_compressed: bool,
     bytes: Vec<u8>,
-    /// The index behind its entries.
+    /// The index after its last entry.
     upto: u64,
 }
 
@@ -108,7 +108,7 @@ impl Form {
         Self { packs, compresses: packs && names(request, header::ACCEPT_ENCODING, packed::CODING) }
     }
 
-    /// Takes milliseconds where a page is full.
+    /// Encodes a page, which takes milliseconds if it is full.
     fn send(self, page: &Page) -> Sent {
         let bytes = if self.packs { packed::pack(page) } else { answer::json_bytes(page) };
         let compressed = if self.compresses { packed::compress(&bytes) } else { None };
@@ -121,7 +121,7 @@ impl Form {
     }
 }
 
-/// A page, and a note of how far the reader has come with it.
+/// A page; notes how far the reader has come with it.
 fn paged(face: &Face, reader: Reader, domain: &DomainName, sent: Sent) -> HttpResponse {
     face.app.served(reader, domain, sent.upto, sent.bytes.len());
     let mut response = answer::bytes(sent.media_type, sent.bytes);
@@ -133,7 +133,7 @@ fn paged(face: &Face, reader: Reader, domain: &DomainName, sent: Sent) -> HttpRe
     response
 }
 
-/// Whether a header that lists what is accepted names this very word, and not with quality 0.
+/// Whether a header that lists what is accepted names this very word with a quality other than 0.
 fn names(request: &HttpRequest, header: HeaderName, word: &str) -> bool {
     let lines = request.headers().get_all(header).filter_map(|line| line.to_str().ok());
     lines.flat_map(|line| line.split(',')).any(|item| {
@@ -143,7 +143,7 @@ fn names(request: &HttpRequest, header: HeaderName, word: &str) -> bool {
     })
 }
 
-/// A second look at entries by somebody whose rights may have changed.
+/// Entries that were hidden from a reader whose rights may have changed since.
 pub(super) async fn again(
     face: Data<Face>,
     reader: Reading,
@@ -154,14 +154,14 @@ pub(super) async fn again(
     face.json(move |app| app.entries_again(reader.0, &domain.0, &again)).await
 }
 
-/// Where news are to begin, for clients that cannot send `Last-Event-ID` the first time.
+/// Where news is to begin, for clients that cannot send `Last-Event-ID` with their first request.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Since {
     from: Option<u64>,
 }
 
-/// News, as server-sent events.
+/// News as server-sent events.
 pub(super) async fn feed(
     face: Data<Face>,
     request: HttpRequest,
@@ -181,12 +181,12 @@ pub(super) async fn feed(
 pub(super) fn stream() -> HttpResponseBuilder {
     let mut answer = HttpResponse::Ok();
     answer.content_type(EVENT_STREAM).insert_header((header::CACHE_CONTROL, "no-store"));
-    // nginx, which would else hold events back until they fill a buffer.
+    // Otherwise nginx holds events back until they fill a buffer.
     answer.insert_header(("x-accel-buffering", "no"));
     answer
 }
 
-/// The size that the client has seen: the id of the last event.
+/// The log size that the client has seen: the id of the last event.
 pub(super) fn last_event(request: &HttpRequest) -> Result<Option<u64>, Failure> {
     let Some(value) = request.headers().get("last-event-id") else { return Ok(None) };
     let size = value.to_str().ok().and_then(|text| text.parse().ok());
@@ -194,8 +194,8 @@ pub(super) fn last_event(request: &HttpRequest) -> Result<Option<u64>, Failure> 
     size.map(Some).ok_or_else(malformed)
 }
 
-/// The events for somebody, one after the other, until he goes, is too slow, or the node stops. Who is slow costs what
-/// waits here and nothing more; he comes again and gets all that he missed at once.
+/// Events for one client, one after the other, until it disconnects, is too slow, or the node stops. A slow client
+/// costs no more than what waits here; when it reconnects, it gets all that it missed at once.
 pub(super) fn events(
     mut next: impl AsyncFnMut() -> Result<Event, AppError> + 'static,
     place: Listening,
@@ -253,7 +253,7 @@ pub(super) async fn erasure(
     face.json(move |app| app.erasure(reader.0, &domain.0, path.index)).await
 }
 
-/// An entry, and the size of the tree that it is proven to be in; the newest checkpoint's unless told.
+/// An entry, and the size of the tree that it is to be proven in; by default that of the newest checkpoint.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Inclusion {
@@ -269,7 +269,7 @@ pub(super) async fn inclusion(
     face.json(move |app| app.inclusion(&domain.0, query.index, query.size)).await
 }
 
-/// Two sizes of the log; the second is the newest checkpoint's unless told.
+/// Two sizes of the log; the second is by default that of the newest checkpoint.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Consistency {

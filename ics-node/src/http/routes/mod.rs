@@ -36,15 +36,15 @@ use crate::api::problem::Code;
 /// Who calls a route.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Access {
-    /// Anybody, pages of other origins included.
+    /// Anyone, including pages of other origins.
     Everybody,
-    /// Whoever knows the node's token; the handler asks for it.
+    /// Operators, who have the node's token; the handler checks it.
     Operator,
     /// Monitoring.
     Operations,
-    /// Clients of key servers, pages of other origins included, and those that send keys.
+    /// Clients of key servers, including pages of other origins, and programs that send keys.
     KeyServer,
-    /// ACME clients, which sign what they ask for.
+    /// ACME clients, which sign their requests.
     Acme,
 }
 
@@ -53,7 +53,7 @@ pub enum Access {
 pub struct Endpoint {
     /// `GET`, which includes HEAD, or `POST`.
     pub method: &'static str,
-    /// The path as actix-web matches it: OpenAPI's, but that a parameter which takes slashes ends in `:.*`.
+    /// The path as actix-web matches it: as in OpenAPI, except that a parameter that takes slashes ends in `:.*`.
     pub path: &'static str,
     /// Who calls it.
     pub access: Access,
@@ -137,47 +137,47 @@ const fn post(path: &'static str, access: Access, handle: fn(Route) -> Route) ->
 }
 
 impl Endpoint {
-    /// Whether it is there for monitoring.
+    /// Whether the route is for monitoring.
     #[must_use]
     pub fn is_operational(&self) -> bool {
         self.access == Operations
     }
 
-    /// Whether it gives the counters.
+    /// Whether the route returns the metrics.
     #[must_use]
     pub fn is_metrics(&self) -> bool {
         self.path == METRICS
     }
 
-    /// Whether it decides about uses: what a gateway asks its own node.
+    /// Whether the route decides about uses, as a gateway asks of its own node.
     #[must_use]
     pub fn decides(&self) -> bool {
         ["/v1/verdict", "/v1/verdict/case", CHECK, "/v1/challenge", "/v1/challenge/answer"].contains(&self.path)
     }
 
-    /// Whether pages of other origins may read it.
+    /// Whether pages of other origins may read the answer.
     fn is_open(&self) -> bool {
         self.method == "GET" && self.access == Everybody || self.access == Access::KeyServer
     }
 }
 
-/// Every route: of ACME, of the API and of key servers. The router tries one after the other, which for the last of them
-/// takes longer than most of what an ACME client asks for.
+/// Every route: of ACME, of the API, of key servers and of X.509. The router tries them in order; for the last, that
+/// takes longer than most ACME requests do, so ACME comes first.
 fn endpoints() -> impl Iterator<Item = &'static Endpoint> {
     acme::TABLE.iter().chain(TABLE).chain(hkp::TABLE).chain(x509::TABLE)
 }
 
-/// Whether a pattern of the router is one of these routes, and no page's.
+/// Whether a pattern of the router belongs to one of these routes, not to a page.
 pub(super) fn has(pattern: &str) -> bool {
     endpoints().any(|endpoint| endpoint.path == pattern)
 }
 
-/// What many paths begin with. It is matched once, and not by each of them: of a path with a parameter the router makes
-/// a table of tens of KiB, in each of its threads. What begins like this and has no route here has none at all.
+/// Prefixes shared by many paths. Each is matched once instead of by every path: for a path with a parameter, the
+/// router builds a table of tens of KiB in each of its threads. A path with such a prefix is looked for nowhere else.
 const SCOPES: [&str; 4] =
     ["/v1/domains/{domain}", "/.well-known/est", "/.well-known/cmp", "/x509/{label}/.well-known/est"];
 
-/// Registers the wanted routes, and what answers where there is none.
+/// Registers the wanted routes, and the answer for paths without a route.
 pub(super) fn register(config: &mut ServiceConfig, wanted: impl Fn(&Endpoint) -> bool) {
     let mut paths: Vec<&str> = Vec::new();
     for endpoint in endpoints().filter(|endpoint| wanted(endpoint)) {
@@ -195,13 +195,13 @@ pub(super) fn register(config: &mut ServiceConfig, wanted: impl Fn(&Endpoint) ->
     config.default_service(web::to(no_route));
 }
 
-/// What a path has behind a scope.
+/// What follows a scope in a path; `None` if the path is not in the scope.
 fn within<'a>(scope: &str, path: &'a str) -> Option<&'a str> {
     path.strip_prefix(scope).filter(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
-/// All methods of one path, of which the router matches what is left of it behind its scope. Only the last path of key
-/// servers matches what others match, and comes behind them.
+/// All methods of one path; the router matches what follows the scope. Only the last path of key servers matches what
+/// others match, so it comes after them.
 fn resource(path: &'static str, rest: &str) -> impl HttpServiceFactory + use<> {
     let endpoints = || endpoints().filter(move |endpoint| endpoint.path == path);
     let mut resource = web::resource(rest);
@@ -233,24 +233,24 @@ fn cross_origin(open: bool) -> DefaultHeaders {
     opened.fold(DefaultHeaders::new(), |headers, (name, value)| headers.add((name.clone(), *value)))
 }
 
-/// The headers by which pages of other origins may read an answer.
+/// The headers that let pages of other origins read an answer.
 const OPEN: [(HeaderName, &str); 2] =
     [(header::ACCESS_CONTROL_ALLOW_ORIGIN, "*"), (header::ACCESS_CONTROL_EXPOSE_HEADERS, "ETag, Retry-After")];
 
-/// Lets pages of other origins read an answer that no route gave.
+/// Lets pages of other origins read an answer that was not given by a route.
 pub(super) fn open(headers: &mut HeaderMap) {
     for (name, value) in OPEN {
         headers.insert(name, HeaderValue::from_static(value));
     }
 }
 
-/// OPTIONS, which browsers ask before they send If-None-Match from another origin, and methods that the path does not
-/// take.
+/// Answers OPTIONS, which browsers send before a cross-origin request with If-None-Match, and methods that the path
+/// does not take.
 pub(super) fn other_method(request: &HttpRequest, allow: &str, open: bool) -> HttpResponse {
     let asks = request.method() == Method::OPTIONS;
     let is_key_server = request.path().starts_with("/pks/");
     let mut response = if asks {
-        // draft-ietf-openpgp-hkp asks for 200.
+        // draft-ietf-openpgp-hkp requires 200.
         HttpResponse::build(if is_key_server { StatusCode::OK } else { StatusCode::NO_CONTENT }).finish()
     } else {
         HttpResponse::from_error(Failure::new(Code::MethodNotAllowed, format_args!("this route takes {allow}")))

@@ -1,4 +1,4 @@
-//! `/v1/node`: who answers.
+//! `/v1/node`: the node that answers.
 
 use actix_web::HttpResponse;
 use actix_web::web::Data;

@@ -1,4 +1,4 @@
-//! For monitoring, alarms about no domain, and the description of the API.
+//! Monitoring, alarms that are not about a domain held here, and the description of the API.
 
 use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};
@@ -17,12 +17,12 @@ const TEXT: &str = "text/plain; charset=utf-8";
 /// The media type of the OpenMetrics text format.
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-/// The process answers.
+/// Says that the process answers.
 pub(super) async fn live() -> HttpResponse {
     answer::bytes(TEXT, "ok\n")
 }
 
-/// The node can do its work.
+/// Says whether the node can do its work.
 pub(super) async fn ready(face: Data<Face>) -> Result<HttpResponse, Failure> {
     match face.blocking(|app| Ok(app.ready())).await? {
         Ok(()) => Ok(answer::bytes(TEXT, "ready\n")),
@@ -30,19 +30,19 @@ pub(super) async fn ready(face: Data<Face>) -> Result<HttpResponse, Failure> {
     }
 }
 
-/// They name peers and domains. At an address of their own everybody who reaches it may read them.
+/// For operators, since metrics name peers and domains. At the separate address, everyone who reaches it may read them.
 pub(super) async fn metrics(face: Data<Face>, _operator: Operator) -> Result<HttpResponse, Failure> {
     let now = face.blocking(Now::of).await?;
     let text = face.metrics.write(&now).map_err(Failure::internal)?;
     Ok(answer::bytes(OPEN_METRICS, text))
 }
 
-/// Those about no domain; those about one stand beside it.
+/// The alarms that are not about a domain held here; a domain's own are listed with the domain.
 pub(super) async fn alarms(face: Data<Face>, _operator: Operator) -> Result<HttpResponse, Failure> {
     face.json(|app| app.alarms_about_none()).await
 }
 
-/// Those of logs of which nothing is here; those of a domain stand beside it.
+/// The forks of logs of which nothing is held here; those of a domain held here are listed with it.
 pub(super) async fn forks(face: Data<Face>, _operator: Operator) -> Result<HttpResponse, Failure> {
     face.json(|app| app.forks_about_none()).await
 }

@@ -1,4 +1,4 @@
-//! `/v1/outbox`: what waits for the homes of other domains, for operators.
+//! `/v1/outbox`: statements that wait for the homes of other domains, for operators.
 
 use actix_web::HttpResponse;
 use actix_web::web::Data;

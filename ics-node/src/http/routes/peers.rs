@@ -15,7 +15,7 @@ pub(super) async fn list(face: Data<Face>, _operator: Operator) -> Result<HttpRe
     face.json(|app| Ok(app.peers())).await
 }
 
-/// Adds a peer or changes it.
+/// Adds or changes a peer.
 pub(super) async fn put(
     face: Data<Face>,
     _operator: Operator,

@@ -11,7 +11,7 @@ use crate::http::face::Face;
 use crate::http::failure::Failure;
 use crate::http::request::Domain;
 
-/// Bytes of a submission in JSON: a full batch in base64, with quotes and commas.
+/// The longest submission in JSON, in bytes: a full batch in base64, with quotes and commas.
 const SUBMISSION_JSON_BYTES: usize = limits::BATCH_BYTES / 3 * 4 + limits::BATCH_STATEMENTS * 8;
 
 pub(super) async fn submit(

@@ -1,4 +1,4 @@
-//! What is said of things that somebody watches who keeps no copy: pushed by their home, or waited for.
+//! What is said of watched things, for nodes that keep no copy: pushed by the home, or waited for.
 
 use std::time::Duration;
 
@@ -36,7 +36,7 @@ pub(super) async fn watch(
         watcher.served(answer.len());
         return Ok(answer::bytes(JSON, answer));
     }
-    // The first event comes at once, whatever it says: so the client knows that events pass.
+    // The first event is sent at once, whatever it says, so that the client knows that events get through.
     let mut patience = Duration::ZERO;
     let next = async move || {
         let heads = watcher.next(patience).await?;

@@ -1,4 +1,4 @@
-//! This node as a witness: `/add-checkpoint` (C2SP tlog-witness), and what it has seen of a log.
+//! This node as a witness: `/add-checkpoint` (C2SP tlog-witness), and the checkpoints that it has seen of logs.
 
 use actix_web::web::{Data, Path, Payload};
 use actix_web::{HttpRequest, HttpResponse};
@@ -15,7 +15,7 @@ use crate::http::failure::Failure;
 /// The media type of signature lines.
 const TEXT: &str = "text/plain; charset=utf-8";
 
-/// Requests come from logs of any make, so the body's media type is not asked for.
+/// Requests come from logs of any implementation, so the body's media type is not checked.
 pub(super) async fn add_checkpoint(
     face: Data<Face>,
     request: HttpRequest,
@@ -35,7 +35,7 @@ pub(super) async fn add_checkpoint(
     }
 }
 
-/// The origin of a log has a slash, and so two segments.
+/// The origin of a log contains a slash, and so takes two segments.
 pub(super) async fn witnessed(face: Data<Face>, path: Path<(String, String)>) -> Result<HttpResponse, Failure> {
     let (domain, entry0) = path.into_inner();
     let origin = format!("{domain}/{entry0}").parse::<Origin>();
@@ -44,7 +44,7 @@ pub(super) async fn witnessed(face: Data<Face>, path: Path<(String, String)>) ->
     Ok(answer::bytes(TEXT, note))
 }
 
-/// The code whose status is the one that C2SP tlog-witness gives the refusal.
+/// The code with the status that C2SP tlog-witness assigns to the refusal.
 const fn code(refusal: &Refusal) -> Code {
     match refusal.status() {
         403 => Code::LogUnsigned,

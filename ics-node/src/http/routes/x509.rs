@@ -1,5 +1,6 @@
-//! `/x509/…`: revocation lists, OCSP (RFC 6960, and GET as in RFC 5019), issuers' certificates; and `/.well-known/est/…`
-//! (RFC 7030) and `/.well-known/cmp` (RFC 9811). They have specifications of their own and are not part of the API's, but for the index of them.
+//! `/x509/…`: revocation lists, OCSP (RFC 6960, and GET as in RFC 5019), issuers' certificates; and
+//! `/.well-known/est/…` (RFC 7030) and `/.well-known/cmp` (RFC 9811). Except for their index, they have specifications
+//! of their own and are not part of the API.
 
 use std::sync::Arc;
 
@@ -43,14 +44,14 @@ pub(super) const TABLE: &[Endpoint] = &[
     post("/.well-known/cmp/{operation}", Everybody, |r| r.to(cmp)),
     post("/.well-known/cmp/p/{label}", Everybody, |r| r.to(cmp)),
     post("/.well-known/cmp/p/{label}/{operation}", Everybody, |r| r.to(cmp)),
-    // strongSwan puts the path that it is given in front.
+    // strongSwan puts its configured path in front.
     get("/x509/{label}/.well-known/est/cacerts", Everybody, |r| r.to(ca_certificates)),
     get("/x509/{label}/.well-known/est/csrattrs", Everybody, |r| r.to(attributes)),
     post("/x509/{label}/.well-known/est/simpleenroll", Everybody, |r| r.to(enroll)),
     post("/x509/{label}/.well-known/est/simplereenroll", Everybody, |r| r.to(enroll_again)),
 ];
 
-/// Questions about certificates by GET.
+/// The route of OCSP requests by GET.
 pub(in crate::http) const OCSP: &str = "/x509/{domain}/ocsp/{request:.*}";
 
 const CRL: &str = "application/pkix-crl";
@@ -62,13 +63,13 @@ const CERTS_ONLY: &str = "application/pkcs7-mime; smime-type=certs-only";
 const CMP: &str = "application/pkixcmp";
 const CSR_ATTRIBUTES: &str = "application/csrattrs";
 
-/// What nodes say that ask each other for a list: how many more of them may be asked.
+/// What nodes add when they ask each other for a list: how many further nodes may be asked.
 #[derive(Deserialize)]
 struct Asked {
     hops: Option<u8>,
 }
 
-/// Where all that is below is to be found, for clients of the API.
+/// The index: where everything below is found, for clients of the API.
 pub(super) async fn index(face: Data<Face>, domain: Domain) -> Result<HttpResponse, Failure> {
     let node = face.url.clone();
     face.json(move |app| app.x509_index(&domain.0, &node)).await
@@ -85,7 +86,7 @@ async fn revocation_list(
     let list = match face.blocking(move |app| app.list_here(&domain.0, &issuer, shard)).await? {
         Listing::Signed(list) => list,
         Listing::Elsewhere(elsewhere) => {
-            // A copy that shows its key has its place; what anybody gets costs it nothing of its budget.
+            // A copy that proves its key gets a place by it; lists are public, so they are not charged to its budget.
             let _place = face.listen(proven(&request))?;
             face.app.list_from_home(elsewhere, asked.hops).await?
         }
@@ -100,8 +101,8 @@ async fn issuer(face: Data<Face>, domain: Domain, path: Path<(String, String)>) 
     Ok(answer::bytes(CERTIFICATE, der))
 }
 
-/// The request is base64, and that escaped for a URL; actix-web has taken the escapes away but for slashes, which the
-/// pattern takes.
+/// The request is base64, escaped for a URL. actix-web has undone the escapes except those of slashes, which the
+/// pattern matches too.
 async fn ocsp_get(
     face: Data<Face>,
     domain: Domain,
@@ -135,7 +136,7 @@ async fn ocsp_post(face: Data<Face>, domain: Domain, request: HttpRequest, paylo
     }
 }
 
-/// Why a question was not read, where the protocol has words for it.
+/// The OCSP error for a request that was not read, if the protocol has one.
 fn unread(failure: &Failure) -> Option<OcspError> {
     match failure.status_code() {
         StatusCode::PAYLOAD_TOO_LARGE => Some(OcspError::Malformed),
@@ -145,7 +146,7 @@ fn unread(failure: &Failure) -> Option<OcspError> {
     }
 }
 
-/// Answers, and remembers that by the bytes in which it was asked.
+/// Answers, and remembers the answer by the bytes of the request.
 async fn answered(
     face: &Face,
     domain: DomainName,
@@ -167,13 +168,13 @@ async fn answered(
             given.respond(request)
         }
         Ok(Err(error)) => ocsp(error.to_der()),
-        // All places are taken, or the node failed: the protocol has words for both.
+        // All places are taken, or the node failed: the protocol has an error for each.
         Err(failure) if failure.problem().code() == Code::Busy.as_str() => ocsp(OcspError::TryLater.to_der()),
         Err(_) => ocsp(OcspError::Internal.to_der()),
     }
 }
 
-/// The answer to a path, if it was given before and still holds.
+/// The remembered answer to a path, if it still holds.
 pub(in crate::http) fn hot(face: &Face, path: &str) -> Option<HttpResponse> {
     face.ocsp.get(&face.app, path.as_bytes()).map(|given| given.whole())
 }
@@ -182,11 +183,11 @@ fn ocsp(der: Vec<u8>) -> HttpResponse {
     answer::bytes(OCSP_RESPONSE, der)
 }
 
-/// What a path names: the domain; the profile, if it names one; the issuer, if another than the present one is meant.
+/// What a path names: the domain; a profile, if given; an issuer, if another than the present one is meant.
 type Label = (DomainName, Option<String>, Option<String>);
 
-/// Where EST and CMP are to be found. Whoever asks for a path like theirs, at which there is nothing, is told so: the
-/// description of the API says nothing about them.
+/// Tells clients that ask for an unknown path below those of EST and CMP where these are found: the API's description
+/// does not list them.
 pub(super) fn instead(path: &str) -> &'static str {
     let is_below = |scope: &str| path.strip_prefix(scope).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
     if is_below("/.well-known/cmp") {
@@ -200,7 +201,7 @@ pub(super) fn instead(path: &str) -> &'static str {
      `/x509/DOMAIN`, which also lists all else about a domain's certificates"
 }
 
-/// `DOMAIN`, `DOMAIN:PROFILE` or `DOMAIN:PROFILE:ISSUER`; the only domain that issues here unless told.
+/// Parses `DOMAIN`, `DOMAIN:PROFILE` or `DOMAIN:PROFILE:ISSUER`; by default the only domain that issues here.
 fn label(face: &Face, request: &HttpRequest) -> Result<Label, Failure> {
     let Some(text) = request.match_info().get("label") else {
         return Ok((face.app.only_issuing()?, None, None));
@@ -212,12 +213,12 @@ fn label(face: &Face, request: &HttpRequest) -> Result<Label, Failure> {
     Ok((domain, next(), next()))
 }
 
-/// The profile of a path, `ldevid` unless it names one.
+/// The profile of a path; `ldevid` by default.
 fn or_default(profile: Option<String>) -> String {
     profile.unwrap_or_else(|| DEFAULT_PROFILE.to_owned())
 }
 
-/// EST takes one line: strongSwan reads no others.
+/// An answer in base64 for EST, on a single line: strongSwan reads no other form.
 fn base64(media_type: &'static str, der: &[u8]) -> HttpResponse {
     let mut response = answer::bytes(media_type, STANDARD.encode(der));
     let encoding = header::HeaderName::from_static("content-transfer-encoding");
@@ -238,7 +239,7 @@ async fn attributes(face: Data<Face>, request: HttpRequest) -> Result<HttpRespon
     Ok(base64(CSR_ATTRIBUTES, &der))
 }
 
-/// CMP over HTTP (RFC 9811). What is asked for, the message says; the operation that a path may name adds nothing to it.
+/// CMP over HTTP (RFC 9811). The message says what is asked for; an operation in the path adds nothing.
 async fn cmp(face: Data<Face>, request: HttpRequest, payload: Payload) -> Result<HttpResponse, Failure> {
     let (domain, profile, issuer) = label(&face, &request)?;
     body::media_type(&request, &[CMP])?;
@@ -260,7 +261,7 @@ async fn enroll_again(face: Data<Face>, request: HttpRequest, payload: Payload) 
     est(&face, &request, payload, true).await.unwrap_or_else(|failure| refusal(&failure))
 }
 
-/// A status and words for people (RFC 7030, 4.2.3); who has shown nothing is asked for a password (3.2.3).
+/// A status with words for people (RFC 7030, 4.2.3); a client without credentials is asked for a password (3.2.3).
 fn refusal(failure: &Failure) -> HttpResponse {
     let mut response = failure.error_response();
     if response.status() == StatusCode::UNAUTHORIZED {
@@ -272,20 +273,20 @@ fn refusal(failure: &Failure) -> HttpResponse {
 
 async fn est(face: &Face, request: &HttpRequest, payload: Payload, again: bool) -> Result<HttpResponse, Failure> {
     let (domain, profile, issuer) = label(face, request)?;
-    // Before anything is refused: clients come without a password first, and send it when they are asked.
+    // Read before anything is refused: clients come without a password first, and send it when asked.
     body::media_type(request, &[PKCS10, PKCS7])?;
     let bytes = {
         let _place = face.upload()?;
         body::read(request, &mut payload.into_inner(), limits::CSR_BYTES * 2).await?
     };
     let proven = request.conn_data::<ProvenKey>().map(|key| key.0);
-    // What is renewed is shown by TLS, and by nothing else (RFC 7030, 4.2.2).
+    // For renewal, only a certificate shown by TLS counts (RFC 7030, 4.2.2).
     let basic = basic(request)?.filter(|_| !again);
     if proven.is_none() && basic.is_none() {
         let text = if again {
-            "show the certificate that is to be renewed, by TLS"
+            "present the certificate that is to be renewed, by TLS"
         } else {
-            "show a certificate whose key a record names, by TLS, or the registrar's token as an HTTP password"
+            "present a certificate whose key a record names, by TLS, or the registrar's token as an HTTP password"
         };
         return Err(Failure::new(Code::UnprovenClient, text));
     }
@@ -296,7 +297,7 @@ async fn est(face: &Face, request: &HttpRequest, payload: Payload, again: bool) 
     Ok(base64(CERTS_ONLY, &enrolled.map_err(AppError::from)?))
 }
 
-/// Name and password of HTTP (RFC 7617).
+/// Name and password of HTTP's Basic scheme (RFC 7617).
 fn basic(request: &HttpRequest) -> Result<Option<(String, String)>, Failure> {
     let Some(value) = request.headers().get(header::AUTHORIZATION) else { return Ok(None) };
     let text = value.to_str().unwrap_or_default();

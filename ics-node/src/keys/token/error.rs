@@ -1,4 +1,4 @@
-//! What can go wrong with tokens, in the words of the people who hold them.
+//! Errors of tokens, worded for the people who hold them.
 
 use std::path::PathBuf;
 
@@ -7,7 +7,7 @@ use super::uri::UriError;
 /// Why a token, or a key in it, cannot be used.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum TokenError {
-    /// Not formed as a `pkcs11:` URI.
+    /// It is not a valid `pkcs11:` URI.
     #[error("`{uri}` does not name a key in a token: {reason}")]
     Uri {
         /// The text; never one that holds a PIN.
@@ -15,7 +15,7 @@ pub enum TokenError {
         /// What is wrong with it.
         reason: UriError,
     },
-    /// Nobody said which library talks to the token.
+    /// No library for the token is configured.
     #[error("no PKCS#11 module is named, the library that talks to the token")]
     NoModule,
     /// The library cannot be loaded.
@@ -23,18 +23,18 @@ pub enum TokenError {
     Module {
         /// The library.
         path: PathBuf,
-        /// What the system or the library said.
+        /// The error of the system or the library.
         reason: String,
     },
-    /// No token of that name is there.
+    /// No such token is present.
     #[error("no token fits `{wanted}`; {}", there(present))]
     NoToken {
         /// The URI.
         wanted: String,
-        /// The labels of tokens that are there.
+        /// The labels of the tokens that are present.
         present: Vec<String>,
     },
-    /// Several tokens have the name.
+    /// Several tokens match.
     #[error("`{wanted}` fits {count} tokens: {tokens}", count = tokens.len(), tokens = tokens.join(", "))]
     ManyTokens {
         /// The URI.
@@ -50,7 +50,7 @@ pub enum TokenError {
         /// The URI.
         wanted: String,
     },
-    /// The token has several such keys.
+    /// Several keys in the token match.
     #[error("`{wanted}` fits {count} keys: {keys}", count = keys.len(), keys = keys.join(", "))]
     ManyKeys {
         /// The URI.
@@ -58,34 +58,34 @@ pub enum TokenError {
         /// Their URIs.
         keys: Vec<String>,
     },
-    /// The token cannot do it.
+    /// The token does not support the operation.
     #[error("the token `{token}` cannot {purpose}: it lacks the mechanism {mechanism}")]
     Mechanism {
         /// The token's label.
         token: String,
-        /// What it was to do.
+        /// The operation.
         purpose: String,
         /// The mechanism in the words of PKCS#11.
         mechanism: &'static str,
     },
-    /// The key is of a kind that does not sign here.
-    #[error("the key `{key}` is {found}; it takes Ed25519, P-256 or RSA of 2048 to 4096 bits")]
+    /// Keys of this kind cannot sign here.
+    #[error("the key `{key}` is {found}; only Ed25519, P-256, and RSA of 2048 to 4096 bits can be used")]
     Kind {
         /// The key's URI.
         key: String,
-        /// What it is.
+        /// The kind of the key.
         found: String,
     },
-    /// The key asks for the PIN before each signature.
+    /// The key requires the PIN before each signature.
     #[error("the key `{0}` asks for its PIN before each signature (CKA_ALWAYS_AUTHENTICATE)")]
     AlwaysAuthenticate(String),
-    /// The token has the private half only.
-    #[error("the token does not tell the public half of the key `{0}`")]
+    /// The token has only the private half.
+    #[error("the token does not give out the public half of the key `{0}`")]
     NoPublic(String),
-    /// The token has another key under that name than the certificate.
+    /// The token's key under that name is not the one in the certificate.
     #[error("the key `{0}` in the token is not the one whose certificate is kept under that name")]
     OtherKey(String),
-    /// The PIN does not fit.
+    /// The PIN is wrong.
     #[error("the token `{token}` refuses the PIN{}", last(*last_try))]
     WrongPin {
         /// The token's label.
@@ -93,13 +93,13 @@ pub enum TokenError {
         /// Whether one more wrong PIN locks it.
         last_try: bool,
     },
-    /// The PIN is locked after too many wrong ones.
+    /// The PIN is locked after too many wrong attempts.
     #[error("the token `{0}` is locked after too many wrong PINs")]
     PinLocked(String),
     /// The token has no PIN yet.
     #[error("the token `{0}` has no user PIN yet")]
     PinNotSet(String),
-    /// There is no PIN and nobody to ask.
+    /// There is no PIN, and nobody can be asked.
     #[error("the token `{0}` asks for its PIN, and there is none and no terminal to ask for it")]
     NoPin(String),
     /// The file with the PIN cannot be used.
@@ -110,14 +110,14 @@ pub enum TokenError {
         /// Why.
         reason: String,
     },
-    /// Anything else that the token or its module says.
+    /// Any other error of the token or its module.
     #[error("the token `{token}` failed to {purpose}: {reason}")]
     Failed {
         /// The token's label.
         token: String,
-        /// What it was to do.
+        /// The operation.
         purpose: &'static str,
-        /// What it said.
+        /// The error.
         reason: String,
     },
 }
@@ -134,7 +134,7 @@ const fn last(last_try: bool) -> &'static str {
 }
 
 impl TokenError {
-    /// What to do about it.
+    /// A hint on what to do.
     #[must_use]
     pub const fn advice(&self) -> Option<&'static str> {
         Some(match self {

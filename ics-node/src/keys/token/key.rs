@@ -1,4 +1,4 @@
-//! Keys in tokens: found, read, made.
+//! Finding, reading and making keys in tokens.
 
 use cryptoki::error::Error;
 use cryptoki::mechanism::{Mechanism, MechanismType};
@@ -20,16 +20,16 @@ use crate::keys::{Algorithm, KeyVersion};
 /// Object identifiers of curves in DER (RFC 5480, 2.1.1.1; RFC 8410, 3).
 const P256_OID: &[u8] = &[0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07];
 const ED25519_OID: &[u8] = &[0x06, 0x03, 0x2b, 0x65, 0x70];
-/// The name of the curve instead, which PKCS#11 allows (version 3.0, 2.3.10): a PrintableString.
+/// The name of the curve in place of the identifier, which PKCS#11 allows (version 3.0, 2.3.10): a PrintableString.
 const ED25519_NAME: &[u8] = b"\x13\x0cedwards25519";
 /// The usual public exponent of RSA keys.
 const RSA_EXPONENT: &[u8] = &[1, 0, 1];
 /// Random bytes of a new key's id.
 const ID_BYTES: usize = 16;
-/// Keys of one token that are listed.
+/// How many keys of one token are listed.
 const LISTED: usize = 256;
 
-/// The numbers of a public key, as far as they sign here.
+/// The numbers of a public key, for the kinds that can sign here.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Public {
     Ed25519([u8; 32]),
@@ -41,17 +41,18 @@ pub(super) enum Public {
     },
 }
 
-/// A key in a token, by its public half, and where it is.
+/// The public half of a key in a token, and its place.
 #[derive(Debug, Clone)]
 pub struct Listed {
     /// The URI that names it.
     pub uri: TokenUri,
-    /// What it is, in a word.
+    /// The algorithm, in a word.
     pub algorithm: String,
 }
 
 impl Public {
-    /// As an OpenPGP key. A token remembers no creation time: it is an argument, and part of the fingerprint.
+    /// Converts it to an OpenPGP key. A token stores no creation time, which is part of the fingerprint and therefore
+    /// an argument.
     pub(super) fn to_key(&self, version: KeyVersion, created: Timestamp) -> Result<PublicKey, String> {
         let (algorithm, numbers) = match self {
             Self::Ed25519(point) if version == KeyVersion::V6 => {
@@ -125,7 +126,7 @@ impl Token {
         handles.into_iter().take(LISTED).map(list).collect()
     }
 
-    /// The one private key that a URI names, its own URI, and its public half.
+    /// Finds the one private key that a URI names; returns it, its own URI, and its public half.
     pub(super) fn key(
         &self,
         session: &Session,
@@ -151,7 +152,7 @@ impl Token {
         Ok((handle, uri, public))
     }
 
-    /// Makes a key pair that never leaves the token.
+    /// Makes a key pair whose secret never leaves the token.
     pub(super) fn make(&self, session: &Session, label: &str, algorithm: Algorithm) -> Result<TokenUri, TokenError> {
         let mut id = vec![0; ID_BYTES];
         getrandom::fill(&mut id).map_err(|e| TokenError::Failed {
@@ -183,7 +184,7 @@ impl Token {
             Attribute::Sign(true),
         ];
         let private = [&named[..], &private[..]].concat();
-        // Tokens differ in how they want the curve named.
+        // Tokens differ in the form of the curve's name that they accept.
         let mut refused = None;
         for kind in kinds {
             let public = [&named[..], &kind[..], &[Attribute::Verify(true), Attribute::Private(false)]].concat();
@@ -209,7 +210,7 @@ impl Token {
         Err(TokenError::Mechanism { token: self.label(), purpose: purpose(), mechanism: name })
     }
 
-    /// The public half of a private key: RSA has its numbers in both, curves only in the public object.
+    /// The public half of a private key: RSA keys have their numbers in both objects, curves only in the public one.
     fn public_half(&self, session: &Session, private: ObjectHandle, uri: &TokenUri) -> Result<Public, TokenError> {
         let beside = TokenUri { id: uri.id.clone(), ..TokenUri::default() };
         let by_id = uri
@@ -288,7 +289,7 @@ fn template(class: ObjectClass, uri: &TokenUri) -> Vec<Attribute> {
     template
 }
 
-/// A point as it is: some modules wrap it into a DER OCTET STRING or BIT STRING, some do not.
+/// Unwraps a point: some modules wrap it into a DER OCTET STRING or BIT STRING, others do not.
 fn unwrapped(point: &[u8], bytes: usize) -> Option<Vec<u8>> {
     let rest = match point {
         whole if whole.len() == bytes => whole,

@@ -1,7 +1,7 @@
 //! Keys in PKCS#11 tokens: smart cards, USB tokens, hardware security modules.
 //!
-//! The secret never leaves the token. What is kept here is its OpenPGP certificate and the `pkcs11:` URI (RFC 7512) under
-//! which the key is found.
+//! The secret never leaves the token. Only its OpenPGP certificate and the `pkcs11:` URI (RFC 7512) of the key are
+//! stored here.
 
 mod error;
 mod key;
@@ -37,7 +37,7 @@ pub struct Tokens {
 }
 
 impl Tokens {
-    /// The module that a URI names, or the one that is assumed.
+    /// Loads the module that a URI names, or else the default one.
     ///
     /// # Errors
     /// When none is named, or it does not load.
@@ -45,10 +45,10 @@ impl Tokens {
         Module::load(uri.module.as_ref().or(self.module.as_ref()).ok_or(TokenError::NoModule)?)
     }
 
-    /// The PIN for the token that a URI names; none where the token takes none from us.
+    /// The PIN for the token that a URI names; `None` if the token takes no PIN from programs.
     ///
     /// # Errors
-    /// When the token is not there, or there is no PIN.
+    /// When the token is absent, or there is no PIN.
     pub fn pin(&self, module: &Module, uri: &TokenUri) -> Result<Option<Pin>, TokenError> {
         let token = {
             let _start = module.hold();
@@ -61,18 +61,18 @@ impl Tokens {
     /// Opens a key whose certificate is at hand.
     ///
     /// # Errors
-    /// When the token, the key or the PIN is missing, or the key is none of the certificate's.
+    /// When the token, the key or the PIN is missing, or the certificate has no such key.
     pub fn open(&self, uri: &TokenUri, certificate: &Certificate) -> Result<TokenSigner, TokenError> {
         let module = self.module(uri)?;
         let pin = self.pin(&module, uri)?;
         TokenSigner::open(module, uri, pin, |numbers, uri| of_certificate(numbers, uri, certificate))
     }
 
-    /// Opens a key that has no certificate yet. Its creation time is that of bare keys, whoever opens it and whenever, so
-    /// that its fingerprint is always the same.
+    /// Opens a key that has no certificate yet. Its creation time is always that of bare keys, so that its fingerprint
+    /// is always the same.
     ///
     /// # Errors
-    /// When the token, the key or the PIN is missing, or the key is of a kind that does not sign here.
+    /// When the token, the key or the PIN is missing, or keys of this kind cannot sign here.
     pub fn open_bare(&self, uri: &TokenUri, version: KeyVersion) -> Result<TokenSigner, TokenError> {
         let module = self.module(uri)?;
         let pin = self.pin(&module, uri)?;
@@ -101,7 +101,7 @@ fn to_key(
     numbers.to_key(version, created).map_err(|found| TokenError::Kind { key: uri.to_string(), found })
 }
 
-/// The key of the certificate that has these numbers: creation time and version are those of the certificate.
+/// The key with these numbers in the certificate, which supplies creation time and version.
 fn of_certificate(numbers: &key::Public, uri: &TokenUri, certificate: &Certificate) -> Result<PublicKey, TokenError> {
     let same = |key: &&PublicKey| {
         let version = if key.version() == 6 { KeyVersion::V6 } else { KeyVersion::V4 };

@@ -14,16 +14,16 @@ use cryptoki::types::AuthPin;
 
 use super::{Pin, TokenError, TokenUri};
 
-/// Modules that this process has loaded. A module is told once that it is used (`C_Initialize`), and all threads share it.
+/// The modules that this process has loaded. A module is initialised once (`C_Initialize`), and all threads share it.
 static LOADED: Mutex<BTreeMap<PathBuf, Arc<Running>>> = Mutex::new(BTreeMap::new());
 
-/// How tokens have refused their PIN, by module, label and serial number. It is not tried again in this process, whichever
-/// key is asked for: a token with many keys would lock itself at the first signature of each.
+/// How tokens have refused their PIN, by module, label and serial number. That PIN is not tried again in this process
+/// for any key of the token; otherwise a token with many keys would lock itself at the first signature of each.
 static REFUSED: Mutex<BTreeMap<(PathBuf, String), TokenError>> = Mutex::new(BTreeMap::new());
 
-/// How long a module runs at least before it is started anew: all keys of all of its tokens are opened again then.
+/// The least time between two starts of a module: a restart reopens all keys of all of its tokens.
 const REST: Duration = Duration::from_secs(2);
-/// What a token that was pulled out fails to do, whatever its module calls that.
+/// The operation that fails on a token that was pulled out, whatever error its module gives.
 const OPEN_SESSION: &str = "open a session";
 
 /// A module, ready for use.
@@ -36,18 +36,18 @@ pub struct Module {
 /// A module as it runs in this process.
 struct Running {
     pkcs11: Pkcs11,
-    /// Held by whoever talks to the module: nobody may while it is started anew.
+    /// Held for reading while using the module, so that it is not restarted meanwhile.
     start: RwLock<Start>,
 }
 
-/// Which start of the module this is, and when it was. The sessions of one start are none of the next, in which others
-/// have their numbers.
+/// The number and time of a start of the module. Sessions do not survive a restart, after which their numbers may
+/// belong to others.
 pub(super) struct Start {
     pub(super) number: u64,
     at: Instant,
 }
 
-/// A token that is there.
+/// A token that is present.
 pub struct Token {
     pkcs11: Pkcs11,
     path: PathBuf,
@@ -56,10 +56,10 @@ pub struct Token {
 }
 
 impl Module {
-    /// Loads a module, unless this process has it already.
+    /// Loads a module, unless this process already has it.
     ///
     /// # Errors
-    /// When the file is no PKCS#11 module, or does not start.
+    /// When the file is not a PKCS#11 module, or does not start.
     pub fn load(path: &Path) -> Result<Self, TokenError> {
         let mut loaded = LOADED.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(running) = loaded.get(path) {
@@ -74,14 +74,14 @@ impl Module {
         Ok(Self { running, path: path.to_owned() })
     }
 
-    /// Keeps the module from being started anew for as long as somebody talks to it. To be taken once by a thread: beside
-    /// somebody who waits to start it, the second one would wait for ever.
+    /// Keeps the module from being restarted while it is in use. A thread must take this only once at a time: if
+    /// another thread waits to restart the module, a second call would wait for ever.
     pub(super) fn hold(&self) -> RwLockReadGuard<'_, Start> {
         self.running.start.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Starts the module anew, unless that was done since the start that is named, or just before: many see a token that
-    /// came back only then. Every key that is open in it is opened again when it is used next.
+    /// Restarts the module, unless it was restarted since the start `seen`, or just before: many modules only then see
+    /// a token that was plugged in again. Every open key is opened again when it is next used.
     ///
     /// # Errors
     /// When it does not start.
@@ -105,7 +105,7 @@ impl Module {
         &self.path
     }
 
-    /// All initialised tokens that are there now.
+    /// All initialised tokens that are present now.
     ///
     /// # Errors
     /// When the module fails.
@@ -114,7 +114,7 @@ impl Module {
         let mut tokens = Vec::new();
         let pkcs11 = &self.running.pkcs11;
         for slot in pkcs11.get_slots_with_initialized_token().map_err(failed)? {
-            // A token that is pulled out meanwhile is not there.
+            // A token that is pulled out meanwhile counts as absent.
             if let Ok(info) = pkcs11.get_token_info(slot) {
                 tokens.push(Token { pkcs11: pkcs11.clone(), path: self.path.clone(), slot, info });
             }
@@ -148,13 +148,13 @@ impl Token {
         self.info.label().to_owned()
     }
 
-    /// Who made it, and which model it is.
+    /// Its manufacturer and model.
     #[must_use]
     pub fn made_by(&self) -> String {
         format!("{} {}", self.info.manufacturer_id(), self.info.model()).trim().to_owned()
     }
 
-    /// What is wrong with its PIN, in a few words.
+    /// The state of its PIN, in a few words.
     #[must_use]
     pub fn pin_state(&self) -> &'static str {
         if self.info.user_pin_locked() {
@@ -168,7 +168,7 @@ impl Token {
         }
     }
 
-    /// The URI that names it wherever it is plugged in.
+    /// The URI that names it, whichever slot it is in.
     #[must_use]
     pub fn uri(&self) -> TokenUri {
         TokenUri {
@@ -178,13 +178,13 @@ impl Token {
         }
     }
 
-    /// Whether it takes a PIN from us; it may have keys for it of its own, or need none.
+    /// Whether it takes a PIN from programs; it may have a PIN pad of its own, or need no PIN.
     #[must_use]
     pub fn takes_pin(&self) -> bool {
         self.info.login_required() && !self.info.protected_authentication_path()
     }
 
-    /// Whether it has a mechanism.
+    /// Whether it supports a mechanism.
     ///
     /// # Errors
     /// When the token fails.
@@ -193,10 +193,10 @@ impl Token {
         Ok(listed.map_err(|e| self.failed("list its mechanisms", &e))?.contains(&mechanism))
     }
 
-    /// A session in which its private keys can be used.
+    /// Opens a session in which its private keys can be used.
     ///
     /// # Errors
-    /// When the PIN does not fit or was refused before, is locked or missing, or the token fails.
+    /// When the PIN is wrong or was refused before, is locked or missing, or the token fails.
     pub(super) fn session(&self, pin: Option<&Pin>, writes: bool) -> Result<Session, TokenError> {
         let session = self.look(writes)?;
         if !self.info.login_required() {
@@ -207,7 +207,7 @@ impl Token {
             None => return Err(TokenError::NoPin(self.label())),
             Some(pin) => Some(AuthPin::from(pin.expose().to_owned())),
         };
-        // Held until the token has answered, so that keys which sign side by side make one try together.
+        // Held until the token has answered, so that keys that sign concurrently make one attempt together.
         let mut refused = REFUSED.lock().unwrap_or_else(PoisonError::into_inner);
         let own = (self.path.clone(), self.uri().to_string());
         if let Some(error) = refused.get(&own) {
@@ -220,7 +220,7 @@ impl Token {
         answer.map(|()| session)
     }
 
-    /// Tries the PIN, once.
+    /// Tries the PIN once.
     fn log_in(&self, session: &Session, pin: Option<&AuthPin>) -> Result<(), TokenError> {
         match session.login(UserType::User, pin) {
             Ok(()) | Err(Error::Pkcs11(RvError::UserAlreadyLoggedIn, _)) => Ok(()),
@@ -238,7 +238,7 @@ impl Token {
         }
     }
 
-    /// A session without a PIN, which sees what is public.
+    /// Opens a session without a PIN, which sees public objects.
     pub(super) fn look(&self, writes: bool) -> Result<Session, TokenError> {
         let opened =
             if writes { self.pkcs11.open_rw_session(self.slot) } else { self.pkcs11.open_ro_session(self.slot) };
@@ -268,7 +268,7 @@ fn initialize(pkcs11: &Pkcs11) -> Result<(), Error> {
 }
 
 impl TokenError {
-    /// Whether the token is gone as far as its module sees. No PIN was tried then.
+    /// Whether the module no longer sees the token. In that case no PIN was tried.
     pub(super) fn is_gone(&self) -> bool {
         match self {
             Self::NoToken { .. } | Self::Module { .. } => true,
@@ -278,7 +278,7 @@ impl TokenError {
     }
 }
 
-/// What a module says, short: its codes have names, and the crate's explanations run over many lines.
+/// A short form of a module's error: its code has a name, and the crate's explanation takes many lines.
 pub(super) fn words(error: &Error) -> String {
     match error {
         Error::Pkcs11(code, function) => format!("{code:?} from C_{function}"),

@@ -13,7 +13,7 @@ use crate::keys::file;
 pub const PIN_VARIABLE: &str = "ICS_PIN";
 /// The name of the systemd credential that may hold the PIN.
 pub const PIN_CREDENTIAL: &str = "ics-pin";
-/// Bytes of a PIN.
+/// The maximum length of a PIN, in bytes.
 const BYTES: usize = 256;
 
 /// A PIN; wiped when dropped, and never printed.
@@ -27,19 +27,19 @@ impl fmt::Debug for Pin {
 }
 
 impl Pin {
-    /// From text.
+    /// Makes a PIN from text.
     #[must_use]
     pub const fn new(text: Zeroizing<String>) -> Self {
         Self(text)
     }
 
-    /// From the first line of a file.
+    /// Reads a PIN from the first line of a file.
     ///
     /// # Errors
-    /// When it cannot be read, everybody may read it, or it is not one line of text.
+    /// When the file cannot be read, everybody may read it, or it is not one line of text.
     pub fn from_file(path: &Path) -> Result<Self, TokenError> {
         let failed = |reason: String| TokenError::PinFile { path: path.to_owned(), reason };
-        // A systemd credential belongs to root and a group of one; only the world must stay out.
+        // A systemd credential belongs to root and a group of its own, so only access by everybody is refused.
         if file::open_to_all(path).map_err(|e| failed(e.to_string()))?.is_some() {
             return Err(failed(format!("everybody may read it: chmod 600 {}", path.display())));
         }
@@ -57,7 +57,7 @@ impl Pin {
     }
 }
 
-/// Where a PIN comes from, in this order: a file that was named, the `pin-source` of the key's URI, the variable
+/// The sources of a PIN, in this order: a file that was named, the `pin-source` of the key's URI, the variable
 /// [`PIN_VARIABLE`], the systemd credential [`PIN_CREDENTIAL`], the terminal.
 #[derive(Debug, Clone, Default)]
 pub struct PinSource {
@@ -66,7 +66,7 @@ pub struct PinSource {
 }
 
 impl PinSource {
-    /// A source; `named` is a file that comes before all else.
+    /// The sources; `named` is a file that takes precedence.
     #[must_use]
     pub fn new(named: Option<PathBuf>) -> Self {
         Self { named, credentials: std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from) }
@@ -75,7 +75,7 @@ impl PinSource {
     /// The PIN of a token; `source` is the file that the key's URI names.
     ///
     /// # Errors
-    /// When a file cannot be used, or there is no PIN anywhere and nobody to ask.
+    /// When a file cannot be used, or there is no PIN anywhere and nobody can be asked.
     pub fn get(&self, token: &str, source: Option<&Path>) -> Result<Pin, TokenError> {
         if let Some(path) = self.named.as_deref().or(source) {
             return Pin::from_file(path);

@@ -1,4 +1,4 @@
-//! A key in a token at work.
+//! Signing with a key in a token.
 
 use core::fmt;
 use std::sync::{Mutex, PoisonError};
@@ -18,14 +18,14 @@ use super::key::Public;
 use super::module::words;
 use super::{Module, Pin, TokenError, TokenUri};
 
-/// A key in a token that signs. One session is kept for it; calls wait for each other.
+/// A key in a token, as a signer. It keeps one session, and calls take turns.
 pub struct TokenSigner {
     module: Module,
     uri: TokenUri,
     pin: Option<Pin>,
     key: PublicKey,
     numbers: Public,
-    /// The session in which the key was used last, if it did not break.
+    /// The session in which the key was last used, unless it broke.
     open: Mutex<Option<Opened>>,
 }
 
@@ -34,12 +34,12 @@ struct Opened {
     session: Option<Session>,
     handle: ObjectHandle,
     module: Module,
-    /// The start of the module in which that is so.
+    /// The start of the module in which the session was opened.
     start: u64,
 }
 
 impl Drop for Opened {
-    /// A session is closed by its number. In a module that was started anew that of somebody else may have it by now.
+    /// A session is closed by its number, which after a restart of the module may belong to another session.
     fn drop(&mut self) {
         let start = self.module.hold();
         let session = self.session.take();
@@ -48,7 +48,7 @@ impl Drop for Opened {
 }
 
 impl TokenSigner {
-    /// Opens the key, which `to_key` makes an OpenPGP key of.
+    /// Opens the key; `to_key` makes an OpenPGP key of it.
     pub(super) fn open(
         module: Module,
         wanted: &TokenUri,
@@ -63,7 +63,7 @@ impl TokenSigner {
             (session, found, start.number)
         };
         let opened = Opened { session: Some(session), handle, module: module.clone(), start };
-        // Where it is found and where its PIN is stay as they were named.
+        // The module and the source of the PIN stay as given.
         let uri = TokenUri { module: wanted.module.clone(), pin_source: wanted.pin_source.clone(), ..uri };
         let key = to_key(&numbers, &uri)?;
         Ok(Self { module, uri, pin, key, numbers, open: Mutex::new(Some(opened)) })
@@ -82,8 +82,8 @@ impl TokenSigner {
         if numbers == self.numbers { Ok((session, handle)) } else { Err(TokenError::OtherKey(uri.to_string())) }
     }
 
-    /// Lets the token sign. A session that broke (the token was pulled out, its box restarted) is opened again, once; and
-    /// once more in a module that was started anew, if this one sees no such token.
+    /// Has the token sign. A session that broke (the token was pulled out, its box restarted) is reopened once, and
+    /// once more after a restart of the module if that no longer sees the token.
     fn raw(&self, message: &[u8]) -> Result<Vec<u8>, TokenError> {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(signature) = open.as_ref().and_then(|opened| self.sign_in(opened, message)) {
@@ -100,7 +100,7 @@ impl TokenSigner {
         Ok(signature)
     }
 
-    /// Signs in a session that is open; nothing if it broke.
+    /// Signs in an open session; `None` if it broke.
     fn sign_in(&self, opened: &Opened, message: &[u8]) -> Option<Vec<u8>> {
         let start = self.module.hold();
         let session = opened.session.as_ref().filter(|_| start.number == opened.start)?;
@@ -110,7 +110,7 @@ impl TokenSigner {
             .ok()
     }
 
-    /// Signs in a session that is opened for it. Says as well in which start of the module that was tried.
+    /// Signs in a new session; also returns the start of the module in which that was tried.
     fn sign_anew(&self, message: &[u8]) -> (u64, Result<(Opened, Vec<u8>), TokenError>) {
         let start = self.module.hold();
         let made = self.reopen().and_then(|(session, handle)| {
@@ -121,7 +121,7 @@ impl TokenSigner {
         (start.number, made)
     }
 
-    /// Lets a test use the session that is open.
+    /// Lets a test use the open session.
     #[cfg(test)]
     pub(super) fn meddle(&self, with: impl FnOnce(&Session)) {
         let open = self.open.lock().expect("no test panicked");
@@ -148,7 +148,7 @@ impl TokenSigner {
         made.try_into().map_err(|_| SignerError::Number)
     }
 
-    /// What the token makes of a digest, whatever that is.
+    /// The token's signature over a digest, unverified.
     fn made(&self, digest: &[u8]) -> Result<RawSignature, SignerError> {
         let refused = |e: TokenError| SignerError::Refused(e.to_string());
         match &self.numbers {
@@ -159,7 +159,7 @@ impl TokenSigner {
                 Ok(RawSignature::Ecdsa { r: r.to_vec(), s: s.to_vec() })
             }
             Public::Rsa { .. } => {
-                // RFC 8017, 9.2: CKM_RSA_PKCS pads, but what is padded is a DigestInfo.
+                // RFC 8017, 9.2: `CKM_RSA_PKCS` does the padding, but the caller must provide the DigestInfo.
                 let hash = HashAlgorithm::from(self.key.algorithm().preferred_hash().id());
                 let info = hash.oid().map_err(|e| SignerError::Refused(e.to_string()))?;
                 Ok(RawSignature::Rsa(self.raw(&[info, digest].concat()).map_err(refused)?))
@@ -185,7 +185,7 @@ impl NoteKey for TokenSigner {
 
     fn sign(&self, message: &[u8]) -> Result<[u8; 64], String> {
         let made = self.ed25519(message).map_err(|e| e.to_string())?;
-        // A token that fails must not make the log publish a head that nobody can verify.
+        // A faulty token must not make the log publish a head that nobody can verify.
         let key = ed25519_dalek::VerifyingKey::from_bytes(&self.public()).map_err(|e| e.to_string())?;
         let verified = key.verify_strict(message, &ed25519_dalek::Signature::from_bytes(&made));
         verified.map(|()| made).map_err(|_| "the token made a signature that does not verify".to_owned())

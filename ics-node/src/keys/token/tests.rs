@@ -1,5 +1,5 @@
-//! A signer whose token breaks under it. SoftHSM reads its configuration from the environment, so that each test runs
-//! itself once more, in a process that has one.
+//! Signers whose tokens fail. SoftHSM reads its configuration from the environment, so each test runs itself again in a
+//! process that has one.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -16,7 +16,7 @@ use super::*;
 const PIN: &str = "4711-pin";
 const MODULES: [&str; 2] = ["/usr/lib/softhsm/libsofthsm2.so", "/usr/lib/x86_64-linux-gnu/softhsm/libsofthsm2.so"];
 
-/// Whether the test has a token; if not, it is run in a process that has.
+/// Whether the test has a token; if not, it is run in a process that has one.
 fn has_token(test: &str) -> bool {
     if std::env::var_os("SOFTHSM2_CONF").is_some() {
         return true;
@@ -76,8 +76,8 @@ fn a_session_that_broke_is_opened_again() {
     assert_eq!(signer.public_key().created(), BARE_KEY_CREATED);
 }
 
-/// SoftHSM sees a token that came back only once it was started anew, as modules of many boxes do. What the one key has
-/// open then has the number under which the other one had its session, and has not heard of anything yet.
+/// SoftHSM only sees a token that came back after a restart of the module, as modules of many boxes do. One key's new
+/// session then has the number of the other key's old session, which does not know yet that it is gone.
 #[test]
 fn a_token_that_came_back_signs_without_a_restart_with_all_of_its_keys() {
     if !has_token("a_token_that_came_back_signs_without_a_restart_with_all_of_its_keys") {
@@ -107,7 +107,7 @@ fn a_token_that_came_back_signs_without_a_restart_with_all_of_its_keys() {
     }
 }
 
-/// Nor by another key of the token: each would use up one of the few tries that it gives.
+/// Not even by another key of the token: each would use up one of the few attempts.
 #[test]
 fn a_pin_that_is_refused_is_not_tried_again() {
     if !has_token("a_pin_that_is_refused_is_not_tried_again") {
@@ -115,7 +115,7 @@ fn a_pin_that_is_refused_is_not_tried_again() {
     }
     let directory = tempfile::tempdir().expect("directory");
     let [node, issuer] = ["node", "issuer"].map(|label| signer(directory.path(), label));
-    // With the vendor's tool, so to say: here no PIN is tried any more once one was refused.
+    // As with the vendor's tool: this process tries no PIN after one was refused.
     let change = |from: &str, to: &str| {
         let session = signer_token(directory.path()).look(true).expect("a session");
         match session.login(UserType::User, Some(&AuthPin::from(from.to_owned()))) {
@@ -128,7 +128,7 @@ fn a_pin_that_is_refused_is_not_tried_again() {
     change(PIN, "another pin");
     let refused = |signer: &TokenSigner| NoteKey::sign(signer, b"a head").expect_err("the PIN was changed");
     assert!(refused(&node).contains("refuses the PIN"), "{}", refused(&node));
-    // Even the right PIN is not tried, by neither key: somebody has to look first.
+    // Not even the right PIN is tried, by either key: a person must look first.
     change("another pin", PIN);
     for signer in [&node, &issuer] {
         assert!(refused(signer).contains("refuses the PIN"), "{}", refused(signer));

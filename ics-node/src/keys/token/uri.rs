@@ -8,10 +8,10 @@ use data_encoding::HEXUPPER;
 
 use super::TokenError;
 
-/// Bytes of a URI.
+/// The maximum length of a URI, in bytes.
 const BYTES: usize = 2048;
 
-/// A token, and a key in it, named by what must be true of them. What is not named may be anything.
+/// A token, and a key in it, described by attributes that must match. Attributes that are absent may have any value.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct TokenUri {
     /// The token's label.
@@ -22,7 +22,7 @@ pub struct TokenUri {
     pub manufacturer: Option<String>,
     /// The token's model.
     pub model: Option<String>,
-    /// The number of the slot that it is in, which may change with every restart.
+    /// The number of its slot, which may change with every restart.
     pub slot_id: Option<u64>,
     /// The key's label (`CKA_LABEL`).
     pub object: Option<String>,
@@ -34,40 +34,40 @@ pub struct TokenUri {
     pub pin_source: Option<PathBuf>,
 }
 
-/// Why a text is no such URI.
+/// Why a text is not an acceptable `pkcs11:` URI.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum UriError {
-    /// Another scheme.
+    /// It has another scheme.
     #[error("it does not begin with `pkcs11:`")]
     Scheme,
-    /// Too long.
-    #[error("it has {0} bytes; at most {BYTES} are taken")]
+    /// It is too long.
+    #[error("it has {0} bytes; at most {BYTES} are allowed")]
     TooLong(usize),
-    /// An attribute that does not name a key that signs here.
+    /// It has an attribute that does not help to name a key that can sign here.
     #[error("`{0}` is not an attribute that is known here")]
     Attribute(String),
-    /// An attribute that stands there twice.
-    #[error("`{0}` stands there twice")]
+    /// An attribute occurs twice.
+    #[error("`{0}` is given twice")]
     Repeated(String),
-    /// A value that is malformed.
+    /// A value is malformed.
     #[error("the value of `{0}` is malformed")]
     Value(String),
-    /// The PIN itself, which would be in shell histories and process lists.
-    #[error("it holds the PIN (`pin-value`), which others can read there")]
+    /// It contains the PIN itself, which would end up in shell histories and process lists.
+    #[error("it holds the PIN (`pin-value`), where others can read it")]
     Pin,
 }
 
 impl TokenUri {
-    /// Whether a text is meant as such a URI.
+    /// Whether a text is meant to be such a URI.
     #[must_use]
     pub fn is_meant(text: &str) -> bool {
         text.get(..7).is_some_and(|scheme| scheme.eq_ignore_ascii_case("pkcs11:"))
     }
 
-    /// Reads what a person gives.
+    /// Parses a URI given by a user.
     ///
     /// # Errors
-    /// In his words, and never with a PIN in them.
+    /// Quotes the user's text, but never a PIN in it.
     pub fn read(text: &str) -> Result<Self, TokenError> {
         text.parse().map_err(|reason| {
             let words = text.to_ascii_lowercase();
@@ -77,7 +77,8 @@ impl TokenUri {
         })
     }
 
-    /// Whether all that this names is true of what the other names.
+    /// Whether the other URI agrees in everything that this one names, apart from the slot, the module and the source
+    /// of the PIN.
     #[must_use]
     pub fn fits(&self, other: &Self) -> bool {
         fn same<T: PartialEq>(wanted: &Option<T>, found: &Option<T>) -> bool {
@@ -103,13 +104,14 @@ impl TokenUri {
             ("slot-id", false) => once(&mut self.slot_id, name, text()?.parse().map_err(|_| malformed())?),
             ("object", false) => once(&mut self.object, name, text()?),
             ("id", false) => once(&mut self.id, name, bytes),
-            // Any of the two halves names the key.
+            // Either half names the key.
             ("type", false) if matches!(text()?.as_str(), "private" | "public") => Ok(()),
             ("type", false) => Err(malformed()),
             ("module-path", true) => once(&mut self.module, name, PathBuf::from(text()?)),
             ("pin-source", true) => {
                 let text = text()?;
-                // RFC 7512, 2.4: a file URI, or a path; a command after `|` would run what a configuration says.
+                // RFC 7512, 2.4: a file URI, or a path; a command after `|` is refused, since a configuration must not
+                // run programs.
                 let path = text.strip_prefix("file://").or_else(|| text.strip_prefix("file:")).unwrap_or(&text);
                 if path.is_empty() || path.starts_with('|') {
                     return Err(malformed());
@@ -129,7 +131,7 @@ fn once<T>(place: &mut Option<T>, name: &str, value: T) -> Result<(), UriError> 
     }
 }
 
-/// Without its percent-encoding (RFC 3986, 2.1).
+/// Decodes percent-encoding (RFC 3986, 2.1).
 fn decoded(text: &str) -> Option<Vec<u8>> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
@@ -146,7 +148,7 @@ fn decoded(text: &str) -> Option<Vec<u8>> {
     Some(bytes)
 }
 
-/// What may stand as it is in both parts of the URI; all else is percent-encoded.
+/// Percent-encodes everything that may not stand for itself in both parts of the URI.
 fn encoded(bytes: &[u8]) -> String {
     let mut text = String::with_capacity(bytes.len());
     for &byte in bytes {
@@ -174,7 +176,7 @@ impl FromStr for TokenUri {
         let mut uri = Self::default();
         let pairs = path.split(';').map(|pair| (pair, false)).chain(query.split('&').map(|pair| (pair, true)));
         for (pair, is_query) in pairs.filter(|(pair, _)| !pair.is_empty()) {
-            // What is mistyped may be the PIN.
+            // A mistyped attribute may contain the PIN.
             let shown = if is_query || pair.to_ascii_lowercase().starts_with("pin") { "?" } else { pair };
             let (name, value) =
                 pair.split_once('=').ok_or_else(|| UriError::Value(shown.chars().take(40).collect()))?;

@@ -1,4 +1,4 @@
-//! From the base, the scope and the filter of a search to what is to be looked at.
+//! Works out what a search is to look at from its base, scope and filter.
 
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ use super::{Part, Place, Search, Stage, failed};
 use crate::app::Reader;
 
 impl Search {
-    /// From the base and the scope to what is to be looked at.
+    /// Handles the base, and plans what is to be looked at.
     pub(super) fn begin(&mut self, place: &Place, part: &mut Part<'_>) -> Result<(), Failure> {
         if self.scope == LdapSearchScope::Base {
             let found = entry_of(place, self.reader, &self.base)?;
@@ -30,7 +30,7 @@ impl Search {
         }
         let with_base = self.scope == LdapSearchScope::Subtree;
         let mut stages: Vec<Stage> = Vec::new();
-        // Only things have ids: nothing else needs to be looked at for one.
+        // Only things have ids: nothing else needs to be looked at for a search by id.
         let by_id = self.resting.by_id;
         if with_base && (!by_id || matches!(self.base, Node::Identity(..))) {
             stages.push(Stage::One(self.base.clone()));
@@ -40,7 +40,7 @@ impl Search {
         Ok(())
     }
 
-    /// From the base to what is to be looked at below it.
+    /// Plans what is to be looked at below the base.
     fn begin_below(&mut self, place: &Place, by_id: bool, stages: &mut Vec<Stage>) -> Result<(), Failure> {
         let deep = self.scope != LdapSearchScope::OneLevel;
         match self.base.clone() {
@@ -65,7 +65,7 @@ impl Search {
                     }
                 }
                 if self.key_plan == KeyPlan::Scan {
-                    // Behind everything else, which is found all the same.
+                    // Last, so that everything else is found all the same.
                     stages.push(Stage::Silent(keys_are_not_listed()));
                 }
             }
@@ -125,7 +125,7 @@ impl Search {
     }
 }
 
-/// The ids of which one is asked for, if nothing else finds things.
+/// The ids asked for, if the plan finds things by ids alone.
 pub(super) fn ids(plan: &Plan) -> Option<Vec<String>> {
     let Plan::Any(postings) = plan else { return None };
     let id = |posting: &Posting| match posting {
@@ -137,7 +137,7 @@ pub(super) fn ids(plan: &Plan) -> Option<Vec<String>> {
     Some(ids)
 }
 
-/// How keys are found, where they are asked for.
+/// How keys are found, if they are asked for.
 pub(super) fn key_plan(base: &Node, scope: &LdapSearchScope, filter: &LdapFilter) -> KeyPlan {
     match (base, scope) {
         (Node::Suffix, LdapSearchScope::Subtree | LdapSearchScope::Children) => keyspace::plan(filter),
@@ -151,7 +151,7 @@ fn keys_are_not_listed() -> Failure {
     Failure::new(LdapResultCode::AdminLimitExceeded, text)
 }
 
-/// The version from which on a filter asks for descriptors.
+/// The lowest version of descriptors that a filter asks for; `None` if it asks for none.
 fn wanted_descriptors(filter: &LdapFilter) -> Option<u64> {
     match filter {
         LdapFilter::GreaterOrEqual(name, value) if schema::attribute(name) == Some(&schema::DESCRIPTOR_VERSION) => {

@@ -1,4 +1,4 @@
-//! What a search looks through is counted, whatever it is.
+//! Everything that a search looks through is counted.
 
 use ldap3_proto::proto::LdapDerefAliases;
 
@@ -6,7 +6,7 @@ use super::super::tree::Suffix;
 use super::*;
 use crate::fixture::{Party, device};
 
-/// Of things that match nothing the statements are looked through as well: a thing may have thousands.
+/// The statements of things that do not match are looked through as well: a thing may have thousands.
 #[tokio::test(flavor = "multi_thread")]
 async fn statements_count_as_things_do() {
     let party = Party::found("devices.acme.example");
@@ -26,7 +26,7 @@ async fn statements_count_as_things_do() {
         filter: LdapFilter::And(vec![equal("icsAct", "identity"), equal("icsReason", "nobody's")]),
         attrs: Vec::new(),
     };
-    // The domain, three things, and what is said of each.
+    // The domain, three things, and one statement about each.
     for (before, expected) in [
         (limits::LDAP_LOOK_THROUGH - 7, Ok(Progress::Done)),
         (limits::LDAP_LOOK_THROUGH - 6, Err(LdapResultCode::AdminLimitExceeded)),

@@ -1,7 +1,7 @@
-//! One connection, apart from its socket: bytes in, bytes out, and work for those who may block.
+//! One connection without its socket: bytes in, bytes out, and jobs that may block.
 //!
-//! Requests are answered in the order in which they came. Only `abandon`, `cancel` and `unbind` do not wait for their
-//! turn: they are read while a search goes on, between its parts. A search that persists (RFC 4533) gives up its turn
+//! Requests are answered in the order in which they arrive. Only `abandon`, `cancel` and `unbind` do not wait for their
+//! turn: they are read between the parts of a running search. A search that persists (RFC 4533) gives up its turn
 //! whenever it has nothing to say.
 
 mod identify;
@@ -45,23 +45,23 @@ pub(super) const CANCEL: &str = "1.3.6.1.1.8";
 /// RFC 4511, 4.14.
 pub(super) const START_TLS: &str = "1.3.6.1.4.1.1466.20037";
 
-/// Binds that may fail before the session is ended: who guesses must connect anew each time.
+/// Failed binds after which the session is ended, so that guessing takes a new connection each time.
 const FAILED_BINDS: u32 = 3;
 
-/// Bytes of answers from which on no more requests are read before they are sent.
+/// At this many bytes of unsent answers, no more requests are read.
 const OUTPUT_BYTES: usize = 256 * 1024;
 
 /// What the session needs next.
 pub(super) enum Next {
-    /// More input; before, the output must be sent.
+    /// Send the output, then wait for more input.
     Wait,
-    /// Work that may block.
+    /// Run a job that may block.
     Job(Job),
-    /// The output sent; there is more to be answered.
+    /// Send the output; more requests wait to be answered.
     Flush,
-    /// The output sent, then TLS.
+    /// Send the output, then begin TLS.
     StartTls,
-    /// The output sent, then the connection closed.
+    /// Send the output, then close the connection.
     End,
 }
 
@@ -69,12 +69,12 @@ pub(super) enum Next {
 struct Waiting {
     id: i32,
     what: Result<(LdapOp, Controls), (u8, Failure)>,
-    /// By what its answer may be remembered, if it is answered to whoever the client was when the request was read: what
-    /// is worked upon before it may be a bind.
+    /// The key for remembering its answer, and who the client was when the request was read. It is of use only if the
+    /// client is still the same when its turn comes: a request before it may be a bind.
     key: Option<(Reader, Box<[u8]>)>,
 }
 
-/// A request that is worked upon.
+/// The request that is being worked on.
 struct Running {
     id: i32,
     /// The tag of its answer.
@@ -83,10 +83,10 @@ struct Running {
     abandoned: Option<Abandoned>,
 }
 
-/// Why a request that is worked upon gets no more answers.
+/// Why the request being worked on gets no more answers.
 enum Abandoned {
     Silently,
-    /// By the request with this id, which is told.
+    /// By the cancel request with this id, which is answered.
     Cancelled(i32),
 }
 
@@ -95,26 +95,26 @@ pub(super) struct Session {
     place: Arc<Place>,
     hot: Arc<Hot>,
     secure: bool,
-    /// The key that the client has proved in TLS.
+    /// The key that the client has proven in TLS.
     proven: Option<KeyPin>,
-    /// Where the client comes from, unless from this machine.
+    /// The network that the client comes from; `None` if that is this machine.
     network: Option<u64>,
     reader: Reader,
     who: String,
     failed_binds: u32,
     input: Vec<u8>,
     read: usize,
-    /// Whether a whole message was read since it was last asked for.
+    /// Whether a whole message was read since this was last asked.
     has_read: bool,
     output: Vec<u8>,
     waiting: VecDeque<Waiting>,
     running: Option<Running>,
     next_job: Option<Job>,
     paging: Paging,
-    /// Searches that persist and have nothing to say, and how many of them, from the front, are to look again.
+    /// Searches that persist and have nothing to say; `woken` is how many of them, from the front, are to look again.
     persisting: VecDeque<(i32, Box<Sync>)>,
     woken: usize,
-    /// What was looked up since input has come or work was done.
+    /// What was looked up since the last input or the last finished job.
     now: Now,
     ended: bool,
 }
@@ -158,43 +158,43 @@ impl Session {
         !self.ended && self.waiting.len() < limits::LDAP_REQUESTS_WAITING && self.output.len() < OUTPUT_BYTES
     }
 
-    /// Bytes of a message that has not arrived as a whole.
+    /// The number of bytes of a message that has not arrived in full.
     pub(super) fn unread(&self) -> usize {
         self.input.len() - self.read
     }
 
-    /// Whether a whole message was read since this was last asked: what is unread now began later.
+    /// Whether a whole message was read since this was last asked: if so, what is unread now began later.
     pub(super) const fn has_read(&mut self) -> bool {
         core::mem::replace(&mut self.has_read, false)
     }
 
-    /// What is to be sent.
+    /// The output that is to be sent.
     pub(super) const fn output(&mut self) -> &mut Vec<u8> {
         &mut self.output
     }
 
-    /// Whether a search persists, which must hear of news.
+    /// Whether a search persists, and must hear of news.
     pub(super) fn persists(&self) -> bool {
         !self.persisting.is_empty()
     }
 
-    /// Something may have changed: searches that persist look again.
+    /// Makes searches that persist look again, since something may have changed.
     pub(super) fn wake(&mut self) {
         self.woken = self.persisting.len();
     }
 
-    /// Ends all searches that persist: their client is another now.
+    /// Ends all searches that persist, since the client's identity has changed.
     fn drop_persisting(&mut self) {
         self.persisting.clear();
         self.woken = 0;
     }
 
-    /// Whether nobody waits for an answer.
+    /// Whether no request awaits an answer.
     pub(super) fn is_idle(&self) -> bool {
         self.running.is_none() && self.waiting.is_empty()
     }
 
-    /// From now on over TLS, with a client that has proved this key.
+    /// Notes that the session is over TLS from now on, with a client that has proven this key.
     pub(super) const fn secured(&mut self, proven: Option<KeyPin>) {
         self.secure = true;
         self.proven = proven;
@@ -218,7 +218,7 @@ impl Session {
         self.read = 0;
     }
 
-    /// Works as far as it can without blocking.
+    /// Goes on as far as it can without blocking.
     pub(super) fn next(&mut self) -> Next {
         loop {
             self.read_input();
@@ -246,7 +246,7 @@ impl Session {
         }
     }
 
-    /// The next look of a search that persists, if one is to look.
+    /// The next look of a search that persists, if one has been woken.
     fn look_again(&mut self) -> Option<Job> {
         self.woken = self.woken.checked_sub(1)?;
         let (id, mut sync) = self.persisting.pop_front()?;
@@ -255,7 +255,7 @@ impl Session {
         Some(Job::Sync(sync))
     }
 
-    /// Reads all whole messages that have arrived, as many as may wait.
+    /// Reads the whole messages that have arrived, as many as may wait.
     fn read_input(&mut self) {
         while self.takes_more() {
             let unread = self.input.get(self.read..).unwrap_or_default();
@@ -285,7 +285,7 @@ impl Session {
         self.forget_input();
     }
 
-    /// Gives back the memory of what was read.
+    /// Frees the memory of what was read.
     fn forget_input(&mut self) {
         if self.read == self.input.len() {
             self.input.clear();
@@ -298,7 +298,7 @@ impl Session {
         self.read = 0;
     }
 
-    /// What has its turn at once, and what waits.
+    /// Handles what does not wait for its turn, and queues the rest.
     fn arrived(&mut self, id: i32, op: LdapOp, controls: Controls, key: Option<(Reader, Box<[u8]>)>) {
         match op {
             LdapOp::UnbindRequest => self.drop_all(),
@@ -345,7 +345,7 @@ impl Session {
         self.answer(id, message::EXTENDED + 1, &result);
     }
 
-    /// Ends the search with this id, if one persists.
+    /// Ends the persisting search with this id; `false` if there is none.
     fn forget_persisting(&mut self, id: i32) -> bool {
         let Some(at) = self.persisting.iter().position(|(held, _)| *held == id) else { return false };
         self.persisting.remove(at);
@@ -364,7 +364,7 @@ impl Session {
         }
     }
 
-    /// Begins with a request; `None`: it is answered.
+    /// Begins a request; `None` if it is already answered.
     fn begin(&mut self, waiting: Waiting) -> Option<Next> {
         let Waiting { id, what, key } = waiting;
         let (op, controls) = match what {
@@ -422,7 +422,7 @@ impl Session {
         }
     }
 
-    /// Whether the reader's budget allows what he asks for: pages of a log are counted as they are given.
+    /// Checks the reader's budget. Pages of a log are not counted here but as they are served.
     fn admit(&self, op: &LdapOp, controls: &Controls) -> Result<(), Failure> {
         let is_counted = match op {
             LdapOp::SearchRequest(_) => controls.sync.is_none(),
@@ -440,7 +440,7 @@ impl Session {
         Ok(Job::Compare(Compare { reader: self.reader, node, attribute: request.atype, value: request.val }))
     }
 
-    /// Takes what came of the work.
+    /// Takes the outcome of a job.
     pub(super) fn done(&mut self, done: Done) {
         self.now = Now::default();
         let Some(mut running) = self.running.take() else { return };

@@ -1,4 +1,4 @@
-//! Searches that are read in pages, and what is kept of them meanwhile.
+//! Searches read in pages, and what is kept of them between pages.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -15,14 +15,14 @@ use super::Session;
 use super::turns::{THINGS, place, receive, to_the_end};
 use crate::fixture::{Party, devices};
 
-/// Characters in which all that is kept can be written down: names and numbers, and no entries.
+/// The most characters that the debug output of all that is kept may take: it holds names and numbers, no entries.
 const KEPT: usize = 32 * 1024;
 
 fn equal(name: &str, value: &str) -> LdapFilter {
     LdapFilter::Equality(name.to_owned(), value.to_owned())
 }
 
-/// The names that come in pages of this size, and the last result.
+/// Reads a search in pages of this size; returns the names of all entries and the last result code.
 fn read(place: &Arc<Place>, request: &LdapSearchRequest, size: i64) -> (Vec<String>, LdapResultCode) {
     let mut session = Session::new(Arc::clone(place), Arc::new(Hot::new(0)), false, None);
     let (mut names, mut cookie) = (Vec::new(), Vec::new());
@@ -54,7 +54,7 @@ fn read(place: &Arc<Place>, request: &LdapSearchRequest, size: i64) -> (Vec<Stri
     panic!("it comes to no end")
 }
 
-/// Whoever asks for one entry of many makes the node hold none of the others, and gets each once.
+/// A client that asks for one entry of many makes the node hold none of the others, and gets each of them once.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_waits_for_its_next_page_is_a_place() {
     let party = Party::found("devices.acme.example");

@@ -1,4 +1,4 @@
-//! What is asked behind a bind, before that is answered, is asked by whom it makes of the client.
+//! Requests sent after a bind, before it is answered, are made as the identity that the bind establishes.
 
 use std::sync::Arc;
 
@@ -18,7 +18,7 @@ use super::turns::to_the_end;
 use crate::app::App;
 use crate::fixture::{OPERATOR_TOKEN, Party, device};
 
-/// Sends these operations at once; gives how many entries come.
+/// Sends these operations at once; returns how many entries come.
 fn entries(session: &mut Session, place: &Place, operations: Vec<LdapOp>) -> usize {
     let (mut bytes, mut codec) = (BytesMut::new(), LdapCodec::new(Some(1 << 24), None));
     for (msgid, op) in (1..).zip(operations) {

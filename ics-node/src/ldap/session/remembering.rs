@@ -7,7 +7,7 @@ use super::Session;
 use crate::app::Reader;
 
 impl Session {
-    /// Answers before the request is even read, if nothing before it waits and the same was asked before.
+    /// Answers a request before it is decoded, if nothing before it waits and its answer is remembered.
     pub(super) fn answer_again(&mut self, range: core::ops::Range<usize>) -> bool {
         if !self.is_idle() || self.next_job.is_some() {
             return false;
@@ -16,7 +16,7 @@ impl Session {
         remembered(self.reader, bytes).is_some_and(|(id, key)| self.answer_known(id, &key))
     }
 
-    /// Answers what has its turn, if the same was asked before.
+    /// Answers a request whose turn it is, if its answer is remembered.
     pub(super) fn answer_known(&mut self, id: i32, key: &[u8]) -> bool {
         let Self { hot, place, now, output, .. } = self;
         let answer = hot.get(key, place.app.clock().now(), |rests| now.bears(&place.app, rests));
@@ -39,7 +39,7 @@ pub(in super::super) fn is_remembered(reader: Reader, bytes: &[u8]) -> bool {
     remembered(reader, bytes).is_some()
 }
 
-/// The id of a search and by what its answer may be remembered.
+/// The id of a search, and the key for remembering its answer.
 pub(super) fn remembered(reader: Reader, bytes: &[u8]) -> Option<(i32, Box<[u8]>)> {
     let (_, content, _) = ber::split(bytes).ok()?;
     let (head, id, operation) = ber::split(content).ok()?;

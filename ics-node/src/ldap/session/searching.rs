@@ -1,4 +1,4 @@
-//! Searches of a session: what is answered at once, in parts, in pages, and for as long as the client stays.
+//! Searches of a session: answered at once, in parts, in pages, or for as long as the client stays.
 
 use ics_core::limits;
 use ldap3_proto::proto::{LdapResultCode, LdapSearchRequest};
@@ -14,14 +14,14 @@ use super::super::work::Job;
 use super::{Running, Session};
 use crate::app::Reader;
 
-/// What of a search is still to come.
+/// What is still to come of a search.
 pub(super) struct Remaining {
     page: usize,
     paged: bool,
     hot: Option<Collected>,
 }
 
-/// An answer that may be remembered.
+/// An answer being collected, to be remembered.
 struct Collected {
     key: Box<[u8]>,
     stamp: u128,
@@ -30,7 +30,7 @@ struct Collected {
 }
 
 impl Session {
-    /// Begins with a search; none if it is given up, which is answered.
+    /// Begins a search; `None` if the client has given it up, which is answered here.
     pub(super) fn search(
         &mut self,
         id: i32,
@@ -40,10 +40,10 @@ impl Session {
     ) -> Result<Option<Job>, Failure> {
         if let Some(asked) = controls.sync {
             if controls.paged.is_some() {
-                return Err(Failure::new(LdapResultCode::UnwillingToPerform, "what is kept in step has no pages"));
+                return Err(Failure::new(LdapResultCode::UnwillingToPerform, "a search kept in step cannot be paged"));
             }
             if self.persisting.len() >= limits::LDAP_PERSISTING {
-                let text = format!("{} searches of one connection persist at most", limits::LDAP_PERSISTING);
+                let text = format!("at most {} searches of one connection can persist", limits::LDAP_PERSISTING);
                 return Err(Failure::new(LdapResultCode::AdminLimitExceeded, text));
             }
             let sync = Sync::new(&self.place, self.reader, request, asked, self.network)?;
@@ -121,7 +121,7 @@ impl Session {
 }
 
 impl Session {
-    /// Takes a part of what keeps a consumer in step.
+    /// Takes a part of a search that keeps a consumer in step.
     pub(super) fn synced(&mut self, running: Running, sync: Box<Sync>, sent: &[Sent], result: Result<Step, Failure>) {
         for Sent { operation, controls } in sent {
             message::write(&mut self.output, running.id, operation, controls);
@@ -141,7 +141,7 @@ impl Session {
     }
 }
 
-/// RFC 2696: no estimate, and the cookie.
+/// The paged results control of an answer (RFC 2696): no size estimate, and the cookie.
 fn paged_control(cookie: &[u8]) -> Vec<u8> {
     let mut value = Vec::new();
     ber::element(&mut value, ber::SEQUENCE, |out| {

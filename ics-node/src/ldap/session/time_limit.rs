@@ -1,4 +1,4 @@
-//! Searches end when their time is over, which the client may shorten and cannot lengthen.
+//! Searches end when their time is up; the client may shorten that time but not extend it.
 
 use std::sync::Arc;
 
@@ -19,7 +19,7 @@ use super::turns::to_the_end;
 use super::{Next, Session};
 use crate::fixture::Party;
 
-/// Begins a search for a domain's entry with this limit; gives what is to be done for it.
+/// Begins a search for a domain's entry with this time limit; returns its job.
 fn begin(session: &mut Session, domain: &str, seconds: i32, kept_in_step: bool) -> Job {
     let request = LdapSearchRequest {
         base: format!("icsDomain={domain},o=ics"),
@@ -48,7 +48,7 @@ fn begin(session: &mut Session, domain: &str, seconds: i32, kept_in_step: bool) 
     }
 }
 
-/// Takes what came of it, to the end: entries and the result.
+/// Runs the job to the end; returns the number of entries and the result.
 fn end(session: &mut Session, place: &Place, job: Job) -> (usize, LdapResultCode) {
     session.done(job.block(place));
     to_the_end(session, place);
@@ -81,7 +81,7 @@ async fn searches_end_in_time() {
         (0, server / 2, false, LdapResultCode::Success),
         (0, 2 * server, false, LdapResultCode::TimeLimitExceeded),
         (i32::MAX, 2 * server, false, LdapResultCode::TimeLimitExceeded),
-        // A refresh takes as long as there is to be sent, unless the client wants less of it.
+        // A refresh may take as long as there is something to send, unless the client sets a limit.
         (1, 900, true, LdapResultCode::Success),
         (1, 60_000, true, LdapResultCode::TimeLimitExceeded),
         (0, 2 * server, true, LdapResultCode::Success),

@@ -1,4 +1,4 @@
-//! A search goes on in parts, whatever it finds: between them it can be ended, and others have their turn.
+//! A search runs in parts, whatever it finds: between them it can be ended, and others have their turn.
 
 use std::sync::Arc;
 
@@ -20,7 +20,7 @@ use crate::config::PeerConfig;
 use crate::fixture::{Party, devices};
 use crate::tls::PeerKey;
 
-/// Things of a domain, more than are looked at in one go.
+/// How many things the domain has: more than are looked at in one go.
 pub(super) const THINGS: u16 = 120;
 
 pub(super) async fn place(party: &Party) -> Arc<Place> {
@@ -86,7 +86,7 @@ pub(super) fn to_the_end(session: &mut Session, place: &Place) {
     }
 }
 
-/// Takes the next request to its end; gives the code of its result.
+/// Works the next request off; returns its result code.
 fn code(session: &mut Session, place: &Place) -> LdapResultCode {
     to_the_end(session, place);
     let (mut bytes, mut codec) = (BytesMut::from(session.output().as_slice()), LdapCodec::new(Some(1 << 24), None));
@@ -100,7 +100,7 @@ fn code(session: &mut Session, place: &Place) -> LdapResultCode {
     results.next().expect("a result")
 }
 
-/// What a peer may ask in a minute holds for a directory as for anything else.
+/// A peer's budget of requests per minute holds for the directory as for everything else.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_peer_has_his_budget_over_ldap_as_well() {
     let key = PeerKey::of_node(&ed25519_dalek::SigningKey::from_bytes(&[5; 32]).verifying_key());

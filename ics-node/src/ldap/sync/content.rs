@@ -1,8 +1,8 @@
-//! What a search that is kept in step asks for, and the entries that it comes to.
+//! What a search that is kept in step asks for, and the entries that this comes to.
 //!
-//! A copy must not change because the clock of its source goes on: the entries of things leave out how old the news is,
-//! which stands in the entry of their domain alone. What follows from the place of an entry is left out as well; every
-//! server makes that of itself.
+//! A copy must not change just because its source's clock advances: the entries of things do not say how fresh they
+//! are, only the entry of their domain does. What follows from an entry's place in the tree is left out too; every
+//! server derives that itself.
 
 use std::collections::BTreeSet;
 
@@ -26,27 +26,27 @@ use crate::app::{Gone, Moment, Reader, Then};
 #[derive(Debug)]
 pub(super) struct Content {
     pub(super) reader: Reader,
-    /// On whose behalf, as the configuration said when the search began.
+    /// Who the reader was, by the configuration, when the search began.
     party: String,
     base: Node,
     scope: LdapSearchScope,
     filter: LdapFilter,
     selection: Selection,
     keys: bool,
-    /// The name of the key space.
+    /// The name of the key space's entry.
     key_space: String,
-    /// Over all of it.
+    /// A digest of everything that is asked for.
     pub(super) digest: [u8; 32],
 }
 
-/// An entry of a copy: what replicas know it by, and what it is called.
+/// An entry's identity in a copy: the UUID by which replicas know it, and its name.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Name {
     pub(super) uuid: [u8; 16],
     pub(super) dn: String,
 }
 
-/// An entry, or `None` where the filter leaves it out.
+/// An entry, or `None` if the filter leaves it out.
 pub(super) type Made = (Name, Option<Entry>);
 
 impl Content {
@@ -71,12 +71,12 @@ impl Content {
         Ok(Self { reader, party, base, scope, filter, selection, keys, key_space, digest })
     }
 
-    /// Whether the reader is still who he was.
+    /// Whether the configuration still says the same of the reader.
     pub(super) fn is_by_the_same(&self, place: &Place) -> bool {
         self.party == party(place, self.reader)
     }
 
-    /// The domains of which something is asked for.
+    /// The domains whose entries are asked for.
     pub(super) fn domains(&self, place: &Place) -> Vec<DomainName> {
         match &self.base {
             Node::Domain(domain) | Node::Identity(domain, _) => vec![domain.clone()],
@@ -85,7 +85,7 @@ impl Content {
         }
     }
 
-    /// The one thing that is asked for, if it is one.
+    /// The id of the thing, if the search is for one thing.
     pub(super) const fn only(&self) -> Option<&String> {
         match &self.base {
             Node::Identity(_, id) => Some(id),
@@ -126,28 +126,28 @@ impl Content {
         }
     }
 
-    /// Whether keys of the key space are asked for.
+    /// Whether keys in the key space are asked for.
     pub(super) const fn has_keys(&self) -> bool {
         self.keys
     }
 
-    /// Whether anything of things in their domains is asked for.
+    /// Whether entries of things or statements in their domains are asked for.
     pub(super) const fn has_things_or_statements(&self) -> bool {
         self.has_things() || self.has_statements()
     }
 
-    /// Whether anything of things is asked for.
+    /// Whether things have to be looked at.
     pub(super) const fn looks_at_things(&self) -> bool {
         self.has_things_or_statements() || self.has_keys()
     }
 
-    /// The ids of the keys of all certificates at these moments, if keys are asked for.
+    /// The ids of the keys of all certificates at these moments; none unless keys are asked for.
     pub(super) fn certificates<'m>(&self, moments: impl IntoIterator<Item = &'m Moment>) -> BTreeSet<String> {
         let moments = moments.into_iter().filter(|_| self.has_keys());
         moments.flat_map(Moment::certificates).map(|key| key.to_string()).collect()
     }
 
-    /// The entries at the top, as far as they are asked for: they say nothing of any domain.
+    /// The entries at the top that are asked for: they say nothing of any domain.
     pub(super) fn top(&self, place: &Place) -> Vec<Made> {
         let (tree, below) = (&place.tree, !matches!(self.scope, LdapSearchScope::Base));
         let entries = match &self.base {
@@ -162,8 +162,8 @@ impl Content {
         entries.into_iter().filter(|(asked, _)| *asked).map(|(_, entry)| self.made(place, entry)).collect()
     }
 
-    /// The key space's entry of a key, if there is one at these moments and it is asked for; what was said of it at one of
-    /// them may be known.
+    /// The key space's entry of a key, if it is asked for and the key exists at these moments. `known` is what was said
+    /// of it at one of them, if that is at hand.
     pub(super) fn key<'m>(
         &self,
         place: &Place,
@@ -177,13 +177,13 @@ impl Content {
         Ok(entry.transpose()?.map(|entry| self.made(place, entry)))
     }
 
-    /// The key with an id, if it belongs into the key space and that is asked for.
+    /// The key with an id, if the key space takes it and is asked for.
     fn key_of(&self, id: &str) -> Option<Fingerprint> {
         let key = id.parse::<Fingerprint>().ok().filter(|_| self.has_keys())?;
         keyspace::VERSION.is_none_or(|version| key.version() == version).then_some(key)
     }
 
-    /// Whether an entry is one of the key space, whose numbers are its own.
+    /// Whether an entry is in the key space, which has change sequence numbers of its own.
     pub(super) fn is_key(&self, name: &Name) -> bool {
         self.has_keys() && name.dn.ends_with(&self.key_space)
     }
@@ -197,7 +197,7 @@ impl Content {
         Ok(Some(self.made(place, entry::domain(&place.tree, &info, Some(&checkpoint)))))
     }
 
-    /// The entries of a thing, if the reader could read it.
+    /// The entries of a thing; none if the reader could not read it.
     pub(super) fn thing(&self, place: &Place, then: &Then) -> Vec<Made> {
         let Some(record) = then.record() else { return Vec::new() };
         let mut made = Vec::new();
@@ -232,14 +232,14 @@ impl Content {
         (name, Some(entry))
     }
 
-    /// An entry as it is sent, with the number of the state that it belongs to.
+    /// Encodes an entry to be sent, with the change sequence number of the state that it belongs to.
     pub(super) fn encode(&self, mut entry: Entry, csn: Option<&String>) -> Vec<u8> {
         entry.put(&schema::ENTRY_CSN, csn);
         encode(&entry, &self.selection)
     }
 }
 
-/// An entry that is no more, as it is sent.
+/// Encodes the entry for one that no longer exists: its name only.
 pub(super) fn nothing_of(name: &Name) -> Vec<u8> {
     encode(&Entry::empty(name.dn.clone()), &Selection::new(&["1.1".to_owned()], false))
 }

@@ -10,7 +10,7 @@ const INTERMEDIATE: u8 = 0x79;
 const TRUE: u8 = 0xff;
 const BOOLEAN: u8 = 0x01;
 
-/// What has become of an entry (RFC 4533, 2.3).
+/// What happened to an entry (RFC 4533, 2.3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::ldap) enum State {
     Add = 1,
@@ -28,7 +28,7 @@ fn control(oid: &str, write: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
     out
 }
 
-/// Stands beside each entry.
+/// The control that accompanies each entry.
 pub(in crate::ldap) fn state(state: State, uuid: &[u8; 16]) -> Vec<u8> {
     control(SYNC_STATE, |out| {
         ber::integer(out, ber::ENUMERATED, state as i64);
@@ -36,7 +36,7 @@ pub(in crate::ldap) fn state(state: State, uuid: &[u8; 16]) -> Vec<u8> {
     })
 }
 
-/// Stands beside the result; `deletes`: what was not mentioned is still there.
+/// The control that accompanies the result; `deletes` tells that entries not mentioned still exist.
 pub(in crate::ldap) fn done(cookie: &[u8], deletes: bool) -> Vec<u8> {
     control(SYNC_DONE, |out| {
         ber::primitive(out, ber::OCTETS, cookie);
@@ -56,14 +56,14 @@ fn info(write: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
     out
 }
 
-/// The refresh is done, and the search goes on (RFC 4533, 2.5: refreshDelete, refreshPresent).
+/// Says that the refresh is done and the search goes on (RFC 4533, 2.5: refreshDelete, refreshPresent).
 pub(in crate::ldap) fn refreshed(cookie: &[u8], deletes: bool) -> Vec<u8> {
     info(|out| {
         ber::element(out, if deletes { 0xa1 } else { 0xa2 }, |out| ber::primitive(out, ber::OCTETS, cookie));
     })
 }
 
-/// Where the consumer is now.
+/// Tells the consumer its new cookie.
 pub(in crate::ldap) fn new_cookie(cookie: &[u8]) -> Vec<u8> {
     info(|out| ber::primitive(out, 0x80, cookie))
 }
@@ -89,7 +89,7 @@ mod tests {
             };
             assert_eq!((cookie.as_deref(), refresh_deletes), (Some(&b"rid=000"[..]), deletes));
         }
-        // ldap3_proto does not read all that it could write; slapd does, in the tests against it.
+        // `ldap3_proto` cannot read all of these; the tests against slapd do.
         assert_eq!(
             new_cookie(b"c"),
             [&[0x79, 31, 0x80, 24][..], SYNC_INFO.as_bytes(), &[0x81, 3, 0x80, 1, b'c']].concat()

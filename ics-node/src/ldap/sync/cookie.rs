@@ -1,16 +1,16 @@
-//! Cookies of directories that are kept in step: where in the log of each domain a consumer is.
+//! Cookies of directories that are kept in step: the place of a consumer in the log of each domain.
 //!
-//! slapd keeps of a cookie only what has the form of change sequence numbers, and of those of one server id only what
-//! grows. So each domain has two, whose server ids are its number at this node, and that with the highest bit set. The
-//! first is the state: when the last entry was admitted, the log's size, and the steps of time since. Entries carry the
-//! number of the state that they belong to as `entryCSN`: slapd takes them only if that is greater than what it has, and
-//! deletes what a refresh does not mention only if it is not greater than the cookie's. The second holds a tag over the
-//! domain's origin, the size, the root there, and what the search asks for on whose behalf. So a cookie of another log, of
-//! another epoch, of another node's numbers or of another search is found out. It authorises nothing: whoever makes one up
-//! gets what he may read anyway.
+//! Of a cookie, slapd keeps only what has the form of change sequence numbers (CSNs), and per server id only numbers
+//! that grow. So each domain has two CSNs; their server ids are the domain's number at this node, and the same with the
+//! highest bit set. The first is the state: when the last entry was admitted, the log's size, and the steps of time
+//! since. Entries carry the CSN of their state as `entryCSN`: slapd accepts them only if it is greater than what it
+//! has, and deletes what a refresh does not mention only if it is not greater than the cookie's. The second holds a tag
+//! over the domain's origin, the size, the root at that size, and what the search asks for and on whose behalf. So a
+//! cookie of another log, another epoch, another node's numbers or another search is detected. The tag authorizes
+//! nothing: whoever forges a cookie gets only what they may read anyway.
 //!
-//! Keys of GnuPG's key space are of all domains at once. They have a server id of their own, whose place follows from the
-//! places of the domains: when the last entry of any of them was admitted, and how many they have together.
+//! Keys in GnuPG's key space belong to all domains at once. They have a server id of their own, whose place follows
+//! from the places of the domains: when the last entry in any of them was admitted, and their total size.
 
 use std::collections::BTreeMap;
 
@@ -20,11 +20,11 @@ use sha2::{Digest as _, Sha256};
 
 use crate::app::{Moment, millis_of};
 
-/// Server ids have three hexadecimal digits; the highest bit tells tags from states.
+/// Server ids have three hexadecimal digits; the highest bit distinguishes tags from states.
 const TAG: u32 = 0x800;
 /// The server id of the key space.
 pub(super) const KEYS: u32 = TAG - 1;
-/// What of a size stands in the count of a number; the rest stands in the microseconds.
+/// The low bits of a size, which a CSN's count holds; the rest goes into its microseconds.
 const COUNT_BITS: u32 = 24;
 
 /// A place in the log of one domain.
@@ -37,16 +37,16 @@ pub(super) struct Spot {
     tag: u32,
 }
 
-/// A cookie, read.
+/// A decoded cookie.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub(in crate::ldap) struct Cookie {
-    /// By what the consumer tells its providers apart; it is said again to him.
+    /// The id by which the consumer tells its providers apart; it is echoed.
     pub(super) rid: Option<String>,
     /// By the server id that stands for the domain.
     pub(super) spots: BTreeMap<u32, Spot>,
 }
 
-/// The server id of a domain; `None` if there are too many domains at this node.
+/// The server id of a domain; `None` if this node has too many domains.
 pub(super) fn sid(moment: &Moment) -> Option<u32> {
     Some(moment.number()).filter(|number| *number < KEYS)
 }
@@ -69,7 +69,7 @@ impl Spot {
         Self { size, admitted_at, age: moment.age(), tag: u32::from_be_bytes([0, a, b, c]) }
     }
 
-    /// The place of the key space, where domains are at these.
+    /// The place of the key space when the domains are at these moments.
     pub(super) fn of_keys<'m>(moments: impl IntoIterator<Item = &'m Moment>, search: &[u8; 32]) -> Self {
         let mut keys = Self { size: 0, admitted_at: Timestamp::default(), age: 0, tag: 0 };
         let mut hasher = Sha256::new_with_prefix(b"ics-ldap-keys\0");
@@ -77,37 +77,37 @@ impl Spot {
             let spot = Self::at(moment, search);
             hasher.update(spot.tag.to_be_bytes());
             keys.size += spot.size;
-            // The last entry's age counts: it begins again when there is a newer one.
+            // The age is that of the last entry: it starts anew with a newer one.
             (keys.admitted_at, keys.age) = (keys.admitted_at, keys.age).max((spot.admitted_at, spot.age));
         }
         let [a, b, c, ..]: [u8; 32] = hasher.finalize().into();
         Self { tag: u32::from_be_bytes([0, a, b, c]), ..keys }
     }
 
-    /// Whether both are places of one log and one search.
+    /// Whether both are the same place in one log for one search, whatever their age.
     pub(super) fn fits(&self, other: &Self) -> bool {
         (self.size, self.admitted_at, self.tag) == (other.size, other.admitted_at, other.tag)
     }
 
-    /// Whether it comes behind another place, as slapd sees it.
+    /// Whether it comes after another place, in slapd's order.
     pub(super) fn is_behind(&self, other: &Self) -> bool {
         (self.admitted_at, self.size, self.age) > (other.admitted_at, other.size, other.age)
     }
 
-    /// The number of the state, which is the `entryCSN` of what belongs to it.
+    /// The CSN of the state, which is the `entryCSN` of the entries that belong to it.
     pub(super) fn state(&self, sid: u32) -> String {
         let micros = (self.size >> COUNT_BITS) % 1000;
         number(self.admitted_at, micros, self.size % (1 << COUNT_BITS), sid, self.age)
     }
 
-    /// The number that holds the tag; it grows with the time of the state, and within a millisecond with the log.
+    /// The CSN that holds the tag; it grows with the time of the state, and within a millisecond with the log.
     fn tagged(&self, sid: u32) -> String {
         let at = self.admitted_at.plus_millis(millis_of(self.age));
         number(at, self.size % 1000, u64::from(self.tag), sid | TAG, 0)
     }
 }
 
-/// A change sequence number, read.
+/// A decoded CSN.
 struct Number {
     at: Timestamp,
     micros: u64,
@@ -139,7 +139,7 @@ impl Number {
     }
 }
 
-/// A change sequence number as OpenLDAP writes it.
+/// Formats a CSN as OpenLDAP does.
 fn number(at: Timestamp, micros: u64, count: u64, sid: u32, last: u32) -> String {
     let millis = at.as_millis();
     let time: String = Timestamp::from_seconds(millis / 1000).to_string();
@@ -158,12 +158,12 @@ fn hex(text: &str, length: usize) -> Option<u64> {
 }
 
 fn digits(text: &str, radix: u32) -> Option<u64> {
-    // `from_str_radix` takes a sign as well.
+    // `from_str_radix` would accept a sign as well.
     let all = text.bytes().all(|byte| byte.is_ascii_digit() || radix == 16 && matches!(byte, b'a'..=b'f'));
     u64::from_str_radix(text, radix).ok().filter(|_| all)
 }
 
-/// The places that numbers name: of each domain a state and a tag.
+/// The places that the CSNs name: each domain has a state and a tag.
 fn spots(numbers: &str) -> Option<BTreeMap<u32, Spot>> {
     let (mut states, mut tags) = (BTreeMap::new(), BTreeMap::new());
     for number in numbers.split(';') {
@@ -183,7 +183,7 @@ fn spots(numbers: &str) -> Option<BTreeMap<u32, Spot>> {
 }
 
 impl Cookie {
-    /// `None`: it is no cookie of this server.
+    /// Decodes a cookie; `None` if it is not one of this server's.
     pub(in crate::ldap) fn read(bytes: &[u8]) -> Option<Self> {
         let mut cookie = Self::default();
         if bytes.is_empty() {
@@ -198,7 +198,7 @@ impl Cookie {
                 ("csn", numbers) => {
                     cookie.spots = spots(numbers)?;
                 }
-                // What slapd says of itself.
+                // What slapd adds about itself.
                 ("sid" | "delcsn", _) => {}
                 _ => return None,
             }
@@ -206,7 +206,7 @@ impl Cookie {
         Some(cookie)
     }
 
-    /// As it travels.
+    /// Encodes the cookie.
     pub(in crate::ldap) fn write(&self) -> Vec<u8> {
         let mut text = format!("rid={}", self.rid.as_deref().unwrap_or("000"));
         let states = self.spots.iter().map(|(sid, spot)| spot.state(*sid));

@@ -1,10 +1,11 @@
-//! The log of a domain for another node: the same pages and the same news that HTTP carries, as entries.
+//! The log of a domain for another node: the same pages and news that HTTP carries, as entries.
 //!
-//! A cookie is `ics ORIGIN FROM` and, of whoever wants a proof that leads to a certain size, ` UNTIL`: the log that is
-//! meant, and how many of its entries the consumer has. What he gets are the entries behind them, and last the log's own
-//! entry with the checkpoint and with the proof that leads to it. What he has is not believed here and not his to
-//! believe: he makes the root himself. Whoever may read more than before asks for what was hidden by `again ORIGIN` and
-//! the same JSON as over HTTP. Another origin, or more entries than there are, is e-syncRefreshRequired.
+//! A cookie is `ics ORIGIN FROM`, followed by ` UNTIL` if the consumer wants a proof that leads to a certain size. It
+//! names the log, and how many of its entries the consumer has. The consumer gets the entries after those, and last the
+//! log's own entry with the checkpoint and the proof that leads to it. What the consumer claims to have is believed by
+//! neither side: the consumer computes the root itself. A consumer that may now read more asks for what was hidden with
+//! `again ORIGIN` and the same JSON as over HTTP. Another origin, or more entries than there are, is answered with
+//! e-syncRefreshRequired.
 
 use ics_core::limits;
 use ics_core::time::Timestamp;
@@ -24,7 +25,7 @@ use super::{Sent, Step, party, refresh_required};
 use crate::api::problem::Code;
 use crate::app::{AppError, Reader};
 
-/// Bytes of a cookie: a domain's name, a digest and two numbers.
+/// The longest cookie in bytes: a domain's name, a digest and two numbers.
 const COOKIE_BYTES: usize = 512;
 
 /// A consumer's place in a log.
@@ -61,9 +62,9 @@ pub(super) struct Log {
     persist: bool,
     limit: usize,
     cursor: Cursor,
-    /// What he asks for again, because it was hidden.
+    /// Entries that the consumer asks for again because they were hidden.
     again: Option<wire::Again>,
-    /// When the consumer was last told anything, and what of his rights.
+    /// When the consumer was last told anything, and what it was last told of its rights.
     told_at: Option<Timestamp>,
     rights: Option<Option<wire::Rights>>,
     note: String,
@@ -114,7 +115,7 @@ impl Log {
         if !core::mem::take(&mut self.due) {
             return Ok(Step::Idle);
         }
-        // Whoever is another now may read other things.
+        // If the configuration has changed what it says of the reader, its rights may differ.
         if self.party != party(place, self.reader) {
             return Err(refresh_required());
         }
@@ -171,7 +172,7 @@ impl Log {
         Ok(Step::Idle)
     }
 
-    /// Entries that were hidden, as far as they may be read now, and the rest of the answer in the log's own entry.
+    /// Entries that were hidden, as far as they may now be read; the rest of the answer is in the log's own entry.
     fn shown(&self, place: &Place, again: &wire::Again, out: &mut Vec<Sent>) -> Result<Step, Failure> {
         let shown = place.app.entries_again(self.reader, &self.domain, again).map_err(|error| ended(&error))?;
         for (index, entry) in again.hidden.iter().zip(&shown.entries) {
@@ -184,7 +185,7 @@ impl Log {
         Ok(Step::Done(control::done(&self.cursor.write(), true)))
     }
 
-    /// The entries of a page, and the log's own entry behind them.
+    /// Sends the entries of a page, followed by the log's own entry.
     fn send(&self, place: &Place, page: &wire::Page, out: &mut Vec<Sent>) -> Result<(), Failure> {
         for (index, entry) in (page.from..).zip(&page.entries) {
             let entry = entry::log_entry(&place.tree, &self.domain, index, entry);
@@ -192,7 +193,8 @@ impl Log {
         }
         let proof: Vec<u8> = page.proof.iter().flat_map(|hash| hash.0).collect();
         let mut own = self.own(place, page.size, page.checkpoint.as_deref(), &proof)?;
-        // There on every page, `null` for whoever may read all: it tells a page without entries from a checkpoint.
+        // Present on every page, `null` for a reader that may read all: it distinguishes a page without entries from a
+        // checkpoint.
         own.put(&schema::SIGHT, [json(&page.sight)?]);
         out.push(self.sent(place, &own, State::Modify));
         Ok(())
@@ -210,7 +212,7 @@ impl Log {
     }
 }
 
-/// What is asked for again of this log; `None`: nothing is.
+/// The entries of this log that the consumer asks for again, if any.
 fn again(cookie: &[u8], origin: &str) -> Option<wire::Again> {
     let text = core::str::from_utf8(cookie).ok()?.strip_prefix("again ")?;
     let question = text.strip_prefix(origin)?.strip_prefix(' ')?;
@@ -221,7 +223,7 @@ fn json(value: &impl serde::Serialize) -> Result<Vec<u8>, Failure> {
     serde_json::to_vec(value).map_err(|error| Failure::new(LdapResultCode::Other, error.to_string()))
 }
 
-/// Why a use case gave no page: of entries that are not there, the consumer has them from elsewhere.
+/// The failure for a use case that gave no page; a consumer beyond the end of the log has its entries from elsewhere.
 fn ended(error: &AppError) -> Failure {
     if error.code() == Code::OutOfRange { refresh_required() } else { failed(error) }
 }

@@ -1,5 +1,5 @@
-//! What is kept in step with a node (RFC 4533): copies of its tree, for directories of any make, and of its logs, for
-//! other nodes.
+//! What is kept in step with a node (RFC 4533): copies of its tree for directories of any make, and copies of its logs
+//! for other nodes.
 
 mod content;
 mod control;
@@ -34,21 +34,21 @@ pub(super) struct Sent {
 /// How far the consumer has been brought.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Step {
-    /// There is more to be looked for.
+    /// There may be more to look for.
     More,
-    /// There will be more after a pause ([`PAUSE`]).
+    /// Something is pending; look again after a pause ([`PAUSE`]).
     Pause,
-    /// Nothing more for now.
+    /// There is nothing more for now.
     Idle,
-    /// Nothing more, with these controls beside the result.
+    /// The search is over; these controls accompany the result.
     Done(Vec<u8>),
 }
 
-/// In which something may have come about that a search waits for.
+/// How long to wait for something that a search needs before looking again.
 pub(super) const PAUSE: Duration = Duration::from_millis(10);
 
-/// Room for searches that are kept in step. Strangers get half of it together: whoever this node knows finds the rest. Of
-/// their half one network gets a part, so that no host has the places of all.
+/// Limits searches that are kept in step. Strangers share half of the places, so that clients known to this node find
+/// the rest free. One network gets only a part of that half, so that no host takes the places of all.
 #[derive(Clone)]
 pub(super) struct Room {
     all: Arc<Semaphore>,
@@ -56,18 +56,18 @@ pub(super) struct Room {
     networks: Networks,
 }
 
-/// How many places strangers of each network have.
+/// How many places strangers of each network hold.
 #[derive(Debug, Clone, Default)]
 struct Networks(Arc<Mutex<HashMap<u64, usize>>>);
 
 impl Room {
-    /// For so many.
+    /// Makes room for this many searches.
     pub(super) fn new(places: usize) -> Self {
         let [all, strangers] = [places, places / 2].map(|places| Arc::new(Semaphore::new(places)));
         Self { all, strangers, networks: Networks::default() }
     }
 
-    /// A place for as long as it is held; of a stranger with the network that he comes from, if it has a share.
+    /// Takes a place, until it is dropped; a stranger also takes one of the share of its network, if that is given.
     fn take(&self, is_stranger: bool, network: Option<u64>) -> Result<Held, Failure> {
         let full = |_| Failure::new(LdapResultCode::Busy, "too many others are kept in step here");
         let place = |of: &Arc<Semaphore>| Arc::clone(of).try_acquire_owned().map_err(full);
@@ -102,7 +102,7 @@ struct Held {
     _of_network: Option<OfNetwork>,
 }
 
-/// One of those that a network has.
+/// One of the places that a network holds.
 struct OfNetwork {
     network: u64,
     networks: Networks,
@@ -141,7 +141,7 @@ impl Sync {
     ) -> Result<Self, Failure> {
         // RFC 4533, 3.5.2.
         if matches!(request.aliases, LdapDerefAliases::InSearching | LdapDerefAliases::Always) {
-            let text = "what is kept in step is searched without following aliases";
+            let text = "a search that is kept in step must not dereference aliases";
             return Err(Failure::new(LdapResultCode::ProtocolError, text));
         }
         let held = place.in_step.take(place.app.is_stranger(reader), network)?;
@@ -155,7 +155,7 @@ impl Sync {
         Ok(Self { what, _held: held })
     }
 
-    /// Something may have changed: to be asked of a search that is idle.
+    /// Tells an idle search that something may have changed.
     pub(super) fn wake(&mut self) {
         match &mut self.what {
             What::Tree(tree) => tree.wake(),
@@ -163,10 +163,10 @@ impl Sync {
         }
     }
 
-    /// Goes on, until there is a part to be sent, others may have their turn, or there is nothing more for now.
+    /// Continues until a part is ready to be sent, others get their turn, or there is nothing more for now.
     ///
     /// # Errors
-    /// When the search ends here: its base is not there, a limit is reached, the consumer has to begin anew.
+    /// When the search ends here: its base does not exist, a limit is reached, or the consumer has to begin anew.
     pub(super) fn go_on(&mut self, place: &Place, out: &mut Vec<Sent>) -> Result<Step, Failure> {
         match &mut self.what {
             What::Tree(tree) => tree.go_on(place, out),
@@ -175,7 +175,7 @@ impl Sync {
     }
 }
 
-/// Who a reader is, for as long as the configuration says the same of him.
+/// Identifies a reader for as long as the configuration says the same of it.
 fn party(place: &Place, reader: Reader) -> String {
     match reader {
         Reader::Anonymous => "anybody".to_owned(),
@@ -186,7 +186,7 @@ fn party(place: &Place, reader: Reader) -> String {
 
 /// RFC 4533, 2.6.
 fn refresh_required() -> Failure {
-    Failure::new(LdapResultCode::EsyncRefreshRequired, "begin anew, without a cookie")
+    Failure::new(LdapResultCode::EsyncRefreshRequired, "begin again, without a cookie")
 }
 
 #[cfg(test)]

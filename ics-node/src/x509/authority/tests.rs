@@ -19,7 +19,7 @@ fn day(number: u64) -> Timestamp {
     Timestamp::from_seconds(1_800_000_000 + number * 86_400)
 }
 
-/// What one of a chain is made of.
+/// What one certificate of a chain is made from.
 struct Link {
     constraints: Constraints,
     path_length: u8,
@@ -39,7 +39,7 @@ fn read(chain: &[Vec<u8>]) -> Result<Authority, AuthorityError> {
     Authority::read(&Issuer { certificate: texts.next().expect("one at least"), chain: texts.collect() })
 }
 
-/// A root, and below it one after the other; the last first, as they are sent.
+/// A root and authorities one below the other; the last first, as chains are sent.
 fn chain(links: &[Link]) -> Vec<Vec<u8>> {
     let mut above: Option<(Key, Authority)> = None;
     let mut chain: Vec<Vec<u8>> = Vec::new();
@@ -153,7 +153,7 @@ fn who_may_certify_some_names_may_certify_no_others_of_another_kind() {
     }
 }
 
-/// What others have certified may have such constraints.
+/// Certificates made by others may have such constraints.
 #[test]
 fn a_dot_before_a_host_leaves_it_open_whether_that_is_meant() {
     let hosts = ["acme.example", "pump.acme.example", "otheracme.example"];

@@ -1,4 +1,4 @@
-//! What becomes of certificates when the owners lift what ended them, or declare its signer compromised.
+//! What happens to certificates when the owners lift what ended them, or declare its signer compromised.
 
 use ics_core::record::{Listed, Record};
 use ics_core::time::Timestamp;
@@ -11,7 +11,7 @@ const MAKER: &str = "0101010101010101010101010101010101010101";
 const KEEPER: &str = "0202020202020202020202020202020202020202";
 const ISSUER: &str = "0303030303030303030303030303030303030303";
 
-/// The entry at an index is admitted that many minutes after the hour.
+/// The entry at an index is admitted this many minutes after the hour.
 fn time(minute: u64) -> String {
     format!("2026-01-01T00:{minute:02}:00Z")
 }
@@ -24,7 +24,7 @@ fn by(index: u64, signer: &str, role: &str) -> Value {
     json!({ "signer": signer, "role": role, "statement": format!("{index:064x}"), "index": index })
 }
 
-/// With what else is said of the statement.
+/// Adds further members to a statement.
 fn with(mut value: Value, more: Value) -> Value {
     let (Some(value_of), Value::Object(more)) = (value.as_object_mut(), more) else { panic!("objects") };
     value_of.extend(more);
@@ -42,7 +42,7 @@ fn listed(index: u64, signer: &str, role: &str, more: Value) -> Value {
     with(with(by(index, signer, role), common), more)
 }
 
-/// The certificates of a key, by its digit.
+/// A certificate whose key is given by its digit.
 fn certificate(index: u64, key: char) -> Value {
     let hex = |digit: char| digit.to_string().repeat(64);
     json!({
@@ -61,25 +61,24 @@ fn blocks(index: u64, (signer, role): (&str, &str), status: &str, more: Value) -
     listed(index, signer, role, with(says, more))
 }
 
-/// The owners have lifted it by that entry.
+/// The owners have lifted it with the entry at this index.
 fn lifted(entry: u64) -> Value {
     json!({ "standing": "lifted", "void_since": { "index": entry, "at": time(entry) } })
 }
 
-/// They have declared its signer compromised by that entry.
+/// The owners have declared its signer compromised with the entry at this index.
 fn compromised(entry: u64) -> Value {
     with(lifted(entry), json!({ "standing": "compromised" }))
 }
 
-/// What blocked for ever until that entry, and does not by now.
+/// Adds a block that held for ever until that entry, and no longer does.
 fn formerly(mut record: Record, block: Value, entry: u64) -> Record {
     let over = json!({ "standing": "not-covering", "void_since": { "index": entry, "at": time(entry) } });
     record.formerly_blocked.push(serde_json::from_value(with(block, over)).expect("a statement"));
     record
 }
 
-/// The record of a thing about which these statements are listed, whose certificates are these, and which nothing blocks
-/// but what stands among them.
+/// The record of a thing with these statements and the certificates that they issue; nothing else blocks it.
 fn record(statements: &[Value]) -> Record {
     let given = |it: &Value| json!({ "value": it["certificate"], "by": it });
     let certificates: Vec<Value> = statements.iter().filter(|it| it["act"] == "issued").map(given).collect();
@@ -172,7 +171,7 @@ fn two_who_said_that_a_key_is_compromised_said_so_also_when_one_of_them_or_both_
     assert_eq!(State::of(&record(&between), 9), revoked(10, Reason::PrivilegeWithdrawn), "of it only one said so");
 }
 
-/// The lost key of a thing that was scrapped turns up.
+/// The lost key of a scrapped thing turns up.
 #[test]
 fn what_was_destroyed_is_compromised_once_two_roles_say_so_and_was_revoked_before() {
     let destroyed = blocks(5, BY_MAKER, "destroyed", json!({}));
@@ -198,7 +197,7 @@ fn what_a_lifted_block_never_did_it_does_not_do_later() {
     assert_eq!(state(destroyed(hold)), State::Good, "a hold ends");
 }
 
-/// It has left its lot, say.
+/// For example, it has left its lot.
 #[test]
 fn what_was_revoked_for_good_stays_so_when_the_block_holds_for_the_thing_no_more() {
     let group = json!({ "group": format!("sha256:{}", "ab".repeat(32)), "entitled_by": null });
@@ -213,7 +212,7 @@ fn what_was_revoked_for_good_stays_so_when_the_block_holds_for_the_thing_no_more
     assert_eq!(State::of(&both, 1), revoked(5, Reason::KeyCompromise), "two have said so");
 }
 
-/// Its index is then that of the erasure.
+/// The index is then that of the erasure.
 #[test]
 fn erasing_what_was_lifted_changes_nothing() {
     let left = |entry| with(lifted(entry), json!({ "erased": true }));
@@ -230,7 +229,7 @@ fn erasing_what_was_lifted_changes_nothing() {
     assert_eq!(erased_late(30), State::Good, "it was to begin later");
 }
 
-/// Who compares what was signed with when its certificate was revoked must not trust more of it after an erasure.
+/// A verifier that compares signing times with the time of revocation must not trust more after an erasure.
 #[test]
 fn erasing_what_blocks_for_ever_revokes_no_later() {
     let erased = json!({ "erased": true, "from": time(5) });
@@ -250,7 +249,7 @@ fn it_is_revoked_since_the_first_of_what_blocks_for_ever_began() {
     assert_eq!(State::of(&erased, 1), revoked(5, Reason::CessationOfOperation), "as before it was erased");
 }
 
-/// What is left of it was signed by the owner who erased it.
+/// What is left of the statement was signed by the owner who erased it.
 #[test]
 fn erasing_what_one_of_two_said_of_a_key_changes_nothing() {
     let says = |index, by, more| blocks(index, by, "compromised", more);
@@ -274,7 +273,7 @@ fn a_key_of_revoked_certificates_alone_shows_nothing() {
     assert!(shows(&[issued(1, 'a'), destroyed(), issued(9, 'a')]), "it has another one");
 }
 
-/// A production line, say: it would keep a thing from all certificates by taking one of them back.
+/// For example, a production line: otherwise, revoking one certificate would bar the thing from all certificates.
 #[test]
 fn who_sets_no_status_of_a_thing_bars_its_key_only() {
     let signer = KEEPER.parse().expect("a fingerprint");
@@ -292,7 +291,7 @@ fn who_sets_no_status_of_a_thing_bars_its_key_only() {
     }
 }
 
-/// After a clock that was ahead the time of the log stands still for as long as that; its order does not.
+/// After a clock was ahead, the log's time stands still until that time has come; its order does not.
 #[test]
 fn a_newer_status_lifts_what_was_taken_back_at_the_same_time() {
     let same = |index| json!({ "admitted_at": time(1), "signed_at": time(index) });

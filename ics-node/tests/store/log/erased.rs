@@ -1,4 +1,4 @@
-//! What is erased is nowhere, and the root stays.
+//! Erased bodies are nowhere, and the root stays.
 
 use std::collections::BTreeSet;
 
@@ -35,7 +35,7 @@ fn an_erased_body_is_nowhere_in_the_files_and_the_root_stays() {
     assert_sound(&open(dir.path()));
 }
 
-/// By its salt and header a guess of what stood there could be proven.
+/// Its salt and header would prove a guess of the contents.
 #[test]
 fn the_receipt_of_what_is_erased_goes_with_it() {
     let dir = tempfile::tempdir().expect("dir");
@@ -47,7 +47,7 @@ fn the_receipt_of_what_is_erased_goes_with_it() {
     let ids: Vec<u64> = posted.iter().map(|it| it.id).collect();
     let receipt = |index: usize| format!(r#"{{"receipt":{{"index":{index},"salt":"personalpersonal"}}}}"#);
     store.post_done(domain, ids.iter().copied().zip((0..3).map(receipt)).collect(), at).expect("noted");
-    // What cannot be read stands in nobody's way.
+    // A row that cannot be read must not get in the way.
     let other = Connection::open(dir.path().join("ics.db")).expect("open");
     other.execute("UPDATE outbox SET result = '{' WHERE id = ?1", [ids[2].cast_signed()]).expect("changed");
     drop(other);
@@ -56,7 +56,7 @@ fn the_receipt_of_what_is_erased_goes_with_it() {
     assert_eq!(ids.iter().map(is_kept).collect::<Vec<_>>(), [true, false, true]);
 }
 
-/// The home's answer was on its way for longer than the erasure.
+/// The home's answer was under way when the entry was erased.
 #[test]
 fn a_receipt_that_comes_after_the_erasure_is_not_kept() {
     let dir = tempfile::tempdir().expect("dir");
@@ -89,7 +89,7 @@ fn a_receipt_that_comes_after_the_erasure_is_not_kept() {
     assert_nowhere(dir.path(), b"personalpersonal");
 }
 
-/// Else each later start would build the index again, whatever was erased in between.
+/// Otherwise each later start would rebuild the index, whatever was erased in between.
 #[test]
 fn an_erasure_that_cannot_be_stored_leaves_no_mark() {
     let dir = tempfile::tempdir().expect("dir");
@@ -111,7 +111,7 @@ fn an_erasure_that_cannot_be_stored_leaves_no_mark() {
     assert!(!is_marked(), "all is forgotten");
 }
 
-/// Something is written all the time, and somebody reads while it is erased.
+/// With constant writing, and a reader during the erasure.
 #[test]
 fn an_erased_body_leaves_the_files_under_steady_load_too() {
     let dir = tempfile::tempdir().expect("dir");
@@ -137,7 +137,7 @@ fn an_erased_body_leaves_the_files_under_steady_load_too() {
     assert_sound(&store);
 }
 
-/// A mirror hears of the statement and of its erasure at once.
+/// A mirror learns of the statement and of its erasure at once.
 #[test]
 fn what_is_filled_in_and_erased_at_once_does_not_come_back() {
     let dir = tempfile::tempdir().expect("dir");
@@ -166,7 +166,7 @@ fn what_is_filled_in_and_erased_at_once_does_not_come_back() {
     assert_nowhere(dir.path(), b"personalpersonal");
 }
 
-/// Entries of two domains lie on the same pages, and each that comes in moves others from one page to the next.
+/// Entries of two domains share pages, and each new one moves others from page to page.
 #[test]
 fn a_body_that_moved_between_pages_leaves_no_copy_when_it_is_erased() {
     let dir = tempfile::tempdir().expect("dir");

@@ -115,13 +115,13 @@ pub(super) fn descriptor_lists() -> Vec<Case> {
             |home, request| {
                 at_path("descriptors", request, || descriptors(2, vec![owners::sign_by(66, &strangers(home))]))
             },
-            Stop("is not the owners'"),
+            Stop("does not come from the owners"),
         )
         .after(new_key),
         case(
             "a descriptor that nobody signed",
             |home, request| at_path("descriptors", request, || descriptors(2, vec![strangers(home).to_json()])),
-            Stop("is not the owners'"),
+            Stop("does not come from the owners"),
         )
         .after(new_key),
         case(
@@ -132,7 +132,7 @@ pub(super) fn descriptor_lists() -> Vec<Case> {
                     descriptors(2, vec![owners::sign(&next)])
                 })
             },
-            Stop("is not the owners'"),
+            Stop("does not come from the owners"),
         )
         .after(new_key),
         case(
@@ -143,7 +143,7 @@ pub(super) fn descriptor_lists() -> Vec<Case> {
                     ok(&serde_json::to_vec(&wire::Descriptors { from: 2, entries }).expect("JSON"))
                 })
             },
-            Stop("is not the owners'"),
+            Stop("does not come from the owners"),
         )
         .after(new_key),
         case(

@@ -229,7 +229,7 @@ pub(super) fn kept_back() -> Vec<Case> {
     fn bare(entry: &mut wire::Entry) {
         *entry = wire::Entry::Hidden(entry.leaf_data());
     }
-    const UNCONFIRMED: Expected = Doubt("came of bad-peer, and the home has not said yet");
+    const UNCONFIRMED: Expected = Doubt("came from bad-peer, and the home has not yet said");
     vec![
         case("one entry left out of a part", page!(|page| page.entries.iter_mut().take(1).for_each(bare)), UNCONFIRMED)
             .aside(),
@@ -257,7 +257,7 @@ pub(super) fn second_looks() -> Vec<Case> {
                     entry.body.push(b'!');
                 }
             }),
-            Trouble("shows another entry"),
+            Trouble("is not the one that the home signed"),
         ),
         looks(
             "more than was asked for",

@@ -1,4 +1,4 @@
-//! An ACME client as lean as those of the peers' own load tests: orders with P-256, nothing to prove.
+//! An ACME client as lean as those in the load tests of other servers: orders with P-256, nothing to prove.
 
 #![expect(clippy::indexing_slicing, reason = "members that JSON lacks are null, and a point has 65 octets")]
 
@@ -25,7 +25,7 @@ use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
 use crate::Error;
 
-/// What is ordered, and the request for it.
+/// What is ordered, and the certificate request for it.
 pub(super) struct Wanted {
     pub(super) identifier: Value,
     pub(super) csr: Vec<u8>,
@@ -34,8 +34,8 @@ pub(super) struct Wanted {
 /// An ACME client with its account.
 pub(super) struct Client {
     server: Server,
-    /// One connection, as HTTP/1.1 has it: nothing between the client and it, since what a client costs is on both sides
-    /// of what is compared.
+    /// One HTTP/1.1 connection without any layer above it, since the cost of the client is on both sides of the
+    /// comparison.
     connection: SendRequest<Full<Bytes>>,
     key: EcdsaKeyPair,
     random: SystemRandom,
@@ -44,7 +44,7 @@ pub(super) struct Client {
     kid: String,
 }
 
-/// Where a server is, and how it shows that it is that.
+/// The address of a server, and how it is authenticated.
 #[derive(Clone)]
 pub(super) struct Server {
     /// `host:port`.
@@ -53,7 +53,7 @@ pub(super) struct Server {
 }
 
 impl Server {
-    /// The server at a port of this machine that has this certificate.
+    /// The server at a port of this machine, with this certificate.
     pub(super) fn new(port: u16, certificate: &std::path::Path) -> Result<Self, Error> {
         let mut roots = RootCertStore::empty();
         roots.add(CertificateDer::from_pem_file(certificate)?)?;
@@ -61,7 +61,7 @@ impl Server {
         Ok(Self { authority: format!("127.0.0.1:{port}"), tls: Arc::new(config).into() })
     }
 
-    /// A path of the server's.
+    /// The URL of a path at the server.
     pub(super) fn url(&self, path: &str) -> String {
         format!("https://{}{path}", self.authority)
     }
@@ -71,7 +71,7 @@ impl Server {
         stream.set_nodelay(true)?;
         let stream = self.tls.connect(ServerName::try_from("localhost")?, stream).await?;
         let (sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
-        // Whoever sends hears of what goes wrong.
+        // Errors reach the sender of a request.
         tokio::spawn(connection);
         Ok(sender)
     }
@@ -170,7 +170,7 @@ impl Client {
             .header(header::USER_AGENT, "ics-bench")
             .header(header::CONTENT_TYPE, "application/jose+json")
             .body(Full::from(body))?;
-        // A server closes what was idle while the other one was asked.
+        // A server closes connections that were idle while the other one was measured.
         if self.connection.ready().await.is_err() {
             self.connection = self.server.connect().await?;
         }
@@ -196,7 +196,7 @@ impl Client {
         if chain.starts_with(b"-----BEGIN CERTIFICATE-----") { Ok(()) } else { Err("no certificate".into()) }
     }
 
-    /// Proves a name to a server that believes everything, so that it need not be proven again.
+    /// Proves a name to a server that accepts everything, so that it need not be proven again.
     pub(super) async fn prove(&mut self, host: &str) -> Result<(), Error> {
         let payload = json!({"identifiers": [{"type": "dns", "value": host}]}).to_string();
         let order = self.post(&self.url("newOrder"), &payload).await?.json()?;
@@ -218,7 +218,7 @@ fn header(response: &Response<Incoming>, name: &str) -> Option<String> {
     response.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned)
 }
 
-/// A request for a certificate of a new P-256 key (RFC 2986), without names or for a host.
+/// A request for a certificate with a new P-256 key (RFC 2986), without names or for a host.
 pub(super) fn request(host: Option<&str>) -> Result<Vec<u8>, Error> {
     const SPKI: &[u8] = &[
         0x30, 0x59, 0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06, 0x08, 0x2a, 0x86, 0x48,
@@ -239,7 +239,7 @@ pub(super) fn request(host: Option<&str>) -> Result<Vec<u8>, Error> {
     Ok(element(0x30, &[&info, &element(0x30, &[ECDSA_SHA256]), &element(0x03, &[&[0], signature.as_ref()])]))
 }
 
-/// DER of less than 64 KiB.
+/// A DER element of less than 64 KiB.
 fn element(tag: u8, parts: &[&[u8]]) -> Vec<u8> {
     let content = parts.concat();
     let [high, low] = (content.len() as u16).to_be_bytes();

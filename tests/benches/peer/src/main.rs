@@ -1,5 +1,5 @@
-//! How many signatures a second `verify_batch` of ed25519-dalek takes on this core, 1024 at a time, over digests of 64
-//! bytes by 48 signers in turn: what the statements of the ingest benchmark are.
+//! How many signatures per second `verify_batch` of ed25519-dalek verifies on this core, 1,024 at a time, over 64-byte
+//! digests by 48 signers in turn, like the statements of the ingest benchmark.
 
 use std::time::Instant;
 

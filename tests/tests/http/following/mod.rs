@@ -1,4 +1,4 @@
-//! What a domain takes over from another one by itself, within what that one's rules let it follow.
+//! What a domain adopts from another automatically, within what the other's rules let it follow.
 
 mod roles;
 mod signers;
@@ -69,10 +69,10 @@ async fn only_what_the_source_lets_be_followed_is_taken_over() {
     assert!(error.contains("do not let care.acme.example take over what is said of 1 thing"), "{error}");
 }
 
-/// The template's rule, without the right to follow.
+/// The template's rule without the right to follow.
 pub(crate) const READ_ALONE: &str = "permit (principal, action in [Action::\"read\", Action::\"mirror\"], resource);";
 
-/// That it may not follow any more, a domain is told, over a start as well, and not for longer than it lasts.
+/// A domain that may no longer follow is told so, across a restart too, and only for as long as that lasts.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_the_source_does_not_let_be_followed_any_more_is_told() {
     let world = tokio::task::spawn_blocking(|| World::caring(|_| ())).await.expect("a world");
@@ -121,7 +121,7 @@ async fn what_the_source_does_not_let_be_followed_any_more_is_told() {
     assert_eq!(told(), (0, String::new()), "what is not followed is not missed");
 }
 
-/// What an issuer says of his certificates is his, and no domain misses it that has not named him.
+/// An issuer's statements about certificates stay in the source: a domain that names no issuer does not miss them.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_issuers_say_of_their_certificates_stays_in_the_source() {
     let node = Node::of(|| World::caring(name_issuer)).await;
@@ -140,7 +140,7 @@ async fn what_issuers_say_of_their_certificates_stays_in_the_source() {
     assert!(alarms.is_empty(), "{alarms:?}");
 }
 
-/// What stands here already is not missed when it is looked at again and could not be taken any more.
+/// What is already here is not reported missing when it is looked at again and could no longer be taken over.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_taken_before_is_not_missed_when_nothing_can_be_taken_any_more() {
     let node = Node::of(inherited).await;
@@ -157,7 +157,7 @@ async fn what_was_taken_before_is_not_missed_when_nothing_can_be_taken_any_more(
         let alarms = app.domain(&care).expect("here").alarms.into_iter();
         alarms.filter(|alarm| alarm.kind == "not-taken-over").map(|alarm| alarm.text).collect::<Vec<_>>()
     };
-    // Another key is named for the source's home, and the source's next descriptor has all looked at again.
+    // Another key is named for the source's home, and the source's next descriptor has everything looked at again.
     let other = SigningKey::from_bytes(&[77; 32]).verifying_key();
     change(&app, CARE, |it| it.sources[0].home.key = STANDARD.encode(other.as_bytes())).await;
     follow().await;
@@ -169,8 +169,8 @@ async fn what_was_taken_before_is_not_missed_when_nothing_can_be_taken_any_more(
     assert!(matches!(alarms().as_slice(), [text] if text.contains("source-key")), "{:?}", alarms());
 }
 
-/// Whatever ends the introduction of a thing at the source, the blocks behind that arrive: by the lot nobody finds it there
-/// any more.
+/// Whatever ends the introduction of a thing at the source, later blocks still arrive, although the thing is no longer
+/// found there by its lot.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_followed_by_its_lot_stays_followed_when_nothing_introduces_it_any_more() {
     let node = Node::of(inherited).await;
@@ -191,7 +191,7 @@ async fn what_is_followed_by_its_lot_stays_followed_when_nothing_introduces_it_a
     let [taken_back, replaced, erased, gone] = [20, 21, 22, 23].map(|seed| introduced(&node, seed));
     say(&node, vec![withdrawn(20, taken_back.statement), moved(21, replaced.statement)]).await;
     erase(&node, erased.index).await;
-    // What blocks and what ends the introduction, at once.
+    // A block, and the end of the introduction, at once.
     say(&node, vec![destroyed(23), withdrawn(23, gone.statement)]).await;
     follow().await;
     assert!([20, 23].iter().all(|seed| record(*seed).vouched.is_empty()), "that it was taken back is taken over");
@@ -218,7 +218,7 @@ async fn what_is_followed_by_its_lot_stays_followed_when_nothing_introduces_it_a
     assert_eq!((again.identities.len(), again.adopted), (6, 0), "by hand it means the same: {again:?}");
 }
 
-/// [`CARE`] beside a domain that shows itself to this node alone, of which it takes only what is called `serial:SN-20`.
+/// [`CARE`] beside a domain that only this node may read, of which it adopts only what is called `serial:SN-20`.
 fn choosy() -> World {
     let own = format!(
         "permit (principal, action in [Action::\"read\", Action::\"follow\"], resource) when {{ \
@@ -236,7 +236,7 @@ fn choosy() -> World {
     world
 }
 
-/// A role that was taken from somebody for a while, say: what he said meanwhile may be a block. The alarm about it ends then.
+/// For example, a signer lost a role for a while, and said something blocking meanwhile. The alarm about it ends then.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_descriptor_refused_is_taken_over_once_the_next_one_takes_it() {
     let node = Node::of(choosy).await;
@@ -272,7 +272,7 @@ async fn what_a_descriptor_refused_is_taken_over_once_the_next_one_takes_it() {
     assert_eq!(alarms(), Vec::<String>::new());
 }
 
-/// The owners' next descriptor of a domain, with a change.
+/// Submits the owners' next descriptor of a domain, with a change.
 pub(crate) async fn change(app: &App, domain: &str, change: impl FnOnce(&mut Descriptor)) {
     let domain = domain.parse().expect("a domain");
     let json = app.descriptor(&domain, None).expect("in force").json;
@@ -284,7 +284,7 @@ pub(crate) async fn change(app: &App, domain: &str, change: impl FnOnce(&mut Des
     assert!(matches!(taken.as_slice(), [SubmissionResult::Receipt(_)]), "{taken:?}");
 }
 
-/// A rule by which strangers read and follow devices of some lots, and nothing else.
+/// A rule by which strangers may read and follow devices of some lots, and nothing else.
 fn followed(lots: &[&str]) -> String {
     format!(
         "permit (principal, action in [Action::\"read\", Action::\"follow\"], resource) when {{ \
@@ -302,7 +302,7 @@ fn care_at(copy: &App) {
     copy.found(&founding).expect("founds");
 }
 
-/// Has the domains of a node follow until they have seen all that is there.
+/// Has the domains of a node follow until they have seen everything.
 fn follow_all(app: &App) {
     let care = CARE.parse().expect("a domain");
     for _ in 0..1_000 {
@@ -315,7 +315,7 @@ fn follow_all(app: &App) {
     panic!("{:?}", app.domain(&care).expect("here").follows);
 }
 
-/// Whoever copies a part passes what is hidden; it is looked at when it is shown.
+/// A node that copies a part skips what is hidden, and looks at it once it is shown.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_hidden_when_it_was_followed_is_taken_over_when_it_is_shown() {
     let (both, one) = (followed(&["L1", "L2"]), followed(&["L2"]));
@@ -350,7 +350,8 @@ async fn what_was_hidden_when_it_was_followed_is_taken_over_when_it_is_shown() {
     copy.stop().await;
 }
 
-/// What is adopted is acknowledged under the same checkpoint as what is submitted: one that has its witnesses.
+/// What is adopted is acknowledged under the same checkpoint as what is submitted: one with its witnesses'
+/// cosignatures.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_adopted_waits_for_its_witnesses() {
     let world = tokio::task::spawn_blocking(|| World::caring(|_| {})).await.expect("a world");

@@ -1,40 +1,40 @@
-//! What is refused for want of a role, until it is granted; and what is left of a block.
+//! What is refused for lack of a role until the role is granted; and what is left of a block.
 
 use super::*;
 
-/// Who has bought things. In the manufacturer's domain he is an owner.
+/// The buyer of things, who is an owner in the manufacturer's domain.
 pub(crate) fn buyer() -> Ed25519Signer {
     signer(60)
 }
 
-/// Has somebody be an owner by a descriptor.
+/// Makes someone an owner by the descriptor.
 pub(crate) fn name_owner(descriptor: &mut Descriptor, owner: &Ed25519Signer) {
     let spec = descriptor.roles.entry("owner".parse().expect("a role")).or_default();
     spec.signers.insert(owner.public_key().fingerprint());
 }
 
-/// What somebody says of the device with that seed.
+/// A statement about the device with this seed.
 pub(super) fn of_device(by: &Ed25519Signer, seed: u8, claims: &Claims, revokes: bool) -> Vec<u8> {
     let (device, user_id) = (signer(seed), format!("Thermometer {seed}"));
     make::certify(by, device.public_key(), &user_id, None, Kind::Device, claims, revokes, CREATED, &[3; 32])
         .expect("a statement")
 }
 
-/// What the buyer says in the manufacturer's domain: that the device was stolen from him.
+/// The buyer's statement in the manufacturer's domain: the device was stolen from them.
 pub(crate) fn stolen_from_buyer(seed: u8) -> Vec<u8> {
     let mut claims = Claims::new(Act::Status, "owner".parse().expect("a role"), domain());
     claims.status = Some("stolen".parse().expect("a status"));
     of_device(&buyer(), seed, &claims, true)
 }
 
-/// In [`CARE`], that he owns what is meant.
+/// A grant in [`CARE`]: the buyer owns the subject.
 fn sale() -> Claims {
     let owner: Role = "owner".parse().expect("a role");
     let grant = Grant { grantee: buyer().public_key().fingerprint(), role: owner.clone() };
     Claims { grant: Some(grant), ..Claims::new(Act::Grant, owner, CARE.parse().expect("a domain")) }
 }
 
-/// That he owns the device with that seed.
+/// The grant that the buyer owns the device with this seed.
 pub(crate) fn sold(seed: u8) -> Vec<u8> {
     of_device(&maker(), seed, &sale(), false)
 }
@@ -45,7 +45,8 @@ fn sold_lot(lot: &str) -> Vec<u8> {
     make::sign_document(&maker(), &subject, &sale(), CREATED, &[3; 32]).expect("a statement")
 }
 
-/// The manufacturer's domain, where the buyer is an owner by the descriptor, and [`CARE`], where the manufacturer is.
+/// The manufacturer's domain, where the descriptor makes the buyer an owner, and [`CARE`], where it makes the
+/// manufacturer one.
 fn selling() -> World {
     let world = World::with(|descriptor| name_owner(descriptor, &buyer()));
     let made = world.app.domain(&domain()).expect("is here").info.origin;
@@ -60,8 +61,8 @@ async fn says(world: &World, domain: &str, bodies: Vec<Vec<u8>>) {
     assert!(results.iter().all(|result| matches!(result, SubmissionResult::Receipt(_))), "{results:?}");
 }
 
-/// A grant sends nobody back by hand: what the grantee had said may be a block. That holds over a restart, for a grant over
-/// one thing as for one over a lot, and the alarms end.
+/// Nobody has to repeat by hand what a grantee had said before the grant, which may be a block. That holds across a
+/// restart, for a grant over one thing as for one over a lot, and the alarms end.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_refused_for_want_of_a_role_is_taken_over_once_the_role_is_granted() {
     let world = tokio::task::spawn_blocking(selling).await.expect("a world");
@@ -101,7 +102,7 @@ async fn what_was_refused_for_want_of_a_role_is_taken_over_once_the_role_is_gran
     assert_eq!(world.app.domain(&care).expect("here").info.size, size, "and nothing is taken twice");
 }
 
-/// An erasure is of its own domain, and no reason for alarm; but a block that does not come along is told.
+/// An erasure concerns its own domain and raises no alarm; but a block that does not come along is reported.
 #[tokio::test(flavor = "multi_thread")]
 async fn of_what_was_erased_only_a_block_that_is_left_is_told() {
     let world = tokio::task::spawn_blocking(|| World::caring(|_| ())).await.expect("a world");
@@ -127,7 +128,8 @@ async fn of_what_was_erased_only_a_block_that_is_left_is_told() {
     assert!(alarms.iter().all(|alarm| alarm.kind != "not-taken-over"), "the block was taken before: {alarms:?}");
 }
 
-/// The manufacturer's domain, and [`CARE`], where he is heard as that and somebody else decides as integrator.
+/// The manufacturer's domain, and [`CARE`], where the manufacturer is heard as such and someone else decides as
+/// integrator.
 fn integrated() -> World {
     let world = World::founded();
     let made = world.app.domain(&domain()).expect("is here").info.origin;
@@ -140,7 +142,7 @@ fn integrated() -> World {
     world
 }
 
-/// What is said in [`CARE`] of the first device.
+/// A statement in [`CARE`] about the first device.
 fn in_care(by: &Ed25519Signer, role: &str, act: Act, status: Option<&str>, ends: Vec<StatementId>) -> Vec<u8> {
     let mut claims = Claims::new(act, role.parse().expect("a role"), CARE.parse().expect("a domain"));
     claims.status = status.map(|status| status.parse().expect("a status"));
@@ -148,8 +150,8 @@ fn in_care(by: &Ed25519Signer, role: &str, act: Act, status: Option<&str>, ends:
     of_device(by, 20, &claims, status.is_some_and(|status| status != "in-use"))
 }
 
-/// Whoever makes a thing could else approve it in the name of the integrator, by a second key of his own, and let
-/// through what that one has suspended.
+/// Otherwise, the manufacturer of a thing could use a second key to approve it in the integrator's name, and let
+/// through what the integrator has suspended.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_source_makes_nobody_who_decides_about_its_things_here() {
     let world = tokio::task::spawn_blocking(integrated).await.expect("a world");

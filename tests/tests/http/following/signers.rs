@@ -1,36 +1,36 @@
-//! What a signer says of his own key, and whom it leaves to speak, as it reaches those who follow.
+//! How what a signer says of their own key, and whom that leaves to speak, reaches those who follow.
 
 use ics_core::vocabulary::DomainName;
 
 use super::*;
 
-/// Who makes devices after the first one.
+/// The signer who makes devices after the first manufacturer.
 pub(crate) fn heir() -> Ed25519Signer {
     signer(61)
 }
 
-/// By its key: a name is gone once nobody introduces what had it.
+/// Named by its key: a name is gone once nobody introduces the thing that had it.
 pub(super) fn thing(seed: u8) -> String {
     signer(seed).public_key().fingerprint().to_string()
 }
 
-/// What the manufacturer says in his domain.
+/// What the manufacturer says in the manufacturer's domain.
 pub(super) fn made(act: Act, supersedes: Vec<StatementId>) -> Claims {
     Claims { supersedes, ..Claims::new(act, "manufacturer".parse().expect("a role"), domain()) }
 }
 
-/// By what a device was introduced in the manufacturer's domain.
+/// The statement that introduced a device in the manufacturer's domain.
 pub(crate) fn introduced(node: &Node, seed: u8) -> By {
     let record = node.app().record(Reader::Operator, &domain(), &thing(seed)).expect("is there").record;
     record.statements.first().expect("a statement").by.clone()
 }
 
-/// The manufacturer takes back what he has said of a device.
+/// The manufacturer takes back a statement about a device.
 pub(crate) fn withdrawn(seed: u8, said: StatementId) -> Vec<u8> {
     of_device(&maker(), seed, &made(Act::Withdrawal, vec![said]), true)
 }
 
-/// He says that it is of the second lot, in the place of what he has said.
+/// The manufacturer says that the device is of the second lot, in place of an earlier statement.
 pub(super) fn moved(seed: u8, said: StatementId) -> Vec<u8> {
     let claims = Claims { attributes: [(Attribute::Lot, "L2".to_owned())].into(), ..made(Act::Identity, vec![said]) };
     of_device(&maker(), seed, &claims, false)
@@ -41,7 +41,7 @@ pub(super) fn destroyed(seed: u8) -> Vec<u8> {
     of_device(&maker(), seed, &claims, true)
 }
 
-/// Has nobody but one signer speak as manufacturer.
+/// Leaves only this signer to speak as manufacturer.
 pub(super) async fn rotate_to(node: &Node, signer: &Ed25519Signer) {
     let json = node.app().descriptor(&domain(), None).expect("in force").json;
     let before = Descriptor::parse(&json).expect("a descriptor");
@@ -51,13 +51,13 @@ pub(super) async fn rotate_to(node: &Node, signer: &Ed25519Signer) {
     say(node, vec![make::sign_descriptor(&[&maker()], &next.to_json(), CREATED, &[1; 32]).expect("signs")]).await;
 }
 
-/// Has a second signer speak as manufacturer.
+/// Lets a second signer speak as manufacturer.
 pub(crate) fn name_heir(descriptor: &mut Descriptor) {
     let spec = descriptor.roles.entry("manufacturer".parse().expect("a role")).or_default();
     spec.signers.insert(heir().public_key().fingerprint());
 }
 
-/// The manufacturer's domain with a second signer, and [`CARE`] with the same.
+/// The manufacturer's domain with a second signer, and [`CARE`] with the same two.
 pub(super) fn inherited() -> World {
     let world = World::with(name_heir);
     let made = world.app.domain(&domain()).expect("is here").info.origin;
@@ -78,7 +78,7 @@ pub(crate) async fn refused_from_heir(app: &App) -> String {
     }
 }
 
-/// What a holder says of his own key needs nobody's word: nothing else is said of what is followed, and it arrives.
+/// What holders say of their own keys needs nobody's word: it arrives though nothing else is said of followed things.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_key_that_its_holder_revokes_at_the_source_is_revoked_here() {
     let node = Node::of(inherited).await;
@@ -102,8 +102,8 @@ async fn a_key_that_its_holder_revokes_at_the_source_is_revoked_here() {
     assert_eq!(kinds, ["signer-revoked"], "the owners are told of their signer: {alarms:?}");
 }
 
-/// What the source had admitted before it heard of the revocation counts there, and so it does here, whichever comes first:
-/// the first thing brings all that there is of the key, or it stood here before.
+/// What the source admitted before it heard of the revocation counts there, and so it does here, whichever comes first:
+/// the first thing brings all that there is about the key, or the key was known here before.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_said_by_a_key_that_is_revoked_later_is_taken_over_behind_its_revocation() {
     for is_known_here in [false, true] {
@@ -130,8 +130,8 @@ async fn what_was_said_by_a_key_that_is_revoked_later_is_taken_over_behind_its_r
     }
 }
 
-/// A source's word about its signers ends nothing here: it is told as soon as its descriptor has come, and holds once the
-/// owners here say so too. What others say arrives all the while.
+/// A source's declaration about its signers ends nothing here: it is reported as soon as the source's descriptor
+/// arrives, and takes effect once the owners here declare the same. Meanwhile, other statements keep arriving.
 #[tokio::test(flavor = "multi_thread")]
 async fn whom_a_source_that_is_followed_declares_compromised_is_told_and_counts_until_it_is_declared_here() {
     let node = Node::of(inherited).await;
@@ -169,10 +169,10 @@ async fn whom_a_source_that_is_followed_declares_compromised_is_told_and_counts_
     assert_eq!(follow().await, ([None, stolen_by_name()], Vec::new()), "now it holds here too");
 }
 
-/// A domain that takes over from [`CARE`].
+/// A domain that adopts from [`CARE`].
 const PLANT: &str = "plant.acme.example";
 
-/// The manufacturer's domain, [`CARE`], which takes over from it, and [`PLANT`].
+/// The manufacturer's domain; [`CARE`], which adopts from it; and [`PLANT`].
 fn in_a_row() -> World {
     let world = inherited();
     let care: DomainName = CARE.parse().expect("a domain");
@@ -182,8 +182,8 @@ fn in_a_row() -> World {
     world
 }
 
-/// What stands in a log before the revocation counts for whoever adopts it from there. What that log has behind it, because
-/// its own source had heard of it in time, is refused, and whoever follows is told why and what to do.
+/// What a log has before the revocation counts for a domain that adopts it from there. What that log has after it,
+/// because its own source had heard of it in time, is refused, and the follower is told why and what to do.
 #[tokio::test(flavor = "multi_thread")]
 async fn over_two_domains_what_stands_before_a_revocation_counts_and_the_rest_is_told() {
     let node = Node::of(in_a_row).await;
@@ -215,7 +215,7 @@ async fn over_two_domains_what_stands_before_a_revocation_counts_and_the_rest_is
     assert_eq!((at_plant(20).as_deref(), at_plant(21)), (Some("stolen"), None));
     let alarms = app.domain(&plant).expect("here").alarms;
     let told: Vec<_> = alarms.iter().filter(|it| it.kind == "not-taken-over").map(|it| it.text.as_str()).collect();
-    let why = format!("{CARE} had taken it over from {DOMAIN} behind what ended the key");
+    let why = format!("{CARE} had taken it over from {DOMAIN} only after the entry that ended the signer's key");
     assert!(matches!(told.as_slice(), [text] if text.contains(&why)), "{told:?}");
     let refused = app.adopt(&plant, of(CARE, 21)).await.expect("adopts").refused;
     let details: Vec<_> = refused.iter().map(|problem| (problem.code(), problem.detail.as_str())).collect();

@@ -1,8 +1,8 @@
-//! Whom what is told of what is followed, and for how long.
+//! Who is told what about things that are followed, and for how long.
 
 use super::*;
 
-/// What is followed, and the names of what is refused, may be what the domain that is followed hides.
+/// What is followed, and the names of what is refused, may be hidden by the domain that is followed.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_followed_and_what_was_refused_is_not_told_to_strangers() {
     let node = Node::of(choosy).await;
@@ -31,7 +31,7 @@ async fn what_is_followed_and_what_was_refused_is_not_told_to_strangers() {
     assert!(!told.contains("not-taken-over"), "what is not followed is not missed: {told}");
 }
 
-/// One of several lots that are followed is not missed any more, and the other one is.
+/// After one of several followed lots is given up, nothing in it is reported missing any more; the others are.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_followed_no_longer_takes_its_alarms_along() {
     let node = Node::of(choosy).await;
@@ -62,7 +62,7 @@ async fn what_is_followed_no_longer_takes_its_alarms_along() {
     assert_eq!(are_alarmed(), [true, false]);
 }
 
-/// What a source declares counts in the source. Whoever has adopted from it is told, until he has declared it too.
+/// What a source declares takes effect in the source. Adopters are told of it until they have declared it too.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_signer_whom_a_source_declares_compromised_is_told_until_it_is_declared_here() {
     let node = Node::of(|| World::caring(|_| ())).await;
@@ -90,7 +90,7 @@ async fn a_signer_whom_a_source_declares_compromised_is_told_until_it_is_declare
     let told = alarms().await;
     let does = format!("`ics domain update {CARE} --compromised {DOMAIN}/{signer}@{from_index}`");
     assert!(matches!(told.as_slice(), [text] if text.contains("about 1 thing,") && text.contains(&does)), "{told:?}");
-    assert!(told[0].contains("1 statement, blocks no more then"), "{told:?}");
+    assert!(told[0].contains("1 statement, then no longer count"), "{told:?}");
     assert_eq!(alarms().await, told, "it is told once");
     change(node.app(), CARE, declare(from_index + 1)).await;
     assert_eq!(alarms().await, told, "that is too late for it");
@@ -98,7 +98,7 @@ async fn a_signer_whom_a_source_declares_compromised_is_told_until_it_is_declare
     assert_eq!(alarms().await, Vec::<String>::new());
 }
 
-/// After a new epoch, say, the home signs with another key than the one that was pinned.
+/// For example, after a new epoch the home signs with another key than the one that was pinned.
 #[tokio::test(flavor = "multi_thread")]
 async fn another_key_of_the_sources_home_is_told_with_what_to_do() {
     let world = || {
@@ -132,8 +132,8 @@ async fn another_key_of_the_sources_home_is_told_with_what_to_do() {
     assert_eq!((failing.state.as_str(), failing.lag_entries), ("failing", 0));
     assert!(failing.last_error.is_some_and(|why| why.contains("another key")));
 
-    // By its own next descriptor it looks at all again. Of what it still refuses nothing is told anew, nor what was passed
-    // over when it began to follow.
+    // With its own next descriptor it looks at everything again. What it still refuses is not reported anew, nor is
+    // what was skipped when it began to follow.
     let json = node.app().descriptor(&care, None).expect("in force").json;
     let previous = Descriptor::parse(&json).expect("a descriptor");
     let (version, before, description) = (previous.version + 1, Some(previous.hash()), "Care".to_owned());

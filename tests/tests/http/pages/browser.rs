@@ -1,4 +1,4 @@
-//! A real browser, driven by the Chrome DevTools Protocol over a pipe.
+//! A real browser, driven with the Chrome DevTools Protocol over a pipe.
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::Path;
@@ -9,10 +9,10 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-/// How somebody looks at a page.
+/// How a page is looked at.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Look {
-    /// For the name of the picture.
+    /// Part of the picture's file name.
     pub(crate) name: &'static str,
     pub(crate) width: u32,
     pub(crate) height: u32,
@@ -20,7 +20,7 @@ pub(crate) struct Look {
     pub(crate) print: bool,
 }
 
-/// A phone and a desktop, by day and by night.
+/// A phone and a desktop, in the light and the dark scheme.
 pub(crate) const LOOKS: [Look; 4] = [
     Look { name: "phone", width: 390, height: 844, dark: false, print: false },
     Look { name: "phone-dark", width: 390, height: 844, dark: true, print: false },
@@ -31,7 +31,7 @@ pub(crate) const LOOKS: [Look; 4] = [
 /// On paper.
 pub(crate) const PAPER: Look = Look { name: "print", width: 794, height: 1123, dark: false, print: true };
 
-/// The event that a page is there.
+/// The event that a page has been loaded.
 const LOADED: &str = "Page.loadEventFired";
 
 /// A browser that ends with its owner.
@@ -49,8 +49,8 @@ impl Browser {
     /// Starts the browser with one empty page.
     pub(crate) fn start() -> Self {
         let profile = TempDir::new().expect("a directory");
-        // The protocol is spoken over file descriptors 3 and 4. Shared memory may be small in a container, and a
-        // busy machine must not look to the watchdog like a graphics process that hangs.
+        // The protocol runs over file descriptors 3 and 4. Shared memory may be small in a container, and on a busy
+        // machine the watchdog must not take the graphics process for hung.
         let script = "exec chromium --headless --no-sandbox --disable-gpu --disable-quic --no-first-run \
                       --disable-background-networking --disable-component-update --disable-sync --hide-scrollbars \
                       --disable-dev-shm-usage --in-process-gpu --disable-gpu-watchdog \
@@ -119,14 +119,14 @@ impl Browser {
         self.wait_for(|event| event["method"] == LOADED);
     }
 
-    /// Does what leads to another page, and waits until that one is loaded.
+    /// Evaluates an expression that leads to another page, and waits until that has been loaded.
     pub(crate) fn leave_by(&mut self, expression: &str) {
         self.events.clear();
         self.evaluate(expression);
         self.wait_for(|event| event["method"] == LOADED);
     }
 
-    /// Has what an expression does save a file, under the name that the browser gives it.
+    /// Evaluates an expression that saves a file, under the name that the browser gives it.
     pub(crate) fn download(&mut self, expression: &str, into: &Path) {
         let allowed = json!({"behavior": "allow", "downloadPath": into, "eventsEnabled": true});
         self.call("Browser.setDownloadBehavior", &allowed);
@@ -142,7 +142,7 @@ impl Browser {
         assert_eq!(ended["params"]["state"], "completed", "{begun}");
     }
 
-    /// The first such event since the last page was left, or else the first that comes.
+    /// The first matching event since the last page was left, or else the next one that comes.
     fn wait_for(&mut self, wanted: impl Fn(&Value) -> bool) -> Value {
         loop {
             if let Some(event) = self.events.iter().find(|event| wanted(event)) {
@@ -153,7 +153,7 @@ impl Browser {
         }
     }
 
-    /// Shows other markup in the place of the page that is open, with the same policies and from the same place.
+    /// Replaces the markup of the open page, keeping its policies and its origin.
     pub(crate) fn draw(&mut self, markup: &str) {
         let frame = self.call("Page.getFrameTree", &json!({}))["frameTree"]["frame"]["id"].clone();
         self.call("Page.setDocumentContent", &json!({"frameId": frame, "html": markup}));
@@ -161,7 +161,7 @@ impl Browser {
         while self.evaluate(styled) != true {}
     }
 
-    /// What an expression comes to in the page.
+    /// The value of an expression in the page.
     pub(crate) fn evaluate(&mut self, expression: &str) -> Value {
         let asked = json!({"expression": expression, "returnByValue": true});
         let answer = self.call("Runtime.evaluate", &asked);
@@ -183,7 +183,7 @@ impl Browser {
 
 impl Drop for Browser {
     fn drop(&mut self) {
-        // It ends when nobody speaks to it any more.
+        // It exits when its input is closed.
         drop(self.input.take());
         let _ = self.process.wait();
     }

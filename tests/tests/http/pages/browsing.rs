@@ -1,4 +1,4 @@
-//! What people do on the pages, in a real browser: its own headers, its own names of files.
+//! What people do on the pages, in a real browser, with its own headers and file names.
 
 use std::os::unix::fs::symlink;
 use std::process::{Command, Stdio};
@@ -33,7 +33,7 @@ async fn an_operator_signs_in_and_out() {
     assert!(outside.contains("Sign in") && !outside.contains("Denied lately"), "{outside}");
 }
 
-/// What a page says of what can be taken away, as anybody does it: saves all files of a domain, and types the commands.
+/// What a page offers for checking, done by hand: saves all files of a domain, and runs the printed commands.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_commands_of_a_page_check_what_it_gives_away() {
     let node = town_at("http://localhost").await;
@@ -57,7 +57,7 @@ async fn the_commands_of_a_page_check_what_it_gives_away() {
     }
 }
 
-/// Saves all files that the page names for a domain, and runs the commands that it prints where they lie.
+/// Saves all files that the page offers for a domain, and runs the printed commands in their directory.
 fn checked(browser: &mut Browser, domain: &str) -> String {
     let place = TempDir::new().expect("a directory");
     let list = format!(

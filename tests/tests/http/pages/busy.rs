@@ -1,4 +1,4 @@
-//! What an operator sees when there is something of everything: more than one node of a test ever comes to.
+//! What an operator sees if there is something of everything: more than any node of a test ever has.
 
 use ics_core::identity::Kind;
 use ics_core::trust::Outcome;
@@ -12,7 +12,7 @@ use super::{town, words};
 use crate::support::Node;
 use crate::world::{CARE, domain};
 
-/// The name of a node that is wider than a phone.
+/// The name of a node, wider than a phone's screen.
 const LONG: &str = "identities.of-the-university-hospital.north-campus.health.example";
 
 fn peer(name: &str, pulls: &serde_json::Value, serves: &serde_json::Value) -> PeerInfo {
@@ -20,7 +20,7 @@ fn peer(name: &str, pulls: &serde_json::Value, serves: &serde_json::Value) -> Pe
     serde_json::from_value(json!({"peer": peer, "pulls": pulls, "serves": serves})).expect("a peer")
 }
 
-/// The page of a node with something of everything.
+/// The page of a node that has something of everything.
 pub(crate) fn page(node: &Node) -> String {
     let mut told = node.app().operations().expect("a state");
     let (at, care) = (told.at, CARE.parse::<ics_core::vocabulary::DomainName>().expect("a domain"));
@@ -82,7 +82,7 @@ pub(crate) fn page(node: &Node) -> String {
     operations(&site, &busy, "form").into_string()
 }
 
-/// Each command that stands there for the operator is one of this program.
+/// Each command printed for the operator is a command of this program.
 #[tokio::test]
 async fn an_operator_can_run_what_is_printed_for_him() {
     let node = town().await;
@@ -92,7 +92,7 @@ async fn an_operator_can_run_what_is_printed_for_him() {
     let commands = ["ics enroll approve", "ics enroll refuse", "ics approve"];
     assert!(commands.iter().all(|it| printed.iter().any(|line| line.starts_with(it))), "{printed:?}");
     for line in printed {
-        // Only the reason is quoted, and it is one word.
+        // Only the reason is quoted, and it is a single word.
         let words = line.split(' ').map(|word| word.trim_matches('\''));
         if let Err(error) = ics_node::cli::definition().try_get_matches_from(words) {
             panic!("`{line}`: {error}");

@@ -1,9 +1,9 @@
-//! What devices run, and what is said of that elsewhere.
+//! What devices run, and what is said of that in other domains.
 
 use super::town;
 use super::town::care;
 
-/// Software has its status in the domain of its maker, and is installed in that of whoever runs it.
+/// Software has its status in its maker's domain, and is installed in that of its user.
 #[tokio::test]
 async fn devices_are_found_by_the_status_of_what_they_run() {
     let node = town().await;

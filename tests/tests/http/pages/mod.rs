@@ -15,7 +15,7 @@ use reqwest::{Client, RequestBuilder};
 use crate::support::{Answer, Node, settings};
 use crate::world::World;
 
-/// A node with things in every state, whose pages anybody may ask for as often as these tests do.
+/// A node with things in every state, whose pages may be requested as often as these tests do.
 async fn town() -> Node {
     town_at("https://ics.acme.example").await
 }

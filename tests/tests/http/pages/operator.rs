@@ -13,7 +13,7 @@ impl Node {
         Answer::read(headers.iter().fold(request, |request, (name, value)| request.header(*name, *value))).await
     }
 
-    /// Signs in; the cookie.
+    /// Signs in; returns the cookie.
     pub(crate) async fn signed_in(&self) -> String {
         let answer = self.send("/operator/login", &format!("token={}", TOKEN.replace(' ', "+")), &[]).await;
         assert_eq!((answer.status, answer.header("location")), (303, "/operator"), "{}", answer.text());
@@ -45,7 +45,7 @@ async fn the_page_is_for_whoever_has_the_token() {
     assert!(!page.contains(TOKEN) && !page.contains("<script"), "{page}");
     let guessed = Answer::read(node.page("/operator").header("cookie", "__Host-ics-operator=AAAA")).await;
     assert!(!guessed.text().contains("Denied lately"));
-    // The cookie is for people; the API takes nothing but the token.
+    // The cookie is for the pages; the API accepts the token only.
     let api = Answer::read(node.page("/v1/domains/devices.acme.example/enrolments").header("cookie", &cookie)).await;
     assert_eq!(api.status, 401);
 }
@@ -67,7 +67,7 @@ async fn a_page_of_another_origin_can_send_nothing() {
     }
 }
 
-/// The host that a proxy asks the node for is its own name for it, unless told otherwise.
+/// A proxy asks the node for the host by its own name for it, unless told otherwise.
 #[tokio::test]
 async fn a_browser_asks_for_the_public_address() {
     let node = town().await;

@@ -69,11 +69,11 @@ async fn a_thing_has_a_page_that_says_what_matters() {
         );
         assert_eq!((answer.header("referrer-policy"), answer.header("cache-control")), ("same-origin", "no-store"));
     }
-    // What is withdrawn is not allowed.
+    // Withdrawn software is not listed as allowed.
     assert!(!words(&node.visit("/id/serial:SN-0010").await.text()).contains("p7-firmware 2.3.0"));
 }
 
-/// By name, version and digest a file at hand is compared with what the page is about.
+/// A file at hand is compared with what the page describes by name, version and digest.
 #[tokio::test]
 async fn software_shows_its_version_and_its_digest_first() {
     let node = town().await;
@@ -84,18 +84,18 @@ async fn software_shows_its_version_and_its_digest_first() {
     assert!(first.contains(&digest), "{first}");
 }
 
-/// Whoever stands before a recalled pump looks for what the recall is of.
+/// Someone in front of a recalled pump looks for what the recall covers.
 #[tokio::test]
 async fn a_group_shows_what_it_selects_first() {
     let node = town().await;
     let page = node.visit(&format!("/id/{}", lot(node.app()).await)).await.text();
     let first = page.split("\"why\"").next().map(words).unwrap_or_default();
-    for expected in ["P7 pumps, lot 2026-11", "modelP7", "lot2026-11", "holds for all of which each of these is said"] {
+    for expected in ["P7 pumps, lot 2026-11", "modelP7", "lot2026-11", "everything of which all of these are said"] {
         assert!(first.contains(expected), "`{expected}` is missing: {first}");
     }
 }
 
-/// On a narrow screen it would else be broken within a word.
+/// Otherwise, a narrow screen would break it within a word.
 #[tokio::test]
 async fn the_name_of_the_node_may_be_broken_behind_its_dots() {
     let node = town().await;
@@ -103,7 +103,7 @@ async fn the_name_of_the_node_may_be_broken_behind_its_dots() {
     assert!(page.contains("<span>ics.<wbr>acme.<wbr>example<wbr></span>"), "{page}");
 }
 
-/// Whoever reads what is left of an erased block must not take the owner's key for an intruder's.
+/// A reader of what is left of an erased block must not take the owner's key for an intruder's.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_the_owners_left_of_a_block_is_their_word() {
     let node = town().await;
@@ -121,7 +121,7 @@ async fn what_the_owners_left_of_a_block_is_their_word() {
     }
 }
 
-/// A browser that is led astray gets a page that leads on; a program gets what programs read.
+/// A browser at a wrong address gets a page with links to go on; a program gets a problem document.
 #[tokio::test]
 async fn a_browser_gets_what_is_wrong_as_a_page() {
     const BROWSER: &str = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8";
@@ -147,12 +147,12 @@ async fn a_browser_gets_what_is_wrong_as_a_page() {
         assert!(page.header("content-security-policy").contains("style-src 'self'"), "{path}");
         assert_eq!(told.header("content-type"), "application/problem+json", "{path}");
     }
-    // A route of the API answers programs, whoever asks.
+    // A route of the API answers as for programs, whoever asks.
     let told = ask("GET", "/v1/domains/nowhere.example", BROWSER).await;
     assert_eq!((told.status, told.header("content-type")), (404, "application/problem+json"));
 }
 
-/// Monitors, and whatever shows what a link leads to, ask for the head alone.
+/// Monitors and link previews ask for the head only.
 #[tokio::test]
 async fn every_page_takes_head() {
     let node = town().await;
@@ -175,7 +175,7 @@ async fn every_page_takes_head() {
     }
 }
 
-/// Whoever compares a label with the page finds its number there, whichever statement the title is from.
+/// Someone who compares a label with the page finds its number there, whichever statement gives the title.
 #[tokio::test]
 async fn every_serial_number_of_a_thing_is_shown() {
     let world = tokio::task::spawn_blocking(World::founded).await.expect("a world");
@@ -186,7 +186,7 @@ async fn every_serial_number_of_a_thing_is_shown() {
     assert!(shown.contains("SerialSN-7") && shown.contains("SerialSN-8"), "{shown}");
 }
 
-/// However many versions may be used no longer, those that may are named, the newest of them.
+/// However many versions may no longer be used, the newest of those that may are listed.
 #[tokio::test]
 async fn a_new_version_is_named_behind_many_old_ones() {
     let node = town().await;
@@ -202,7 +202,7 @@ async fn a_new_version_is_named_behind_many_old_ones() {
     assert!(!shown.contains("p7-firmware 3.24.0") && shown.contains("There may be more for its model"), "{shown}");
 }
 
-/// What is introduced again, more often than versions are looked at, hides none of the others.
+/// A version that is introduced again more often than versions are looked at hides no other.
 #[tokio::test]
 async fn a_version_that_is_introduced_again_and_again_hides_no_other() {
     let node = town().await;
@@ -213,7 +213,7 @@ async fn a_version_that_is_introduced_again_and_again_hides_no_other() {
     assert!(!shown.contains("p7-firmware 2.3.0") && !shown.contains("There may be more for its model"), "{shown}");
 }
 
-/// Nothing is shown where all is hidden, too: then it is not so that nobody has named any.
+/// Nothing is shown if everything is hidden; the page must not then say that no software is named.
 #[tokio::test]
 async fn where_no_software_is_shown_the_page_does_not_say_that_there_is_none() {
     let world = tokio::task::spawn_blocking(World::founded).await.expect("a world");
@@ -245,7 +245,7 @@ async fn whatever_people_type_leads_to_the_page() {
     assert_eq!(node.visit("/?q=").await.status, 200);
 }
 
-/// Texts that others wrote come out as text, unable to run, to hide or to turn what surrounds them.
+/// Texts written by others come out as text: they cannot run, hide, or change the direction of their surroundings.
 #[tokio::test]
 async fn hostile_names_are_inert() {
     let node = town().await;
@@ -269,7 +269,7 @@ async fn hostile_names_are_inert() {
     assert!(!searched.text().contains("<script"), "{}", searched.text());
 }
 
-/// A thing that may not be read looks as if it were not there.
+/// A thing that may not be read looks as if it did not exist.
 #[tokio::test]
 async fn hidden_and_unknown_look_alike() {
     let world = tokio::task::spawn_blocking(|| World::private(Default::default())).await.expect("a world");
@@ -301,7 +301,7 @@ async fn a_client_that_asks_too_often_has_to_wait() {
     assert!((1..=20).contains(&refused.header("retry-after").parse::<u64>().expect("seconds")));
     assert!(refused.header("content-type").starts_with("text/html"));
     assert_eq!(node.visit("/style/x.css").await.status, 200, "only what tells something counts");
-    // Nobody gets a budget of his own by saying that he is somebody else.
+    // Nobody gets another budget by claiming to be someone else.
     let forged = Answer::read(node.page("/").header("x-forwarded-for", "192.0.2.9")).await;
     assert_eq!(forged.status, 429);
 }
@@ -327,7 +327,7 @@ async fn downloads_hold_without_the_node() {
     assert_eq!(keyring.status, 200, "{}", keyring.text());
     assert_eq!(keyring.header("content-disposition"), "attachment", "the page names the file");
     assert!(keyring.text().starts_with("-----BEGIN PGP PUBLIC KEY BLOCK-----"), "{}", keyring.text());
-    // The evidence pack comes from the home and says that it is all.
+    // The evidence pack comes from the home and says that it is complete.
     let path = format!("/v1/domains/devices.acme.example/identities/{id}/evidence");
     assert!(node.visit(&format!("/id/{id}")).await.text().contains(&path));
     let pack = Evidence::parse(&node.visit(&path).await.body).expect("evidence");
@@ -338,7 +338,7 @@ async fn downloads_hold_without_the_node() {
     assert_eq!(node.visit("/statement/devices.acme.example/99999").await.status, 404);
 }
 
-/// A page tells nobody to run gpg on what gpg does not read, and gives no keyring without the thing.
+/// A page never suggests gpg for what gpg cannot read, nor offers a keyring without the thing.
 #[tokio::test]
 async fn a_thing_of_version_6_is_checked_with_sq() {
     let key = |seed: u8, version: u8| Ed25519Signer::from_seed(&[seed; 32], version, CREATED).expect("a key");
@@ -369,7 +369,7 @@ async fn a_thing_of_version_6_is_checked_with_sq() {
     assert!(shown.contains("sq inspect --certifications ") && !shown.contains("gpg"), "{shown}");
     assert_eq!(given.status, 200, "{}", given.text());
     assert!(split(&given.body).expect("is OpenPGP").bodies.contains(&statement), "{}", given.text());
-    // A key of version 4 of which a signer of version 6 speaks is for no client as it is.
+    // A version 4 key that a version 6 signer speaks of suits neither client as it is.
     let (shown, given) = (page(&id(&mixed)).await, keyring(&mixed).await);
     assert!(
         shown.contains("ics verify --document ") && !shown.contains("gpg") && !shown.contains("/keyring/"),

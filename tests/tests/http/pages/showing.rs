@@ -1,5 +1,5 @@
-//! How the pages look and whether everybody can read them, in a real browser. The pictures are kept under `target/pages`,
-//! for people to look at.
+//! How the pages look, and whether everyone can read them, in a real browser. The pictures are kept under
+//! `target/pages` for people to look at.
 
 use std::path::PathBuf;
 
@@ -60,7 +60,7 @@ async fn everybody_can_read_every_page_in_every_light() {
         for (name, path) in &pages {
             look_at(&mut browser, &mut faults, name, path);
         }
-        // Whoever scans a code sees all that matters on the first screen of a phone.
+        // Whoever scans a code sees everything that matters on the first screen of a phone.
         browser.open(&format!("{base}/id/serial:SN-0010"), LOOKS[0]);
         let end = browser.evaluate("document.querySelector('.screen').getBoundingClientRect().bottom");
         let answer = browser.evaluate("document.querySelector('.answer').getBoundingClientRect().bottom");

@@ -1,5 +1,5 @@
-//! A node with things in every state, for people to look at: a manufacturer's domain, and that of an integrator who adopts
-//! from it.
+//! A node with things in every state, for people to look at: the domain of a manufacturer, and that of an integrator
+//! who adopts from it.
 
 use std::collections::BTreeSet;
 
@@ -20,7 +20,7 @@ use crate::world::{CARE, DOMAIN, World, certificate, changed_descriptor, domain,
 const SIGNED: Timestamp = Timestamp::from_seconds(1_767_312_000);
 /// A GTIN of GS1's own examples.
 const GTIN: &str = "09506000134352";
-/// What a hostile device calls itself.
+/// The name that a hostile device gives itself.
 pub(crate) const HOSTILE: &str =
     "<script>alert(1)</script>\"'><img src=x onerror=alert(2)> &lt;b&gt; \u{202e}desrever\u{200b} \u{2066}x";
 
@@ -44,7 +44,7 @@ pub(crate) fn care() -> DomainName {
     CARE.parse().expect("a domain")
 }
 
-/// The domain of who writes the pump's firmware, and that of who labels it.
+/// The domains of the developer of the pump's firmware, and of the body that labels it.
 const CODE: &str = "code.pumpsoft.example";
 const LABELS: &str = "labels.certifix.example";
 
@@ -56,7 +56,7 @@ fn claims(act: Act, role: &str, domain: DomainName) -> Claims {
     Claims::new(act, role.parse().expect("a role"), domain)
 }
 
-/// A statement about the device with that seed; what it says is in the claims.
+/// A statement about the device with this seed, with these claims.
 fn about(by: &dyn Signer, seed: u8, user_id: &str, claims: &Claims, revokes: bool) -> Vec<u8> {
     let device = signer(seed);
     make::certify(by, device.public_key(), user_id, None, Kind::Device, claims, revokes, SIGNED, &[3; 32])
@@ -94,13 +94,13 @@ fn software(name: &str, version: &str) -> (Subject, [u8; 32]) {
     (Subject::Software(Software { kind: Kind::Software, name, version, digests }), digest)
 }
 
-/// Names the one who speaks in a role.
+/// Names the signer for a role.
 fn name(descriptor: &mut Descriptor, role: &str, signer: &dyn Signer) {
     let spec = RoleSpec { signers: BTreeSet::from([signer.public_key().fingerprint()]), names: BTreeSet::new() };
     descriptor.roles.insert(role.parse().expect("a role"), spec);
 }
 
-/// That software is for the pump.
+/// Claims that software is for the pump.
 fn of_the_pump() -> Claims {
     let attributes = [(Attribute::Model, "P7".to_owned())].into();
     Claims { attributes, ..claims(Act::Identity, "developer", named(CODE)) }
@@ -115,14 +115,14 @@ fn released(name: &str, version: &str, word: &str) -> [Vec<u8>; 2] {
         .map(|claims| make::sign_document(&developer(), &subject, &claims, SIGNED, &[4; 32]).expect("signs"))
 }
 
-/// Versions of the pump's firmware are published with a status, 3.0.0 and so on.
+/// Publishes versions of the pump's firmware, from 3.0.0 on, with a status.
 pub(crate) async fn publish(app: &App, numbers: core::ops::Range<u8>, word: &str) {
     let bodies = numbers.flat_map(|number| released("p7-firmware", &format!("3.{number}.0"), word)).collect();
     let results = app.submit(&named(CODE), bodies).await.expect("submits").results;
     assert!(results.iter().all(|result| matches!(result, SubmissionResult::Receipt(_))), "{results:?}");
 }
 
-/// A version that is known is introduced again, so many times.
+/// Introduces a known version again, this many times.
 pub(crate) async fn introduce_again(app: &App, version: &str, times: u64) {
     let (subject, _) = software("p7-firmware", version);
     let identity = of_the_pump();
@@ -134,7 +134,7 @@ pub(crate) async fn introduce_again(app: &App, version: &str, times: u64) {
     assert!(results.iter().all(|result| matches!(result, SubmissionResult::Receipt(_))), "{results:?}");
 }
 
-/// The manufacturer publishes the pumps' lot; its id.
+/// Has the manufacturer publish the pumps' lot; returns its id.
 pub(crate) async fn lot(app: &App) -> String {
     let attributes = [(Attribute::Model, "P7"), (Attribute::Lot, "2026-11")].map(|(a, v)| (a, v.to_owned())).into();
     let subject = Subject::Group(Group { kind: Kind::Group, name: "P7 pumps, lot 2026-11".to_owned(), attributes });
@@ -166,12 +166,12 @@ impl World {
         world
     }
 
-    /// Says all that is to be said there.
+    /// Makes all the statements.
     pub(crate) async fn tell(&self) {
         self.say(&domain(), vec![certificate(&maker(), "Acme Pumps")]).await;
         let mut bodies: Vec<Vec<u8>> =
             (10..16).map(|seed| introduced(seed, &pump(seed), &format!("SN-00{seed}"))).collect();
-        // Two with one serial number, one that is hostile in every text it may choose.
+        // Two with the same serial number, and one that is hostile in every text it can choose.
         bodies.push(introduced(16, &pump(16), "SN-TWICE"));
         bodies.push(introduced(17, &pump(17), "SN-TWICE"));
         let long = format!("{HOSTILE} {}", "long ".repeat(180));
@@ -217,7 +217,7 @@ impl World {
         self.say(&care(), bodies).await;
     }
 
-    /// Submits; everything must be admitted.
+    /// Submits statements, which must all be admitted.
     pub(crate) async fn say(&self, domain: &DomainName, bodies: Vec<Vec<u8>>) -> Vec<StatementId> {
         let results = self.app.submit(domain, bodies).await.expect("submits").results;
         let receipt = |result| match result {
@@ -229,7 +229,7 @@ impl World {
     }
 }
 
-/// The id of the device with that seed.
+/// The id of the device with this seed.
 pub(crate) fn id_of(seed: u8) -> String {
     signer(seed).public_key().fingerprint().to_string()
 }

@@ -1,4 +1,4 @@
-//! A domain that takes over what another one says of single things, without a copy of it.
+//! A domain that adopts what another says of single things, without a copy of it.
 
 mod told;
 mod too_long;
@@ -36,7 +36,7 @@ use crate::world::{
     revoked_certificate, serial, stolen,
 };
 
-/// Far longer than any test takes: what arrives was pushed.
+/// Far longer than any test takes: what arrives was pushed, not fetched.
 const NEVER: u64 = 3_600_000;
 
 fn care() -> DomainName {
@@ -48,18 +48,19 @@ fn status(gateway: &Gateway, seed: u8) -> Option<String> {
     Some(record.status.map(|status| status.decides.name.to_string()).unwrap_or_default())
 }
 
-/// The alarms of what is not taken over.
+/// The alarms about what is not taken over.
 fn not_taken(node: &Gateway) -> Vec<String> {
     let alarms = node.app.domain(&care()).expect("here").alarms.into_iter();
     alarms.filter(|alarm| alarm.kind == "not-taken-over").map(|alarm| alarm.text).collect()
 }
 
-/// A node without a copy, and with a domain of its own that takes over from that of the home; it looks so often.
+/// A node without a copy, with a domain of its own that adopts from the home's; it looks every `interval_ms`
+/// milliseconds.
 fn caring(made: &Origin, url: &str, interval_ms: u64) -> Gateway {
     caring_with(made, url, interval_ms, |_| {})
 }
 
-/// The same with other rules.
+/// The same with a changed descriptor.
 fn caring_with(made: &Origin, url: &str, interval_ms: u64, change: fn(&mut Descriptor)) -> Gateway {
     let peer = PeerConfig { interval_ms, ..upstream(made, url) };
     let node = Gateway::open(vec![made.clone()], 60, peer, 9);
@@ -78,7 +79,7 @@ fn request(ids: &[u8], follow: Option<bool>) -> AdoptionRequest {
     }
 }
 
-/// A node that takes over from its sources, until it is told to end.
+/// A node that adopts from its sources until it is told to stop.
 struct Following {
     stop: watch::Sender<bool>,
     task: JoinHandle<()>,
@@ -96,7 +97,7 @@ impl Following {
     }
 }
 
-/// A home, and a node that takes over from it what it pushes.
+/// A home, and a node that adopts what the home pushes.
 async fn pushed_to() -> (Node, Gateway, Following) {
     let home = home().await;
     let node = caring(&origin(&home), &format!("http://{}", home.addresses[0]), NEVER);
@@ -104,7 +105,7 @@ async fn pushed_to() -> (Node, Gateway, Following) {
     (home, node, following)
 }
 
-/// Nothing is looked at in this test but what the home pushes.
+/// In this test, nothing is looked at except what the home pushes.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_the_home_pushes_is_taken_over_of_things_and_of_lots() {
     let (home, node, following) = pushed_to().await;
@@ -114,7 +115,7 @@ async fn what_the_home_pushes_is_taken_over_of_things_and_of_lots() {
     until("a thing by its name", || status(&node, 21).as_deref() == Some("stolen")).await;
     assert!(said.elapsed() < Duration::from_secs(2), "{:?}", said.elapsed());
 
-    // What there is of a lot comes with it, and what comes to be of it later.
+    // What exists of a lot comes with it, and so does what is later added to it.
     let lot = AdoptionRequest { lot: Some("L1".to_owned()), ..request(&[], Some(true)) };
     let adopted = node.app.adopt(&care(), lot.clone()).await.expect("is followed");
     assert_eq!((adopted.identities.len(), adopted.adopted), (0, 0), "nobody was asked yet");
@@ -162,7 +163,7 @@ async fn what_is_followed_by_its_lot_is_heard_of_when_nothing_introduces_it_any_
     following.end().await;
 }
 
-/// What is said while the rules bar the follower it passes, and looks at again once they do not.
+/// What is said while the rules bar the follower is skipped, and looked at again once they no longer do.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_said_while_the_home_barred_it_arrives_when_it_does_not_any_more() {
     let home = home_of(tokio::task::spawn_blocking(|| World::with(|_| ())).await.expect("a world")).await;
@@ -195,7 +196,7 @@ async fn what_was_said_while_the_home_barred_it_arrives_when_it_does_not_any_mor
     following.end().await;
 }
 
-/// Whoever asks by a name is told what was verified of the thing, however long what was answered to him before is fresh.
+/// A question by name gets what has since been verified of the thing, however long the earlier answer stays fresh.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_fetched_of_a_thing_ends_what_was_answered_by_its_names() {
     let (home, node, following) = pushed_to().await;
@@ -215,7 +216,7 @@ async fn what_is_fetched_of_a_thing_ends_what_was_answered_by_its_names() {
     following.end().await;
 }
 
-/// The home tells of a thing of which he has spoken, and with that comes what he says of his own key.
+/// The home tells of a thing that the signer has spoken of, and with that comes what the signer says of their own key.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_key_that_its_holder_revokes_at_the_home_is_revoked_here() {
     let home = home_of(tokio::task::spawn_blocking(|| World::with(name_heir)).await.expect("a world")).await;
@@ -234,7 +235,7 @@ async fn a_key_that_its_holder_revokes_at_the_home_is_revoked_here() {
     following.end().await;
 }
 
-/// The first thing that is asked for brings the revocation: what was admitted at the home before that counts all the same.
+/// The first thing asked for brings the revocation: what the home admitted before that still counts.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_said_by_a_key_that_is_revoked_later_is_taken_over_behind_its_revocation() {
     let home = home_of(tokio::task::spawn_blocking(|| World::with(name_heir)).await.expect("a world")).await;
@@ -250,7 +251,7 @@ async fn what_was_said_by_a_key_that_is_revoked_later_is_taken_over_behind_its_r
     assert!(why.contains("is revoked"), "{why}");
 }
 
-/// What an issuer says of his certificates is his, and no domain misses it that has not named him.
+/// An issuer's statements about certificates stay in the source: a domain that names no issuer does not miss them.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_issuers_say_of_their_certificates_stays_at_the_home() {
     let world = tokio::task::spawn_blocking(|| World::with(name_issuer)).await.expect("a world");
@@ -266,7 +267,7 @@ async fn what_issuers_say_of_their_certificates_stays_at_the_home() {
     assert_eq!(not_taken(&node), Vec::<String>::new());
 }
 
-/// By its next descriptor it begins at the beginning, and may take what it refused before.
+/// With its next descriptor it begins anew, and may take what it refused before.
 #[tokio::test(flavor = "multi_thread")]
 async fn it_goes_on_with_the_next_descriptor() {
     let (home, node, following) = pushed_to().await;
@@ -285,7 +286,7 @@ async fn it_goes_on_with_the_next_descriptor() {
     following.end().await;
 }
 
-/// What it has refused nobody pushes again: it asks for that beside the news, by whatever the home has told of before.
+/// Nobody pushes again what it has refused: it asks for that apart from the news, by what the home told of before.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_descriptor_refused_is_taken_over_once_the_next_one_takes_it() {
     let home = home().await;
@@ -313,7 +314,7 @@ async fn what_a_descriptor_refused_is_taken_over_once_the_next_one_takes_it() {
     following.end().await;
 }
 
-/// Of what was refused for want of a role nothing is pushed when it is granted here.
+/// What was refused for lack of a role is not pushed when the role is granted here.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_refused_for_want_of_a_role_is_asked_for_once_the_role_is_granted() {
     let world = || World::with(|descriptor| name_owner(descriptor, &buyer()));
@@ -332,7 +333,7 @@ async fn what_was_refused_for_want_of_a_role_is_asked_for_once_the_role_is_grant
     following.end().await;
 }
 
-/// A peer that pushes what is not so: it costs questions, and in the end nothing is missed.
+/// A peer that pushes falsehoods costs questions, but in the end nothing is missed.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_pushed_is_believed_when_it_is_attested() {
     let home = home().await;
@@ -341,26 +342,26 @@ async fn what_is_pushed_is_believed_when_it_is_attested() {
     node.app.adopt(&care(), request(&[20], Some(true))).await.expect("adopts");
     let head = |seed: u8, size: u64| hint(&made, seed, size);
     let pushed = |upto, size, heads| Some(Heads { upto, size, heads, checkpoint: None, rights: None });
-    // More than the home attests: not until it does.
+    // More than the home attests: nothing is taken until it does.
     asked.push(pushed(6, 6, vec![head(20, 6)]));
     let following = Following::begin(&node);
     let error = || node.app.domain(&care()).expect("here").follows[0].last_error.clone().unwrap_or_default();
     until("the head is not attested", || error().contains("upstream shows 5 entries, the home has pushed a head of 6"))
         .await;
-    // What is not followed is not taken, whoever pushes it; and what there is not is not told of for ever.
+    // What is not followed is not taken, whoever pushes it; and what does not exist is not reported for ever.
     asked.push(pushed(1_000, 1_000, vec![head(21, 5)]));
     until("all that is taken over", || error().is_empty()).await;
     assert_eq!(status(&node, 21), None);
     say(&home, vec![stolen(&maker(), 20)]).await;
     let size = home.app().domain(&domain()).expect("founded").info.size;
     asked.push(pushed(size, size, Vec::new()));
-    until("there is less", || error().contains("the home has 6 entries, where 1000 were told of before")).await;
+    until("there is less", || error().contains("the home reports 6 entries, but reported 1000 before")).await;
     asked.push(pushed(size, size, vec![head(20, size)]));
     until("the recall", || status(&node, 20).as_deref() == Some("stolen")).await;
     following.end().await;
 }
 
-/// A domain that follows two things, both of which are stolen by now; what is answered about the first is too long.
+/// A domain that follows two things, both stolen by now; the answer about the first is too long.
 async fn too_much_is_said() -> (Node, Liar, Gateway) {
     let home = home().await;
     let asked = Liar::honest(&home).await;
@@ -372,8 +373,8 @@ async fn too_much_is_said() -> (Node, Liar, Gateway) {
     (home, asked, node)
 }
 
-/// Has a peer answer about one thing with more than is read, and honestly about others to whoever has seen so much; how
-/// often it is asked about those, and about that one.
+/// Has a peer answer about one thing with more than is read, and honestly about others to a node that has seen this
+/// much; returns how often it is asked about the others, and about that one.
 fn too_long(asked: &Liar, seed: u8, seen: u64) -> [Arc<AtomicUsize>; 2] {
     let counts = [Arc::<AtomicUsize>::default(), Arc::default()];
     let [others, long] = counts.clone();
@@ -390,7 +391,7 @@ fn too_long(asked: &Liar, seed: u8, seen: u64) -> [Arc<AtomicUsize>; 2] {
     counts
 }
 
-/// Whoever wants nothing more of a domain needs neither its home nor a peer for that, and is alarmed of nothing in it.
+/// Ending to follow a domain needs neither its home nor a peer, and ends the alarms about it.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_followed_ends_without_a_copy_a_home_and_a_peer() {
     let (_home, asked, node) = too_much_is_said().await;
@@ -419,7 +420,7 @@ async fn what_is_followed_ends_without_a_copy_a_home_and_a_peer() {
     assert_eq!(again.problem().code(), "unknown-domain", "{again}");
 }
 
-/// A record head of a thing that says so much and is signed by whoever has no right to.
+/// A record head of a thing that claims this much and is signed by a key that has no right to.
 fn hint(made: &Origin, seed: u8, size: u64) -> String {
     let asked = id(seed);
     let head = RecordHead {
@@ -434,7 +435,7 @@ fn hint(made: &Origin, seed: u8, size: u64) -> String {
     head.sign(&ed25519_dalek::SigningKey::from_bytes(&[66; 32])).expect("signs")
 }
 
-/// What the log of the domain that follows says of a thing, its groups included.
+/// The number of statements about a thing in the log of the following domain, its groups included.
 fn statements(node: &Gateway, seed: u8) -> usize {
     node.app.record(Reader::Operator, &care(), &serial(seed)).map_or(0, |answer| answer.record.statements.len())
 }
@@ -454,9 +455,9 @@ async fn single_things_are_adopted_and_followed_without_a_copy() {
     assert_eq!(hidden.problem().code(), "unknown-identity", "{hidden}");
     let lot = AdoptionRequest { lot: Some("L1".to_owned()), ..request(&[], None) };
     let refused = node.app.adopt(&care(), lot).await.expect_err("nobody knows what is in a lot");
-    assert!(refused.to_string().contains("without one it is followed (`--follow`)"), "{refused}");
+    assert!(refused.to_string().contains("without one, follow it (`--follow`)"), "{refused}");
 
-    // The peer withholds the block first: nothing is taken from it, and it is told of.
+    // The peer first withholds the block: nothing is taken from it, and the lie is reported.
     let following = Following::begin(&node);
     asked.set(|home, asked| changed(home, asked, |answer| drop(answer.evidence.entries.pop())));
     say(&home, vec![stolen(&maker(), 20), stolen(&maker(), 21)]).await;

@@ -1,4 +1,4 @@
-//! A peer that answers as a test wants it.
+//! A peer that answers as a test wants it to.
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -13,7 +13,7 @@ use tokio::net::{TcpListener, TcpStream};
 use crate::support::Node;
 use crate::world::domain;
 
-/// What goes down the wire.
+/// What is sent.
 #[derive(Clone)]
 pub(super) enum Reply {
     Json(Vec<u8>),
@@ -34,14 +34,14 @@ pub(super) struct Liar {
 struct Shared {
     home: Mutex<App>,
     answering: Mutex<Option<Answering>>,
-    /// What it pushes, in answers that wait for nothing: it has no stream.
+    /// What it pushes, in immediate answers: it has no stream.
     pushing: Mutex<Option<Heads>>,
     asked: AtomicUsize,
     last: Mutex<Vec<u8>>,
 }
 
 impl Liar {
-    /// One that passes on what the home says.
+    /// A peer that passes on what the home says.
     pub(super) async fn honest(home: &Node) -> Self {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("listens");
         let address = listener.local_addr().expect("an address");
@@ -74,12 +74,12 @@ impl Liar {
         *self.shared.answering.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
-    /// Has it push this, or have no watch feed: what is followed is looked at then.
+    /// Makes it push this; with `None` it has no watch feed, so that followers look for themselves.
     pub(super) fn push(&self, heads: Option<Heads>) {
         *self.shared.pushing.lock().unwrap_or_else(PoisonError::into_inner) = heads;
     }
 
-    /// How often it was asked.
+    /// The number of questions so far.
     pub(super) fn asked(&self) -> usize {
         self.shared.asked.load(Ordering::SeqCst)
     }
@@ -143,6 +143,6 @@ async fn answer(mut stream: TcpStream, shared: Arc<Shared>) {
         }
     };
     let head = format!("HTTP/1.1 {status}\r\ncontent-length: {}\r\nconnection: close\r\n{more}\r\n", body.len());
-    // Whoever has read enough goes away.
+    // A client that has read enough hangs up.
     let _ = stream.write_all(&[head.as_bytes(), &body].concat()).await;
 }

@@ -2,10 +2,10 @@
 
 use super::*;
 
-/// How a peer lies, what comes of it, and what the verdict says.
+/// A lie, what comes of it, what the verdict says, and how the peer tells it.
 type Lie = (&'static str, &'static str, &'static str, fn(&App, &str) -> Reply);
 
-/// Signed by whoever has no right to.
+/// A record head signed by a key that has no right to.
 fn forged(answer: &Attestation) -> String {
     let evidence = &answer.evidence;
     let head = RecordHead {
@@ -72,7 +72,7 @@ async fn a_peer_that_lies_or_withholds_makes_it_unknown_and_is_told_of() {
     }
 }
 
-/// Who is told that there is nothing cannot pass that on to somebody who may read more.
+/// A node that is told that nothing exists cannot pass that on to someone who may read more.
 #[tokio::test(flavor = "multi_thread")]
 async fn that_there_is_nothing_cannot_be_passed_on() {
     let home = home().await;
@@ -86,10 +86,10 @@ async fn that_there_is_nothing_cannot_be_passed_on() {
     assert_eq!(gateway.check(&serial(20)).await.verdict, Outcome::Allow, "what there is, is the same for all");
     let check = gateway.check(&serial(99)).await;
     assert_eq!((check.verdict, check.reason), (Outcome::Unknown, Reason::NotHeard), "{check:?}");
-    assert!(gateway.reasons(&serial(99)).await.contains("was said to another reader"), "said in words");
+    assert!(gateway.reasons(&serial(99)).await.contains("told another reader, not this one"), "said in words");
     assert_eq!((gateway.count("refused"), gateway.alarms(LIES)), (1, 1));
 
-    // It is about no domain that is here; its operator sees to it all the same.
+    // The alarm is not about a domain held here; the operator acknowledges it all the same.
     let told = gateway.app.alarms_about_none().expect("alarms");
     assert_eq!(told.iter().map(|alarm| &*alarm.kind).collect::<Vec<_>>(), [LIES]);
     assert_eq!(gateway.app.acknowledge(None, told[0].at).expect("acknowledged").alarms, 1);

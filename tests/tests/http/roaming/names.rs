@@ -1,4 +1,4 @@
-//! What a name means that was asked for before, once more of the log is known.
+//! What a name that was asked for before means once more of the log is known.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use crate::hidden::{device, say};
 use crate::support::Node;
 use crate::world::{CREATED, DOMAIN, domain, maker, serial, signer, stolen};
 
-/// A device of the first lot that takes the place of another one, and its name.
+/// A device of the first lot that replaces another one and takes its name.
 fn successor(seed: u8, old: u8) -> Vec<u8> {
     let mut claims = Claims::new(Act::Identity, "manufacturer".parse().expect("a role"), domain());
     claims.names = vec![serial(old).parse().expect("a name")];
@@ -25,7 +25,7 @@ fn successor(seed: u8, old: u8) -> Vec<u8> {
         .expect("a statement")
 }
 
-/// A home, whoever passes on what it says, and a node that asks him.
+/// A home, a peer that passes on what it says, and a node that asks the peer.
 async fn asking() -> (Node, Liar, Gateway) {
     let home = home().await;
     let upstream = Liar::honest(&home).await;
@@ -60,8 +60,8 @@ async fn a_name_that_meant_nothing_is_asked_for_again_once_something_has_it() {
     assert_eq!((allowed.verdict, allowed.reason), (Outcome::Allow, Reason::Permitted), "{allowed:?}");
 }
 
-/// What a name means is known no longer than from when that was answered, also where the home has signed another answer
-/// about the thing later than the checkpoint that it has.
+/// What a name means is known only as of the time of that answer, even if the home has signed another answer about the
+/// thing after the checkpoint that this one has.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_newer_answer_by_another_name_is_proven_as_of_the_older_one() {
     let (home, _upstream, gateway) = asking().await;
@@ -75,14 +75,14 @@ async fn a_newer_answer_by_another_name_is_proven_as_of_the_older_one() {
     say(&home, vec![called.expect("a statement")]).await;
     assert_eq!(gateway.check(one).await.verdict, Outcome::Allow);
     say(&home, vec![stolen(&maker(), 40)]).await;
-    // The home signs in whole seconds.
+    // The home's times are in whole seconds.
     tokio::time::sleep(Duration::from_millis(1_100)).await;
     assert_eq!(gateway.check(other).await.reason, Reason::Blocked);
     let denied = gateway.check(one).await;
     assert_eq!((denied.verdict, denied.reason), (Outcome::Deny, Reason::Blocked), "{denied:?}");
 }
 
-/// That another thing has the name as well makes nothing better.
+/// That another thing has the name too does not improve the verdict.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_blocks_by_a_name_blocks_on_beside_a_newer_answer() {
     let (home, upstream, gateway) = asking().await;

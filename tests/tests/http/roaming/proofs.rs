@@ -1,4 +1,4 @@
-//! Proofs that prove nothing: whoever gives them is at fault, and not the home.
+//! Proofs that prove nothing: the fault is the sender's, not the home's.
 
 use ics_core::trust::{Outcome, Reason};
 use ics_sync::wire::Base64;

@@ -1,4 +1,4 @@
-//! What is held here and what is asked for, in one answer; a node between; and how much is asked.
+//! What is held here and what is asked for, in one answer; a node between; and limits on how much is asked.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -27,7 +27,7 @@ use crate::world::{
     CARE, CREATED, GATEWAY, MIRROR, World, certificate, changed_descriptor, domain, introduction, maker, serial, signer,
 };
 
-/// What the manufacturer says in the domain of who looks after a device: a name that only this domain knows, or a status.
+/// The manufacturer's statement in the caretaker's domain: a name that only this domain knows, or a status.
 fn in_care(seed: u8, status: Option<&str>) -> Vec<u8> {
     let act = if status.is_some() { Act::Status } else { Act::Identity };
     let mut claims = Claims::new(act, "manufacturer".parse().expect("a role"), CARE.parse().expect("a domain"));
@@ -49,13 +49,13 @@ async fn say_in_care(app: &App, bodies: Vec<Vec<u8>>) {
     assert!(results.iter().all(|result| matches!(result, SubmissionResult::Receipt(_))), "{results:?}");
 }
 
-/// One domain is at home here, of the other nothing is: each is asked for a thing by what it knows of it.
+/// One domain has its home here, of the other nothing is held: each is asked about a thing by what it knows of it.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_here_and_what_is_asked_for_make_one_answer() {
     let home = home().await;
     let asked = Liar::honest(&home).await;
     let made = origin(&home);
-    // The node that founds a domain is the one that its descriptor names.
+    // The node that founds a domain is the one that the domain's descriptor names.
     let founding = Gateway::open(vec![made.clone()], 60, upstream(&made, &asked.url()), 9);
     let descriptor = changed_descriptor(Template::Manufacturer, CARE, Vec::new(), |_| {});
     tokio::task::block_in_place(|| founding.app.found(&descriptor)).expect("founds");
@@ -85,7 +85,7 @@ async fn what_is_here_and_what_is_asked_for_make_one_answer() {
     assert_eq!((unheard.verdict, unheard.reason), (Outcome::Unknown, Reason::NotHeard), "{unheard:?}");
 }
 
-/// A node that its key is known by, with a certificate for its server.
+/// A node known by its key, with a certificate for its server.
 struct Party {
     key: SigningKey,
     seed: u8,
@@ -106,7 +106,7 @@ fn party(seed: u8) -> Party {
     Party::new(SigningKey::from_bytes(&[seed; 32]), seed)
 }
 
-/// The gateway knows the node between alone, this one the home; both are known by their keys.
+/// The gateway knows only the node between, which knows the home; both are known by their keys.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_node_between_gives_no_more_than_the_domain_lets_the_asker_read() {
     let directory = TempDir::new().expect("a directory");
@@ -150,7 +150,7 @@ async fn a_node_between_gives_no_more_than_the_domain_lets_the_asker_read() {
     }
 }
 
-/// However many things are asked about, a peer is not asked without measure.
+/// However many things are asked about, questions to a peer are limited.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_peer_is_asked_so_often_and_no_more() {
     let home = home().await;
@@ -194,7 +194,7 @@ async fn strangers_leave_half_to_whoever_is_known() {
     panic!("strangers are never at their limit: {:?}", app.roaming_counts());
 }
 
-/// Nobody uses up what all have.
+/// Nobody can use up what all share.
 #[tokio::test(flavor = "multi_thread")]
 async fn each_asker_has_a_share_of_his_own() {
     let home = home().await;
@@ -212,18 +212,18 @@ async fn each_asker_has_a_share_of_his_own() {
     let begun = Instant::now();
     assert!(ask(one, &names).await > 0, "{:?}", gateway.app.roaming_counts());
     let earned = begun.elapsed().as_millis() * u128::from(limits::ROAMING_PER_ASKER) / 60_000;
-    // Of what goes beyond a share nothing is noted; of what all together may not ask any more, it is.
+    // Questions beyond a share leave no note in the verdict; questions beyond what all together may ask do.
     let (mut noted, mut kept) = (0, None);
     for name in &names {
         let reasons = gateway.reasons(name).await;
         noted += usize::from(reasons.contains("is not copied here"));
         kept = kept.or_else(|| reasons.contains("upstream was asked").then(|| name.clone()));
     }
-    // However slow the machine is: what he has at once, and what was earned meanwhile, the part of one that was begun as well.
+    // However slow the machine is: what one asker has at once, and what was earned meanwhile, rounded up.
     let most = limits::ROAMING_PER_ASKER_AT_ONCE as usize + earned as usize + 1;
     assert!((1..=most).contains(&noted), "{noted} of 200, {most} at most: {:?}", gateway.app.roaming_counts());
     assert_eq!(ask(one, &[kept.expect("an answer")]).await, 0, "what is kept costs nothing");
-    // All together may have used up their second's worth.
+    // All together may have used up the budget of a second.
     let begun = Instant::now();
     for number in 200.. {
         if ask(other, &[format!("serial:none-{number}")]).await > 0 {
@@ -235,7 +235,7 @@ async fn each_asker_has_a_share_of_his_own() {
     }
 }
 
-/// Who has a node between ask for him has the same share as whoever it decides for.
+/// A client for whom a node between asks has the same share as one that the node decides for.
 #[tokio::test(flavor = "multi_thread")]
 async fn whom_a_node_between_asks_for_has_a_share_of_his_own() {
     let home = home().await;
@@ -249,7 +249,7 @@ async fn whom_a_node_between_asks_for_has_a_share_of_his_own() {
         let thing = Query::parse(&format!("serial:none-{number}")).expect("a name");
         between.app.relay(reader, &domain(), &thing, (1, 0)).await.expect_err("there is none");
     }
-    // Of ten questions nothing is noted, but of what was earned meanwhile.
+    // Ten questions leave no notes, except for what was earned meanwhile.
     let names: Vec<String> = (0..10).map(|number| format!("serial:more-{number}")).collect();
     let things: Vec<Query> = names.iter().map(|name| Query::parse(name).expect("a name")).collect();
     between.app.roam(asker, "connect", &things.iter().collect::<Vec<_>>()).await;
@@ -258,7 +258,7 @@ async fn whom_a_node_between_asks_for_has_a_share_of_his_own() {
         noted += usize::from(between.reasons(name).await.contains("is not copied here"));
     }
     assert!(noted < 5, "{noted} of ten: {:?}", between.app.roaming_counts());
-    // All together may have used up their second's worth.
+    // All together may have used up the budget of a second.
     let begun = Instant::now();
     let answered = between.count("answered");
     for number in 0.. {

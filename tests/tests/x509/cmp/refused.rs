@@ -2,13 +2,13 @@
 
 use super::{CMP, NEW, Site, first, sent, sent_to, tlv};
 
-/// The body of the answer that came last.
+/// The body of the last answer.
 fn came(site: &Site) -> Vec<u8> {
     let answer = site.bench.read("answer");
     first(first(first(&answer).0).2).1.to_vec()
 }
 
-/// What stands so deep in a value.
+/// The content of the value at this depth.
 fn inside(der: &[u8], depth: usize) -> &[u8] {
     (0..depth).fold(der, |der, _| first(der).0)
 }
@@ -20,7 +20,7 @@ const REJECTION: [u8; 3] = [2, 1, 2];
 fn in_the_one_that_answers_it() {
     let site = Site::new();
     site.bench.request("signed", &[]);
-    // ip, cp and kup. A request of PKCS #10 has the number -1 there.
+    // ip, cp and kup. A PKCS #10 request has the number -1.
     for (arguments, tag, number) in [
         ([&["-cmd", "ir"], NEW].concat(), 0xa1, 0_u8),
         ([&["-cmd", "cr"], NEW].concat(), 0xa3, 0),

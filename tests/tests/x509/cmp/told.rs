@@ -1,11 +1,11 @@
-//! What anybody may ask (`genm`).
+//! What anyone may ask (`genm`).
 
 use ics_node::x509::issuer_id;
 
 use super::{CMP, Site, first, sent, tlv};
 use crate::world::{DOMAIN, authority};
 
-/// The subject of a certificate, DER.
+/// The subject of a certificate in DER.
 fn subject(certificate: &[u8]) -> &[u8] {
     let mut rest = first(first(certificate).0).0;
     // Version, serial number, algorithm, issuer, validity.
@@ -15,7 +15,7 @@ fn subject(certificate: &[u8]) -> &[u8] {
     first(rest).1
 }
 
-/// What is told to a question of this number (`id-it`) and value: the status of HTTP, and the whole answer.
+/// The answer to a question with this number (`id-it`) and value: the HTTP status, and the whole message.
 fn told(site: &Site, number: u8, value: &[u8]) -> (String, Vec<u8>) {
     let question = site.written(&["-cmd", "genm", "-unprotected_requests"]);
     let (_, header, _) = first(first(&question).0);
@@ -47,7 +47,7 @@ fn revocation_lists_are_told_by_place_and_issuer() {
     let place = tlv(0xa0, &tlv(0xa0, &tlv(0x86, url.as_bytes())));
     let issuer = tlv(0xa1, &tlv(0x30, &tlv(0xa4, subject(&site.world.issuer))));
     let elsewhere = tlv(0xa0, &tlv(0xa0, &tlv(0x86, b"http://pki.acme.example/none.crl")));
-    // 2026-01-01T00:00:00Z is 260101000000Z there.
+    // 2026-01-01T00:00:00Z is written as 260101000000Z.
     let made = lists[1].this_update.whole_seconds().to_string();
     let own: String = made.chars().filter(char::is_ascii_digit).skip(2).chain(['Z']).collect();
     let [old, own, new] = ["260101000000Z", own.as_str(), "490101000000Z"].map(|time| tlv(0x17, time.as_bytes()));

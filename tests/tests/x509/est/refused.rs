@@ -1,4 +1,4 @@
-//! Who gets nothing by EST, and what he is told.
+//! Who gets nothing over EST, and what they are told.
 
 use super::*;
 
@@ -44,7 +44,7 @@ fn who_is_not_let_in() {
     let both = ["--cert", "stranger.pem", "--key", "stranger.key", "--user", &registrar];
     let (code, answer) = enroll(&bench, &node, "/simpleenroll", "other.csr", &both);
     assert_eq!(code, "200", "a certificate that says nothing takes nothing from the password: {answer}");
-    // CMS, whole or broken, is what comes back, and no request.
+    // CMS, whole or broken, is what comes back, not a request.
     let size = world.size();
     let mut broken = bench.read("answer.p7");
     std::fs::copy(bench.path().join("answer.p7"), bench.path().join("whole.p7")).expect("copies");
@@ -57,7 +57,7 @@ fn who_is_not_let_in() {
     assert_eq!(world.size(), size, "nothing is stored");
 }
 
-/// Who introduces a thing of his own with another's host gets no certificate for that host, nor does anybody else.
+/// If a thing is introduced with another thing's host, nobody gets a certificate for that host.
 #[test]
 fn a_host_that_two_things_have_is_certified_to_neither() {
     let (world, bench) = (World::new(), Bench::new());
@@ -82,7 +82,7 @@ fn a_host_that_two_things_have_is_certified_to_neither() {
     assert_eq!(names, ["host:pump-8.acme.example"]);
 }
 
-/// Others may have it, and come with it.
+/// Others may have the key, and use it to authenticate.
 #[test]
 fn a_key_that_was_given_up_obtains_nothing() {
     let (world, bench) = (World::new(), Bench::new());
@@ -97,7 +97,7 @@ fn a_key_that_was_given_up_obtains_nothing() {
     }
 }
 
-/// Whoever has it may have got certificates for other keys with it, and comes with one of those.
+/// A thief of the key may have got certificates for other keys with it, and authenticate with one of those.
 #[test]
 fn a_thing_whose_own_key_was_given_up_obtains_nothing_with_another_one() {
     let (world, bench) = (World::new(), Bench::new());
@@ -122,7 +122,7 @@ fn a_thing_whose_own_key_was_given_up_obtains_nothing_with_another_one() {
     assert_eq!(code, "200", "whoever knows it by other means may ask for it: {answer}");
 }
 
-/// Whoever asks for a certificate of another thing would take the one of his own thing for it.
+/// A client asking for a certificate of another thing would take one of its own thing for it.
 #[test]
 fn a_subject_that_is_another_thing_is_refused() {
     let (world, bench) = (World::new(), Bench::new());
@@ -140,7 +140,7 @@ fn a_subject_that_is_another_thing_is_refused() {
     {
         let (code, answer) = ask(&format!("other-{number}"), common, IDEVID);
         assert_eq!(code, "400", "{common}: {answer}");
-        assert!(answer.contains("the name of another thing") && answer.contains(common), "{answer}");
+        assert!(answer.contains("names another thing") && answer.contains(common), "{answer}");
     }
     let (code, answer) = ask("meant", "SN-8", &["--user", "SN-7:wrong"]);
     assert_eq!(code, "401", "who shows nothing learns nothing: {answer}");
@@ -153,7 +153,7 @@ fn a_subject_that_is_another_thing_is_refused() {
     }
 }
 
-/// What was replaced names its key no more, and it is not that nobody knows it.
+/// A replaced thing no longer names its key, but the answer must not be that the key is unknown.
 #[test]
 fn a_key_of_what_is_blocked_is_told_that() {
     let (world, bench) = (World::new(), Bench::new());
@@ -181,12 +181,12 @@ fn names_of_several_things_are_told_as_that() {
         wait(world.app.est_enroll(&asked, &text)).expect_err("a certificate is for one thing").to_string()
     };
     let several = refused("both", "SN-8");
-    assert!(several.contains("no one thing has all of them"), "{several}");
+    assert!(several.contains("no single thing has all of them"), "{several}");
     let unknown = refused("none", "SN-9");
     assert!(unknown.contains("SN-9") && !unknown.contains("SN-7"), "{unknown}");
 }
 
-/// A role that was granted ends, and what its holder had certified in it stays: by its key he would speak on.
+/// A granted role ends, but what its holder had certified in it stays: with that key, the former holder could speak on.
 #[test]
 fn who_had_a_role_over_a_thing_is_not_the_thing() {
     let (mut world, bench) = (World::new(), Bench::new());
@@ -231,7 +231,7 @@ fn a_registrar_who_means_another_thing_than_the_request_gets_nothing() {
     }
 }
 
-/// "No record" would send whoever has such a key to ask for a record, and that is the one thing there is too much of.
+/// "No record" would make the holder of such a key ask for a record, of which there is already one too many.
 #[test]
 fn what_two_records_name_shows_no_thing_and_is_told_as_that() {
     let (world, bench) = (World::new(), Bench::new());
@@ -258,7 +258,7 @@ fn what_two_records_name_shows_no_thing_and_is_told_as_that() {
     }
 }
 
-/// What is hidden from a client is no other thing to it. To look at it would take longer than to find nothing.
+/// What is hidden from a client must not count as another thing. Looking at it would take longer than finding nothing.
 #[test]
 fn of_what_is_hidden_nothing_is_looked_at_for_a_subject() {
     let (mut world, bench) = (World::new(), Bench::new());

@@ -2,7 +2,8 @@
 
 use super::*;
 
-/// How long the certificate would have lasted that was taken back is nothing to what that bars, and to what overtook it.
+/// The lifetime that the revoked certificate would have had changes nothing about what it bars, or about what was
+/// issued at the same time.
 #[test]
 fn what_is_barred_stays_so_when_the_revoked_certificate_has_ended() {
     let (world, bench) = (World::new(), Bench::new());
@@ -11,7 +12,7 @@ fn what_is_barred_stays_so_when_the_revoked_certificate_has_ended() {
     world.claim_period(7, 2, (now, now.plus_millis(3_000)), "ldevid");
     let watcher = Revoker::Requester(Requester::Signer(controller().public_key().fingerprint()));
     world.revoke(&claimed(7, 2), watcher, Reason::PrivilegeWithdrawn).expect("a controller may");
-    // Whoever issued it had looked at the record a moment before.
+    // The issuer had looked at the record a moment before.
     world.claim_period(7, 1, (now, now.plus_millis(3_600_000)), "ldevid");
     let serial = claimed(7, 1).to_string();
     let is_held = || {
@@ -31,7 +32,7 @@ fn what_is_barred_stays_so_when_the_revoked_certificate_has_ended() {
     world.certify(7, "ldevid", &request).expect("its owner has");
 }
 
-/// Whoever took a certificate back because it was of no use any more did not know what its key shows later.
+/// Whoever had a certificate revoked because it was no longer of use did not know what would become of its key.
 #[test]
 fn a_key_is_given_up_also_after_its_certificate_was_taken_back() {
     let (world, bench) = (World::new(), Bench::new());
@@ -75,7 +76,7 @@ fn two_roles_make_a_compromise_one_does_not() {
     assert!(two.contains("Key Compromise"), "{two}");
 }
 
-/// A key of what was destroyed turns up.
+/// The key of a destroyed thing turns up.
 #[test]
 fn what_was_destroyed_is_called_compromised_by_those_who_have_destroyed_it() {
     let (mut world, bench) = (World::new(), Bench::new());
@@ -93,7 +94,7 @@ fn what_was_destroyed_is_called_compromised_by_those_who_have_destroyed_it() {
     assert!(leaked.contains("Key Compromise"), "{leaked}");
 }
 
-/// Of what was revoked only a hold ends (RFC 5280, 5.3.1).
+/// Of all revocations, only a hold can end (RFC 5280, 5.3.1).
 #[test]
 fn what_the_owners_lift_gets_new_certificates_and_brings_no_revoked_one_back() {
     let (mut world, bench) = (World::new(), Bench::new());

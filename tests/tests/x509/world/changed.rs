@@ -1,14 +1,14 @@
-//! A domain with other keys, or by other rules, later on.
+//! A domain that later gets other keys or other rules.
 
 use super::*;
 
 impl World {
-    /// The same node with other keys in the place of the issuer's.
+    /// The same node with another key instead of the issuer's.
     pub(crate) fn with_key(self, key: IssuerKey) -> Self {
         self.with_keys(vec![key])
     }
 
-    /// The same with several.
+    /// The same with several keys.
     pub(crate) fn with_keys(self, keys: Vec<IssuerKey>) -> Self {
         let Self { app, root, issuer, root_key, descriptor, _directory: directory, .. } = self;
         drop(app);
@@ -17,8 +17,7 @@ impl World {
         Self { app, root, issuer, key, root_key, descriptor, _directory: directory }
     }
 
-    /// The same node after another key has taken over, with the certificate that the root gives it; the former key is
-    /// still there.
+    /// The same node after another key has taken over, with a certificate from the root; the former key is still there.
     pub(crate) fn rotated(mut self, key: IssuerKey) -> Self {
         let now = Clock::default().now();
         let request = ca_request(&*key.signer, "Acme Issuing 2", Some("Acme")).expect("a request");
@@ -44,13 +43,13 @@ impl World {
         Self { app, root, issuer, key, root_key, descriptor, _directory: directory }
     }
 
-    /// The next version of the descriptor, in force.
+    /// Puts the next version of the descriptor in force.
     pub(crate) fn change(&mut self, change: impl FnOnce(&mut Descriptor)) {
         let signed = self.amended(change);
         self.submit(vec![signed]);
     }
 
-    /// The next version of the descriptor, by whose rules owners alone are shown anything.
+    /// Puts a version of the descriptor in force that shows nothing to anybody but owners.
     pub(crate) fn hide(&mut self) {
         let all = "permit (principal, action in [Action::\"read\", Action::\"follow\", Action::\"mirror\"], resource);";
         let owners = all.replace("(principal,", "(principal in Role::\"owner\",");
@@ -60,8 +59,7 @@ impl World {
         });
     }
 
-    /// Writes another header of the entry that stands so many before the last one, and so damages it; the one that was
-    /// there.
+    /// Damages an entry by overwriting its header; `before` is how many entries follow it. Returns the former header.
     pub(crate) fn rewrite(&self, before: i64, header: &[u8]) -> Vec<u8> {
         let log = rusqlite::Connection::open(self.database()).expect("opens");
         let sql = "SELECT position, header FROM entry ORDER BY position DESC LIMIT 1 OFFSET ?1";
@@ -83,7 +81,7 @@ impl World {
         signed
     }
 
-    /// The next version, signed, which demands a witness that nobody asks: nothing is shown from then on.
+    /// The next version, signed, which requires a witness that nobody asks: nothing is shown from then on.
     pub(crate) fn unwitnessed(&mut self) -> Vec<u8> {
         let key = STANDARD.encode(SigningKey::from_bytes(&[8; 32]).verifying_key().as_bytes());
         let witnesses = Witnesses { quorum: 1, keys: vec![NodeKey { name: "nobody.example".to_owned(), key }] };

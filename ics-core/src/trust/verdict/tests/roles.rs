@@ -75,7 +75,7 @@ fn what_permits_counts_of_the_domains_that_the_policy_names_for_the_role() {
     let in_use = vec![introduced(), status(1, KEEPER, "maintainer", "in-use")];
     let verdict = ask(&policy, &approved, &in_use);
     assert_eq!((verdict.outcome, verdict.reason), (Outcome::Deny, Reason::NotPermitted), "{verdict:?}");
-    assert!(verdict.reasons.join("; ").contains("a role that counts of other domains"), "{:?}", verdict.reasons);
+    assert!(verdict.reasons.join("; ").contains("a role that counts only from other domains"), "{:?}", verdict.reasons);
     let more = [in_use, vec![status(3, MAKER, "manufacturer", "in-use")]].concat();
     assert_eq!(ask(&policy, &approved, &more).outcome, Outcome::Allow, "the same behind it, in a role that counts");
     let planned = [introduced(), status(1, KEEPER, "maintainer", "planned")];

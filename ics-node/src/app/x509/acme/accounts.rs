@@ -36,7 +36,7 @@ impl App {
     pub(super) fn acme_new_account(&self, domain: &DomainName, request: &Signed) -> Result<Answer, Problem> {
         let (acme, urls) = self.acme(domain)?;
         let By::Key(key) = &request.header.by else {
-            return Err(Problem::malformed("a new account is signed with its key: it takes `jwk`, not `kid`"));
+            return Err(Problem::malformed("a new account's request is signed with its key: give `jwk`, not `kid`"));
         };
         request.verify(key)?;
         self.acme_check_key(domain, key)?;
@@ -68,8 +68,8 @@ impl App {
         let now = self.acme_now();
         let (id, account) = acme.keep(|tx| {
             let unknown = || {
-                let detail = "externalAccountBinding: there is no such credential, or it was used or has ended: \
-                              `ics acme eab` gives another";
+                let detail = "externalAccountBinding: there is no such credential, or it was used or has ended; `ics \
+                              acme eab` gives another";
                 Problem::new(Kind::Unauthorized, detail)
             };
             let credential = tx.credential(kid, now)?.filter(|it| it.domain == *domain).ok_or_else(unknown)?;
@@ -210,7 +210,8 @@ fn check_number(tx: &AcmeTx<'_>, domain: &DomainName, holder: &Holder) -> Result
     }
     let instead = match holder {
         Holder::Signer(_) => {
-            ", or have the operator take them away with `ics acme revoke`: then new ones take other account keys"
+            ", or have the operator remove them with `ics acme revoke`; after that, new accounts need other account \
+             keys"
         }
         // The thing's own key, with which it needs no credential, would still not create another account.
         Holder::Thing(_) => "",

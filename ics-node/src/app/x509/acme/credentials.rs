@@ -130,7 +130,7 @@ impl App {
         if let Err(error) = acme.store.clean() {
             tracing::warn!(%error, "what was deleted may still be in acme.db or its write-ahead log: revoke again");
         }
-        tracing::info!(%domain, holder = %id, accounts, "ACME accounts were taken away");
+        tracing::info!(%domain, holder = %id, accounts, "ACME accounts were removed");
         Ok(AcmeRevoked { holder: id.to_string(), accounts })
     }
 
@@ -160,7 +160,7 @@ impl App {
         let now = self.clock().now();
         if let Some((_, certificate)) = domain.certificate(id) {
             if domain.is_key_compromised(id) {
-                let detail = format!("the signer `{id}` is declared compromised: nobody knows who asks");
+                let detail = format!("the signer `{id}` is declared compromised, so nobody knows who asks");
                 return Err(AppError::new(Code::SignerCompromised, detail));
             }
             return Ok((Holder::Signer(*id), certificate.signing_keys(now).cloned().collect()));

@@ -65,7 +65,7 @@ impl Looks {
         let mut waiting = self.waiting();
         let (own, all) = (waiting.values().filter(|other| **other == holder).count(), waiting.len());
         let full = |number: usize, whose: &str| {
-            let detail = format!("{number} challenges{whose} wait to be looked at; say again that this one is ready");
+            let detail = format!("{number} challenges{whose} wait to be checked; say again that this one is ready");
             let retry_after = Some(limits::ACME_LOOK_SECONDS);
             Err(Problem { retry_after, ..Problem::new(Kind::RateLimited, detail) })
         };
@@ -112,11 +112,11 @@ impl App {
         let found = found.unwrap_or_else(|_| Err(late()));
         // A host may be named after a person, and the node's own log is never erased.
         let (host, method, found_it) = (&look.host, look.method.as_str(), found.is_ok());
-        tracing::debug!(%host, method, found = found_it, "a challenge was looked at");
+        tracing::debug!(%host, method, found = found_it, "a challenge was checked");
         let app = self.clone();
         let kept = crate::background::spawn(move || app.acme_found(&look, found)).await;
         if !matches!(kept, Ok(Ok(()))) {
-            tracing::error!(?kept, "what came of a challenge could not be kept");
+            tracing::error!(?kept, "the result of a challenge could not be stored");
         }
     }
 

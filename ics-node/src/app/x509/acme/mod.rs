@@ -257,8 +257,8 @@ impl App {
             return Ok(());
         }
         refused(
-            "has no key that may sign: his OpenPGP certificate is revoked or has expired; submit it renewed, or bind an \
-             account to another signer",
+            "has no key that may sign: their OpenPGP certificate is revoked or has expired; submit it renewed, or bind \
+             an account to another signer",
         )
     }
 
@@ -341,7 +341,7 @@ fn as_get(request: &Signed) -> Result<(), Problem> {
     if request.payload().is_empty() {
         Ok(())
     } else {
-        Err(Problem::malformed("this URL is only read: the payload is empty"))
+        Err(Problem::malformed("this URL is only for reading, so the payload must be empty"))
     }
 }
 

@@ -328,7 +328,7 @@ impl Acme {
             AcmeMade::Order => "orders",
             AcmeMade::Authorization => "authorizations",
         };
-        let detail = format!("{holder} makes {limit} {what} in an hour at most, by all of its accounts");
+        let detail = format!("{holder} may make at most {limit} {what} in an hour, over all of its accounts");
         Err(Problem { retry_after: Some(millis.div_ceil(1000)), ..Problem::new(Kind::RateLimited, detail) })
     }
 
@@ -384,7 +384,7 @@ fn for_good(error: CertifyError) -> (Problem, bool) {
 /// Refuses a signer's account key in a certificate request (RFC 8555, 11.1); a thing may have only one key.
 fn check_key(client: &Client, csr: &Csr) -> Result<(), Problem> {
     let is_same = matches!(client.account.holder, Holder::Signer(_)) && client.account.key.to_spki() == csr.spki;
-    if is_same { Err(Problem::new(Kind::BadPublicKey, "the key in the request is the account's")) } else { Ok(()) }
+    if is_same { Err(Problem::new(Kind::BadPublicKey, "the key in the request is the account's own")) } else { Ok(()) }
 }
 
 fn own_authorization(tx: &AcmeTx<'_>, id: u64, client: &Client) -> Result<Authorization, Problem> {

@@ -51,7 +51,8 @@ pub enum CertifyError {
     },
     /// Another issuer has replaced this one.
     #[error(
-        "a former issuer certifies only who answers OCSP for it: name no issuer, or a profile whose only use is `ocsp`"
+        "a former issuer certifies only those who answer OCSP for it: name no issuer, or a profile whose only use is \
+         `ocsp`"
     )]
     FormerIssuer,
     /// The descriptor has no such profile.
@@ -64,15 +65,16 @@ pub enum CertifyError {
     },
     /// The key that issued a certificate is not here to withdraw it.
     #[error(
-        "a certificate is taken back by the key that issued it, and that of `{0}` is not at this node: its operator names it \
-         in `[node] issuers` of ics.toml; until then a status that blocks the thing revokes all its certificates"
+        "only the key that issued a certificate can revoke it, and the key of `{0}` is not at this node: the operator \
+         adds it to `[node] issuers` in ics.toml; until then, a status that blocks the thing revokes all its \
+         certificates"
     )]
     IssuerAway(Fingerprint),
     /// The key that issued it is declared compromised, so the log accepts nothing from it.
     #[error(
-        "a certificate is taken back by the key that issued it, and that of `{0}` is declared compromised, so the log \
-         takes nothing from it: a status that blocks the thing revokes all its certificates (`ics status`), and the \
-         root revokes the authority itself (`ics ca crl --revoke`)"
+        "only the key that issued a certificate can revoke it, and the key of `{0}` is declared compromised, so the \
+         log accepts nothing from it: a status that blocks the thing revokes all its certificates (`ics status`), and \
+         the root revokes the authority itself (`ics ca crl --revoke`)"
     )]
     IssuerCompromised(Fingerprint),
     /// Nothing is known about the thing.
@@ -80,23 +82,23 @@ pub enum CertifyError {
     UnknownIdentity(String),
     /// A name that fits several things belongs to none of them.
     #[error(
-        "more than one record here names {0}: it is nobody's until whoever gave it takes it back from all but one \
-         (`ics withdraw`)"
+        "more than one record here names {0}, so it belongs to none of them until whoever gave it takes it back from \
+         all but one (`ics withdraw`)"
     )]
     Ambiguous(String),
     /// A certificate is for one thing only.
-    #[error("the names {0} are known, but no one thing has all of them: ask for those of each by a request of its own")]
+    #[error("the names {0} are known, but no single thing has all of them: make a separate request for each thing")]
     Several(String),
     /// The subject of the request names another thing than the one that has proved itself.
     #[error(
-        "the subject of the request is the name of another thing than the one that gets the certificate (`{0}`): ask with \
+        "the subject of the request names another thing than the one that would get the certificate (`{0}`): ask with \
          one of its own names, with its id, or with an empty subject"
     )]
     Subject(String),
     /// A registrar names one thing, and the request names another.
     #[error(
-        "the request is for `{requested}`, and the registrar names `{named}`, which is another thing: nothing is issued \
-         to either. Name the thing whose request it is"
+        "the request is for `{requested}`, but the registrar names `{named}`, which is another thing: nothing is \
+         issued to either. Name the thing whose request it is"
     )]
     Another {
         /// The thing that the registrar names.
@@ -124,8 +126,8 @@ pub enum CertifyError {
     Kind(Kind),
     /// There is no room for more certificates in the record.
     #[error(
-        "{0} statements are about it, most of them about certificates that are over, and the room that is left is for its \
-         statuses: give it a new identity (`ics replace`), and certificates that last longer"
+        "{0} statements are about it, most of them about certificates that have ended, and the room that is left is \
+         for its statuses: give it a new identity (`ics replace`), and certificates that last longer"
     )]
     RecordFull(usize),
     /// The key cannot get a certificate.
@@ -142,13 +144,13 @@ pub enum CertifyError {
         others: Vec<ProfileName>,
     },
     /// The log does not accept the statement about it.
-    #[error("the log does not take the certificate: {}", .0.detail)]
+    #[error("the log does not accept the certificate: {}", .0.detail)]
     Refused(Problem),
     /// The requester may not give this reason.
     #[error("`{0}` is not a reason that this requester may give")]
     Reason(Reason),
     /// It is already revoked.
-    #[error("the certificate is revoked already")]
+    #[error("the certificate is already revoked")]
     AlreadyRevoked,
     /// The node failed or refused.
     #[error(transparent)]
@@ -186,12 +188,13 @@ impl CertifyError {
 /// What to do with a key of a kind that a profile does not accept.
 fn that_take_it(others: &[ProfileName]) -> String {
     if others.is_empty() {
-        return ", and no other profile that it could get does: make a key of another kind".to_owned();
+        return ", and no other profile that is open to it does: make a key of another kind".to_owned();
     }
     let names: Vec<String> = others.iter().map(|name| format!("`{name}`")).collect();
     format!(
-        "; {} would: ask for such a profile by name (`profile` of an order over ACME, `DOMAIN:PROFILE` by EST and CMP). \
-         Who names none gets over ACME the one of the shortest time that fits the names, chosen before the key is known",
+        "; {} would: ask for such a profile by name (`profile` of an order over ACME, `DOMAIN:PROFILE` by EST and \
+         CMP). An ACME order that names none gets the profile of the shortest time that fits the names, chosen before \
+         the key is known",
         names.join(", ")
     )
 }

@@ -58,7 +58,7 @@ impl App {
         if let Some(size) = self.unshown(&for_log.home)? {
             let late = |_| {
                 let detail =
-                    format!("what was logged before in `{domain}` waits for its witnesses: nothing was issued");
+                    format!("what was logged before in `{domain}` waits for its witnesses, so nothing was issued");
                 AppError::new(Code::Unwitnessed, detail)
             };
             self.until_shown(&for_log.home, size).await.map_err(late)?;
@@ -75,7 +75,7 @@ impl App {
         about: &[Logged],
         claims: Claims,
     ) -> Result<ForLog, CertifyError> {
-        let keyless = || CertifyError::Record("no statement about it that is left has its key".to_owned());
+        let keyless = || CertifyError::Record("no statement about it that is left contains its key".to_owned());
         let (key, said) = key_among(about).ok_or_else(keyless)?;
         let kind = said.subject().kind();
         // It stays for ever, so it does not contain the name by which people call the thing.

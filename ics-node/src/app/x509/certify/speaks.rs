@@ -82,8 +82,8 @@ impl App {
         let Some(spki) = spki else { return Ok(()) };
         if self.is_given_up(&hosted.name, sha256(&spki))? {
             return Err(CertifyError::Unproven(format!(
-                "the own key of {id} was given up as compromised: a signer asks for its certificates, or it is replaced \
-                 (`ics replace`)"
+                "the own key of {id} was given up as compromised: have a signer ask for its certificates, or replace \
+                 it (`ics replace`)"
             )));
         }
         Ok(())

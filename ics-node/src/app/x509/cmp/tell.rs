@@ -78,7 +78,7 @@ fn in_one_answer(
         bytes += list.len();
         if bytes > most {
             let detail =
-                format!("the lists that are asked for have more than {most} bytes: get each at its place by HTTP");
+                format!("the lists that are asked for have more than {most} bytes: get each by HTTP from its address");
             return Err(AppError::new(Code::TooMuchSaid, detail));
         }
         all.push(list.to_vec());

@@ -24,7 +24,7 @@ impl App {
                 self.forget_lists(forgotten).await;
             }
             Ok(None) => {}
-            Err(error) => tracing::error!(domain = %of.domain, %error, "a revocation list that was kept is not read"),
+            Err(error) => tracing::error!(domain = %of.domain, %error, "a stored revocation list cannot be read"),
         }
     }
 
@@ -35,7 +35,7 @@ impl App {
         match read_list(&der, &of.authority, &of.url) {
             Ok(read) => Ok(Some(Kept::new(&read, der, size, None))),
             Err(error) => {
-                tracing::warn!(domain = %of.domain, error, "a revocation list that was kept counts for nothing");
+                tracing::warn!(domain = %of.domain, error, "a stored revocation list is not valid");
                 Ok(None)
             }
         }
@@ -47,7 +47,7 @@ impl App {
         let (domain, name, size) = (of.domain.clone(), name(&of.issuer, of.shard), of.size);
         let stored = self.blocking(move |app| Ok(app.store().keep_list(&domain, &name, size, &der)?));
         if let Err(error) = stored.await {
-            tracing::error!(domain = %of.domain, %error, "a revocation list could not be kept over a restart");
+            tracing::error!(domain = %of.domain, %error, "a revocation list could not be stored for a restart");
         }
         self.forget_lists(forgotten).await;
     }
@@ -61,7 +61,7 @@ impl App {
             Ok(forgotten.into_iter().try_for_each(forget)?)
         });
         if let Err(error) = removed.await {
-            tracing::error!(%error, "a revocation list that was forgotten is still on the disk");
+            tracing::error!(%error, "a revocation list that was dropped is still on the disk");
         }
     }
 }

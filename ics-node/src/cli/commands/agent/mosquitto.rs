@@ -16,7 +16,7 @@ use crate::client::agent::mosquitto::{Access, BrokerError, Report, Settings, run
 use crate::http::stop_signal;
 use crate::keys::file::read_secret;
 
-/// Bytes of the file with the password.
+/// The size limit of the password file, in bytes.
 const PASSWORD_BYTES: usize = 4096;
 
 /// What `ics agent mosquitto` takes.
@@ -25,10 +25,10 @@ const PASSWORD_BYTES: usize = 4096;
 Examples:
   $ ics agent mosquitto --user ics-agent-3f9a --password-file /etc/ics/mosquitto-password
 
-  The clients' common names are what comes behind `urn:dev:mac:`, and the broker listens elsewhere:
+  The clients' common names are what follows `urn:dev:mac:`, and the broker listens elsewhere:
   $ ics agent mosquitto --broker 127.0.0.1:1884 --user ics-agent-3f9a --password-file password --name 'urn:dev:mac:{}'
 
-  Once before, at the broker, for the devices' topics and for each device:
+  Beforehand, once, at the broker, for the devices' topics and for each device:
   $ mosquitto_ctrl -u admin dynsec createRole ics-device
   $ mosquitto_ctrl -u admin dynsec addRoleACL ics-device publishClientSend 'plant/#' allow
   $ mosquitto_ctrl -u admin dynsec createGroup ics
@@ -88,7 +88,7 @@ impl Mosquitto {
             )
         })?;
         if !self.name.contains("{}") {
-            return Err(Failure::new(Exit::Usage, "--name takes a query with `{}` in the place of the client's name"));
+            return Err(Failure::new(Exit::Usage, "--name must be a query with `{}` in place of the client's name"));
         }
         let unreadable = |error| files::failed(&self.password_file, error);
         let password = read_secret(&self.password_file, PASSWORD_BYTES).map_err(unreadable)?;
@@ -100,7 +100,7 @@ impl Mosquitto {
 
 fn print(context: &Context, report: &Report) {
     let line = if context.output.json { serde_json::to_string(report).unwrap_or_default() } else { words(report) };
-    // Where standard output is closed nobody wants to know; the broker is kept in step all the same.
+    // If standard output is closed, nobody is reading; the broker is kept in step all the same.
     let _ = output::print(format!("{line}\n").as_bytes());
 }
 

@@ -1,4 +1,4 @@
-//! `ics ca crl`: what a root says of the authorities below it that it has revoked.
+//! `ics ca crl`: the list in which a root revokes authorities below it.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -19,9 +19,9 @@ use crate::x509::{
 /// The label of a list in PEM (RFC 7468, 6).
 const LABEL: &str = "X509 CRL";
 
-/// Who revokes what the root has not issued.
-const NOT_ITS: &str = "its own issuer revokes it: what a node has issued is revoked with the status of the thing, by \
-                       `ics status`, and named by its issuer's list";
+/// A hint on who revokes a certificate that the root has not issued.
+const NOT_ITS: &str = "its own issuer must revoke it: what a node has issued is revoked by the status of the thing \
+                       (`ics status`), and appears on its issuer's list";
 
 /// What `ics ca crl` takes.
 #[derive(Debug, Args)]
@@ -52,7 +52,7 @@ pub(crate) struct Crl {
     out: PathBuf,
 }
 
-/// What `--revoke` says.
+/// The value of `--revoke`.
 #[derive(Debug, Clone)]
 struct ToRevoke {
     certificate: PathBuf,
@@ -74,13 +74,13 @@ impl Crl {
         let (authority, _) = authority(&[&self.certificate])?;
         let now = context.now();
         let former = self.former.as_deref().map(|path| former(path, &authority)).transpose()?.unwrap_or_default();
-        // Whoever compares lists takes none with a smaller number (RFC 5280, 5.2.3), and without a network clocks go
-        // wrong.
+        // Clients that compare lists accept no list with a smaller number (RFC 5280, 5.2.3), and on a machine without a
+        // network clocks go wrong.
         let number = now.as_millis().max(former.number.map_or(0, |number| number.saturating_add(1)));
         if former.this_update > now {
             context.output.note(&format!(
-                "the former list is of {}, which is still to come by this machine's clock: set it, and sign again, or \
-                 the new list may be taken for the older one",
+                "the former list was made at {}, which is in the future by this machine's clock: set the clock and \
+                 sign again, or the new list may be taken for the older one",
                 former.this_update
             ));
         }
@@ -98,13 +98,12 @@ impl Crl {
         };
         let der = list.sign(signer).map_err(refused)?;
         files::write(&self.out, pem_block(LABEL, &der).as_bytes())?;
-        context.output.note("put it where `--crl-url` of `ics ca sign` says that it is");
+        context.output.note("put it where the `--crl-url` of `ics ca sign` says it is");
         Ok(Exit::Ok)
     }
 
-    /// All that stands in the list: what stood in the former one, and what is said now. The time of a revocation does not
-    /// move with the lists that say it (RFC 5280, 5.1.2.6): what was signed before it is believed, what was signed later
-    /// is not.
+    /// Returns all entries of the new list: those of the former list and those to be revoked now. A later list must not
+    /// change the time of a revocation (RFC 5280, 5.1.2.6): signatures made before it are believed, later ones are not.
     fn revoked(
         &self,
         authority: &Authority,
@@ -114,7 +113,7 @@ impl Crl {
         for ToRevoke { certificate: path, reason, at } in &self.revoke {
             let bytes = files::read(path, limits::X509_CERTIFICATE_BYTES * 2)?;
             let (certificate, _) = read_certificate(&bytes).map_err(|error| files::failed(path, error))?;
-            // In this list nobody looks for it.
+            // Nobody would look for it in this list.
             if !authority.has_issued(&certificate) {
                 let text = format!("`{}` was not issued by `{}`", path.display(), self.certificate.display());
                 return Err(refused(text).hint(NOT_ITS));
@@ -123,8 +122,8 @@ impl Crl {
                 .ok_or_else(|| files::failed(path, "it was not issued by `ics ca sign`"))?;
             let at = at.or_else(|| revoked.get(&serial).map(|former| former.at)).unwrap_or(now);
             if at > now {
-                let text = format!("`{}` is to be revoked since {at}, which is not over yet", path.display());
-                return Err(Failure::new(Exit::Usage, text).hint("name the time since when it is not to be believed"));
+                let text = format!("`{}` is to be revoked as of {at}, which is in the future", path.display());
+                return Err(Failure::new(Exit::Usage, text).hint("name the time from which on it is not to be trusted"));
             }
             revoked.insert(serial, Revoked { at, reason: *reason });
         }
@@ -132,7 +131,7 @@ impl Crl {
     }
 }
 
-/// What stands in a former list of the root.
+/// Reads the entries of a former list of the root.
 fn former(path: &Path, authority: &Authority) -> Result<ReadRevoked, Failure> {
     let failed = |error: String| files::failed(path, error);
     let text = String::from_utf8(files::read(path, limits::REVOCATION_LIST_BYTES * 2)?);

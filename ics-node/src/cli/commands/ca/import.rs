@@ -1,4 +1,4 @@
-//! `ics ca import`: the next version of a descriptor, by which an authority issues.
+//! `ics ca import`: makes the next version of a descriptor, under which an authority issues certificates.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -20,7 +20,7 @@ use crate::client::descriptor::{self, DescriptorFile};
 use crate::keys::{StoredKey, UnlockedKey};
 use crate::x509::Authority;
 
-/// Patterns of the names that the issuer of certificates gives.
+/// Patterns of the names that an issuer of certificates gives.
 const ISSUER_NAMES: [&str; 3] = ["serial:*", "spki:*", "cert:*"];
 
 /// What `ics ca import` takes.
@@ -69,7 +69,7 @@ impl Import {
         let paths: Vec<&Path> = core::iter::once(&self.certificate).chain(&self.chain).map(PathBuf::as_path).collect();
         let (authority, issuer) = authority(&paths)?;
         if !authority.has_root() {
-            let text = "the chain ends below its root: the last of these certificates was not issued by itself";
+            let text = "the chain ends below its root: the last of these certificates is not self-issued";
             return Err(refused(text).hint("name all certificates above the authority's with --chain, the root's last"));
         }
         let previous = domain::newest(context, &domain)?.descriptor;
@@ -97,7 +97,7 @@ impl Import {
         Ok(Exit::Ok)
     }
 
-    /// The next descriptor, and the authority's key.
+    /// Returns the next descriptor and the authority's key.
     fn next(
         &self,
         context: &Context,
@@ -113,7 +113,7 @@ impl Import {
             Failure::new(Exit::Local, "no key of this home directory is that of the certificate")
                 .hint("`ics ca request` makes the request with the node's own key")
         })?;
-        // Whoever has the key could speak as the issuer again. The domain's log would take nothing of it, but the new
+        // Whoever has the key could speak as the issuer again. The domain's log would take nothing from it, but the new
         // descriptor would give it the role.
         if let Some(key) = keys.iter().filter(|key| holds(key)).find(|key| previous.is_compromised(&key.fingerprint()))
         {
@@ -126,12 +126,12 @@ impl Import {
         spec.names.extend(ISSUER_NAMES.map(str::to_owned));
         let url = self.url.clone().or_else(|| previous.certificates.as_ref().map(|it| it.url.clone()));
         let url = url.ok_or_else(|| {
-            Failure::new(Exit::Usage, "it is not said where the node answers for revocation").hint("name it with --url")
+            Failure::new(Exit::Usage, "no address is given at which revocation is answered").hint("name it with --url")
         })?;
         if url.starts_with("https://") {
             context.output.note(
-                "certificates will name an address of https, which many clients do not follow to ask about revocation: \
-                 lists and answers are signed, so `http://…` is as safe and serves all",
+                "certificates will name an https address, which many clients do not follow to ask about revocation: \
+                 lists and answers are signed, so `http://…` is as safe and serves all clients",
             );
         }
         let mut certificates = previous.certificates.clone().unwrap_or_else(|| Certificates {
@@ -154,7 +154,7 @@ impl Import {
     }
 }
 
-/// Refuses one authority more than a descriptor lists, with how to make room.
+/// Refuses an authority beyond the number that a descriptor may list, and says how to make room.
 fn refuse_ninth(context: &Context, previous: &Descriptor, issuer: &Issuer) -> Result<(), Failure> {
     let listed = previous.certificates.iter().flat_map(|certificates| &certificates.issuers);
     if listed.filter(|other| other.certificate != issuer.certificate).count() < limits::CERTIFICATE_ISSUERS {
@@ -163,14 +163,14 @@ fn refuse_ninth(context: &Context, previous: &Descriptor, issuer: &Issuer) -> Re
     let most = limits::CERTIFICATE_ISSUERS;
     let text = format!("a descriptor lists {most} authorities, with former ones, and `{}` has them", previous.domain);
     Err(refused(text).hint(format!(
-        "of what one has issued, nobody learns any more whether it is revoked once it is not listed, so take out one whose \
-         certificates have ended, and import again: `ics --json domain show > next.json`, delete it from `issuers` there, \
-         `ics domain update --from-file next.json`, `ics domain submit`. {}",
+        "once an authority is not listed, nobody can learn any more whether what it has issued is revoked: so take out \
+         one whose certificates have all expired, and import again: `ics --json domain show > next.json`, delete it \
+         from `issuers` there, `ics domain update --from-file next.json`, `ics domain submit`. {}",
         domain::leaving::listed(context, previous)
     )))
 }
 
-/// What those get who name no profile.
+/// Describes what requesters get that name no profile.
 fn unnamed(certificates: &Certificates) -> Vec<String> {
     let mut profiles: Vec<_> =
         certificates.profiles.iter().filter(|(_, profile)| !profile.uses.contains(&CertificateUse::Ocsp)).collect();
@@ -184,28 +184,28 @@ fn unnamed(certificates: &Certificates) -> Vec<String> {
     let has_default = certificates.profiles.keys().any(|name| name.as_str() == DEFAULT_PROFILE);
     let est = (!has_default).then(|| {
         format!(
-            "no profile is called `{DEFAULT_PROFILE}`, for which EST and CMP ask where the address has none: there devices \
-             must name one, as in `/.well-known/est/DOMAIN:PROFILE/simpleenroll`"
+            "no profile is called `{DEFAULT_PROFILE}`, for which EST and CMP ask where the address has none: so \
+             devices must name one, as in `/.well-known/est/DOMAIN:PROFILE/simpleenroll`"
         )
     });
     est.into_iter().chain(acme).collect()
 }
 
-/// What there is to say of an address that is not one at which a node answers: a proxy may lead there, or nothing.
+/// Warns of an address that is not one at which a node answers: a proxy may lead there, or nothing.
 fn elsewhere(url: &str, domain: &DomainName) -> Option<String> {
     let place = format!("/x509/{domain}");
     if url.trim_end_matches('/').ends_with(&place) {
         return None;
     }
     Some(format!(
-        "certificates will name `{url}` for their whole time, and a node answers at `{place}` of its address: unless \
-         something leads from there to it, nobody can ask about revocation; then delete that file instead of submitting \
-         it, and import again with another --url"
+        "certificates will name `{url}` for their whole lifetime, and a node answers at `{place}` of its address: \
+         unless something forwards from there to the node, nobody can ask about revocation; in that case delete that \
+         file instead of submitting it, and import again with another --url"
     ))
 }
 
-/// What ics.toml must say before the authority issues, unless it does: without the former keys nobody would answer for
-/// what they have issued.
+/// Returns what must be added to ics.toml before the authority issues, if anything. Without the former keys nobody
+/// would answer for what they have issued.
 fn for_node(context: &Context, key: &StoredKey) -> Result<Option<String>, Failure> {
     let keys = context.keys();
     let is_it = |name: &String| keys.find(name).is_ok_and(|other| other.fingerprint() == key.fingerprint());
@@ -215,16 +215,16 @@ fn for_node(context: &Context, key: &StoredKey) -> Result<Option<String>, Failur
     }
     names.insert(0, key.name().to_string());
     Ok(Some(format!(
-        "before `ics domain submit` the node needs the key: put `[node] issuers = {names:?}` into its ics.toml, and \
+        "the node needs the key before `ics domain submit`: put `[node] issuers = {names:?}` into its ics.toml, and \
          start it again; keys that stand there already stay for as long as what they have issued counts"
     )))
 }
 
-/// Days for which the record of a thing should have room for its certificates.
+/// How many days of certificates the record of a thing should have room for.
 const ROOM_DAYS: u64 = 3_650;
 
-/// What there is to say of profiles of so short a time that things which renew such certificates fill their records with
-/// them. Clients renew when 60 to 66 hundredths of the time are over, as ACME tells them.
+/// Warns of profiles with such short lifetimes that renewals fill the records of things. Clients renew after 60 to 66
+/// hundredths of the lifetime, as ACME tells them.
 fn short_profiles(certificates: &Certificates) -> Vec<String> {
     let room = u64::try_from(limits::RECORD_STATEMENTS_ISSUED).unwrap_or(u64::MAX);
     let days = |profile: &CertificateProfile| Some((profile.seconds? / 100 * 63).saturating_mul(room) / (DAY / 1000));
@@ -239,8 +239,8 @@ fn short_profiles(certificates: &Certificates) -> Vec<String> {
     short.map(text).collect()
 }
 
-/// What a domain issues unless it says otherwise: certificates of 90 days for devices as clients, of 30 for servers, of 7
-/// for those who answer OCSP elsewhere.
+/// The default profiles of a domain: 90 days for devices as clients, 30 for servers, and 7 for those that answer OCSP
+/// elsewhere.
 fn profiles() -> BTreeMap<ProfileName, CertificateProfile> {
     use Kind::{Device, Gateway, Node, Service};
     let profile = |kinds: &[Kind], uses: &[CertificateUse], names: &[&str], days: u64| CertificateProfile {

@@ -39,7 +39,7 @@ impl Acknowledge {
                 Some(domain) => node.domain(domain).await?.alarms,
                 None => node.alarms().await?,
             };
-            // What is raised meanwhile nobody has seen.
+            // Alarms raised in the meantime have not been seen, so they stay.
             let Some(until) = alarms.iter().map(|alarm| alarm.at).max() else {
                 return Ok((alarms, Acknowledged { alarms: 0 }));
             };

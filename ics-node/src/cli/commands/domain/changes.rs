@@ -1,4 +1,4 @@
-//! What a version of a descriptor changes, in full: an owner signs all of it, and not what a card picks out.
+//! Shows everything that a version of a descriptor changes: an owner signs all of it, not only what a card picks out.
 
 use std::collections::BTreeSet;
 
@@ -10,10 +10,10 @@ use crate::cli::context::Context;
 use crate::cli::output::card;
 use crate::cli::words::clean;
 
-/// A card of the members of its JSON that are not those of the version before it, or of all of them where that version
-/// is not at hand.
+/// Returns a card of the JSON members that differ from the version before, or of all members if that version is not at
+/// hand.
 pub(super) fn changes(context: &Context, next: &Descriptor) -> String {
-    // A file of that number may be a draft that never came into force: what counts is the one that is named by its hash.
+    // A file with that number may be a draft that never came into force; only the version named by its hash counts.
     let previous = before(context, next).filter(|previous| next.previous == Some(previous.hash()));
     let (old, new) = (previous.as_ref().map(members).unwrap_or_default(), members(next));
     let names: BTreeSet<&String> = old.keys().chain(new.keys()).collect();
@@ -37,7 +37,7 @@ fn members(descriptor: &Descriptor) -> Map<String, Value> {
     }
 }
 
-/// A member as JSON; one that is a text of several lines, as the access rules are, in its own lines.
+/// Formats a member as JSON; a multi-line text, such as the access rules, keeps its lines.
 fn text(value: &Value) -> String {
     let json = || serde_json::to_string_pretty(value).unwrap_or_default();
     let text = value.as_str().filter(|text| text.contains('\n')).map_or_else(json, str::to_owned);

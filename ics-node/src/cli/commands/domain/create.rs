@@ -28,7 +28,7 @@ Examples:
 
 Every template makes the domain public: its first rule of access lets anybody read, follow and copy. The comment at that
 rule shows how to name a role there instead, for instance `Role::\"owner\"`, the role over a thing:
-  - A signer who was granted it reads, through the peer that names him (`ics peer add --signer`).
+  - A signer who was granted it reads, through the peer that names that signer (`ics peer add --signer`).
   - A domain that follows asks by the keys of its own descriptor's owners, and by none of its signers. So only that one may
     follow whose owner's key was granted the role as well: `ics grant owner --to OWNER.asc THING`.")]
 pub(crate) struct Create {
@@ -37,7 +37,7 @@ pub(crate) struct Create {
     /// The template: manufacturer, developer, maintenance, infield or certification.
     #[arg(long, value_parser = template)]
     template: Template,
-    /// An owner: a key of this home directory, or a file with his certificate.
+    /// An owner: a key of this home directory, or a file with the owner's certificate.
     #[arg(long = "owner", value_name = "KEY", required = true)]
     owners: Vec<String>,
     /// How many owners must sign a new version.

@@ -1,4 +1,4 @@
-//! Signers of a descriptor whose keys are at their end: what they said before goes on to count.
+//! Signers in a descriptor whose keys are revoked or expired; what they said before still counts.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,13 +13,14 @@ use ics_core::time::Timestamp;
 use crate::cli::context::Context;
 use crate::client::node::Node;
 
-/// Look-ups that are under way at once.
+/// Concurrent look-ups.
 const AT_ONCE: usize = 8;
 
 /// How the keys of signers have ended, by their fingerprints.
 pub(super) type Ended = BTreeMap<String, &'static str>;
 
-/// Those of whose end the node knows. Of whom it has no certificate, or none that may be read, it says nothing.
+/// Returns the signers whose keys are known by the node to have ended. Signers without a certificate there, or without
+/// one that may be read, are left out.
 pub(super) fn ended(context: &Context, node: &Node, descriptor: &Descriptor) -> Ended {
     let signers: BTreeSet<Fingerprint> = descriptor.roles.values().flat_map(|spec| &spec.signers).copied().collect();
     let now = context.now();
@@ -28,9 +29,9 @@ pub(super) fn ended(context: &Context, node: &Node, descriptor: &Descriptor) -> 
     context.wait(asked).unwrap_or_default().into_iter().flatten().collect()
 }
 
-/// A row of them; none where there is none.
+/// Formats them as a row; none if there are none.
 pub(super) fn row(ended: &Ended) -> Option<(&'static str, String)> {
-    let line = |(signer, how): (&String, &&str)| format!("{} {signer}: his key is {how}", style("!").yellow().bold());
+    let line = |(signer, how): (&String, &&str)| format!("{} {signer}: the key is {how}", style("!").yellow().bold());
     (!ended.is_empty()).then(|| ("ended keys", ended.iter().map(line).collect::<Vec<_>>().join("\n")))
 }
 

@@ -1,4 +1,4 @@
-//! Blocks that fall with a version of a descriptor that declares their signers compromised: what is stolen may be used
+//! Blocks that fall with a descriptor version that declares their signers compromised: stolen things may become usable
 //! again.
 
 use std::collections::BTreeSet;
@@ -15,10 +15,10 @@ use crate::cli::context::Context;
 use crate::cli::words::{clean, counted, short};
 use crate::client::node::Node;
 
-/// Blocks that people are shown; programs get all.
+/// How many blocks are shown to people; programs get all.
 const SHOWN: usize = 20;
 
-/// A block that counts until then.
+/// A block that counts until the new version is in force.
 #[derive(Debug, Serialize)]
 struct Block {
     index: u64,
@@ -28,15 +28,16 @@ struct Block {
     signer: Fingerprint,
 }
 
-/// The blocks that fall, as far as they were looked for.
+/// The blocks that fall, as far as they were looked up.
 #[derive(Debug, Serialize)]
 pub(super) struct Falling {
     blocks: Vec<Block>,
-    /// Whether these are all.
+    /// Whether the list is complete.
     complete: bool,
 }
 
-/// Looks for what falls with the next version, and tells people. Nothing where it declares nobody compromised anew.
+/// Finds the blocks that fall with the next version and reports them to people. Does nothing if it newly declares
+/// nobody compromised.
 pub(super) fn tell_falling(
     context: &Context,
     node: Option<&Node>,
@@ -51,7 +52,7 @@ pub(super) fn tell_falling(
     let mut fallen = Vec::new();
     let take = |signer: Fingerprint, thing: &IdentitySummary, said: &[Listed]| {
         let of_signer = said.iter().filter(|it| it.is_of(&signer) && blocks(it));
-        // What else said the same of a thing leaves it blocked; that is not asked: the word of each is listed.
+        // Another statement may still block the thing; that is not examined: each statement that falls is listed.
         let falls = of_signer.filter(|it| is_void(next, it) && !is_void(previous, it));
         fallen.extend(falls.map(|it| Block::of(thing, it)));
     };
@@ -72,16 +73,16 @@ impl Falling {
             let more = self.blocks.len().saturating_sub(SHOWN);
             lines.extend((more > 0).then(|| format!("  … and {more} more; --json lists all")));
             texts.push(format!(
-                "{} will count no longer, because of whom this version declares compromised:\n{}\nWhat is to stay \
-                 blocked another signer has to say again before this version is in force: `ics status STATUS THING \
-                 --signer KEY --role ROLE`",
+                "{} will no longer count, because of the signers that this version declares compromised:\n{}\nAnother \
+                 signer must repeat whatever is to stay blocked before this version is in force: `ics status STATUS \
+                 THING --signer KEY --role ROLE`",
                 counted(self.blocks.len(), "block"),
                 lines.join("\n")
             ));
         }
         if !self.complete {
-            let text = "not all blocks that will count no longer are known here: the node could not be asked, or there \
-                        are too many. `ics list --signer FINGERPRINT` at the home shows of what a signer has spoken";
+            let text = "not all blocks that will no longer count are known here: the node could not be asked, or there \
+                        are too many. `ics list --signer FINGERPRINT` at the home shows what a signer has spoken about";
             texts.push(text.to_owned());
         }
         texts
@@ -109,13 +110,13 @@ fn is_blocked(thing: &IdentitySummary) -> bool {
     [Effect::Blocks, Effect::BlocksForEver].iter().any(|effect| effect.to_string() == thing.effect)
 }
 
-/// Whether it blocks the thing of which it was said. What was said of its group is listed with that.
+/// Whether a statement blocks the thing itself. Statements about its group are listed with the group.
 fn blocks(said: &Listed) -> bool {
     said.standing == Standing::Stands && said.by.group.is_none() && said.effect.is_some_and(Effect::blocks)
 }
 
-/// Whether who said it counts as compromised where he did, or in a domain through which it came. What is left of an erased
-/// statement whose erasure does not name him is the owners' word.
+/// Whether the signer counts as compromised in the domain of the statement or in one through which it came. The remnant
+/// of an erased statement whose erasure does not name its signer counts as the owners' word.
 fn is_void(rules: &Descriptor, said: &Listed) -> bool {
     let Some((signer, index, source)) = said.hangs_on() else { return false };
     let is_compromised =

@@ -1,4 +1,4 @@
-//! What counts no longer once the next version of a descriptor is in force: as JSON, members beside what was asked for.
+//! What ceases to count once the next version of a descriptor is in force; in JSON, members beside the requested ones.
 
 use ics_core::descriptor::Descriptor;
 use serde::Serialize;
@@ -8,7 +8,7 @@ use super::losing::{Losing, tell_losing};
 use crate::cli::context::Context;
 use crate::client::node::Node;
 
-/// The blocks and the other statements; absent where the version ends none.
+/// The blocks and the other statements; absent if the version ends none.
 #[derive(Debug, Default, Serialize)]
 pub(super) struct Falls {
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -17,7 +17,7 @@ pub(super) struct Falls {
     statements_that_fall: Option<Losing>,
 }
 
-/// Looks for them, and tells people.
+/// Finds them and reports them to people.
 pub(super) fn tell_falls(context: &Context, node: Option<&Node>, previous: &Descriptor, next: &Descriptor) -> Falls {
     Falls {
         blocks_that_fall: tell_falling(context, node, previous, next),

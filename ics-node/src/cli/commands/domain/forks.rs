@@ -17,7 +17,7 @@ use crate::client::node::{Node, NodeError};
 Examples:
   $ ics domain forks devices.acme.example
 
-  The note that contradicts what was held here, as it came, for somebody who is to verify it:
+  The note that contradicts what was held here, as it came, for somebody else to verify:
   $ ics --json domain forks devices.acme.example | jq -j '.[0].theirs' > theirs.note")]
 pub(crate) struct Forks {
     /// The domain [default: that of ics.toml].
@@ -37,12 +37,13 @@ impl Forks {
     }
 }
 
-/// The forks of a domain, of which a node tells its operator alone: to anybody else it shows none. One that the node does
-/// not hold it may have seen all the same, where it asks about single things or cosigns: the first line of a note says of
-/// which log it is.
+/// Returns the forks of a domain, which a node shows to its operator only. A node may have seen forks even of a domain
+/// that it does not hold, if it asks about single things or cosigns; the first line of a note says which log it is
+/// about.
 async fn seen(node: &Node, domain: &DomainName) -> Result<Vec<ForkNotes>, Failure> {
     let error = match node.domain(domain).await {
-        // That there is none, only he is told; whether it is he who asks shows by what is told of no domain.
+        // Only an operator is told that there are none; whether the caller is one shows in the request for the forks of
+        // all domains.
         Ok(info) if info.forks.is_empty() => return Ok(node.forks().await.map(|_| Vec::new())?),
         Ok(info) => return Ok(info.forks),
         Err(error) => error,

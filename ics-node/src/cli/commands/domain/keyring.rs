@@ -1,4 +1,4 @@
-//! Signers whose certificates are in a file: one, or a keyring of many.
+//! Signers whose certificates are in a file: a single certificate or a keyring.
 
 use std::path::Path;
 
@@ -14,19 +14,19 @@ use crate::cli::exit::{Exit, Failure};
 use crate::cli::words::{clean, counted};
 use crate::parallel;
 
-/// Of fewer certificates another thread is not worth the trouble.
+/// Certificates below which another thread is not worth it.
 const SHARE: usize = 16;
 
 type Read = sequoia_openpgp::Result<RawCert<'static>>;
 
-/// Whose certificates a file holds. Nothing in it is judged: whether a certificate is taken, the domain says.
+/// Returns whose certificates a file holds. Nothing is judged here: the domain decides whether it takes a certificate.
 pub(super) fn holders(path: &Path) -> Result<Vec<Fingerprint>, Failure> {
     let holders: Vec<Fingerprint> = read(path)?.iter().flatten().filter_map(fingerprint).collect();
     if holders.is_empty() { Err(failed(path, "it holds no certificate")) } else { Ok(holders) }
 }
 
-/// Tells whose certificates are not taken here, or can sign nothing now, and why: nobody would miss what they do not
-/// say. They get their roles beside others, because what they have signed before may count.
+/// Reports whose certificates are not taken here or cannot sign anything now, and why; otherwise nobody would miss
+/// their statements. They get their roles all the same, since what they signed before may count.
 ///
 /// # Errors
 /// When nobody else is left.
@@ -46,7 +46,7 @@ pub(super) fn tell_idle(context: &Context, path: &Path) -> Result<(), Failure> {
     Err(Failure::new(Exit::Local, told).hint("a fingerprint in place of the file names a key, whatever it can do"))
 }
 
-/// Who can sign nothing, and why.
+/// Who cannot sign anything, and why.
 fn why_idle(certificate: &Read, now: Timestamp) -> Option<String> {
     let (who, why) = match certificate {
         Err(error) => ("what is no certificate".to_owned(), error.to_string()),
@@ -63,7 +63,7 @@ fn fingerprint(certificate: &RawCert<'_>) -> Option<Fingerprint> {
     Fingerprint::from_bytes(certificate.fingerprint().as_bytes())
 }
 
-/// The certificate, if it may stand in a log.
+/// Returns the certificate if it may stand in a log.
 fn taken(bytes: &[u8]) -> Result<Certificate, String> {
     let split = split(bytes).map_err(|e| e.to_string())?;
     match (split.bodies.iter().find(|body| is_certificate(body)), split.refused.first()) {
@@ -73,7 +73,7 @@ fn taken(bytes: &[u8]) -> Result<Certificate, String> {
     }
 }
 
-/// Why its holder can neither introduce a key nor sign a document.
+/// Why the holder can neither introduce a key nor sign a document.
 fn idle(certificate: &Certificate, now: Timestamp) -> Option<String> {
     let primary = certificate.key_for(&certificate.primary(), Purpose::Certify, now);
     primary.err().filter(|_| certificate.signing_keys(now).next().is_none()).map(|why| why.to_string())

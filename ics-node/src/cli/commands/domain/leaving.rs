@@ -1,4 +1,4 @@
-//! Authorities that a version of a descriptor lists no more: nobody answers for what they have issued.
+//! Authorities that a descriptor version no longer lists: nobody answers for the certificates that they have issued.
 
 use std::collections::BTreeMap;
 
@@ -13,7 +13,7 @@ use crate::cli::words::{clean, counted, when};
 use crate::client::node::{Node, NodeError};
 use crate::x509::Authority;
 
-/// Certificates of an authority that have not ended.
+/// Unexpired certificates of an authority.
 #[derive(Debug, Clone, Copy, Default)]
 struct Left {
     count: u64,
@@ -38,7 +38,8 @@ impl Left {
     }
 }
 
-/// What has not ended, by the fingerprint of the issuer's key; of revoked ones it must be heard as well.
+/// Counts unexpired certificates by the fingerprint of the issuer's key. Revoked ones are included, since clients must
+/// still be able to learn of the revocation.
 async fn all_left(node: &Node, domain: &DomainName, now: Timestamp) -> Result<BTreeMap<String, Left>, NodeError> {
     let mut query = CertificateQuery { limit: Some(limits::PAGE_ITEMS), ..CertificateQuery::default() };
     let mut left: BTreeMap<String, Left> = BTreeMap::new();
@@ -56,8 +57,8 @@ async fn all_left(node: &Node, domain: &DomainName, now: Timestamp) -> Result<BT
     }
 }
 
-/// What authorities have issued, as far as it is known here: the node is asked, and only the key in this home directory says
-/// by which fingerprint its certificates are found.
+/// What authorities have issued, as far as it is known here: the node is asked, and only the key in this home directory
+/// tells the fingerprint by which certificates are found.
 struct Known<'c> {
     context: &'c Context,
     left: Option<BTreeMap<String, Left>>,
@@ -86,7 +87,7 @@ fn authorities(descriptor: &Descriptor) -> impl Iterator<Item = Authority> + '_ 
     issuers.filter_map(|issuer| Authority::read(issuer).ok())
 }
 
-/// What is left of each authority of a descriptor, for people.
+/// Describes what is left of each authority of a descriptor, for people.
 pub(in crate::cli::commands) fn listed(context: &Context, descriptor: &Descriptor) -> String {
     let known = Known::of(context, &descriptor.domain);
     let line = |authority: Authority| {
@@ -96,7 +97,7 @@ pub(in crate::cli::commands) fn listed(context: &Context, descriptor: &Descripto
     authorities(descriptor).map(line).collect::<Vec<_>>().join("; ")
 }
 
-/// Tells of authorities that are to be listed no more while certificates of them have not ended.
+/// Warns of authorities that are about to be dropped while certificates issued by them have not expired.
 pub(super) fn tell_orphans(context: &Context, previous: &Descriptor, next: &Descriptor) {
     let stays = |it: &Authority| authorities(next).any(|other| other.spki == it.spki);
     let gone: Vec<Authority> = authorities(previous).filter(|it| !stays(it)).collect();
@@ -111,8 +112,9 @@ pub(super) fn tell_orphans(context: &Context, previous: &Descriptor, next: &Desc
             None => "what it has issued, which is not known here (`ics certs` at the home)".to_owned(),
         };
         context.output.note(&format!(
-            "{} is listed no more, and nobody answers from then on for {left}: OCSP refuses, and there is no revocation \
-             list, also for what is revoked. Keep it in `certificates.issuers` until all of that has ended",
+            "{} is no longer listed, and from then on nobody answers for {left}: OCSP refuses, and there is no \
+             revocation list, even for what is revoked. Keep it in `certificates.issuers` until all of those have \
+             expired",
             clean(&authority.name.to_string())
         ));
     }

@@ -1,5 +1,5 @@
-//! What counts no longer with a version of a descriptor that takes a role from a signer: all that he has said in it, but what
-//! blocks and what he has granted.
+//! What ceases to count with a descriptor version that takes a role from a signer: everything said in that role, except
+//! blocks and grants.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,16 +15,17 @@ use crate::cli::context::Context;
 use crate::cli::words::counted;
 use crate::client::node::Node;
 
-/// The statements that count until then and that nobody has said again, as far as they were looked for.
+/// The statements that count until then and that nobody has repeated, as far as they were looked up.
 #[derive(Debug, Serialize)]
 pub(super) struct Losing {
-    /// How many of each act.
+    /// The number of statements for each act.
     statements: BTreeMap<Act, usize>,
     /// Whether these are all.
     complete: bool,
 }
 
-/// Looks for what counts no longer with the next version, and tells people. Nothing where it takes no role from anybody.
+/// Finds what ceases to count with the next version and reports it to people. Does nothing if it takes no role from
+/// anybody.
 pub(super) fn tell_losing(
     context: &Context,
     node: Option<&Node>,
@@ -52,7 +53,7 @@ pub(super) fn tell_losing(
     Some(losing)
 }
 
-/// Who loses which roles.
+/// Returns the roles that each signer loses.
 fn removed<'p>(previous: &'p Descriptor, next: &Descriptor) -> BTreeMap<Fingerprint, BTreeSet<&'p Role>> {
     let mut removed: BTreeMap<Fingerprint, BTreeSet<&Role>> = BTreeMap::new();
     for (role, spec) in &previous.roles {
@@ -78,17 +79,17 @@ impl Losing {
             }
             let all: Vec<String> = nouns.iter().map(|(noun, count)| counted(*count, noun)).collect();
             texts.push(format!(
-                "{} will count no longer, because this version takes a role from who said so, and nobody else has \
-                 said the same. What is to go on to count, a new signer says again before: `ics domain update \
-                 --add-signer` and `ics domain submit` without this removal, then `ics approve --all`, `ics label \
-                 LABEL --all` and `ics publish` by him, and the removal at last",
+                "{} will no longer count, because this version takes a role from the signer who said so, and nobody \
+                 else has said the same. For it to go on counting, a new signer must say it again first: `ics domain \
+                 update --add-signer` and `ics domain submit` without this removal, then `ics approve --all`, `ics \
+                 label LABEL --all` and `ics publish` by the new signer, and the removal last",
                 all.join(", ")
             ));
         }
         if !self.complete {
-            let text = "not all that will count no longer for want of a role is known here: the node could not be \
-                        asked, or it is too much. `ics list --signer FINGERPRINT` at the home shows of what a signer \
-                        has spoken";
+            let text = "not everything that will no longer count for want of a role is known here: the node could not \
+                        be asked, or there is too much. `ics list --signer FINGERPRINT` at the home shows what a \
+                        signer has spoken about";
             texts.push(text.to_owned());
         }
         texts
@@ -104,14 +105,15 @@ const fn noun(act: Act) -> &'static str {
     }
 }
 
-/// Whether it counts because the descriptor gives its signer a role. What was said of its group is listed with that.
+/// Whether a statement counts because the descriptor gives its signer a role. Statements about a group are listed with
+/// the group.
 fn hangs_on_role(said: &Listed) -> bool {
     let stays = matches!(said.act, Act::Grant | Act::Withdrawal) || said.effect.is_some_and(Effect::blocks);
     let by_descriptor = matches!(said.entitled_by, Some(Entitlement::Descriptor(_)));
     said.standing == Standing::Stands && said.by.group.is_none() && by_descriptor && !stays && !said.erased
 }
 
-/// Whether somebody who keeps the role has said the same of the thing.
+/// Whether somebody who keeps the role has said the same about the thing.
 fn is_said_again(next: &Descriptor, said: &[Listed], it: &Listed) -> bool {
     let what = |of: &Listed| (of.act, of.by.role.clone(), of.label.clone(), of.status.clone());
     said.iter().any(|other| {

@@ -1,4 +1,4 @@
-//! What a version of a descriptor lacks yet, so that whom it brings in can do anything: owners sign it as it is.
+//! What a descriptor version still lacks for those whom it brings in to be able to act; the owners sign it as it is.
 
 use std::collections::BTreeSet;
 
@@ -8,20 +8,20 @@ use ics_core::vocabulary::Role;
 
 use crate::cli::context::Context;
 
-/// Tells of roles that this version makes or gives to others, and that no access rule names: nobody may do anything in them.
+/// Warns of new or reassigned roles that no access rule names: nobody may do anything in them.
 pub(super) fn tell_idle_roles(context: &Context, previous: &Descriptor, next: &Descriptor) {
     let is_changed = |(role, spec): &(&Role, &RoleSpec)| previous.roles.get(*role) != Some(*spec);
     let is_idle = |(role, _): &(&Role, &RoleSpec)| !is_named(&next.access, role);
     for (role, _) in next.roles.iter().filter(is_changed).filter(is_idle) {
         context.output.note(&format!(
-            "no access rule names the role `{role}`: whoever has it may say nothing, and his certificate is not taken. \
-             `ics --json domain show > next.json` gives the rules in `access`, `ics domain update --from-file next.json` \
-             takes them with one for this role"
+            "no access rule names the role `{role}`: a signer who has it may say nothing, and the signer's certificate \
+             is not accepted. `ics --json domain show > next.json` gives the rules in `access`, `ics domain update \
+             --from-file next.json` takes them with one for this role"
         ));
     }
 }
 
-/// Tells whoever brings in signers that their certificates have to come as well.
+/// Reminds whoever adds signers that their certificates must be submitted as well.
 pub(super) fn tell_new_signers(context: &Context, previous: &Descriptor, next: &Descriptor) {
     let (known, named) = (signers(previous), signers(next));
     let new: Vec<&Fingerprint> = named.difference(&known).collect();
@@ -31,9 +31,10 @@ pub(super) fn tell_new_signers(context: &Context, previous: &Descriptor, next: &
         more => format!("{} signers are new", more.len()),
     };
     context.output.note(&format!(
-        "{who}: once this version is in force, the node takes what a signer says as soon as it has his certificate. `ics` \
-         submits it with the first statement that it signs; for whoever signs with another program, or asks by ACME \
-         before, `ics key show KEY --armor > FILE` and `ics import FILE` submit it, if the node has not got it"
+        "{who}: once this version is in force, the node accepts what a signer says as soon as it has the signer's \
+         certificate. `ics` submits that with the first statement that it signs; for a signer who uses another \
+         program, or ACME before that, submit it with `ics key show KEY --armor > FILE` and `ics import FILE`, unless \
+         the node has it already"
     ));
 }
 
@@ -41,7 +42,7 @@ fn signers(descriptor: &Descriptor) -> BTreeSet<Fingerprint> {
     descriptor.roles.values().flat_map(|spec| &spec.signers).copied().collect()
 }
 
-/// Whether rules name a role; what is written beside them, as examples are, is no rule.
+/// Whether rules name a role; comments, such as examples, are not rules.
 fn is_named(access: &str, role: &Role) -> bool {
     let named = format!("Role::\"{role}\"");
     access.lines().filter(|line| !line.trim_start().starts_with("//")).any(|line| line.contains(&named))

@@ -1,5 +1,5 @@
-//! The newest version of a descriptor, for whoever makes the next one. What is in force may have been made on another
-//! machine, or after the copy was made from which this home directory was put back.
+//! Finds the newest version of a descriptor, from which the next one is made. The version in force may have been made
+//! on another machine, or after the backup from which this home directory was restored.
 
 use std::path::Path;
 
@@ -10,12 +10,12 @@ use crate::cli::exit::{Exit, Failure};
 use crate::client::descriptor::{self, DescriptorFile};
 use crate::client::node::Node;
 
-/// The newest version of a domain's descriptor in the home directory, once those in force at the node that were not here
-/// are. They are believed for the owners' signatures, not for the node's word.
+/// Returns the newest version of a domain's descriptor in the home directory, after fetching any that are in force at
+/// the node and missing here. They are believed because of the owners' signatures, not because of the node.
 pub(in crate::cli) fn newest(context: &Context, domain: &DomainName) -> Result<DescriptorFile, Failure> {
     let here = DescriptorFile::newest(&context.home, domain)?;
     let Ok(node) = context.node(&context.config()?) else { return Ok(here) };
-    // Rules are changed without a node as well.
+    // Rules can be changed without a node as well.
     let Ok(shown) = context.wait(async { Ok(node.domain(domain).await?) }) else {
         let version = here.descriptor.version;
         context.output.note(&format!(
@@ -41,7 +41,7 @@ pub(in crate::cli) fn newest(context: &Context, domain: &DomainName) -> Result<D
     Ok(newest)
 }
 
-/// Puts versions that are in force beside the first of them, which is here; the last of them.
+/// Stores the versions in force that follow the first one, which is here, and returns the last.
 fn fetch(
     context: &Context,
     node: &Node,
@@ -73,7 +73,8 @@ fn at_node(context: &Context, node: &Node, domain: &DomainName, version: u64) ->
     DescriptorFile::from_body(body).map_err(malformed)
 }
 
-/// A version that waits for owners, and was made from another one than that in force, is never taken, and none after it.
+/// Refuses to build on a version that waits for owners but was not made from the one in force: neither it nor any after
+/// it is ever taken.
 fn refuse_other_draft(context: &Context, last: &DescriptorFile) -> Result<(), Failure> {
     let in_force = &last.descriptor;
     let path = descriptor::path(&context.home, &in_force.domain, in_force.version.saturating_add(1));

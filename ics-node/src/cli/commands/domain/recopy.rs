@@ -15,7 +15,7 @@ use crate::cli::words::{counted, when};
 use crate::config::{Config, PeerConfig};
 use crate::store::StoreError;
 
-/// Blocks that people are shown.
+/// How many blocks are shown to people.
 const SHOWN: usize = 20;
 
 /// What `ics domain recopy` takes.
@@ -62,7 +62,7 @@ impl Recopy {
         let copies = |peer: &PeerConfig| peer.mirror.iter().any(|origin| origin.domain == self.domain);
         let is_copied = config.peers().any(copies);
         let is_asked = config.peers().any(|peer| copies(peer) && peer.url.is_some());
-        // Where a fork was seen, or nobody gives them again, they may be gone for good; otherwise they come back.
+        // If a fork was seen, or nobody serves them again, these blocks may be gone for good; otherwise they come back.
         let blocks = (!forks.is_empty() || !is_copied).then(|| app::kept_blocks(&node.data, &self.domain));
         let blocks = blocks.transpose().map_err(failed)?;
         if let Some(blocks) = &blocks {
@@ -72,7 +72,7 @@ impl Recopy {
             confirm(&warning(fork), "Empty this copy?")?;
         }
         let entries = app::empty_copy(&node.data, &self.domain).map_err(failed)?;
-        // What was seen binds a copy as well; what was cosigned binds this node for good.
+        // The heads seen bind a copy as well; what was cosigned binds this node for good.
         if !is_cosigned {
             app::forget_seen(&node.data, &self.domain).map_err(failed)?;
         }
@@ -82,7 +82,7 @@ impl Recopy {
         context.output.result(&shown, || {
             let next = match (is_copied, is_asked) {
                 (_, true) => "the node copies them again when it starts",
-                (true, false) => "they come again by hand: `ics import --bundle` takes a bundle that holds all of them",
+                (true, false) => "bring them by hand: `ics import --bundle` with a bundle that holds all of them",
                 (false, false) => {
                     "no peer is configured to give them again: `ics peer add PEER DOMAIN --url URL` names one"
                 }
@@ -92,7 +92,7 @@ impl Recopy {
         Ok(Exit::Ok)
     }
 
-    /// Gives up what was seen of a domain of which nothing is here.
+    /// Forgets what was seen of a domain of which nothing is held here.
     fn forget(
         &self,
         context: &Context,
@@ -102,7 +102,7 @@ impl Recopy {
         let domain = &self.domain;
         if is_cosigned {
             let problem = format!(
-                "this node cosigns {domain} as a witness: it must never vouch for another log than the one it has seen"
+                "this node cosigns {domain} as a witness, and must never vouch for any log but the one it has seen"
             );
             let hint = "a node with another key may; without `cosign` in ics.toml this one may forget what it has seen";
             return Err(Failure::new(Exit::Refused, problem).hint(hint));
@@ -117,15 +117,15 @@ impl Recopy {
         let shown = json!({ "domain": domain, "entries": 0, "seen": seen, "copied_again": false, "forks": forks });
         context.output.result(&shown, || {
             format!(
-                "what this node has seen of {domain} is given up (entries: {seen}): it takes what the home shows next. \
-                 What it has taken over into its own domains stays there"
+                "what this node has seen of {domain} is given up (entries: {seen}): it accepts what the home shows \
+                 next. What it has taken over into its own domains stays there"
             )
         })?;
         Ok(Exit::Ok)
     }
 }
 
-/// The blocks of a copy, for people; programs get more of them.
+/// Lists the blocks of a copy for people; programs get more of them.
 fn named(blocks: &KeptBlocks) -> String {
     let KeptBlocks { number, last } = blocks;
     if *number == 0 {
@@ -140,28 +140,27 @@ fn named(blocks: &KeptBlocks) -> String {
     let rest = if *number > shown { format!("\n  and {} before these", number - shown) } else { String::new() };
     let what = counted(*number, "statement");
     format!(
-        "what this copy says that blocks, {what}, those that were taken back or lifted since included:{lines}{rest}"
+        "what this copy says that blocks, {what}, including those that were taken back or lifted since:{lines}{rest}"
     )
 }
 
-/// A block that only this branch of a log has is in no copy that is made from the other one.
+/// A block that is only in this branch of a log is in no copy made from the other branch.
 fn warning(fork: &KeptFork) -> String {
     format!(
         "on {} a signed head of {} was seen that contradicts this copy: the home has signed two logs, or somebody has \
-         shown a false one. The copy that is made anew may be that of the other branch, and what only this one says, \
-         blocks too, is gone from this node then. `ics backup` keeps it; the two signed heads stay, `ics domain forks` \
-         shows them",
+         shown a false one. The new copy may be of the other branch; what only this copy says, blocks included, is \
+         then gone from this node. `ics backup` keeps it; the two signed heads stay, `ics domain forks` shows them",
         when(fork.at),
         fork.domain
     )
 }
 
-/// What was seen is all that this node holds against another log.
+/// The heads seen are all that this node can hold against another log.
 fn warning_of_other(fork: &KeptFork) -> String {
     format!(
         "on {} a signed head of {} was seen that contradicts what this node had seen before: its owners have begun a \
-         new epoch, the home has signed two logs, or somebody has its key. Ask the owners; what was lost, blocks too, \
-         is not asked for again. The two signed heads stay, `ics domain forks` shows them",
+         new epoch, the home has signed two logs, or somebody has its key. Ask the owners; what was lost, blocks \
+         included, is not asked for again. The two signed heads stay, `ics domain forks` shows them",
         when(fork.at),
         fork.domain
     )

@@ -27,7 +27,7 @@ use crate::x509::Authority;
 
 type Row = (&'static str, String);
 
-/// The members of what is printed as JSON that are none of the descriptor.
+/// The members of the printed JSON that are not part of the descriptor.
 pub(super) const BESIDE: [&str; 5] =
     ["witness_keys", "in_force", "ended_signers", "blocks_that_fall", "statements_that_fall"];
 
@@ -38,10 +38,10 @@ struct Shown<'d> {
     descriptor: &'d Descriptor,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     witness_keys: Vec<VerifierKey>,
-    /// The version that is in force, if that is another one.
+    /// The version in force, if it is another one.
     #[serde(skip_serializing_if = "Option::is_none")]
     in_force: Option<u64>,
-    /// Its signers whose keys are revoked or have expired, as far as the node knows.
+    /// Its signers whose keys the node knows to be revoked or expired.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     ended_signers: Ended,
     #[serde(flatten)]
@@ -96,7 +96,7 @@ impl Show {
     }
 }
 
-/// The version that is in force at the node; nothing where it cannot be asked.
+/// The version in force at the node; `None` if the node cannot be asked.
 fn in_force(context: &Context, node: &Node, domain: &DomainName) -> Option<u64> {
     let shown = context.wait(async { Ok(node.domain(domain).await?) }).ok()?;
     Some(shown.info.descriptor)
@@ -123,7 +123,7 @@ fn show_file(context: &Context, path: &Path) -> Result<Exit, Failure> {
     }
 }
 
-/// What a node holds of a domain, and by what rules.
+/// Shows what a node holds of a domain, and by what rules.
 fn show_at_node(context: &Context, domain: &DomainName) -> Result<Exit, Failure> {
     let node = context.node(&context.config()?)?;
     let (info, body) = context.wait(async { Ok((node.domain(domain).await?, node.descriptor(domain).await?)) })?;
@@ -169,7 +169,7 @@ fn node_rows(url: &str, info: &DomainInfo, now: Timestamp) -> Vec<Row> {
     rows
 }
 
-/// What it takes over from another domain by itself.
+/// Describes what it adopts from another domain automatically.
 fn followed(it: &FollowInfo) -> String {
     let named = (it.identities > 0).then(|| counted(usize::try_from(it.identities).unwrap_or(usize::MAX), "thing"));
     let what: Vec<String> = named.into_iter().chain(it.choices.iter().map(|choice| clean(choice))).collect();
@@ -179,12 +179,12 @@ fn followed(it: &FollowInfo) -> String {
     format!("{}: {}{}{behind}", it.source, failing.unwrap_or_default(), what.join("; "))
 }
 
-/// Prints a descriptor, who has signed it, and what is still missing.
+/// Prints a descriptor, its signatures, and those that are still missing.
 pub(in crate::cli) fn print(context: &Context, file: &DescriptorFile, path: &Path) -> Result<Exit, Failure> {
     print_with(context, file, path, &Falls::default())
 }
 
-/// The same of one that was made just now, with what falls by it.
+/// As [`print()`], for a descriptor that was just made, with what falls by it.
 pub(super) fn print_with(
     context: &Context,
     file: &DescriptorFile,
@@ -197,7 +197,7 @@ pub(super) fn print_with(
     Ok(Exit::Ok)
 }
 
-/// The rows about where it is, and then what it says.
+/// The rows about where the descriptor is, followed by its contents.
 fn text(context: &Context, file: &DescriptorFile, mut rows: Vec<Row>) -> String {
     rows.extend([
         ("owners", owners_text(&file.descriptor)),
@@ -206,18 +206,18 @@ fn text(context: &Context, file: &DescriptorFile, mut rows: Vec<Row>) -> String 
     rules_card(&file.descriptor, rows)
 }
 
-/// The owners who may sign a descriptor: those of the version before it, where that is at hand.
+/// The owners who may sign a descriptor: those of the version before it, if that is at hand.
 pub(in crate::cli) fn entitled_to(context: &Context, descriptor: &Descriptor) -> Owners {
     entitled(context, descriptor)
 }
 
-/// What an owner is to read before he signs a descriptor: a card of it below these rows, and all that it changes.
+/// What an owner must read before signing a descriptor: these rows, a card of it, and all that it changes.
 pub(in crate::cli) fn card_to_sign(context: &Context, descriptor: &Descriptor, mut rows: Vec<Row>) -> String {
     rows.push(("owners", owners_text(descriptor)));
     format!("{}\n{}", rules_card(descriptor, rows), changes(context, descriptor))
 }
 
-/// Prints that of a descriptor in a file, and who has signed it.
+/// Prints that for a descriptor in a file, and who has signed it.
 pub(in crate::cli) fn print_to_sign(context: &Context, file: &DescriptorFile, path: &Path) -> Result<Exit, Failure> {
     let signed_by = signed_text(&entitled(context, &file.descriptor), file);
     let rows = vec![("file", path.display().to_string()), ("signed by", signed_by)];
@@ -254,12 +254,12 @@ fn rules_card(descriptor: &Descriptor, mut rows: Vec<Row>) -> String {
     card(&format!("{}, version {}", descriptor.domain, descriptor.version), &rows)
 }
 
-/// A witness as other tools are told of him: name, key id and key.
+/// A witness in the form that other tools take: name, key id and key.
 fn witness_text(witness: &NodeKey) -> String {
     witness.cosigner().map_or_else(|_| clean(&witness.name), |key| clean(&key.to_string()))
 }
 
-/// Who issues certificates: in the descriptor stands the authority's own, which says nothing to people.
+/// Describes an issuer; the descriptor contains the authority's certificate, which people cannot read.
 fn issuer_text(issuer: &Issuer) -> String {
     match Authority::read(issuer) {
         Ok(authority) => clean(&authority.name.to_string()),
@@ -314,7 +314,7 @@ mod tests {
         assert_eq!(row(&DomainInfo::held(9, Some(9)), "held"), None);
     }
 
-    /// Of what fails nobody knows how far it is behind: the trouble comes first.
+    /// While following fails, nobody knows how far it is behind, so the failure comes first.
     #[test]
     fn what_is_followed_says_first_that_it_fails() {
         let text = |lag_entries, last_error: Option<&str>| {

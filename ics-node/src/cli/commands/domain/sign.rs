@@ -27,7 +27,7 @@ pub(crate) struct Sign {
 impl Sign {
     pub(super) fn run(self, context: &Context) -> Result<Exit, Failure> {
         let mut file = DescriptorFile::read(&self.file)?;
-        // The passphrase is what is asked for.
+        // The only question is the one for the passphrase.
         context.output.review(&card_to_sign(context, &file.descriptor, Vec::new()), true);
         let owners = entitled(context, &file.descriptor);
         for key in unlock_all(context, &[self.owner])? {

@@ -1,4 +1,4 @@
-//! All that is said of the things of which a signer has spoken, as far as it may be asked for.
+//! Reads all statements about the things about which a signer has spoken, within bounds.
 
 use ics_core::identity::Fingerprint;
 use ics_core::limits;
@@ -9,13 +9,13 @@ use crate::api::{IdentitySummary, ListQuery};
 use crate::cli::context::Context;
 use crate::client::node::{Node, NodeError};
 
-/// Pages of what a signer has spoken of: 100000 things.
+/// Pages of things about which a signer has spoken: 100,000 things.
 const PAGES: usize = 200;
-/// Things of which all that is said is asked for, each by a request of its own.
+/// Things whose statements are read, each by a request of its own.
 const LOOKED_AT: usize = 1_000;
 
-/// Takes what is said of each thing that is meant, for each of these signers who has spoken of it; whether these are
-/// all.
+/// Calls `take` for what is said about each thing meant, for each of these signers who has spoken about it. Returns
+/// whether all were covered.
 pub(super) fn look_through(
     context: &Context,
     node: Option<&Node>,

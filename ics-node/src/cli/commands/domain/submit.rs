@@ -53,7 +53,7 @@ impl Submit {
     }
 }
 
-/// A version that was taken, with what ends by it.
+/// A version that was accepted, with what ends by it.
 #[derive(Serialize)]
 struct Submitted<'s> {
     domain: &'s DomainName,
@@ -95,15 +95,16 @@ pub(in crate::cli) fn submit_descriptor(context: &Context, file: &DescriptorFile
     Ok(Exit::Ok)
 }
 
-/// Who is compromised only from an index on that the log has not come to. Nothing that was forged ceases to count then, as
-/// after a digit too many.
+/// Returns the compromises that begin only at an index that the log has not reached, as after a digit too many: no
+/// forged statement would cease to count.
 pub(super) fn beyond_the_log<'d>(context: &Context, node: &Node, descriptor: &'d Descriptor) -> Vec<&'d Compromise> {
     let domain = &descriptor.domain;
     let declared: Vec<&Compromise> = descriptor.compromised.iter().filter(|it| it.domain == *domain).collect();
     if declared.is_empty() {
         return declared;
     }
-    // A node that cannot be asked takes no version either, and says why; who only makes one was told so.
+    // A node that cannot be asked will not take a version either, and says why; whoever only makes one has been told
+    // so.
     let Ok(shown) = context.wait(async { Ok(node.domain(domain).await?) }) else { return Vec::new() };
     let size = shown.info.size;
     let is_beyond =
@@ -111,27 +112,28 @@ pub(super) fn beyond_the_log<'d>(context: &Context, node: &Node, descriptor: &'d
     let beyond: Vec<&Compromise> = declared.into_iter().filter(is_beyond).collect();
     for Compromise { signer, from_index, .. } in &beyond {
         context.output.note(&format!(
-            "{signer} is declared compromised from entry {from_index} on, and the log has {size}: all that he has said \
-             goes on to count. If that is a digit too many, `ics domain update --compromised {signer}@INDEX` names \
-             another"
+            "{signer} is declared compromised from entry {from_index} on, but the log has only {size}: all that this \
+             signer has said goes on counting. If the index has a digit too many, correct it with `ics domain update \
+             --compromised {signer}@INDEX`"
         ));
     }
     beyond
 }
 
-/// The versions to submit before one, and how to be rid of what nobody wants: whatever was made of that goes with it.
+/// Lists the versions to submit before this one, and says how to discard unwanted ones, along with all that was made
+/// from them.
 fn comes_first(path: &Path, next: u64, version: u64) -> String {
     let path = path.display();
     let between = (next.saturating_add(1)..version).map(|it| format!(", then version {it}")).collect::<String>();
     format!(
-        "version {next} comes first: `ics domain submit {path}`{between}, then this one. What is not wanted any more is \
-         dropped by moving its file away, with those of all later versions, which were made of it: `ics domain update` \
-         makes their changes anew"
+        "version {next} comes first: `ics domain submit {path}`{between}, then this one. To drop a version that is no \
+         longer wanted, move its file away, with those of all later versions, which build on it, and make their \
+         changes again with `ics domain update`"
     )
 }
 
-/// A version that was refused, with the one that comes before it where that is not in force yet: it has to be first. Or it
-/// comes too late, and was made of a version that is no longer in force.
+/// Explains a refusal: the version before it may not be in force yet and must come first, or this one comes too late,
+/// made from a version that is no longer in force.
 fn refused(context: &Context, node: &Node, file: &DescriptorFile, failure: Failure) -> Failure {
     let (domain, version) = (&file.descriptor.domain, file.descriptor.version);
     let Ok(shown) = context.wait(async { Ok(node.domain(domain).await?) }) else { return failure };
@@ -141,11 +143,11 @@ fn refused(context: &Context, node: &Node, file: &DescriptorFile, failure: Failu
         Ordering::Equal => failure,
         Ordering::Less if path.exists() => failure.hint(comes_first(&path, next, version)),
         Ordering::Less => {
-            failure.hint(format!("version {next} comes first, and is not here: whoever made it has its file"))
+            failure.hint(format!("version {next} comes first, and is not here: the owner who made it has its file"))
         }
         Ordering::Greater => failure.hint(format!(
-            "version {} is in force, this one was made of an older one: move its file away and make the change anew, \
-             `ics domain update` gets what is in force",
+            "version {} is in force, but this one was made from an older one: move its file away and make the change \
+             again; `ics domain update` starts from what is in force",
             shown.info.descriptor
         )),
     }

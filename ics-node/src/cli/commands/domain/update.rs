@@ -43,7 +43,7 @@ pub(crate) struct Update {
     /// What the domain is for and whom to ask.
     #[arg(long, value_name = "TEXT", group = "changes")]
     description: Option<String>,
-    /// Add an owner: a key of this home directory, or a file with his certificate.
+    /// Add an owner: a key of this home directory, or a file with the owner's certificate.
     #[arg(long, value_name = "KEY", group = "changes")]
     add_owner: Vec<String>,
     /// Remove an owner.
@@ -59,8 +59,8 @@ pub(crate) struct Update {
     /// Let --add-signer and --add-names make roles that the descriptor does not have yet.
     #[arg(long)]
     new_role: bool,
-    /// Take a role from a signer. What he has said in it counts no longer, but blocks and grants: that is told, for another
-    /// signer to say it again before.
+    /// Take a role from a signer. What the signer has said in it no longer counts, except blocks and grants: the
+    /// command shows what that is, so that another signer can say it again first.
     #[arg(long, value_name = "ROLE=KEY", value_parser = role_and_key, group = "changes")]
     remove_signer: Vec<(Role, String)>,
     /// Let a role give the names of a pattern.
@@ -78,14 +78,14 @@ pub(crate) struct Update {
     /// already gets the key that its home has now; compare that key with what its owners say.
     #[arg(long, value_name = "FILE", group = "changes")]
     add_source: Vec<PathBuf>,
-    /// A signer whose statements no longer count from an index of this domain's log on; or of that of a source, for what
-    /// was adopted from it: what the source declares itself does not count here. The blocks that fall with it are told, for
-    /// another signer to say them again before.
+    /// A signer whose statements no longer count from an index of this domain's log on; or of that of a source, for
+    /// what was adopted from it: what the source declares itself does not count here. The command shows the blocks that
+    /// fall with it, so that another signer can say them again first.
     #[arg(long, value_name = "[SOURCE/]FINGERPRINT@INDEX", value_parser = compromise, group = "changes")]
     compromised: Vec<Declared>,
-    /// Lift this statement, whoever made it and however it blocks, for ever or after its erasure. X.509 certificates that
-    /// a block for ever has revoked stay revoked: new ones must be issued, and to another key (`ics replace`) where two
-    /// roles have called it compromised.
+    /// Lift this statement, regardless of who made it and how it blocks, for ever or after its erasure. X.509
+    /// certificates that a block for ever has revoked stay revoked: new ones must be issued, and to another key (`ics
+    /// replace`) where two roles have called it compromised.
     #[arg(long, value_name = "STATEMENT", group = "changes")]
     lift: Vec<StatementId>,
     /// A node that is to cosign checkpoints: its name and key as its /v1/node shows them. The home asks it once
@@ -107,11 +107,11 @@ pub(crate) struct Update {
 }
 
 /// What lifting a block does not do.
-const REVOKED: &str = "what blocked for ever has revoked the X.509 certificates that were issued before it: they stay \
-                       revoked, and new ones must be issued. A key that two roles have called compromised gets none any \
-                       more: `ics replace` gives the thing another";
+const REVOKED: &str = "a block for ever has revoked the X.509 certificates that were issued before it: they stay \
+                       revoked, and new ones must be issued. A key that two roles have called compromised gets no more \
+                       certificates: `ics replace` gives the thing another key";
 
-/// A signer, from where on he is compromised, and in which domain if not in that which says it.
+/// A signer declared compromised: from where on, and in which domain if not in the one that declares it.
 #[derive(Debug, Clone)]
 struct Declared {
     source: Option<DomainName>,
@@ -151,7 +151,7 @@ impl Update {
         tell_idle_roles(context, &previous, &next);
         tell_new_signers(context, &previous, &next);
         tell_orphans(context, &previous, &next);
-        // Owners sign a digit too many as they sign anything else; only a log tells it apart.
+        // Owners sign a digit too many like anything else; only the log shows that it is one.
         let node = context.config().and_then(|config| context.node(&config)).ok();
         if let Some(node) = &node {
             beyond_the_log(context, node, &next);
@@ -171,7 +171,7 @@ impl Update {
         Ok(exit)
     }
 
-    /// A role that was mistyped would be made, and whoever was to get the other one would have none.
+    /// Refuses unknown roles: a mistyped role would be created, and the intended one would have no signer.
     fn refuse_unknown_roles(&self, previous: &Descriptor) -> Result<(), Failure> {
         let mut roles = self.add_signer.iter().chain(&self.add_names).map(|(role, _)| role);
         match roles.find(|role| !self.new_role && !previous.roles.contains_key(*role)) {
@@ -209,7 +209,7 @@ impl Update {
     }
 }
 
-/// Owners would sign a version that says nothing new, and each later one would wait for it.
+/// Refuses a version that changes nothing: owners would sign it, and each later one would have to wait for it.
 fn refuse_unchanged(previous: &Descriptor, next: &Descriptor) -> Result<(), Failure> {
     let (version, before) = (previous.version, previous.previous);
     if (Descriptor { version, previous: before, ..next.clone() }) != *previous {
@@ -219,20 +219,20 @@ fn refuse_unchanged(previous: &Descriptor, next: &Descriptor) -> Result<(), Fail
     Err(Failure::new(Exit::Usage, same).hint("`ics domain update --help` lists what changes the rules"))
 }
 
-/// Of which domains that are no source signers are newly declared compromised: their names may be mistyped.
+/// Warns of newly declared compromises in domains that are no source: their names may be mistyped.
 fn tell_no_sources(context: &Context, previous: &Descriptor, next: &Descriptor) {
     let is_known = |it: &&Compromise| it.domain == next.domain || next.sources.iter().any(|of| of.domain == it.domain);
     let new = next.compromised.iter().filter(|it| !previous.compromised.contains(it));
     for Compromise { signer, domain, .. } in new.filter(|it| !is_known(it)) {
         context.output.note(&format!(
-            "`{domain}` is no source of {}: that {signer} is compromised there counts only for what came from it through \
-             a source",
+            "`{domain}` is not a source of {}: declaring {signer} compromised there affects only what was adopted \
+             through a source",
             next.domain
         ));
     }
 }
 
-/// Writes a version for its first owner to sign, and tells what falls by it.
+/// Writes a version for its first owner to sign, and reports what falls by it.
 pub(super) fn prepare(
     context: &Context,
     next: &Descriptor,
@@ -254,7 +254,7 @@ fn edited(path: &std::path::Path) -> Result<Descriptor, Failure> {
     let failed = |e: String| Failure::new(Exit::Local, format!("`{}`: {e}", path.display()));
     let text = std::fs::read_to_string(path).map_err(|e| failed(e.to_string()))?;
     let mut shown: serde_json::Value = serde_json::from_str(&text).map_err(|e| failed(e.to_string()))?;
-    // What `ics domain show` prints beside it.
+    // Members that `ics domain show` prints beside the descriptor.
     let members = shown.as_object_mut();
     let removed = members.map(|members| BESIDE.iter().filter(|name| members.remove(**name).is_some()).count());
     let is_shown = removed.is_some_and(|removed| removed > 0);

@@ -48,7 +48,7 @@ impl BundleArgs {
         let name = self.reader.ok_or_else(|| Failure::new(Exit::Usage, "name the peer with --for"))?;
         let to = peer(context, &config, &node, &name)?;
         let key = to.key.clone().ok_or_else(|| {
-            Failure::new(Exit::Refused, format!("the peer `{name}` has no key: nobody reads here as it")).hint(
+            Failure::new(Exit::Refused, format!("the peer `{name}` has no key, so nobody reads here as it")).hint(
                 "`ics peer add` takes it with --key; `/v1/node` there, or `ics peer list --json` here, shows a key",
             )
         })?;
@@ -69,18 +69,18 @@ impl BundleArgs {
     }
 }
 
-/// The peer as the node knows it, or, of a node that is not asked as its operator, as the configuration says.
+/// Returns the peer as the node knows it or, if the node does not treat the caller as its operator, as configured.
 fn peer(context: &Context, config: &Config, node: &Node, name: &PeerName) -> Result<PeerConfig, Failure> {
     let known = context.wait(async { Ok(node.peers().await?) })?;
     let found = known.into_iter().map(|info| info.peer).find(|peer| peer.name == *name);
     found.or_else(|| config.peer(name).cloned()).ok_or_else(|| {
         Failure::new(Exit::NotFound, format!("the node has no peer `{name}`"))
-            .hint("`ics peer add` adds one, with the key that it has: a bundle holds what its reader may read")
+            .hint("`ics peer add` adds one, with its key: a bundle holds what its reader may read")
     })
 }
 
-/// How far the copies of a reader are, as a bundle of his says, or as he has them when he has taken one that was made for
-/// him.
+/// Adds how far a reader's copies have got: as the reader's own bundle says, or as they will be after taking a bundle
+/// made for that reader.
 fn cursors(path: &Path, key: &str, since: &mut BTreeMap<DomainName, Cursor>) -> Result<Bundle<File>, Failure> {
     let bundle = open(path)?;
     let (from, to) = (&bundle.head().from, &bundle.head().to);
@@ -107,7 +107,7 @@ pub(in crate::cli::commands) fn open(path: &Path) -> Result<Bundle<File>, Failur
     Bundle::open(file).map_err(|error| Failure::new(Exit::Refused, format!("`{}`: {error}", path.display())))
 }
 
-/// Writes the bundle beside its place, and moves it there once it is whole and on the disk.
+/// Writes the bundle to a temporary file and moves it into place once it is complete and on disk.
 async fn write(node: &Node, order: &mut Order, path: &Path, moved: impl Fn(u64)) -> Result<Vec<Made>, Failure> {
     let failed = |error: std::io::Error| files::failed(path, error);
     let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));

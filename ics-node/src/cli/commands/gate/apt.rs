@@ -16,7 +16,7 @@ use crate::client::thing::sha256;
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples:
-  By hand it takes the whole paths of packages, from / on, one a line:
+  By hand it takes the absolute paths of packages, one per line:
   $ ics gate apt
   $ realpath valve_1.0_all.deb | ics gate apt
 

@@ -41,7 +41,7 @@ impl Swupdate {
 impl From<DescriptionError> for Failure {
     fn from(error: DescriptionError) -> Self {
         let advice = match &error {
-            DescriptionError::Include(_) => "write what it holds into the description",
+            DescriptionError::Include(_) => "write what the included file holds into the description",
             DescriptionError::NoHash(_) | DescriptionError::WithoutHash(_) => {
                 "name every file with its SHA-256, as SWUpdate demands of signed updates"
             }

@@ -56,8 +56,8 @@ fn one(brought: &Brought) -> String {
             rows.push(("as of", as_of));
             if brought.state == State::Unconfirmed {
                 mark = style("!").yellow();
-                let why = "a part of the log, and nobody has signed that nothing was left out of it: who made the bundle, or \
-                           carried it, could keep a block back";
+                let why = "a part of the log, and nobody has signed that nothing was left out of it: the one who made \
+                           the bundle, or carried it, could have kept a block back";
                 rows.push(("unconfirmed", why.to_owned()));
             }
         }
@@ -65,7 +65,7 @@ fn one(brought: &Brought) -> String {
         State::Home => rows.push(("copy", "this node is its home".to_owned())),
         State::NotCopied => {
             mark = style("·").dim();
-            rows.push(("copy", "not copied here: `ics peer add` with its whole origin begins".to_owned()));
+            rows.push(("copy", "not copied here: begin with `ics peer add` and its whole origin".to_owned()));
         }
         State::Refused => {
             mark = style("✗").red();

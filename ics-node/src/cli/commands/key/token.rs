@@ -61,7 +61,7 @@ struct TokenCard {
 struct KeyRow {
     uri: String,
     algorithm: String,
-    /// What it is called here, once it is adopted.
+    /// Its name here, once it is adopted.
     #[serde(skip_serializing_if = "Option::is_none")]
     name: Option<String>,
 }
@@ -84,7 +84,7 @@ impl Adopt {
     }
 }
 
-/// Makes a key in a token, and takes it in.
+/// Generates a key in a token and adopts it.
 pub(super) fn make(
     context: &Context,
     token: &str,
@@ -95,14 +95,14 @@ pub(super) fn make(
     let uri = TokenUri::read(token)?;
     if uri.object.is_some() || uri.id.is_some() {
         return Err(Failure::new(Exit::Usage, format!("`{uri}` names a key; --token takes the token to make one in"))
-            .hint("the key is called in the token what it is called here"));
+            .hint("in the token the key gets the same name as here"));
     }
     let keys = context.keys();
     keys.refuse_existing(name)?;
     let tokens = context.tokens()?;
     let made = tokens.make(&uri, name.as_str(), algorithm)?;
     let key = keys.adopt(name, (&tokens, &made), TokenCertificate::New { user_id, version }, context.now());
-    // The key is there now, whatever becomes of its certificate.
+    // The key exists now, whatever happens to its certificate.
     let key = key.map_err(|e| Failure::from(e).hint(format!("the key was made: `ics key adopt {name} '{made}'`")))?;
     super::show(context, &key)
 }

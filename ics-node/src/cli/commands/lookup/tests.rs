@@ -50,7 +50,7 @@ fn a_verdict_says_what_it_rests_on() {
     assert!(shown(&verdict::text("serial:1", None, &verdict("unknown"))).starts_with("? UNKNOWN serial:1: connect\n"));
 }
 
-/// Not to be taken for a domain that counts, and of which nothing was heard.
+/// It must not be mistaken for a domain that counts and was not heard.
 #[test]
 fn a_domain_that_the_policy_does_not_name_is_left_out() {
     let gateway: Origin = format!("gw.example/{}", "07".repeat(32)).parse().expect("an origin");

@@ -1,4 +1,4 @@
-//! The node's answer to whether a thing may be used so.
+//! The node's decision on whether a thing may be used in this way.
 
 use console::style;
 use ics_core::log::checkpoint::Origin;
@@ -12,7 +12,7 @@ use crate::cli::words::{clean, when};
 use crate::client::node::Node;
 use crate::explain;
 
-/// Prints a verdict with all that it rests on. Only `allow` is a yes, and only where it is known which node says so.
+/// Prints a verdict and all that it rests on. Only `allow` is a yes, and only if it is certain which node says so.
 pub(super) fn print(
     context: &Context,
     node: &Node,
@@ -55,7 +55,7 @@ fn cleaned(texts: &[String]) -> String {
     texts.iter().map(|text| clean(text)).collect::<Vec<_>>().join("\n")
 }
 
-/// The statements about one of the two, each with its place below it.
+/// The statements about one of the two parties, each with its place below it.
 fn steps(verdict: &Verdict, of: Party) -> String {
     let step = |step: &Step| {
         let signer = step.name.as_deref().map_or_else(|| step.signer.to_string(), clean);
@@ -73,7 +73,7 @@ fn news(verdict: &Verdict) -> String {
     verdict.as_of.iter().map(line).collect::<Vec<_>>().join("\n")
 }
 
-/// The domains that are here and do not count. A domain that counts and was not heard is a reason, and another matter.
+/// The domains that are held here and do not count. A domain that counts and was not heard is a reason instead.
 fn left_out(verdict: &Verdict) -> String {
     let line = |it: &Origin| format!("{}: the trust policy does not name it", it.domain);
     verdict.ignored.iter().map(line).collect::<Vec<_>>().join("\n")

@@ -24,9 +24,9 @@ use crate::config::edit::put_peer;
 use crate::config::{Config, Direction, PeerConfig, PeerName, PeerUrl, checked_interval};
 use crate::tls::{ClientTls, PeerKey};
 
-/// RFC 4511, 4.1.9.
+/// `noSuchObject` (RFC 4511, 4.1.9).
 const NO_SUCH_OBJECT: u32 = 32;
-/// How long a peer may take to say who it is, before its operator is taken at his word.
+/// How long a peer may take to say who it is, before the name given by its operator is accepted unchecked.
 const NAME_WITHIN: Duration = Duration::from_secs(3);
 /// What to do about a peer that does not answer.
 const AWAY: &str = "is the peer running? --url gives another address of it";
@@ -106,7 +106,7 @@ pub(crate) struct Add {
     yes: bool,
 }
 
-/// A domain by its name, or by name and entry 0.
+/// A domain given by name, or by name and entry 0.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Wanted {
     Origin(Origin),
@@ -137,14 +137,15 @@ impl Add {
         for domain in &self.domains {
             let origin = self.origin(context, &peer, domain)?;
             if !peer.mirror.contains(&origin) {
-                // The one that it had may have been mistyped.
+                // The former origin may have been mistyped.
                 peer.mirror.retain(|other| other.domain != origin.domain || !before.contains(other));
                 peer.mirror.push(origin);
             }
         }
         if let Some(problem) = peer.contradiction() {
-            return Err(Failure::new(Exit::Usage, problem)
-                .hint("its address is given with --url URL, its key with --key BASE64"));
+            return Err(
+                Failure::new(Exit::Usage, problem).hint("give its address with --url URL, its key with --key BASE64")
+            );
         }
         if self.witness {
             refuse_other_name(context, &peer)?;
@@ -167,7 +168,7 @@ impl Add {
         peer.url = self.url.clone().or(peer.url);
         peer.key = self.key.clone().or(peer.key);
         peer.witness |= self.witness;
-        // The one that a domain had may have been mistyped.
+        // The former origin of a domain may have been mistyped.
         peer.cosign.retain(|other| self.cosign.iter().all(|origin| origin.domain != other.domain));
         peer.cosign.extend(self.cosign.iter().cloned());
         peer.roam.retain(|other| self.roam.iter().all(|origin| origin.domain != other.domain));
@@ -180,7 +181,7 @@ impl Add {
         peer
     }
 
-    /// The origin of a domain: as given, or as the peer says and somebody has compared.
+    /// The origin of a domain: as given, or as the peer states it and a person has confirmed it.
     fn origin(&self, context: &Context, peer: &PeerConfig, domain: &Wanted) -> Result<Origin, Failure> {
         let name = match domain {
             Wanted::Origin(origin) => return given(context, peer, origin),
@@ -205,7 +206,7 @@ impl Add {
     }
 }
 
-/// The origin that a node gives for a domain, and what it says of it, for a person to compare.
+/// The origin that a node gives for a domain, with a description for a person to compare.
 fn by_node(
     context: &Context,
     peer: &PeerConfig,
@@ -219,7 +220,7 @@ fn by_node(
     Ok((info.info.origin, told))
 }
 
-/// The same of a directory.
+/// As [`by_node`], from a directory.
 fn by_directory(
     context: &Context,
     peer: &PeerConfig,
@@ -233,7 +234,7 @@ fn by_directory(
     Ok((origin, told))
 }
 
-/// The origin that the directory of a peer has for a domain, as it says.
+/// The origin that the directory of a peer states for a domain.
 fn in_directory(
     context: &Context,
     peer: &PeerConfig,
@@ -245,11 +246,11 @@ fn in_directory(
     context.wait(async { Ok(directory.origin(domain).await) })
 }
 
-/// Why a directory told nothing of a domain.
+/// Why a directory returned nothing about a domain.
 fn not_told(error: &PeerError, peer: &PeerConfig, domain: &DomainName) -> Failure {
     match error {
         PeerError::Refused { code: NO_SUCH_OBJECT, .. } => not_held(domain)
-            .hint("ask its owners where it is held; what strangers may not read is named by its whole origin"),
+            .hint("ask its owners where it is held; name one that strangers may not read by its whole origin"),
         PeerError::Transport(why) if why.contains(UNTRUSTED) => {
             Failure::new(Exit::Network, error).hint(untrusted(peer))
         }
@@ -262,7 +263,7 @@ fn not_held(domain: &DomainName) -> Failure {
     Failure::new(Exit::NotFound, format!("the peer does not hold the domain `{domain}`"))
 }
 
-/// Why the peer told nothing of the domain, where advice is otherwise about the node of this home directory.
+/// Why the peer returned nothing about the domain; the usual hints are about the node of this home directory instead.
 fn failed(error: NodeError, node: &Node, peer: &PeerConfig, domain: &DomainName) -> Failure {
     match error {
         NodeError::Unreachable { .. } if error.is_untrusted() => {
@@ -276,8 +277,8 @@ fn failed(error: NodeError, node: &Node, peer: &PeerConfig, domain: &DomainName)
     }
 }
 
-/// An origin that was given whole. A peer that cannot be reached yet, or shows nothing of the domain to strangers, is no
-/// reason against it, one that serves another is.
+/// Checks an origin that was given in full. A peer that cannot be reached yet, or shows nothing of the domain to
+/// strangers, is no reason to refuse it; one that serves another log is.
 fn given(context: &Context, peer: &PeerConfig, origin: &Origin) -> Result<Origin, Failure> {
     let Some(url) = &peer.url else { return Ok(origin.clone()) };
     let told: Option<Origin> = if url.is_ldap() {
@@ -295,8 +296,8 @@ fn given(context: &Context, peer: &PeerConfig, origin: &Origin) -> Result<Origin
     }
 }
 
-/// The cosignatures of a witness carry the name that it has itself: under another one none of them would count. What cannot
-/// be reached yet, or is no node of this kind, is taken at its operator's word.
+/// Refuses a peer known by another name: the cosignatures of a witness carry its own name, so none of them would count.
+/// A peer that cannot be reached yet, or is no node of this kind, is accepted unchecked.
 fn refuse_other_name(context: &Context, peer: &PeerConfig) -> Result<(), Failure> {
     let Some(url) = peer.url.as_ref().filter(|url| !url.is_ldap()) else { return Ok(()) };
     let node = Node::of_peer(url.as_str(), peer.pin())?;
@@ -311,7 +312,7 @@ fn refuse_other_name(context: &Context, peer: &PeerConfig) -> Result<(), Failure
     }
 }
 
-/// Of a node that does not run its store says whether it will copy these logs.
+/// If the node does not run, its store is asked whether it will copy these logs.
 fn refuse_other_logs(config: &Config, peer: &PeerConfig) -> Result<(), Failure> {
     let Some(node) = &config.node else { return Ok(()) };
     let failed = |error: AppError| {
@@ -321,7 +322,7 @@ fn refuse_other_logs(config: &Config, peer: &PeerConfig) -> Result<(), Failure> 
     peer.mirror.iter().try_for_each(|origin| app::may_copy(&node.data, origin).map_err(failed))
 }
 
-/// `own` is this node's name, by which the other side is told what it has to do.
+/// Describes what was done; `own` is the name of this node, for what has to be done at the other side.
 fn done(peer: &PeerConfig, since: Since, own: &str) -> String {
     let mut rows = Vec::new();
     rows.extend(peer.url.as_ref().map(|url| ("at", url.to_string())));
@@ -331,7 +332,7 @@ fn done(peer: &PeerConfig, since: Since, own: &str) -> String {
     if let Some(origin) = peer.roam.first() {
         let told = format!(
             "by decisions of a trust policy that names it: `ics trust init --domain {origin} --fresh …`\n\
-             an answer is kept while it is fresh: --fresh is how late each block there comes"
+             an answer is kept while it is fresh: a block there takes effect here up to --fresh later"
         );
         rows.push(("", told));
     }
@@ -355,7 +356,7 @@ fn done(peer: &PeerConfig, since: Since, own: &str) -> String {
     card(&format!("{} the peer {} is configured", style("✓").green(), peer.name), &rows)
 }
 
-/// What the peer says of the domain, for a person to compare.
+/// What the peer states about the domain, for a person to compare.
 fn info_text(info: &DomainInfo) -> String {
     let mut rows = vec![
         ("origin", style(&info.info.origin).bold().to_string()),
@@ -372,8 +373,8 @@ fn info_text(info: &DomainInfo) -> String {
 
 fn confirm() -> Result<(), Failure> {
     if !std::io::stdin().is_terminal() {
-        return Err(Failure::new(Exit::Usage, "nobody is there to compare the origin")
-            .hint("give the whole origin, or --yes to believe the peer"));
+        return Err(Failure::new(Exit::Usage, "there is nobody to compare the origin")
+            .hint("give the whole origin, or --yes to trust the peer"));
     }
     say("Is this the origin that the domain's owners gave you? [y/N] ");
     let mut answer = String::new();

@@ -76,7 +76,7 @@ impl Remove {
     }
 }
 
-/// The domains of which one peer brought something, and none of those that are left does.
+/// The domains for which the removed peer was the last one to bring anything.
 fn unheard<'a>(before: &'a PeerConfig, left: impl Iterator<Item = &'a PeerConfig>) -> BTreeSet<DomainName> {
     let still: BTreeSet<&DomainName> = left.flat_map(brought).collect();
     brought(before).filter(|domain| !still.contains(domain)).cloned().collect()
@@ -86,7 +86,7 @@ fn brought(peer: &PeerConfig) -> impl Iterator<Item = &DomainName> {
     peer.mirror.iter().chain(&peer.roam).map(|origin| &origin.domain)
 }
 
-/// Says which domains of the node follow one of these. The peer is removed, also where that cannot be found out.
+/// Says which domains of the node follow one of these. The peer is removed even if that cannot be found out.
 fn warn(context: &Context, config: &Config, unheard: &BTreeSet<DomainName>) {
     let asked = || -> Result<Vec<DomainInfo>, Failure> {
         let node = context.node(config)?;

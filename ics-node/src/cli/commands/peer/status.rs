@@ -13,7 +13,7 @@ use crate::cli::words::{clean, span, when};
 use crate::client::node::UNTRUSTED;
 use crate::config::PeerConfig;
 
-/// Seconds after which a home that vouches every minute for its newest checkpoint has missed one.
+/// The age in seconds from which a home that confirms its newest checkpoint every minute has missed one.
 const QUIET_SECONDS: u64 = 120;
 
 /// Asks the node how its peers are doing: how far the copies reach and how old they are, what went wrong, and what each
@@ -46,7 +46,7 @@ fn text(peers: &[PeerInfo], now: Timestamp) -> String {
     peers.iter().map(|info| of_peer(info, now)).collect::<Vec<_>>().join("\n")
 }
 
-/// That the node's own clock is no measure of how old news is: that is no fault of a peer.
+/// Says that the node's own clock cannot be used to tell how old news is, which is no fault of a peer.
 fn in_words(lead: &ClockInfo) -> String {
     let why = match &lead.led_by {
         Some(domain) => format!("{domain} has confirmed something so late"),
@@ -69,7 +69,7 @@ fn of_peer(info: &PeerInfo, now: Timestamp) -> String {
         rows.push(("", format!("{} entries, {}, {} received", pulled.size, age(pulled), bytes(pulled.bytes))));
         let rests_on = |names: &String| {
             let names = clean(names);
-            ("", format!("the home has not said that nothing was left out: so say {names}"))
+            ("", format!("that nothing was left out is the word of {names}, not of the home"))
         };
         rows.extend(pulled.rests_on.as_ref().map(rests_on));
         rows.extend(pulled.partial.then(|| ("", a_part(&info.peer))));
@@ -90,8 +90,8 @@ fn of_peer(info: &PeerInfo, now: Timestamp) -> String {
     card(info.peer.name.as_str(), &rows)
 }
 
-/// Why a copy is one of a part, and what its operator may do about it: a peer knows this node by the key that it proves
-/// in TLS, and serves it as a stranger else, without a word.
+/// Explains why a copy is partial, and what its operator may do about it: a peer recognises this node by the key that
+/// it proves in TLS, and otherwise silently serves it as a stranger.
 fn a_part(peer: &PeerConfig) -> String {
     let name = &peer.name;
     match peer.url.as_ref().filter(|url| !url.is_over_tls()) {
@@ -99,22 +99,23 @@ fn a_part(peer: &PeerConfig) -> String {
             let scheme = if url.is_ldap() { "ldaps" } else { "https" };
             let over = if url.is_ldap() { "LDAP" } else { "HTTP" };
             style(format!(
-                "a part of it: over plain {over} this node proves no key, so it is served what strangers may read; \
-                 over TLS it is known, if the peer's operator has its key: `ics peer add {name} --url {scheme}://…`"
+                "a part of it: over plain {over} this node proves no key, so it gets only what strangers may read; \
+                 over TLS it is recognised, if the peer's operator has its key: `ics peer add {name} --url \
+                 {scheme}://…`"
             ))
             .yellow()
             .to_string()
         }
         None => {
-            "a part of it: the rules hide the rest from this node; its owners, or who runs the peer, say who reads \
-                 more (`/v1/node` here shows the key by which it is known there)"
+            "a part of it: the rules hide the rest from this node; the domain's owners, or the peer's operator, decide \
+                 who reads more (`/v1/node` here shows the key by which this node is known there)"
                 .to_owned()
         }
     }
 }
 
-/// What is missing that this peer could be known as the home, upon whose word alone a copy of a part rests. What is not
-/// over TLS may be answered by anybody, so a key alone says nothing there.
+/// What is missing for this peer to be known as the home, on whose word alone a partial copy rests. Without TLS anybody
+/// may answer, so a key alone proves nothing.
 fn known_as_home(peer: &PeerConfig, pulled: &Pulled) -> Option<String> {
     let name = &peer.name;
     let is_meant = pulled.rests_on.as_ref()?.split(", ").any(|it| it == name.as_str());
@@ -127,7 +128,7 @@ fn known_as_home(peer: &PeerConfig, pulled: &Pulled) -> Option<String> {
         (false, Some(_)) => format!("--url {scheme}://…"),
         (false, None) => format!("--url {scheme}://… --key KEY"),
     };
-    Some(format!("if it is the home, it is known by its key, over TLS: `ics peer add {name} {missing}`"))
+    Some(format!("if it is the home, identify it by its key, over TLS: `ics peer add {name} {missing}`"))
 }
 
 fn state(pulled: &Pulled, interval_ms: u64) -> String {
@@ -140,7 +141,8 @@ fn state(pulled: &Pulled, interval_ms: u64) -> String {
     format!("{word}{}", behind(pulled.lag_entries))
 }
 
-/// Whether the home should have vouched anew: whoever shows all that it has may have heard nothing of the home for long.
+/// Whether the home should have confirmed anew: a peer that shows all that it has may not have heard from the home for
+/// long.
 fn is_quiet(pulled: &Pulled, interval_ms: u64) -> bool {
     pulled.lag_seconds.is_none_or(|age| age > QUIET_SECONDS + interval_ms / 1000)
 }
@@ -170,7 +172,7 @@ fn taken(served: &Served, now: Timestamp) -> String {
     format!("{}: {} entries{}, {}, {at}", served.domain, served.size, behind(served.lag_entries), bytes(served.bytes))
 }
 
-/// What a peer is asked about thing by thing, and who follows something of it.
+/// What a peer is asked about thing by thing, and which domains follow something there.
 fn asked(asks: &Asks, now: Timestamp) -> Vec<(&'static str, String)> {
     let error = |why: &String| ("", style(clean(why)).red().to_string());
     let answered = asks.answered_at.map_or_else(
@@ -196,7 +198,7 @@ fn witnessed(cosigned: &Cosigns, now: Timestamp) -> String {
     format!("{}: {} entries{}{ago}", cosigned.domain, cosigned.size, behind(cosigned.lag_entries))
 }
 
-/// Bytes for people.
+/// Formats a number of bytes for people.
 fn bytes(bytes: u64) -> String {
     match bytes {
         0..10_000 => format!("{bytes} B"),
@@ -211,7 +213,7 @@ mod tests {
 
     use super::*;
 
-    /// A home that is not known as one is told apart by what its operator gives: a key, and an address over TLS.
+    /// To know a home as such, the operator must configure a key and an address with TLS.
     #[test]
     fn what_is_missing_to_know_the_home_is_said() {
         let key = "11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=";
@@ -240,7 +242,7 @@ mod tests {
         assert_eq!(told(over_tls, None, None), None, "the home has");
     }
 
-    /// Nothing fails where a home takes a node for a stranger: the copy is current, and what is hidden is missing.
+    /// Nothing fails if a home takes a node for a stranger: the copy is current, and what is hidden is missing.
     #[test]
     fn a_copy_of_a_part_says_why_it_is_one() {
         let told = |url: &str, partial: bool| {
@@ -287,7 +289,7 @@ mod tests {
         assert_eq!(told("Connection refused (os error 111)", Some(key)), [false, false]);
     }
 
-    /// A peer that is a copy itself shows all that it has, also while the home is away.
+    /// A peer that is itself a copy shows all that it has, even while the home is away.
     #[test]
     fn what_no_home_has_vouched_for_lately_is_not_called_current() {
         let told = |lag_seconds: Option<u64>| {
@@ -323,7 +325,7 @@ mod tests {
         assert!(set_back.contains("because the clock was set back"), "{set_back}");
     }
 
-    /// Of a home that has forked, or is silent, whoever follows it without a copy learns nothing more.
+    /// A follower without a copy learns nothing new from a home that has forked or is silent.
     #[test]
     fn what_is_asked_about_and_followed_without_a_copy() {
         let asks = json!({

@@ -14,7 +14,8 @@ use crate::client::node::Node;
 use crate::client::publish::{Bulk, BulkError, Fields, Journal, JournalError, Outcome, RowError, Rows, Seen};
 use crate::client::signing::{Signing, SigningError};
 
-/// All rows of a file, to be signed elsewhere. A row that cannot be read ends it: whoever signs is given all or nothing.
+/// Returns drafts of all rows of a file, to be signed elsewhere. A row that cannot be read is an error: the signer is
+/// given all or nothing.
 pub(super) fn drafts(signing: &Signing, input: &Path, defaults: &Fields) -> Result<Vec<Item>, Failure> {
     let directory = input.parent().unwrap_or(Path::new(""));
     let refused = |number: u64, reason: String| Failure::new(Exit::Local, format!("row {number}: {reason}"));
@@ -36,7 +37,7 @@ pub(super) fn drafts(signing: &Signing, input: &Path, defaults: &Fields) -> Resu
     Ok(items)
 }
 
-/// Publishes the rows of a file that are not in the log yet, and says what became of them.
+/// Publishes the rows of a file that are not in the log yet, and reports the results.
 pub(super) async fn publish_many(
     context: &Context,
     node: &Node,
@@ -45,7 +46,8 @@ pub(super) async fn publish_many(
 ) -> Result<Exit, Failure> {
     let run = (signing.domain(), &signing.role, &signing.fingerprint());
     let said = bulk.defaults.said();
-    // A file that is not one of rows leaves no journal, which would hold whoever gives the right one to what was said.
+    // A file that does not consist of rows must leave no journal, which would then hold whoever gives the right file to
+    // the arguments of this attempt.
     drop(Rows::open(&bulk.input).map_err(BulkError::from)?);
     let rows = Rows::count(&bulk.input).map_err(|e| Failure::new(Exit::Local, e))?;
     let journal = Journal::open(&bulk.input, run, &said, context.now()).map_err(BulkError::from)?;
@@ -65,7 +67,8 @@ fn outcome_text(outcome: &Outcome) -> String {
     let mut lines = vec![format!("{} {} published", style("✓").green(), outcome.published)];
     if outcome.waiting > 0 {
         lines.push(format!(
-            "{} {} wait in this node for the home of the domain: give the same command again to know what became of them",
+            "{} {} wait in this node for the home of the domain: give the same command again to learn what became of \
+             them",
             style("…").yellow(),
             outcome.waiting
         ));
@@ -97,11 +100,12 @@ impl From<BulkError> for Failure {
             }
             BulkError::Journal(JournalError::Ahead { .. }) => Self::new(Exit::Local, error).hint(
                 "set the clock right and give the same command again; if it was wrong when the file was first \
-                 published, and nothing of it waits at a mirror, move the journal away to sign its rows as of now",
+                 published, and nothing from the file waits at a mirror, move the journal away to sign its rows as of \
+                 now",
             ),
             BulkError::Input(RowError::Form(_)) => Self::new(Exit::Usage, error),
             BulkError::Input(RowError::Open { .. }) => Self::new(Exit::Local, error)
-                .hint("close it, or double it if it is part of the value; then give the same command again"),
+                .hint("close the quote, or double it if it is part of the value; then give the same command again"),
             BulkError::Input(_) | BulkError::Journal(_) | BulkError::Report { .. } => Self::new(Exit::Local, error),
             BulkError::Broken => Self::new(Exit::Internal, error).hint(again),
         }

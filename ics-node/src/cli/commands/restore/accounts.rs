@@ -1,4 +1,4 @@
-//! Accounts of ACME clients that came back with a copy.
+//! ACME accounts that came back with a copy.
 
 use console::style;
 use ics_core::time::Timestamp;
@@ -7,10 +7,10 @@ use crate::cli::output::card;
 use crate::cli::words::counted;
 use crate::client::restore::Accounts;
 
-/// Holders that people are shown; programs get all of them.
+/// How many holders are shown to people; programs get all of them.
 const SHOWN: usize = 12;
 
-/// What may be wrong with them, for people.
+/// Says what may be wrong with them, for people.
 pub(super) fn text(accounts: &Accounts) -> String {
     let holders = accounts.holders.iter().take(SHOWN);
     let mut lines: Vec<String> =
@@ -23,7 +23,7 @@ pub(super) fn text(accounts: &Accounts) -> String {
     format!("\n{}", card(&title, &rows))
 }
 
-/// The same in the midst of a sentence.
+/// The same within a sentence.
 pub(super) fn in_short(accounts: &Accounts) -> String {
     format!(
         ", with ACME accounts as they were {}: those that were taken away since speak again until `ics acme revoke` \

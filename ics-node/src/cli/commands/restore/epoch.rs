@@ -75,7 +75,8 @@ pub(super) fn begin(
     Ok(Exit::Ok)
 }
 
-/// The key that will sign. A descriptor that names another one is refused: once it is in the log, no node starts.
+/// Returns the key that will sign. Refuses a descriptor that names another key: once it was in the log, no node would
+/// start.
 fn key_of(context: &Context, descriptor: &Descriptor, node: &NodeConfig, key_name: &str) -> Result<StoredKey, Failure> {
     let key = match context.keys().find(key_name) {
         Err(KeyError::Missing { .. }) => None,
@@ -85,7 +86,7 @@ fn key_of(context: &Context, descriptor: &Descriptor, node: &NodeConfig, key_nam
     key.filter(names).ok_or_else(|| {
         let problem = format!("the descriptor names another key of the home than `{key_name}`, which will sign");
         let hint = format!(
-            "a new epoch takes a key that has signed nothing yet; make it anew, by `ics restore --begin-anew {}` \
+            "a new epoch needs a key that has signed nothing yet; make it again, by `ics restore --begin-anew {}` \
              without --descriptor, and have it signed again",
             descriptor.domain
         );
@@ -93,7 +94,7 @@ fn key_of(context: &Context, descriptor: &Descriptor, node: &NodeConfig, key_nam
     })
 }
 
-/// What is to be done after it.
+/// What must be done next.
 fn next(others: &[DomainName]) -> String {
     let first = match others.first() {
         None => "start the node; a mirror that has seen more of the former epoch stops and says so".to_owned(),
@@ -104,9 +105,9 @@ fn next(others: &[DomainName]) -> String {
     format!("{first}\ndomains that adopt from it must name the new key: `ics domain update --add-source`")
 }
 
-/// The name of the key that a new epoch takes: a new one, or the one that the node has since it began a new epoch of
-/// another of its domains. `own` is the node's key as configured; `held` says that the operator wants a new one although
-/// nothing is lost.
+/// The name of the key for a new epoch: a new one, or the one that the node has had since it began a new epoch of
+/// another of its domains. `own` is the node's key as configured; `held` means that the operator wants a new key
+/// although nothing was lost.
 fn next_key(
     (context, app): (&Context, &App),
     config: &Config,
@@ -120,14 +121,15 @@ fn next_key(
             let failure = Failure::new(Exit::Refused, format!("`{domain}` is not silent: it needs no new epoch"));
             return Err(failure.hint("to give the node a new key, where nothing is lost: --hold as well"));
         }
-        // The new key lies in a file also where the former one is in a token: a token takes keys by its own tools.
+        // The new key is kept in a file even if the former one is in a token: keys in tokens are made with the token's
+        // own tools.
         let former_key = node.key.parse::<KeyName>().map_or_else(|_| "node".to_owned(), |name| name.to_string());
         let began = began(app, (domain, former.version), own)?;
         return Ok(next_name(&former_key, former.version, began, |name| unused::may_be_called(context, name)));
     }
     let is_moved = !others(app, config, domain, |key| key == own).is_empty();
     let mut versions = (1..former.version).map(|version| rules(app, domain, Some(version)));
-    // With a key that it had before, it would sign again what that has signed.
+    // With a key that it had before, the node would sign again positions that this key has already signed.
     let is_former = versions.try_fold(false, |was, rules| Ok::<_, Failure>(was || rules?.home.key == own))?;
     if !is_moved || is_former {
         let problem = format!("the home of `{domain}` has another key than `{}`", node.key);
@@ -136,7 +138,7 @@ fn next_key(
     Ok(node.key.clone())
 }
 
-/// The version that made a key the home's in the place of another.
+/// The version in which the home changed to this key.
 fn began(app: &App, (domain, newest): (&DomainName, u64), key: &str) -> Result<Option<u64>, Failure> {
     let is_it = |version| Ok::<_, Failure>(rules(app, domain, Some(version))?.home.key == key);
     for version in 2..=newest {
@@ -147,8 +149,8 @@ fn began(app: &App, (domain, newest): (&DomainName, u64), key: &str) -> Result<O
     Ok(None)
 }
 
-/// What a new key is called: after the present one, and after the version that brings it, or the next number that is
-/// free. Where the present one is called so itself, which `began` with a version, after what that was called before.
+/// Names a new key after the present one and the version that brings it, or with the next free number. If the present
+/// name was itself formed so, which `began` tells by its version, it is named after that name's base.
 fn next_name(present: &str, version: u64, began: Option<u64>, is_free: impl Fn(&str) -> bool) -> String {
     let numbered = present.rsplit_once('-').and_then(|(name, number)| Some((name, number.parse::<u64>().ok()?)));
     let name = match numbered {
@@ -159,27 +161,28 @@ fn next_name(present: &str, version: u64, began: Option<u64>, is_free: impl Fn(&
     names.find(|name| is_free(name)).unwrap_or_else(|| present.to_owned())
 }
 
-/// The other domains of which this node is the home, and whose rules name such a key as its own.
+/// The other domains of which this node is the home and whose rules name a matching key as the home's.
 fn others(app: &App, config: &Config, domain: &DomainName, is_such: impl Fn(&str) -> bool) -> Vec<DomainName> {
     let is_meant =
         |other: &&DomainName| *other != domain && rules(app, other, None).is_ok_and(|rules| is_such(&rules.home.key));
     config.homes.iter().map(|home| home.domain.get_ref()).filter(is_meant).cloned().collect()
 }
 
-/// The rules of a domain, those that are in force or of a version.
+/// The rules of a domain: those in force, or those of a version.
 fn rules(app: &App, domain: &DomainName, version: Option<u64>) -> Result<Descriptor, Failure> {
     let answer = app.descriptor(domain, version).map_err(|error| Failure::new(Exit::Local, error))?;
     Descriptor::parse(&answer.json).map_err(|error| Failure::new(Exit::Local, error))
 }
 
-/// The head of what is left.
+/// The head of the log that is left.
 fn head(app: &App, domain: &DomainName) -> Result<Head, Failure> {
     let (size, root) = app.left(domain).map_err(|error| Failure::new(Exit::Local, error))?;
     Ok(Head { size, root })
 }
 
-/// The next version with a new key of the node, signed by owners of this home directory. Who may not sign it is told
-/// before anything is made, and what an earlier attempt has made is taken: there is one new epoch, not one an attempt.
+/// Makes the next version with a new key of the node, signed by owners of this home directory. Owners who may not sign
+/// it are refused before anything is made, and what an earlier attempt has made is reused: there is one new epoch, not
+/// one for each attempt.
 fn make(
     context: &Context,
     node: &NodeConfig,
@@ -194,7 +197,7 @@ fn make(
     let key = new_key(context, node, former, key_name)?;
     let home = descriptor::node(&node.name, &key).ok_or_else(|| {
         Failure::new(Exit::Local, format!("the key `{key_name}` is not Ed25519, as a node's must be"))
-            .hint("it was not made for this: give its file in `keys` another name")
+            .hint("it was not made for this: rename its file in `keys`")
     })?;
     let next = Descriptor { home, last_head: Some(head.clone()), ..former.clone() };
     let next = descriptor::follow(former, next)?;
@@ -210,23 +213,22 @@ fn make(
     Ok(file)
 }
 
-/// Gives the file of a version that is not in this log another name: what it was made for is lost, or was overtaken.
+/// Renames the file of a version that is not in this log: what it was made for is lost or was overtaken.
 fn keep_aside(context: &Context, path: &Path) -> Result<(), Failure> {
     let local = |error: &dyn core::fmt::Display| Failure::new(Exit::Local, format!("`{}`: {error}", path.display()));
     let named = |number: u64| path.with_extension(format!("pgp.lost-{number}"));
     let place = (1..=u64::MAX).map(named).find(|place| !place.exists()).ok_or_else(|| local(&"it cannot be kept"))?;
     std::fs::rename(path, &place).map_err(|error| local(&error))?;
     context.output.note(&format!(
-        "`{}` was there already: an earlier epoch was begun with that version, or the version was made of a log that \
-         went further, and what is left does not have it. It is kept as `{}`; who has seen that epoch is to be told of \
-         this one",
+        "`{}` was there already: an earlier epoch was begun with that version, or the version was made from a log that \
+         went further than what is left. It is kept as `{}`; tell those who have seen that epoch about this one",
         path.display(),
         place.display()
     ));
     Ok(())
 }
 
-/// The node's key of the new epoch: the one of that name, as [`next_key`] has found it, or else a new one.
+/// The node's key of the new epoch: the one of the name that [`next_key`] has found, or else a new one.
 fn new_key(context: &Context, node: &NodeConfig, former: &Descriptor, name: &str) -> Result<StoredKey, Failure> {
     match context.keys().find(name) {
         Err(KeyError::Missing { .. }) => (),

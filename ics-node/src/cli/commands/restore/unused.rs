@@ -1,8 +1,8 @@
 //! The one key that was made for a new epoch and has signed nothing yet.
 //!
-//! Other owners may have to sign the descriptor that names it before the epoch begins, so an attempt leaves it behind
-//! for the next one. A key whose file is there may have signed an epoch that is lost, of which nothing is left here:
-//! that none was begun with it is noted when it is made, and no longer before it signs. The note is in no backup, or it
+//! Other owners may have to sign the descriptor that names it before the epoch begins, so an attempt leaves the key for
+//! the next one. Not every key whose file exists is unused: it may have signed an epoch that was lost without a trace
+//! here. So a note is written when the key is made and removed before it signs. The note is left out of backups, or it
 //! would come back with one.
 
 use std::fs::{self, File};
@@ -12,14 +12,14 @@ use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure};
 use crate::keys::{KeyError, StoredKey, file};
 
-/// The file in the home directory that has its fingerprint.
+/// The file in the home directory that holds the fingerprint of the key.
 const FILE: &str = "unused-key";
 
-/// Whether a new epoch may take a key of that name: there is none, or one that has signed nothing.
+/// Whether a new epoch may use a key of that name: there is none, or it has signed nothing.
 pub(super) fn may_be_called(context: &Context, name: &str) -> bool {
     match context.keys().find(name) {
         Ok(key) => is_unused(context, &key),
-        // What is no name is refused when the key is made.
+        // An invalid name is refused when the key is made.
         Err(error) => matches!(error, KeyError::Missing { .. } | KeyError::Name(_)),
     }
 }
@@ -34,7 +34,7 @@ pub(super) fn note(context: &Context, key: &StoredKey) -> Result<(), Failure> {
     file::replace_private(&context.home.join(FILE), key.fingerprint().to_string().as_bytes()).map_err(failed)
 }
 
-/// Says that a key signs from now on, before it does.
+/// Removes the note before the key first signs.
 pub(super) fn end(context: &Context, key: &StoredKey) -> Result<(), Failure> {
     if !is_unused(context, key) {
         return Ok(());

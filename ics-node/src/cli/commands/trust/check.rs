@@ -25,17 +25,17 @@ pub(crate) struct Check {
     file: Option<PathBuf>,
 }
 
-/// A domain that counts, and is here as another log of the same name.
+/// A domain that counts, but of which another log with the same name is held here.
 #[derive(Serialize)]
 struct Mistaken<'p> {
     counts: &'p Origin,
     here: Origin,
 }
 
-/// The domains that need a word, by where the node has what they say.
+/// The domains worth a remark, by how the node learns what they say.
 #[derive(Serialize)]
 struct Places<'p> {
-    /// Those that count and are not here.
+    /// Those that count and are not held here.
     absent: Vec<&'p Origin>,
     mistaken: Vec<Mistaken<'p>>,
     /// Those that count and are asked about single things, and those that are asked and do not count.
@@ -101,15 +101,15 @@ impl<'p> Places<'p> {
         });
         let mistaken = self.mistaken.iter().map(|Mistaken { counts, here }| {
             format!(
-                "! {counts} counts, but what this node has of that name is another log, {here}: every answer will be \
-                 `unknown`"
+                "! {counts} counts, but what this node has under that name is another log, {here}: every answer will \
+                 be `unknown`"
             )
         });
         let asked = self.asked.iter().map(|origin| {
             let domain = &origin.domain;
             format!(
-                "· {domain} counts, and is not copied here: its home is asked about single things, and while it does not \
-                 answer the answer is `unknown`"
+                "· {domain} counts, and is not copied here: its home is asked about single things, and while it does \
+                 not reply every answer is `unknown`"
             )
         });
         let not_counted = self.not_counted.iter().map(|origin| {
@@ -120,7 +120,8 @@ impl<'p> Places<'p> {
     }
 }
 
-/// As what log this node has the domain of an origin, or will have it; a home that is not founded yet may become that.
+/// The origin under which this node holds the domain, or will hold it; a home that is not founded yet may become that
+/// log.
 fn here(config: &Config, origin: &Origin) -> Result<Option<Origin>, Failure> {
     let copied = || config.peers().flat_map(|peer| &peer.mirror).filter(|copied| copied.domain == origin.domain);
     if let Some(first) = copied().next() {

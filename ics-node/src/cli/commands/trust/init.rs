@@ -30,7 +30,7 @@ Examples:
   $ ics trust init --permit devices --permit software --label medical-device-class-IIa --status in-use \
 --fresh 3600 --fresh-for connect=300
 
-  The same where the integrator and the body that certifies have domains of their own, and no other speaks for them:
+  The same where the integrator and the certification body have domains of their own, and no other speaks for them:
   $ ics trust init --permit devices --label medical-device-class-IIa --role-of integrator=assets.plant.example \
 --role-of certification-body=labels.tuv.example
 
@@ -48,9 +48,9 @@ pub(crate) struct Init {
     /// or is to copy, which it must run to tell].
     #[arg(long = "domain", value_name = "ORIGIN")]
     domains: Vec<Origin>,
-    /// A role counts of this domain only, or of these if the role is named several times; others count of all. Whoever
-    /// writes a domain's descriptor gives himself any role there, so without this a maker can certify his own things.
-    /// What blocks counts whoever says it.
+    /// A role counts only from this domain, or from these if the role is named several times; other roles count from
+    /// all domains. The owners of a domain can give themselves any role there, so without this a maker can certify
+    /// their own things. A block counts from any domain.
     #[arg(long = "role-of", value_name = "ROLE=DOMAIN", value_parser = role_of)]
     roles: Vec<(Role, DomainName)>,
     /// What is permitted; may be given several times.
@@ -67,8 +67,8 @@ pub(crate) struct Init {
     /// A label that a thing or software must have.
     #[arg(long, value_name = "LABEL")]
     label: Vec<Label>,
-    /// A role in which a label counts; may be given several times. Given in any other, it is none: a maker's, say, by which
-    /// he could label his own things. Rules that forbid a label see only those given in these roles, too.
+    /// A role in which a label counts; may be given several times. Given in any other, it does not count: makers, for
+    /// instance, could label their own things. Rules that forbid a label see only those given in these roles, too.
     #[arg(long, value_name = "ROLE", default_value = "certification-body")]
     labelled_by: Vec<Role>,
     /// So many of these roles must vouch: K:ROLE,ROLE,…
@@ -125,19 +125,19 @@ impl Permit {
     }
 }
 
-/// The domains that count, and what is to be said of them.
+/// The domains that count, and what is worth saying about them.
 #[derive(Default)]
 struct Counted {
     domains: Vec<Origin>,
-    /// Those of them of which nothing has arrived yet.
+    /// Those of which nothing has arrived yet.
     coming: Vec<Origin>,
-    /// Those that the node asks about single things, and that do not count.
+    /// Those that the node asks about single things but that do not count.
     asked: Vec<Origin>,
-    /// The roles that somebody has by their descriptors, where these are known.
+    /// The roles that their descriptors give to somebody, if these are known.
     held: Option<BTreeSet<Role>>,
 }
 
-/// Those of these domains about which the peers in ics.toml are asked, and that are copied from none.
+/// The given domains about which peers in ics.toml are asked, and which are copied from none.
 fn roamed(context: &Context, domains: &[Origin]) -> Vec<Origin> {
     let Ok(config) = context.config() else { return Vec::new() };
     let is_roamed = |origin: &&Origin| {
@@ -147,7 +147,7 @@ fn roamed(context: &Context, domains: &[Origin]) -> Vec<Origin> {
     domains.iter().filter(is_roamed).cloned().collect()
 }
 
-/// Those of other domains than the known ones, each once.
+/// The origins of domains other than the known ones, each once.
 fn without<'a>(known: &[Origin], others: impl Iterator<Item = &'a Origin>) -> Vec<Origin> {
     let mut found: Vec<Origin> = Vec::new();
     for origin in others {
@@ -158,11 +158,9 @@ fn without<'a>(known: &[Origin], others: impl Iterator<Item = &'a Origin>) -> Ve
     found
 }
 
-/// A command that writes a file is not expected to need a node.
+/// Adds a hint to the failure: nobody expects a command that writes a file to need a node.
 fn unasked(failure: Failure) -> Failure {
-    failure.hint(
-        "a running node, which --node URL names, is asked which domains count; without one, --domain ORIGIN names each",
-    )
+    failure.hint("name a running node with --node URL to ask it which domains count, or name each with --domain ORIGIN")
 }
 
 fn role_of(text: &str) -> Result<(Role, DomainName), String> {
@@ -257,7 +255,8 @@ impl Init {
                 });
                 origins.push(domain.info.origin);
             }
-            // Its operator may know more than what it shows: what is to be copied, and nothing has arrived of.
+            // Its operator may see more than what it shows: domains that are to be copied and of which nothing has
+            // arrived.
             let peers = node.peers().await.unwrap_or_default();
             let peers: Vec<PeerConfig> = peers.into_iter().map(|info| info.peer).collect();
             let coming = without(&origins, peers.iter().flat_map(|peer| &peer.mirror));
@@ -268,7 +267,7 @@ impl Init {
         })
     }
 
-    /// The domains of each role that counts of some only.
+    /// The domains to which a role is limited, for each role that counts only from some.
     fn bound(&self) -> BTreeMap<Role, BTreeSet<DomainName>> {
         let mut bound: BTreeMap<Role, BTreeSet<DomainName>> = BTreeMap::new();
         for (role, domain) in &self.roles {
@@ -277,7 +276,7 @@ impl Init {
         bound
     }
 
-    /// What the policy rests on that any of several domains may say.
+    /// Notes the roles on which the policy rests and that any of several domains may speak in.
     fn note_unbound(&self, context: &Context, document: &TrustDocument) {
         let mut needed = self.needed_roles();
         if !self.label.is_empty() {
@@ -287,32 +286,32 @@ impl Init {
         let unbound: Vec<String> = unbound.collect();
         if document.domains.len() > 1 && !unbound.is_empty() {
             context.output.note(&format!(
-                "each of the {} can fill these roles alone: {}; its owners give themselves any role there, and --role-of \
-                 ROLE=DOMAIN says of which a role counts",
+                "each of the {} can fill these roles alone: {}; its owners can give themselves any role there; \
+                 --role-of ROLE=DOMAIN says from which domain a role counts",
                 counted(document.domains.len(), "domain"),
                 unbound.join(", ")
             ));
         }
     }
 
-    /// The roles that nobody has by the descriptors, and without which something is never permitted.
+    /// Notes the roles that the descriptors give to nobody, and without which something is never permitted.
     fn note_unheld(&self, context: &Context, held: &BTreeSet<Role>) {
         for role in self.needed_roles().difference(held) {
             context.output.note(&format!(
-                "no descriptor of these domains gives anybody the role `{role}`, and nothing is permitted that waits for it: \
-                 `ics domain update --add-signer {role}=KEY` gives it, or a grant over a thing"
+                "no descriptor of these domains gives anybody the role `{role}`, so nothing that requires it is \
+                 permitted: `ics domain update --add-signer {role}=KEY` gives it, or a grant over a thing"
             ));
         }
         if !self.label.is_empty() && !self.labelled_by.iter().any(|role| held.contains(role)) {
             let roles = self.labelled_by.iter().map(|role| format!("`{role}`")).collect::<Vec<_>>().join(" or ");
             context.output.note(&format!(
-                "no descriptor of these domains gives anybody the role {roles}, and only in it labels count: \
+                "no descriptor of these domains gives anybody the role {roles}, but labels count only in it: \
                  --labelled-by ROLE names another, `ics domain update --add-signer ROLE=KEY` gives it"
             ));
         }
     }
 
-    /// The roles in which somebody must speak, or something that the policy is about is never permitted.
+    /// The roles in which somebody must speak for what the policy covers to be permitted.
     fn needed_roles(&self) -> BTreeSet<Role> {
         let ready = self.permit.iter().flat_map(|permit| permit.roles()).filter_map(|word| word.parse::<Role>().ok());
         ready.chain(self.vouched.iter().chain(&self.approved).cloned()).collect()

@@ -1,4 +1,4 @@
-//! A verdict with its evidence, checked by rules that are written down and by nothing that decides.
+//! Checks a verdict and its evidence with the checker, which shares no rules with the code that decides.
 
 use std::path::PathBuf;
 
@@ -16,11 +16,11 @@ use crate::cli::output::card;
 use crate::cli::words::{clean, counted, when};
 use crate::explain;
 
-/// What was found, as JSON.
+/// The findings, as JSON.
 #[derive(Serialize)]
 struct Report<'a> {
     checked: Checked,
-    /// Whether the trust policy is the one that was given.
+    /// Whether the trust policy is the given one.
     trusted: bool,
     thing: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -33,7 +33,7 @@ struct Report<'a> {
     not_proven: Vec<String>,
 }
 
-/// What this machine's clock says of a verdict that is genuine.
+/// The state of a genuine verdict by this machine's clock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Standing {
     Holds,
@@ -55,7 +55,7 @@ impl Standing {
         match (self, fresh_until) {
             (Self::Holds, _) if !trusted => "! the verdict holds by a trust policy that nobody has named".to_owned(),
             (Self::Holds, _) => "✓ the verdict holds".to_owned(),
-            (Self::Over, Some(until)) => format!("! the verdict is genuine, and over: it held until {}", when(until)),
+            (Self::Over, Some(until)) => format!("! the verdict is genuine but expired: it held until {}", when(until)),
             (Self::Over, None) => format!("! the verdict is genuine, and held at {}", when(given)),
             (Self::ClockBehind, _) => {
                 format!("! the verdict is genuine; it was given at {}, and the clock here is behind", when(given))
@@ -80,7 +80,7 @@ pub(super) fn run(verify: &Verify, context: &Context, json: &[u8]) -> Result<Exi
     let ours = ours(verify, context)?;
     if let Some((path, _)) = ours.as_ref().filter(|(_, policy)| *policy != case.policy) {
         let why = format!("it was decided by another trust policy than {}", path.display());
-        return Err(refused(why).hint("ask for a verdict by the policy that you trust"));
+        return Err(refused(why).hint("ask for a verdict by the trust policy that you mean"));
     }
     let standing = Standing::at(context.now(), case.verdict.at, case.verdict.fresh_until);
     let report = Report {
@@ -97,7 +97,7 @@ pub(super) fn run(verify: &Verify, context: &Context, json: &[u8]) -> Result<Exi
     Ok(Exit::Ok)
 }
 
-/// The trust policy that must have decided, and where it is.
+/// The trust policy under which the verdict must have been given, and its file.
 fn ours(verify: &Verify, context: &Context) -> Result<Option<(PathBuf, TrustDocument)>, Failure> {
     if verify.trust.is_none() && context.config()?.trust.policy.is_none() {
         return Ok(None);
@@ -126,7 +126,7 @@ fn not_proven(verdict: &Verdict, trusted: bool, standing: Standing) -> Vec<Strin
     all
 }
 
-/// Only what was checked is shown.
+/// Shows only what was checked.
 fn text(report: &Report<'_>) -> String {
     let verdict = report.verdict;
     let (reason, rules) = (verdict.reason.as_str(), verdict.rules.join(", "));
@@ -182,9 +182,14 @@ mod tests {
         let (given, until) = (at(1_000), Some(at(1_060)));
         for (now, until, standing, headline) in [
             (1_000, until, Standing::Holds, "✓ the verdict holds"),
-            // Another clock may differ a little.
+            // Clocks may differ a little.
             (700, until, Standing::Holds, "✓ the verdict holds"),
-            (1_060, until, Standing::Over, "! the verdict is genuine, and over: it held until 2026-11-20 08:11:00 UTC"),
+            (
+                1_060,
+                until,
+                Standing::Over,
+                "! the verdict is genuine but expired: it held until 2026-11-20 08:11:00 UTC",
+            ),
             (1_001, None, Standing::Over, "! the verdict is genuine, and held at 2026-11-20 08:10:00 UTC"),
             (
                 699,

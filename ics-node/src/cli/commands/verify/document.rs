@@ -1,4 +1,4 @@
-//! Evidence, verdicts and proofs, of which somebody has said that they are no files to be used.
+//! Evidence, verdicts and proofs, after the user has said that they are documents rather than files to be used.
 
 use std::fs::File;
 use std::io::Read as _;
@@ -44,7 +44,7 @@ pub(super) fn evidence(path: &Path) -> Result<Evidence, Failure> {
     read.map_err(|refusal| Failure::new(Exit::Refused, format!("`{}`: {refusal}", path.display())))
 }
 
-/// The members by which the documents are told apart.
+/// The members that tell the documents apart.
 #[derive(Deserialize)]
 struct Probe {
     verdict: Option<IgnoredAny>,
@@ -52,16 +52,16 @@ struct Probe {
     entries: Option<IgnoredAny>,
 }
 
-/// The file, if it is a verdict with its evidence.
+/// Reads the file if it is a verdict with its evidence.
 fn verdict(verify: &Verify) -> Result<Option<Vec<u8>>, Failure> {
     let json = files::read(&verify.file, limits::CASE_BYTES)?;
-    // Of what is no JSON any more, --trust says what it was.
+    // For a file that is no longer valid JSON, `--trust` says what it was.
     let probe = serde_json::from_slice::<Probe>(&json);
     let is_case = probe.map_or(verify.trust.is_some(), |probe| probe.verdict.is_some());
     Ok(is_case.then_some(json))
 }
 
-/// Whether a file begins as a proof does that an entry stands in a log.
+/// Whether a file begins like a proof that an entry stands in a log.
 fn is_proof(path: &Path) -> Result<bool, Failure> {
     let mut first = Vec::new();
     let read = File::open(path).and_then(|file| file.take(64).read_to_end(&mut first));
@@ -69,8 +69,8 @@ fn is_proof(path: &Path) -> Result<bool, Failure> {
     Ok(Source::is_tlog_proof(&first))
 }
 
-/// What to do with a file that nobody knows, where it looks like a document. Upon more than this advice a file's own bytes
-/// never decide: whoever serves it has chosen them.
+/// A hint for a file that nobody knows, if it looks like a document. The bytes of a file must never decide more than
+/// this hint: whoever serves it has chosen them.
 pub(super) fn advice(path: &Path) -> Option<String> {
     let what = resembled(path)?;
     let command = format!("ics verify --document {}", shell_word(&path.display().to_string()));
@@ -78,7 +78,7 @@ pub(super) fn advice(path: &Path) -> Option<String> {
 }
 
 fn resembled(path: &Path) -> Option<&'static str> {
-    // A pipe has been read to its end: whoever opens it again waits for somebody to write.
+    // A pipe has been read to its end: opening it again would wait for somebody to write.
     if !path.is_file() {
         return None;
     }

@@ -7,8 +7,8 @@ use crate::cli::commands::trust;
 use crate::config::Config;
 use crate::store;
 
-/// The origin by which a domain is known here: copied or asked for things, sequenced, or counted by the trust policy. What
-/// cannot be read pins nothing.
+/// The origin by which a domain is known here: copied or asked about, sequenced, or counted by the trust policy.
+/// Configuration that cannot be read pins nothing.
 pub(super) fn known_here(config: &Config, domain: &DomainName) -> Option<Origin> {
     let mut of_peers = config.peers().flat_map(|peer| peer.mirror.iter().chain(&peer.roam));
     let of_peer = of_peers.find(|origin| origin.domain == *domain).cloned();

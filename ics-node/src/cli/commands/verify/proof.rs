@@ -26,11 +26,11 @@ struct Report {
     index: u64,
     size: u64,
     root: String,
-    /// What kind of entry it is.
+    /// The kind of the entry.
     kind: &'static str,
-    /// The id of what it says.
+    /// The id of the statement in it.
     statement: String,
-    /// The witnesses that have cosigned, of those that were named.
+    /// Those of the named witnesses that have cosigned.
     witnesses: Vec<Witnessed>,
     not_proven: Vec<&'static str>,
 }
@@ -65,7 +65,7 @@ pub(super) fn run(verify: &Verify, context: &Context) -> Result<Exit, Failure> {
     let parsed = body::parse(&body).map_err(|error| refused(format!("`{}`: {error}", path.display())))?;
     let (witnesses, now) = (witnesses(verify, &source)?, context.now());
     let has_later = witnesses.iter().any(|it| is_ahead(it.at, now));
-    let later = "when it was cosigned: a witness claims a time to come, so its clock or that of this machine is wrong";
+    let later = "when it was cosigned: a witness claims a future time, so its clock or that of this machine is wrong";
     let report = Report {
         checked: Checked::Document,
         origin: source.origin.to_string(),
@@ -87,7 +87,7 @@ pub(super) fn run(verify: &Verify, context: &Context) -> Result<Exit, Failure> {
     Ok(Exit::Ok)
 }
 
-/// The witnesses that have cosigned, which are as many as are asked for.
+/// Returns the witnesses that have cosigned; an error if they are fewer than required.
 fn witnesses(verify: &Verify, source: &Source) -> Result<Vec<Witnessed>, Failure> {
     if let Some(other) = verify.witness.iter().find(|key| key.algorithm() != Algorithm::Cosignature) {
         return Err(Failure::new(
@@ -98,7 +98,7 @@ fn witnesses(verify: &Verify, source: &Source) -> Result<Vec<Witnessed>, Failure
     let times = cosignature::times(&source.checkpoint, &verify.witness);
     let times = times.map_err(|error| Failure::new(Exit::Refused, format!("the proof is refused: {error}")))?;
     let needed = verify.quorum.unwrap_or(verify.witness.len());
-    // One that is named twice counts once.
+    // A witness that is named twice counts once.
     let mut witnesses: Vec<Witnessed> = Vec::new();
     for (key, at) in times {
         if !witnesses.iter().any(|known| known.name == key.name()) {

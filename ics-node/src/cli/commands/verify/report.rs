@@ -1,4 +1,4 @@
-//! What evidence comes to, for a document and for a file that is judged by it.
+//! What evidence comes to, for a document or for a file that is judged by it.
 
 use std::path::PathBuf;
 
@@ -16,7 +16,7 @@ use crate::cli::output::card;
 use crate::cli::record::{heading, record_card_of};
 use crate::cli::words::{Freshness, clean, counted, when, when_by};
 
-/// What was checked: a program that asks of a file must not take one for the other.
+/// What was checked: a program that asks about a file must not mistake the result for a document for one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum Checked {
@@ -26,15 +26,15 @@ pub(super) enum Checked {
     Document,
 }
 
-/// What was found, as JSON.
+/// The findings, as JSON.
 #[derive(Serialize)]
 pub(super) struct Report {
     pub(super) checked: Checked,
     /// Whether the origin is the one that was pinned.
     pub(super) pinned: bool,
-    /// When it was judged.
+    /// As of when it was judged.
     at: Timestamp,
-    /// The same, where somebody has asked for that time.
+    /// The same time, if the user asked for it.
     #[serde(skip)]
     asked_for: Option<Timestamp>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -44,7 +44,7 @@ pub(super) struct Report {
     pub(super) not_proven: Vec<String>,
 }
 
-/// What it says of a file.
+/// The findings about a file.
 #[derive(Serialize)]
 pub(super) struct ArtifactReport {
     pub(super) file: PathBuf,
@@ -52,15 +52,15 @@ pub(super) struct ArtifactReport {
     /// Whether the evidence is about this file at all.
     pub(super) meant: bool,
     pub(super) permitted: bool,
-    /// `allow`, `deny`, or `unknown`: nothing speaks against it, and what speaks for it is not proven.
+    /// `allow`, `deny`, or `unknown`: nothing speaks against the file, but what speaks for it is not proven.
     pub(super) verdict: Outcome,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) because: Option<String>,
 }
 
 impl Report {
-    /// What evidence comes to by the origin that is pinned, as a document. What other domains may have said is for the
-    /// caller to add: it depends on whom he has asked.
+    /// Judges evidence under the pinned origin, as a document. What other domains may have said is for the caller to
+    /// add, as it depends on whether they were asked.
     pub(super) fn of(verify: &Verify, context: &Context, evidence: &Evidence) -> Result<Self, Failure> {
         let pin = match verify.pin.clone() {
             Some(pin) => Some(pin),
@@ -79,7 +79,7 @@ fn not_proven(verified: &Verified, is_pinned: bool, asked_for: Option<Timestamp>
     let later = |at: Timestamp| verified.record.statements.iter().any(|it| it.admitted_at > at);
     if asked_for.is_some_and(later) {
         all.push(
-            "what was known then: this is judged by all that has been said until the evidence was made".to_owned(),
+            "what was known then: this takes into account all that was said until the evidence was made".to_owned(),
         );
     }
     if !verified.complete {
@@ -106,7 +106,7 @@ fn not_proven(verified: &Verified, is_pinned: bool, asked_for: Option<Timestamp>
     all
 }
 
-/// What nothing proves of other domains: what they say is in no evidence of this one.
+/// States what is not proven about other domains, since this evidence does not contain what they say.
 pub(super) fn of_others(verified: &Verified, view: Option<&ViewAnswer>) -> String {
     let Some(view) = view else {
         return format!(
@@ -161,7 +161,7 @@ fn verdict(report: &Report) -> String {
     }
 }
 
-/// Whether evidence that is genuine holds by now. Of another time it only says what held then.
+/// Whether genuine evidence still holds now. If it was judged as of another time, it only says what held then.
 fn standing(verified: &Verified, asked_for: Option<Timestamp>) -> String {
     let bound = verified.freshness.default.saturating_mul(1000);
     match (asked_for, verified.made_later, verified.as_of) {
@@ -171,7 +171,7 @@ fn standing(verified: &Verified, asked_for: Option<Timestamp>) -> String {
             format!("the evidence is genuine; it was made at {}, and the clock here is behind", when(at))
         }
         (None, None, Some(at)) => {
-            format!("the evidence is genuine, and over: it held until {}", when(at.plus_millis(bound)))
+            format!("the evidence is genuine but expired: it held until {}", when(at.plus_millis(bound)))
         }
         (None, None, None) => "the evidence is genuine; nobody knows how old it is".to_owned(),
     }
@@ -204,7 +204,8 @@ fn proven(report: &Report) -> String {
     lines.join("\n")
 }
 
-/// What is proven counts more than what is said of the thing: groups that may hold it say what they are, too.
+/// Counts all that is proven, which exceeds what is said about the thing: groups that may contain it state what they
+/// are, too.
 fn of_groups(verified: &Verified, counted: String) -> String {
     match verified.statements.iter().filter(|line| line.about.id != verified.identity()).count() {
         0 => counted,

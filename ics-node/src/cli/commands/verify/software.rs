@@ -1,4 +1,4 @@
-//! Whether a file may be used: by its hash, whatever it holds.
+//! Whether a file may be used, judged by its hash and not by its contents.
 
 use std::path::Path;
 
@@ -17,10 +17,10 @@ use crate::cli::files;
 use crate::client::artifact::{self, ArtifactRefusal};
 use crate::client::node::{Node, NodeError};
 
-/// What every domain of a node says of the file.
+/// What every domain at a node says about the file.
 struct Said {
     view: ViewAnswer,
-    /// Whether anybody on the way could have said it.
+    /// Whether the answer could have been given by anybody on the network path.
     is_exposed: bool,
 }
 
@@ -45,8 +45,8 @@ pub(super) fn run(verify: &Verify, context: &Context) -> Result<Exit, Failure> {
     Ok(if refusal.is_none() { Exit::Ok } else { Exit::Refused })
 }
 
-/// Why the file is not to be used: what the domain says, what any other domain at the node says, and what must be proven.
-/// A block counts more than what is not known, and than what is not permitted.
+/// Why the file must not be used, according to the domain, to any other domain at the node, and to what must be proven.
+/// A block takes precedence over what is unknown or not permitted.
 fn refusal(
     verify: &Verify,
     id: IdentityId,
@@ -55,7 +55,7 @@ fn refusal(
     blocked: Option<ArtifactRefusal>,
 ) -> Option<ArtifactRefusal> {
     let (verified, is_pinned) = (&report.verified, report.pinned);
-    // What a node is asked for is its word, as all its answers are, where it is known that the node has given it.
+    // A node's answer is its word, like all its answers, provided that the node is known to have given it.
     let proven = || match said {
         None => artifact::check_carried(verified, is_pinned, verify.incomplete),
         Some(said) if said.is_exposed => artifact::check_exposed(verified, is_pinned),
@@ -83,7 +83,7 @@ fn told(verify: &Verify, id: IdentityId, refusal: Option<&ArtifactRefusal>) -> A
     }
 }
 
-/// What a node says of the file: the evidence of the domain that counts, and what every domain there says.
+/// Asks a node about the file: the evidence of the domain that counts, and what every domain there says.
 fn asked(verify: &Verify, context: &Context, id: &str) -> Result<(Evidence, Said), Failure> {
     let config = context.config()?;
     let node = context.node(&config).map_err(|failure| or_as_document(&verify.file, failure))?;
@@ -121,7 +121,7 @@ async fn answers(
     }
 }
 
-/// What all domains at the node say: of what is unknown there, nothing.
+/// What all domains at the node say; nothing if the file is unknown there.
 async fn view(file: &Path, node: &Node, id: &str) -> Result<ViewAnswer, Failure> {
     match node.view(id).await {
         Ok(view) => Ok(view),
@@ -136,7 +136,7 @@ fn is_unknown(error: &NodeError) -> bool {
     matches!(error, NodeError::Problem(problem) if problem.code() == Code::UnknownIdentity.as_str())
 }
 
-/// The domain that speaks of the file, where none is named: the only one at the node that knows it.
+/// The domain that speaks about the file if none is named: the only one at the node that knows it.
 fn only(file: &Path, id: &str, view: &ViewAnswer) -> Result<DomainName, Failure> {
     match view.records.as_slice() {
         [answer] => Ok(answer.record.domain.clone()),
@@ -149,7 +149,7 @@ fn only(file: &Path, id: &str, view: &ViewAnswer) -> Result<DomainName, Failure>
     }
 }
 
-/// What to make of a domain that says nothing of a file: others may, or it is no file to be used.
+/// A hint on a domain that says nothing about a file: others may, or it is not a file to be used.
 fn who_else(file: &Path, view: &ViewAnswer) -> String {
     let stranger = || "it is another version, was changed, or comes from somebody else".to_owned();
     match view.records.is_empty() {
@@ -158,13 +158,13 @@ fn who_else(file: &Path, view: &ViewAnswer) -> String {
     }
 }
 
-/// The domains that speak of a file, as they are named to this command.
+/// The domains that speak about a file, as arguments of this command.
 fn named(view: &ViewAnswer) -> String {
     let domains = view.records.iter().map(|it| format!("`--domain {}`", it.record.domain));
     domains.collect::<Vec<_>>().join(" or ")
 }
 
-/// A failure to get an answer: whoever has a document needs no node.
+/// Adds a hint if the file looks like a document, since checking one needs no node.
 fn or_as_document(file: &Path, failure: Failure) -> Failure {
     match document::advice(file) {
         Some(advice) => failure.hint(advice),

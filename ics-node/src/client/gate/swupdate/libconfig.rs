@@ -1,11 +1,12 @@
-//! The text of libconfig's form as tokens: comments gone, strings that stand beside each other joined, escapes resolved.
-//! What libconfig would read in another way than it is read here is refused.
+//! Splits a text in libconfig's format into tokens: comments are removed, adjacent strings joined, and escapes
+//! resolved. Text that libconfig would read differently is refused.
 
 use data_encoding::HEXLOWER_PERMISSIVE;
 
 use super::named::DescriptionError;
 
-/// All that numbers are written with. Neither `sha256` nor `filename` can be: libconfig takes `1sha256` for two tokens.
+/// All bytes that occur in numbers. libconfig takes `1sha256` for two tokens, so a number must not swallow a name;
+/// neither `sha256` nor `filename` consists of these bytes only.
 const OF_NUMBERS: &[u8] = b"0123456789abcdefABCDEFxXoOlL.+-";
 
 /// A piece of the text.
@@ -17,14 +18,14 @@ pub(super) enum Token {
     Text(Vec<u8>),
     /// A number.
     Number,
-    /// A bracket, or what stands between settings or values.
+    /// A bracket, or a separator between settings or values.
     Sign(u8),
 }
 
 /// The tokens of a text.
 ///
 /// # Errors
-/// When it takes in another file, or is not understood.
+/// When it includes another file, or is not understood.
 pub(super) fn tokens(whole: &[u8]) -> Result<Vec<Token>, DescriptionError> {
     let mut scanner = Scanner { whole, rest: whole };
     let mut tokens = Vec::new();
@@ -64,7 +65,7 @@ impl<'a> Scanner<'a> {
         Ok(Some(token))
     }
 
-    /// Leaves out what stands between tokens.
+    /// Skips white space and comments.
     fn skip(&mut self) -> Result<(), DescriptionError> {
         loop {
             self.rest = self.rest.trim_ascii_start();
@@ -79,7 +80,7 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    /// Takes all up to the first byte of another sort.
+    /// Takes all bytes up to the first that does not match.
     fn run(&mut self, is_of_it: impl Fn(u8) -> bool) -> &'a [u8] {
         let end = self.rest.iter().position(|byte| !is_of_it(*byte)).unwrap_or(self.rest.len());
         let (run, behind) = self.rest.split_at_checked(end).unwrap_or_default();
@@ -108,7 +109,7 @@ impl<'a> Scanner<'a> {
         Err(self.refused(begin))
     }
 
-    /// What a backslash and that which follows stand for. Before anything else it stands for itself.
+    /// Resolves an escape sequence after its backslash. Before any other character a backslash stands for itself.
     fn escaped(&mut self) -> u8 {
         let hex = self.rest.strip_prefix(b"x").and_then(|rest| rest.split_at_checked(2));
         if let Some((digits, behind)) = hex
@@ -133,12 +134,12 @@ impl<'a> Scanner<'a> {
         byte
     }
 
-    /// That what began there is not understood.
+    /// An error that says that the text starting there is not understood.
     fn refused(&self, begin: &'a [u8]) -> DescriptionError {
         Self { whole: self.whole, rest: begin }.not_understood()
     }
 
-    /// The line that is being read, from 1.
+    /// The number of the current line, from 1.
     fn line(&self) -> usize {
         let read = self.whole.len().saturating_sub(self.rest.len());
         self.whole.iter().take(read).filter(|byte| **byte == b'\n').count() + 1

@@ -1,5 +1,5 @@
-//! Every hash that a description names, in libconfig's form and in JSON's. Nothing that SWUpdate would install may be
-//! missing: what is not understood is refused, and so is a file without a hash.
+//! Finds every hash that a description names, in libconfig's format or in JSON. Nothing that SWUpdate would install may
+//! be missed: a description that is not understood is refused, and so is a file without a hash.
 
 use data_encoding::HEXLOWER_PERMISSIVE;
 use serde_json::Value;
@@ -9,36 +9,36 @@ use super::libconfig::{Token, tokens};
 /// Hex digits of a SHA-256.
 const DIGITS: usize = 64;
 
-/// Why a description is of no use.
+/// Why a description cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum DescriptionError {
-    /// It has another form.
+    /// A line is not understood.
     #[error("line {line} of the description is not understood, neither as libconfig's form nor as JSON: `{text}`")]
     Form {
-        /// Its number, from 1.
+        /// The number of the line, from 1.
         line: usize,
         /// Its beginning.
         text: String,
     },
-    /// It looks like JSON.
-    #[error("the description is no JSON, in which there are no comments either: {0}")]
+    /// It looks like JSON, but is not valid.
+    #[error("the description is not JSON, which allows no comments either: {0}")]
     Json(String),
-    /// Files that stand elsewhere.
+    /// It includes another file.
     #[error("line {0} of the description takes in another file, which its signature does not cover")]
     Include(usize),
-    /// A hash that is none.
-    #[error("a `sha256` in the description has no hash behind it, of 64 hex digits in quotes: `{0}`")]
+    /// A hash is malformed.
+    #[error("a `sha256` in the description is not followed by a hash of 64 hex digits in quotes: `{0}`")]
     NoHash(String),
-    /// A file without one.
+    /// A file has no hash.
     #[error("the description names the file `{0}` without its `sha256`: nobody can say whether it is blocked")]
     WithoutHash(String),
 }
 
-/// All hashes: those behind `sha256`, and what looks like one in any other text. What is found too much does no harm: it
-/// can only be blocked.
+/// Returns all hashes: the values of `sha256`, and what looks like a hash in any other text. Extra hashes do no harm,
+/// since they can only be blocked.
 ///
 /// # Errors
-/// When not all can be found.
+/// When it is not certain that all are found.
 pub(super) fn digests(description: &[u8]) -> Result<Vec<[u8; 32]>, DescriptionError> {
     let mut digests = if begins_json(description) { of_json(description)? } else { of_libconfig(description)? };
     digests.sort_unstable();
@@ -46,8 +46,8 @@ pub(super) fn digests(description: &[u8]) -> Result<Vec<[u8; 32]>, DescriptionEr
     Ok(digests)
 }
 
-/// Whether SWUpdate's reader of JSON would find an object. It goes on in a comment that ends with an even number of
-/// stars, so what stands behind it must not be read in the other form.
+/// Whether SWUpdate's JSON reader would find an object. For that reader a comment does not end at a `/` that follows an
+/// even number of stars, so what follows such a comment must not be read in the other format.
 fn begins_json(description: &[u8]) -> bool {
     let mut rest = description;
     loop {
@@ -124,7 +124,7 @@ fn look_through(value: &Value, digests: &mut Vec<[u8; 32]>) -> Result<(), Descri
     Ok(())
 }
 
-/// What a group of settings says of a file.
+/// What a group of settings says about a file.
 #[derive(Debug, Default)]
 struct Group {
     file: Option<String>,
@@ -152,12 +152,12 @@ impl Group {
     }
 }
 
-/// SWUpdate takes a hash of zeros for none.
+/// SWUpdate treats an all-zero hash as absent.
 fn is_hash(text: &[u8]) -> bool {
     text.len() == DIGITS && text.iter().all(u8::is_ascii_hexdigit) && text.iter().any(|byte| *byte != b'0')
 }
 
-/// What looks like a hash in a text.
+/// The parts of a text that look like hashes.
 fn hashes(text: &[u8]) -> impl Iterator<Item = [u8; 32]> {
     let runs = text.split(|byte| !byte.is_ascii_hexdigit()).filter(|run| run.len() == DIGITS);
     runs.filter_map(|run| HEXLOWER_PERMISSIVE.decode(run).ok()?.try_into().ok())
@@ -199,7 +199,7 @@ mod tests {
     fn what_may_hide_one_is_refused() {
         let no_hash = |text: &str| DescriptionError::NoHash(text.to_owned());
         let without = DescriptionError::WithoutHash("x".to_owned());
-        // SWUpdate takes ` a` for the byte 10, and what is not of this length for no hash.
+        // SWUpdate reads ` a` as the byte 10, and does not take a text of another length for a hash.
         let spaced = format!(" a{}", HASH.get(2..).unwrap_or_default());
         let zeros = "0".repeat(64);
         for (text, expected) in [
@@ -228,7 +228,7 @@ mod tests {
             "/* a */ { \"a\": 1 }",
             "// a\n{ \"a\": 1 }",
             "{ \"a\": 1 } trailing",
-            // SWUpdate reads the first comment up to the second end, behind which libconfig sees a comment.
+            // SWUpdate reads the first comment up to its second end, after which libconfig sees another comment.
             "/* **/ a = 1; # */ { \"a\": 1 }",
         ] {
             let found = digests(text.as_bytes());

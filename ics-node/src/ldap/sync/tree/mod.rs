@@ -1,10 +1,11 @@
-//! The tree kept in step: what a consumer gets who has nothing yet, who comes back with a cookie, and who stays.
+//! The tree kept in step: what is sent to consumers that are new, that return with a cookie, and that stay.
 //!
-//! A consumer is always brought to one moment of each domain, and what he is sent is a function of two moments: the one
-//! that he has, and the one that he gets. As long as he stays, the former is known exactly and only what differs is
-//! sent. Who comes back gets everything of whatever may be another, and the names of what has gone; where nobody can say
-//! what that is, everything. A cookie that does not fit as a whole is answered with e-syncRefreshRequired, or with
-//! everything if the consumer wants that by its reloadHint, as slapd does; never with a part.
+//! A consumer is always brought to one moment of each domain, and what it is sent is a function of two moments: the one
+//! that it has, and the one that it is brought to. While it stays, the former is known exactly, and only differences
+//! are sent. A consumer that returns gets everything about whatever may have changed, and the names of what is gone; if
+//! nobody can tell what may have changed, it gets everything. A cookie that does not fit as a whole is answered with
+//! e-syncRefreshRequired, or with everything if the consumer asks for that by its reloadHint, as slapd does; never with
+//! a part.
 
 mod planning;
 
@@ -24,40 +25,40 @@ use super::cookie::{Cookie, KEYS, Spot, entry_csn, sid};
 use super::{Sent, Step, refresh_required};
 use crate::app::{Mentions, Moment, Reader, Then};
 
-/// Bytes of entries from which on they are sent before more are made.
+/// Once a part has this many bytes of entries, it is sent before more are made.
 const PART_BYTES: usize = 64 * 1024;
-/// Things of one look at the index.
+/// Things that one look at the index finds at most.
 const LOOK_THINGS: usize = 50;
 
-/// What is still to be done to bring the consumer to the moments that are aimed at.
+/// What is still to be done to bring the consumer to the moments aimed at.
 #[derive(Debug)]
 enum Work {
-    /// Find out what, if need be after so many pauses more: a domain may not be settled.
+    /// Find out what to do; up to this many pauses, since a domain may not be settled yet.
     Begin(u32),
-    /// The same where the cookie is of no use, which names places that are to be left behind.
+    /// The same if the cookie is of no use: first get past the places that it names, within this many pauses.
     Behind(Cookie, u32),
     Look,
-    /// What stands above all domains.
+    /// The entries above all domains.
     Top,
-    /// A domain's entry, behind its things: it says how complete and fresh they are.
+    /// A domain's entry, after its things: it says how complete and fresh they are.
     Domain(DomainName),
-    /// Everything of a domain, from a place on.
+    /// Everything of a domain, starting at this place.
     All(DomainName, u64),
-    /// The keys of all its certificates: to be sent, or to be compared with what he has.
+    /// The keys of all its certificates: all sent, or only those that differ from what the consumer has.
     AllKeys(DomainName),
     CompareKeys(DomainName),
-    /// These keys, whatever he has of them.
+    /// These keys, whatever the consumer has of them.
     Keys(DomainName, BTreeSet<String>),
-    /// These things, whatever he has of them.
+    /// These things, whatever the consumer has of them.
     Renew(DomainName, BTreeSet<String>),
-    /// What of these things differs from what he has.
+    /// Whatever of these things differs from what the consumer has.
     Compare(DomainName, BTreeSet<String>),
-    /// The same of everything, from a place on.
+    /// The same for everything, starting at this place.
     CompareAll(DomainName, u64),
     /// The end of the refresh, and of a later change.
     Refreshed,
     Changed,
-    /// The end of a search whose base is no more (RFC 4533, 3.5.1).
+    /// The end of a search whose base no longer exists (RFC 4533, 3.5.1).
     Gone(DomainName),
 }
 
@@ -76,22 +77,22 @@ impl Work {
 pub(in crate::ldap) struct Tree {
     content: Content,
     persist: bool,
-    /// Whether a cookie that is of no use is answered with everything, as the consumer has asked.
+    /// Whether an unusable cookie is answered with everything, as the consumer has asked.
     reload: bool,
     rid: Option<String>,
     cookie: Option<Cookie>,
-    /// Whether what is not mentioned in the refresh is still there.
+    /// Whether entries not mentioned in the refresh still exist.
     deletes: bool,
-    /// What the consumer has, and what he is brought to.
+    /// The moments that the consumer has, and those that it is brought to.
     has: BTreeMap<DomainName, Moment>,
     aim: BTreeMap<DomainName, Moment>,
     work: VecDeque<Work>,
-    /// The numbers of the states that domains, and keys, are brought to.
+    /// The CSNs of the states that the domains and the keys are brought to.
     csns: BTreeMap<DomainName, String>,
     keys_csn: Option<String>,
     /// Whether anything was sent since the last cookie.
     has_sent: bool,
-    /// Entries that the client takes in the refresh (RFC 4533, 3.5.3).
+    /// The client's size limit for the refresh (RFC 4533, 3.5.3).
     wanted: Option<usize>,
     /// When the refresh must be over (RFC 4533, 3.5.4).
     until: Option<Timestamp>,
@@ -128,17 +129,17 @@ impl Tree {
         })
     }
 
-    /// Something may have changed: to be asked of a search that is idle.
+    /// Tells an idle search that something may have changed.
     pub(super) fn wake(&mut self) {
         if self.work.is_empty() {
             self.work.push_back(Work::Look);
         }
     }
 
-    /// Goes on, until there is a part to be sent, others may have their turn, or there is nothing more for now.
+    /// Continues until a part is ready to be sent, others get their turn, or there is nothing more for now.
     ///
     /// # Errors
-    /// When the search ends here: its base is not there, a limit is reached, the consumer has to begin anew.
+    /// When the search ends here: its base does not exist, a limit is reached, or the consumer has to begin anew.
     pub(super) fn go_on(&mut self, place: &Place, out: &mut Vec<Sent>) -> Result<Step, Failure> {
         let mut sent = 0;
         while let Some(work) = self.work.pop_front() {
@@ -151,7 +152,7 @@ impl Tree {
             }
             self.has_sent |= out.len() > before;
             sent += out.iter().skip(before).map(|it| it.operation.len() + it.controls.len()).sum::<usize>();
-            // Also where nothing was found: the consumer may have gone, and others wait for their turn.
+            // Even if nothing was found: the consumer may be gone, and others wait for their turn.
             if is_long || sent >= PART_BYTES {
                 return Ok(Step::More);
             }
@@ -215,7 +216,7 @@ impl Tree {
         };
         for (index, id) in found {
             let then = then(place, self.content.reader, self.aimed(&domain)?, &id)?;
-            // Of whom more is said is sent where he is found.
+            // A thing can be mentioned at several indices; it is sent at the one where it is found.
             let is_first = |then: &Then| index.is_none_or(|index| then.is_found_at(index));
             if then.as_ref().is_none_or(is_first) {
                 let made = self.made_of(place, &self.aim, &domain, &id, then.as_ref())?;
@@ -256,7 +257,7 @@ impl Tree {
         self.made_of(place, at, domain, id, then.as_ref())
     }
 
-    /// The same, of what the domain said of it then.
+    /// As [`Tree::made`], with what the domain said of the thing then at hand.
     fn made_of(
         &self,
         place: &Place,
@@ -275,18 +276,18 @@ impl Tree {
         Ok(made)
     }
 
-    /// The entry of a key, whatever the consumer has of it.
+    /// Sends the entry of a key, whatever the consumer has of it.
     fn send_key(&mut self, place: &Place, domain: &DomainName, id: &str, out: &mut Vec<Sent>) -> Result<(), Failure> {
         let made = self.content.key(place, self.aim.values(), None, id)?;
         self.add(made.into_iter().collect(), Some(domain), out)
     }
 
-    /// Everything of a thing, whatever the consumer has of it.
+    /// Sends everything of a thing, whatever the consumer has of it.
     fn renew(&mut self, place: &Place, domain: &DomainName, id: &str, out: &mut Vec<Sent>) -> Result<(), Failure> {
         let (Some(was), now) = (self.has.get(domain), self.aimed(domain)?) else { return Ok(()) };
         let made = self.made(place, &self.aim, domain, id)?;
-        // What he cannot read now, and could before, he is told to forget; so too what the filter leaves out now, and
-        // statements that a full record lists no more.
+        // The consumer is told to forget what it could read before and cannot read now, what the filter now leaves out,
+        // and statements that a full record no longer lists.
         let gone = place.app.gone(self.content.reader, was, now, id).map_err(|error| failed(&error))?;
         let gone = gone.ok_or_else(refresh_required)?;
         let made: Vec<Made> = made.into_iter().filter(|(_, entry)| entry.is_some()).collect();
@@ -296,7 +297,7 @@ impl Tree {
         self.add(made, Some(domain), out)
     }
 
-    /// What of a thing differs from what the consumer has.
+    /// Sends whatever of a thing differs from what the consumer has.
     fn compare(&mut self, place: &Place, domain: &DomainName, id: &str, out: &mut Vec<Sent>) -> Result<(), Failure> {
         let entries = |at: &BTreeMap<DomainName, Moment>| -> Result<BTreeMap<Name, Entry>, Failure> {
             let made = self.made(place, at, domain, id)?;
@@ -316,12 +317,12 @@ impl Tree {
         Ok(())
     }
 
-    /// The number of the state that an entry belongs to.
+    /// The CSN of the state that an entry belongs to.
     fn csn(&self, name: &Name, of: Option<&DomainName>) -> Option<&String> {
         if self.content.is_key(name) { self.keys_csn.as_ref() } else { self.csns.get(of?) }
     }
 
-    /// Finds the numbers of what is aimed at.
+    /// Computes the CSNs of the moments aimed at.
     fn count(&mut self) {
         let numbered = self.aim.iter().filter_map(|(domain, moment)| Some((domain.clone(), entry_csn(moment)?)));
         self.csns = numbered.collect();
@@ -360,7 +361,7 @@ impl Tree {
 
     fn changed(&mut self, out: &mut Vec<Sent>) {
         self.has.clone_from(&self.aim);
-        // Time alone is no news; whoever comes back with an older cookie gets no less.
+        // The mere passing of time is no news; a consumer that returns with an older cookie gets no less.
         if core::mem::take(&mut self.has_sent) {
             out.push(Sent { operation: control::new_cookie(&self.cookie()), controls: Vec::new() });
         }
@@ -368,7 +369,7 @@ impl Tree {
 }
 
 trait ExtendFirst {
-    /// Puts work before all other, in this order.
+    /// Puts work before all other work, in this order.
     fn extend_first(&mut self, work: impl IntoIterator<Item = Option<Work>, IntoIter: DoubleEndedIterator>);
 }
 
@@ -387,7 +388,7 @@ fn then(place: &Place, reader: Reader, moment: &Moment, id: &str) -> Result<Opti
     place.app.thing_then(reader, moment, id).map_err(|error| failed(&error))
 }
 
-/// By what a few things are found, from a place on.
+/// A few mentions of things, starting at this place.
 fn mentioned(place: &Place, moment: &Moment, from: u64) -> Result<Mentions, Failure> {
     place.app.mentions(moment, from, LOOK_THINGS).map_err(|error| failed(&error))
 }

@@ -1,4 +1,4 @@
-//! What is to be done for a consumer: what he has, what he is to be brought to, and what of that may differ.
+//! Plans the work for a consumer: what it has, what it is to be brought to, and what of that may differ.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,13 +12,13 @@ use super::super::{Step, refresh_required};
 use super::{Tree, Work, then};
 use crate::app::{Then, Touched};
 
-/// How often a domain is asked for again that is not settled: a commit is published a moment after it is durable.
+/// How often to look again at a domain that is not settled: a commit is published a moment after it is durable.
 pub(super) const UNSETTLED_PAUSES: u32 = 100;
-/// As many pauses take longer than a step of time.
+/// This many pauses last longer than a step of time.
 const STEP_PAUSES: u32 = 150;
 
 impl Tree {
-    /// Finds out what the consumer has, and what he needs.
+    /// Finds out what the consumer has and what it needs.
     pub(super) fn begin(&mut self, place: &Place, pauses: u32) -> Result<Option<Step>, Failure> {
         let mut aim = BTreeMap::new();
         for domain in self.content.domains(place) {
@@ -49,7 +49,7 @@ impl Tree {
         Ok(None)
     }
 
-    /// Notes what is to be done, by what may be another; `None`: everything is to be sent.
+    /// Plans the work from what may have changed; `None` means that everything is to be sent.
     fn plan(&mut self, touched: Option<BTreeMap<DomainName, BTreeSet<String>>>) {
         self.deletes = touched.is_some();
         self.count();
@@ -71,14 +71,14 @@ impl Tree {
         self.work.push_back(Work::Refreshed);
     }
 
-    /// Comes back to this after a pause, in which others have their turn.
+    /// Does this work after a pause, in which others have their turn.
     fn pause(&mut self, work: Work) -> Result<Option<Step>, Failure> {
         self.work.push_front(work);
         Ok(Some(Step::Pause))
     }
 
-    /// Aims behind the places that a cookie names, if they can be reached by waiting: slapd takes nothing that is not
-    /// newer than its cookie, even where that is of no use.
+    /// Aims past the places that a cookie names, if waiting can get there: slapd accepts only what is newer than its
+    /// cookie, even if that cookie is of no use.
     pub(super) fn go_behind(&mut self, place: &Place, cookie: Cookie, pauses: u32) -> Result<Option<Step>, Failure> {
         let mut is_behind = true;
         for (domain, aim) in &mut self.aim {
@@ -97,7 +97,7 @@ impl Tree {
         }
     }
 
-    /// What may be another since the cookie; `None`: anything.
+    /// What may have changed since the cookie; `None` if that may be anything.
     fn touched_since(
         &mut self,
         place: &Place,
@@ -133,7 +133,7 @@ impl Tree {
             (Some(told), Some(known)) => known.fits(&told),
             (told, known) => told.is_none() && known.is_none(),
         };
-        // It names a domain that is not here, or does not go with the key space.
+        // The cookie names a domain that is not here, or does not fit the key space.
         if !spots.is_empty() || !is_of_keys {
             return Err(refresh_required());
         }
@@ -147,7 +147,7 @@ impl Tree {
 
     /// Looks for what has changed since the last time.
     pub(super) fn look(&mut self, place: &Place) -> Result<(), Failure> {
-        // Whoever is another now may read other things; he had better begin anew than get a mixture.
+        // A changed party may have other rights; it had better begin anew than get a mixture.
         if !self.content.is_by_the_same(place) {
             return Err(refresh_required());
         }
@@ -161,8 +161,8 @@ impl Tree {
             if now.size() < has.size() || now.filled != has.filled {
                 return Err(refresh_required());
             }
-            // With what was erased nothing can be compared: what he has of it is gone here. He is sent what is left, and told
-            // to forget the rest; where the rules have changed too, nobody can say of what he knew.
+            // Erased statements can no longer be compared with what the consumer has of them. It is sent what is left
+            // and told to forget the rest; if the rules have changed too, nobody can tell what it had.
             let erased = self.of_content(place.app.erased(has, &now).map_err(|error| failed(&error))?);
             match place.app.touched(has, &now).map_err(|error| failed(&error))? {
                 Touched::Any if !erased.is_empty() => return Err(refresh_required()),
@@ -190,7 +190,7 @@ impl Tree {
         Ok(())
     }
 
-    /// The domain of the one thing that is asked for, if the reader finds it there no more.
+    /// The domain of the one thing asked for, if the reader no longer finds it there.
     fn without_base(&self, place: &Place) -> Result<Option<&DomainName>, Failure> {
         let Some(id) = self.content.only() else { return Ok(None) };
         for (domain, moment) in &self.aim {
@@ -202,7 +202,7 @@ impl Tree {
     }
 }
 
-/// What sends everything of a domain.
+/// The work that sends everything of a domain.
 fn everything(domain: &DomainName) -> [Work; 3] {
     [Work::All(domain.clone(), 0), Work::AllKeys(domain.clone()), Work::Domain(domain.clone())]
 }

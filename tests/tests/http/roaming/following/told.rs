@@ -1,8 +1,8 @@
-//! What is told of what is followed: that it is shown no more, or erased, or by whom it was said.
+//! What is reported about things that are followed: that they are no longer shown, or erased, or who said what.
 
 use super::*;
 
-/// Without a copy it is told as well, and over once something is taken over of the thing again.
+/// It is reported without a copy too, until something about the thing is taken over again.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_the_home_does_not_let_be_followed_any_more_is_told() {
     let home = home_of(tokio::task::spawn_blocking(|| World::with(|_| ())).await.expect("a world")).await;
@@ -24,7 +24,7 @@ async fn what_the_home_does_not_let_be_followed_any_more_is_told() {
     following.end().await;
 }
 
-/// To whom nothing of a lot is shown the home tells nothing of it: what was taken over of it is asked about.
+/// The home tells nothing of a lot to a follower that may read nothing of it: what it had of the lot is asked about.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_lot_of_which_nothing_is_shown_any_more_is_told() {
     let home = home_of(tokio::task::spawn_blocking(|| World::with(|_| ())).await.expect("a world")).await;
@@ -45,7 +45,7 @@ async fn a_lot_of_which_nothing_is_shown_any_more_is_told() {
     following.end().await;
 }
 
-/// What was said and erased before it was heard of blocks at the home, and is told as with a copy.
+/// What was said and erased before it was heard of still blocks at the home, and is reported as with a copy.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_block_that_is_left_of_what_was_erased_is_told_without_a_copy() {
     let home = home_of(tokio::task::spawn_blocking(|| World::with(|_| ())).await.expect("a world")).await;
@@ -59,7 +59,7 @@ async fn a_block_that_is_left_of_what_was_erased_is_told_without_a_copy() {
     let (told, erasure) = (not_taken(&node), index + 1);
     let text = &told[0];
     assert!(text.starts_with(&format!("entry {erasure} of {DOMAIN}, what is left of a block")), "{text}");
-    assert!(text.contains("say it here yourself (`ics status`)") && !text.contains("SN-21"), "{text}");
+    assert!(text.contains("block the thing here yourself (`ics status`)") && !text.contains("SN-21"), "{text}");
     assert_eq!(status(&node, 21).as_deref(), Some(""));
     let again = node.app.adopt(&care(), request(&[21], None)).await.expect("adopts");
     let told: Vec<_> = again.refused.iter().map(|problem| (problem.code(), problem.detail.as_str())).collect();
@@ -67,7 +67,7 @@ async fn a_block_that_is_left_of_what_was_erased_is_told_without_a_copy() {
     following.end().await;
 }
 
-/// An introduction that its home erases goes on to stand here, where only the owners of this domain can erase it.
+/// An introduction that its home erases still stands here, where only the owners of this domain can erase it.
 #[tokio::test(flavor = "multi_thread")]
 async fn whoever_holds_what_its_home_has_erased_is_told_without_a_copy() {
     let home = home_of(tokio::task::spawn_blocking(|| World::with(|_| ())).await.expect("a world")).await;
@@ -90,7 +90,7 @@ async fn whoever_holds_what_its_home_has_erased_is_told_without_a_copy() {
     following.end().await;
 }
 
-/// What its home declares comes with the next answer about a thing that is followed.
+/// What the home declares comes with the next answer about a followed thing.
 #[tokio::test(flavor = "multi_thread")]
 async fn whom_the_home_declares_compromised_is_told_without_a_copy() {
     let home = home().await;

@@ -1,8 +1,8 @@
-//! What is too long, or refused, keeps nobody from the rest.
+//! What is too long, or refused, holds up nothing else.
 
 use super::*;
 
-/// One record that is longer than what is read: the others are heard of, and it is taken over once it can be.
+/// One record is longer than what is read: the others are heard of, and it is taken over once it can be.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_too_long_keeps_nobody_from_the_others() {
     let (home, asked, node) = too_much_is_said().await;
@@ -24,8 +24,8 @@ async fn what_is_too_long_keeps_nobody_from_the_others() {
     following.end().await;
 }
 
-/// Nothing is pushed: what is refused of one thing is asked for again, and nothing else with it. Each time has its alarm, for
-/// as long as it is refused.
+/// Nothing is pushed: what is refused about one thing is asked for again, and nothing else with it. Each time raises
+/// its alarm, for as long as it is refused.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_refused_in_a_look_has_nothing_else_fetched_again() {
     let home = home().await;
@@ -52,6 +52,6 @@ async fn what_is_refused_in_a_look_has_nothing_else_fetched_again() {
     too_long(&asked, first, size());
     say(&home, vec![device(23, "L1")]).await;
     until("the other one is told of", || is_told(first, 1)).await;
-    assert!(alarms()[0].contains(&format!("told of at {} entries", size())), "{:?}", alarms());
+    assert!(alarms()[0].contains(&format!("news at {} entries", size())), "{:?}", alarms());
     following.end().await;
 }
