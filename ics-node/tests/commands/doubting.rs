@@ -93,7 +93,7 @@ fn evidence_of_another_domain_is_not_taken_for_that_of_the_one_that_was_named() 
     for words in [&verify[..], &export[..]] {
         let ended = stage.run(&[words, &["--domain", "other.example", "--node", liar.as_str()]].concat());
         assert_eq!(ended.code, 4, "{ended:?}");
-        let expected = format!("evidence of `{DOMAIN}`, and `other.example` was asked for");
+        let expected = format!("evidence of `{DOMAIN}`, but `other.example` was asked for");
         assert!(ended.failure().0.contains(&expected), "{ended:?}");
     }
     assert!(!stage.path("taken.json").exists(), "nothing was written");

@@ -357,7 +357,7 @@ mod tests {
         let stop = |stop| info(&[], &Progress { status: Status { stopped: Some(stop), ..status() }, peer: 0 });
         let forked = stop(Stop::Fork { size: 7, ours: None, theirs: "a note".to_owned() });
         let (is_stopped, why) = (forked.is_stopped(), forked.last_error.unwrap_or_default());
-        let ways = ["asked again", "put the home right", "ics domain forks", "ics domain recopy"];
+        let ways = ["asked again", "home must be repaired", "ics domain forks", "ics domain recopy"];
         assert!(is_stopped && ways.iter().all(|way| why.contains(way)), "{why}");
         let unproven = || Stop::Unproven { from: 7, size: 9, ours: None, theirs: "a note".to_owned() };
         let why = stop(unproven()).last_error.unwrap_or_default();
