@@ -74,18 +74,22 @@ impl Doubt {
     /// What is in doubt after a page from a peer that says what may be read of it. If that peer `decides` it, with
     /// other rights than before, it decides about everything that is held.
     pub(super) fn after(held: &Held, page: &wire::Page, decides: bool, word: Word<'_>) -> Option<Self> {
-        let former = held.doubt.as_ref();
         if word.is_home || (decides && page.sight.is_none()) {
             return None;
         }
         let ended = page.sight.iter().flat_map(|sight| &sight.ended).copied();
         let begins = ended.chain([page.from]).min().unwrap_or(0);
         let said = if decides && held.has_other_rights(page) { 0 } else { begins };
-        let Self { from, mut by } = former.cloned().unwrap_or(Self { from: said, by: BTreeSet::new() });
+        Some(Self::since(held, said, word))
+    }
+
+    /// What is in doubt once one more peer has said what may be read from an index on.
+    pub(super) fn since(held: &Held, said: u64, word: Word<'_>) -> Self {
+        let Self { from, mut by } = held.doubt.clone().unwrap_or(Self { from: said, by: BTreeSet::new() });
         if by.len() < NAMES {
             by.insert(word.name.to_owned());
         }
-        Some(Self { from: from.min(said), by })
+        Self { from: from.min(said), by }
     }
 
     /// The names of those who said so, in words.

@@ -320,16 +320,22 @@ impl Mirror {
         }
     }
 
-    /// Takes the news that nothing in the log says of an entry that it was erased, as the peer does. Behind a page that leads to
-    /// no checkpoint the erasure may be to come: so that page is taken without what it says of this mirror's rights, and the
-    /// next one has all looked at again. Else it waits for another checkpoint, or for another peer.
+    /// Takes the report that nothing in the log says of an entry that it was erased, as the peer does. After a page
+    /// that leads to no checkpoint the erasure may still come. Such a page is taken without what it says about this
+    /// mirror's rights: nothing that was filled in takes effect, and the next page has everything looked at again. If
+    /// this mirror could not read everything so far, the entries of the page rest on the peer's word, because what the
+    /// peer called erased may belong to them. After any other page the mirror waits for another checkpoint or peer.
     pub(super) fn is_not_erased(&mut self, what: &str, now: Timestamp) {
         if let (Some((page, next)), Some(held)) = (&mut self.pending, &self.held)
             && page.checkpoint.is_none()
+            && !page.entries.is_empty()
         {
+            let word = self.sources.word(&held.charter);
+            let is_part = held.rights.is_some() && !word.is_home;
+            let doubt = if is_part { Some(Doubt::since(held, page.from, word)) } else { held.doubt.clone() };
             let page = Arc::make_mut(page);
-            (page.rights, page.doubt) = (held.rights.clone(), held.doubt.clone());
-            (next.rights, next.doubt) = (held.rights.clone(), held.doubt.clone());
+            (page.rights, page.doubt, page.settles) = (held.rights.clone(), doubt.clone(), false);
+            (next.rights, next.doubt) = (held.rights.clone(), doubt);
             self.review = None;
             return;
         }

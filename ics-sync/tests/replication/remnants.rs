@@ -7,16 +7,18 @@ use ics_core::record::Identity;
 use ics_core::statement::{Erasure, Remnant, StatementId};
 use ics_core::time::Timestamp;
 use ics_core::vocabulary::Act;
-use ics_sync::mirror::{Action, Mirror, Settings, Trouble};
+use ics_sync::mirror::{Action, Doubt, Mirror, Settings, Trouble};
 use ics_sync::wire;
 
 use crate::home::{Home, at, entry};
 use crate::memory::Memory;
+use crate::rules::drive;
 use crate::{owners, speech};
 
 const NOW: u64 = 1_700_000_000_000;
 /// When a peer is asked again, after something failed before.
 const LATER: u64 = NOW + 600_000;
+const EVEN_LATER: u64 = LATER + 600_000;
 const SETTINGS: Settings = Settings { interval_millis: 1_000, listens: false, seed: 1 };
 /// The index of the entry that is erased, and that of its erasure.
 const ERASED: u64 = 4;
@@ -216,4 +218,45 @@ fn who_may_read_all_loses_nothing_that_he_holds() {
         }
     };
     assert_eq!((trouble, memory.size()), (Some(Trouble::Withheld { from: ERASED, size: 5 }), 5));
+}
+
+/// Otherwise a thing would be shown with what was filled in, and without the block that was called erased.
+#[test]
+fn nothing_counts_that_is_shown_beside_what_is_falsely_called_erased() {
+    for knows_home in [false, true] {
+        let mut home = Home::new("devices.acme.example", 1, at(NOW));
+        home.page_limit = 5;
+        home.append_many(4, "true", at(NOW));
+        home.sign(at(NOW));
+        let mut part = home.clone();
+        part.partial = true;
+        let part = part.keeping_back([ERASED as usize - 1, ERASED as usize]);
+        let from_home = knows_home.then(|| home.as_source()).into_iter().collect();
+        let (mut mirror, mut memory) =
+            (Mirror::pinned(home.origin.clone(), SETTINGS).among(from_home), Memory::default());
+        drive(&mut mirror, &part, &mut memory, at(NOW));
+        assert!(memory.sealed == 5 && memory.shown().eq(0..3), "{:?}", memory.kept);
+        assert_eq!(memory.doubt.is_none(), knows_home);
+
+        home.append_many(5, "true", at(LATER));
+        home.sign(at(LATER));
+        let early = home.clone();
+        home.append_many(2, "true", at(LATER));
+        home.sign(at(LATER));
+        // Nothing in the log says that the entry was erased: neither with the rest of the log to come, nor without.
+        for shown in [&home, &early] {
+            let mut mirror = memory.mirror(&home.origin, SETTINGS, at(LATER));
+            ask_again(&mut mirror, &mut memory, shown, truth(), at(LATER));
+            let why = mirror.status().trouble.map(|trouble| trouble.to_string()).unwrap_or_default();
+            assert!(why.contains("entry 4 was erased"), "{why}");
+            assert_eq!((memory.size(), memory.sealed), (10, 5));
+            assert!(memory.shown().eq(0..3), "{:?}", memory.kept);
+            let from = if knows_home { 5 } else { 0 };
+            assert_eq!(memory.doubt, Some(Doubt { from, by: ["a bundle brought by hand".to_owned()].into() }));
+        }
+        let mut mirror = memory.mirror(&home.origin, SETTINGS, at(EVEN_LATER));
+        drive(&mut mirror, &home, &mut memory, at(EVEN_LATER));
+        assert_eq!((mirror.status().trouble, &memory.rights, &memory.doubt), (None, &None, &None));
+        assert!(memory.sealed == 12 && memory.shown().eq(0..12), "{:?}", memory.kept);
+    }
 }
