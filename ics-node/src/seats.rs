@@ -45,6 +45,9 @@ pub(crate) struct Seated {
     seats: Arc<Seats>,
 }
 
+/// Keeps a place from others until dropped, wherever that happens.
+pub(crate) struct Kept(Arc<Seat>);
+
 impl Seats {
     /// A number of places; at least one.
     pub(crate) fn new(most: usize) -> Self {
@@ -108,6 +111,18 @@ impl Seated {
     /// Sets whether the place is kept from others from now on.
     pub(crate) fn keep(&self, is_kept: bool) {
         self.seat.is_kept.store(is_kept, Ordering::Relaxed);
+    }
+
+    /// Keeps the place until the returned value is dropped.
+    pub(crate) fn kept(&self) -> Kept {
+        self.keep(true);
+        Kept(Arc::clone(&self.seat))
+    }
+}
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        self.0.is_kept.store(false, Ordering::Relaxed);
     }
 }
 

@@ -26,7 +26,7 @@ use rustls::ServerConfig;
 use socket2::{Domain, Protocol, Socket, Type};
 
 use super::server::{ServeError, Settings, listen_failed};
-use crate::seats::{Seated, Seats};
+use crate::seats::{Kept, Seated, Seats};
 
 /// How many connections the system queues until they are accepted.
 const BACKLOG: i32 = 1024;
@@ -42,6 +42,18 @@ tokio::task_local! {
 /// to this server.
 pub(super) fn keep(is_kept: bool) {
     let _ = SEAT.try_with(|seat| seat.iter().for_each(|seat| seat.keep(is_kept)));
+}
+
+/// Keeps the place of the connection whose request is being served until the returned value is dropped, even by another
+/// task. `None` outside requests to this server.
+pub(super) fn kept() -> Option<Kept> {
+    SEAT.try_with(|seat| seat.as_ref().map(Seated::kept)).ok().flatten()
+}
+
+/// Runs something as requests of a connection in this seat are.
+#[cfg(test)]
+pub(super) async fn in_seat<F: Future>(seat: Seated, work: F) -> F::Output {
+    SEAT.scope(Some(seat), work).await
 }
 
 /// Listens at these addresses, with TLS if configured; returns the server and the addresses with the ports that it got.

@@ -10,6 +10,7 @@ use serde::Serialize;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 use super::answer;
+use super::everybody;
 use super::failure::Failure;
 use super::metrics::Metrics;
 use super::ocsp;
@@ -17,6 +18,7 @@ use super::server::Settings;
 use crate::api::problem::Code;
 use crate::app::{App, AppError, Depth, Reader};
 use crate::background;
+use crate::seats::Kept;
 
 /// What all handlers share.
 pub(super) struct Face {
@@ -48,6 +50,15 @@ pub(super) type Place = OwnedSemaphorePermit;
 pub(super) struct Listening {
     _place: Place,
     _among_strangers: Option<Place>,
+    /// The connection is kept as long and no longer. A client that is let go may take the last events as slowly as it
+    /// likes, and then begin a request that it never finishes.
+    _kept: Option<Kept>,
+}
+
+impl Listening {
+    fn at(place: Place, among_strangers: Option<Place>) -> Self {
+        Self { _place: place, _among_strangers: among_strangers, _kept: everybody::kept() }
+    }
 }
 
 impl Face {
@@ -88,7 +99,7 @@ impl Face {
     pub(super) fn listen(&self, reader: Reader) -> Result<Listening, Failure> {
         let full = "all places for listeners are taken";
         let among_strangers = self.app.is_stranger(reader).then(|| place(&self.strangers, full)).transpose()?;
-        Ok(Listening { _place: place(&self.listeners, full)?, _among_strangers: among_strangers })
+        Ok(Listening::at(place(&self.listeners, full)?, among_strangers))
     }
 
     /// Becomes true once the node stops, and listeners are to be let go.
@@ -182,4 +193,28 @@ impl Face {
 /// Takes a place at once or fails: a queue would only make everybody wait.
 fn place(places: &Arc<Semaphore>, full: &str) -> Result<Place, Failure> {
     Arc::clone(places).try_acquire_owned().map_err(|_| Failure::new(Code::Busy, full))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::seats::Seats;
+
+    /// Otherwise whoever was let go often enough would have all seats.
+    #[tokio::test]
+    async fn a_listener_that_is_let_go_keeps_no_seat() {
+        let seats = Arc::new(Seats::new(1));
+        let (seat, _cut) = seats.take([192, 0, 2, 1].into()).expect("room");
+        let is_room = || seats.take([192, 0, 2, 2].into()).is_some();
+        let listens = async {
+            everybody::keep(true);
+            let free = Arc::new(Semaphore::new(1));
+            let listening = Listening::at(place(&free, "full").expect("a place"), None);
+            assert!(!is_room());
+            // It ends in the task that makes the events, while its connection goes on.
+            tokio::spawn(async move { drop(listening) }).await.expect("ends");
+            assert!(is_room());
+        };
+        everybody::in_seat(seat, listens).await;
+    }
 }

@@ -45,9 +45,12 @@ pub(super) async fn watch(
     };
     everybody::keep(true);
     let answered = answered.instrument(span).await;
-    // A listener is being answered for as long as it listens; any other answer is complete.
+    // A stream is for a listener, whose place among the listeners keeps the connection as long as it lasts; any other
+    // answer is complete.
     let listens = matches!(&answered, Ok(response) if response.response().body().size() == BodySize::Stream);
-    everybody::keep(listens);
+    if !listens {
+        everybody::keep(false);
+    }
     answered
 }
 
