@@ -222,7 +222,7 @@ fn what_goes_wrong_is_said_in_words() {
         (make("pkcs11:token=none"), 5, "no token fits `pkcs11:token=none`; there are: acme", "plugged in"),
         (make("pkcs11:token=acme?pin-value=4711-pin"), 2, "holds the PIN", "--pin-file"),
         (make("token=acme"), 2, "does not begin with `pkcs11:`", "pkcs11:token=acme"),
-        (make("pkcs11:token=acme;object=x"), 2, "names a key", "called"),
+        (make("pkcs11:token=acme;object=x"), 2, "names a key", "same name"),
         (vec!["key", "adopt", "other", "pkcs11:token=acme;object=x"], 5, "has no key that fits", "ics key make"),
         (vec!["key", "show", "pkcs11:object=x"], 5, "no key of this home directory", "ics key adopt"),
         (make("pkcs11:token=acme?module-path=/etc/hostname"), 5, "does not load", "vendor"),

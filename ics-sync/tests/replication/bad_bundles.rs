@@ -124,7 +124,7 @@ fn misshapen(good: &Home) -> Vec<Case> {
         case(
             "two checkpoints",
             framed(&[(2, &origin), (5, good.note.as_bytes()), (5, good.note.as_bytes())]),
-            "one of them",
+            "only one of this kind",
         ),
         case("a checkpoint that is none", framed(&[(2, &origin), (5, b"log in here")]), "is refused"),
         case("a page that is none", framed(&[(2, &origin), (5, good.note.as_bytes()), (6, b"ICSP")]), "cut off"),
