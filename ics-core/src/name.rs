@@ -287,7 +287,7 @@ mod tests {
         assert_eq!(Name::dns("GW.Acme.example"), Name::new("host", "gw.acme.example"));
         let refusal = Name::dns("gw.acme.example.").expect_err("a dot").to_string();
         assert!(
-            refusal.starts_with("`gw.acme.example.` is not a name: ") && refusal.contains("without a dot"),
+            refusal.starts_with("`gw.acme.example.` is not a name: ") && refusal.contains("no dot at its end"),
             "{refusal}"
         );
         assert!(Name::dns("gw..example").is_err());

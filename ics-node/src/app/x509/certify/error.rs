@@ -134,7 +134,7 @@ pub enum CertifyError {
     #[error("the key in the request gets no certificate: {0}")]
     Key(String),
     /// The profile does not accept such keys.
-    #[error("the profile `{profile}` takes no keys of the kind {kind}{}", that_take_it(.others))]
+    #[error("the profile `{profile}` does not allow keys of the kind {kind}{}", that_take_it(.others))]
     KeyType {
         /// The profile.
         profile: ProfileName,
