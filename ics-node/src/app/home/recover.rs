@@ -8,6 +8,8 @@
 //! was lost for good: nobody asks a home whether it has everything. So the home accepts only whole entries, and for
 //! statements said to be erased only leaves that an erasure in its own log names.
 
+mod source;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -19,16 +21,17 @@ use ics_core::log::note::Note;
 use ics_core::statement::Remnant;
 use ics_core::statement::body::{self, Body};
 use ics_core::vocabulary::DomainName;
-use ics_sync::http::PeerError;
 use ics_sync::mirror::{Action, Mirror, SignedCheckpoint, Stop, Trouble, VerifiedEntry, VerifiedPage};
 use tokio::sync::watch;
 
+use self::source::NoAnswer;
+pub use self::source::Source;
 use super::heartbeat::stopped;
 use crate::api::problem::Code;
 use crate::app::admit::check::check_bodies;
 use crate::app::admit::submit::{Incoming, Outcome, append_all};
 use crate::app::hosted::Hosted;
-use crate::app::{App, AppError, Reader, random};
+use crate::app::{App, AppError, random};
 use crate::store::{Part, Standing, WriteTx};
 
 /// The pause between two rounds of questions.
@@ -42,25 +45,6 @@ pub(super) const SILENT: &str = "silent";
 const GOES_ON: &str = "goes-on";
 /// How many alarms are searched for the last of these.
 const ALARMS_LOOKED: usize = 1_000;
-
-/// A source that may have what a home has lost.
-#[derive(Clone)]
-pub enum Source {
-    /// A node that is a peer.
-    Peer {
-        /// What the operator calls it.
-        name: String,
-        /// How it is asked.
-        peer: ics_sync::Peer,
-    },
-    /// A copy of a mirror's home directory that was brought here, opened.
-    Copy {
-        /// Where it lies.
-        name: String,
-        /// Its use cases.
-        app: App,
-    },
-}
 
 /// The result of asking one source.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -77,13 +61,6 @@ fn in_words(answer: &Result<Option<u64>, String>) -> String {
         Ok(None) => "it holds no copy, and so cannot say what was lost".to_owned(),
         Err(problem) => problem.clone(),
     }
-}
-
-/// Why a source gave no answer.
-enum NoAnswer {
-    /// It does not hold the domain.
-    NotHeld,
-    Failed(String),
 }
 
 /// The remnants of statements that, according to the home's own log, were erased, by index.
@@ -407,49 +384,6 @@ impl App {
     }
 }
 
-impl Source {
-    /// The name by which it is reported.
-    #[must_use]
-    pub fn name(&self) -> &str {
-        match self {
-            Self::Peer { name, .. } | Self::Copy { name, .. } => name,
-        }
-    }
-
-    /// Does what the mirror asks for, and gives it the answer.
-    async fn answer(&self, mirror: &mut Mirror, action: Action, own: &App) -> Result<(), NoAnswer> {
-        let domain = mirror.domain().clone();
-        let now = || own.clock().now();
-        match (self, action) {
-            (Self::Peer { peer, .. }, Action::FetchDescriptors { from }) => {
-                let answer = peer.descriptors(&domain, from).await.map_err(no_answer)?;
-                mirror.handle_descriptors(&answer, now());
-            }
-            (Self::Copy { app, .. }, Action::FetchDescriptors { from }) => {
-                mirror.handle_descriptors(&app.descriptors(&domain, from).map_err(not_in_copy)?, now());
-            }
-            (Self::Peer { peer, .. }, Action::FetchCheckpoint) => {
-                mirror.handle_checkpoint(&peer.checkpoint(&domain).await.map_err(no_answer)?, now());
-            }
-            (Self::Copy { app, .. }, Action::FetchCheckpoint) => {
-                mirror.handle_checkpoint(&app.checkpoint(&domain).map_err(not_in_copy)?, now());
-            }
-            (Self::Peer { peer, .. }, Action::FetchPage { from, limit, until }) => {
-                mirror.handle_page(peer.page(&domain, from, limit, until).await.map_err(no_answer)?, now());
-            }
-            (Self::Copy { app, .. }, Action::FetchPage { from, limit, until }) => {
-                let page = app.entries(Reader::Operator, &domain, from, limit, Some(until)).map_err(not_in_copy)?;
-                mirror.handle_page(page, now());
-            }
-            // A home takes back what it is given, page by page.
-            (_, Action::Survey(_)) => mirror.handle_surveyed(Vec::new()),
-            (_, Action::FetchAgain(_) | Action::Fill(_) | Action::RootAt { .. }) => {}
-            (_, Action::Wait { .. } | Action::Listen { .. } | Action::Apply(_) | Action::Stopped(_)) => {}
-        }
-        Ok(())
-    }
-}
-
 /// The remnants of erased statements that a page contains.
 fn remnants(page: &VerifiedPage) -> impl Iterator<Item = (u64, Remnant)> {
     (page.from..).zip(&page.entries).filter_map(|(index, entry)| match entry {
@@ -472,23 +406,6 @@ fn check_whole(page: &VerifiedPage, erased: &Erased) -> Result<(), String> {
     match remnants(page).find(|(index, remnant)| erased.get(index) != Some(remnant)) {
         Some((index, _)) => Err(format!("it says that entry {index} was erased, and nothing in the log says so")),
         None => Ok(()),
-    }
-}
-
-fn no_answer(error: PeerError) -> NoAnswer {
-    match error {
-        // A plain 404 may come from something in front of the node, and says nothing about what the node holds.
-        PeerError::Status { problem: Some(kind), .. } if kind == Code::UnknownDomain.uri() => NoAnswer::NotHeld,
-        // RFC 4511, appendix A: `noSuchObject`.
-        PeerError::Refused { code: 32, .. } => NoAnswer::NotHeld,
-        error => NoAnswer::Failed(error.to_string()),
-    }
-}
-
-fn not_in_copy(error: AppError) -> NoAnswer {
-    match error.code() {
-        Code::UnknownDomain => NoAnswer::NotHeld,
-        _ => NoAnswer::Failed(error.to_string()),
     }
 }
 
