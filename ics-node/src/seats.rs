@@ -6,9 +6,8 @@
 //! are kept: the directory keeps those of clients that it knows, the public HTTP server those that wait for an answer.
 
 use std::cmp::Reverse;
-use std::collections::BTreeMap;
+use std::collections::{BTreeSet, HashMap};
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures_util::future::{AbortHandle, AbortRegistration};
@@ -21,32 +20,46 @@ pub(crate) struct Seats {
     taken: Mutex<Taken>,
 }
 
-/// Where a connection comes from, and its number. This machine has no network: anybody may be behind a proxy here.
-type Key = (Option<u64>, u64);
+/// Where a connection comes from. This machine has no network: anybody may be behind a proxy here.
+type Network = Option<u64>;
+
+/// A connection's network, and its number: the older of two has the lower one.
+type Key = (Network, u64);
 
 #[derive(Default)]
 struct Taken {
     last: u64,
-    /// Connections of one network are adjacent, the oldest first.
-    seats: BTreeMap<Key, Arc<Seat>>,
+    seats: HashMap<Key, Seat>,
+    crowds: Crowds,
 }
 
-/// The state of a connection that others see and set.
 struct Seat {
-    is_kept: AtomicBool,
-    /// Aborts the future that serves it.
+    /// How many values of [`Kept`] there are.
+    keepers: usize,
+    /// Aborts the future that serves the connection.
     cut: AbortHandle,
+}
+
+/// The connections that need not be kept, so that the one to be cut is found at once, however many there are.
+#[derive(Default)]
+struct Crowds {
+    /// The numbers of each network's connections; networks without any are left out.
+    numbers: HashMap<Network, BTreeSet<u64>>,
+    /// Each of these networks, after how many it has and which is its oldest. The last one makes room.
+    ranks: BTreeSet<(usize, Reverse<u64>, Network)>,
 }
 
 /// The place of a connection; given back when dropped.
 pub(crate) struct Seated {
     key: Key,
-    seat: Arc<Seat>,
     seats: Arc<Seats>,
 }
 
 /// Keeps a place from others until dropped, wherever that happens.
-pub(crate) struct Kept(Arc<Seat>);
+pub(crate) struct Kept {
+    key: Key,
+    seats: Arc<Seats>,
+}
 
 impl Seats {
     /// A number of places; at least one.
@@ -60,18 +73,14 @@ impl Seats {
         let address = address.to_canonical();
         let network = (!address.is_loopback()).then(|| network(address));
         let (cut, registration) = AbortHandle::new_pair();
-        let seat = Arc::new(Seat { is_kept: false.into(), cut });
         let mut taken = self.taken();
-        let leaves = if taken.seats.len() < self.most { None } else { Some(taken.to_be_cut()?) };
-        let leaves = leaves.and_then(|key| taken.seats.remove(&key));
-        taken.last += 1;
-        let key = (network, taken.last);
-        taken.seats.insert(key, Arc::clone(&seat));
+        let leaves = if taken.seats.len() < self.most { None } else { Some(taken.displace()?) };
+        let key = taken.seat(network, cut);
         drop(taken);
         if let Some(leaves) = leaves {
-            leaves.cut.abort();
+            leaves.abort();
         }
-        Some((Seated { key, seat, seats: Arc::clone(self) }, registration))
+        Some((Seated { key, seats: Arc::clone(self) }, registration))
     }
 
     fn taken(&self) -> MutexGuard<'_, Taken> {
@@ -80,25 +89,73 @@ impl Seats {
 }
 
 impl Taken {
-    /// The oldest connection that need not be kept, of the network with the most of these; among equal networks, the
-    /// one whose oldest connection is oldest.
-    fn to_be_cut(&self) -> Option<Key> {
-        let mut crowd: Option<(usize, Key)> = None;
-        let mut largest: Option<(usize, Key)> = None;
-        for (&key, seat) in &self.seats {
-            if seat.is_kept.load(Ordering::Relaxed) {
-                continue;
-            }
-            let (count, oldest) = match crowd {
-                Some((count, oldest)) if oldest.0 == key.0 => (count + 1, oldest),
-                _ => (1, key),
-            };
-            crowd = Some((count, oldest));
-            if largest.is_none_or(|(most, first)| (count, Reverse(oldest.1)) > (most, Reverse(first.1))) {
-                largest = crowd;
-            }
+    fn seat(&mut self, network: Network, cut: AbortHandle) -> Key {
+        self.last += 1;
+        let key = (network, self.last);
+        self.seats.insert(key, Seat { keepers: 0, cut });
+        self.crowds.add(key);
+        key
+    }
+
+    /// Gives the place back, if the connection still has it; returns what cuts it off.
+    fn leave(&mut self, key: Key) -> Option<AbortHandle> {
+        let seat = self.seats.remove(&key)?;
+        self.crowds.remove(key);
+        Some(seat.cut)
+    }
+
+    /// Gives back the place of the connection whose turn it is.
+    fn displace(&mut self) -> Option<AbortHandle> {
+        let key = self.crowds.first()?;
+        self.leave(key)
+    }
+
+    fn keep(&mut self, key: Key) {
+        let Some(seat) = self.seats.get_mut(&key) else { return };
+        seat.keepers += 1;
+        if seat.keepers == 1 {
+            self.crowds.remove(key);
         }
-        largest.map(|(_, oldest)| oldest)
+    }
+
+    fn release(&mut self, key: Key) {
+        let Some(seat) = self.seats.get_mut(&key) else { return };
+        seat.keepers = seat.keepers.saturating_sub(1);
+        if seat.keepers == 0 {
+            self.crowds.add(key);
+        }
+    }
+}
+
+impl Crowds {
+    fn add(&mut self, (network, number): Key) {
+        self.change(network, |numbers| {
+            numbers.insert(number);
+        });
+    }
+
+    fn remove(&mut self, (network, number): Key) {
+        self.change(network, |numbers| {
+            numbers.remove(&number);
+        });
+    }
+
+    /// The oldest connection of the network with the most; among equal networks, of the one whose oldest is oldest.
+    fn first(&self) -> Option<Key> {
+        self.ranks.last().map(|&(_, Reverse(oldest), network)| (network, oldest))
+    }
+
+    fn change(&mut self, network: Network, change: impl FnOnce(&mut BTreeSet<u64>)) {
+        let rank = |numbers: &BTreeSet<u64>| Some((numbers.len(), Reverse(*numbers.first()?), network));
+        let mut numbers = self.numbers.remove(&network).unwrap_or_default();
+        if let Some(rank) = rank(&numbers) {
+            self.ranks.remove(&rank);
+        }
+        change(&mut numbers);
+        if let Some(rank) = rank(&numbers) {
+            self.ranks.insert(rank);
+            self.numbers.insert(network, numbers);
+        }
     }
 }
 
@@ -108,27 +165,22 @@ impl Seated {
         self.key.0
     }
 
-    /// Sets whether the place is kept from others from now on.
-    pub(crate) fn keep(&self, is_kept: bool) {
-        self.seat.is_kept.store(is_kept, Ordering::Relaxed);
-    }
-
-    /// Keeps the place until the returned value is dropped.
+    /// Keeps the place until the returned value, and all others of this connection, are dropped.
     pub(crate) fn kept(&self) -> Kept {
-        self.keep(true);
-        Kept(Arc::clone(&self.seat))
+        self.seats.taken().keep(self.key);
+        Kept { key: self.key, seats: Arc::clone(&self.seats) }
     }
 }
 
 impl Drop for Kept {
     fn drop(&mut self) {
-        self.0.is_kept.store(false, Ordering::Relaxed);
+        self.seats.taken().release(self.key);
     }
 }
 
 impl Drop for Seated {
     fn drop(&mut self) {
-        self.seats.taken().seats.remove(&self.key);
+        self.seats.taken().leave(self.key);
     }
 }
 
@@ -144,10 +196,10 @@ mod tests {
     /// A connection that stays until it is cut off.
     fn connect(seats: &Arc<Seats>, address: &str, is_kept: bool) -> Option<Connection> {
         let (seated, cut) = seats.take(address.parse().expect("an address"))?;
-        seated.keep(is_kept);
+        let kept = is_kept.then(|| seated.kept());
         let stays = async move {
             std::future::pending::<()>().await;
-            drop(seated);
+            drop((kept, seated));
         };
         Some(tokio::spawn(Abortable::new(stays, cut)))
     }
@@ -183,15 +235,64 @@ mod tests {
     #[tokio::test]
     async fn who_is_kept_makes_no_room() {
         let seats = Arc::new(Seats::new(2));
-        let (busy, _ends) = seats.take([192, 0, 2, 1].into()).expect("room");
-        busy.keep(true);
+        let (busy, ends) = seats.take([192, 0, 2, 1].into()).expect("room");
+        let is_cut = || ends.handle().is_aborted();
+        let [first, second] = [(); 2].map(|()| busy.kept());
         let known = connect(&seats, "192.0.2.1", true).expect("room");
         assert!(connect(&seats, "192.0.2.1", false).is_none());
-        assert!(!known.is_finished());
+        // As long as anything keeps it, it stays.
+        drop(first);
+        assert!(connect(&seats, "192.0.2.1", false).is_none());
+        assert!(!is_cut() && !known.is_finished());
         // A connection that is no longer kept makes room again.
-        busy.keep(false);
+        drop(second);
         assert!(connect(&seats, "192.0.2.1", false).is_some());
-        assert!(busy.seat.cut.is_aborted() && !known.is_finished());
+        assert!(is_cut() && !known.is_finished());
+    }
+
+    /// Kept up to date with every change, it is what a look at all connections would find.
+    #[tokio::test]
+    async fn who_is_to_be_cut_is_known_at_any_time() {
+        let seats = Arc::new(Seats::new(64));
+        let mut chosen = 1_u32;
+        // A linear congruential generator (Numerical Recipes, 7.1): the same connections in each run.
+        let mut choose = |most: u32| {
+            chosen = chosen.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (chosen >> 16) % most
+        };
+        let mut connections = Vec::new();
+        for _ in 0..2_000 {
+            let expected = {
+                let taken = seats.taken();
+                let mut idle: HashMap<Network, Vec<u64>> = HashMap::new();
+                for ((network, number), _) in taken.seats.iter().filter(|(_, seat)| seat.keepers == 0) {
+                    idle.entry(*network).or_default().push(*number);
+                }
+                let crowds = idle.into_iter().filter_map(|(from, all)| Some((all.len(), *all.iter().min()?, from)));
+                let largest = crowds.max_by_key(|&(count, oldest, _)| (count, Reverse(oldest)));
+                largest.map(|(_, oldest, from)| (from, oldest))
+            };
+            assert_eq!(seats.taken().crowds.first(), expected);
+            match choose(8) {
+                0 if !connections.is_empty() => {
+                    let gone = choose(connections.len() as u32) as usize;
+                    drop(connections.swap_remove(gone));
+                }
+                1 if !connections.is_empty() => {
+                    let other = choose(connections.len() as u32) as usize;
+                    let (seated, kept): &mut (Seated, Option<Kept>) = &mut connections[other];
+                    *kept = if kept.is_some() { None } else { Some(seated.kept()) };
+                }
+                _ => {
+                    let address = IpAddr::from([192, 0, 2, choose(12) as u8]);
+                    connections.extend(seats.take(address).map(|(seated, _)| (seated, None)));
+                }
+            }
+            assert!(seats.taken().seats.len() <= 64);
+        }
+        drop(connections);
+        let taken = seats.taken();
+        assert!(taken.seats.is_empty() && taken.crowds.numbers.is_empty() && taken.crowds.ranks.is_empty());
     }
 
     /// Behind a proxy on this machine, all clients have one address.

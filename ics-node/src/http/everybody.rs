@@ -21,7 +21,7 @@ use actix_web::Error;
 use actix_web::body::BoxBody;
 use actix_web::dev::{AppConfig, Extensions, Server};
 use actix_web::rt::net::TcpStream;
-use futures_util::future::{AbortHandle, Abortable, FutureExt as _};
+use futures_util::future::{Abortable, Either, FutureExt as _, ready};
 use rustls::ServerConfig;
 use socket2::{Domain, Protocol, Socket, Type};
 
@@ -34,26 +34,20 @@ const BACKLOG: i32 = 1024;
 const ENDING: Duration = Duration::from_secs(1);
 
 tokio::task_local! {
-    /// The seat of the connection being served, if it has one.
-    static SEAT: Option<Seated>;
-}
-
-/// Sets whether the connection whose request is being served keeps its place from now on. Does nothing outside requests
-/// to this server.
-pub(super) fn keep(is_kept: bool) {
-    let _ = SEAT.try_with(|seat| seat.iter().for_each(|seat| seat.keep(is_kept)));
+    /// The seat of the connection being served.
+    static SEAT: Seated;
 }
 
 /// Keeps the place of the connection whose request is being served until the returned value is dropped, even by another
 /// task. `None` outside requests to this server.
 pub(super) fn kept() -> Option<Kept> {
-    SEAT.try_with(|seat| seat.as_ref().map(Seated::kept)).ok().flatten()
+    SEAT.try_with(Seated::kept).ok()
 }
 
 /// Runs something as requests of a connection in this seat are.
 #[cfg(test)]
 pub(super) async fn in_seat<F: Future>(seat: Seated, work: F) -> F::Output {
-    SEAT.scope(Some(seat), work).await
+    SEAT.scope(seat, work).await
 }
 
 /// Listens at these addresses, with TLS if configured; returns the server and the addresses with the ports that it got.
@@ -148,8 +142,8 @@ where
     }
 }
 
-/// Serves connections, each in a seat. While all seats are kept, further connections are served without one, up to what
-/// actix accepts.
+/// Serves connections, each in a seat. While all seats are kept, further connections are closed: nothing would ever end
+/// one without a seat, and as many of them as actix accepts would keep newcomers out for as long as they liked.
 fn seated<C>(
     connections: C,
     seats: &Arc<Seats>,
@@ -159,13 +153,12 @@ where
 {
     let seats = Arc::clone(seats);
     let serve = move |connection: TcpStream, service: &C::Service| {
-        let seat = connection.peer_addr().ok().and_then(|from| seats.take(from.ip()));
-        let (seat, cut) = match seat {
-            Some((seat, cut)) => (Some(seat), cut),
-            None => (None, AbortHandle::new_pair().1),
+        let Some((seat, cut)) = connection.peer_addr().ok().and_then(|from| seats.take(from.ip())) else {
+            return Either::Right(ready(Ok(())));
         };
         // Not an `async` block, which would hold the connection's state twice.
-        Abortable::new(SEAT.scope(seat, service.call(connection)), cut).map(|ended| ended.unwrap_or(Ok(())))
+        let serving = Abortable::new(SEAT.scope(seat, service.call(connection)), cut);
+        Either::Left(serving.map(|ended| ended.unwrap_or(Ok(()))))
     };
     apply_fn_factory::<C, C, _, _, TcpStream, TcpStream, (), C::Error>(connections, serve)
 }

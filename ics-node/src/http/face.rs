@@ -207,7 +207,6 @@ mod tests {
         let (seat, _cut) = seats.take([192, 0, 2, 1].into()).expect("room");
         let is_room = || seats.take([192, 0, 2, 2].into()).is_some();
         let listens = async {
-            everybody::keep(true);
             let free = Arc::new(Semaphore::new(1));
             let listening = Listening::at(place(&free, "full").expect("a place"), None);
             assert!(!is_room());

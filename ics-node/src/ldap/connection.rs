@@ -17,7 +17,7 @@ use super::hot::Hot;
 use super::search::Place;
 use super::session::{Next, Session};
 use super::work::Working;
-use crate::seats::Seated;
+use crate::seats::{Kept, Seated};
 use crate::tls::{KeyPin, proven_key};
 
 /// What all connections share.
@@ -123,6 +123,8 @@ pub(super) struct Connection {
     began: Option<Instant>,
     long: Option<OwnedSemaphorePermit>,
     seated: Seated,
+    /// Keeps the place once the client is known.
+    kept: Option<Kept>,
 }
 
 impl Connection {
@@ -145,7 +147,8 @@ impl Connection {
         let mut session = Session::new(Arc::clone(&shared.place), Arc::clone(&shared.hot), secure, link.proven());
         session.comes_from(seated.network());
         let news = shared.place.app.commits();
-        let mut connection = Self { link, session, shared, stopped, news, began: None, long: None, seated };
+        let (began, long, kept) = (None, None, None);
+        let mut connection = Self { link, session, shared, stopped, news, began, long, seated, kept };
         if let Err(error) = connection.run().await {
             tracing::debug!(%error, "an LDAP connection ended");
         }
@@ -155,7 +158,10 @@ impl Connection {
         loop {
             let next = self.session.next();
             // Checked each time round: a client that pipelines never waits, but must be noticed when it becomes known.
-            self.seated.keep(self.session.is_known());
+            let is_known = self.session.is_known();
+            if is_known != self.kept.is_some() {
+                self.kept = is_known.then(|| self.seated.kept());
+            }
             match next {
                 Next::Wait => {
                     self.send().await?;

@@ -290,25 +290,53 @@ async fn whoever_comes_finds_a_place() {
     answers(&node).await;
 }
 
+/// The body of a request, which [`begun`] does not send.
+const BODY: &[u8] = br#"{"statements": []}"#;
+
+/// Sends the head of a request whose answer waits for its body.
+async fn begun(node: &Node) -> TcpStream {
+    let mut slow = TcpStream::connect(node.addresses[0]).await.expect("connects");
+    let head = format!(
+        "POST /v1/domains/nowhere.example/statements HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n\
+         connection: close\r\ncontent-length: {}\r\n\r\n",
+        BODY.len()
+    );
+    slow.write_all(head.as_bytes()).await.expect("sends");
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    slow
+}
+
+/// Sends the body and reads the answer.
+async fn completed(mut slow: TcpStream) {
+    slow.write_all(BODY).await.expect("sends");
+    let mut answer = String::new();
+    slow.read_to_string(&mut answer).await.expect("reads");
+    assert!(answer.starts_with("HTTP/1.1 "), "{answer}");
+}
+
 /// A client that is being answered keeps its place, however many come.
 #[tokio::test]
 async fn whoever_waits_for_an_answer_keeps_his_place() {
     let node = Node::start(&Settings { max_connections: 4, ..settings() });
-    let mut slow = TcpStream::connect(node.addresses[0]).await.expect("connects");
-    let body = br#"{"statements": []}"#;
-    let head = format!(
-        "POST /v1/domains/nowhere.example/statements HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n\
-         connection: close\r\ncontent-length: {}\r\n\r\n",
-        body.len()
-    );
-    slow.write_all(head.as_bytes()).await.expect("sends");
-    tokio::time::sleep(Duration::from_millis(100)).await;
+    let slow = begun(&node).await;
     let _silent = dozen(&node, b"").await;
     answers(&node).await;
-    slow.write_all(body).await.expect("sends");
-    let mut answer = String::new();
-    slow.read_to_string(&mut answer).await.expect("reads");
-    assert!(answer.starts_with("HTTP/1.1 "), "{answer}");
+    completed(slow).await;
+}
+
+/// Served beside the places, silent connections would take up what actix accepts, and nothing would cut them.
+#[tokio::test]
+async fn a_newcomer_is_refused_while_all_places_are_kept() {
+    let node = Node::start(&Settings { max_connections: 4, ..settings() });
+    let [first, second, third] = [begun(&node).await, begun(&node).await, begun(&node).await];
+    for mut silent in dozen(&node, b"").await {
+        let ended = tokio::time::timeout(Duration::from_secs(10), silent.read(&mut [0])).await.expect("in time");
+        assert_eq!(ended.expect("ends"), 0, "there is no place for it");
+    }
+    completed(first).await;
+    answers(&node).await;
+    completed(second).await;
+    completed(third).await;
 }
 
 #[tokio::test]
