@@ -9,15 +9,33 @@ use std::cmp::Reverse;
 use std::collections::{BTreeSet, HashMap};
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use futures_util::future::{AbortHandle, AbortRegistration};
 
 use crate::shares::network;
 
-/// All places.
+/// The least time between two lines in the log that say that all places are taken.
+const TOLD_EVERY: Duration = Duration::from_secs(60);
+
+/// All places of a server.
+#[derive(Debug)]
 pub(crate) struct Seats {
+    /// What the log and the metrics call the server.
+    server: &'static str,
     most: usize,
     taken: Mutex<Taken>,
+}
+
+/// How many places there are, how many are taken, and what has become of connections since the start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Counts {
+    pub(crate) places: usize,
+    pub(crate) taken: usize,
+    /// Connections that were cut to make room for newcomers.
+    pub(crate) displaced: u64,
+    /// Newcomers for whom there was no room.
+    pub(crate) refused: u64,
 }
 
 /// Where a connection comes from. This machine has no network: anybody may be behind a proxy here.
@@ -26,13 +44,18 @@ type Network = Option<u64>;
 /// A connection's network, and its number: the older of two has the lower one.
 type Key = (Network, u64);
 
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct Taken {
     last: u64,
     seats: HashMap<Key, Seat>,
     crowds: Crowds,
+    displaced: u64,
+    refused: u64,
+    /// When the log was last told that all places are taken.
+    told: Option<Instant>,
 }
 
+#[derive(Debug)]
 struct Seat {
     /// How many values of [`Kept`] there are.
     keepers: usize,
@@ -41,7 +64,7 @@ struct Seat {
 }
 
 /// The connections that need not be kept, so that the one to be cut is found at once, however many there are.
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct Crowds {
     /// The numbers of each network's connections; networks without any are left out.
     numbers: HashMap<Network, BTreeSet<u64>>,
@@ -62,9 +85,20 @@ pub(crate) struct Kept {
 }
 
 impl Seats {
-    /// A number of places; at least one.
-    pub(crate) fn new(most: usize) -> Self {
-        Self { most: most.max(1), taken: Mutex::default() }
+    /// A number of places at this server; at least one.
+    pub(crate) fn new(server: &'static str, most: usize) -> Self {
+        Self { server, most: most.max(1), taken: Mutex::default() }
+    }
+
+    /// What the log and the metrics call the server.
+    pub(crate) const fn server(&self) -> &'static str {
+        self.server
+    }
+
+    /// How many places there are, how many are taken, and what has become of connections.
+    pub(crate) fn counts(&self) -> Counts {
+        let taken = self.taken();
+        Counts { places: self.most, taken: taken.seats.len(), displaced: taken.displaced, refused: taken.refused }
     }
 
     /// Takes a place for a connection from this address; `None` if all are taken by connections that are kept. The
@@ -74,13 +108,26 @@ impl Seats {
         let network = (!address.is_loopback()).then(|| network(address));
         let (cut, registration) = AbortHandle::new_pair();
         let mut taken = self.taken();
-        let leaves = if taken.seats.len() < self.most { None } else { Some(taken.displace()?) };
-        let key = taken.seat(network, cut);
+        let is_full = taken.seats.len() >= self.most;
+        let leaves = if is_full { taken.displace() } else { None };
+        let is_seated = !is_full || leaves.is_some();
+        let key = is_seated.then(|| taken.seat(network, cut));
+        let tells = is_full && taken.is_to_be_told();
         drop(taken);
         if let Some(leaves) = leaves {
             leaves.abort();
         }
-        Some((Seated { key, seats: Arc::clone(self) }, registration))
+        if tells {
+            self.tell();
+        }
+        Some((Seated { key: key?, seats: Arc::clone(self) }, registration))
+    }
+
+    fn tell(&self) {
+        let Counts { places, displaced, refused, .. } = self.counts();
+        let text = "all places for connections are taken: for each newcomer one is closed whose client waits for \
+                    nothing, or the newcomer, if there is none";
+        tracing::warn!(server = self.server, places, closed = displaced, refused, "{text}");
     }
 
     fn taken(&self) -> MutexGuard<'_, Taken> {
@@ -104,10 +151,23 @@ impl Taken {
         Some(seat.cut)
     }
 
-    /// Gives back the place of the connection whose turn it is.
+    /// Gives back the place of the connection whose turn it is; `None` if all are kept.
     fn displace(&mut self) -> Option<AbortHandle> {
-        let key = self.crowds.first()?;
-        self.leave(key)
+        let key = self.crowds.first();
+        let leaves = key.and_then(|key| self.leave(key));
+        let count = if leaves.is_some() { &mut self.displaced } else { &mut self.refused };
+        *count += 1;
+        leaves
+    }
+
+    /// Whether the log has not been told lately that all places are taken; now it is.
+    fn is_to_be_told(&mut self) -> bool {
+        let now = Instant::now();
+        let is_due = self.told.is_none_or(|told| now.saturating_duration_since(told) >= TOLD_EVERY);
+        if is_due {
+            self.told = Some(now);
+        }
+        is_due
     }
 
     fn keep(&mut self, key: Key) {
@@ -210,7 +270,7 @@ mod tests {
 
     #[tokio::test]
     async fn the_crowd_makes_room() {
-        let seats = Arc::new(Seats::new(5));
+        let seats = Arc::new(Seats::new("test", 5));
         let crowd = ["2001:db8::1", "2001:db8::2", "2001:db8::ffff:3"];
         let known = connect(&seats, "2001:db8::9", true).expect("room");
         let alone = connect(&seats, "192.0.2.1", false).expect("room");
@@ -226,15 +286,15 @@ mod tests {
         others.push(connect(&seats, "127.0.0.1", false).expect("there is always room"));
         assert!(is_cut(alone).await);
         assert!(!known.is_finished(), "who is kept stays");
-        assert_eq!(seats.taken().seats.len(), 5);
+        assert_eq!(seats.counts(), Counts { places: 5, taken: 5, displaced: 3, refused: 0 });
         known.abort();
         assert!(known.await.expect_err("has gone").is_cancelled());
-        assert_eq!(seats.taken().seats.len(), 4, "who goes gives his place back");
+        assert_eq!(seats.counts().taken, 4, "who goes gives his place back");
     }
 
     #[tokio::test]
     async fn who_is_kept_makes_no_room() {
-        let seats = Arc::new(Seats::new(2));
+        let seats = Arc::new(Seats::new("test", 2));
         let (busy, ends) = seats.take([192, 0, 2, 1].into()).expect("room");
         let is_cut = || ends.handle().is_aborted();
         let [first, second] = [(); 2].map(|()| busy.kept());
@@ -244,6 +304,7 @@ mod tests {
         drop(first);
         assert!(connect(&seats, "192.0.2.1", false).is_none());
         assert!(!is_cut() && !known.is_finished());
+        assert_eq!(seats.counts(), Counts { places: 2, taken: 2, displaced: 0, refused: 2 });
         // A connection that is no longer kept makes room again.
         drop(second);
         assert!(connect(&seats, "192.0.2.1", false).is_some());
@@ -253,7 +314,7 @@ mod tests {
     /// Kept up to date with every change, it is what a look at all connections would find.
     #[tokio::test]
     async fn who_is_to_be_cut_is_known_at_any_time() {
-        let seats = Arc::new(Seats::new(64));
+        let seats = Arc::new(Seats::new("test", 64));
         let mut chosen = 1_u32;
         // A linear congruential generator (Numerical Recipes, 7.1): the same connections in each run.
         let mut choose = |most: u32| {
@@ -298,7 +359,7 @@ mod tests {
     /// Behind a proxy on this machine, all clients have one address.
     #[tokio::test]
     async fn one_network_makes_room_for_itself() {
-        let seats = Arc::new(Seats::new(2));
+        let seats = Arc::new(Seats::new("test", 2));
         let [first, second] = [1, 2].map(|_| connect(&seats, "127.0.0.1", false).expect("room"));
         let third = connect(&seats, "::1", false).expect("room");
         assert!(is_cut(first).await);

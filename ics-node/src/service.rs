@@ -90,6 +90,9 @@ impl Service {
         bound_connections(&mut http, ldap.as_mut());
         let server = serve(app.clone(), &http)?;
         let ldap = ldap.map(|settings| ldap::serve(app.clone(), &settings)).transpose()?;
+        if let Some(ldap) = &ldap {
+            server.show(ldap.seats());
+        }
         Ok(Self { app, server, ldap, alerts: config.alerts.clone() })
     }
 

@@ -55,7 +55,7 @@ pub(super) async fn in_seat<F: Future>(seat: Seated, work: F) -> F::Output {
 /// # Errors
 /// When an address cannot be listened on.
 pub(super) fn serve<F, S>(
-    settings: &Settings,
+    (settings, seats): (&Settings, &Arc<Seats>),
     (addresses, tls): (&[SocketAddr], Option<&ServerConfig>),
     app: F,
     begin: impl Fn(&dyn Any, &mut Extensions) + Clone + Send + 'static,
@@ -87,13 +87,12 @@ where
         keep_alive: settings.keep_alive,
         patience: settings.request_timeout,
     };
-    let seats = Arc::new(Seats::new(settings.places()));
     let mut bound = Vec::new();
     for address in addresses {
         let failed = |source| listen_failed("[node] listen", *address, source);
         let listener = bind(*address).map_err(failed)?;
         bound.push(listener.local_addr().map_err(failed)?);
-        let (parts, seats) = (parts.clone(), Arc::clone(&seats));
+        let (parts, seats) = (parts.clone(), Arc::clone(seats));
         let listens = match tls.cloned() {
             Some(tls) => server.listen("everybody", listener, move || {
                 let patience = TlsAcceptorConfig::default().handshake_timeout(parts.patience);

@@ -31,6 +31,7 @@ use super::{request, routes, socket, watch};
 use crate::accepted;
 use crate::app::App;
 use crate::config::{NodeConfig, PagesConfig, SocketConfig, TlsConfig};
+use crate::seats::Seats;
 use crate::tls::{self, ShownCertificate, TlsError, proven_key};
 
 /// How a node listens.
@@ -189,6 +190,11 @@ impl Server {
         self.certificate.as_ref()
     }
 
+    /// Shows the places of another of the node's servers in the metrics too.
+    pub(crate) fn show(&self, seats: &Arc<Seats>) {
+        self.face.metrics.show(Arc::clone(seats));
+    }
+
     /// Starts the threads that answer, so that they are known to run before the node is announced as running.
     /// [`Server::run`] continues from there, and starts them itself if that has not been done.
     ///
@@ -321,7 +327,9 @@ fn listen(
         begin(connection, extensions, patience);
     };
     let apart = match at {
-        At::Everybody(addresses, tls) => return everybody::serve(settings, (addresses, tls), service, begins),
+        At::Everybody(addresses, tls) => {
+            return everybody::serve((settings, &face.seats), (addresses, tls), service, begins);
+        }
         At::Apart(apart) => apart,
     };
     let server = HttpServer::new(service)

@@ -277,6 +277,14 @@ async fn answers(node: &Node) {
     assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
 }
 
+/// Whether the metrics say that connections were closed for this reason.
+async fn tells_of_closed(node: &Node, reason: &str) -> bool {
+    let series = format!("ics_connections_closed_total{{server=\"http\",reason=\"{reason}\"}} ");
+    let text = node.metrics().await;
+    let count = text.lines().find_map(|line| line.strip_prefix(&series)).unwrap_or_else(|| panic!("{series}: {text}"));
+    count != "0"
+}
+
 /// Nobody holds a place that someone else needs: the usual time limit for requests is half a minute.
 #[tokio::test]
 async fn whoever_comes_finds_a_place() {
@@ -288,6 +296,7 @@ async fn whoever_comes_finds_a_place() {
     // actix sets no time limit for the head of a second request.
     let _begun = dozen(&node, b"GET /livez HTTP/1.1\r\nhost: x\r\n\r\nG").await;
     answers(&node).await;
+    assert!(tells_of_closed(&node, "newcomer").await && !tells_of_closed(&node, "kept").await);
 }
 
 /// The body of a request, which [`begun`] does not send.
@@ -335,6 +344,7 @@ async fn a_newcomer_is_refused_while_all_places_are_kept() {
     }
     completed(first).await;
     answers(&node).await;
+    assert!(tells_of_closed(&node, "kept").await && !tells_of_closed(&node, "newcomer").await);
     completed(second).await;
     completed(third).await;
 }
@@ -393,6 +403,8 @@ async fn metrics_count_requests() {
         "ics_http_requests_total{method=\"GET\",route=\"none\",status=\"404\"} 1",
         "ics_http_request_duration_seconds_count{route=\"/v1/domains/{domain}\"} 2",
         "ics_http_connections 1",
+        "ics_connection_places{server=\"http\"} 3839",
+        "ics_connection_places_taken{server=\"http\"} 1",
     ] {
         assert!(text.contains(line), "{line} is not in\n{text}");
     }
