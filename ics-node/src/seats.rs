@@ -8,6 +8,7 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, HashMap};
 use std::net::IpAddr;
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -36,6 +37,8 @@ pub(crate) struct Counts {
     pub(crate) displaced: u64,
     /// Newcomers for whom there was no room.
     pub(crate) refused: u64,
+    /// Connections that were cut because their clients did not come to the point.
+    pub(crate) overdue: u64,
 }
 
 /// Where a connection comes from. This machine has no network: anybody may be behind a proxy here.
@@ -51,6 +54,7 @@ struct Taken {
     crowds: Crowds,
     displaced: u64,
     refused: u64,
+    overdue: u64,
     /// When the log was last told that all places are taken.
     told: Option<Instant>,
 }
@@ -59,8 +63,57 @@ struct Taken {
 struct Seat {
     /// How many values of [`Kept`] there are.
     keepers: usize,
+    sending: Arc<Sending>,
     /// Aborts the future that serves the connection.
     cut: AbortHandle,
+}
+
+impl Seat {
+    /// Looks whether it is not kept, and nothing was or is to be sent since the last look.
+    fn is_overdue(&self) -> bool {
+        self.keepers == 0 && self.sending.is_silent()
+    }
+}
+
+/// What was last noted of sending to a client. Noting takes one store, since each answer is noted.
+#[derive(Debug)]
+pub(crate) struct Sending(AtomicU8);
+
+impl Sending {
+    /// Nothing was sent since a look at all connections.
+    const SILENT: u8 = 0;
+    /// Something was sent, or the connection has only begun.
+    const SENT: u8 = 1;
+    /// Something is to be sent that the client has not taken yet. The system ends the connection if it takes nothing.
+    const HELD_UP: u8 = 2;
+
+    /// Notes that something was sent, or is held up.
+    pub(crate) fn note(&self, is_held_up: bool) {
+        self.0.store(if is_held_up { Self::HELD_UP } else { Self::SENT }, Ordering::Relaxed);
+    }
+
+    /// Gives a client over whose connection nothing was sent as much time as one that has only come.
+    fn begin(&self) {
+        // Whoever was sent something has this time, and what is held up still is.
+        let _ = self.0.compare_exchange(Self::SILENT, Self::SENT, Ordering::Relaxed, Ordering::Relaxed);
+    }
+
+    /// Whether something is held up.
+    pub(crate) fn is_held_up(&self) -> bool {
+        self.0.load(Ordering::Relaxed) == Self::HELD_UP
+    }
+
+    /// Looks whether nothing was sent since the last look.
+    fn is_silent(&self) -> bool {
+        let seen = self.0.compare_exchange(Self::SENT, Self::SILENT, Ordering::Relaxed, Ordering::Relaxed);
+        seen == Err(Self::SILENT)
+    }
+}
+
+impl Default for Sending {
+    fn default() -> Self {
+        Self(AtomicU8::new(Self::SENT))
+    }
 }
 
 /// The connections that need not be kept, so that the one to be cut is found at once, however many there are.
@@ -75,6 +128,7 @@ struct Crowds {
 /// The place of a connection; given back when dropped.
 pub(crate) struct Seated {
     key: Key,
+    sending: Arc<Sending>,
     seats: Arc<Seats>,
 }
 
@@ -98,7 +152,13 @@ impl Seats {
     /// How many places there are, how many are taken, and what has become of connections.
     pub(crate) fn counts(&self) -> Counts {
         let taken = self.taken();
-        Counts { places: self.most, taken: taken.seats.len(), displaced: taken.displaced, refused: taken.refused }
+        Counts {
+            places: self.most,
+            taken: taken.seats.len(),
+            displaced: taken.displaced,
+            refused: taken.refused,
+            overdue: taken.overdue,
+        }
     }
 
     /// Takes a place for a connection from this address; `None` if all are taken by connections that are kept. The
@@ -111,7 +171,8 @@ impl Seats {
         let is_full = taken.seats.len() >= self.most;
         let leaves = if is_full { taken.displace() } else { None };
         let is_seated = !is_full || leaves.is_some();
-        let key = is_seated.then(|| taken.seat(network, cut));
+        let sending = Arc::new(Sending::default());
+        let key = is_seated.then(|| taken.seat(network, Arc::clone(&sending), cut));
         let tells = is_full && taken.is_to_be_told();
         drop(taken);
         if let Some(leaves) = leaves {
@@ -120,7 +181,17 @@ impl Seats {
         if tells {
             self.tell();
         }
-        Some((Seated { key: key?, seats: Arc::clone(self) }, registration))
+        Some((Seated { key: key?, sending, seats: Arc::clone(self) }, registration))
+    }
+
+    /// Cuts each connection that is not kept and over which nothing was or is to be sent since this was last called.
+    pub(crate) fn cut_overdue(&self) {
+        let mut taken = self.taken();
+        let overdue: Vec<Key> = taken.seats.iter().filter(|(_, seat)| seat.is_overdue()).map(|(key, _)| *key).collect();
+        taken.overdue += overdue.len() as u64;
+        let cut: Vec<AbortHandle> = overdue.into_iter().filter_map(|key| taken.leave(key)).collect();
+        drop(taken);
+        cut.iter().for_each(AbortHandle::abort);
     }
 
     fn tell(&self) {
@@ -136,10 +207,10 @@ impl Seats {
 }
 
 impl Taken {
-    fn seat(&mut self, network: Network, cut: AbortHandle) -> Key {
+    fn seat(&mut self, network: Network, sending: Arc<Sending>, cut: AbortHandle) -> Key {
         self.last += 1;
         let key = (network, self.last);
-        self.seats.insert(key, Seat { keepers: 0, cut });
+        self.seats.insert(key, Seat { keepers: 0, sending, cut });
         self.crowds.add(key);
         key
     }
@@ -182,6 +253,8 @@ impl Taken {
         let Some(seat) = self.seats.get_mut(&key) else { return };
         seat.keepers = seat.keepers.saturating_sub(1);
         if seat.keepers == 0 {
+            // What it was kept for may have taken long, and the answer is yet to be sent.
+            seat.sending.begin();
             self.crowds.add(key);
         }
     }
@@ -223,6 +296,11 @@ impl Seated {
     /// The network that the connection comes from; `None` if that is this machine.
     pub(crate) const fn network(&self) -> Option<u64> {
         self.key.0
+    }
+
+    /// Where the connection notes what becomes of its answers.
+    pub(crate) fn sending(&self) -> Arc<Sending> {
+        Arc::clone(&self.sending)
     }
 
     /// Keeps the place until the returned value, and all others of this connection, are dropped.
@@ -286,7 +364,7 @@ mod tests {
         others.push(connect(&seats, "127.0.0.1", false).expect("there is always room"));
         assert!(is_cut(alone).await);
         assert!(!known.is_finished(), "who is kept stays");
-        assert_eq!(seats.counts(), Counts { places: 5, taken: 5, displaced: 3, refused: 0 });
+        assert_eq!(seats.counts(), Counts { places: 5, taken: 5, displaced: 3, refused: 0, overdue: 0 });
         known.abort();
         assert!(known.await.expect_err("has gone").is_cancelled());
         assert_eq!(seats.counts().taken, 4, "who goes gives his place back");
@@ -304,7 +382,7 @@ mod tests {
         drop(first);
         assert!(connect(&seats, "192.0.2.1", false).is_none());
         assert!(!is_cut() && !known.is_finished());
-        assert_eq!(seats.counts(), Counts { places: 2, taken: 2, displaced: 0, refused: 2 });
+        assert_eq!(seats.counts(), Counts { places: 2, taken: 2, displaced: 0, refused: 2, overdue: 0 });
         // A connection that is no longer kept makes room again.
         drop(second);
         assert!(connect(&seats, "192.0.2.1", false).is_some());
@@ -354,6 +432,32 @@ mod tests {
         drop(connections);
         let taken = seats.taken();
         assert!(taken.seats.is_empty() && taken.crowds.numbers.is_empty() && taken.crowds.ranks.is_empty());
+    }
+
+    #[test]
+    fn who_is_sent_nothing_is_cut() {
+        let seats = Arc::new(Seats::new("test", 9));
+        let [silent, busy, slow, waiting] = [1_u8, 2, 3, 4].map(|last| {
+            let (seated, cut) = seats.take([192, 0, 2, last].into()).expect("room");
+            (seated, cut.handle())
+        });
+        slow.0.sending().note(true);
+        seats.cut_overdue();
+        assert_eq!(seats.counts().overdue, 0, "all have only come");
+        let kept = waiting.0.kept();
+        busy.0.sending().note(false);
+        seats.cut_overdue();
+        assert!(silent.1.is_aborted());
+        let others = [&busy, &slow, &waiting];
+        assert!(others.iter().all(|other| !other.1.is_aborted()));
+        // From now on it has as much time as if it had only come.
+        drop(kept);
+        slow.0.sending().note(false);
+        seats.cut_overdue();
+        assert!(busy.1.is_aborted() && !slow.1.is_aborted() && !waiting.1.is_aborted());
+        seats.cut_overdue();
+        assert!(others.iter().all(|other| other.1.is_aborted()));
+        assert_eq!(seats.counts(), Counts { places: 9, taken: 0, displaced: 0, refused: 0, overdue: 4 });
     }
 
     /// Behind a proxy on this machine, all clients have one address.

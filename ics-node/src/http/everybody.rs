@@ -4,29 +4,35 @@
 //! until one ends, and exposes none of them before its TLS handshake: a client that opens that many and asks for
 //! nothing keeps everyone else out, even for ever if it begins a second request and never finishes it, since actix sets
 //! no time limit for that. Here each connection has a seat from its first moment ([`crate::seats`]), and keeps it while
-//! its client waits for an answer or listens for news.
+//! its client waits for an answer or listens for news. Of the others those are cut to which nothing was sent since
+//! longer than an idle connection is kept and a request may take. One look at all of them now and then finds these, so
+//! that requests start no timers and read no clock.
 
 use std::any::Any;
 use std::fmt::Debug;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
-use actix_http::{HttpService, Request, Response, TlsAcceptorConfig};
-use actix_service::{Service, ServiceFactory, apply_fn_factory, map_config};
-use actix_tls::accept::max_concurrent_tls_connect;
-use actix_tls::accept::rustls_0_23::TlsStream;
+use actix_http::error::DispatchError;
+use actix_http::{HttpService, Protocol, Request, Response};
+use actix_service::{Service, ServiceFactory, ServiceFactoryExt as _, apply_fn_factory, fn_service, map_config};
+use actix_tls::accept::rustls_0_23::{Acceptor, TlsStream};
+use actix_tls::accept::{TlsError, max_concurrent_tls_connect};
 use actix_web::Error;
 use actix_web::body::BoxBody;
 use actix_web::dev::{AppConfig, Extensions, Server};
 use actix_web::rt::net::TcpStream;
 use futures_util::future::{Abortable, Either, FutureExt as _, ready};
 use rustls::ServerConfig;
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Socket, Type};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::server::{ServeError, Settings, listen_failed};
-use crate::seats::{Kept, Seated, Seats};
+use crate::seats::{Kept, Seated, Seats, Sending};
 
 /// How many connections the system queues until they are accepted.
 const BACKLOG: i32 = 1024;
@@ -95,14 +101,22 @@ where
         let (parts, seats) = (parts.clone(), Arc::clone(seats));
         let listens = match tls.cloned() {
             Some(tls) => server.listen("everybody", listener, move || {
-                let patience = TlsAcceptorConfig::default().handshake_timeout(parts.patience);
-                seated(parts.http::<TlsStream<TcpStream>>().rustls_0_23_with_config(tls.clone(), patience), &seats)
+                seated(over_tls(parts.http::<TlsStream<TcpStream>>(), tls.clone(), parts.patience), &seats)
             }),
-            None => server.listen("everybody", listener, move || seated(parts.http::<TcpStream>().tcp(), &seats)),
+            None => server.listen("everybody", listener, move || seated(plain(parts.http::<TcpStream>()), &seats)),
         };
         server = listens.map_err(failed)?;
     }
     Ok((server.run(), bound))
+}
+
+/// Cuts again and again, without ever ending, the connections over which nothing was sent for this long: their clients
+/// do not finish a head, or a body that is read only to find the next head.
+pub(super) async fn cut_overdue(seats: &Seats, silence: Duration) {
+    loop {
+        tokio::time::sleep(silence).await;
+        seats.cut_overdue();
+    }
 }
 
 /// What each thread makes its service from.
@@ -129,15 +143,99 @@ where
     Stopped: Future<Output = ()> + 'static,
 {
     /// HTTP/1.1 over connections of this type.
-    fn http<T: 'static>(&self) -> HttpService<T, S, BoxBody> {
+    fn http<T: 'static>(&self) -> HttpService<Noted<T>, S, BoxBody> {
         let begin = self.begin.clone();
-        HttpService::<T, S, BoxBody>::build()
+        HttpService::<Noted<T>, S, BoxBody>::build()
             .graceful_shutdown_signal(self.stopped.clone())
             .keep_alive(self.keep_alive)
             .client_request_timeout(self.patience)
             .client_disconnect_timeout(ENDING)
-            .on_connect_ext(move |io: &T, extensions: &mut Extensions| begin(io as &dyn Any, extensions))
+            .on_connect_ext(move |noted: &Noted<T>, extensions: &mut Extensions| {
+                begin(&noted.io as &dyn Any, extensions);
+            })
             .finish::<S, BoxBody>((self.app)())
+    }
+}
+
+/// What actix's HTTP service takes: a connection, and where it comes from.
+type Begun<T> = (Noted<T>, Protocol, Option<SocketAddr>);
+/// Why a connection ends over which HTTP is spoken.
+type Ended = DispatchError;
+/// Why a connection over TLS ends.
+type TlsEnded = TlsError<io::Error, Ended>;
+
+/// HTTP without TLS.
+fn plain<H>(http: H) -> impl ServiceFactory<TcpStream, Config = (), Response = (), Error = Ended, InitError = ()>
+where
+    H: ServiceFactory<Begun<TcpStream>, Config = (), Response = (), Error = Ended, InitError = ()>,
+{
+    let begun = |io: TcpStream| async move {
+        let from = io.peer_addr().ok();
+        Ok::<_, Ended>((Noted::new(io), Protocol::Http1, from))
+    };
+    fn_service(begun).and_then::<H, H>(http)
+}
+
+/// HTTP over TLS, whose handshakes must be complete in time.
+fn over_tls<H>(
+    http: H,
+    mut tls: ServerConfig,
+    patience: Duration,
+) -> impl ServiceFactory<TcpStream, Config = (), Response = (), Error = TlsEnded, InitError = ()>
+where
+    H: ServiceFactory<Begun<TlsStream<TcpStream>>, Config = (), Response = (), Error = Ended, InitError = ()>,
+{
+    tls.alpn_protocols = vec![b"http/1.1".to_vec()];
+    let mut acceptor = Acceptor::new(tls);
+    acceptor.set_handshake_timeout(patience);
+    acceptor
+        .map_err(TlsError::into_service_error)
+        .and_then(|io: TlsStream<TcpStream>| async move {
+            let from = io.get_ref().0.peer_addr().ok();
+            Ok((Noted::new(io), Protocol::Http1, from))
+        })
+        .and_then(http.map_err(TlsError::Service))
+}
+
+/// A connection that notes in its seat whether anything is sent over it.
+struct Noted<T> {
+    io: T,
+    sending: Arc<Sending>,
+}
+
+impl<T> Noted<T> {
+    /// Must be called in the connection's seat.
+    fn new(io: T) -> Self {
+        Self { io, sending: SEAT.try_with(Seated::sending).unwrap_or_default() }
+    }
+}
+
+impl<T: AsyncRead + Unpin> AsyncRead for Noted<T> {
+    fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().io).poll_read(context, into)
+    }
+}
+
+impl<T: AsyncWrite + Unpin> AsyncWrite for Noted<T> {
+    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        let written = Pin::new(&mut this.io).poll_write(context, bytes);
+        this.sending.note(written.is_pending());
+        written
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        let flushed = Pin::new(&mut this.io).poll_flush(context);
+        // actix flushes whenever something has arrived, too: only what TLS holds back is sent by that.
+        if flushed.is_pending() || this.sending.is_held_up() {
+            this.sending.note(flushed.is_pending());
+        }
+        flushed
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().io).poll_shutdown(context)
     }
 }
 
@@ -153,7 +251,7 @@ where
     let seats = Arc::clone(seats);
     let serve = move |connection: TcpStream, service: &C::Service| {
         let Some((seat, cut)) = connection.peer_addr().ok().and_then(|from| seats.take(from.ip())) else {
-            return Either::Right(ready(Ok(())));
+            return Either::Right(ready(Ok::<(), C::Error>(())));
         };
         // Not an `async` block, which would hold the connection's state twice.
         let serving = Abortable::new(SEAT.scope(seat, service.call(connection)), cut);
@@ -164,7 +262,7 @@ where
 
 /// Listens even if earlier connections at the address have not fully ended.
 fn bind(address: SocketAddr) -> io::Result<TcpListener> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(socket2::Protocol::TCP))?;
     socket.set_reuse_address(true)?;
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;

@@ -180,7 +180,7 @@ impl Metrics {
         Ok(text)
     }
 
-    /// The places for connections, and the connections that were closed for want of places.
+    /// The places for connections, and the connections that were closed.
     fn seats_snapshot(&self) -> Registry {
         let mut registry = Registry::with_prefix("ics");
         let mut gauges = |name, help| {
@@ -193,14 +193,15 @@ impl Metrics {
         let closed = Family::<ClosedLabels, Counter>::default();
         registry.register(
             "connections_closed",
-            "Connections that the node closed: for a `newcomer`, or newcomers because all places were `kept`",
+            "Connections that the node closed: for a `newcomer`, one that came while all were `kept`, or as `overdue`",
             Family::clone(&closed),
         );
         for seats in self.seats.lock().unwrap_or_else(PoisonError::into_inner).iter() {
             let (server, counts) = (seats.server(), seats.counts());
             places.get_or_create(&ServerLabels { server }).set(counts.places as u64);
             taken.get_or_create(&ServerLabels { server }).set(counts.taken as u64);
-            for (reason, count) in [("newcomer", counts.displaced), ("kept", counts.refused)] {
+            let all = [("newcomer", counts.displaced), ("kept", counts.refused), ("overdue", counts.overdue)];
+            for (reason, count) in all {
                 closed.get_or_create(&ClosedLabels { server, reason }).inc_by(count);
             }
         }

@@ -55,7 +55,8 @@ pub struct Settings {
     pub workers: Option<usize>,
     /// How long an idle connection is kept.
     pub keep_alive: Duration,
-    /// How long a client may take to send the head of its first request, and the body of each.
+    /// How long a client may take to send the head of its first request, and the body of each. The heads of later
+    /// requests may take longer, but not for ever.
     pub request_timeout: Duration,
     /// How long a client may take none of an answer before the connection is cut off.
     pub answer_timeout: Duration,
@@ -111,6 +112,12 @@ impl Settings {
     pub(super) fn places(&self) -> usize {
         let spare = self.max_connections / 16 + 1;
         self.threads() * self.max_connections.saturating_sub(spare).max(1)
+    }
+
+    /// How long a client that waits for nothing is sent nothing before it is cut, at the latest after twice that time:
+    /// as long as an idle connection is kept, and then a request may take.
+    fn silence(&self) -> Duration {
+        self.keep_alive.max(self.request_timeout).saturating_add(self.request_timeout)
     }
 }
 
@@ -169,6 +176,7 @@ pub struct Server {
     others: Vec<actix_web::dev::Server>,
     certificate: Option<Arc<ShownCertificate>>,
     face: Data<Face>,
+    silence: Duration,
 }
 
 impl std::fmt::Debug for Server {
@@ -225,6 +233,7 @@ impl Server {
         tokio::select! {
             ended = &mut serving => ended,
             () = stopping => serving.await,
+            () = everybody::cut_overdue(&self.face.seats, self.silence) => serving.await,
         }
     }
 }
@@ -286,7 +295,7 @@ pub fn serve(app: App, settings: &Settings) -> Result<Server, ServeError> {
         let at = At::Apart(Apart::Socket(socket));
         others.push(listen(&face, None, &single, at, Endpoint::decides)?.0);
     }
-    Ok(Server { addresses, everybody, others, certificate, face })
+    Ok(Server { addresses, everybody, others, certificate, face, silence: settings.silence() })
 }
 
 /// Where a server listens.
