@@ -390,8 +390,8 @@ mod tests {
     }
 
     /// Kept up to date with every change, it is what a look at all connections would find.
-    #[tokio::test]
-    async fn who_is_to_be_cut_is_known_at_any_time() {
+    #[test]
+    fn who_is_to_be_cut_is_known_at_any_time() {
         let seats = Arc::new(Seats::new("test", 64));
         let mut chosen = 1_u32;
         // A linear congruential generator (Numerical Recipes, 7.1): the same connections in each run.

@@ -197,22 +197,30 @@ where
         .and_then(http.map_err(TlsError::Service))
 }
 
-/// A connection that notes in its seat whether anything is sent over it.
+/// A connection that notes in its seat whether anything is sent over it. Nothing more is read from a client that does
+/// not take its answers: actix would queue 16 more requests, whose heads may have 128 KiB each.
 struct Noted<T> {
     io: T,
     sending: Arc<Sending>,
+    /// Whether actix wanted to read, and is to be woken once it may.
+    is_unread: bool,
 }
 
 impl<T> Noted<T> {
     /// Must be called in the connection's seat.
     fn new(io: T) -> Self {
-        Self { io, sending: SEAT.try_with(Seated::sending).unwrap_or_default() }
+        Self { io, sending: SEAT.try_with(Seated::sending).unwrap_or_default(), is_unread: false }
     }
 }
 
 impl<T: AsyncRead + Unpin> AsyncRead for Noted<T> {
     fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().io).poll_read(context, into)
+        let this = self.get_mut();
+        if this.sending.is_held_up() {
+            this.is_unread = true;
+            return Poll::Pending;
+        }
+        Pin::new(&mut this.io).poll_read(context, into)
     }
 }
 
@@ -230,6 +238,11 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Noted<T> {
         // actix flushes whenever something has arrived, too: only what TLS holds back is sent by that.
         if flushed.is_pending() || this.sending.is_held_up() {
             this.sending.note(flushed.is_pending());
+        }
+        // actix flushes once it has written all that there is.
+        if this.is_unread && flushed.is_ready() {
+            this.is_unread = false;
+            context.waker().wake_by_ref();
         }
         flushed
     }
@@ -267,4 +280,26 @@ fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
     Ok(socket.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn who_takes_no_answers_is_read_no_further() {
+        let (mut client, server) = tokio::io::duplex(8);
+        let mut noted = Noted::new(server);
+        client.write_all(b"more").await.expect("there is room");
+        noted.write_all(b"answered").await.expect("there is room");
+        assert!(noted.write_all(b"!").now_or_never().is_none(), "the client has to take the answer first");
+        let mut read = [0; 8];
+        assert!(noted.read(&mut read).now_or_never().is_none(), "its answers come first");
+        client.read_exact(&mut read).await.expect("an answer");
+        noted.write_all(b"!").await.expect("there is room again");
+        noted.flush().await.expect("is sent");
+        assert_eq!(noted.read(&mut read).await.expect("reads"), 4, "what has come is read now");
+    }
 }
