@@ -2,6 +2,7 @@
 
 mod refused;
 mod told;
+mod unconfirmed;
 
 use core::num::NonZeroU32;
 

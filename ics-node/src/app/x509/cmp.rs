@@ -3,6 +3,7 @@
 //! whose it is, or it is a signer's. Alternatively the registrar's token protects the message.
 
 mod tell;
+mod unconfirmed;
 
 use std::collections::BTreeSet;
 
@@ -170,6 +171,8 @@ impl App {
                     let (algorithm, hash) = digest(&issued.certificate)?;
                     let waiting = Waiting { nonce, hash, algorithm, serial: issued.serial };
                     waits_until = self.0.cmp.wait(party, transaction, waiting);
+                    // If the transaction is forgotten by now, nobody can confirm it any more.
+                    self.cmp_await(&asked.domain, issued.serial, waits_until.unwrap_or(now)).await?;
                 }
                 Ok(Outcome::Issued { asked: enrolment, issued: Box::new(issued), is_confirmed, waits_until })
             }
@@ -321,7 +324,7 @@ impl App {
         let waiting = self.0.cmp.confirm(party, transaction, nonce, now)?;
         let taken = waiting.is_taken(said);
         let ended = match &taken {
-            Ok(true) => Ok(()),
+            Ok(true) => self.cmp_taken(domain, waiting.serial).await,
             // A client that names another algorithm has neither accepted nor rejected it yet.
             Err(failure) if failure.info == FailureInfo::BadAlg => Err(failure.clone()),
             _ => self.cmp_not_taken(domain, sender, &waiting).await,
@@ -338,15 +341,24 @@ impl App {
     /// Revokes a certificate that its holder rejects. A signer who got it on behalf of a thing gives it back as the
     /// thing would: the log must not name the signer as one who revoked another's certificate.
     async fn cmp_not_taken(&self, domain: &DomainName, sender: Protection, waiting: &Waiting) -> Result<(), Failure> {
-        let revoker = match sender {
+        let requester = match sender {
             Protection::Key(_) => self.holder_of_serial(domain, &waiting.serial).map_err(refused)?,
             _ => Requester::Operator,
         };
-        let revoker = Revoker::Requester(revoker);
-        let revoked = self.revoke_certificate(domain, &waiting.serial, revoker, Reason::Unspecified).await;
-        match revoked {
+        self.cmp_take_back(domain, &waiting.serial, requester).await.map_err(refused)
+    }
+
+    /// Revokes a certificate that was not taken, unless that has happened.
+    async fn cmp_take_back(
+        &self,
+        domain: &DomainName,
+        serial: &SerialNumber,
+        requester: Requester,
+    ) -> Result<(), CertifyError> {
+        let revoker = Revoker::Requester(requester);
+        match self.revoke_certificate(domain, serial, revoker, Reason::Unspecified).await {
             Ok(_) | Err(CertifyError::AlreadyRevoked) => Ok(()),
-            Err(error) => Err(refused(error)),
+            Err(error) => Err(error),
         }
     }
 
