@@ -210,6 +210,12 @@ impl<'a> Message<'a> {
         outer.finish(message)
     }
 
+    /// Whether a shared secret protects it, or so it says.
+    #[must_use]
+    pub fn is_by_secret(&self) -> bool {
+        self.header.protection.as_ref().is_some_and(|with| Mac::is_by_secret(with.oid))
+    }
+
     /// Verifies the protection; returns how the message proves its origin. `secret` is shared with the node's
     /// registrar.
     ///

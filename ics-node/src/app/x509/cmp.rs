@@ -91,13 +91,27 @@ impl App {
         let hosted = self.hosted(&asked.domain)?;
         let sight = self.issues_here(&hosted).map_err(AppError::from)?;
         let issuing = self.issuing(&sight).map_err(AppError::from)?;
-        let secret = self.0.operator_token.as_ref().map(|token| token.as_bytes());
         let nonce = random()?;
-        let (sender, outcome) = match message.protection(secret) {
+        let (sender, outcome) = match self.cmp_protection(asked.asker, &message) {
             Ok(sender) => (sender, self.cmp_outcome(asked, &message, sender, nonce).await),
             Err(failure) => (Protection::None, Err(failure)),
         };
         self.cmp_reply((asked, &issuing), &message, (sender, nonce), &outcome)
+    }
+
+    /// How a message proves its origin. Each client has only a limited number of tries with a secret: anybody may ask
+    /// for thousands of rounds. Whoever has the secret is not limited.
+    fn cmp_protection(&self, asker: Asker, message: &Message<'_>) -> Result<Protection, Failure> {
+        let secret = self.0.operator_token.as_ref().map(|token| token.as_bytes());
+        if secret.is_some() && message.is_by_secret() && !self.may_sign_for(asker) {
+            let text = "too many messages with a wrong secret have come from there lately: try again in a minute";
+            return Err(Failure::new(FailureInfo::SystemUnavail, text));
+        }
+        let protection = message.protection(secret);
+        if matches!(protection, Ok(Protection::Secret)) {
+            self.need_not_sign_for(asker);
+        }
+        protection
     }
 
     /// The message that reports the outcome of a request. It is protected by the secret if the request was, otherwise
