@@ -87,6 +87,7 @@ impl App {
     /// are part of the answer.
     pub async fn cmp(&self, asked: &CmpRequest, der: &[u8]) -> Result<Vec<u8>, AppError> {
         let message = Message::parse(der).map_err(|failure| AppError::new(Code::BadCsr, failure.text))?;
+        let message = message.of_known(|transaction| self.0.cmp.key_of(transaction, self.clock().now()));
         // The issuer signs the answer, so nothing is done before it is clear that it can.
         let hosted = self.hosted(&asked.domain)?;
         let sight = self.issues_here(&hosted).map_err(AppError::from)?;
@@ -235,7 +236,14 @@ impl App {
             Requester::Signer(signer) => (Party(sha256(signer.as_bytes())), self.cmp_share(domain, &signer)?),
             Requester::Operator => (Party::REGISTRAR, limits::CMP_TRANSACTIONS),
         };
-        self.0.cmp.begin(sender.party(), message.header.transaction(), share, self.clock().now())
+        let (party, transaction) = (sender.party(), message.header.transaction());
+        self.0.cmp.begin(party, transaction, share, self.clock().now())?;
+        if matches!(sender, Protection::Key(_))
+            && let Some(key) = message.key()?
+        {
+            self.0.cmp.know(party, transaction, key);
+        }
+        Ok(())
     }
 
     /// How many transactions a signer may have begun lately. A signer whom the descriptor names asks on behalf of many

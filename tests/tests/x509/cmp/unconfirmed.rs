@@ -1,6 +1,6 @@
 //! Certificates that are not confirmed at once (RFC 9810, 5.1.1.2).
 
-use super::{CMP, IDEVID, NEW, Site, is_confirmed, part, sent, tlv};
+use super::{CMP, IDEVID, NEW, Site, first, is_confirmed, part, sent, tlv};
 use crate::node::Node;
 use crate::world::wait;
 
@@ -27,6 +27,13 @@ impl Site {
         let body = tlv(0xb8, &tlv(0x30, &tlv(0x30, &taken)));
         self.changed(&request, &tlv(0xa6, &part(&response, 0xa5)), &body)
     }
+}
+
+/// A message without the certificates that it brings, which its signature does not cover.
+fn bare(message: &[u8]) -> Vec<u8> {
+    let (_, header, rest) = first(first(message).0);
+    let (_, body, rest) = first(rest);
+    tlv(0x30, &[header, body, first(rest).1].concat())
 }
 
 #[test]
@@ -69,4 +76,18 @@ fn a_restart_lets_none_stay_in_force() {
     assert_eq!(site.revoked(), Vec::<String>::new(), "there is time left");
     site.look_in(LATE);
     assert_eq!(site.revoked(), ["unspecified"]);
+}
+
+/// Only the first message of a transaction has to bring the certificate of its signer (RFC 9483, 3.3).
+#[test]
+fn whoever_showed_a_certificate_at_first_confirms_without_it() {
+    let site = Site::new();
+    let confirmation = bare(&site.unconfirmed());
+    let (code, answer) = sent(&site, CMP, &confirmation);
+    assert!(code == "200" && is_confirmed(&site), "{answer}");
+    site.look_in(LATE);
+    assert_eq!(site.revoked(), Vec::<String>::new());
+    let begins = bare(&site.written(&[&["-cmd", "ir"], NEW].concat()));
+    let (code, answer) = sent(&site, CMP, &begins);
+    assert!(code == "200" && answer.contains("must be that of the key that signed the message"), "{answer}");
 }
