@@ -70,6 +70,8 @@ struct Known {
     whose: Party,
     /// When it is forgotten.
     until: Timestamp,
+    /// The key that signed its first message (SubjectPublicKeyInfo, DER), if one did.
+    key: Option<Vec<u8>>,
     /// The certificate that its holder has not confirmed or rejected yet.
     waiting: Option<Waiting>,
     /// What the holder said last.
@@ -104,7 +106,7 @@ impl Transactions {
             let text = format!("you have begun {its} transactions in the last minutes: try again in ten minutes");
             return Err(Failure::new(FailureInfo::SystemUnavail, text));
         }
-        let known = Known { whose, until: now.plus_millis(KNOWN_MILLIS), waiting: None, heard: None };
+        let known = Known { whose, until: now.plus_millis(KNOWN_MILLIS), key: None, waiting: None, heard: None };
         match all.insert((by, sha256(id)), known) {
             Some(before) if before.until > now => {
                 // The certificate that waits there keeps waiting.
@@ -114,6 +116,24 @@ impl Transactions {
             }
             _ => Ok(()),
         }
+    }
+
+    /// Remembers the key that signed the first message of a transaction.
+    pub fn know(&self, by: Party, id: &[u8], key: Vec<u8>) {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = all.get_mut(&(by, sha256(id))) {
+            known.key = Some(key);
+        }
+    }
+
+    /// The key of whoever began the transaction with this id; `None` if several parties have chosen the id.
+    pub fn key_of(&self, id: &[u8], now: Timestamp) -> Option<Vec<u8>> {
+        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let id = sha256(id);
+        let its = all.iter().filter(|((_, its), known)| *its == id && known.until > now);
+        let mut keys = its.filter_map(|(_, known)| known.key.as_ref());
+        let (first, another) = (keys.next(), keys.next());
+        first.filter(|_| another.is_none()).cloned()
     }
 
     /// Waits for the holder to confirm or reject a certificate; returns until when. `None` if the transaction is no
@@ -216,6 +236,22 @@ mod tests {
         assert_eq!(confirm(ME, &[8; 16]).expect_err("guesses").info, FailureInfo::BadRecipientNonce);
         assert_eq!(confirm(ME, &[7; 16]), Ok(waiting()));
         assert!(confirm(ME, &[7; 16]).is_err());
+    }
+
+    #[test]
+    fn who_began_is_known_by_a_key_unless_others_chose_the_same_id() {
+        let transactions = Transactions::default();
+        let key_of = |id: &[u8], millis| transactions.key_of(id, at(millis));
+        let (other, his) = (Party([2; 32]), b"his".to_vec());
+        transactions.begin(ME, b"one", MINE, at(0)).expect("begins");
+        assert_eq!(key_of(b"one", 1), None, "no key signed it");
+        transactions.know(ME, b"one", b"mine".to_vec());
+        transactions.know(ME, b"two", b"mine".to_vec());
+        assert_eq!(key_of(b"one", KNOWN_MILLIS - 1), Some(b"mine".to_vec()));
+        assert_eq!((key_of(b"two", 1), key_of(b"one", KNOWN_MILLIS)), (None, None), "nothing is known of it");
+        transactions.begin(other, b"one", OTHER, at(0)).expect("begins");
+        transactions.know(other, b"one", his);
+        assert_eq!(key_of(b"one", 1), None);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 mod refused;
 mod told;
+mod unconfirmed;
 
 use core::num::NonZeroU32;
 
@@ -433,6 +434,8 @@ fn pbmac1_protects_as_well() {
         mac(TOKEN.as_bytes(), &[header, body].concat()).as_slice(),
         "the answer is protected so, too"
     );
+    let is_limited = (0..300).any(|_| sent(&site, CMP, &message(b"wrong")).1.contains("with a wrong secret"));
+    assert!(is_limited, "anybody may ask for as many rounds as they like");
 }
 
 #[test]
