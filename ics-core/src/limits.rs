@@ -193,6 +193,8 @@ pub const LDAP_FILTER_TERMS: usize = 64;
 pub const LDAP_NAME_BYTES: usize = 2_048;
 /// Requests of one LDAP connection that wait for the one in progress.
 pub const LDAP_REQUESTS_WAITING: usize = 128;
+/// Bytes of these requests at which no more are read: the last of them may exceed it, or a long one could never come.
+pub const LDAP_WAITING_BYTES: usize = 256 * 1024;
 /// Entries of one search, or of one page of it, unless the client wants fewer.
 pub const LDAP_SEARCH_ENTRIES: usize = 500;
 /// Entries that one search, or one page of it, may examine at least without finding one to return: things, statements
