@@ -61,6 +61,8 @@ async fn what_cannot_be_done_gets_its_code() {
     let sasl = |mechanism: &str| tlv(0xa3, &text(mechanism));
     let simple = |password: &[u8]| tlv(0x80, password);
     let wide = tlv(0xa1, &present().repeat(64));
+    // A request to be kept in step, and what nobody reads of it.
+    let swollen = tlv(0x30, &[tlv(10, &[1]), [4, 0].repeat(5_000)].concat());
     let rows: Vec<(&str, Vec<u8>, u8, u16)> = vec![
         ("a filter of depth 16", of(search(b"o=ics", 0, &nested(16))), 0x65, 0),
         ("a filter of depth 17", of(search(b"o=ics", 0, &nested(17))), 0x65, 11),
@@ -93,6 +95,12 @@ async fn what_cannot_be_done_gets_its_code() {
         (
             "a malformed control",
             message(1, &search(b"o=ics", 0, &present()), &control("1.2.840.113556.1.4.319", false, Some(b"x"))),
+            0x65,
+            2,
+        ),
+        (
+            "a control of too many elements",
+            message(1, &search(b"o=ics", 0, &present()), &control("1.3.6.1.4.1.4203.1.9.1.1", true, Some(&swollen))),
             0x65,
             2,
         ),
