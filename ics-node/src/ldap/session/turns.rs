@@ -159,4 +159,12 @@ async fn a_peer_has_his_budget_over_ldap_as_well() {
         receive(&mut session, id, question, Vec::new());
         assert_eq!(code(&mut session, &place), expected, "question {id}");
     }
+    let filter = LdapFilter::Present("objectClass".to_owned());
+    let base = format!("icsDomain={},cn=Log", party.domain);
+    let log = LdapSearchRequest { base, filter, ..search(&party, LdapSearchScope::Subtree) };
+    for mode in [SyncRequestMode::RefreshOnly, SyncRequestMode::RefreshAndPersist] {
+        let sync = LdapControl::SyncRequest { criticality: true, mode, cookie: None, reload_hint: false };
+        receive(&mut session, 9, LdapOp::SearchRequest(log.clone()), vec![sync]);
+        assert_eq!(code(&mut session, &place), LdapResultCode::Busy, "the log, and its news");
+    }
 }
