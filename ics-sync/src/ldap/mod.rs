@@ -16,7 +16,8 @@ use ics_core::limits;
 use ics_core::vocabulary::DomainName;
 use ldap3::controls::RawControl;
 use ldap3::{
-    Ldap, LdapConnAsync, LdapConnSettings, LdapError, ResultEntry, Scope, SearchOptions, SearchStream, StdStream,
+    Ldap, LdapConnAsync, LdapConnSettings, LdapError, LdapResult, ResultEntry, Scope, SearchOptions, SearchStream,
+    StdStream,
 };
 use reqwest::Url;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -189,7 +190,7 @@ impl LdapPeer {
         let cookie = format!("ics {} {from}", self.origin(domain).await?);
         let connection = self.connect().await?;
         let search = connection.search(domain, Scope::Subtree, ALL, 0, Some((true, &cookie))).await?;
-        Ok(LdapNews { connection, search, gathered: Gathered::behind(from) })
+        Ok(LdapNews { domain: domain.clone(), connection, search, gathered: Gathered::behind(from) })
     }
 
     /// The origin of the log that the peer claims to have: the name of the domain and the hash of its entry 0.
@@ -263,8 +264,7 @@ impl LdapPeer {
         // A directory that stops at its limit has given a short answer; whoever needs more asks from there on.
         let is_short = result.rc == SIZE_LIMIT_EXCEEDED && !entries.is_empty();
         if result.rc != 0 && !is_short {
-            let detail = refusal::told(result.rc, &beginning(&result.text), domain);
-            return Err(PeerError::Refused { code: result.rc, detail });
+            return Err(refused(&result, domain));
         }
         *self.waiting.lock().unwrap_or_else(PoisonError::into_inner) = Some(connection);
         Ok(entries)
@@ -341,6 +341,11 @@ impl LdapPeer {
     }
 }
 
+/// The error for a result other than success.
+fn refused(result: &LdapResult, domain: &DomainName) -> PeerError {
+    PeerError::Refused { code: result.rc, detail: refusal::told(result.rc, &beginning(&result.text), domain) }
+}
+
 /// The library's side of a connection, driven by its own task.
 fn library(settings: LdapConnSettings) -> Result<Ldap, PeerError> {
     let failed = |error: LdapError| PeerError::Transport(error.to_string());
@@ -397,6 +402,7 @@ impl Connection {
 
 /// News of a domain, as a peer reports it.
 pub struct LdapNews {
+    domain: DomainName,
     connection: Connection,
     search: Search<'static>,
     gathered: Gathered,
@@ -422,7 +428,10 @@ impl LdapNews {
             let silent = |_| PeerError::Transport("the peer is silent".to_owned());
             let next = self.connection.next(&mut self.search);
             let next = timeout(Duration::from_secs(SILENCE_SECONDS), next).await.map_err(silent)?;
-            let entry = next?.ok_or(PeerError::Ended)?;
+            let Some(entry) = next? else {
+                let result = self.search.finish().await;
+                return Err(if result.rc == 0 { PeerError::Ended } else { refused(&result, &self.domain) });
+            };
             let Some(entry) = attributes(entry.0)? else { continue };
             if let Some(own) = self.gathered.take(entry)? {
                 return self.gathered.news(own);

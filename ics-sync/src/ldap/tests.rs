@@ -126,6 +126,24 @@ async fn a_peer_sends_no_more_than_is_taken() {
     news.next().await.expect_err("what has come is still looked at, and is no log");
 }
 
+/// An operator whose mirror only polls learns why.
+#[tokio::test]
+async fn why_there_is_no_news_is_told() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("listens");
+    let url = format!("ldap://{}", listener.local_addr().expect("an address"));
+    tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.expect("a connection");
+        let _ = stream.read(&mut [0; 1024]).await;
+        let _ = stream.write_all(&done(51)).await;
+        let _ = stream.read(&mut [0; 1024]).await;
+    });
+    let peer = peer_at(&url);
+    peer.origins.lock().expect("a lock").insert(domain(), format!("{}/00", domain()));
+    let mut news = peer.stream(&domain(), 0).await.expect("a stream");
+    let refused = news.next().await.expect_err("no news");
+    assert!(matches!(&refused, PeerError::Refused { code: 51, detail } if detail.contains("busy")), "{refused:?}");
+}
+
 /// What is taken makes room: an answer may be longer than what may lie untaken.
 #[tokio::test]
 async fn a_long_answer_passes() {
