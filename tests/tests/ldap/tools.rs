@@ -52,6 +52,7 @@ async fn filters_find_what_the_index_knows() {
         (format!("(icsIdentity={})", device(12)), 1),
         (format!("(icsIdentity={})", device(12).to_uppercase()), 1),
         (format!("(|(icsIdentity={})(icsIdentity={}))", device(12), device(13)), 2),
+        (format!("(|(icsIdentity={0})(icsIdentity={1})(icsIdentity={0}))", device(12), device(13)), 2),
         ("(icsIdentity=none)".to_owned(), 0),
         ("(icsName=serial:SN-15)".to_owned(), 1),
         ("(icsStatus=stolen)".to_owned(), 2),
