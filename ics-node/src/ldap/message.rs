@@ -176,6 +176,13 @@ fn read_tree(id: i32, tree: StructureTag) -> Result<Request, Option<Failure>> {
 /// Handles text that is not UTF-8, which `ldap3_proto` reports as a malformed message. The message is well-formed: it
 /// has a name that cannot exist, or asserts a value that no entry has.
 fn check_texts(operation: &mut StructureTag) -> Result<(), Option<Failure>> {
+    let no_name = || Some(Failure::new(LdapResultCode::InvalidDNSyntax, "the name is not UTF-8"));
+    // A request to delete is nothing but a name (RFC 4511, 4.8).
+    if let (10, PL::P(name)) = (operation.id, &operation.payload)
+        && core::str::from_utf8(name).is_err()
+    {
+        return Err(no_name());
+    }
     let (tag, PL::C(parts)) = (operation.id, &mut operation.payload) else {
         return Ok(());
     };
@@ -186,7 +193,7 @@ fn check_texts(operation: &mut StructureTag) -> Result<(), Option<Failure>> {
         _ => return Ok(()),
     };
     if !parts.get(name).is_none_or(is_text) {
-        return Err(Some(Failure::new(LdapResultCode::InvalidDNSyntax, "the name is not UTF-8")));
+        return Err(no_name());
     }
     if tag == 0 && !parts.get(2).is_none_or(is_text) {
         return Err(Some(Failure::new(LdapResultCode::InvalidCredentials, "")));

@@ -121,6 +121,7 @@ async fn what_cannot_be_done_gets_its_code() {
         ("adding outside of the tree", of(tlv(0x68, &[text("o=x"), tlv(0x30, b"")].concat())), 0x69, 32),
         ("deleting", of(tlv(0x4a, dn.as_bytes())), 0x6b, 50),
         ("deleting what is no name", of(tlv(0x4a, b"x")), 0x6b, 34),
+        ("deleting a name that is not UTF-8", of(tlv(0x4a, b"o=\xff")), 0x6b, 34),
         ("moving", of(tlv(0x6c, &[text(&dn), text("icsIdentity=x"), tlv(1, &[0])].concat())), 0x6d, 53),
     ];
     for (name, bytes, tag, code) in rows {
