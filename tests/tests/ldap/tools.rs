@@ -120,6 +120,12 @@ async fn forbidden_looks_absent() {
         let compared = node.run("ldapcompare", &[dn, "icsKind:device"]).await;
         assert_eq!(compared.code, 32, "{compared:?}");
     }
+    // The nearest entry that is named is one that there is.
+    for dn in ["icsDomain=nobody.example,o=ics", "cn=x,icsDomain=nobody.example,o=ics"] {
+        let found = node.run("ldapsearch", &["-b", dn]).await;
+        assert_eq!(found.code, 32, "{found:?}");
+        found.has("matchedDN: o=ics");
+    }
     for filter in [format!("(icsIdentity={})", device(30)), "(icsName=serial:SECRET)".to_owned()] {
         let found = node.run("ldapsearch", &["-LLL", "-b", "o=ics", &filter]).await;
         assert_eq!((found.code, found.count("dn: ")), (0, 0), "{found:?}");
