@@ -129,6 +129,11 @@ impl Syntax {
         matches!(self, Number | Time | PgpOrdered | Uuid)
     }
 
+    /// Whether case and spaces do not count in values.
+    pub(super) const fn ignores_case(self) -> bool {
+        matches!(self, Text | Pgp | PgpOrdered)
+    }
+
     /// Whether filters may ask for parts of values.
     pub(super) const fn has_substrings(self) -> bool {
         matches!(self, Text | Exact | Pgp | PgpOrdered)
