@@ -162,7 +162,7 @@ mod tests {
             title: String::new(),
             status: 403,
             detail: detail.to_owned(),
-            hint: Some("an owner names him".to_owned()),
+            hint: Some("an owner must name the signer".to_owned()),
         };
         let result = AdoptionResult {
             identities: (0..12).map(|n| format!("id-{n}")).collect(),
@@ -179,7 +179,8 @@ mod tests {
             format!(
                 "! a.example → b.example\n  things      12\n{ids}              … and 2 more\n  taken       1 statement\n  \
                  had before  2 statements\n  left there  3 statements of its issuers of X.509 certificates, who have no \
-                 role in b.example\n  refused     ✗ 2 statements: no such role\n                an owner names him\n"
+                 role in b.example\n  refused     ✗ 2 statements: no such role\n                an owner must \
+                 name the signer\n"
             )
         );
     }

@@ -184,7 +184,7 @@ mod tests {
             count: 2,
             title: "the domain does not know the signer".to_owned(),
             first: "no certificate holds the key `ab`".to_owned(),
-            hint: Some("submit his certificate first".to_owned()),
+            hint: Some("submit the signer's certificate first".to_owned()),
         };
         let tally = Tally {
             found: 5,
@@ -198,7 +198,7 @@ mod tests {
         assert_eq!(
             console::strip_ansi_codes(&text("a.example", &tally)),
             "! a.example\n  in the log  3 of 5: 1 certificate, 2 others\n  refused     2: the domain does not know the signer\n                \
-             no certificate holds the key `ab`\n                submit his certificate first\n  \
+             no certificate holds the key `ab`\n                submit the signer's certificate first\n  \
              not legal   1: it is a v3 key\n  \
              left out    7: signatures that stand there twice\n"
         );

@@ -100,7 +100,7 @@ impl From<EditError> for Failure {
         match error {
             EditError::Config(error) => error.into(),
             EditError::Unknown(_) => {
-                Self::new(Exit::NotFound, error).hint("`ics peer list` shows those that there are")
+                Self::new(Exit::NotFound, error).hint("`ics peer list` shows the configured peers")
             }
             EditError::Form(_) => Self::new(Exit::Local, error),
         }
