@@ -21,7 +21,7 @@ Examples:
   $ ics history serial:SN-0001 --domain plant.integrator.example
   $ ics --json history sha256:2c26b46b68ffc68ff99b453c1d30413413422d706483bfa0f98a5e886266e7ae")]
 pub(crate) struct History {
-    /// An id or a name, as `ics lookup` takes.
+    /// An id or a name, as `ics lookup` takes it.
     query: String,
     #[command(flatten)]
     domain: InDomain,

@@ -34,8 +34,8 @@ pub(crate) struct Import {
     /// The keyring, binary or armored, or the bundle.
     #[arg(value_name = "FILE")]
     file: PathBuf,
-    /// Take a bundle of whole domains that `ics export --bundle` has made for this node elsewhere: verified as what comes
-    /// over the network, by the node itself.
+    /// Import a bundle of whole domains that another node has made for this node with `ics export --bundle`. The node
+    /// verifies it like everything that comes over the network.
     #[arg(long, conflicts_with = "domain")]
     bundle: bool,
     #[command(flatten)]
