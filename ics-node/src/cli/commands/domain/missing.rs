@@ -15,8 +15,8 @@ pub(super) fn tell_idle_roles(context: &Context, previous: &Descriptor, next: &D
     let is_idle = |(role, _): &(&Role, &RoleSpec)| !is_named(&next.access, role);
     for (role, _) in next.roles.iter().filter(is_changed).filter(is_idle) {
         context.output.note(&format!(
-            "no access rule names the role `{role}`: its signers cannot make statements, and their certificates are not \
-             accepted. To add a rule for the role, edit `access` in the file that `ics --json domain show > \
+            "no access rule names the role `{role}`: its signers cannot make statements, and their certificates are \
+             not accepted. To add a rule for the role, edit `access` in the file that `ics --json domain show > \
              next.json` writes, and run `ics domain update --from-file next.json`"
         ));
     }
