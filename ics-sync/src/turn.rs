@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_is_asked_again_after_he_failed_later_each_time() {
+    fn the_first_peer_is_asked_again_after_a_failure_later_each_time() {
         let mut turn = Turn::among(2);
         let (mut now, mut heard) = (1_000, 1_000);
         for patience in [5_000, 10_000, 20_000, 40_000, 80_000, 160_000, SILENT_MILLIS, SILENT_MILLIS] {

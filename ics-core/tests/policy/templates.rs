@@ -158,7 +158,7 @@ fn an_owner_from_elsewhere_lifts_nothing() {
 }
 
 #[test]
-fn nobody_speaks_in_a_role_that_he_does_not_hold() {
+fn nobody_speaks_in_a_role_without_holding_it() {
     for template in Template::ALL {
         let policy = AccessPolicy::compile(&filled(template)).expect("policy");
         let said = suspended("security-controller");

@@ -235,7 +235,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn who_got_a_certificate_takes_it_or_not() {
+    fn a_holder_accepts_or_rejects_a_certificate() {
         let said = |hash: &[u8], status: Option<u8>| {
             let status = status.map(|status| Status { status, text: None, failure: None });
             let (hash, number) = (OctetString::new(hash).expect("short"), Int::new(&[0]).expect("short"));

@@ -201,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn who_got_a_certificate_confirms_it_once() {
+    fn a_holder_confirms_a_certificate_once() {
         let transactions = Transactions::default();
         transactions.begin(ME, b"one", MINE, at(0)).expect("begins");
         let confirm = |by, nonce: &[u8]| transactions.confirm(by, b"one", nonce, at(1));
@@ -219,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn who_says_the_same_again_was_heard() {
+    fn a_repeated_confirmation_counts_as_heard() {
         let transactions = Transactions::default();
         let takes = |hash| Confirmation { hash: vec![hash], algorithm: None, is_accepted: true };
         let heard = |by, nonce: &[u8], said: Option<&Confirmation>, millis| {

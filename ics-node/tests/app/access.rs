@@ -70,7 +70,7 @@ async fn the_home_reads_all_of_its_domain_by_the_key_that_the_descriptor_names()
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_signer_reads_in_the_roles_that_the_domain_gives_him() {
+async fn a_signer_reads_in_the_roles_that_the_domain_gives() {
     let maker = Party::found_private("devices.acme.example", "principal in Role::\"owner\"");
     let buyer = Party::found("buyer.example").signer.public_key().fingerprint();
     let maker_signer = maker.signer.public_key().fingerprint();

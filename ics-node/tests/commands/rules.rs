@@ -4,7 +4,7 @@ use crate::reading::publish;
 use crate::stage::{DOMAIN, Stage, spki};
 
 #[test]
-fn a_new_signer_speaks_after_the_rules_name_him() {
+fn a_new_signer_speaks_only_after_being_named_in_the_rules() {
     let stage = Stage::started();
     stage.ok(&["key", "make", "factory-2"]);
     let publish =
@@ -201,7 +201,7 @@ fn witnesses_are_shown_by_the_keys_that_other_tools_take() {
 
 /// Witnessing takes two: the setting here has no effect until the other side has made its own.
 #[test]
-fn who_adds_a_witness_is_told_what_the_other_side_has_to_say() {
+fn adding_a_witness_says_what_the_other_side_has_to_do() {
     let stage = Stage::started();
     let origin = |byte: &str| format!("labels.cert.example/{}", byte.repeat(32));
     let key = ["--key", "11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo="];

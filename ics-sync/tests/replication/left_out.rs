@@ -158,7 +158,7 @@ fn an_honest_peer_is_only_confirmed() {
 }
 
 #[test]
-fn who_knows_no_home_lives_by_the_word_of_his_peer_and_says_so() {
+fn a_mirror_without_a_home_believes_its_peer_and_says_so() {
     let home = home();
     let (mut mirror, mut memory) = began(&home, false);
     ask(&mut mirror, &mut memory, 0, &home.keeping_back([4]), at(NOW));
@@ -190,7 +190,7 @@ fn the_home_is_known_by_its_name_or_its_key_where_the_transport_shows_it() {
 }
 
 #[test]
-fn nobody_but_the_home_tells_a_full_reader_that_he_may_not_read_all() {
+fn only_the_home_can_tell_a_full_reader_that_it_may_not_read_everything() {
     let mut home = home();
     home.hidden.clear();
     let full = home.for_reader(false).into_owned();

@@ -190,7 +190,7 @@ fn what_was_hidden_is_believed_to_be_erased_where_the_erasure_is_held_or_comes_a
 
 /// It would be deleted, and nobody would ask for it again.
 #[test]
-fn who_may_read_all_loses_nothing_that_he_holds() {
+fn a_mirror_that_may_read_everything_loses_nothing_that_it_holds() {
     let home = home(5);
     let (mut mirror, mut memory) = (Mirror::pinned(home.origin.clone(), SETTINGS), Memory::default());
     let mut part = home.clone();

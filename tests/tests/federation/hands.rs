@@ -205,7 +205,7 @@ fn decides(node: &mut Node, maker: &Node) {
 }
 
 #[test]
-fn a_buyer_speaks_about_his_devices_only_and_sells_one_of_them() {
+fn a_buyer_speaks_only_about_the_devices_bought_and_sells_one_of_them() {
     let directory = tempfile::tempdir().expect("a directory");
     let maker = maker(&directory);
     for number in 1..=2 {

@@ -216,7 +216,7 @@ fn no_answer_outlives_the_certificate_by_which_it_is_given() {
 
 /// An answer to a nonce, or about several certificates, takes a signature with the issuer's key and serves nobody else.
 #[test]
-fn beyond_his_share_an_asker_gets_what_all_get() {
+fn an_asker_beyond_their_share_gets_what_everybody_gets() {
     let (world, bench) = (World::new(), Bench::new());
     issued(&world, &bench);
     for (file, more) in [("plain", " -no_nonce"), ("nonce", ""), ("several", " -cert device.pem -no_nonce")] {

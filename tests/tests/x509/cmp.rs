@@ -178,7 +178,7 @@ fn an_idevid_obtains_an_ldevid_and_renews_it() {
 const REGISTRAR: &[&str] = &["-ref", "SN-7", "-secret", "file:token", "-mac", "hmacWithSHA256"];
 
 #[test]
-fn a_registrar_asks_by_his_token() {
+fn a_registrar_asks_with_a_token() {
     let site = Site::new();
     site.bench.file("token", TOKEN.as_bytes());
     site.bench.file("wrong", b"wrong");
@@ -312,7 +312,7 @@ fn part(message: &[u8], tag: u8) -> Vec<u8> {
 }
 
 #[test]
-fn whoever_could_not_read_the_answer_is_heard() {
+fn a_client_that_could_not_read_the_answer_is_heard() {
     let site = Site::new();
     let new = [&["-cmd", "ir"], NEW].concat();
     let more = ["-disable_confirm", "-reqout", "request.der", "-rspout", "response.der"];

@@ -46,7 +46,7 @@ const LINE: &[&str] =
     &["-cert", "line.pem", "-key", "line.key", "-extracerts", "line.pem", "-san_nodefault", "-newkey", "device.key"];
 
 #[test]
-fn a_signer_asks_for_the_thing_that_his_request_names() {
+fn a_signer_asks_for_the_thing_that_the_request_names() {
     let mut site = Site::new();
     let signer = line(&mut site.world, &site.bench);
     let named = ["-cmd", "ir", "-subject", "/serialNumber=SN-7"];
@@ -81,7 +81,7 @@ fn a_signer_asks_for_the_thing_that_his_request_names() {
 
 /// Anyone with a role over a single thing is in the log too: a few of them could keep all others out.
 #[test]
-fn who_signs_and_is_not_named_by_the_descriptor_begins_no_more_than_a_thing() {
+fn a_signer_whom_the_descriptor_does_not_name_begins_no_more_than_a_thing() {
     let mut site = Site::new();
     let signer = line(&mut site.world, &site.bench);
     site.world.change(|descriptor| {

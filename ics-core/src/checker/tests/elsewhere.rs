@@ -69,7 +69,7 @@ fn nothing_is_from_elsewhere_where_nothing_is_adopted() {
 
 /// On whose word somebody is an owner, through how many hands the role came, and whose status they lift.
 #[test]
-fn who_is_an_owner_by_the_word_of_a_source_lifts_what_came_from_there_alone() {
+fn an_owner_by_the_word_of_a_source_lifts_only_what_came_from_there() {
     let sold = || grant(2, MAKER, "manufacturer", BUYER, "owner");
     let sold_again = |n| grant(n, MAKER, "manufacturer", BUYER, "owner");
     let suspended = || status(3, CONTROLLER, "security-controller", "suspended");

@@ -40,7 +40,7 @@ fn blocks_do_not_fill_a_record() {
 }
 
 #[test]
-fn whoever_blocks_again_and_again_is_said_once_to_near_his_quota() {
+fn a_signer_who_keeps_blocking_is_reported_once_as_near_the_quota() {
     let quota = 40;
     let limited = changed(0, |descriptor| descriptor.limits.statements_per_signer_and_identity = Some(quota));
     let block = |n: u64| status(n, KEEPER, "maintainer", "suspended");

@@ -206,7 +206,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn who_asked_for_one_page_gets_one_with_something_on_it() {
+    fn a_single_page_that_is_asked_for_is_not_empty() {
         let page = |items: usize, next: Option<u64>| -> IdentityPage {
             let item = json!({"id": "ab12", "kind": "device", "title": "Pump", "status": null, "effect": "none",
                               "attributes": {}});

@@ -53,7 +53,7 @@ plant.example
 
 /// A buyer of a thing looks here for those who may speak about it, now and later.
 #[test]
-fn who_is_to_be_in_charge_is_told_with_the_time() {
+fn who_is_to_be_in_charge_is_shown_with_the_time() {
     let later = |forestalled: bool| {
         let record = vector("plant.example", "Pump 1", |record| {
             let statements = record["statements"].as_array_mut().expect("statements");

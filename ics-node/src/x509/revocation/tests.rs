@@ -275,7 +275,7 @@ fn a_key_of_revoked_certificates_alone_shows_nothing() {
 
 /// For example, a production line: otherwise, revoking one certificate would bar the thing from all certificates.
 #[test]
-fn who_sets_no_status_of_a_thing_bars_its_key_only() {
+fn a_signer_who_may_set_no_status_bars_only_the_key() {
     let signer = KEEPER.parse().expect("a fingerprint");
     for (by, bars) in
         [(AskedBy::Names, false), (AskedBy::Requester(signer), false), (AskedBy::StatusSetter(signer), true)]

@@ -133,7 +133,7 @@ async fn what_was_said_by_a_key_that_is_revoked_later_is_taken_over_behind_its_r
 /// A source's declaration about its signers ends nothing here: it is reported as soon as the source's descriptor
 /// arrives, and takes effect once the owners here declare the same. Meanwhile, other statements keep arriving.
 #[tokio::test(flavor = "multi_thread")]
-async fn whom_a_source_that_is_followed_declares_compromised_is_told_and_counts_until_it_is_declared_here() {
+async fn a_signer_declared_compromised_by_a_followed_source_is_reported_and_counts_until_declared_here() {
     let node = Node::of(inherited).await;
     let signers = vec![certificate(&maker(), "Acme"), certificate(&heir(), "Acme's second")];
     say(&node, [signers, vec![device(20, "L1"), device(21, "L1")]].concat()).await;

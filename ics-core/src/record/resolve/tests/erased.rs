@@ -123,7 +123,7 @@ fn a_block_comes_back_when_what_lifted_it_is_withdrawn_whichever_of_the_two_is_e
 }
 
 #[test]
-fn what_is_left_of_a_block_falls_with_who_had_said_it_and_he_takes_it_back() {
+fn what_is_left_of_a_block_falls_with_its_signer_who_can_take_it_back() {
     let story = Story::of(&[introduce(0), status(2, KEEPER, "maintainer", "suspended")], 1);
     let withdrawal = say(ERASED + 1, KEEPER, "maintainer", Act::Withdrawal).ends(2);
     let left = story.left(&story.erasure(), &[]);
