@@ -228,8 +228,8 @@ mod tests {
         }
         assert!(turn.pass(&behind(3), false, end_of(1)) && turn.peer() == 1);
         assert!(!turn.pass(&behind(3), false, end_of(1)), "the next is given time as well");
-        assert!(!turn.pass(&behind(903), false, end_of(2)), "he brings more, and is not all there is");
-        assert!(turn.pass(&behind(904), false, end_of(3)) && turn.peer() == 0, "until he does as the first did");
+        assert!(!turn.pass(&behind(903), false, end_of(2)), "the peer brings more, and is not all there is");
+        assert!(turn.pass(&behind(904), false, end_of(3)) && turn.peer() == 0, "until it does as the first did");
     }
 
     #[test]
@@ -275,7 +275,7 @@ mod tests {
         assert!(turn.pass(&behind(1), false, end_of(1)) && turn.peer() == 1);
         assert!(!turn.pass(&status(0, 1), true, end_of(1)));
         turn.pass(&behind(7), false, end_of(1));
-        assert!(turn.pass(&behind(8), false, end_of(2)) && turn.peer() == 0, "he may have recovered");
+        assert!(turn.pass(&behind(8), false, end_of(2)) && turn.peer() == 0, "the peer may have recovered");
         turn.pass(&behind(8), false, end_of(2));
         assert!(!turn.pass(&behind(9), false, at(3)), "a clock that is put back");
         assert!(!turn.pass(&behind(9), false, at(3 + SILENT_MILLIS - 1)));

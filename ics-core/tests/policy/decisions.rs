@@ -236,13 +236,13 @@ fn what_is_remembered_tells_apart_what_rules_look_at() {
         let principal = Principal { fingerprint: Some(signer(who)), ..Principal::default() };
         Request { principal, action: Action::Read, resource }
     };
-    let him = signer(7);
+    let seven = signer(7);
     let conditions = [
         ("true".to_owned(), [true, true, true]),
         ("resource has lot && resource.lot == \"7\"".to_owned(), [true, false, true]),
         (r#"resource has "l\u{6f}t" && resource["l\u{6f}t"] == "7""#.to_owned(), [true, false, true]),
-        (format!("principal == Party::\"{him}\""), [true, true, false]),
-        (format!("principal has fingerprint && principal.fingerprint == \"{him}\""), [true, true, false]),
+        (format!("principal == Party::\"{seven}\""), [true, true, false]),
+        (format!("principal has fingerprint && principal.fingerprint == \"{seven}\""), [true, true, false]),
     ];
     for (condition, expected) in conditions {
         let rule = format!("@id(\"r\") permit (principal, action, resource) when {{ {condition} }};");

@@ -247,7 +247,7 @@ mod tests {
         for (status, expected) in [(None, true), (Some(0), true), (Some(1), true), (Some(2), false)] {
             assert_eq!(told(status), Ok(Some(expected)), "{status:?}");
         }
-        assert_eq!(told(Some(3)), Err(FailureInfo::BadRequest), "`waiting` is no word of his");
+        assert_eq!(told(Some(3)), Err(FailureInfo::BadRequest), "a holder cannot say `waiting`");
         assert_eq!(said(&[1; DIGEST_BYTES], Some(2)), Ok(Some(false)));
         assert_eq!(said(&[1; DIGEST_BYTES + 1], Some(2)), Err(FailureInfo::BadDataFormat), "it would be remembered");
         let none = confirmation(&[0x30, 0]).map(|said| said.is_none());

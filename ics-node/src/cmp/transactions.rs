@@ -226,7 +226,7 @@ mod tests {
             transactions.is_heard(by, b"one", nonce, said, at(millis))
         };
         transactions.begin(ME, b"one", MINE, at(0)).expect("begins");
-        assert!(!heard(ME, &[7; 16], Some(&takes(1)), 1) && !heard(ME, &[7; 16], None, 1), "he has said nothing yet");
+        assert!(!heard(ME, &[7; 16], Some(&takes(1)), 1) && !heard(ME, &[7; 16], None, 1), "nothing is said yet");
         transactions.hear(ME, b"one", &[7; 16], Some(takes(1)));
         assert!(heard(ME, &[7; 16], Some(&takes(1)), KNOWN_MILLIS - 1));
         assert!(!heard(ME, &[7; 16], Some(&takes(2)), 1) && !heard(ME, &[7; 16], None, 1), "it is another word");
@@ -259,7 +259,7 @@ mod tests {
             transactions.begin(ME, &number.to_be_bytes(), MINE, at(0)).expect("has room");
         }
         for key in [ME, Party([2; 32])] {
-            let much = transactions.begin(key, b"one more", MINE, at(1)).expect_err("he has no more by another key");
+            let much = transactions.begin(key, b"one more", MINE, at(1)).expect_err("another key does not bring more");
             assert_eq!(much.info, FailureInfo::SystemUnavail);
         }
         for number in limits::CMP_TRANSACTIONS_OF_ONE..limits::CMP_TRANSACTIONS {

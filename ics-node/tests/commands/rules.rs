@@ -9,7 +9,7 @@ fn a_new_signer_speaks_only_after_being_named_in_the_rules() {
     stage.ok(&["key", "make", "factory-2"]);
     let publish =
         |number| stage.run(&["publish", "--spki", &spki(number), "--serial", "SN-1", "--signer", "factory-2"]);
-    assert_eq!(publish(1).code, 1, "he is nobody yet");
+    assert_eq!(publish(1).code, 1, "the signer has no role yet");
     stage.ok(&["domain", "update", "--add-signer", "manufacturer=factory-2"]);
     stage.ok(&["domain", "submit"]);
     let published = publish(1);
@@ -297,7 +297,7 @@ fn a_compromise_that_takes_nothing_back_is_told() {
         let words = ["domain", "update", "--compromised", &format!("{signer}@{index}")];
         let updated = stage.for_people("home", &words);
         let is_told = updated.stderr.contains("all that this signer has said goes on counting");
-        assert_eq!((updated.code, is_told), (0, beyond == 1), "who makes it is told before he signs: {updated:?}");
+        assert_eq!((updated.code, is_told), (0, beyond == 1), "the owner is told before signing: {updated:?}");
         let told = stage.ok(&["domain", "submit"])["beyond_the_log"].clone();
         assert_eq!(told.as_array().map(Vec::len), Some(beyond), "from {index} on: {told}");
     }

@@ -80,7 +80,7 @@ fn what_the_home_begins_to_show_nobody_else_goes_on_with() {
         }
     }
     ask(&mut mirror, &mut memory, 0, &copy, at(LATER));
-    assert_eq!((memory.sealed, mirror.status().as_of), (0, None), "his word is not the home's");
+    assert_eq!((memory.sealed, mirror.status().as_of), (0, None), "the peer's word is not the home's");
     assert_eq!(mirror.status().doubt, Some(doubt(0)));
     ask(&mut mirror, &mut memory, 1, &home, at(EVEN_LATER));
     assert!(memory.shown().eq(readable(&home)) && memory.sealed == 10, "{:?}", memory.kept);

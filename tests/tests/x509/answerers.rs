@@ -232,11 +232,11 @@ fn an_asker_beyond_their_share_gets_what_everybody_gets() {
     // Some are earned meanwhile.
     let times = || 0..2 * limits::OCSP_SIGNED_PER_ASKER_AT_ONCE;
     let use_up = || times().map(|_| ask(here, "nonce").expect("an answer")).find(|answer| answer.der == plain.der);
-    let last = use_up().expect("there are not as many as he likes");
+    let last = use_up().expect("the share is limited");
     assert!(!world.app.ocsp_holds(&last), "it is not kept for those who ask with this nonce");
     assert!(times().any(|_| ask(here, "several") == Err(OcspError::TryLater)));
     let other = Asker::Address(Some(7));
-    assert_ne!(ask(other, "nonce").expect("an answer").der, plain.der, "another one has his own share");
+    assert_ne!(ask(other, "nonce").expect("an answer").der, plain.der, "another asker has a share of their own");
     ask(other, "several").expect("an answer");
 
     let node = Node::start(&world.app);

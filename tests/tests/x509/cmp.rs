@@ -284,7 +284,7 @@ fn who_is_not_let_in_and_what_is_not_taken() {
     let new = [&["-cmd", "ir"], NEW].concat();
     site.is_refused("", stranger, &[&new[..], &["-reqout", "stranger.der"]].concat(), "signerNotTrusted");
     let (code, answer) = sent(&site, CMP, &site.bench.read("stranger.der"));
-    assert!(code == "200" && answer.contains("no record here names"), "nothing is remembered of him: {answer}");
+    assert!(code == "200" && answer.contains("no record here names"), "nothing is remembered of the client: {answer}");
     site.is_refused("", IDEVID, &[&new[..], &["-unprotected_requests"]].concat(), "badMessageCheck");
     site.is_refused("", IDEVID, &[&new[..], &["-popo", "0"]].concat(), "badPOP");
     site.is_refused("", IDEVID, &[&new[..], &["-popo", "-1"]].concat(), "badPOP");

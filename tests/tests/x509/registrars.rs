@@ -65,7 +65,7 @@ fn a_signer_asks_for_the_thing_that_the_request_names() {
     site.bench.openssl("req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=stranger -keyout stranger.key -out stranger.pem");
     let (is_given, text) = site.run("", &[LINE, &named, &["-out_trusted", "stranger.pem"]].concat());
     assert!(!is_given && text.contains("received PKICONF"), "{text}");
-    assert_eq!(site.revoked(), ["unspecified"], "he does not take it");
+    assert_eq!(site.revoked(), ["unspecified"], "the signer rejects it");
     site.gets("", LINE, &named);
     site.gets("", LINE, &["-cmd", "rr", "-oldcert", "ldevid.pem", "-revreason", "4"]);
     assert_eq!(site.revoked().iter().filter(|it| *it == "superseded").count(), 1);
@@ -126,7 +126,7 @@ fn a_key_that_records_name_is_taken_for_no_signers() {
         let asked = EstRequest { domain: domain(), profile, issuer: None, proven: Some(key), basic: None };
         wait(world.app.est_enroll(&asked, &text))
     };
-    enroll().expect("he asks for the thing");
+    enroll().expect("the signer asks for the thing");
     world.submit(vec![introduction(8, &["serial:SN-8"]), issued(7, 1), issued(8, 2)]);
     let refused = enroll().expect_err("two things have it");
     assert!(refused.to_string().contains("more than one record here names the key"), "{refused}");

@@ -52,7 +52,7 @@ fn a_signer_who_keeps_blocking_is_reported_once_as_near_the_quota() {
         let expected = (made == warned).then_some(Nearing { made, quota });
         assert_eq!(after(made as u64), Ok(expected), "{made}");
     }
-    assert_eq!(after(quota as u64 + 1), Err(Refusal::Quota(quota)), "he blocks it no more");
+    assert_eq!(after(quota as u64 + 1), Err(Refusal::Quota(quota)), "the signer cannot block it any more");
 
     // A signer who says much but blocks little still has first blocks left.
     let approvals: Vec<Draft> = (1..=warned as u64).map(|n| say(n, KEEPER, "maintainer", Act::Approval)).collect();

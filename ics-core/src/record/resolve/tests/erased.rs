@@ -114,7 +114,7 @@ fn a_block_comes_back_when_what_lifted_it_is_withdrawn_whichever_of_the_two_is_e
             let before = story.left(&story.erasure(), &[]);
             let context = Context { about: &before, groups: &[], unseen: false };
             let home = grown(domain(), ERASED + 1);
-            assert!(home.check(&withdrawal.clone().log(), &context).is_ok(), "{what}, {who}: it is his");
+            assert!(home.check(&withdrawal.clone().log(), &context).is_ok(), "{what}, {who}: it is the signer's own");
             let after = story.left(&story.erasure(), core::slice::from_ref(&withdrawal));
             assert!(!blocks(&domain(), &before, 1_550_000), "{what}, {who}: it is lifted");
             assert!(blocks(&domain(), &after, 1_550_000), "{what}, {who}: it is lifted no longer");
@@ -160,7 +160,7 @@ fn an_erasure_that_names_nobody_is_judged_as_it_was() {
     let withdrawal = say(ERASED + 1, KEEPER, "maintainer", Act::Withdrawal).ends(2);
     let left = block.left(&unattributed, &[withdrawal]);
     assert!(blocks(&compromised(KEEPER, 2), &left, 1_650_000), "it falls with nobody");
-    assert!(blocks(&domain(), &left, 1_550_000), "he does not take it back");
+    assert!(blocks(&domain(), &left, 1_550_000), "the signer does not take it back");
     let context = Context { about: &left[..2], groups: &[], unseen: false };
     let refused = grown(domain(), ERASED + 1).check(&left[2], &context).expect_err("it is the owners'");
     assert_eq!(refused.code(), "statement-erased");
