@@ -19,7 +19,7 @@ fn a_new_signer_speaks_only_after_being_named_in_the_rules() {
 
 /// Otherwise the version is in force, and nothing for which it was made works.
 #[test]
-fn what_a_version_lacks_yet_is_told_to_whoever_makes_it() {
+fn what_a_version_still_lacks_is_told_to_its_maker() {
     let stage = Stage::started();
     stage.ok(&["key", "make", "watcher-1"]);
     let told = |words: &[&str]| {
@@ -330,7 +330,7 @@ fn the_blocks_that_fall_with_a_compromise_are_told_before_it_is_in_force() {
 
 /// The erased block still says whose it was.
 #[test]
-fn a_block_that_was_erased_falls_with_who_had_said_it_and_that_is_told() {
+fn an_erased_block_falls_with_its_signer_and_that_is_reported() {
     let stage = Stage::started();
     let signer = stage.ok(&["key", "show", "signer"])["fingerprint"].as_str().expect("a fingerprint").to_owned();
     let [stolen, ..] = [1, 2].map(|number| publish(&stage, number, &format!("SN-{number}")));

@@ -214,7 +214,7 @@ fn a_descriptor_that_was_kept_back_ends_the_copy() {
 }
 
 #[test]
-fn who_may_read_all_is_shown_all_of_what_was_hidden() {
+fn a_mirror_that_may_read_everything_is_shown_all_that_was_hidden() {
     let home = home();
     let (mut mirror, mut memory) = began(&home, true);
     ask(&mut mirror, &mut memory, 1, &home, at(NOW));

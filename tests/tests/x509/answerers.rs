@@ -142,7 +142,7 @@ fn a_delegate_answers_for_a_former_issuer_by_what_that_one_has_given_it() {
 }
 
 #[test]
-fn that_a_node_answers_no_longer_for_a_former_issuer_is_told_too() {
+fn a_node_that_no_longer_answers_for_a_former_issuer_reports_it_too() {
     let (world, bench) = (World::new(), Bench::new());
     let (key, now) = (p256(), world.app.clock().now());
     let began = Timestamp::from_seconds((now.as_millis() - 6 * 24 * HOUR) / 1000);

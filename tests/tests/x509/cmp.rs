@@ -263,7 +263,7 @@ fn what_is_not_as_it_was_asked_for_is_told_to_be_so() {
 }
 
 #[test]
-fn whose_answer_was_lost_confirms_again() {
+fn a_holder_whose_answer_was_lost_confirms_again() {
     let site = Site::new();
     site.gets("", IDEVID, &[&["-cmd", "ir", "-reqout", "request.der,confirmation.der"], NEW].concat());
     let (size, confirmation) = (site.world.size(), site.bench.read("confirmation.der"));
@@ -275,7 +275,7 @@ fn whose_answer_was_lost_confirms_again() {
 }
 
 #[test]
-fn who_is_not_let_in_and_what_is_not_taken() {
+fn clients_that_are_not_let_in_and_messages_that_are_not_taken() {
     let site = Site::new();
     site.bench.openssl("req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=stranger -keyout stranger.key -out stranger.pem");
     site.bench.openssl("genrsa -out weak.key 1024");

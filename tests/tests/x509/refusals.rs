@@ -209,7 +209,7 @@ fn a_signer_whose_certificate_is_revoked_has_no_role_over_certificates() {
 /// Looking at what was issued takes longer than looking at nothing, so nothing is looked at for readers whom the rules
 /// show nothing.
 #[test]
-fn for_whom_the_rules_show_nothing_no_certificate_is_looked_at() {
+fn no_certificate_is_looked_at_for_readers_to_whom_the_rules_show_nothing() {
     let mut world = World::new();
     let now = world.app.clock().now();
     world.claim_period(7, 1, (now, now.plus_millis(3_600_000)), "ldevid");

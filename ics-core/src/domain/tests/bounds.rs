@@ -118,7 +118,7 @@ fn no_grant_opens_the_last_places_of_a_record() {
 }
 
 #[test]
-fn that_a_record_fills_is_said_once_and_long_before() {
+fn a_filling_record_is_reported_once_and_long_before() {
     let said = |n: u64| say(n, Fingerprint::V6([n as u8; 32]), "maintainer", Act::Approval);
     let fills = |count: usize| {
         let mut drafts: Vec<Draft> = (1..).map(said).take(count - 1).collect();

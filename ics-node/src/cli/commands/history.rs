@@ -177,7 +177,7 @@ as of 2026-01-02 00:00:00 UTC (5 s ago, good for 1 min), 20 entries in the log"
     }
 
     #[test]
-    fn in_the_place_of_what_was_erased_it_is_told_that_it_was() {
+    fn an_erased_statement_is_shown_as_erased() {
         let mut items: Vec<Listed> = serde_json::from_value(statements()).expect("statements");
         let last = items.last_mut().expect("the block");
         (last.erased, last.reason) = (true, None);

@@ -3,7 +3,7 @@
 use super::*;
 
 #[test]
-fn who_is_not_let_in() {
+fn clients_that_are_not_let_in() {
     let (world, bench) = (World::new(), Bench::new());
     from_the_factory(&world, &bench);
     let node = Node::start_tls(&world.app, &bench);

@@ -90,7 +90,7 @@ fn what_is_to_begin_later_waits_for_that_also_when_it_is_erased() {
 
 /// A thief has lifted the block. It comes back when the thief is exposed, whichever statement was erased before.
 #[test]
-fn a_block_comes_back_when_who_lifted_it_is_declared_compromised_whichever_of_the_two_is_erased() {
+fn a_block_comes_back_when_its_lifter_is_declared_compromised_whichever_of_the_two_is_erased() {
     for (who, signer, drafts) in lifted() {
         let later = compromised(signer, 3);
         for (what, erased) in block_and_lift(&drafts) {
@@ -174,7 +174,7 @@ fn an_erasure_that_names_nobody_is_judged_as_it_was() {
 
 /// The signer is named only if an effect depends on them.
 #[test]
-fn nobody_is_named_who_said_what_has_no_effect_any_more() {
+fn a_signer_of_what_has_no_effect_any_more_is_not_named() {
     let in_use = status(2, KEEPER, "maintainer", "in-use");
     let approval = say(3, KEEPER, "maintainer", Act::Approval);
     let over = status(4, KEEPER, "maintainer", "suspended").until(1_000);
