@@ -245,14 +245,14 @@ impl Problem {
 fn hint_of_rule(rule: &str) -> Option<&'static str> {
     match rule {
         "elsewhere-lifts-nothing" => Some(
-            "an owner by the word of another domain can lift, in that domain, what was said there; to let them lift what \
-             was said here, somebody whose own role is from here must grant them the role here (`ics grant owner --to \
-             KEY`), or the domain's owners must list them as owner of all things (`ics domain update --add-signer \
+            "an owner by the word of another domain can lift, in that domain, what was said there; to let them lift \
+             what was said here, somebody whose own role is from here must grant them the role here (`ics grant owner \
+             --to KEY`), or the domain's owners must list them as owner of all things (`ics domain update --add-signer \
              owner=KEY`)",
         ),
         "elsewhere-makes-owners-alone" => Some(
-            "the domain's owners must give the signer the role (`ics domain update --add-signer ROLE=KEY`), or somebody \
-             whose own role is from here must grant it here (`ics grant`)",
+            "the domain's owners must give the signer the role (`ics domain update --add-signer ROLE=KEY`), or \
+             somebody whose own role is from here must grant it here (`ics grant`)",
         ),
         _ => None,
     }
