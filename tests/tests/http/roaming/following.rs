@@ -229,9 +229,9 @@ async fn a_key_that_its_holder_revokes_at_the_home_is_revoked_here() {
     say(&home, vec![revoked_certificate(&heir(), "Acme's second")]).await;
     // The log is as long as its last commit a moment before the domain is judged by that.
     let asking = async { while !refused_from_heir(&node.app).await.contains("is revoked") {} };
-    tokio::time::timeout(Duration::from_secs(20), asking).await.expect("the revocation of the key arrives");
+    tokio::time::timeout(Duration::from_secs(20), asking).await.expect("what he says of his key");
     assert_eq!(size(), before + 1);
-    assert_eq!(status(&node, 20).as_deref(), Some("stolen"), "what the signer had said stays");
+    assert_eq!(status(&node, 20).as_deref(), Some("stolen"), "what he had said stays");
     assert_eq!(not_taken(&node), Vec::<String>::new());
     following.end().await;
 }
@@ -325,11 +325,11 @@ async fn what_was_refused_for_want_of_a_role_is_asked_for_once_the_role_is_grant
     let following = Following::begin(&node);
     node.app.adopt(&care(), request(&[20, 21], Some(true))).await.expect("adopts");
     say(&home, vec![certificate(&buyer(), "Buyer"), stolen_from_buyer(20), stolen_from_buyer(21)]).await;
-    until("the signer has no role here", || not_taken(&node).len() >= 2).await;
+    until("he has no role here", || not_taken(&node).len() >= 2).await;
     assert_eq!([20, 21].map(|seed| status(&node, seed)), [Some(String::new()), Some(String::new())]);
     let taken = node.app.submit(&care(), vec![sold(20)]).await.expect("a batch").results;
     assert!(matches!(taken.as_slice(), [SubmissionResult::Receipt(_)]), "{taken:?}");
-    until("the signer has a role over this one", || status(&node, 20).as_deref() == Some("stolen")).await;
+    until("he has one over this", || status(&node, 20).as_deref() == Some("stolen")).await;
     assert_eq!(status(&node, 21).as_deref(), Some(""), "and none over the other one");
     following.end().await;
 }
@@ -449,7 +449,7 @@ async fn single_things_are_adopted_and_followed_without_a_copy() {
     let node = caring(&made, &asked.url(), 50);
     let adopted = node.app.adopt(&care(), request(&[20], Some(true))).await.expect("adopts");
     assert_eq!((adopted.identities.len(), adopted.refused.len()), (1, 0), "{adopted:?}");
-    assert!(adopted.adopted >= 2, "the signer's certificate and statement: {adopted:?}");
+    assert!(adopted.adopted >= 2, "the certificate of who said it, and what he said: {adopted:?}");
     node.app.adopt(&care(), request(&[21], None)).await.expect("adopts");
     assert_eq!((status(&node, 20).as_deref(), status(&node, 21).as_deref()), (Some(""), Some("")));
     let hidden = node.app.adopt(&care(), request(&[22], None)).await.expect_err("nobody may read it");
