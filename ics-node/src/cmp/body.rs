@@ -238,7 +238,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn who_got_a_certificate_takes_it_or_not() {
+    fn a_holder_accepts_or_rejects_a_certificate() {
         let said = |hash: &[u8], status: Option<Status>| {
             let (hash, number) = (OctetString::new(hash).expect("short"), Int::new(&[0]).expect("short"));
             let one = Confirmed { hash, number, status, algorithm: None };
@@ -250,7 +250,7 @@ mod tests {
         for (status, expected) in [(None, true), (Some(0), true), (Some(1), true), (Some(2), false)] {
             assert_eq!(told(status), Ok(Some(expected)), "{status:?}");
         }
-        assert_eq!(told(Some(3)), Err(FailureInfo::BadRequest), "`waiting` is no word of his");
+        assert_eq!(told(Some(3)), Err(FailureInfo::BadRequest), "a holder cannot say `waiting`");
         let fails = |status| Status { failure: BitString::from_bytes(&[0x80]).ok(), ..plain(status) };
         assert_eq!(said(&[1; 32], Some(fails(2))), Ok(Some(false)));
         assert_eq!(said(&[1; 32], Some(fails(0))), Err(FailureInfo::BadRequest), "who takes it has no failure");

@@ -221,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn who_got_a_certificate_confirms_it_once() {
+    fn a_holder_confirms_a_certificate_once() {
         let transactions = Transactions::default();
         transactions.begin(ME, b"one", MINE, at(0)).expect("begins");
         let confirm = |by, nonce: &[u8]| transactions.confirm(by, b"one", nonce, at(1));
@@ -239,10 +239,10 @@ mod tests {
     }
 
     #[test]
-    fn who_began_is_known_by_a_key_unless_others_chose_the_same_id() {
+    fn the_sender_is_known_by_a_key_unless_others_chose_the_same_id() {
         let transactions = Transactions::default();
         let key_of = |id: &[u8], millis| transactions.key_of(id, at(millis));
-        let (other, his) = (Party([2; 32]), b"his".to_vec());
+        let (other, theirs) = (Party([2; 32]), b"theirs".to_vec());
         transactions.begin(ME, b"one", MINE, at(0)).expect("begins");
         assert_eq!(key_of(b"one", 1), None, "no key signed it");
         transactions.know(ME, b"one", b"mine".to_vec());
@@ -250,19 +250,19 @@ mod tests {
         assert_eq!(key_of(b"one", KNOWN_MILLIS - 1), Some(b"mine".to_vec()));
         assert_eq!((key_of(b"two", 1), key_of(b"one", KNOWN_MILLIS)), (None, None), "nothing is known of it");
         transactions.begin(other, b"one", OTHER, at(0)).expect("begins");
-        transactions.know(other, b"one", his);
+        transactions.know(other, b"one", theirs);
         assert_eq!(key_of(b"one", 1), None);
     }
 
     #[test]
-    fn who_says_the_same_again_was_heard() {
+    fn a_repeated_confirmation_counts_as_heard() {
         let transactions = Transactions::default();
         let takes = |hash| Confirmation { hash: vec![hash], algorithm: None, is_accepted: true };
         let heard = |by, nonce: &[u8], said: Option<&Confirmation>, millis| {
             transactions.is_heard(by, b"one", nonce, said, at(millis))
         };
         transactions.begin(ME, b"one", MINE, at(0)).expect("begins");
-        assert!(!heard(ME, &[7; 16], Some(&takes(1)), 1) && !heard(ME, &[7; 16], None, 1), "he has said nothing yet");
+        assert!(!heard(ME, &[7; 16], Some(&takes(1)), 1) && !heard(ME, &[7; 16], None, 1), "nothing is said yet");
         transactions.hear(ME, b"one", &[7; 16], Some(takes(1)));
         assert!(heard(ME, &[7; 16], Some(&takes(1)), KNOWN_MILLIS - 1));
         assert!(!heard(ME, &[7; 16], Some(&takes(2)), 1) && !heard(ME, &[7; 16], None, 1), "it is another word");
@@ -295,7 +295,7 @@ mod tests {
             transactions.begin(ME, &number.to_be_bytes(), MINE, at(0)).expect("has room");
         }
         for key in [ME, Party([2; 32])] {
-            let much = transactions.begin(key, b"one more", MINE, at(1)).expect_err("he has no more by another key");
+            let much = transactions.begin(key, b"one more", MINE, at(1)).expect_err("another key does not bring more");
             assert_eq!(much.info, FailureInfo::SystemUnavail);
         }
         for number in limits::CMP_TRANSACTIONS_OF_ONE..limits::CMP_TRANSACTIONS {

@@ -149,7 +149,7 @@ impl Connection {
         let mut session = Session::new(Arc::clone(&shared.place), Arc::clone(&shared.hot), secure, link.proven());
         session.comes_from(seated.network());
         let news = shared.place.app.commits();
-let (woken_at, began, long, kept) = (Instant::now(), None, None, None);
+        let (woken_at, began, long, kept) = (Instant::now(), None, None, None);
         let mut connection = Self { link, session, shared, stopped, news, woken_at, began, long, seated, kept };
         if let Err(error) = connection.run().await {
             tracing::debug!(%error, "an LDAP connection ended");

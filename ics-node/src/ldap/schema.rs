@@ -244,7 +244,7 @@ attributes! {
         SIGNER "40" ["icsSigner"] Text One "fingerprint of the signer";
         SIGNER_NAME "41" ["icsSignerName"] Text One "first User ID of the signer";
         ADMITTED_AT "42" ["icsAdmittedAt"] Time One "time at which the home admitted the statement";
-        SIGNED_AT "43" ["icsSignedAt"] Time One "time at which the signer says he signed";
+        SIGNED_AT "43" ["icsSignedAt"] Time One "time of the signature, as the signer states it";
         STANDING "44" ["icsStanding"] Text One "what became of the statement";
         BECAUSE "45" ["icsBecause"] Text One "that in words";
         ENDED_BY "46" ["icsEndedBy"] Text One "statement that replaced it or took it back";

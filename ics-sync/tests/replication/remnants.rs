@@ -113,11 +113,11 @@ fn what_was_kept_before_its_erasure_came_counts_for_nothing_if_that_says_otherwi
     }
 }
 
-/// Entries from which on a peer shows all that he has, whatever he hid of those before.
+/// Entries from which on a peer shows all that it has, whatever it hid of those before.
 const WHOLE: u64 = 5;
 
-/// Asks a peer who hides the erased entry in what comes before [`WHOLE`], as if it might not be read, and calls it erased
-/// when he is asked for it again, because then it may; until there is nothing to do but wait.
+/// Asks a peer that hides the erased entry in what comes before [`WHOLE`], as if it might not be read, and calls it
+/// erased when it is asked for it again, because then it may; until there is nothing to do but wait.
 fn ask_again(mirror: &mut Mirror, memory: &mut Memory, home: &Home, told: Remnant, now: Timestamp) {
     let mut part = home.clone();
     part.partial = true;
@@ -190,7 +190,7 @@ fn what_was_hidden_is_believed_to_be_erased_where_the_erasure_is_held_or_comes_a
 
 /// It would be deleted, and nobody would ask for it again.
 #[test]
-fn who_may_read_all_loses_nothing_that_he_holds() {
+fn a_mirror_that_may_read_everything_loses_nothing_that_it_holds() {
     let home = home(5);
     let (mut mirror, mut memory) = (Mirror::pinned(home.origin.clone(), SETTINGS), Memory::default());
     let mut part = home.clone();
