@@ -54,6 +54,21 @@ pub(crate) fn in_turns<R: Send + 'static>(work: impl Future<Output = R> + Send +
     }
 }
 
+/// How long after an answer from memory its thread is spared work that takes longer.
+const ANSWERS: Duration = Duration::from_secs(1);
+
+thread_local!(static ANSWERED: Cell<Option<Instant>> = const { Cell::new(None) });
+
+/// Notes that this thread has answered from memory.
+pub(crate) fn note_answer(at: Instant) {
+    ANSWERED.set(Some(at));
+}
+
+/// Whether this thread answers from memory, as far as it was asked lately: then nothing else should keep it.
+pub(crate) fn answers_here() -> bool {
+    ANSWERED.get().is_some_and(|at| at.elapsed() < ANSWERS)
+}
+
 /// Lowers the priority of this thread for good; it must not answer from memory afterwards.
 pub(crate) fn lower() {
     thread_local!(static IS_LOWERED: Cell<bool> = const { Cell::new(false) });

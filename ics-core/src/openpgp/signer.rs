@@ -42,6 +42,12 @@ pub trait Signer {
     /// # Errors
     /// When the key cannot be used.
     fn sign(&self, digest: &[u8]) -> Result<RawSignature, SignerError>;
+
+    /// Whether it always signs in well under a millisecond, so that others may be kept waiting meanwhile. Keys in
+    /// devices do not, nor does RSA.
+    fn is_quick(&self) -> bool {
+        false
+    }
 }
 
 /// Returns a signature that a device has made over a digest, if it verifies under the key: a faulty device must not
@@ -87,6 +93,10 @@ impl Signer for Ed25519Signer {
 
     fn sign(&self, digest: &[u8]) -> Result<RawSignature, SignerError> {
         Ok(RawSignature::Ed25519(self.secret.sign(digest).to_bytes()))
+    }
+
+    fn is_quick(&self) -> bool {
+        true
     }
 }
 

@@ -20,6 +20,7 @@ use super::request::{ProvenKey, is_text};
 use super::routes::{self, checks, x509};
 use super::{answer, watch};
 use crate::app::{self, Depth, Extent, Reader};
+use crate::background;
 
 /// The router with this shortcut in front of it.
 pub(super) struct Front<F> {
@@ -97,6 +98,7 @@ fn hot(face: &Face, request: &Request) -> Option<HttpResponse> {
         routes::CHECK if is_text(query) => (routes::CHECK, checks::hot(face, query)?),
         _ => record(face, path, query)?,
     };
+    background::note_answer(started);
     routes::open(response.headers_mut());
     watch::guard(response.headers_mut());
     watch::report_hot(face, route, &response, started);

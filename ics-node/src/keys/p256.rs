@@ -56,6 +56,10 @@ impl Signer for P256Signer {
         let (r, s) = signature.as_ref().split_at_checked(BYTES).ok_or(SignerError::Number)?;
         Ok(RawSignature::Ecdsa { r: number(r), s: number(s) })
     }
+
+    fn is_quick(&self) -> bool {
+        true
+    }
 }
 
 /// A number without leading zeros, as OpenPGP writes it.

@@ -335,6 +335,11 @@ impl App {
         self.0.keys.issuers.iter().find(is_its).cloned()
     }
 
+    /// Whether all issuers of this node sign quickly, so that certificates may be made where others wait meanwhile.
+    pub(crate) fn certifies_quickly(&self) -> bool {
+        self.0.keys.issuers.iter().all(|key| key.signer.is_quick())
+    }
+
     /// The record of a thing, and the statements about it.
     pub(super) fn known_of(
         &self,

@@ -40,7 +40,7 @@ async fn read(face: Data<Face>, request: HttpRequest) -> HttpResponse {
         Resource::NewNonce => face.app.acme_directory_url(&domain).map(|_| Read::Nonce),
         Resource::RenewalInfo(id) => {
             let (of, app) = (domain.clone(), face.app.clone());
-            let answer = face.in_turns(async move { app.acme_renewal_info(&of, &id).map(Read::Renewal) });
+            let answer = face.at_once(async move { app.acme_renewal_info(&of, &id).map(Read::Renewal) });
             answer.await.map_err(told).flatten()
         }
         _ => Err(Problem::new(Kind::MethodNotAllowed, "this URL takes POST, signed by an account")),
@@ -76,9 +76,10 @@ async fn request(face: Data<Face>, request: HttpRequest, payload: Payload) -> Ht
     };
     let answered = match take(&face, &request, payload).await {
         Ok(bytes) => {
-            let (of, app) = (domain.clone(), face.app.clone());
-            let answer = face.in_turns(async move { app.acme_post(&of, &resource, &bytes).await });
-            answer.await.map_err(told).flatten()
+            let (of, app, is_brief) = (domain.clone(), face.app.clone(), is_brief(&resource));
+            let answer = async move { app.acme_post(&of, &resource, &bytes).await };
+            let answer = if is_brief { face.at_once(answer).await } else { face.in_turns(answer).await };
+            answer.map_err(told).flatten()
         }
         Err(problem) => Err(problem),
     };
@@ -90,6 +91,12 @@ async fn request(face: Data<Face>, request: HttpRequest, payload: Payload) -> Ht
         }
         Err(problem) => with_nonce(&face, refusal(&face, Some(&domain), problem)),
     }
+}
+
+/// Whether an answer waits for no disk. What is changed about accounts is synced before it is acknowledged, and a
+/// revocation blocks its account.
+const fn is_brief(resource: &Resource) -> bool {
+    !matches!(resource, Resource::NewAccount | Resource::Account(_) | Resource::KeyChange | Resource::RevokeCert)
 }
 
 /// The domain that a path names, and the resource in it.

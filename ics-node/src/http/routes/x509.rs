@@ -293,7 +293,7 @@ async fn est(face: &Face, request: &HttpRequest, payload: Payload, again: bool) 
     let csr = String::from_utf8(bytes.to_vec()).map_err(|_| Failure::new(Code::BadCsr, "the body is not base64"))?;
     let profile = or_default(profile);
     let (app, asked) = (face.app.clone(), EstRequest { domain, profile, issuer, proven, basic });
-    let enrolled = face.in_turns(async move { app.est_enroll(&asked, &csr).await }).await?;
+    let enrolled = face.at_once(async move { app.est_enroll(&asked, &csr).await }).await?;
     Ok(base64(CERTS_ONLY, &enrolled.map_err(AppError::from)?))
 }
 
