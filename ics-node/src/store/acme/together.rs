@@ -18,7 +18,7 @@ use crate::store::error::StoreError;
 use crate::store::scrub::Scrub;
 
 /// How long what need not be on disk at once waits for more.
-const WAITS: Duration = Duration::from_millis(50);
+const WAITS: Duration = Duration::from_millis(200);
 
 /// A connection, and the thread that ends its transactions.
 #[derive(Debug)]
