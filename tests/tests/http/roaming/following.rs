@@ -18,6 +18,7 @@ use ics_core::vocabulary::{Attribute, DomainName};
 use ics_node::api::{AdoptionRequest, SubmissionResult};
 use ics_node::app::{Query, Reader};
 use ics_node::config::PeerConfig;
+use ics_sync::news::HEARTBEAT_SECONDS;
 use ics_sync::wire::Heads;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -38,6 +39,12 @@ use crate::world::{
 
 /// Far longer than any test takes: what arrives was pushed, not fetched.
 const NEVER: u64 = 3_600_000;
+/// How long a test waits for what must come: what failed because the machine was busy may be tried again only after a
+/// minute.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// What is pushed comes long before the next heartbeat, on a busy machine as well.
+const AT_ONCE: Duration = Duration::from_secs(HEARTBEAT_SECONDS - 1);
 
 fn care() -> DomainName {
     CARE.parse().expect("a domain")
@@ -113,7 +120,7 @@ async fn what_the_home_pushes_is_taken_over_of_things_and_of_lots() {
     say(&home, vec![stolen(&maker(), 21)]).await;
     let said = Instant::now();
     until("a thing by its name", || status(&node, 21).as_deref() == Some("stolen")).await;
-    assert!(said.elapsed() < Duration::from_secs(2), "{:?}", said.elapsed());
+    assert!(said.elapsed() < AT_ONCE, "{:?}", said.elapsed());
 
     // What exists of a lot comes with it, and so does what is later added to it.
     let lot = AdoptionRequest { lot: Some("L1".to_owned()), ..request(&[], Some(true)) };
@@ -125,11 +132,11 @@ async fn what_the_home_pushes_is_taken_over_of_things_and_of_lots() {
     say(&home, vec![recall(Attribute::Lot, "L1")]).await;
     let said = Instant::now();
     until("a recall", || [20, 23].map(|seed| status(&node, seed).as_deref() == Some("suspended")) == [true; 2]).await;
-    assert!(said.elapsed() < Duration::from_secs(2), "{:?}", said.elapsed());
+    assert!(said.elapsed() < AT_ONCE, "{:?}", said.elapsed());
     assert_eq!(status(&node, 24), None, "another lot is not followed");
-    let follows = node.app.domain(&care()).expect("here").follows;
-    assert_eq!((follows[0].identities, follows[0].choices.clone()), (1, vec!["lot L1".to_owned()]));
-    assert_eq!((&follows[0].last_error, not_taken(&node)), (&None, vec![]));
+    let follows = || node.app.domain(&care()).expect("here").follows.remove(0);
+    assert_eq!((follows().identities, follows().choices), (1, vec!["lot L1".to_owned()]));
+    until("nothing is wrong", || follows().last_error.is_none() && not_taken(&node).is_empty()).await;
 
     node.app.adopt(&care(), AdoptionRequest { follow: Some(false), ..lot }).await.expect("ends");
     say(&home, vec![stolen(&maker(), 20), device(25, "L1")]).await;
@@ -182,8 +189,8 @@ async fn what_was_said_while_the_home_barred_it_arrives_when_it_does_not_any_mor
     until("what was before is passed", || status(&node, 27).as_deref() == Some("")).await;
     let state = || node.app.domain(&care()).expect("here").follows[0].state.clone();
     until("what is shown no more is told of", || not_taken(&node).len() == 1 && state() == "failing").await;
-    let told = node.app.peers()[0].asks[0].followed_by[0].last_error.clone();
-    assert!(told.is_some_and(|why| why.contains("do not let")), "whoever looks at the peer is told too");
+    let told = || node.app.peers()[0].asks[0].followed_by[0].last_error.clone();
+    until("whoever looks at the peer is told too", || told().is_some_and(|why| why.contains("do not let"))).await;
     let lot = AdoptionRequest { lot: Some("L1".to_owned()), ..request(&[], Some(true)) };
     let barring = node.app.adopt(&care(), lot).await.expect("is followed");
     assert_eq!(barring.barred, 1, "nothing is promised");
@@ -191,7 +198,7 @@ async fn what_was_said_while_the_home_barred_it_arrives_when_it_does_not_any_mor
     amend(&home, &barred, ALL).await;
     let lifted = Instant::now();
     until("what it might not read", || status(&node, 20).as_deref() == Some("stolen")).await;
-    assert!(lifted.elapsed() < Duration::from_secs(5), "the home says at once that its rules are others");
+    assert!(lifted.elapsed() < AT_ONCE, "the home says at once that its rules are others");
     until("the alarm ends", || not_taken(&node).is_empty() && state() == "current").await;
     following.end().await;
 }
@@ -227,9 +234,8 @@ async fn a_key_that_its_holder_revokes_at_the_home_is_revoked_here() {
     let size = || node.app.domain(&care()).expect("here").info.size;
     let before = size();
     say(&home, vec![revoked_certificate(&heir(), "Acme's second")]).await;
-    // The log is as long as its last commit a moment before the domain is judged by that.
     let asking = async { while !refused_from_heir(&node.app).await.contains("is revoked") {} };
-    tokio::time::timeout(Duration::from_secs(20), asking).await.expect("what he says of his key");
+    tokio::time::timeout(PATIENCE, asking).await.expect("what he says of his key");
     assert_eq!(size(), before + 1);
     assert_eq!(status(&node, 20).as_deref(), Some("stolen"), "what he had said stays");
     assert_eq!(not_taken(&node), Vec::<String>::new());
@@ -482,5 +488,5 @@ async fn until(what: &str, mut is_so: impl FnMut() -> bool) {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(20), waited).await.unwrap_or_else(|_| panic!("not in time: {what}"));
+    tokio::time::timeout(PATIENCE, waited).await.unwrap_or_else(|_| panic!("not in time: {what}"));
 }
