@@ -54,9 +54,8 @@ fn enrolled_again() -> Value {
     let temporary = tempfile::tempdir().expect("a directory");
     let output = play(&["--json"], temporary.path());
     let text = String::from_utf8_lossy(&output.stdout);
-    let steps = text.lines().map(|line| serde_json::from_str::<Value>(line).expect("JSON"));
-    let mut enrolments = steps.filter(|step| step["name"] == "enrol");
-    enrolments.next().map(|step| step["data"].clone()).expect("the step")
+    let mut steps = text.lines().map(|line| serde_json::from_str::<Value>(line).expect("JSON"));
+    steps.find(|step| step["name"] == "enrol").expect("the step")["data"].clone()
 }
 
 #[test]

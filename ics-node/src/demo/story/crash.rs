@@ -93,8 +93,8 @@ impl Story {
     }
 }
 
-/// Submits a few at a time until the node is gone; returns the receipts that arrived before. The last few are for a node
-/// that has ended: on a busy machine it could otherwise be done with its work before it is killed.
+/// Submits a few at a time until the node is gone; returns the receipts that arrived before. The last few are for a
+/// node that has ended: on a busy machine it could otherwise be done with its work before it is killed.
 async fn submit_until_it_fails(
     node: Node,
     domain: DomainName,
