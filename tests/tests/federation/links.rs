@@ -109,7 +109,7 @@ fn among_machines() {
         let healed = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
             cut_and_heal(&mut nodes);
             // However slow the machine is, there is something to compare.
-            let receipts = |of| ledger.lock().expect("a lock").iter().filter(|(domain, _)| *domain == of).count();
+            let receipts = |of: &str| ledger.lock().expect("a lock").iter().filter(|(domain, _)| *domain == of).count();
             let is_enough = || [DEVICES, CODE].into_iter().all(|domain| receipts(domain) >= ENOUGH);
             eventually("all have said enough", || (is_enough() && said.load(Ordering::SeqCst) >= 5).then_some(()));
         }));
