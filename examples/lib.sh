@@ -47,12 +47,12 @@ as() {
 # Likewise, for a command that must be refused.
 refused() { if as "$@"; then return 1; else echo "exit code $?"; fi; }
 
-# Repeats a command until it succeeds, for at most 30 seconds, because news takes time to reach other nodes. Shows the
+# Repeats a command until it succeeds, for at most 60 seconds, because news takes time to reach other nodes. Shows the
 # output of the last try.
 until_ok() {
-    local end=$((SECONDS + 30))
+    local end=$((SECONDS + 60))
     until "$@" >"$work/last" 2>&1; do
-        ((SECONDS < end)) || { echo "error: not within 30 seconds: $*" >&2; cat "$work/last" >&2; exit 1; }
+        ((SECONDS < end)) || { echo "error: not within 60 seconds: $*" >&2; cat "$work/last" >&2; exit 1; }
         sleep 0.1
     done
     cat "$work/last"

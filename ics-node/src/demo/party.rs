@@ -28,7 +28,7 @@ use crate::config;
 use crate::keys::Passphrase;
 
 /// The time limit in seconds for copies and verdicts to follow.
-const FOLLOW_SECONDS: u64 = 20;
+const FOLLOW_SECONDS: u64 = 60;
 /// How often they are checked meanwhile.
 const LOOK_AGAIN: Duration = Duration::from_millis(5);
 

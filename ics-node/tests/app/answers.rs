@@ -155,7 +155,7 @@ async fn a_node_makes_itself_ready_until_it_is_told_to_stop() {
                 tokio::time::sleep(std::time::Duration::from_millis(5)).await;
             }
         };
-        tokio::time::timeout(std::time::Duration::from_secs(20), is_ready).await.expect("in time");
+        tokio::time::timeout(std::time::Duration::from_secs(60), is_ready).await.expect("in time");
     }
     stop.send_replace(true);
     running.await.expect("ends");

@@ -164,13 +164,12 @@ async fn a_copy_that_is_shown_a_shorter_log_than_its_own_keeps_the_proof() {
     drop(copied);
     let copied = copy(dir.path(), &forked.home, domain, &[("home", &served(&forked.home))]);
     let (stop, replicating) = replicates(&copied);
+    let stopped = (vec![(forked.note(&forked.twin), forked.note(&forked.home))], 1);
     let began = Instant::now();
-    while forked.told(&copied, "mirror-stopped").1 == 0 {
-        assert!(began.elapsed() < PATIENCE, "it does not stop");
+    while forked.told(&copied, "mirror-stopped") != stopped {
+        assert!(began.elapsed() < PATIENCE, "it does not stop: {:?}", forked.told(&copied, "mirror-stopped"));
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    let proof = (forked.note(&forked.twin), forked.note(&forked.home));
-    assert_eq!(forked.told(&copied, "mirror-stopped"), (vec![proof], 1));
     stop.send_replace(true);
     replicating.await.expect("ends");
 }

@@ -261,7 +261,7 @@ async fn a_silent_home_asks_the_peers_that_it_gets_meanwhile() {
     }
     let changed = Instant::now();
     tokio::task::block_in_place(|| home.put_peer(peer)).expect("is configured");
-    let ended = tokio::time::timeout(Duration::from_secs(30), recovering).await;
+    let ended = tokio::time::timeout(Duration::from_secs(60), recovering).await;
     ended.expect("in time").expect("ends").expect("goes on");
     assert!(home.silent().is_empty());
     assert!(changed.elapsed() >= SETTLE, "after {:?}", changed.elapsed());
@@ -276,7 +276,7 @@ async fn a_home_that_goes_on_says_so_with_the_time() {
     let home = loss.maker.open_for(vec![peer]);
     let (_stop, stopped) = tokio::sync::watch::channel(false);
     let recovering = home.clone().recover(loss.maker.domain.clone(), Duration::ZERO, stopped);
-    tokio::time::timeout(Duration::from_secs(30), recovering).await.expect("in time").expect("goes on");
+    tokio::time::timeout(Duration::from_secs(60), recovering).await.expect("in time").expect("goes on");
     let info = home.domain(&loss.maker.domain).expect("here");
     assert!(info.info.as_of.is_some(), "{info:?}");
     let told: Vec<_> = info.alarms.iter().map(|alarm| alarm.kind.as_str()).collect();

@@ -38,7 +38,7 @@ fn acme_info(acme: &Stage) -> Value {
 
 /// The state of the plant's only mirror, once it is current.
 fn current(plant: &Stage) -> Value {
-    let deadline = Instant::now() + Duration::from_secs(20);
+    let deadline = Instant::now() + Duration::from_secs(60);
     loop {
         let status = plant.ok(&["peer", "status"]);
         let pulled = &status[0]["pulls"][0];

@@ -89,7 +89,11 @@ fn small_writes_share_a_commit_while_another_is_synced() {
     let (release, held) = mpsc::channel::<()>();
     let held = Mutex::new(held);
     // Called once a commit is synced and before its jobs are answered: this makes it as slow as a disk.
-    let announce = Arc::new(move |_: &Change<'_>| held.lock().expect("one thread").recv().unwrap_or_default());
+    let (begins, has_begun) = mpsc::channel();
+    let announce = Arc::new(move |_: &Change<'_>| {
+        begins.send(()).expect("test waits");
+        held.lock().expect("one thread").recv().unwrap_or_default();
+    });
     let store = Store::open(dir.path(), Options { announce, ..options }).expect("open");
     let domain = store.create_domain(&name("d.example"), Part::Home, None).expect("create").number;
     let (runs, has_run) = mpsc::channel();
@@ -104,6 +108,9 @@ fn small_writes_share_a_commit_while_another_is_synced() {
         // The first commit is under way when the second job runs; the others come long after that.
         if number < 2 {
             has_run.recv().expect("the writer runs it");
+        }
+        if number == 0 {
+            has_begun.recv().expect("it is synced");
         }
         std::thread::sleep(Duration::from_millis(100));
     }

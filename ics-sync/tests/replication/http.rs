@@ -73,7 +73,7 @@ fn feed(home: &Home, request: &Request) -> Vec<u8> {
 
 async fn peer(answer: impl Fn(Request) -> Vec<u8> + Send + Sync + 'static) -> HttpPeer {
     let url = serve(answer).await;
-    let client = client_builder(&url).read_timeout(Duration::from_millis(500)).build().expect("a client");
+    let client = client_builder(&url).read_timeout(Duration::from_secs(10)).build().expect("a client");
     HttpPeer::new(&url, client).expect("an address")
 }
 
@@ -213,13 +213,13 @@ async fn answers_that_are_no_answers() {
 #[tokio::test]
 async fn a_small_budget_does_not_make_answers_late() {
     let url = serve(|_| ok(&[b'x'; 12_000])).await;
-    let client = client_builder(&url).timeout(Duration::from_millis(300)).build().expect("a client");
-    let peer = HttpPeer::new(&url, client).expect("a peer").with_budget(8_000);
+    let client = client_builder(&url).timeout(Duration::from_secs(2)).build().expect("a client");
+    let peer = HttpPeer::new(&url, client).expect("a peer").with_budget(3_000);
     let began = std::time::Instant::now();
     for _ in 0..2 {
         assert_eq!(peer.checkpoint(&domain()).await.map(|note| note.len()), Ok(12_000));
     }
-    assert!(began.elapsed() > Duration::from_millis(400), "the budget is kept: {:?}", began.elapsed());
+    assert!(began.elapsed() > Duration::from_millis(2_900), "the budget is kept: {:?}", began.elapsed());
 }
 
 #[tokio::test]

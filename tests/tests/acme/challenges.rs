@@ -39,6 +39,8 @@ fn web_server(port: u16, answer: Vec<u8>) -> mpsc::Receiver<String> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).expect("listens");
     std::thread::spawn(move || {
         let Ok((mut stream, _)) = listener.accept() else { return };
+        // Whoever has the answer may let another server listen here.
+        drop(listener);
         let mut head = [0; 4096];
         let read = stream.read(&mut head).unwrap_or_default();
         // A client that hangs up early has read enough.
@@ -251,16 +253,15 @@ fn so_many_challenges_of_one_holder_wait_to_be_looked_at() {
     // It accepts connections and says nothing, until the look times out.
     let _silent = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).expect("listens");
     let client = Client::bound(&server, 41, &server.credential(&owner()));
-    let orders = limits::ACME_LOOKS_OF_HOLDER / 2 + 1;
-    let challenges: Vec<String> = (0..orders).flat_map(|_| both(&client)).collect();
-    let (waiting, more) = challenges.split_at(limits::ACME_LOOKS_OF_HOLDER);
-    for url in waiting {
-        client.post_to(url, &json!({})).is(200);
-    }
-    let refused = client.post_to(&more[0], &json!({}));
+    // Twice as many as he may have: on a busy machine, the first looks may time out before the last is asked for.
+    let challenges: Vec<String> = (0..limits::ACME_LOOKS_OF_HOLDER).flat_map(|_| both(&client)).collect();
+    let mut begun = challenges.iter().map(|url| (url, client.post_to(url, &json!({})))).enumerate();
+    let refused = begun.find(|(_, (_, answer))| answer.status != 200);
+    let (taken, (url, refused)) = refused.expect("not as many as he likes");
+    assert!(taken >= limits::ACME_LOOKS_OF_HOLDER, "{taken}");
     let detail = refused.fails(429, "rateLimited");
     assert!(detail.contains("32 challenges of the signer") && !refused.header("retry-after").is_empty(), "{detail}");
-    assert_eq!(client.read(&more[0]).is(200).json()["status"], "pending", "it can be begun later");
+    assert_eq!(client.read(url).is(200).json()["status"], "pending", "it can be begun later");
     let other = Client::bound(&server, 42, &server.credential(&controller()));
     other.post_to(&both(&other)[0], &json!({})).is(200);
 }

@@ -149,7 +149,7 @@ fn speaks_tls(server: &Server, chain: &str, expected: bool) {
     let mut text = String::new();
     eventually("the server answers", || {
         let arguments =
-            ["-sS", "--max-time", "5", "--cacert", "tls-ca.pem", "--cert", chain, "--key", "device.key", url.as_str()];
+            ["-sS", "--max-time", "30", "--cacert", "tls-ca.pem", "--cert", chain, "--key", "device.key", url.as_str()];
         let output = bench.run("curl", &arguments);
         text = crate::tools::said(&output);
         !text.contains("Failed to connect") && !text.contains("onnection refused")

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use ics_sync::news::HEARTBEAT_SECONDS;
 use serde_json::{Value, json};
 
 use crate::node::{Node, eventually};
@@ -215,7 +216,8 @@ fn a_recall_is_taken_over_without_a_copy() {
     let took = pair.until("a device", "stolen", &["SN-2100"]);
     pair.maker.json(&["status", "suspended", "--group", "Lot 2026-12", "--reason", "battery", "--yes"]);
     let took = took.max(pair.until("a lot", "suspended", &lot));
-    assert!(took < Duration::from_secs(2), "it took {took:?}");
+    // What is pushed comes long before the next heartbeat, on a busy machine as well.
+    assert!(took < Duration::from_secs(HEARTBEAT_SECONDS - 1), "it took {took:?}");
     let late = ["publish", "--spki", &spki(2_003), "--serial", "SN-2003", "--model", "P7", "--lot", "2026-12"];
     pair.maker.json(&late);
     pair.until("what comes later", "suspended", &["SN-2003"]);

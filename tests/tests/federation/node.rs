@@ -14,7 +14,7 @@ use crate::tools;
 /// The program under test, rebuilt from the sources of `ics` together with these tests.
 pub(crate) const ICS: &str = env!("CARGO_BIN_EXE_ics-under-test");
 /// The time limit for anything that is waited for.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A home directory, and the node that runs in it. The node is killed when this goes out of scope, even if a test
 /// fails; otherwise what it leaves must be sound, whatever the test did.

@@ -36,7 +36,7 @@ pub(crate) fn post(url: &str, media_type: &str, file: &str) -> (u16, Vec<u8>) {
 }
 
 fn call(url: &str, more: &[&str]) -> (u16, Vec<u8>) {
-    let fixed = ["--silent", "--max-time", "10", "--write-out", "%{http_code}"];
+    let fixed = ["--silent", "--max-time", "30", "--write-out", "%{http_code}"];
     let output = run("curl", &[&fixed, more, &[url]].concat(), Path::new("."));
     let (body, status) = output.stdout.split_at(output.stdout.len().saturating_sub(3));
     (String::from_utf8_lossy(status).parse().unwrap_or(0), body.to_vec())

@@ -89,7 +89,7 @@ impl Copy {
                 tokio::time::sleep(std::time::Duration::from_millis(5)).await;
             }
         };
-        if tokio::time::timeout(std::time::Duration::from_secs(20), waited).await.is_err() {
+        if tokio::time::timeout(std::time::Duration::from_secs(60), waited).await.is_err() {
             panic!("{what}: {:?} is shown, not {expected:?}; {:?}", self.shown(&all), self.app.domain(&domain()));
         }
         assert_eq!(self.app.domain(&domain()).expect("held").alarms, [], "{what}");

@@ -28,7 +28,7 @@ async fn eventually(what: &str, holds: impl AsyncFn() -> bool) {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(20), waited).await.expect(what);
+    tokio::time::timeout(Duration::from_secs(60), waited).await.expect(what);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -122,13 +122,14 @@ impl Node {
         self.call("POST", path, |request| request.header("content-type", media_type).body(body)).await
     }
 
-    /// Sends raw bytes and reads until the server closes.
+    /// Sends raw bytes and reads until the server closes, which must be earlier than after the usual time limit for
+    /// requests.
     pub(crate) async fn raw(&self, bytes: &[u8]) -> String {
         let mut stream = TcpStream::connect(self.addresses[0]).await.expect("connects");
         stream.write_all(bytes).await.expect("sends");
         let mut answer = Vec::new();
         let read = stream.read_to_end(&mut answer);
-        tokio::time::timeout(Duration::from_secs(5), read).await.expect("is closed in time").expect("reads");
+        tokio::time::timeout(Duration::from_secs(20), read).await.expect("is closed in time").expect("reads");
         String::from_utf8_lossy(&answer).into_owned()
     }
 }

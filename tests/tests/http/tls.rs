@@ -40,7 +40,7 @@ pub(crate) async fn certificate(directory: &Path, name: &str) -> TlsConfig {
 async fn curl(node: &Node, files: &TlsConfig, more: &[&str]) -> String {
     let url = format!("https://localhost:{}/livez", node.addresses[0].port());
     let mut command = Command::new("curl");
-    command.args(["--silent", "--show-error", "--max-time", "10", "--ipv4"]);
+    command.args(["--silent", "--show-error", "--max-time", "20", "--ipv4"]);
     command.args(["--write-out", "%{http_version} %{http_code}"]).arg("--cacert").arg(&files.certificate);
     let output = run(command.args(more).arg(url)).await;
     String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
@@ -89,7 +89,7 @@ async fn read(node: &Node, server: &TlsConfig, own: Option<&TlsConfig>) -> Strin
 /// The same for another path.
 async fn read_at(path: &str, node: &Node, server: &TlsConfig, own: Option<&TlsConfig>) -> String {
     let mut command = Command::new("curl");
-    command.args(["--silent", "--max-time", "10", "--ipv4", "--output", "/dev/null", "--write-out", "%{http_code}"]);
+    command.args(["--silent", "--max-time", "20", "--ipv4", "--output", "/dev/null", "--write-out", "%{http_code}"]);
     command.arg("--cacert").arg(&server.certificate);
     if let Some(own) = own {
         command.arg("--cert").arg(&own.certificate).arg("--key").arg(&own.key);

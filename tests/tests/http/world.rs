@@ -195,7 +195,7 @@ fn open(data: &Path, trust: Option<Arc<TrustPolicy>>, peers: Vec<PeerConfig>) ->
     let began = Instant::now();
     loop {
         match App::open(&setup) {
-            Err(AppError::Store(StoreError::InUse { .. })) if began.elapsed() < Duration::from_secs(10) => {
+            Err(AppError::Store(StoreError::InUse { .. })) if began.elapsed() < Duration::from_secs(60) => {
                 std::thread::sleep(Duration::from_millis(10));
             }
             opened => return opened.expect("opens"),

@@ -103,7 +103,7 @@ impl Client {
                 return Some(got);
             }
             let mut bytes = [0; 4096];
-            let read = tokio::time::timeout(Duration::from_secs(20), self.stream.read(&mut bytes));
+            let read = tokio::time::timeout(Duration::from_secs(60), self.stream.read(&mut bytes));
             match read.await.expect("an answer or an end in time") {
                 Ok(0) | Err(_) => return None,
                 Ok(count) => self.read.extend(&bytes[..count]),

@@ -50,9 +50,8 @@ impl Copy {
 
     /// Waits until it holds what the home holds, under the same root.
     async fn until_same(&self, home: &App, domain: &DomainName) {
-        // The descriptor is published a moment after the root.
         let root = |app: &App| app.domain(domain).ok().map(|info| (info.info.size, info.root, info.info.descriptor));
-        let waited = tokio::time::timeout(Duration::from_secs(30), async {
+        let waited = tokio::time::timeout(Duration::from_secs(60), async {
             while root(self.app()) != root(home) {
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
@@ -69,7 +68,7 @@ impl Copy {
             pulls.map(|pulled| (pulled.domain, pulled.state)).collect()
         };
         let wanted = wanted.iter().map(|(domain, state)| ((*domain).clone(), (*state).to_owned())).collect();
-        let waited = tokio::time::timeout(Duration::from_secs(30), async {
+        let waited = tokio::time::timeout(Duration::from_secs(60), async {
             while states() != wanted {
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
@@ -85,7 +84,7 @@ impl Copy {
 
     async fn stop(self) {
         self.stop.send_replace(true);
-        tokio::time::timeout(Duration::from_secs(5), self.replicating).await.expect("in time").expect("ends");
+        tokio::time::timeout(Duration::from_secs(60), self.replicating).await.expect("in time").expect("ends");
     }
 }
 
@@ -108,7 +107,8 @@ fn peer(url: &str, mirror: Vec<Origin>) -> PeerConfig {
 async fn a_copy_over_ldap_is_the_same_log() {
     let node = Directory::start().await;
     let url = format!("ldap://{}", node.plain);
-    let copy = Copy::of(peer(&url, vec![origin(&node, &domain()), origin(&node, &secret())])).await;
+    let both = peer(&url, vec![origin(&node, &domain()), origin(&node, &secret())]);
+    let copy = Copy::of(PeerConfig { interval_ms: 20_000, ..both }).await;
     copy.until_same(&node.app, &domain()).await;
     copy.until_same(&node.app, &secret()).await;
     assert_eq!(copy.hidden(&domain()), 0);
@@ -121,7 +121,7 @@ async fn a_copy_over_ldap_is_the_same_log() {
         submit(&node.app, &domain(), vec![stolen(&maker(), seed)]).await;
         let began = std::time::Instant::now();
         copy.until_same(&node.app, &domain()).await;
-        assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
+        assert!(began.elapsed() < Duration::from_secs(9), "{:?}", began.elapsed());
     }
     // More than is pushed as news, and a new descriptor among it.
     submit(&node.app, &domain(), (40..140).map(|seed| introduced(seed, None)).collect()).await;
@@ -182,7 +182,7 @@ async fn a_peer_is_known_by_its_key() {
     reader.key = Some(node.app.node().key.parse().expect("a key"));
     std::fs::write(node.config_file(), "").expect("written");
     node.app.put_peer(reader).expect("is taken");
-    let shown = tokio::time::timeout(Duration::from_secs(40), async {
+    let shown = tokio::time::timeout(Duration::from_secs(60), async {
         while copy.hidden(&secret()) > 0 {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
@@ -195,7 +195,7 @@ async fn a_peer_is_known_by_its_key() {
     let mut home = peer(&url, vec![origin(&node, &secret())]);
     home.key = Some(node.app.node().key.parse().expect("a key"));
     let copy = Copy::of(home).await;
-    let trouble = tokio::time::timeout(Duration::from_secs(20), async {
+    let trouble = tokio::time::timeout(Duration::from_secs(60), async {
         loop {
             let error = copy.app().peers().first().and_then(|peer| peer.pulls.first()?.last_error.clone());
             match error {
@@ -274,7 +274,7 @@ async fn a_hostile_server_cannot_crash_the_client() {
     let mut understood = 0;
     for (number, bytes) in answers.iter().enumerate() {
         let peer = LdapPeer::new(&url, tls.for_peer(None).expect("TLS")).expect("an address");
-        let told = tokio::time::timeout(Duration::from_secs(20), peer.checkpoint(&domain())).await.expect("in time");
+        let told = tokio::time::timeout(Duration::from_secs(60), peer.checkpoint(&domain())).await.expect("in time");
         assert!(number > 0 || told.is_ok(), "the good answer is understood: {told:?}");
         assert!(told.is_err() || !bytes.is_empty());
         understood += usize::from(told.is_ok());

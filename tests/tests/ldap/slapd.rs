@@ -137,7 +137,7 @@ impl Consumer {
                 return found;
             }
             assert!(
-                began.elapsed() < Duration::from_secs(40),
+                began.elapsed() < Duration::from_secs(60),
                 "`{filter}`: not {count} entries but {}\n{found:#?}\n{}",
                 found.count("dn: "),
                 self.log()
@@ -157,7 +157,7 @@ impl Consumer {
             }
             let only = |a: &BTreeSet<String>, b: &BTreeSet<String>| a.difference(b).cloned().collect::<Vec<_>>();
             assert!(
-                began.elapsed() < Duration::from_secs(40),
+                began.elapsed() < Duration::from_secs(60),
                 "only in slapd: {:#?}\nonly in the node: {:#?}\n{}",
                 only(&theirs, &ours),
                 only(&ours, &theirs),

@@ -171,7 +171,7 @@ impl Directory {
     /// Stops the server, which must notify its clients in time.
     pub(crate) async fn stop(self) {
         self.stop.send_replace(true);
-        tokio::time::timeout(Duration::from_secs(5), self.running).await.expect("in time").expect("ends");
+        tokio::time::timeout(Duration::from_secs(60), self.running).await.expect("in time").expect("ends");
     }
 
     /// The file to which the node writes its peers.
@@ -188,7 +188,7 @@ impl Directory {
     pub(crate) async fn restarted_after(self, change: impl FnOnce(&Path) + Send + 'static) -> Self {
         let Self { plain, files, app, dir, stop, running, world, .. } = self;
         stop.send_replace(true);
-        tokio::time::timeout(Duration::from_secs(5), running).await.expect("in time").expect("ends");
+        tokio::time::timeout(Duration::from_secs(60), running).await.expect("in time").expect("ends");
         drop(app);
         let world = tokio::task::spawn_blocking(|| world.reopened_after(None, change)).await.expect("a world");
         Self::serve(dir, world, files, plain, |_| ())

@@ -181,11 +181,10 @@ fn home_is_at(node: &Directory, origin: &Origin, url: &str) {
     node.app.put_peer(peer).expect("is taken");
 }
 
-/// Waits until the home of a domain has this many entries and the copy holds the same. The descriptor is published a
-/// moment after the root.
+/// Waits until the home of a domain has this many entries and the copy holds the same.
 async fn until_copied(home: &App, copy: &App, domain: &DomainName, entries: u64) {
     let held = |app: &App| app.domain(domain).ok().map(|held| (held.info.size, held.root, held.info.descriptor));
-    let waited = tokio::time::timeout(Duration::from_secs(30), async {
+    let waited = tokio::time::timeout(Duration::from_secs(60), async {
         while held(home).is_none_or(|held| held.0 != entries) || held(copy) != held(home) {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use ics_core::openpgp::signer::Signer as _;
+use ics_core::time::Timestamp;
 use ics_node::app::{Requester, Revoker};
 use ics_node::x509::{Reason, RevocationList, Revoked, issuer_id, read_revoked};
 use rusqlite::Connection;
@@ -111,13 +112,21 @@ fn suspend(seed: u8) -> Vec<u8> {
     status(seed, &controller(), "security-controller", "suspended", &[])
 }
 
-/// Waits for the expiry of a device's certificate that a list has shown as revoked.
+/// Waits for the expiry of a device's certificate that a list has shown as revoked before, on a busy machine as well.
 fn end_listed(world: &World, seed: u8) {
     let now = world.app.clock().now();
-    world.claim_period(seed, 1, (now, now.plus_millis(3_000)), "ldevid");
+    let end = now.plus_millis(10_000);
+    world.claim_period(seed, 1, (now, end), "ldevid");
     world.submit(vec![suspend(seed)]);
     assert_eq!(listed(world, seed), "0");
-    std::thread::sleep(std::time::Duration::from_millis(3_100));
+    wait_for(world, end);
+}
+
+/// Waits until a time is over.
+pub(crate) fn wait_for(world: &World, end: Timestamp) {
+    while world.app.clock().now() <= end.plus_millis(100) {
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
 }
 
 /// RFC 5280, 3.3.

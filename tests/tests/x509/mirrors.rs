@@ -48,7 +48,8 @@ fn a_mirror_gives_the_issuers_list_and_keeps_it_when_the_home_is_gone() {
     for node in [&mirror, &second] {
         town.eventually("it is on the list there", || holds(node));
     }
-    assert!(began.elapsed() < std::time::Duration::from_secs(4), "{:?}", began.elapsed());
+    // The list that was fetched before would hold for half an hour more.
+    assert!(began.elapsed() < std::time::Duration::from_secs(30), "{:?}", began.elapsed());
 
     let (lists, _) = path.rsplit_once('/').expect("a path");
     assert_eq!(list(&town, &mirror, &format!("{lists}/99.crl")), None, "no other list is made up");
@@ -75,7 +76,8 @@ fn a_mirror_gives_no_list_without_what_it_knows_to_be_revoked() {
         town.words(&["--node", &mirror, "lookup", &format!("serial:{serial}")]).contains(status)
     };
     let later = path_of(&town, "8");
-    let soon = Clock::default().now().plus_millis(8_000).to_string();
+    // Long enough for the copy to hear of it before, on a busy machine as well.
+    let soon = Clock::default().now().plus_millis(25_000).to_string();
     town.ok(&["status", "suspended", "serial:SN-8", "--yes"]);
     town.ok(&["status", "in-use", "serial:SN-8", "--until", &soon, "--yes"]);
     town.eventually("it may be used again for now", || says("SN-8", "in-use"));

@@ -288,7 +288,7 @@ impl Town {
     pub(crate) fn eventually(&self, what: &str, mut holds: impl FnMut() -> bool) {
         let began = Instant::now();
         while !holds() {
-            assert!(began.elapsed() < Duration::from_secs(30), "{what}");
+            assert!(began.elapsed() < Duration::from_secs(60), "{what}");
             std::thread::sleep(Duration::from_millis(20));
         }
     }

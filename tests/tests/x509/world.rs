@@ -316,7 +316,7 @@ fn open(data: &Path, issuers: Vec<IssuerKey>, acme: Option<AcmeSetup>) -> App {
         acme,
     };
     // The threads of a stopped server release the store a moment later.
-    let until = Instant::now() + Duration::from_secs(20);
+    let until = Instant::now() + Duration::from_secs(60);
     loop {
         match App::open(&setup) {
             Err(AppError::Store(StoreError::InUse { .. })) if Instant::now() < until => {

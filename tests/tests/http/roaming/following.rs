@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use ics_core::descriptor::{Compromise, Descriptor, Source, Template};
+use ics_core::limits;
 use ics_core::log::Hash;
 use ics_core::log::checkpoint::Origin;
 use ics_core::log::record_head::{Finding, RecordHead};
@@ -15,9 +16,10 @@ use ics_core::openpgp::signer::Signer as _;
 use ics_core::statement::make;
 use ics_core::trust::{Outcome, Reason};
 use ics_core::vocabulary::{Attribute, DomainName};
-use ics_node::api::{AdoptionRequest, SubmissionResult};
+use ics_node::api::{AdoptionRequest, AdoptionResult, SubmissionResult};
 use ics_node::app::{Query, Reader};
 use ics_node::config::PeerConfig;
+use ics_sync::news::HEARTBEAT_SECONDS;
 use ics_sync::wire::Heads;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -38,6 +40,12 @@ use crate::world::{
 
 /// Far longer than any test takes: what arrives was pushed, not fetched.
 const NEVER: u64 = 3_600_000;
+/// How long a test waits for what must come: what failed because the machine was busy may be tried again only after a
+/// minute.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// What is pushed comes long before the next heartbeat, on a busy machine as well.
+const AT_ONCE: Duration = Duration::from_secs(HEARTBEAT_SECONDS - 1);
 
 fn care() -> DomainName {
     CARE.parse().expect("a domain")
@@ -79,6 +87,19 @@ fn request(ids: &[u8], follow: Option<bool>) -> AdoptionRequest {
     }
 }
 
+/// Adopts; again as long as nobody answers in time, for which a busy machine may be the reason.
+async fn adopts(node: &Gateway, request: AdoptionRequest) -> AdoptionResult {
+    let begun = Instant::now();
+    loop {
+        match node.app.adopt(&care(), request.clone()).await {
+            Err(error) if error.code().as_str() == "behind" && begun.elapsed() < PATIENCE => {
+                tokio::time::sleep(Duration::from_millis(limits::ROAMING_PAUSE_MILLIS)).await;
+            }
+            adopted => return adopted.expect("adopts"),
+        }
+    }
+}
+
 /// A node that adopts from its sources until it is told to stop.
 struct Following {
     stop: watch::Sender<bool>,
@@ -109,11 +130,11 @@ async fn pushed_to() -> (Node, Gateway, Following) {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_the_home_pushes_is_taken_over_of_things_and_of_lots() {
     let (home, node, following) = pushed_to().await;
-    node.app.adopt(&care(), request(&[21], Some(true))).await.expect("adopts");
+    adopts(&node, request(&[21], Some(true))).await;
     say(&home, vec![stolen(&maker(), 21)]).await;
     let said = Instant::now();
     until("a thing by its name", || status(&node, 21).as_deref() == Some("stolen")).await;
-    assert!(said.elapsed() < Duration::from_secs(2), "{:?}", said.elapsed());
+    assert!(said.elapsed() < AT_ONCE, "{:?}", said.elapsed());
 
     // What exists of a lot comes with it, and so does what is later added to it.
     let lot = AdoptionRequest { lot: Some("L1".to_owned()), ..request(&[], Some(true)) };
@@ -125,11 +146,11 @@ async fn what_the_home_pushes_is_taken_over_of_things_and_of_lots() {
     say(&home, vec![recall(Attribute::Lot, "L1")]).await;
     let said = Instant::now();
     until("a recall", || [20, 23].map(|seed| status(&node, seed).as_deref() == Some("suspended")) == [true; 2]).await;
-    assert!(said.elapsed() < Duration::from_secs(2), "{:?}", said.elapsed());
+    assert!(said.elapsed() < AT_ONCE, "{:?}", said.elapsed());
     assert_eq!(status(&node, 24), None, "another lot is not followed");
-    let follows = node.app.domain(&care()).expect("here").follows;
-    assert_eq!((follows[0].identities, follows[0].choices.clone()), (1, vec!["lot L1".to_owned()]));
-    assert_eq!((&follows[0].last_error, not_taken(&node)), (&None, vec![]));
+    let follows = || node.app.domain(&care()).expect("here").follows.remove(0);
+    assert_eq!((follows().identities, follows().choices), (1, vec!["lot L1".to_owned()]));
+    until("nothing is wrong", || follows().last_error.is_none() && not_taken(&node).is_empty()).await;
 
     node.app.adopt(&care(), AdoptionRequest { follow: Some(false), ..lot }).await.expect("ends");
     say(&home, vec![stolen(&maker(), 20), device(25, "L1")]).await;
@@ -170,7 +191,7 @@ async fn what_was_said_while_the_home_barred_it_arrives_when_it_does_not_any_mor
     say(&home, vec![device(26, "L9")]).await;
     let node = caring(&origin(&home), &format!("http://{}", home.addresses[0]), NEVER);
     let following = Following::begin(&node);
-    node.app.adopt(&care(), request(&[20, 26], Some(true))).await.expect("adopts");
+    adopts(&node, request(&[20, 26], Some(true))).await;
     let lot = AdoptionRequest { lot: Some("L9".to_owned()), ..request(&[], Some(true)) };
     node.app.adopt(&care(), lot).await.expect("is followed");
     let both = "action in [Action::\"read\", Action::\"follow\"]";
@@ -182,8 +203,8 @@ async fn what_was_said_while_the_home_barred_it_arrives_when_it_does_not_any_mor
     until("what was before is passed", || status(&node, 27).as_deref() == Some("")).await;
     let state = || node.app.domain(&care()).expect("here").follows[0].state.clone();
     until("what is shown no more is told of", || not_taken(&node).len() == 1 && state() == "failing").await;
-    let told = node.app.peers()[0].asks[0].followed_by[0].last_error.clone();
-    assert!(told.is_some_and(|why| why.contains("do not let")), "whoever looks at the peer is told too");
+    let told = || node.app.peers()[0].asks[0].followed_by[0].last_error.clone();
+    until("whoever looks at the peer is told too", || told().is_some_and(|why| why.contains("do not let"))).await;
     let lot = AdoptionRequest { lot: Some("L1".to_owned()), ..request(&[], Some(true)) };
     let barring = node.app.adopt(&care(), lot).await.expect("is followed");
     assert_eq!(barring.barred, 1, "nothing is promised");
@@ -191,7 +212,7 @@ async fn what_was_said_while_the_home_barred_it_arrives_when_it_does_not_any_mor
     amend(&home, &barred, ALL).await;
     let lifted = Instant::now();
     until("what it might not read", || status(&node, 20).as_deref() == Some("stolen")).await;
-    assert!(lifted.elapsed() < Duration::from_secs(5), "the home says at once that its rules are others");
+    assert!(lifted.elapsed() < AT_ONCE, "the home says at once that its rules are others");
     until("the alarm ends", || not_taken(&node).is_empty() && state() == "current").await;
     following.end().await;
 }
@@ -200,7 +221,7 @@ async fn what_was_said_while_the_home_barred_it_arrives_when_it_does_not_any_mor
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_fetched_of_a_thing_ends_what_was_answered_by_its_names() {
     let (home, node, following) = pushed_to().await;
-    node.app.adopt(&care(), request(&[20, 21], Some(true))).await.expect("adopts");
+    adopts(&node, request(&[20, 21], Some(true))).await;
     for thing in [serial(21), id(21), serial(20)] {
         let allowed = node.check(&thing).await;
         assert_eq!(allowed.verdict, Outcome::Allow, "{thing}: {allowed:?}");
@@ -223,13 +244,12 @@ async fn a_key_that_its_holder_revokes_at_the_home_is_revoked_here() {
     say(&home, vec![certificate(&heir(), "Acme's second"), stolen(&heir(), 20)]).await;
     let node = caring_with(&origin(&home), &format!("http://{}", home.addresses[0]), NEVER, name_heir);
     let following = Following::begin(&node);
-    node.app.adopt(&care(), request(&[20, 21], Some(true))).await.expect("adopts");
+    adopts(&node, request(&[20, 21], Some(true))).await;
     let size = || node.app.domain(&care()).expect("here").info.size;
     let before = size();
     say(&home, vec![revoked_certificate(&heir(), "Acme's second")]).await;
-    // The log is as long as its last commit a moment before the domain is judged by that.
     let asking = async { while !refused_from_heir(&node.app).await.contains("is revoked") {} };
-    tokio::time::timeout(Duration::from_secs(20), asking).await.expect("what he says of his key");
+    tokio::time::timeout(PATIENCE, asking).await.expect("what he says of his key");
     assert_eq!(size(), before + 1);
     assert_eq!(status(&node, 20).as_deref(), Some("stolen"), "what he had said stays");
     assert_eq!(not_taken(&node), Vec::<String>::new());
@@ -245,7 +265,7 @@ async fn what_was_said_by_a_key_that_is_revoked_later_is_taken_over_behind_its_r
     say(&home, vec![revoked_certificate(&heir(), "Acme's second")]).await;
     let node = caring_with(&origin(&home), &format!("http://{}", home.addresses[0]), NEVER, name_heir);
     for seed in [20, 21] {
-        let adopted = node.app.adopt(&care(), request(&[seed], Some(true))).await.expect("adopts");
+        let adopted = adopts(&node, request(&[seed], Some(true))).await;
         assert_eq!((adopted.refused, status(&node, seed).as_deref()), (Vec::new(), Some("stolen")), "{seed}");
     }
     let why = refused_from_heir(&node.app).await;
@@ -259,7 +279,7 @@ async fn what_issuers_say_of_their_certificates_stays_at_the_home() {
     let home = home_of(world).await;
     say(&home, vec![certificate(&issuer(), "Acme's authority"), issued(20, 1)]).await;
     let node = caring(&origin(&home), &format!("http://{}", home.addresses[0]), 50);
-    let adopted = node.app.adopt(&care(), request(&[20], Some(true))).await.expect("adopts");
+    let adopted = adopts(&node, request(&[20], Some(true))).await;
     assert_eq!((adopted.left_out, adopted.refused), (2, Vec::new()), "a statement, and the certificate behind it");
     let following = Following::begin(&node);
     say(&home, vec![issued(20, 2), stolen(&maker(), 20)]).await;
@@ -272,7 +292,7 @@ async fn what_issuers_say_of_their_certificates_stays_at_the_home() {
 #[tokio::test(flavor = "multi_thread")]
 async fn it_goes_on_with_the_next_descriptor() {
     let (home, node, following) = pushed_to().await;
-    node.app.adopt(&care(), request(&[20, 21], Some(true))).await.expect("adopts");
+    adopts(&node, request(&[20, 21], Some(true))).await;
     say(&home, vec![stolen(&maker(), 21)]).await;
     until("before", || status(&node, 21).as_deref() == Some("stolen")).await;
     let json = node.app.descriptor(&care(), None).expect("in force").json;
@@ -323,7 +343,7 @@ async fn what_was_refused_for_want_of_a_role_is_asked_for_once_the_role_is_grant
     let url = format!("http://{}", home.addresses[0]);
     let node = caring_with(&origin(&home), &url, NEVER, |descriptor| name_owner(descriptor, &maker()));
     let following = Following::begin(&node);
-    node.app.adopt(&care(), request(&[20, 21], Some(true))).await.expect("adopts");
+    adopts(&node, request(&[20, 21], Some(true))).await;
     say(&home, vec![certificate(&buyer(), "Buyer"), stolen_from_buyer(20), stolen_from_buyer(21)]).await;
     until("he has no role here", || not_taken(&node).len() >= 2).await;
     assert_eq!([20, 21].map(|seed| status(&node, seed)), [Some(String::new()), Some(String::new())]);
@@ -340,7 +360,7 @@ async fn what_is_pushed_is_believed_when_it_is_attested() {
     let home = home().await;
     let (made, asked) = (origin(&home), Liar::honest(&home).await);
     let node = caring(&made, &asked.url(), 50);
-    node.app.adopt(&care(), request(&[20], Some(true))).await.expect("adopts");
+    adopts(&node, request(&[20], Some(true))).await;
     let head = |seed: u8, size: u64| hint(&made, seed, size);
     let pushed = |upto, size, heads| Some(Heads { upto, size, heads, checkpoint: None, rights: None });
     // More than the home attests: nothing is taken until it does.
@@ -367,7 +387,7 @@ async fn too_much_is_said() -> (Node, Liar, Gateway) {
     let home = home().await;
     let asked = Liar::honest(&home).await;
     let node = caring(&origin(&home), &asked.url(), 50);
-    node.app.adopt(&care(), request(&[20, 21], Some(true))).await.expect("adopts");
+    adopts(&node, request(&[20, 21], Some(true))).await;
     let seen = home.app().domain(&domain()).expect("founded").info.size;
     say(&home, vec![stolen(&maker(), 20), stolen(&maker(), 21)]).await;
     too_long(&asked, 20, seen);
@@ -447,10 +467,10 @@ async fn single_things_are_adopted_and_followed_without_a_copy() {
     let asked = Liar::honest(&home).await;
     let made = origin(&home);
     let node = caring(&made, &asked.url(), 50);
-    let adopted = node.app.adopt(&care(), request(&[20], Some(true))).await.expect("adopts");
+    let adopted = adopts(&node, request(&[20], Some(true))).await;
     assert_eq!((adopted.identities.len(), adopted.refused.len()), (1, 0), "{adopted:?}");
     assert!(adopted.adopted >= 2, "the certificate of who said it, and what he said: {adopted:?}");
-    node.app.adopt(&care(), request(&[21], None)).await.expect("adopts");
+    adopts(&node, request(&[21], None)).await;
     assert_eq!((status(&node, 20).as_deref(), status(&node, 21).as_deref()), (Some(""), Some("")));
     let hidden = node.app.adopt(&care(), request(&[22], None)).await.expect_err("nobody may read it");
     assert_eq!(hidden.problem().code(), "unknown-identity", "{hidden}");
@@ -482,5 +502,5 @@ async fn until(what: &str, mut is_so: impl FnMut() -> bool) {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(20), waited).await.unwrap_or_else(|_| panic!("not in time: {what}"));
+    tokio::time::timeout(PATIENCE, waited).await.unwrap_or_else(|_| panic!("not in time: {what}"));
 }

@@ -13,6 +13,9 @@ use tokio::net::{TcpListener, TcpStream};
 use crate::support::Node;
 use crate::world::domain;
 
+/// For how long nothing is sent, until the connection ends.
+pub(super) const SILENCE: Duration = Duration::from_secs(30);
+
 /// What is sent.
 #[derive(Clone)]
 pub(super) enum Reply {
@@ -138,7 +141,7 @@ async fn answer(mut stream: TcpStream, shared: Arc<Shared>) {
         Reply::Elsewhere => ("302 Found", "location: http://127.0.0.1:1/\r\n", Vec::new()),
         Reply::Hangup => return,
         Reply::Silence => {
-            tokio::time::sleep(Duration::from_secs(30)).await;
+            tokio::time::sleep(SILENCE).await;
             return;
         }
     };

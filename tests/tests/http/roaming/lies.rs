@@ -1,5 +1,6 @@
 //! Peers that lie or withhold.
 
+use super::liar::SILENCE;
 use super::*;
 
 /// A lie, what comes of it, what the verdict says, and how the peer tells it.
@@ -47,26 +48,34 @@ fn lies() -> Vec<Lie> {
 async fn a_peer_that_lies_or_withholds_makes_it_unknown_and_is_told_of() {
     let home = home().await;
     say(&home, vec![stolen(&maker(), 20)]).await;
+    let pause = Duration::from_millis(limits::ROAMING_PAUSE_MILLIS);
     for (what, outcome, why, lie) in lies() {
         let upstream = Liar::honest(&home).await;
         upstream.set(lie);
         let gateway = Gateway::asking(&origin(&home), &upstream.url(), 60);
         let begun = Instant::now();
-        let check = gateway.check(&serial(20)).await;
+        let check = gateway.check_once(&serial(20)).await;
         assert_eq!((check.verdict, check.reason), (Outcome::Unknown, Reason::NotHeard), "{what}: {check:?}");
-        assert!(begun.elapsed() < Duration::from_secs(8), "{what}: it took {:?}", begun.elapsed());
-        let reasons = gateway.reasons(&serial(20)).await;
-        assert!(
-            reasons.contains("nobody answers for it now: upstream: ") && reasons.contains(why),
-            "{what}: {reasons}"
-        );
-        assert_eq!(gateway.count(outcome), 1, "{what}: {:?}", gateway.app.roaming_counts());
-        assert_eq!(gateway.alarms(LIES), usize::from(outcome == "refused"), "{what}");
-        let asked = upstream.asked();
-        for _ in 0..5 {
-            gateway.check(&serial(20)).await;
+        assert!(begun.elapsed() < SILENCE, "{what}: it took {:?}", begun.elapsed());
+        // The reason is known for a moment only, and on a busy machine it may be that the answer came too late.
+        let mut reasons = gateway.reasons(&serial(20)).await;
+        while !reasons.contains("nobody answers for it now: upstream: ") || !reasons.contains(why) {
+            assert!(begun.elapsed() < PATIENCE, "{what}: {reasons}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            gateway.check_once(&serial(20)).await;
+            reasons = gateway.reasons(&serial(20)).await;
         }
-        assert_eq!(upstream.asked(), asked, "{what}: a moment later nobody is asked again");
+        assert!(gateway.count(outcome) >= 1, "{what}: {:?}", gateway.app.roaming_counts());
+        assert_eq!(gateway.alarms(LIES), usize::from(outcome == "refused"), "{what}");
+        // From now on there is an answer at once, and each question that brings none keeps the next from being asked.
+        upstream.set(|_, _| Reply::Missing);
+        let (asked, begun) = (upstream.asked(), Instant::now());
+        for _ in 0..5 {
+            gateway.check_once(&serial(20)).await;
+        }
+        let most = 1 + begun.elapsed().as_millis() / pause.as_millis();
+        let again = upstream.asked() - asked;
+        assert!(most >= again as u128, "{what}: a moment later nobody is asked again, but {again} times: {most}");
         upstream.set_honest(&home);
         gateway.says(&serial(20), Outcome::Deny, Reason::Blocked).await;
     }
@@ -84,10 +93,8 @@ async fn that_there_is_nothing_cannot_be_passed_on() {
     });
     let gateway = Gateway::asking(&origin(&home), &upstream.url(), 60);
     assert_eq!(gateway.check(&serial(20)).await.verdict, Outcome::Allow, "what there is, is the same for all");
-    let check = gateway.check(&serial(99)).await;
-    assert_eq!((check.verdict, check.reason), (Outcome::Unknown, Reason::NotHeard), "{check:?}");
-    assert!(gateway.reasons(&serial(99)).await.contains("told another reader, not this one"), "said in words");
-    assert_eq!((gateway.count("refused"), gateway.alarms(LIES)), (1, 1));
+    assert!(gateway.unanswered(&serial(99)).await.contains("told another reader, not this one"), "said in words");
+    assert!(gateway.count("refused") >= 1 && gateway.alarms(LIES) == 1);
 
     // The alarm is not about a domain held here; the operator acknowledges it all the same.
     let told = gateway.app.alarms_about_none().expect("alarms");

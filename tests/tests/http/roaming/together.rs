@@ -20,7 +20,7 @@ use ics_node::tls::{KeyPin, PeerKey};
 use tempfile::TempDir;
 
 use super::liar::Liar;
-use super::{Gateway, home, id, origin, upstream};
+use super::{Gateway, PATIENCE, home, id, origin, upstream};
 use crate::support::{Node, settings};
 use crate::tls;
 use crate::world::{
@@ -140,13 +140,16 @@ async fn a_node_between_gives_no_more_than_the_domain_lets_the_asker_read() {
         Gateway::open(vec![made.clone()], 60, peer, party.seed)
     };
     let allowed = asking(&gateway);
-    let check = allowed.check(&serial(7)).await;
-    assert_eq!((check.verdict, check.reason), (Outcome::Allow, Reason::Permitted), "{check:?}");
+    allowed.says(&serial(7), Outcome::Allow, Reason::Permitted).await;
     for (seed, what) in [(shop.seed, "may not read there"), (66, "nobody knows it")] {
         let asking = asking(&party(seed));
-        let check = asking.check(&serial(7)).await;
-        assert_eq!((check.verdict, check.reason), (Outcome::Unknown, Reason::NotHeard), "{what}: {check:?}");
-        assert_eq!(asking.count("unanswered"), 1, "{what}: {}", asking.reasons(&serial(7)).await);
+        // Who gets no answer in time, because the machine is busy, asks again.
+        let begun = Instant::now();
+        while asking.count("unanswered") == 0 {
+            assert!(begun.elapsed() < PATIENCE, "{what}: {}", asking.reasons(&serial(7)).await);
+            let check = asking.check(&serial(7)).await;
+            assert_eq!((check.verdict, check.reason), (Outcome::Unknown, Reason::NotHeard), "{what}: {check:?}");
+        }
     }
 }
 
@@ -199,7 +202,7 @@ async fn strangers_leave_half_to_whoever_is_known() {
 async fn each_asker_has_a_share_of_his_own() {
     let home = home().await;
     let asked = Liar::honest(&home).await;
-    let gateway = Gateway::open(vec![origin(&home)], 60, upstream(&origin(&home), &asked.url()), 7);
+    let gateway = Gateway::open(vec![origin(&home)], 3_600, upstream(&origin(&home), &asked.url()), 7);
     let ask = async |asker: Asker, names: &[String]| {
         let before = gateway.count("answered");
         let things: Vec<Query> = names.iter().map(|name| Query::parse(name).expect("a name")).collect();
@@ -230,7 +233,7 @@ async fn each_asker_has_a_share_of_his_own() {
             break;
         }
         let counts = gateway.app.roaming_counts();
-        assert!(begun.elapsed() < Duration::from_secs(30), "another one's are asked: {counts:?}");
+        assert!(begun.elapsed() < PATIENCE, "another one's are asked: {counts:?}");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
@@ -245,19 +248,26 @@ async fn whom_a_node_between_asks_for_has_a_share_of_his_own() {
     let between = Gateway::open(vec![origin(&home)], 60, known, 7);
     let asker = between.app.asker(reader, None);
     assert!(matches!(asker, Asker::Key(_)), "{asker:?}");
+    let begun = Instant::now();
     for number in 0..200 {
         let thing = Query::parse(&format!("serial:none-{number}")).expect("a name");
         between.app.relay(reader, &domain(), &thing, (1, 0)).await.expect_err("there is none");
     }
-    // Ten questions leave no notes, except for what was earned meanwhile.
-    let names: Vec<String> = (0..10).map(|number| format!("serial:more-{number}")).collect();
+    let relayed = between.count("answered") as usize;
+    let names: Vec<String> = (0..100).map(|number| format!("serial:more-{number}")).collect();
     let things: Vec<Query> = names.iter().map(|name| Query::parse(name).expect("a name")).collect();
     between.app.roam(asker, "connect", &things.iter().collect::<Vec<_>>()).await;
+    let earned = begun.elapsed().as_millis() * u128::from(limits::ROAMING_PER_ASKER) / 60_000;
+    // Of these, questions beyond the share leave no note.
     let mut noted = 0;
     for name in &names {
         noted += usize::from(between.reasons(name).await.contains("is not copied here"));
     }
-    assert!(noted < 5, "{noted} of ten: {:?}", between.app.roaming_counts());
+    // However slow the machine is: what one asker has at once, and what was earned meanwhile, rounded up. With a share
+    // for either way of asking it would be as much once more.
+    let most = limits::ROAMING_PER_ASKER_AT_ONCE as usize + earned as usize + 1;
+    let counts = between.app.roaming_counts();
+    assert!(relayed > 0 && relayed + noted <= most, "{relayed} and {noted}, {most} at most: {counts:?}");
     // All together may have used up the budget of a second.
     let begun = Instant::now();
     let answered = between.count("answered");
@@ -267,7 +277,7 @@ async fn whom_a_node_between_asks_for_has_a_share_of_his_own() {
         if between.count("answered") > answered {
             break;
         }
-        assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", between.app.roaming_counts());
+        assert!(begun.elapsed() < PATIENCE, "{:?}", between.app.roaming_counts());
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }

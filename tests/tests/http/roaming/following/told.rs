@@ -8,9 +8,9 @@ async fn what_the_home_does_not_let_be_followed_any_more_is_told() {
     let home = home_of(tokio::task::spawn_blocking(|| World::with(|_| ())).await.expect("a world")).await;
     let node = caring(&origin(&home), &format!("http://{}", home.addresses[0]), NEVER);
     let following = Following::begin(&node);
-    assert_eq!(node.app.adopt(&care(), request(&[20], Some(true))).await.expect("adopts").barred, 0);
+    assert_eq!(adopts(&node, request(&[20], Some(true))).await.barred, 0);
     amend(&home, ALL, READ_ALONE).await;
-    assert_eq!(node.app.adopt(&care(), request(&[21], Some(true))).await.expect("adopts").barred, 1);
+    assert_eq!(adopts(&node, request(&[21], Some(true))).await.barred, 1);
     node.app.adopt(&care(), request(&[21], Some(false))).await.expect("ends");
     say(&home, vec![stolen(&maker(), 20)]).await;
     let state = || node.app.domain(&care()).expect("here").follows[0].state.clone();
@@ -50,7 +50,7 @@ async fn a_lot_of_which_nothing_is_shown_any_more_is_told() {
 async fn a_block_that_is_left_of_what_was_erased_is_told_without_a_copy() {
     let home = home_of(tokio::task::spawn_blocking(|| World::with(|_| ())).await.expect("a world")).await;
     let node = caring(&origin(&home), &format!("http://{}", home.addresses[0]), NEVER);
-    node.app.adopt(&care(), request(&[21], Some(true))).await.expect("adopts");
+    adopts(&node, request(&[21], Some(true))).await;
     let index = home.app().domain(&domain()).expect("here").info.size;
     say(&home, vec![stolen(&maker(), 21)]).await;
     erase(&home, index).await;
@@ -61,7 +61,7 @@ async fn a_block_that_is_left_of_what_was_erased_is_told_without_a_copy() {
     assert!(text.starts_with(&format!("entry {erasure} of {DOMAIN}, what is left of a block")), "{text}");
     assert!(text.contains("block the thing here yourself (`ics status`)") && !text.contains("SN-21"), "{text}");
     assert_eq!(status(&node, 21).as_deref(), Some(""));
-    let again = node.app.adopt(&care(), request(&[21], None)).await.expect("adopts");
+    let again = adopts(&node, request(&[21], None)).await;
     let told: Vec<_> = again.refused.iter().map(|problem| (problem.code(), problem.detail.as_str())).collect();
     assert!(matches!(told.as_slice(), [("statement-erased", detail)] if detail.contains(&id(21))), "{told:?}");
     following.end().await;
@@ -72,7 +72,7 @@ async fn a_block_that_is_left_of_what_was_erased_is_told_without_a_copy() {
 async fn holders_of_what_its_home_has_erased_are_told_without_a_copy() {
     let home = home_of(tokio::task::spawn_blocking(|| World::with(|_| ())).await.expect("a world")).await;
     let node = caring(&origin(&home), &format!("http://{}", home.addresses[0]), NEVER);
-    node.app.adopt(&care(), request(&[20], Some(true))).await.expect("adopts");
+    adopts(&node, request(&[20], Some(true))).await;
     let following = Following::begin(&node);
     let alarms = || {
         let alarms = node.app.domain(&care()).expect("here").alarms.into_iter();
@@ -98,7 +98,7 @@ async fn a_signer_whom_the_home_declares_compromised_is_reported_without_a_copy(
     let node = caring(&origin(&home), &asked.url(), 50);
     let from_index = home.app().domain(&domain()).expect("here").info.size;
     say(&home, vec![device(23, "L1")]).await;
-    node.app.adopt(&care(), request(&[23], Some(true))).await.expect("adopts");
+    adopts(&node, request(&[23], Some(true))).await;
     let following = Following::begin(&node);
     let signer = maker().public_key().fingerprint();
     let declare = |descriptor: &mut Descriptor| {

@@ -31,7 +31,7 @@ async fn what_is_refused_in_a_look_has_nothing_else_fetched_again() {
     let home = home().await;
     let (made, asked) = (origin(&home), Liar::honest(&home).await);
     let node = caring(&made, &asked.url(), 50);
-    node.app.adopt(&care(), request(&[20, 21], Some(true))).await.expect("adopts");
+    adopts(&node, request(&[20, 21], Some(true))).await;
     let size = || home.app().domain(&domain()).expect("founded").info.size;
     let seen = size();
     say(&home, vec![stolen(&maker(), 20), stolen(&maker(), 21)]).await;
