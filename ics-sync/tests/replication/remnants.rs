@@ -20,9 +20,8 @@ const NOW: u64 = 1_700_000_000_000;
 const LATER: u64 = NOW + 600_000;
 const EVEN_LATER: u64 = LATER + 600_000;
 const SETTINGS: Settings = Settings { interval_millis: 1_000, listens: false, seed: 1 };
-/// The index of the entry that is erased, and that of its erasure.
+/// The index of the entry that is erased.
 const ERASED: u64 = 4;
-const ERASURE: u64 = 10;
 
 /// The true remnant.
 fn truth() -> Remnant {
@@ -36,9 +35,14 @@ fn lies() -> [Remnant; 2] {
 
 /// A home with an erased entry and its erasure, which returns this many entries at once.
 fn home(page_limit: usize) -> Home {
+    home_of(10, page_limit)
+}
+
+/// The same with this many entries before the erasure.
+fn home_of(entries: usize, page_limit: usize) -> Home {
     let mut home = Home::new("devices.acme.example", 1, at(NOW));
     home.page_limit = page_limit;
-    home.append_many(9, "true", at(NOW));
+    home.append_many(entries - 1, "true", at(NOW));
     let Remnant { statement, identity } = truth();
     let erasure = Erasure {
         index: Some(ERASED),
@@ -46,7 +50,7 @@ fn home(page_limit: usize) -> Home {
         act: Some(Act::Status),
         ..Erasure::new(home.origin.domain.clone(), statement)
     };
-    assert_eq!((home.size(), erasure.leaves()), (ERASURE, Some((ERASED, truth()))));
+    assert_eq!(erasure.leaves(), Some((ERASED, truth())));
     home.push(entry(EntryKind::Erasure, owners::erase(&erasure), at(NOW)));
     home.sign(at(NOW));
     home
@@ -117,9 +121,10 @@ fn what_was_kept_before_its_erasure_came_counts_for_nothing_if_that_says_otherwi
 const WHOLE: u64 = 5;
 
 /// Asks a peer who hides the erased entry in what comes before [`WHOLE`], as if it might not be read, and calls it erased
-/// when he is asked for it again, because then it may; until there is nothing to do but wait.
-fn ask_again(mirror: &mut Mirror, memory: &mut Memory, home: &Home, told: Remnant, now: Timestamp) {
-    let mut part = home.clone();
+/// when he is asked for it again, because then it may; until there is nothing to do but wait. Returns how often he is
+/// asked for entries again.
+fn ask_again(mirror: &mut Mirror, memory: &mut Memory, home: &Home, told: Remnant, now: Timestamp) -> usize {
+    let (mut part, mut asked) = (home.clone(), 0);
     part.partial = true;
     let part = part.keeping_back([ERASED as usize]);
     for _ in 0..100 {
@@ -132,6 +137,7 @@ fn ask_again(mirror: &mut Mirror, memory: &mut Memory, home: &Home, told: Remnan
             }
             Action::Survey(survey) => mirror.handle_surveyed(memory.look(&survey)),
             Action::FetchAgain(again) => {
+                asked += 1;
                 let mut shown = home.again(&again).expect("within the log");
                 for (_, entry) in again.hidden.iter().zip(&mut shown.entries).filter(|(index, _)| **index == ERASED) {
                     *entry = wire::Entry::Erased { leaf: entry.leaf_data(), remnant: told };
@@ -146,7 +152,7 @@ fn ask_again(mirror: &mut Mirror, memory: &mut Memory, home: &Home, told: Remnan
                 memory.store(&page).expect("stored");
                 mirror.handle_applied(now);
             }
-            Action::Wait { .. } | Action::Listen { .. } => return,
+            Action::Wait { .. } | Action::Listen { .. } => return asked,
             other => panic!("{other:?}"),
         }
     }
@@ -186,6 +192,27 @@ fn what_was_hidden_is_believed_to_be_erased_where_the_erasure_is_held_or_comes_a
         ask_again(&mut mirror, &mut memory, &home, truth(), at(LATER));
         assert_eq!((mirror.status().trouble, memory.sealed, memory.rights), (None, 12, None), "{page_limit}");
     }
+}
+
+/// Whoever was far behind would else look at everything again before each page on the way to the erasure.
+#[test]
+fn what_was_erased_far_ahead_has_everything_looked_at_twice_at_most() {
+    let home = home_of(60, 5);
+    let (mut mirror, mut memory) = (Mirror::pinned(home.origin.clone(), SETTINGS), Memory::default());
+    let asked = ask_again(&mut mirror, &mut memory, &home, truth(), at(NOW));
+    assert_eq!((mirror.status().trouble, memory.sealed, memory.rights), (None, 61, None));
+    assert_eq!(asked, 4, "for all that is held, and for what is called erased; at first, and at the end");
+}
+
+/// What was said before the erasure is judged by it, and nobody else than the peer can tell of it then.
+#[test]
+fn what_is_left_is_noted_before_the_log_says_so() {
+    let mut home = home(5).fork_at(10);
+    home.sign(at(NOW));
+    let (mut mirror, mut memory) = (Mirror::pinned(home.origin.clone(), SETTINGS), Memory::default());
+    ask_again(&mut mirror, &mut memory, &home, truth(), at(NOW));
+    assert_eq!(memory.erased, [(ERASED, truth())].into());
+    assert_eq!((memory.size(), memory.sealed, memory.rights.is_some()), (5, 0, true), "nothing takes effect by that");
 }
 
 /// It would be deleted, and nobody would ask for it again.

@@ -1,7 +1,7 @@
 //! A partial mirror's second look at what it holds: it fills in what it may read now, and deletes what it may no longer
 //! read.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use ics_core::domain::Domain;
@@ -19,11 +19,19 @@ use crate::api::Problem;
 use crate::api::problem::Code;
 use crate::app::admit::check::{Checked, check_logged};
 use crate::app::admit::judge::{Judgement, is_borne_out, judge_earlier, why_without_effect};
-use crate::app::entries::{Entries as _, Line, Snapshot, keys_of, keys_of_missed};
+use crate::app::entries::{Entries as _, Line, Snapshot, keys_of, keys_of_missed, keys_of_remnant};
 use crate::app::hosted::Hosted;
 use crate::app::open::take;
 use crate::app::{App, AppError, random};
 use crate::store::{Content, Filling, StoreError, StoredEntry, WriteTx};
+
+/// What a peer says is left of an erased entry, where something else is noted here.
+struct Left {
+    index: u64,
+    remnant: Remnant,
+    /// What was noted, if not nothing.
+    former: Option<Remnant>,
+}
 
 /// An entry to be judged at its place in the log: filled in, or already held and to be judged again.
 struct Judging {
@@ -44,18 +52,25 @@ impl App {
     }
 
     /// Stores what may now be read. Each entry is judged as of its own index, by the policy in force there and by what
-    /// precedes it. Later entries about the same identities are judged again, because they may depend on it.
+    /// precedes it. Later entries about the same identities are judged again, because they may depend on it, or on what
+    /// was erased: what is left of that is noted first, even if nothing bears it out yet.
     pub(crate) fn take_fill(&self, hosted: &Arc<Hosted>, fill: &Fill) -> Result<(), AppError> {
-        let judging = self.judging(hosted, fill)?;
-        let (lost, erased, alarm) = (fill.lost.clone(), fill.erased.clone(), left_out(fill));
+        let left = self.newly_left(hosted, fill)?;
+        let judging = self.judging(hosted, fill, &left)?;
+        let tested = if fill.tests_erased { fill.erased.clone() } else { Vec::new() };
+        let (lost, alarm) = (fill.lost.clone(), left_out(fill));
         let (now, writer) = (self.clock().now(), Arc::clone(hosted));
         let job = move |tx: &mut WriteTx<'_>| {
-            for (index, left) in erased {
-                if !is_borne_out(&*tx, index, &left)? {
-                    return Err(AppError::new(Code::Refused, not_erased(index, &left)));
+            for (index, remnant) in &tested {
+                if !is_borne_out(&*tx, *index, remnant)? {
+                    return Err(AppError::new(Code::Refused, not_erased(*index, remnant)));
                 }
             }
             writer.forget_line();
+            for Left { index, remnant, .. } in left {
+                tx.leave(index, remnant.to_bytes(), keys_of_remnant(&remnant))?;
+            }
+            tested.into_iter().try_for_each(|(index, remnant)| tx.erase(index, remnant.to_bytes()))?;
             if let Some(first) = judging.first() {
                 writer.note_filled(first.index, tx.sight().unsettled);
             }
@@ -69,11 +84,24 @@ impl App {
         Ok(())
     }
 
+    /// What is said to be left of erased entries, as far as that is new here.
+    fn newly_left(&self, hosted: &Hosted, fill: &Fill) -> Result<Vec<Left>, AppError> {
+        let mut all = Vec::new();
+        for (index, remnant) in &fill.erased {
+            let held = self.store().entry(hosted.number, *index)?;
+            let former = Remnant::from_bytes(&held.header);
+            if held.content.is_none() && former != Some(*remnant) {
+                all.push(Left { index: *index, remnant: *remnant, former });
+            }
+        }
+        Ok(all)
+    }
+
     /// The entries to be judged, in log order, with signatures verified under the certificates of their time.
-    fn judging(&self, hosted: &Hosted, fill: &Fill) -> Result<Vec<Judging>, AppError> {
+    fn judging(&self, hosted: &Hosted, fill: &Fill, left: &[Left]) -> Result<Vec<Judging>, AppError> {
         let mut waiting: Vec<(u64, Header, Entry, bool)> =
             fill.entries.iter().map(|(index, header, entry)| (*index, header.clone(), entry.clone(), true)).collect();
-        for held in self.behind(hosted, fill)? {
+        for held in self.behind(hosted, fill, left)? {
             if let Some(content) = held.content {
                 let entry = Entry { header: held.header, salt: content.salt, body: content.body };
                 waiting.push((held.index, decode(&entry.header)?, entry, false));
@@ -108,22 +136,30 @@ impl App {
         Ok(judging)
     }
 
-    /// The entries held about the same identities, after the first one filled in for each.
-    fn behind(&self, hosted: &Hosted, fill: &Fill) -> Result<Vec<StoredEntry>, AppError> {
+    /// The entries held about the same identities, after the first one filled in, or left of, for each.
+    fn behind(&self, hosted: &Hosted, fill: &Fill, left: &[Left]) -> Result<Vec<StoredEntry>, AppError> {
         let mut known: BTreeSet<u64> = fill.entries.iter().map(|(index, ..)| *index).collect();
-        let mut ids: BTreeSet<IdentityId> = BTreeSet::new();
+        let mut firsts: BTreeMap<IdentityId, u64> = BTreeMap::new();
+        let mut note = |id, index| firsts.entry(id).and_modify(|first| *first = index.min(*first)).or_insert(index);
+        for (index, _, entry) in &fill.entries {
+            if let Ok(Body::Statement(statement)) = body::parse(&entry.body) {
+                note(statement.identity(), *index);
+            }
+        }
+        for Left { index, remnant, former } in left {
+            note(remnant.identity, *index);
+            if let Some(former) = former {
+                note(former.identity, *index);
+            }
+        }
         let mut behind = Vec::new();
         // Everything held, proven or not: a first copy has no checkpoint before its end, and a later one an older
         // checkpoint.
         let size = self.store().head(hosted.number)?.size;
         let log = Snapshot { store: self.store(), number: hosted.number, size };
-        for (first, _, entry) in &fill.entries {
-            let Ok(Body::Statement(statement)) = body::parse(&entry.body) else { continue };
-            let id = statement.identity();
-            if ids.insert(id) {
-                let held = log.find(&[Posting::Subject(id)], limits::RECORD_STATEMENTS + 1)?;
-                behind.extend(held.into_iter().filter(|entry| entry.index > *first && known.insert(entry.index)));
-            }
+        for (id, first) in firsts {
+            let held = log.find(&[Posting::Subject(id)], limits::RECORD_STATEMENTS + 1)?;
+            behind.extend(held.into_iter().filter(|entry| entry.index > first && known.insert(entry.index)));
         }
         Ok(behind)
     }

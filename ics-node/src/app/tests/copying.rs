@@ -4,17 +4,20 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ics_core::descriptor::Descriptor;
+use ics_core::identity::Kind;
 use ics_core::log::Hash;
 use ics_core::log::entry::{EntryKind, Header};
-use ics_core::statement::make::sign_descriptor;
-use ics_core::vocabulary::DomainName;
+use ics_core::log::receipt::Receipt;
+use ics_core::statement::make::{certify, sign_descriptor};
+use ics_core::statement::{Claims, StatementId};
+use ics_core::vocabulary::{Act, DomainName};
 use ics_sync::mirror::{Action, Mirror, VerifiedPage};
 use tokio::sync::watch;
 
 use crate::api::SubmissionResult;
 use crate::app::admit::judge::grow;
 use crate::app::{App, Reader};
-use crate::fixture::{PATIENCE, Party, SALT, catches_up, copy, device, owner, served};
+use crate::fixture::{PATIENCE, Party, SALT, catches_up, claims, copy, device, owner, served, status_of, word};
 use crate::openpgp::{Armor, armored};
 use crate::store::{Content, NewContent, NewEntry, StoreError, WriteTx};
 
@@ -187,6 +190,45 @@ async fn what_may_be_read_in_the_middle_of_a_first_copy_is_filled_in() {
     let there: Vec<_> = (1..4).map(|number| vouched(&copied, &maker, number)).collect();
     assert_eq!(there, [Some(1); 3]);
     assert_eq!(copied.domain(&maker.domain).expect("copied").alarms, []);
+}
+
+/// Has a party say that the first device must not be used.
+async fn block(home: &App, maker: &Party, status: &str, supersedes: Vec<StatementId>) -> Receipt {
+    let said = Claims { status: Some(word(status)), supersedes, ..claims(maker, Act::Status) };
+    let (key, now) = (device(1), home.clock().now());
+    let body = certify(&maker.signer, &key, "Pump", None, Kind::Device, &said, true, now, &SALT).expect("made");
+    maker.submit_one(home, body).await.expect("admitted")
+}
+
+/// A copy never gets the body of what was erased before it could read it. What was said in between counts there as it
+/// does at the home, and whoever copies from it gets everything as well.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_erased_before_it_could_be_read_is_not_taken_for_withheld() {
+    let condition = "principal has node";
+    let maker = Party::found_private("devices.acme.example", condition);
+    let (home, of) = (maker.open(), &maker.domain);
+    maker.publish(&home, &device(1), "urn:dev:os:32473-1", "L1").await;
+    let suspended = block(&home, &maker, "suspended", Vec::new()).await;
+    block(&home, &maker, "stolen", vec![suspended.id]).await;
+    let directories = [(), ()].map(|()| tempfile::tempdir().expect("directory"));
+    let [middle, last] =
+        [0, 1].map(|at: usize| copy(directories[at].path(), &home, of, &[("home", "http://127.0.0.1:9")]));
+    let origin = home.domain(of).expect("here").info.origin;
+    let copies = |from: &App, to: &App, pages| {
+        let hosted = to.hosted(of).expect("copied");
+        let mut mirror = to.resume_at(&hosted, &origin, 1_000, false).expect("begins");
+        tokio::task::block_in_place(|| copy_pages(from, to, of, &mut mirror, pages));
+    };
+    // The descriptor, the certificate and three leaves.
+    copies(&home, &middle, 2);
+    maker.erase(&home, suspended.index).await;
+    read_on_another(&home, &maker, condition, "true").await;
+    copies(&home, &middle, 1);
+    copies(&middle, &last, 3);
+    for at in [&home, &middle, &last] {
+        assert_eq!(status_of(at, &maker, 1), status_of(&home, &maker, 1));
+        assert_eq!(at.domain(of).expect("here").alarms, []);
+    }
 }
 
 /// An intermediate node that may no longer read something has nothing left of it to compare with what others may read.
