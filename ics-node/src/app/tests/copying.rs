@@ -11,11 +11,14 @@ use ics_core::log::receipt::Receipt;
 use ics_core::statement::make::{certify, sign_descriptor};
 use ics_core::statement::{Claims, StatementId};
 use ics_core::vocabulary::{Act, DomainName};
+use ics_sync::Applier as _;
+use ics_sync::carried::{Carried, Wanted};
 use ics_sync::mirror::{Action, Mirror, VerifiedPage};
 use tokio::sync::watch;
 
 use crate::api::SubmissionResult;
 use crate::app::admit::judge::grow;
+use crate::app::copy::mirror::Taking;
 use crate::app::{App, Reader};
 use crate::fixture::{PATIENCE, Party, SALT, catches_up, claims, copy, device, owner, served, status_of, word};
 use crate::openpgp::{Armor, armored};
@@ -190,6 +193,54 @@ async fn what_may_be_read_in_the_middle_of_a_first_copy_is_filled_in() {
     let there: Vec<_> = (1..4).map(|number| vouched(&copied, &maker, number)).collect();
     assert_eq!(there, [Some(1); 3]);
     assert_eq!(copied.domain(&maker.domain).expect("copied").alarms, []);
+}
+
+/// Brings a copy, by hand, what its home shows its operator of the entries under a checkpoint.
+fn bring(home: &App, copied: &App, of: &DomainName, note: &str) {
+    let mut said = Carried::Begin;
+    loop {
+        said = match copied.carried(of, said).expect("taken") {
+            Wanted::Descriptors { from } => Carried::Descriptors(home.descriptors(of, from).expect("here")),
+            Wanted::Checkpoint => Carried::Checkpoint(note.to_owned()),
+            Wanted::Page { from, limit, until } => {
+                Carried::Page(home.entries(Reader::Operator, of, from, limit, Some(until)).expect("a page"))
+            }
+            Wanted::Again(again) => Carried::Shown(home.entries_again(Reader::Operator, of, &again).expect("shown")),
+            Wanted::Nothing(reached) => return assert_eq!(reached.trouble, None),
+        };
+    }
+}
+
+/// A page that was made before a bundle showed more would undo what the node may read, and keep what it will hear
+/// nothing about any more.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_copies_from_a_peer_begins_anew_when_a_bundle_has_changed_the_copy() {
+    let maker = Party::found_private("devices.acme.example", "principal has node");
+    let (home, of) = (maker.open(), &maker.domain);
+    for number in 1..3 {
+        maker.publish(&home, &device(number), &format!("urn:dev:os:32473-{number}"), "L1").await;
+    }
+    let data = tempfile::tempdir().expect("directory");
+    let copied = copy(data.path(), &home, of, &[("home", "http://127.0.0.1:9")]);
+    let hosted = copied.hosted(of).expect("copied");
+    let origin = home.domain(of).expect("here").info.origin;
+    let goes_on = || copied.resume_at(&hosted, &origin, 1_000, false).expect("goes on");
+    let copies = |pages| tokio::task::block_in_place(|| copy_pages(&home, &copied, of, &mut goes_on(), pages));
+    copies(2);
+    let note = home.checkpoint(of).expect("signed");
+    maker.publish(&home, &device(3), "urn:dev:os:32473-3", "L1").await;
+    let there = || [1, 2, 3].map(|number| vouched(&copied, &maker, number));
+
+    let mut taking = Taking::new(&copied, &hosted, hosted.known());
+    let page = tokio::task::block_in_place(|| next_page(&home, &copied, of, &mut goes_on()));
+    tokio::task::block_in_place(|| bring(&home, &copied, of, &note));
+    assert_eq!(there(), [Some(1), Some(1), None]);
+    let moved = hosted.moved.subscribe();
+    taking.apply(&page).await.expect_err("it was made for another copy");
+    assert!(moved.has_changed().expect("still there"), "it is begun anew");
+    assert_eq!(there(), [Some(1), Some(1), None]);
+    copies(1);
+    assert_eq!(there(), [None; 3]);
 }
 
 /// Has a party say that the first device must not be used.
