@@ -211,8 +211,10 @@ impl Review {
             let words = format!("entry {index} was hidden, and something that rests on it is shown now");
             return Err(Trouble::Failure(words).into());
         }
-        // What is hidden or gone rests on nothing. If it were asked for all the same, that would go on without end.
-        if shown.entries.iter().any(|entry| matches!(entry, wire::Entry::Whole(_))) {
+        // What is hidden or gone rests on nothing. If it were asked for all the same, that would go on without end. Who
+        // may read all is shown everything that is missing anyway.
+        let is_any_shown = shown.entries.iter().any(|entry| matches!(entry, wire::Entry::Whole(_)));
+        if is_any_shown && self.rights.is_some() {
             self.needed.extend(shown.earlier.into_iter().filter(|index| *index < self.size));
         }
         let (mut entries, mut lost, mut erased) = (Vec::with_capacity(shown.entries.len()), shown.lost, Vec::new());

@@ -46,7 +46,8 @@ struct Judging {
 impl App {
     /// How the next entries that a survey asks about are held.
     pub(crate) fn survey(&self, hosted: &Hosted, survey: &Survey) -> Result<Vec<Seen>, AppError> {
-        let among: Option<Vec<u64>> = survey.among.as_ref().map(|among| among.range(survey.from..).copied().collect());
+        let next = |among: &BTreeSet<u64>| among.range(survey.from..).copied().take(limits::FEED_ENTRIES).collect();
+        let among: Option<Vec<u64>> = survey.among.as_deref().map(next);
         let held = self.store().holdings(hosted.number, survey.from, among.as_deref(), limits::FEED_ENTRIES)?;
         Ok(held.into_iter().map(|it| Seen { index: it.index, leaf: it.leaf, is_whole: it.is_whole }).collect())
     }
