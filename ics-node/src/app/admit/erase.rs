@@ -56,7 +56,7 @@ impl App {
         let effect = domain.descriptor().effect(status, target.subject().kind());
         let is_ahead = self.lead_alarm(hosted).is_some();
         let now = self.clock().outrun().filter(|_| is_ahead).unwrap_or_else(|| self.clock().now());
-        let is_early = effect.is_some_and(Effect::blocks) && now < until && until <= at;
+        let is_early = effect.is_some_and(Effect::blocks) && !target.is_refused() && now < until && until <= at;
         is_early.then_some(until)
     }
 }
