@@ -141,7 +141,10 @@ impl App {
     fn behind(&self, hosted: &Hosted, fill: &Fill, left: &[Left]) -> Result<Vec<StoredEntry>, AppError> {
         let mut known: BTreeSet<u64> = fill.entries.iter().map(|(index, ..)| *index).collect();
         let mut firsts: BTreeMap<IdentityId, u64> = BTreeMap::new();
-        let mut note = |id, index| firsts.entry(id).and_modify(|first| *first = index.min(*first)).or_insert(index);
+        let mut note = |id: IdentityId, index: u64| {
+            let first = firsts.entry(id).or_insert(index);
+            *first = index.min(*first);
+        };
         for (index, _, entry) in &fill.entries {
             if let Ok(Body::Statement(statement)) = body::parse(&entry.body) {
                 note(statement.identity(), *index);
