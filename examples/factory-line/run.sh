@@ -8,7 +8,7 @@ devices=${DEVICES:-3000}
 FACTORY_LINE=${FACTORY_LINE:-$repository/target/release/factory-line}
 [ -x "$FACTORY_LINE" ] || { echo "error: $FACTORY_LINE is missing: run cargo build --release --workspace first" >&2; exit 1; }
 
-step "1. What the line has made"
+step "1. The list of devices that the line has made"
 "$FACTORY_LINE" --devices "$devices" >"$work/devices.csv"
 head -n 3 "$work/devices.csv"
 
@@ -18,10 +18,10 @@ as acme domain update --add-names 'manufacturer=urn:dev:mac:*'
 serve acme "$acme"
 as acme domain submit
 
-step "3. All of them are published"
+step "3. All devices are published"
 as acme publish --from "$work/devices.csv" --manu Acme --model P7 --lot 2026-11
 
-step "4. Each is found by its MAC address"
+step "4. Each device is found by its MAC address"
 last=$(tail -n 1 "$work/devices.csv")
 as acme lookup "${last##*,}"
 

@@ -5,7 +5,7 @@
 
 acme=$(address 0) soft=$(address 1) cert=$(address 2) plant=$(address 3) site=$(address 4)
 
-step "1. Everybody makes keys, the rules of his domain from a template, and a configuration"
+step "1. Each party makes keys, the rules of its domain from a template, and a configuration"
 # --generate-passphrase stores the passphrase beside the keys: fine for an example, wrong for an owner's key in real use.
 as acme  init --role manufacturer  --domain devices.acme.example     --listen "$acme"  --generate-passphrase
 as soft  init --role developer     --domain code.soft.example        --listen "$soft"  --generate-passphrase
@@ -13,11 +13,11 @@ as cert  init --role certification --domain labels.cert.example      --listen "$
 as plant init --role maintenance   --domain plant.integrator.example --listen "$plant" --generate-passphrase
 as site  init --role infield       --domain site4.plant.example      --listen "$site"  --generate-passphrase
 
-step "2. Manufacturer and developer go on the air"
+step "2. The manufacturer and the developer start their nodes"
 serve acme "$acme"
 serve soft "$soft"
 
-step "3. The others mirror whom they need"
+step "3. The others mirror the domains that they need"
 # A mirror holds the whole log of a domain and checks that it is the same log. In real use, give the full origin (name and
 # hash of entry 0) as published by the owners; --yes believes the peer.
 as cert peer add acme devices.acme.example --url "http://$acme" --yes
@@ -27,7 +27,7 @@ as plant peer add soft code.soft.example    --url "http://$soft" --yes
 as plant peer add cert labels.cert.example  --url "http://$cert" --yes
 serve plant "$plant"
 
-step "4. The integrator's rules say from whom he adopts, and who speaks there in which role"
+step "4. The integrator's rules say from which domains to adopt, and who speaks there in which role"
 for source in acme:devices.acme.example:manufacturer soft:code.soft.example:developer cert:labels.cert.example:certification-body
 do
     IFS=: read -r party domain role <<<"$source"
@@ -41,7 +41,7 @@ as plant domain update \
     --add-source "$work/cert.json" --add-signer "certification-body=$work/cert.asc"
 as plant domain submit
 
-step "5. The gateway hears manufacturer and integrator, and decides by a policy of its own"
+step "5. The gateway mirrors the manufacturer and the integrator, and decides by a policy of its own"
 # It pulls both from the integrator's node: the home's signatures travel along, so any mirror is as good as the home.
 until_ok curl --silent --fail --output /dev/null "http://$plant/v1/domains/devices.acme.example"
 as site peer add plant devices.acme.example     --url "http://$plant" --yes
@@ -56,7 +56,7 @@ JSON
 printf '\n[trust]\npolicy = "trust.json"\n' >>"$work/site/ics.toml"
 serve site "$site"
 
-step "6. The manufacturer publishes a pump, a day's production, and their lot"
+step "6. The manufacturer publishes a pump, a day's production, and the lot that they belong to"
 # The pump's key is generated in a secure element; only the public half ever leaves it.
 openssl ecparam -name prime256v1 -genkey -noout -out "$work/pump.key"
 openssl ec -in "$work/pump.key" -pubout -out "$work/pump.pem" 2>/dev/null
@@ -73,23 +73,23 @@ as acme publish --from "$work/day.csv" --manu Acme --model P7 --lot 2026-11
 # Other manufacturers may have a model and a lot of the same name: the group selects only this one's.
 as acme publish --group 'Lot 2026-11' --select manu=Acme --select model=P7 --select lot=2026-11
 
-step "7. The developer publishes code, the certification body labels the pump"
+step "7. The developer publishes code, and the certification body labels the pump"
 echo 'the firmware of the pump' >"$work/firmware.bin"
 as soft publish --file "$work/firmware.bin" --name p7-firmware --version 2.4.1
 until_ok as cert lookup serial:SN-0001
 as cert label medical-device-2027 serial:SN-0001 --yes
 
-step "8. The integrator takes the pump into his domain, approves of it and puts it into use"
+step "8. The integrator adopts the pump, approves it and puts it into use"
 until_ok as plant adopt --from devices.acme.example serial:SN-0001
 until_ok as plant adopt --from labels.cert.example serial:SN-0001
 as plant approve serial:SN-0001 --yes
 as plant status in-use serial:SN-0001 --yes
 as plant lookup serial:SN-0001 --domain plant.integrator.example
 
-step "9. The gateway allows it"
+step "9. The gateway allows the pump to connect"
 until_ok as site lookup serial:SN-0001 --use connect
 
-step "10. The manufacturer makes the buyer its owner, who speaks in the manufacturer's domain from now on"
+step "10. The manufacturer makes the buyer the pump's owner, who can now make statements in the manufacturer's domain"
 # The signer submits to their own node, which passes it on to the domain's home.
 as plant key show signer --armor >"$work/plant.asc"
 as acme grant owner serial:SN-0001 --to "$work/plant.asc" --yes

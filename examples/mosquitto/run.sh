@@ -70,7 +70,7 @@ until_ok grep -q 'Subscribed' "$work/heard"
 say open
 until_ok grep -x open "$work/heard"
 
-step "6. The plant suspends the first pump: its session ends, and it comes back without rights"
+step "6. The plant suspends the first pump: its session ends, and it has no rights when it connects again"
 as plant status suspended serial:SN-0001 --reason 'talks to strangers' --yes
 until_ok said 'ended SN-0001'
 tail -1 "$work/agent.log"
@@ -83,7 +83,7 @@ say close
 if grep -x close "$work/heard"; then echo "error: the suspended pump hears"; exit 1; fi
 echo "and tells it nothing"
 
-step "7. The owner lifts it: the pump is let in again"
+step "7. The owner lifts the suspension: the pump is let in again"
 as plant status in-use serial:SN-0001 --lift --signer owner-desk --role owner --yes
 let_in_twice() { [ "$(grep -c 'let in SN-0001' "$work/agent.log")" = 2 ]; }
 until_ok let_in_twice
@@ -93,7 +93,7 @@ until_ok grep -q 'Subscribed' "$work/heard-again"
 say 'open again'
 until_ok grep -x 'open again' "$work/heard-again"
 
-step "8. Without the gateway's node the agent says so; what it allows ends with its freshness"
+step "8. Without the gateway's node, the agent reports that; clients stay allowed only while the last news is fresh"
 kill "${nodes[1]}"
 until_ok said 'trouble'
 tail -1 "$work/agent.log"

@@ -37,13 +37,13 @@ openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 30 -s
 request stranger
 curl --silent --cacert "$work/gateway.crt" --output /dev/null --write-out 'nobody: %{http_code}\n' "https://$https/"
 
-step "4. The plant suspends a pump: its next request is refused, the other goes on"
+step "4. The plant suspends a pump: its next request is refused, the other pump goes on"
 as plant status suspended serial:SN-0001 --reason 'talks to strangers' --yes
 until_ok answers SN-0001 403
 request SN-0001
 request SN-0002
 
-step "5. The owner lifts it: the pump is let in again"
+step "5. The owner lifts the suspension: the pump is let in again"
 as plant status in-use serial:SN-0001 --lift --signer owner-desk --role owner --yes
 until_ok answers SN-0001 200
 request SN-0001

@@ -14,7 +14,7 @@ as acme publish --key "$work/pump.pem" --serial SN-0001 --manu Acme --model P7
 as acme approve serial:SN-0001 --yes
 as acme publish --group 'Model P7' --select model=P7
 
-step "2. What is carried: evidence, the OpenPGP statements, the signer's certificate"
+step "2. What is carried away: evidence, the OpenPGP statements, and the signer's certificate"
 mkdir "$work/usb-stick"
 as acme export serial:SN-0001 -o "$work/usb-stick/pump.evidence.json"
 as acme export serial:SN-0001 --openpgp --armor -o "$work/usb-stick/pump.asc"
@@ -24,21 +24,21 @@ as acme export "$group" --openpgp -o "$work/usb-stick/model-p7.pgp"
 # The origin (the domain's name and the hash of its entry 0) is delivered separately: it is what the verifier trusts.
 origin=$(curl --silent --fail "http://$acme/v1/domains/devices.acme.example" | sed 's/.*"origin":"\([^"]*\)".*/\1/')
 
-step "3. The node is gone"
+step "3. The node is stopped"
 kill "${nodes[0]}" && wait "${nodes[0]}" || true
 nodes=()
 
 step "4. ics verify --document: no node, no keys, no configuration, only the file and the origin"
 as nobody verify --document "$work/usb-stick/pump.evidence.json" --pin "$origin"
 
-step "5. One changed character, and it is refused"
+step "5. Evidence with one changed character is refused"
 sed -E '0,/"body"/{s/("body": ".{40})[A-M]/\1Z/;t;s/("body": ".{40})./\1A/}' "$work/usb-stick/pump.evidence.json" >"$work/tampered.json"
 refused nobody verify --document "$work/tampered.json" --pin "$origin"
 
-step "6. Another domain of the same name is refused, too"
+step "6. Evidence from another domain with the same name is refused, too"
 refused nobody verify --document "$work/usb-stick/pump.evidence.json" --pin "devices.acme.example/$(printf '0%.0s' {1..64})"
 
-step "7. gpg alone: who vouches for the device, with the notations that say what for"
+step "7. gpg alone: who vouches for the device, with the notations that say for what"
 mkdir -m 700 "$work/gnupg"
 export GNUPGHOME=$work/gnupg
 gpg --batch --quiet --import "$work/usb-stick/acme.asc"

@@ -31,7 +31,7 @@ release() {
 }
 heard_of() { "$ICS" --home "$work/plant" lookup "$1" --domain code.soft.example | grep -q "$2"; }
 
-step "2. A package in two versions, in a repository of one's own"
+step "2. A package in two versions, in a local repository"
 mkdir -p "$work/repository"
 build() {
     mkdir -p "$work/build/DEBIAN" "$work/build/usr/share/valve"
@@ -50,7 +50,7 @@ done >"$work/repository/Packages"
 release "$work/repository/valve_1.0_all.deb"
 release "$work/repository/valve_2.0_all.deb"
 
-step "3. A server whose apt asks the gate: version 3 of its protocol tells what goes back"
+step "3. A server whose apt asks the gate: version 3 of its protocol tells which packages are downgraded"
 root=$work/server
 mkdir -p "$root"/{etc/apt/preferences.d,var/lib/dpkg/{info,updates,triggers},var/lib/apt/lists/partial,var/cache/apt/archives/partial,var/log/apt}
 : >"$root/var/lib/dpkg/status"
@@ -74,12 +74,12 @@ apt update
 refused_by_apt install valve=1.0
 has
 
-step "4. The integrator approves version 1.0, but only from tomorrow on: not yet"
+step "4. The integrator approves version 1.0, but only from tomorrow on: it is refused today"
 as plant approve "$(id "$work/repository/valve_1.0_all.deb")" --from "$(date --utc --date '+1 day' +%FT%TZ)" --yes
 refused_by_apt install valve=1.0
 has
 
-step "5. He approves it from now on, and later version 2.0 in its place"
+step "5. The integrator approves version 1.0 from now on, and later version 2.0 instead"
 as plant approve "$(id "$work/repository/valve_1.0_all.deb")" --yes
 apt install valve=1.0
 has
@@ -90,7 +90,7 @@ as plant approve "$(id "$work/repository/valve_1.0_all.deb")" --until "$(date --
 apt install valve=2.0
 has
 
-step "6. Back to 1.0, which was approved once, is allowed by its rule; a new server does not get it"
+step "6. Going back to 1.0, which was once approved, is allowed by a rule of its own; a new server does not get 1.0"
 apt install --allow-downgrades valve=1.0
 has
 apt install valve=2.0
@@ -99,7 +99,7 @@ refused_by_apt install valve=1.0
 apt install valve=2.0
 has
 
-step "7. The developer deprecates 1.0: nobody goes back to it any more"
+step "7. The developer deprecates 1.0: nobody can go back to it any more"
 as soft status deprecated "$(id "$work/repository/valve_1.0_all.deb")" --reason 'CVE-2026-0001' --yes
 until_ok heard_of "$(id "$work/repository/valve_1.0_all.deb")" deprecated
 refused_by_apt install --allow-downgrades valve=1.0
@@ -152,7 +152,7 @@ release "$work/update/sw-description" --name p7-system --version 2.4.1
 as plant approve "$(id "$work/update/sw-description")" --yes
 update
 
-step "9. A file of it is found to be bad: the whole update is refused"
+step "9. One of its files turns out to be bad: the whole update is refused"
 as soft publish --file "$work/update/firmware.bin" --name p7-firmware --version 2.4.1
 as soft status withdrawn "$(id "$work/update/firmware.bin")" --reason 'bricks pumps' --yes
 until_ok heard_of "$(id "$work/update/firmware.bin")" withdrawn

@@ -23,7 +23,7 @@ for number in 0001 0002; do
     as plant status in-use "serial:SN-$number" --yes
 done
 
-step "2. The gateway is somewhere else. Each is a peer of the other, by its key; neither has an address of the other"
+step "2. The gateway is somewhere else. Each node knows the other as a peer by its key, without an address"
 as site init --role infield --domain site4.plant.example --listen "$site" --generate-passphrase
 origin=$(origin_of "$plant" plant.example)
 as site peer add plant --key "$(key_of "$plant")" "$origin"
@@ -37,20 +37,20 @@ as plant grant integrator serial:SN-0001 --to "$work/site.asc" --yes
 step "3. At the plant: all that the gateway may read goes onto the stick"
 as plant export --bundle --for site4 -o "$stick/to-site4.bundle"
 
-step "4. At the gateway: until now nobody could tell; now it decides by what it was brought"
+step "4. At the gateway: until now it could not tell; now it decides by what it was brought"
 refused site lookup serial:SN-0001 --use connect
 as site import --bundle "$stick/to-site4.bundle"
 as site lookup serial:SN-0001 --use connect
 
-step "5. Somebody there suspends a pump, in the plant's own domain. That waits for the next who comes by"
+step "5. Somebody there suspends a pump, in the plant's own domain. The statement waits for the next visitor"
 as site status suspended serial:SN-0001 --reason 'it leaks' --domain plant.example --role integrator --yes
 as site export --bundle --for plant -o "$stick/to-plant.bundle"
 
-step "6. At the plant: it is submitted, and the gateway's own domain is copied"
+step "6. At the plant: the statement is submitted, and the gateway's own domain is copied"
 as plant import --bundle "$stick/to-plant.bundle"
 as plant lookup serial:SN-0001
 
-step "7. Back again, the news alone: they say that the statement has arrived"
+step "7. Back to the gateway with only what is new: it says that the statement has arrived"
 as plant export --bundle --for site4 --since "$stick/to-plant.bundle" -o "$stick/news.bundle"
 as site import --bundle "$stick/news.bundle"
 as site outbox

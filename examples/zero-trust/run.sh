@@ -40,7 +40,7 @@ gateway_that_follows "$plant" "$site"
 until_ok as site lookup serial:SN-0001 --use connect
 until_ok as site lookup serial:SN-0002 --use connect
 
-step "4. The loop: whatever is surer than 90 % suspends the device, once"
+step "4. The loop: an anomaly that is more than 90 % sure suspends the device, once"
 declare -A suspended=()
 while IFS=$'\t' read -r device sureness seen; do
     [[ $device == serial:* ]] || continue
@@ -51,20 +51,20 @@ while IFS=$'\t' read -r device sureness seen; do
     fi
 done <"$(dirname "$0")/anomalies.tsv"
 
-step "5. The gateway follows, and says why; the other pump goes on"
+step "5. The gateway denies the pump, and says why; the other pump goes on"
 until_ok refused site lookup serial:SN-0001 --use connect
 as site explain serial:SN-0001 --use connect
 as site lookup serial:SN-0002 --use connect
 
-step "6. So does the public page that the code on the pump leads to"
+step "6. The public page that the code on the pump leads to says the same"
 page() { curl --silent --fail "http://$site/id/$1" | sed -n 's/.*id="answer">\([^<]*\)<.*/the page of '"$1"' says: \1/p'; }
 page serial:SN-0001
 page serial:SN-0002
 
-step "7. The controller cannot put it back into use: the rules give that to the owner"
+step "7. The controller cannot put the pump back into use: only the owner may do that"
 refused monitor status in-use serial:SN-0001 --yes
 
-step "8. The owner has looked into it, and lifts the suspension"
+step "8. The owner has investigated, and lifts the suspension"
 as plant status in-use serial:SN-0001 --lift --signer owner-desk --role owner --reason 'new password, firmware checked' --yes
 until_ok as site lookup serial:SN-0001 --use connect
 page serial:SN-0001

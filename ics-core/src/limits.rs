@@ -193,6 +193,8 @@ pub const LDAP_FILTER_TERMS: usize = 64;
 pub const LDAP_NAME_BYTES: usize = 2_048;
 /// Requests of one LDAP connection that wait for the one in progress.
 pub const LDAP_REQUESTS_WAITING: usize = 128;
+/// Bytes of these requests at which no more are read: the last of them may exceed it, or a long one could never come.
+pub const LDAP_WAITING_BYTES: usize = 256 * 1024;
 /// Entries of one search, or of one page of it, unless the client wants fewer.
 pub const LDAP_SEARCH_ENTRIES: usize = 500;
 /// Entries that one search, or one page of it, may examine at least without finding one to return: things, statements
@@ -208,8 +210,8 @@ pub const LDAP_PAGED_SEARCHES: usize = 4;
 pub const LDAP_SYNC_TOUCHED: u64 = 10_000;
 /// Domains of one directory that is kept in step as a whole: its cookie holds a position in each.
 pub const LDAP_SYNC_DOMAINS: usize = 256;
-/// Bytes of a cookie of such a directory.
-pub const LDAP_COOKIE_BYTES: usize = 16 * 1024;
+/// Bytes of a cookie of such a directory: 82 for each of its domains, and as many for GnuPG's key space.
+pub const LDAP_COOKIE_BYTES: usize = 24 * 1024;
 /// Searches that are kept in step at once, over all connections; at most half of them belong to strangers.
 pub const LDAP_IN_STEP: usize = 256;
 /// Such searches of strangers in one network: an IPv4 address, or the /64 that one IPv6 host has to itself.

@@ -75,7 +75,7 @@ mod tests {
     }
 
     #[test]
-    fn who_shares_the_processors_makes_larger_pieces() {
+    fn shared_processors_make_larger_pieces() {
         let others = POOL.as_ref().map_or(1, ThreadPool::current_num_threads) - 1;
         let shares = map(vec![(); 4], 0, |()| share(1_000, 1));
         assert!(shares.iter().all(|share| *share >= 1_000_usize.div_ceil(others.max(1))), "{shares:?}");

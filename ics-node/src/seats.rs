@@ -6,52 +6,159 @@
 //! are kept: the directory keeps those of clients that it knows, the public HTTP server those that wait for an answer.
 
 use std::cmp::Reverse;
-use std::collections::BTreeMap;
+use std::collections::{BTreeSet, HashMap};
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use futures_util::future::{AbortHandle, AbortRegistration};
 
 use crate::shares::network;
 
-/// All places.
+/// The least time between two lines in the log that say that all places are taken.
+const TOLD_EVERY: Duration = Duration::from_secs(60);
+
+/// All places of a server.
+#[derive(Debug)]
 pub(crate) struct Seats {
+    /// What the log and the metrics call the server.
+    server: &'static str,
     most: usize,
     taken: Mutex<Taken>,
 }
 
-/// Where a connection comes from, and its number. This machine has no network: anybody may be behind a proxy here.
-type Key = (Option<u64>, u64);
-
-#[derive(Default)]
-struct Taken {
-    last: u64,
-    /// Connections of one network are adjacent, the oldest first.
-    seats: BTreeMap<Key, Arc<Seat>>,
+/// How many places there are, how many are taken, and what has become of connections since the start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Counts {
+    pub(crate) places: usize,
+    pub(crate) taken: usize,
+    /// Connections that were cut to make room for newcomers.
+    pub(crate) displaced: u64,
+    /// Newcomers for whom there was no room.
+    pub(crate) refused: u64,
+    /// Connections that were cut because their clients did not come to the point.
+    pub(crate) overdue: u64,
 }
 
-/// The state of a connection that others see and set.
+/// Where a connection comes from. This machine has no network: anybody may be behind a proxy here.
+type Network = Option<u64>;
+
+/// A connection's network, and its number: the older of two has the lower one.
+type Key = (Network, u64);
+
+#[derive(Debug, Default)]
+struct Taken {
+    last: u64,
+    seats: HashMap<Key, Seat>,
+    crowds: Crowds,
+    displaced: u64,
+    refused: u64,
+    overdue: u64,
+    /// When the log was last told that all places are taken.
+    told: Option<Instant>,
+}
+
+#[derive(Debug)]
 struct Seat {
-    is_kept: AtomicBool,
-    /// Aborts the future that serves it.
+    /// How many values of [`Kept`] there are.
+    keepers: usize,
+    sending: Arc<Sending>,
+    /// Aborts the future that serves the connection.
     cut: AbortHandle,
+}
+
+impl Seat {
+    /// Looks whether it is not kept, and nothing was or is to be sent since the last look.
+    fn is_overdue(&self) -> bool {
+        self.keepers == 0 && self.sending.is_silent()
+    }
+}
+
+/// What was last noted of sending to a client. Noting takes one store, since each answer is noted.
+#[derive(Debug)]
+pub(crate) struct Sending(AtomicU8);
+
+impl Sending {
+    /// Nothing was sent since a look at all connections.
+    const SILENT: u8 = 0;
+    /// Something was sent, or the connection has only begun.
+    const SENT: u8 = 1;
+    /// Something is to be sent that the client has not taken yet. The system ends the connection if it takes nothing.
+    const HELD_UP: u8 = 2;
+
+    /// Notes that something was sent, or is held up.
+    pub(crate) fn note(&self, is_held_up: bool) {
+        self.0.store(if is_held_up { Self::HELD_UP } else { Self::SENT }, Ordering::Relaxed);
+    }
+
+    /// Gives a client over whose connection nothing was sent as much time as one that has only come.
+    fn begin(&self) {
+        // Whoever was sent something has this time, and what is held up still is.
+        let _ = self.0.compare_exchange(Self::SILENT, Self::SENT, Ordering::Relaxed, Ordering::Relaxed);
+    }
+
+    /// Whether something is held up.
+    pub(crate) fn is_held_up(&self) -> bool {
+        self.0.load(Ordering::Relaxed) == Self::HELD_UP
+    }
+
+    /// Looks whether nothing was sent since the last look.
+    fn is_silent(&self) -> bool {
+        let seen = self.0.compare_exchange(Self::SENT, Self::SILENT, Ordering::Relaxed, Ordering::Relaxed);
+        seen == Err(Self::SILENT)
+    }
+}
+
+impl Default for Sending {
+    fn default() -> Self {
+        Self(AtomicU8::new(Self::SENT))
+    }
+}
+
+/// The connections that need not be kept, so that the one to be cut is found at once, however many there are.
+#[derive(Debug, Default)]
+struct Crowds {
+    /// The numbers of each network's connections; networks without any are left out.
+    numbers: HashMap<Network, BTreeSet<u64>>,
+    /// Each of these networks, after how many it has and which is its oldest. The last one makes room.
+    ranks: BTreeSet<(usize, Reverse<u64>, Network)>,
 }
 
 /// The place of a connection; given back when dropped.
 pub(crate) struct Seated {
     key: Key,
-    seat: Arc<Seat>,
+    sending: Arc<Sending>,
     seats: Arc<Seats>,
 }
 
 /// Keeps a place from others until dropped, wherever that happens.
-pub(crate) struct Kept(Arc<Seat>);
+pub(crate) struct Kept {
+    key: Key,
+    seats: Arc<Seats>,
+}
 
 impl Seats {
-    /// A number of places; at least one.
-    pub(crate) fn new(most: usize) -> Self {
-        Self { most: most.max(1), taken: Mutex::default() }
+    /// A number of places at this server; at least one.
+    pub(crate) fn new(server: &'static str, most: usize) -> Self {
+        Self { server, most: most.max(1), taken: Mutex::default() }
+    }
+
+    /// What the log and the metrics call the server.
+    pub(crate) const fn server(&self) -> &'static str {
+        self.server
+    }
+
+    /// How many places there are, how many are taken, and what has become of connections.
+    pub(crate) fn counts(&self) -> Counts {
+        let taken = self.taken();
+        Counts {
+            places: self.most,
+            taken: taken.seats.len(),
+            displaced: taken.displaced,
+            refused: taken.refused,
+            overdue: taken.overdue,
+        }
     }
 
     /// Takes a place for a connection from this address; `None` if all are taken by connections that are kept. The
@@ -60,18 +167,38 @@ impl Seats {
         let address = address.to_canonical();
         let network = (!address.is_loopback()).then(|| network(address));
         let (cut, registration) = AbortHandle::new_pair();
-        let seat = Arc::new(Seat { is_kept: false.into(), cut });
         let mut taken = self.taken();
-        let leaves = if taken.seats.len() < self.most { None } else { Some(taken.to_be_cut()?) };
-        let leaves = leaves.and_then(|key| taken.seats.remove(&key));
-        taken.last += 1;
-        let key = (network, taken.last);
-        taken.seats.insert(key, Arc::clone(&seat));
+        let is_full = taken.seats.len() >= self.most;
+        let leaves = if is_full { taken.displace() } else { None };
+        let is_seated = !is_full || leaves.is_some();
+        let sending = Arc::new(Sending::default());
+        let key = is_seated.then(|| taken.seat(network, Arc::clone(&sending), cut));
+        let tells = is_full && taken.is_to_be_told();
         drop(taken);
         if let Some(leaves) = leaves {
-            leaves.cut.abort();
+            leaves.abort();
         }
-        Some((Seated { key, seat, seats: Arc::clone(self) }, registration))
+        if tells {
+            self.tell();
+        }
+        Some((Seated { key: key?, sending, seats: Arc::clone(self) }, registration))
+    }
+
+    /// Cuts each connection that is not kept and over which nothing was or is to be sent since this was last called.
+    pub(crate) fn cut_overdue(&self) {
+        let mut taken = self.taken();
+        let overdue: Vec<Key> = taken.seats.iter().filter(|(_, seat)| seat.is_overdue()).map(|(key, _)| *key).collect();
+        taken.overdue += overdue.len() as u64;
+        let cut: Vec<AbortHandle> = overdue.into_iter().filter_map(|key| taken.leave(key)).collect();
+        drop(taken);
+        cut.iter().for_each(AbortHandle::abort);
+    }
+
+    fn tell(&self) {
+        let Counts { places, displaced, refused, .. } = self.counts();
+        let text = "all places for connections are taken: for each newcomer one is closed whose client waits for \
+                    nothing, or the newcomer, if there is none";
+        tracing::warn!(server = self.server, places, closed = displaced, refused, "{text}");
     }
 
     fn taken(&self) -> MutexGuard<'_, Taken> {
@@ -80,25 +207,88 @@ impl Seats {
 }
 
 impl Taken {
-    /// The oldest connection that need not be kept, of the network with the most of these; among equal networks, the
-    /// one whose oldest connection is oldest.
-    fn to_be_cut(&self) -> Option<Key> {
-        let mut crowd: Option<(usize, Key)> = None;
-        let mut largest: Option<(usize, Key)> = None;
-        for (&key, seat) in &self.seats {
-            if seat.is_kept.load(Ordering::Relaxed) {
-                continue;
-            }
-            let (count, oldest) = match crowd {
-                Some((count, oldest)) if oldest.0 == key.0 => (count + 1, oldest),
-                _ => (1, key),
-            };
-            crowd = Some((count, oldest));
-            if largest.is_none_or(|(most, first)| (count, Reverse(oldest.1)) > (most, Reverse(first.1))) {
-                largest = crowd;
-            }
+    fn seat(&mut self, network: Network, sending: Arc<Sending>, cut: AbortHandle) -> Key {
+        self.last += 1;
+        let key = (network, self.last);
+        self.seats.insert(key, Seat { keepers: 0, sending, cut });
+        self.crowds.add(key);
+        key
+    }
+
+    /// Gives the place back, if the connection still has it; returns what cuts it off.
+    fn leave(&mut self, key: Key) -> Option<AbortHandle> {
+        let seat = self.seats.remove(&key)?;
+        self.crowds.remove(key);
+        Some(seat.cut)
+    }
+
+    /// Gives back the place of the connection whose turn it is; `None` if all are kept.
+    fn displace(&mut self) -> Option<AbortHandle> {
+        let key = self.crowds.first();
+        let leaves = key.and_then(|key| self.leave(key));
+        let count = if leaves.is_some() { &mut self.displaced } else { &mut self.refused };
+        *count += 1;
+        leaves
+    }
+
+    /// Whether the log has not been told lately that all places are taken; now it is.
+    fn is_to_be_told(&mut self) -> bool {
+        let now = Instant::now();
+        let is_due = self.told.is_none_or(|told| now.saturating_duration_since(told) >= TOLD_EVERY);
+        if is_due {
+            self.told = Some(now);
         }
-        largest.map(|(_, oldest)| oldest)
+        is_due
+    }
+
+    fn keep(&mut self, key: Key) {
+        let Some(seat) = self.seats.get_mut(&key) else { return };
+        seat.keepers += 1;
+        if seat.keepers == 1 {
+            self.crowds.remove(key);
+        }
+    }
+
+    fn release(&mut self, key: Key) {
+        let Some(seat) = self.seats.get_mut(&key) else { return };
+        seat.keepers = seat.keepers.saturating_sub(1);
+        if seat.keepers == 0 {
+            // What it was kept for may have taken long, and the answer is yet to be sent.
+            seat.sending.begin();
+            self.crowds.add(key);
+        }
+    }
+}
+
+impl Crowds {
+    fn add(&mut self, (network, number): Key) {
+        self.change(network, |numbers| {
+            numbers.insert(number);
+        });
+    }
+
+    fn remove(&mut self, (network, number): Key) {
+        self.change(network, |numbers| {
+            numbers.remove(&number);
+        });
+    }
+
+    /// The oldest connection of the network with the most; among equal networks, of the one whose oldest is oldest.
+    fn first(&self) -> Option<Key> {
+        self.ranks.last().map(|&(_, Reverse(oldest), network)| (network, oldest))
+    }
+
+    fn change(&mut self, network: Network, change: impl FnOnce(&mut BTreeSet<u64>)) {
+        let rank = |numbers: &BTreeSet<u64>| Some((numbers.len(), Reverse(*numbers.first()?), network));
+        let mut numbers = self.numbers.remove(&network).unwrap_or_default();
+        if let Some(rank) = rank(&numbers) {
+            self.ranks.remove(&rank);
+        }
+        change(&mut numbers);
+        if let Some(rank) = rank(&numbers) {
+            self.ranks.insert(rank);
+            self.numbers.insert(network, numbers);
+        }
     }
 }
 
@@ -108,27 +298,27 @@ impl Seated {
         self.key.0
     }
 
-    /// Sets whether the place is kept from others from now on.
-    pub(crate) fn keep(&self, is_kept: bool) {
-        self.seat.is_kept.store(is_kept, Ordering::Relaxed);
+    /// Where the connection notes what becomes of its answers.
+    pub(crate) fn sending(&self) -> Arc<Sending> {
+        Arc::clone(&self.sending)
     }
 
-    /// Keeps the place until the returned value is dropped.
+    /// Keeps the place until the returned value, and all others of this connection, are dropped.
     pub(crate) fn kept(&self) -> Kept {
-        self.keep(true);
-        Kept(Arc::clone(&self.seat))
+        self.seats.taken().keep(self.key);
+        Kept { key: self.key, seats: Arc::clone(&self.seats) }
     }
 }
 
 impl Drop for Kept {
     fn drop(&mut self) {
-        self.0.is_kept.store(false, Ordering::Relaxed);
+        self.seats.taken().release(self.key);
     }
 }
 
 impl Drop for Seated {
     fn drop(&mut self) {
-        self.seats.taken().seats.remove(&self.key);
+        self.seats.taken().leave(self.key);
     }
 }
 
@@ -144,10 +334,10 @@ mod tests {
     /// A connection that stays until it is cut off.
     fn connect(seats: &Arc<Seats>, address: &str, is_kept: bool) -> Option<Connection> {
         let (seated, cut) = seats.take(address.parse().expect("an address"))?;
-        seated.keep(is_kept);
+        let kept = is_kept.then(|| seated.kept());
         let stays = async move {
             std::future::pending::<()>().await;
-            drop(seated);
+            drop((kept, seated));
         };
         Some(tokio::spawn(Abortable::new(stays, cut)))
     }
@@ -158,7 +348,7 @@ mod tests {
 
     #[tokio::test]
     async fn the_crowd_makes_room() {
-        let seats = Arc::new(Seats::new(5));
+        let seats = Arc::new(Seats::new("test", 5));
         let crowd = ["2001:db8::1", "2001:db8::2", "2001:db8::ffff:3"];
         let known = connect(&seats, "2001:db8::9", true).expect("room");
         let alone = connect(&seats, "192.0.2.1", false).expect("room");
@@ -174,30 +364,106 @@ mod tests {
         others.push(connect(&seats, "127.0.0.1", false).expect("there is always room"));
         assert!(is_cut(alone).await);
         assert!(!known.is_finished(), "who is kept stays");
-        assert_eq!(seats.taken().seats.len(), 5);
+        assert_eq!(seats.counts(), Counts { places: 5, taken: 5, displaced: 3, refused: 0, overdue: 0 });
         known.abort();
         assert!(known.await.expect_err("has gone").is_cancelled());
-        assert_eq!(seats.taken().seats.len(), 4, "who goes gives his place back");
+        assert_eq!(seats.counts().taken, 4, "who goes gives his place back");
     }
 
     #[tokio::test]
     async fn who_is_kept_makes_no_room() {
-        let seats = Arc::new(Seats::new(2));
-        let (busy, _ends) = seats.take([192, 0, 2, 1].into()).expect("room");
-        busy.keep(true);
+        let seats = Arc::new(Seats::new("test", 2));
+        let (busy, ends) = seats.take([192, 0, 2, 1].into()).expect("room");
+        let is_cut = || ends.handle().is_aborted();
+        let [first, second] = [(); 2].map(|()| busy.kept());
         let known = connect(&seats, "192.0.2.1", true).expect("room");
         assert!(connect(&seats, "192.0.2.1", false).is_none());
-        assert!(!known.is_finished());
+        // As long as anything keeps it, it stays.
+        drop(first);
+        assert!(connect(&seats, "192.0.2.1", false).is_none());
+        assert!(!is_cut() && !known.is_finished());
+        assert_eq!(seats.counts(), Counts { places: 2, taken: 2, displaced: 0, refused: 2, overdue: 0 });
         // A connection that is no longer kept makes room again.
-        busy.keep(false);
+        drop(second);
         assert!(connect(&seats, "192.0.2.1", false).is_some());
-        assert!(busy.seat.cut.is_aborted() && !known.is_finished());
+        assert!(is_cut() && !known.is_finished());
+    }
+
+    /// Kept up to date with every change, it is what a look at all connections would find.
+    #[test]
+    fn who_is_to_be_cut_is_known_at_any_time() {
+        let seats = Arc::new(Seats::new("test", 64));
+        let mut chosen = 1_u32;
+        // A linear congruential generator (Numerical Recipes, 7.1): the same connections in each run.
+        let mut choose = |most: u32| {
+            chosen = chosen.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (chosen >> 16) % most
+        };
+        let mut connections = Vec::new();
+        for _ in 0..2_000 {
+            let expected = {
+                let taken = seats.taken();
+                let mut idle: HashMap<Network, Vec<u64>> = HashMap::new();
+                for ((network, number), _) in taken.seats.iter().filter(|(_, seat)| seat.keepers == 0) {
+                    idle.entry(*network).or_default().push(*number);
+                }
+                let crowds = idle.into_iter().filter_map(|(from, all)| Some((all.len(), *all.iter().min()?, from)));
+                let largest = crowds.max_by_key(|&(count, oldest, _)| (count, Reverse(oldest)));
+                largest.map(|(_, oldest, from)| (from, oldest))
+            };
+            assert_eq!(seats.taken().crowds.first(), expected);
+            match choose(8) {
+                0 if !connections.is_empty() => {
+                    let gone = choose(connections.len() as u32) as usize;
+                    drop(connections.swap_remove(gone));
+                }
+                1 if !connections.is_empty() => {
+                    let other = choose(connections.len() as u32) as usize;
+                    let (seated, kept): &mut (Seated, Option<Kept>) = &mut connections[other];
+                    *kept = if kept.is_some() { None } else { Some(seated.kept()) };
+                }
+                _ => {
+                    let address = IpAddr::from([192, 0, 2, choose(12) as u8]);
+                    connections.extend(seats.take(address).map(|(seated, _)| (seated, None)));
+                }
+            }
+            assert!(seats.taken().seats.len() <= 64);
+        }
+        drop(connections);
+        let taken = seats.taken();
+        assert!(taken.seats.is_empty() && taken.crowds.numbers.is_empty() && taken.crowds.ranks.is_empty());
+    }
+
+    #[test]
+    fn who_is_sent_nothing_is_cut() {
+        let seats = Arc::new(Seats::new("test", 9));
+        let [silent, busy, slow, waiting] = [1_u8, 2, 3, 4].map(|last| {
+            let (seated, cut) = seats.take([192, 0, 2, last].into()).expect("room");
+            (seated, cut.handle())
+        });
+        slow.0.sending().note(true);
+        seats.cut_overdue();
+        assert_eq!(seats.counts().overdue, 0, "all have only come");
+        let kept = waiting.0.kept();
+        busy.0.sending().note(false);
+        seats.cut_overdue();
+        assert!(silent.1.is_aborted());
+        let others = [&busy, &slow, &waiting];
+        assert!(others.iter().all(|other| !other.1.is_aborted()));
+        // From now on it has as much time as if it had only come.
+        drop(kept);
+        slow.0.sending().note(false);
+        seats.cut_overdue();
+        assert!(busy.1.is_aborted() && !slow.1.is_aborted() && !waiting.1.is_aborted());
+        seats.cut_overdue();
+        assert!(others.iter().all(|other| other.1.is_aborted()));
+        assert_eq!(seats.counts(), Counts { places: 9, taken: 0, displaced: 0, refused: 0, overdue: 4 });
     }
 
     /// Behind a proxy on this machine, all clients have one address.
     #[tokio::test]
     async fn one_network_makes_room_for_itself() {
-        let seats = Arc::new(Seats::new(2));
+        let seats = Arc::new(Seats::new("test", 2));
         let [first, second] = [1, 2].map(|_| connect(&seats, "127.0.0.1", false).expect("room"));
         let third = connect(&seats, "::1", false).expect("room");
         assert!(is_cut(first).await);

@@ -90,6 +90,9 @@ impl Service {
         bound_connections(&mut http, ldap.as_mut());
         let server = serve(app.clone(), &http)?;
         let ldap = ldap.map(|settings| ldap::serve(app.clone(), &settings)).transpose()?;
+        if let Some(ldap) = &ldap {
+            server.show(ldap.seats());
+        }
         Ok(Self { app, server, ldap, alerts: config.alerts.clone() })
     }
 
@@ -186,6 +189,7 @@ impl Service {
         tasks.spawn(self.app.clone().fetch_lists(stopped.clone()));
         tasks.spawn(self.app.clone().send_outboxes(stopped.clone()));
         tasks.spawn(self.app.clone().watch_certificates(self.alerts, stopped.clone()));
+        tasks.spawn(self.app.clone().watch_confirmations(stopped.clone()));
         tasks.spawn(self.app.clone().replicate(stopped));
         let (app, mut halted) = (self.app, None);
         let stop = async {

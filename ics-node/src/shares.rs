@@ -42,12 +42,17 @@ impl Shares {
         self.take_at(who, now)
     }
 
+    /// Gives back one request that was taken.
+    pub(crate) fn give_back(&self, who: impl Hash) {
+        let less = |whole_at: u64| Some(whole_at.saturating_sub(self.earned_in));
+        if let Some(slot) = self.slot(who) {
+            // It is never refused.
+            let _ = slot.fetch_update(Ordering::AcqRel, Ordering::Acquire, less);
+        }
+    }
+
     fn take_at(&self, who: impl Hash, now: u64) -> Result<(), u64> {
-        let slots = (self.pages.len() * PAGE_SLOTS).max(1) as u64;
-        let place = usize::try_from(self.hasher.hash_one(who) % slots).unwrap_or_default();
-        let Some(page) = self.pages.get(place / PAGE_SLOTS) else { return Ok(()) };
-        let page = page.get_or_init(|| (0..PAGE_SLOTS).map(|_| AtomicU64::new(0)).collect());
-        let Some(slot) = page.get(place % PAGE_SLOTS) else { return Ok(()) };
+        let Some(slot) = self.slot(who) else { return Ok(()) };
         let spent = |whole_at: u64| {
             let whole_at = whole_at.max(now).saturating_add(self.earned_in);
             (whole_at - now <= self.depth).then_some(whole_at)
@@ -59,6 +64,14 @@ impl Shares {
                 Err(room_at.saturating_sub(now).div_ceil(1000).max(1))
             }
         }
+    }
+
+    fn slot(&self, who: impl Hash) -> Option<&AtomicU64> {
+        let slots = (self.pages.len() * PAGE_SLOTS).max(1) as u64;
+        let place = usize::try_from(self.hasher.hash_one(who) % slots).unwrap_or_default();
+        let page = self.pages.get(place / PAGE_SLOTS)?;
+        let page = page.get_or_init(|| (0..PAGE_SLOTS).map(|_| AtomicU64::new(0)).collect());
+        page.get(place % PAGE_SLOTS)
     }
 }
 
@@ -91,6 +104,18 @@ mod tests {
             3,
             "it never grows past its burst"
         );
+    }
+
+    #[test]
+    fn what_is_given_back_can_be_taken_again() {
+        let budget = Shares::new(65_536, 2, 60_000);
+        let client = network(IpAddr::from([192, 0, 2, 1]));
+        for _ in 0..10 {
+            assert_eq!(budget.take_at(client, 0), Ok(()));
+            budget.give_back(client);
+        }
+        assert_eq!((budget.take_at(client, 0), budget.take_at(client, 0)), (Ok(()), Ok(())));
+        assert!(budget.take_at(client, 0).is_err(), "no more than was taken");
     }
 
     #[test]

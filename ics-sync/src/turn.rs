@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_is_asked_again_after_he_failed_later_each_time() {
+    fn the_first_peer_is_asked_again_after_a_failure_later_each_time() {
         let mut turn = Turn::among(2);
         let (mut now, mut heard) = (1_000, 1_000);
         for patience in [5_000, 10_000, 20_000, 40_000, 80_000, 160_000, SILENT_MILLIS, SILENT_MILLIS] {
@@ -221,19 +221,19 @@ mod tests {
     }
 
     #[test]
-    fn who_lets_entries_through_one_by_one_is_left() {
+    fn a_peer_that_lets_entries_through_one_by_one_is_left() {
         let mut turn = Turn::among(2);
         for minute in 0..3 {
             assert!(!turn.pass(&behind(minute), false, at(60_000 * minute)), "{minute}");
         }
         assert!(turn.pass(&behind(3), false, end_of(1)) && turn.peer() == 1);
         assert!(!turn.pass(&behind(3), false, end_of(1)), "the next is given time as well");
-        assert!(!turn.pass(&behind(903), false, end_of(2)), "he brings more, and is not all there is");
-        assert!(turn.pass(&behind(904), false, end_of(3)) && turn.peer() == 0, "until he does as the first did");
+        assert!(!turn.pass(&behind(903), false, end_of(2)), "the peer brings more, and is not all there is");
+        assert!(turn.pass(&behind(904), false, end_of(3)) && turn.peer() == 0, "until it does as the first did");
     }
 
     #[test]
-    fn who_keeps_step_with_the_home_is_not_left_where_more_comes_meanwhile() {
+    fn a_peer_that_keeps_up_with_the_home_is_not_left_when_more_comes() {
         let mut turn = Turn::among(2);
         for time in 0..20 {
             let (size, known, as_of) = (time, time + 100, Some(end_of(time)));
@@ -243,7 +243,7 @@ mod tests {
 
     /// A peer that shows, one after the other, what the home signed a day ago has newer word each time.
     #[test]
-    fn who_tells_what_was_new_a_day_ago_is_left() {
+    fn a_peer_with_news_of_a_day_ago_is_left() {
         const DAY: u64 = 86_400_000;
         let told = |minute: u64| status(0, minute * 60_000);
         let mut turn = Turn::among(2);
@@ -269,20 +269,20 @@ mod tests {
     }
 
     #[test]
-    fn who_is_up_to_date_measures_anew() {
+    fn an_up_to_date_copy_measures_anew() {
         let mut turn = Turn::among(2);
         turn.pass(&behind(0), false, end_of(0));
         assert!(turn.pass(&behind(1), false, end_of(1)) && turn.peer() == 1);
         assert!(!turn.pass(&status(0, 1), true, end_of(1)));
         turn.pass(&behind(7), false, end_of(1));
-        assert!(turn.pass(&behind(8), false, end_of(2)) && turn.peer() == 0, "he may have recovered");
+        assert!(turn.pass(&behind(8), false, end_of(2)) && turn.peer() == 0, "the peer may have recovered");
         turn.pass(&behind(8), false, end_of(2));
         assert!(!turn.pass(&behind(9), false, at(3)), "a clock that is put back");
         assert!(!turn.pass(&behind(9), false, at(3 + SILENT_MILLIS - 1)));
     }
 
     #[test]
-    fn who_has_one_peer_stays_with_it() {
+    fn a_copy_with_one_peer_stays_with_it() {
         let mut turn = Turn::among(1);
         assert!(!turn.pass(&status(0, 1), true, at(0)) && !turn.pass(&status(0, 1), true, at(10 * SILENT_MILLIS)));
         assert!(turn.pass(&status(1, 1), false, at(10 * SILENT_MILLIS)), "and opens a new connection after a failure");

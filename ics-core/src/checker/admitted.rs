@@ -249,7 +249,7 @@ impl<'a> Next<'a> {
         given.into_iter().map(|(it, _)| it).collect()
     }
 
-    /// Rule 1.12: whether the signer has his role from other domains only.
+    /// Rule 1.12: whether the signer has the role from other domains only.
     fn is_granted_elsewhere(&self) -> bool {
         let (signer, role) = (self.s.signer(), &self.s.claims().role);
         let gives_now = |it: &&Judged<'_>| it.rule == Rule::Grant && gives(it.said, &signer, role);

@@ -45,8 +45,8 @@ pub(super) fn adopted_from(s: &Logged) -> Option<&DomainName> {
     way.first().map(|nearest| &nearest.domain)
 }
 
-/// What is left of an erased statement is of him whose it was, or, where its erasure does not say that, of whoever erased
-/// it, from the erasure on; a grant is of its giver in the role in which he gave it.
+/// What is left of an erased statement belongs to its signer, or, if its erasure names none, to those who erased it,
+/// from the erasure on; a grant belongs to its giver in the role in which it was given.
 fn is_own(x: &Logged, s: &Logged) -> bool {
     let in_that_role = act(s) != Act::Grant || x.claims().role == s.claims().role;
     let is_erasers = s.is_erased() && s.said_by().is_none() && s.index() < x.index();

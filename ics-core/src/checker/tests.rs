@@ -371,7 +371,7 @@ fn what_a_group_selects_by_is_one_of_its_few_values() {
 }
 
 #[test]
-fn a_quota_keeps_nobody_from_taking_back_what_he_said() {
+fn a_quota_keeps_no_signer_from_taking_back_their_statements() {
     let issued = |n| say(n, KEEPER, "maintainer", Act::Issued).until(10);
     let ends = |n, ended| say(n, KEEPER, "maintainer", Act::Withdrawal).ends(ended);
     let three = || (1..=3).map(issued).collect::<Vec<_>>();

@@ -32,7 +32,7 @@ pub enum Erasable<'a> {
 /// Whose word an erasure makes what goes on to have effect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Form {
-    /// Still that of who had said it, whom it names (`said_by`): it falls with him, and he may end it.
+    /// Still its signer's, whom it names (`said_by`): it falls with that signer, who may end it.
     Attributed,
     /// The owners' own, which hangs on nobody else. All erasures were so once; logs hold them, and they are judged as
     /// they were then.

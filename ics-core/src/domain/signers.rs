@@ -274,7 +274,7 @@ mod tests {
 
     /// A signer's name may have changed in an entry that waits for witnesses and is not shown to anybody yet.
     #[test]
-    fn a_signer_is_called_as_what_is_shown_calls_him() {
+    fn a_signer_has_the_name_that_the_shown_certificate_gives() {
         let signer = Ed25519Signer::from_seed(&[1; 32], 4, time(0)).expect("a key");
         let key = signer.public_key().fingerprint();
         let named = |name: &str| {

@@ -238,7 +238,7 @@ fn a_role_over_one_thing_does_not_become_those_of_a_group() {
         ])
     };
     assert!(lifted(say(5, MAKER, "manufacturer", Act::Approval)).is_ok(), "the maker may say what belongs to an order");
-    let refused = lifted(say(5, BUYER, "maintainer", Act::Approval)).expect_err("he may not");
+    let refused = lifted(say(5, BUYER, "maintainer", Act::Approval)).expect_err("the buyer may not");
     assert!(matches!(refused, Refusal::RoleNotHeld { .. }), "{refused}");
 }
 
@@ -257,7 +257,7 @@ fn access_rules_see_what_is_known_of_the_thing() {
         ("introduced as a P1", vec![pump(1), approval()], true),
         ("not introduced", vec![approval()], false),
         ("its signers contradict each other", vec![pump(1), claims_p2(), approval()], false),
-        ("one has replaced what he said", vec![pump(1), claims_p2().ends(1), approval()], false),
+        ("the signer has replaced that statement", vec![pump(1), claims_p2().ends(1), approval()], false),
         ("introduces itself as a P1", vec![pump(1)], true),
         ("introduces itself as another", vec![pump(1), claims_p2()], false),
         ("a group of P1", vec![approval().on(&wide)], true),
@@ -380,5 +380,5 @@ fn one_thing_out_of_an_order_is_sold_on() {
     let record = resolve(&domain(), &device(), &about, &groups, now()).expect("introduced");
     assert_eq!(record.grants.iter().map(|grant| grant.grantee).collect::<Vec<_>>(), [HEIR]);
     let order_itself = resolve(&domain(), &groups[0].subject_id(), &groups, &[], now()).expect("something was said");
-    assert_eq!(order_itself.grants.iter().map(|grant| grant.grantee).collect::<Vec<_>>(), [BUYER], "the rest is his");
+    assert_eq!(order_itself.grants.iter().map(|grant| grant.grantee).collect::<Vec<_>>(), [BUYER], "not the sold one");
 }

@@ -181,9 +181,9 @@ impl AccessPolicy {
         self.decide_by(&self.everything, &reading(principal)).allow
     }
 
-    /// Whether there may be anything in the domain that somebody may read. Where not, he is answered without a look at
-    /// what he asks for: a look takes longer where there is something than where there is nothing, and would tell him
-    /// that. A signer may have any role over some thing, by a grant in its record, so where rules ask for roles nobody
+    /// Whether there may be anything in the domain that this party may read. If not, it is answered without a look at
+    /// what it asks for: a look takes longer where there is something than where there is nothing, and would give that
+    /// away. A signer may have any role over some thing, by a grant in its record, so where rules ask for roles nobody
     /// knows.
     #[must_use]
     pub fn shows_any(&self, principal: &Principal) -> bool {

@@ -310,8 +310,8 @@ pub struct Listed {
     /// What became of it.
     pub standing: Standing,
     /// Of one whose time is still to come, whether by all that counts now it will not count then either: something has
-    /// ended it for all its time, or the role of its signer does not cover the thing, as where he had sold the thing before
-    /// he spoke of the order that it is of.
+    /// ended it for all its time, or the role of its signer does not cover the thing, as where the signer had sold the
+    /// thing before speaking of the order that it is of.
     #[serde(default, skip_serializing_if = "core::ops::Not::not")]
     pub forestalled: bool,
     /// That in words.

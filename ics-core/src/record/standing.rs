@@ -258,8 +258,8 @@ impl<'a> Scene<'a> {
     }
 
     /// Whether it is what is left of an erased statement, and what that had ended stays so. It falls as the statement would
-    /// have: with who had said it, if the owners lift it, or if he takes it back. Where its erasure does not say who that
-    /// was, it is the owners' own word, and falls with nobody.
+    /// have: with its signer, if the owners lift it, or if the signer takes it back. If its erasure names no signer, it
+    /// is the owners' own word, and falls with nobody.
     fn keeps_ended(&self, it: &Judged<'_>, withdrawals: &Naming<'_>) -> bool {
         let is_taken_back =
             || it.effect != Some(Effect::BlocksForEver) && withdrawals.ending(&self.subject, it, takes_back).is_some();

@@ -81,7 +81,7 @@ mod tests {
             ("it is given anew since", vec![named(0), heir(1), named(2)], NAME, false),
             ("it was said before", vec![heir(0), named(1)], NAME, false),
             ("that has been taken back", vec![named(0), heir(1), taken_back(2)], NAME, false),
-            ("not he who gave it says so", vec![kept(0), heir(1), of_heir(kept(2))], HOST, false),
+            ("another than its giver says so", vec![kept(0), heir(1), of_heir(kept(2))], HOST, false),
             ("somebody who may give no such name", vec![named(0), usurper(1)], NAME, false),
             ("another who may give such a name", another, HOST, false),
             ("it is said to replace itself", vec![replacing(named(0), DEVICE), of_heir(named(1))], NAME, false),

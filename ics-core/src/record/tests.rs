@@ -189,7 +189,7 @@ fn time_decides_what_is_in_force() {
 }
 
 #[test]
-fn who_lost_his_role_vouches_no_longer_but_still_blocks() {
+fn a_signer_who_lost_the_role_no_longer_vouches_but_still_blocks() {
     let dismissed = changed(9, |descriptor| {
         descriptor.roles.insert(word("maintainer"), crate::descriptor::RoleSpec::default());
     });
@@ -271,7 +271,7 @@ fn a_sale_outlives_the_role_of_the_seller() {
 
 /// Nor in any other role than that of the sale.
 #[test]
-fn a_seller_does_not_undo_his_sale() {
+fn a_seller_does_not_undo_the_sale() {
     let sold = |undone: Draft| {
         record(&[
             introduce(0),

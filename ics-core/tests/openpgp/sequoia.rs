@@ -151,7 +151,7 @@ fn forgetful(cert: &pgp::Cert) -> Vec<u8> {
     split.bodies.swap_remove(0)
 }
 
-/// Whoever extends or revokes his key with a program that forgets former self-signatures sends a state that lacks them.
+/// A holder who extends or revokes a key with a program that drops former self-signatures sends a state without them.
 #[test]
 fn states_without_former_self_signatures_are_put_together() {
     const YEAR: u64 = 365 * 24 * 3600;

@@ -236,13 +236,13 @@ fn what_is_remembered_tells_apart_what_rules_look_at() {
         let principal = Principal { fingerprint: Some(signer(who)), ..Principal::default() };
         Request { principal, action: Action::Read, resource }
     };
-    let him = signer(7);
+    let seven = signer(7);
     let conditions = [
         ("true".to_owned(), [true, true, true]),
         ("resource has lot && resource.lot == \"7\"".to_owned(), [true, false, true]),
         (r#"resource has "l\u{6f}t" && resource["l\u{6f}t"] == "7""#.to_owned(), [true, false, true]),
-        (format!("principal == Party::\"{him}\""), [true, true, false]),
-        (format!("principal has fingerprint && principal.fingerprint == \"{him}\""), [true, true, false]),
+        (format!("principal == Party::\"{seven}\""), [true, true, false]),
+        (format!("principal has fingerprint && principal.fingerprint == \"{seven}\""), [true, true, false]),
     ];
     for (condition, expected) in conditions {
         let rule = format!("@id(\"r\") permit (principal, action, resource) when {{ {condition} }};");
@@ -259,7 +259,7 @@ fn what_is_remembered_tells_apart_what_rules_look_at() {
 
 /// From the silence of a domain something follows only for whoever is surely shown all that is in it.
 #[test]
-fn who_may_read_whatever_there_is() {
+fn it_is_known_who_may_read_everything() {
     let read = r#"action == Action::"read", resource"#;
     let condition = |text: &str| format!("@id(\"r\") permit (principal, {read}) when {{ {text} }};");
     let public = r#"@id("all") permit (principal, action, resource); "#;
@@ -292,7 +292,7 @@ fn who_may_read_whatever_there_is() {
 
 /// That somebody may read nothing is known without a look at any thing, or a look would tell by its time that there is one.
 #[test]
-fn who_may_read_nothing_whatever_it_is() {
+fn it_is_known_who_may_read_nothing() {
     let read = r#"action == Action::"read", resource"#;
     let condition = |text: &str| format!("@id(\"r\") permit (principal, {read}) when {{ {text} }};");
     let of_owner = r#"principal in Role::"owner", action == Action::"read", resource"#;

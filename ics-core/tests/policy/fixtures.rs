@@ -116,7 +116,7 @@ pub(crate) fn label(claimed: &str, label: &str) -> Append {
     Append { label: Some(label.to_owned()), ..says(Act::Label, claimed) }
 }
 
-/// Somebody who holds just the role that he claims.
+/// Somebody who holds just the role that they claim.
 pub(crate) fn append(append: Append, kind: Kind) -> Request {
     let principal = party(&[append.role.as_str()]);
     Request { principal, action: Action::Append(append), resource: thing(kind) }

@@ -27,7 +27,7 @@ fn every_template_is_a_valid_descriptor_with_its_roles() {
     }
 }
 
-/// Who may append what, claiming the role that he holds; the reason is the rule that decides.
+/// Who may append what, claiming the role that they hold; the reason is the rule that decides.
 pub(crate) fn table() -> Vec<(Template, Append, Kind, Option<&'static str>)> {
     use Kind::{Device, Gateway, Group, Node, Organisation, Service, Software};
     use Template::{Certification, Developer, Infield, Maintenance, Manufacturer};
@@ -123,7 +123,7 @@ fn from_elsewhere_come_owners_and_nobody_else() {
     }
 }
 
-/// Whoever wants no owners by the word of other domains says so in a rule of his own.
+/// Domains that want no owners by the word of other domains say so in a rule of their own.
 #[test]
 fn a_domain_may_refuse_owners_from_elsewhere() {
     let rule = "\n@id(\"no-owners-from-elsewhere\") forbid (principal, action == Action::\"grant\", resource)\n\
@@ -138,7 +138,7 @@ fn a_domain_may_refuse_owners_from_elsewhere() {
     }
 }
 
-/// An owner by the word of another domain says what he likes of a thing, and lifts nothing that was said here.
+/// An owner by the word of another domain may make any statement about a thing, but lifts nothing that was said here.
 #[test]
 fn an_owner_from_elsewhere_lifts_nothing() {
     for template in Template::ALL {
@@ -158,7 +158,7 @@ fn an_owner_from_elsewhere_lifts_nothing() {
 }
 
 #[test]
-fn nobody_speaks_in_a_role_that_he_does_not_hold() {
+fn nobody_speaks_in_a_role_without_holding_it() {
     for template in Template::ALL {
         let policy = AccessPolicy::compile(&filled(template)).expect("policy");
         let said = suspended("security-controller");

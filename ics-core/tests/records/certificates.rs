@@ -40,7 +40,7 @@ fn of_those_whom_the_descriptor_or_a_grant_names() {
     // An owner is named, but holds no role for which the access rules ask.
     let owner = check(&domain, &certificate(&made(OWNER, "Owner", 1)));
     assert_eq!(owner, Err(Refusal::NotPermitted { said: None, rules: Vec::new(), errors: Vec::new() }));
-    // The buyer's came in behind the grant to him.
+    // The buyer's came in after the grant to the buyer.
     let plant = plant(&manufacturer());
     for (order, outcome) in [([11, 12], Ok(())), ([12, 11], Err("certificate-not-named"))] {
         let mut replayed = Replayed::found(&plant.entries[0]);

@@ -124,7 +124,7 @@ fn a_record_shows_adoption_signers_and_lost_roles() {
     assert_eq!((recall.source[0].index, recall.reason.as_deref()), (6, Some("the seal leaks")));
     let in_use = record.statements.iter().find(|listed| listed.by.index == 9).expect("the maintainer's");
     assert_eq!(in_use.standing, Standing::RoleLost);
-    assert_eq!(record.installed.len(), 0, "his word on software counts no longer, either");
+    assert_eq!(record.installed.len(), 0, "the signer's word on software no longer counts, either");
     let view = View::new(&pump(0), vec![record, crate::vectors::record(&maker, maker.entries.len(), &pump(0))]);
     assert_eq!(view.status.map(|status| status.effect), Some(Effect::Blocks));
 }

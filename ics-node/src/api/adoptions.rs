@@ -18,12 +18,12 @@ pub struct AdoptionRequest {
     pub model: Option<String>,
     /// All identities of this lot; together with `model` if both are given.
     pub lot: Option<String>,
-    /// Whether to adopt later statements about them too, automatically; `false` ends that and adopts nothing.
+    /// Whether to adopt later statements about them automatically; `false` ends that and adopts nothing.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub follow: Option<bool>,
 }
 
-/// What a domain follows in another one, and the state of that.
+/// What a domain takes over from another one automatically, and the state of that.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FollowInfo {
     /// The domain that is followed.
@@ -34,10 +34,11 @@ pub struct FollowInfo {
     pub choices: Vec<String>,
     /// `current`, `behind` or `failing`.
     pub state: String,
-    /// Entries of the source that are held here and have not been looked at yet under the present rules; the newest are
-    /// looked at first. This tells nothing if following fails or no copy of the source is here: there may be more.
+    /// How many entries at the end of this node's copy of the source have still to be examined under the rules now in
+    /// force; after a change of these rules, new entries are examined before old ones. While `state` is `failing`, or
+    /// if this node has no copy of the source, the number does not show how much remains to be taken over.
     pub lag_entries: u64,
-    /// What prevents following, in words.
+    /// What prevents further progress, in words.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_error: Option<String>,
 }
@@ -53,8 +54,8 @@ pub struct AdoptionResult {
     pub present: u64,
     /// Entries refused, with the reason.
     pub refused: Vec<Problem>,
-    /// Entries that by rule stay in the source: what its issuers of X.509 certificates say, if the adopting domain does
-    /// not entitle them.
+    /// Entries that are left in the source by rule: statements by its issuers of X.509 certificates, if the adopting
+    /// domain gives these issuers no role.
     #[serde(default)]
     pub left_out: u64,
     /// How many of the identities to be followed the source's rules do not allow to be followed.

@@ -58,8 +58,8 @@ codes! {
     OperatorOnly "operator-only" 401 "this needs the operator's token" "send `Authorization: Bearer <token>`; the token is in the file that operator_token_file in ics.toml names";
     UnknownRoute "unknown-route" 404 "there is no such route" "GET /openapi.json lists the routes of the API; pages, key servers, ACME and X.509 have others";
     IdentifierMissing "identifier-missing" 403 "the path lacks what is asked for" "add a fingerprint, a key id or an identity to the path";
-    NotImplemented "not-implemented" 501 "this key server does not do that" "it takes op=get, op=index and POST /pks/add, and of version 2 certs and index";
-    MethodNotAllowed "method-not-allowed" 405 "the route does not take this method" "the Allow header lists those that it takes";
+    NotImplemented "not-implemented" 501 "this key server does not do that" "this key server supports op=get, op=index and POST /pks/add, and of version 2 certs and index";
+    MethodNotAllowed "method-not-allowed" 405 "the route does not take this method" "the Allow header lists the methods that it takes";
     NotAcceptable "not-acceptable" 406 "the answer does not exist in a media type that Accept allows" "";
     RequestTimeout "request-timeout" 408 "the request did not arrive in time" "";
     BodyTooLarge "body-too-large" 413 "the body is too large" "send less at once";
@@ -72,19 +72,19 @@ codes! {
     MalformedTilePath "malformed-tile-path" 400 "this is not the path of a tile" "paths of tiles are those of C2SP tlog-tiles";
     OutOfRange "out-of-range" 400 "a number is outside of its range" "";
     AmbiguousName "ambiguous-name" 409 "the name fits several identities" "ask for one of the ids";
-    UnknownDomain "unknown-domain" 404 "this node does not hold the domain" "GET /v1/domains lists those that it holds";
+    UnknownDomain "unknown-domain" 404 "this node does not hold the domain" "GET /v1/domains lists the domains that it holds";
     UnknownIdentity "unknown-identity" 404 "the domain knows no such identity" "";
-    TooMuchSaid "too-much-said" 422 "more is said of the thing than one such answer holds" "ask a node with a copy of the domain for the verdict and the evidence apart: GET /v1/verdict, and GET /v1/domains/{domain}/identities/{id}/evidence";
+    TooMuchSaid "too-much-said" 422 "more is said of the thing than one such answer can hold" "ask a node with a copy of the domain for the verdict and the evidence separately: GET /v1/verdict, and GET /v1/domains/{domain}/identities/{id}/evidence";
     UnknownEntry "unknown-entry" 404 "the log has no such entry" "";
     UnknownDescriptor "unknown-descriptor" 404 "the domain has no such version of its descriptor" "";
     UnknownTile "unknown-tile" 404 "the log has no such tile" "full tiles exist once the log has grown past them";
     UnknownEnrolment "unknown-enrolment" 404 "there is no such enrolment request" "";
-    UnknownLog "unknown-log" 404 "this node is no witness of the log" "its operator names it as one with `ics peer add --cosign ORIGIN`";
+    UnknownLog "unknown-log" 404 "this node is no witness of the log" "its operator makes it one with `ics peer add --cosign ORIGIN`";
     LogUnsigned "log-unsigned" 403 "the checkpoint is not signed by the key that is known for its log" "";
     Inconsistent "inconsistent" 422 "the checkpoint does not follow from what the witness has seen" "";
     DoubtfulWitness "doubtful-witness" 503 "this witness may have cosigned more than it knows" "ask its operator; the log's other witnesses may be enough";
-    UnknownPeer "unknown-peer" 404 "there is no such peer" "`ics peer list` shows those that there are";
-    UnknownChallenge "unknown-challenge" 404 "there is no such challenge" "ask for a new one: a challenge serves once, within a minute";
+    UnknownPeer "unknown-peer" 404 "there is no such peer" "`ics peer list` shows the configured peers";
+    UnknownChallenge "unknown-challenge" 404 "there is no such challenge" "ask for a new one: a challenge can be used once, within a minute";
     NoKey "no-key" 409 "the identity has no key" "software and groups cannot be challenged";
     NotProven "not-proven" 403 "the signature does not prove that the signer holds the identity's key" "ask for a new challenge and sign its message, byte for byte";
     Erased "erased" 410 "the entry's body was erased" "its leaf and its residual effect remain";
@@ -92,73 +92,73 @@ codes! {
     // Submissions.
     BatchEmpty "batch-empty" 400 "the submission holds no statement" "";
     BatchTooLarge "batch-too-large" 413 "this is too much at once" "send less in each of several requests";
-    NotHome "not-home" 409 "only the domain's home node does this" "ask the home; GET /v1/domains/{domain} says whether a node is it";
-    IsHome "is-home" 409 "this node is the home of the domain" "nothing is brought to where it comes from: GET /v1/domains/{domain} says what a node is";
+    NotHome "not-home" 409 "only the domain's home node does this" "ask the home node; GET /v1/domains/{domain} says whether a node is the home";
+    IsHome "is-home" 409 "this node is the home of the domain" "a bundle brings news of a domain to its copies, not to its home; GET /v1/domains/{domain} says whether a node is the home";
     Refused "refused" 422 "the statement was refused" "";
     MalformedStatement "malformed-statement" 422 "this is not a statement in the form that the log takes" "";
     BadSignature "bad-signature" 422 "the signature is not good" "";
     SignerKey "signer-key" 403 "the signer's key may not make this signature" "";
     DescriptorRefused "descriptor-refused" 422 "the descriptor is refused" "";
     SourceUnproven "source-unproven" 422 "the entry is not proven to stand in the log that it is adopted from" "";
-    SourceKey "source-key" 403 "the home of the domain to adopt from signs with another key than the descriptor names" "where its owners have given it another key, name that: `ics domain update --add-source FILE`, with what its home answers at /v1/domains/{domain}";
+    SourceKey "source-key" 403 "the home of the domain to adopt from signs with a key other than the one that the descriptor names" "if its owners have given it another key, name that key: `ics domain update --add-source FILE`, with what its home answers at /v1/domains/{domain}";
     TooManyRequests "too-many-requests" 429 "a quota is used up" "try again later";
 
     // Statements and certificates that a domain does not admit: the codes of `ics_core::domain::Refusal`. What the
     // domain's policy forbids is 403; what no policy could admit is 422.
-    Duplicate "duplicate" 422 "the statement stands in the log already" "";
-    StatementErased "statement-erased" 403 "the statement was erased" "it is never admitted again";
-    NotErasable "not-erasable" 403 "this cannot be erased" "it stays for as long as the domain";
+    Duplicate "duplicate" 422 "the statement is already in the log" "";
+    StatementErased "statement-erased" 403 "the statement was erased" "an erased statement is never admitted again";
+    NotErasable "not-erasable" 403 "this cannot be erased" "it stays in the log for as long as the domain exists";
     ErasesUnknown "erases-unknown" 422 "there is nothing to erase" "";
     ErasureDiffers "erasure-differs" 422 "the erasure does not restate what must stay" "GET /v1/domains/{domain}/entries/{index}/erasure proposes one that does";
-    ErasesFormer "erases-former" 403 "certificates are revoked by what the status did before" "let it block for ever again, erase it, and weaken it then: `ics domain update --from-file`, twice";
-    NotTheOwners "not-the-owners" 403 "an erasure takes the signatures of the domain's owners" "as many of them as a new version of the descriptor needs";
+    ErasesFormer "erases-former" 403 "certificates are revoked by what the status blocked before the descriptor changed" "let the status block for ever again, erase the entry, and then weaken the status: `ics domain update --from-file`, twice";
+    NotTheOwners "not-the-owners" 403 "an erasure takes the signatures of the domain's owners" "as many owners must sign it as must sign a new version of the descriptor";
     ForeignDomain "foreign-domain" 422 "the statement was made for another domain" "submit it to that domain, or adopt it from there";
     UnknownSource "unknown-source" 403 "the descriptor does not list the domain to adopt from" "the owners add it to `sources` in a new version of the descriptor";
-    SourceMismatch "source-mismatch" 422 "the statement was made for another domain than it is adopted from" "";
+    SourceMismatch "source-mismatch" 422 "the statement was made for a domain other than the one that it is adopted from" "";
     AdoptedOwn "adopted-own" 422 "a domain cannot adopt its own statements" "";
-    UnknownSigner "unknown-signer" 403 "the domain does not know the signer" "submit his certificate first, or in the same batch before his statements";
-    SignerCompromised "signer-compromised" 403 "the signer is declared compromised" "sign with a key that is not";
-    FutureTime "future-time" 422 "the signature was made in the future" "set the signer's clock";
+    UnknownSigner "unknown-signer" 403 "the domain does not know the signer" "submit the signer's certificate first, or in the same batch before the signer's statements";
+    SignerCompromised "signer-compromised" 403 "the signer is declared compromised" "sign with a key that is not declared compromised";
+    FutureTime "future-time" 422 "the signature was made in the future" "correct the signer's clock, and sign again";
     TimeGoesBack "time-goes-back" 422 "the log's time would go back" "";
-    KindDiffers "kind-differs" 422 "the identity stands in the domain as another kind" "";
+    KindDiffers "kind-differs" 422 "the domain knows the identity as another kind" "";
     UnknownStatus "unknown-status" 422 "the domain has no such status for things of this kind" "";
-    ForEverUntil "for-ever-until" 422 "what blocks for ever has no end" "";
-    RevocationMismatch "revocation-mismatch" 422 "the signature type does not go with what the statement says" "";
-    IssuedToBlocked "issued-to-blocked" 403 "what is blocked gets no certificate" "lift the status that blocks it first";
+    ForEverUntil "for-ever-until" 422 "a status that blocks for ever cannot have an end" "";
+    RevocationMismatch "revocation-mismatch" 422 "the signature type does not match what the statement says" "";
+    IssuedToBlocked "issued-to-blocked" 403 "a blocked identity gets no certificate" "lift the status that blocks it first";
     UnknownRole "unknown-role" 403 "the descriptor does not define the role" "";
-    RoleNotHeld "role-not-held" 403 "the signer does not have the role that he claims" "an owner names him in the descriptor, or someone entitled grants him the role";
+    RoleNotHeld "role-not-held" 403 "the signer does not have the role that the statement claims" "an owner must name the signer in the descriptor, or somebody entitled must grant the signer the role";
     NameNotPermitted "name-not-permitted" 403 "the role may not give this name" "the descriptor says which names a role may give";
     SupersedesUnknown "supersedes-unknown" 422 "the statement supersedes something unknown" "";
     SupersedesOtherAct "supersedes-other-act" 422 "the statement supersedes one of another act" "";
-    SupersedesWithdrawal "supersedes-withdrawal" 422 "a withdrawal cannot be superseded" "say anew what was withdrawn";
+    SupersedesWithdrawal "supersedes-withdrawal" 422 "a withdrawal cannot be superseded" "make the withdrawn statement again";
     SupersedesOthers "supersedes-others" 403 "the signer may not end another signer's statement" "";
-    BlockedForEver "blocked-for-ever" 403 "only the domain's owners lift what blocks for ever" "they name the statement in `lifted` in a new version of the descriptor: `ics domain update --lift STATEMENT`";
-    Groups "groups" 422 "too many groups are named for this identity" "put it into groups by what they select";
+    BlockedForEver "blocked-for-ever" 403 "only the domain's owners can lift what blocks for ever" "they name the statement in `lifted` in a new version of the descriptor: `ics domain update --lift STATEMENT`";
+    Groups "groups" 422 "too many groups are named for this identity" "let groups select it by its attributes instead (`ics publish --group NAME --select ATTRIBUTE=VALUE`)";
     AttributeValues "attribute-values" 422 "the identity has too many values of an attribute" "";
-    Quota "quota" 422 "the signer has used up his quota for this identity" "what he does not block yet he may block all the same, up to 16 times; for more than that another signer speaks, or the domain's owners raise `statements_per_signer_and_identity` in `limits` of the descriptor (`ics domain update --from-file`)";
-    RecordFull "record-full" 422 "too much has been said about this identity" "whoever does not block it yet may still block it, as long as there are fewer than 3840 statements, and fewer than 4096 if the descriptor names him as a signer; earlier ones stay in the log for ever and make no room";
+    Quota "quota" 422 "the signer has used up the quota for this identity" "a signer who does not block it yet may still block it, up to 16 times; anything more must come from another signer, or the domain's owners raise `statements_per_signer_and_identity` in `limits` of the descriptor (`ics domain update --from-file`)";
+    RecordFull "record-full" 422 "too much has been said about this identity" "a signer who does not block it yet may still block it, as long as there are fewer than 3840 statements, or fewer than 4096 if the descriptor names that signer; earlier statements stay in the log for ever and make no room";
     NotPermitted "not-permitted" 403 "the domain's access rules do not permit it" "";
-    CertificateNotNamed "certificate-not-named" 403 "nobody has named the holder of the certificate" "an owner names him in the descriptor, or someone entitled grants him a role";
+    CertificateNotNamed "certificate-not-named" 403 "nobody has named the holder of the certificate" "an owner must name the holder in the descriptor, or somebody entitled must grant the holder a role";
     CertificateShrinks "certificate-shrinks" 422 "the certificate lacks what an earlier one had" "";
-    CertificateKeyTaken "certificate-key-taken" 422 "a key of the certificate belongs to another" "";
-    CertifiesUnknown "certifies-unknown" 403 "nothing here is certified by it" "submit the certificate that it is on first, with the certified User ID";
+    CertificateKeyTaken "certificate-key-taken" 422 "a key of the certificate belongs to another certificate" "";
+    CertifiesUnknown "certifies-unknown" 403 "the certification is on no certificate that is known here" "submit the certificate with the certified User ID first";
     CertificateTooLong "certificate-too-long" 422 "the certificate is too long" "";
 
     // X.509.
     BadCsr "bad-csr" 400 "the request for a certificate is refused" "";
-    UnprovenClient "unproven-client" 401 "it is not known who asks" "";
+    UnprovenClient "unproven-client" 401 "the client has not proven who it is" "";
     CertificateRefused "certificate-refused" 403 "the certificate is neither issued nor revoked" "";
     UnknownCertificate "unknown-certificate" 404 "there is no such certificate here" "";
 
     // The node.
     PeerRefused "peer-refused" 422 "the peer is refused" "";
-    OverBudget "over-budget" 429 "the budget of the peer is spent" "try again after the seconds in Retry-After";
+    OverBudget "over-budget" 429 "the peer's budget is used up" "try again after the seconds in Retry-After";
     Busy "busy" 503 "the node has as much work as it takes" "try again after the seconds in Retry-After";
-    NoRoom "no-room" 503 "the node's disk is full" "try again after the seconds in Retry-After: it goes on by itself once its operator has made room";
+    NoRoom "no-room" 503 "the node's disk is full" "try again after the seconds in Retry-After: the node goes on by itself once its operator has made room";
     Behind "behind" 503 "the node is not ready to answer for this domain" "try again after the seconds in Retry-After, or ask another node";
-    Unwitnessed "unwitnessed" 503 "the domain's witnesses have not cosigned yet" "what was submitted stands in the log, and gets its receipt once they have: submit it again then";
+    Unwitnessed "unwitnessed" 503 "the domain's witnesses have not cosigned yet" "what was submitted is in the log, and gets its receipt once they have cosigned: submit it again then";
     Upstream "upstream" 502 "the domain's home node could not be reached or gave no usable answer" "try again later, or submit to the home itself";
-    Internal "internal" 500 "the node failed" "tell its operator the id; the log has the cause under it";
+    Internal "internal" 500 "the node failed" "tell the node's operator, with the id if there is one: the node's log has the cause";
 }
 
 impl Code {
@@ -245,13 +245,14 @@ impl Problem {
 fn hint_of_rule(rule: &str) -> Option<&'static str> {
     match rule {
         "elsewhere-lifts-nothing" => Some(
-            "who owns it by the word of another domain lifts there what was said there; for him to lift what was said here, \
-             somebody whose own role is from here grants it to him here (`ics grant owner --to KEY`), or the domain's \
-             owners list him, for all things (`ics domain update --add-signer owner=KEY`)",
+            "an owner by the word of another domain can lift, in that domain, what was said there; to let them lift \
+             what was said here, somebody whose own role is from here must grant them the role here (`ics grant owner \
+             --to KEY`), or the domain's owners must list them as owner of all things (`ics domain update --add-signer \
+             owner=KEY`)",
         ),
         "elsewhere-makes-owners-alone" => Some(
-            "the domain's owners give him the role, `ics domain update --add-signer ROLE=KEY`; or somebody grants it here \
-             (`ics grant`) whose own role is from here",
+            "the domain's owners must give the signer the role (`ics domain update --add-signer ROLE=KEY`), or \
+             somebody whose own role is from here must grant it here (`ics grant`)",
         ),
         _ => None,
     }

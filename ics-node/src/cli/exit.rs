@@ -41,7 +41,7 @@ Exit codes:
    3  what was asked for does not exist
    4  the node cannot be reached, or failed
    5  a local file, the configuration or a key is missing, unreadable or wrong
-   6  a token refuses its PIN; tried again, it may lock itself
+   6  a token refused the PIN: do not retry automatically, or the token may lock itself
   70  a defect of this program";
 
 impl From<Exit> for ExitCode {

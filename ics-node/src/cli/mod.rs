@@ -54,7 +54,7 @@ pub struct Global {
     /// Print results as JSON.
     #[arg(long, global = true)]
     json: bool,
-    /// Print nothing but results and errors, and what you are asked about.
+    /// Print only results, errors and questions.
     #[arg(short, long, global = true)]
     quiet: bool,
     /// The node to talk to [default: `[client] node` in ics.toml].
@@ -63,7 +63,7 @@ pub struct Global {
     /// The file with the passphrase of the secret keys.
     #[arg(long, global = true, env = "ICS_PASSPHRASE_FILE", hide_env_values = true, value_name = "FILE")]
     passphrase_file: Option<PathBuf>,
-    /// The file with the PIN of a token; else ICS_PIN holds it, or it is asked for.
+    /// The file with the PIN of a token; without it, the PIN is taken from ICS_PIN or asked for.
     #[arg(long, global = true, env = "ICS_PIN_FILE", hide_env_values = true, value_name = "FILE")]
     pin_file: Option<PathBuf>,
     /// The library that talks to tokens [default: `[pkcs11] module` in ics.toml].

@@ -62,24 +62,24 @@ pub(crate) struct Things {
     /// A file with one id or name in each line.
     #[arg(long, value_name = "FILE")]
     from_file: Option<PathBuf>,
-    /// A file with the public key of the one thing that is named, as `ics publish --key` takes it: where all that was said of
-    /// it is erased, nobody else has it.
+    /// A file with the public key of the thing, as `ics publish --key` takes it, if only one thing is named. It is
+    /// needed if everything that was said of the thing is erased, because the domain then no longer has its key.
     #[arg(long, value_name = "FILE")]
     thing_key: Option<PathBuf>,
-    /// A published group, by its name, or its id: one statement that holds for all members that the domain knows in which
-    /// it is said. One of another domain of the node is taken where the signer's own has none of that name; its members
-    /// have to be adopted (`ics adopt`).
+    /// A published group, by its name or id: one statement that holds for all members that the domain in which it is
+    /// made knows. If the signer's own domain has no group of that name, a group of another domain of the node is
+    /// taken; its members have to be adopted (`ics adopt`).
     #[arg(long, value_name = "NAME")]
     group: Option<String>,
     /// Everything of this lot, one statement each.
     #[arg(long, value_name = "LOT")]
     lot: Option<String>,
-    /// Everything of this model, one statement each; with --lot what fits both.
+    /// Everything of this model, one statement each; with --lot, what fits both.
     #[arg(long, value_name = "MODEL")]
     model: Option<String>,
-    /// Everything that the domain knows but its groups, one statement each. `ics approve` and `ics label` take only that
-    /// of which somebody in the signer's role says the same now, until its end at most, and nothing that any domain here
-    /// blocks.
+    /// Everything that the domain knows except groups, one statement each. `ics approve` and `ics label` take only
+    /// things of which somebody in the signer's role says the same now, at most until that statement ends, and nothing
+    /// that any domain here blocks.
     #[arg(long, conflicts_with_all = ["things", "from_file", "group", "lot", "model"])]
     all: bool,
 }
@@ -87,7 +87,7 @@ pub(crate) struct Things {
 /// Whether to ask before something is signed.
 #[derive(Debug, Clone, Copy, Default, Args)]
 pub(crate) struct Asking {
-    /// Do not ask.
+    /// Do not ask for confirmation.
     #[arg(short, long)]
     yes: bool,
     /// Show what would be signed, and sign nothing.

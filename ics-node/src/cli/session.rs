@@ -30,17 +30,17 @@ pub(crate) struct InDomain {
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Signing")]
 pub(crate) struct SignAs {
-    /// The domain that it is said in [default: `[client] domain` in ics.toml].
+    /// The domain in which the statement is made [default: `[client] domain` in ics.toml].
     #[arg(long, value_name = "DOMAIN")]
     pub(crate) domain: Option<DomainName>,
-    /// The secret key that signs [default: `[client] signer` in ics.toml].
-    /// It is named by its name here, its fingerprint or its `pkcs11:` URI.
+    /// The secret key that signs: its name here, its fingerprint or its `pkcs11:` URI [default: `[client] signer` in
+    /// ics.toml].
     #[arg(long, value_name = "KEY")]
     signer: Option<String>,
-    /// The role in which it speaks [default: `[client] role` in ics.toml].
+    /// The role in which the signer speaks [default: `[client] role` in ics.toml].
     #[arg(long, value_name = "ROLE")]
     role: Option<Role>,
-    /// Sign nothing: write what is to be signed into this file, for `ics sign` on the machine that has the key.
+    /// Sign nothing: write what is to be signed to this file, for `ics sign` on the machine that has the key.
     #[arg(long, value_name = "FILE")]
     unsigned: Option<PathBuf>,
 }

@@ -205,11 +205,12 @@ fn confirmation(content: &[u8]) -> Result<Option<Confirmation>, Failure> {
         return Ok(None);
     }
     let confirmed: Confirmed = only(content, "confirmation")?;
-    let is_accepted = match confirmed.status.map(|it| it.status) {
-        None | Some(Status::ACCEPTED | Status::GRANTED_WITH_MODS) => true,
-        Some(Status::REJECTION) => false,
-        Some(other) => {
-            let text = format!("confirm a certificate with 0 (accepted) or 2 (rejected), not with {other}");
+    let is_accepted = match confirmed.status.map(|it| (it.status, it.failure.is_some())) {
+        None | Some((Status::ACCEPTED | Status::GRANTED_WITH_MODS, false)) => true,
+        Some((Status::REJECTION, _)) => false,
+        Some((status, fails)) => {
+            let with = if fails { " and a failure" } else { "" };
+            let text = format!("confirm a certificate with 0 (accepted) or 2 (rejected), not with {status}{with}");
             return Err(Failure::new(FailureInfo::BadRequest, text));
         }
     };
@@ -232,24 +233,30 @@ pub(super) fn refused(error: RequestError) -> Failure {
 
 #[cfg(test)]
 mod tests {
+    use der::asn1::BitString;
+
     use super::*;
 
     #[test]
-    fn who_got_a_certificate_takes_it_or_not() {
-        let said = |hash: &[u8], status: Option<u8>| {
-            let status = status.map(|status| Status { status, text: None, failure: None });
+    fn a_holder_accepts_or_rejects_a_certificate() {
+        let said = |hash: &[u8], status: Option<Status>| {
             let (hash, number) = (OctetString::new(hash).expect("short"), Int::new(&[0]).expect("short"));
             let one = Confirmed { hash, number, status, algorithm: None };
             let said = confirmation(&vec![one].to_der().expect("encodes"));
             said.map(|said| said.map(|said| said.is_accepted)).map_err(|failure| failure.info)
         };
-        let told = |status: Option<u8>| said(&[1; 32], status);
+        let plain = |status| Status { status, text: None, failure: None };
+        let told = |status: Option<u8>| said(&[1; 32], status.map(plain));
         for (status, expected) in [(None, true), (Some(0), true), (Some(1), true), (Some(2), false)] {
             assert_eq!(told(status), Ok(Some(expected)), "{status:?}");
         }
-        assert_eq!(told(Some(3)), Err(FailureInfo::BadRequest), "`waiting` is no word of his");
-        assert_eq!(said(&[1; DIGEST_BYTES], Some(2)), Ok(Some(false)));
-        assert_eq!(said(&[1; DIGEST_BYTES + 1], Some(2)), Err(FailureInfo::BadDataFormat), "it would be remembered");
+        assert_eq!(told(Some(3)), Err(FailureInfo::BadRequest), "a holder cannot say `waiting`");
+        let fails = |status| Status { failure: BitString::from_bytes(&[0x80]).ok(), ..plain(status) };
+        assert_eq!(said(&[1; 32], Some(fails(2))), Ok(Some(false)));
+        assert_eq!(said(&[1; 32], Some(fails(0))), Err(FailureInfo::BadRequest), "who takes it has no failure");
+        assert_eq!(said(&[1; DIGEST_BYTES], Some(plain(2))), Ok(Some(false)));
+        let long = said(&[1; DIGEST_BYTES + 1], Some(plain(2)));
+        assert_eq!(long, Err(FailureInfo::BadDataFormat), "it would be remembered");
         let none = confirmation(&[0x30, 0]).map(|said| said.is_none());
         assert_eq!(none, Ok(true));
     }

@@ -6,7 +6,7 @@ use ics_core::limits;
 use ics_core::time::Timestamp;
 use x509_cert::Certificate;
 use x509_cert::ext::pkix::name::GeneralName;
-use x509_cert::spki::AlgorithmIdentifierOwned;
+use x509_cert::spki::{AlgorithmIdentifierOwned, SubjectPublicKeyInfoRef};
 
 use super::mac::Mac;
 use super::{Failure, FailureInfo, Party};
@@ -141,7 +141,8 @@ impl Header {
 pub enum Protection {
     /// Not at all.
     None,
-    /// By a signature with this key, whose certificate comes with the message.
+    /// By a signature with this key, whose certificate comes with the message, or came with the first one of its
+    /// transaction.
     Key(KeyPin),
     /// By the secret that the node shares with its registrar.
     Secret,
@@ -172,6 +173,8 @@ pub struct Message<'a> {
     protection: Option<BitString>,
     /// The first certificate sent along. Others are not read, and may have any form.
     shown: Option<Any>,
+    /// The key of whoever began its transaction, if it brings no certificate.
+    known: Option<Vec<u8>>,
 }
 
 impl<'a> Message<'a> {
@@ -205,9 +208,35 @@ impl<'a> Message<'a> {
                 protected,
                 protection,
                 shown: certificates.into_iter().flatten().next(),
+                known: None,
             })
         })?;
         outer.finish(message)
+    }
+
+    /// Whether a shared secret protects it, or so it says.
+    #[must_use]
+    pub fn is_by_secret(&self) -> bool {
+        self.header.protection.as_ref().is_some_and(|with| Mac::is_by_secret(with.oid))
+    }
+
+    /// The message, with the key that `key_of` knows for its transaction if it is signed and brings no certificate:
+    /// only the first message of a transaction has to (RFC 9483, 3.3).
+    #[must_use]
+    pub fn of_known(self, key_of: impl FnOnce(&[u8]) -> Option<Vec<u8>>) -> Self {
+        let brings_none = self.protection.is_some() && !self.is_by_secret() && self.shown.is_none();
+        let known = if brings_none { key_of(self.header.transaction()) } else { None };
+        Self { known, ..self }
+    }
+
+    /// The key with which it is signed, if its protection fits: SubjectPublicKeyInfo, as DER.
+    ///
+    /// # Errors
+    /// When the first certificate sent along is malformed.
+    pub fn key(&self) -> Result<Option<Vec<u8>>, Failure> {
+        let Some(shown) = &self.shown else { return Ok(self.known.clone()) };
+        let by = shown.to_der().and_then(|der| Certificate::from_der(&der)).map_err(Failure::form)?;
+        by.tbs_certificate.subject_public_key_info.to_der().map(Some).map_err(Failure::form)
     }
 
     /// Verifies the protection; returns how the message proves its origin. `secret` is shared with the node's
@@ -227,16 +256,15 @@ impl<'a> Message<'a> {
             let is_shared = secret.is_some_and(|secret| mac.verify(secret, &self.protected, bits));
             return if is_shared { Ok(Protection::Secret) } else { Err(wrong()) };
         }
-        // RFC 9483, 3.3: it is the first certificate, at least in the first message of a transaction. Of certificates
-        // issued here only digests are kept, so the key cannot be found without it.
-        let missing = "the first certificate in extraCerts must be that of the key that signed the message";
-        let by = self.shown.as_ref().ok_or_else(|| Failure::new(FailureInfo::BadMessageCheck, missing))?;
-        let by = by.to_der().and_then(|der| Certificate::from_der(&der)).map_err(Failure::form)?;
-        let key = &by.tbs_certificate.subject_public_key_info;
-        if !verify(der::referenced::OwnedToRef::owned_to_ref(key), with, &self.protected, bits) {
+        // Of certificates issued here only digests are kept, so nothing else identifies the key.
+        let missing = "the first certificate in extraCerts must be that of the key that signed the message; only later \
+                       messages of a transaction may do without it";
+        let key = self.key()?.ok_or_else(|| Failure::new(FailureInfo::BadMessageCheck, missing))?;
+        let spki = SubjectPublicKeyInfoRef::from_der(&key).map_err(Failure::form)?;
+        if !verify(spki, with, &self.protected, bits) {
             return Err(wrong());
         }
-        Ok(Protection::Key(KeyPin::of(&key.to_der().map_err(Failure::form)?)))
+        Ok(Protection::Key(KeyPin::of(&key)))
     }
 }
 

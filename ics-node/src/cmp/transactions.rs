@@ -70,6 +70,8 @@ struct Known {
     whose: Party,
     /// When it is forgotten.
     until: Timestamp,
+    /// The key that signed its first message (SubjectPublicKeyInfo, DER), if one did.
+    key: Option<Vec<u8>>,
     /// The certificate that its holder has not confirmed or rejected yet.
     waiting: Option<Waiting>,
     /// What the holder said last.
@@ -104,7 +106,7 @@ impl Transactions {
             let text = format!("you have begun {its} transactions in the last minutes: try again in ten minutes");
             return Err(Failure::new(FailureInfo::SystemUnavail, text));
         }
-        let known = Known { whose, until: now.plus_millis(KNOWN_MILLIS), waiting: None, heard: None };
+        let known = Known { whose, until: now.plus_millis(KNOWN_MILLIS), key: None, waiting: None, heard: None };
         match all.insert((by, sha256(id)), known) {
             Some(before) if before.until > now => {
                 // The certificate that waits there keeps waiting.
@@ -114,6 +116,24 @@ impl Transactions {
             }
             _ => Ok(()),
         }
+    }
+
+    /// Remembers the key that signed the first message of a transaction.
+    pub fn know(&self, by: Party, id: &[u8], key: Vec<u8>) {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = all.get_mut(&(by, sha256(id))) {
+            known.key = Some(key);
+        }
+    }
+
+    /// The key of whoever began the transaction with this id; `None` if several parties have chosen the id.
+    pub fn key_of(&self, id: &[u8], now: Timestamp) -> Option<Vec<u8>> {
+        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let id = sha256(id);
+        let its = all.iter().filter(|((_, its), known)| *its == id && known.until > now);
+        let mut keys = its.filter_map(|(_, known)| known.key.as_ref());
+        let (first, another) = (keys.next(), keys.next());
+        first.filter(|_| another.is_none()).cloned()
     }
 
     /// Waits for the holder to confirm or reject a certificate; returns until when. `None` if the transaction is no
@@ -201,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn who_got_a_certificate_confirms_it_once() {
+    fn a_holder_confirms_a_certificate_once() {
         let transactions = Transactions::default();
         transactions.begin(ME, b"one", MINE, at(0)).expect("begins");
         let confirm = |by, nonce: &[u8]| transactions.confirm(by, b"one", nonce, at(1));
@@ -219,14 +239,30 @@ mod tests {
     }
 
     #[test]
-    fn who_says_the_same_again_was_heard() {
+    fn the_sender_is_known_by_a_key_unless_others_chose_the_same_id() {
+        let transactions = Transactions::default();
+        let key_of = |id: &[u8], millis| transactions.key_of(id, at(millis));
+        let (other, theirs) = (Party([2; 32]), b"theirs".to_vec());
+        transactions.begin(ME, b"one", MINE, at(0)).expect("begins");
+        assert_eq!(key_of(b"one", 1), None, "no key signed it");
+        transactions.know(ME, b"one", b"mine".to_vec());
+        transactions.know(ME, b"two", b"mine".to_vec());
+        assert_eq!(key_of(b"one", KNOWN_MILLIS - 1), Some(b"mine".to_vec()));
+        assert_eq!((key_of(b"two", 1), key_of(b"one", KNOWN_MILLIS)), (None, None), "nothing is known of it");
+        transactions.begin(other, b"one", OTHER, at(0)).expect("begins");
+        transactions.know(other, b"one", theirs);
+        assert_eq!(key_of(b"one", 1), None);
+    }
+
+    #[test]
+    fn a_repeated_confirmation_counts_as_heard() {
         let transactions = Transactions::default();
         let takes = |hash| Confirmation { hash: vec![hash], algorithm: None, is_accepted: true };
         let heard = |by, nonce: &[u8], said: Option<&Confirmation>, millis| {
             transactions.is_heard(by, b"one", nonce, said, at(millis))
         };
         transactions.begin(ME, b"one", MINE, at(0)).expect("begins");
-        assert!(!heard(ME, &[7; 16], Some(&takes(1)), 1) && !heard(ME, &[7; 16], None, 1), "he has said nothing yet");
+        assert!(!heard(ME, &[7; 16], Some(&takes(1)), 1) && !heard(ME, &[7; 16], None, 1), "nothing is said yet");
         transactions.hear(ME, b"one", &[7; 16], Some(takes(1)));
         assert!(heard(ME, &[7; 16], Some(&takes(1)), KNOWN_MILLIS - 1));
         assert!(!heard(ME, &[7; 16], Some(&takes(2)), 1) && !heard(ME, &[7; 16], None, 1), "it is another word");
@@ -259,7 +295,7 @@ mod tests {
             transactions.begin(ME, &number.to_be_bytes(), MINE, at(0)).expect("has room");
         }
         for key in [ME, Party([2; 32])] {
-            let much = transactions.begin(key, b"one more", MINE, at(1)).expect_err("he has no more by another key");
+            let much = transactions.begin(key, b"one more", MINE, at(1)).expect_err("another key does not bring more");
             assert_eq!(much.info, FailureInfo::SystemUnavail);
         }
         for number in limits::CMP_TRANSACTIONS_OF_ONE..limits::CMP_TRANSACTIONS {

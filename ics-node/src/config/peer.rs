@@ -124,9 +124,9 @@ impl PeerConfig {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum Direction {
-    /// This node pulls from it; what it asks is a stranger's question.
+    /// This node pulls from the peer, and treats the peer's own requests as a stranger's.
     Pull,
-    /// It reads here; nothing is pulled from it.
+    /// The peer reads here; nothing is pulled from it.
     Serve,
     /// Both.
     #[default]

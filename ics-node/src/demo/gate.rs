@@ -139,7 +139,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn who_is_not_the_caller_is_hung_up_on() {
+    async fn a_stranger_is_hung_up_on() {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a port");
         let address = listener.local_addr().expect("its address");
         let mut stranger = TcpStream::connect(address).await.expect("a connection");

@@ -81,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn only_who_asks_for_pages_gets_them() {
+    fn pages_are_for_clients_that_ask_for_them() {
         for (accept, expected) in [
             ("text/html,application/xhtml+xml,application/xml;q=0.9,image/webp,*/*;q=0.8", true),
             ("text/html", true),

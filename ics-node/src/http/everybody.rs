@@ -4,29 +4,35 @@
 //! until one ends, and exposes none of them before its TLS handshake: a client that opens that many and asks for
 //! nothing keeps everyone else out, even for ever if it begins a second request and never finishes it, since actix sets
 //! no time limit for that. Here each connection has a seat from its first moment ([`crate::seats`]), and keeps it while
-//! its client waits for an answer or listens for news.
+//! its client waits for an answer or listens for news. Of the others those are cut to which nothing was sent since
+//! longer than an idle connection is kept and a request may take. One look at all of them now and then finds these, so
+//! that requests start no timers and read no clock.
 
 use std::any::Any;
 use std::fmt::Debug;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
-use actix_http::{HttpService, Request, Response, TlsAcceptorConfig};
-use actix_service::{Service, ServiceFactory, apply_fn_factory, map_config};
-use actix_tls::accept::max_concurrent_tls_connect;
-use actix_tls::accept::rustls_0_23::TlsStream;
+use actix_http::error::DispatchError;
+use actix_http::{HttpService, Protocol, Request, Response};
+use actix_service::{Service, ServiceFactory, ServiceFactoryExt as _, apply_fn_factory, fn_service, map_config};
+use actix_tls::accept::rustls_0_23::{Acceptor, TlsStream};
+use actix_tls::accept::{TlsError, max_concurrent_tls_connect};
 use actix_web::Error;
 use actix_web::body::BoxBody;
 use actix_web::dev::{AppConfig, Extensions, Server};
 use actix_web::rt::net::TcpStream;
-use futures_util::future::{AbortHandle, Abortable, FutureExt as _};
+use futures_util::future::{Abortable, Either, FutureExt as _, ready};
 use rustls::ServerConfig;
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Socket, Type};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::server::{ServeError, Settings, listen_failed};
-use crate::seats::{Kept, Seated, Seats};
+use crate::seats::{Kept, Seated, Seats, Sending};
 
 /// How many connections the system queues until they are accepted.
 const BACKLOG: i32 = 1024;
@@ -34,26 +40,20 @@ const BACKLOG: i32 = 1024;
 const ENDING: Duration = Duration::from_secs(1);
 
 tokio::task_local! {
-    /// The seat of the connection being served, if it has one.
-    static SEAT: Option<Seated>;
-}
-
-/// Sets whether the connection whose request is being served keeps its place from now on. Does nothing outside requests
-/// to this server.
-pub(super) fn keep(is_kept: bool) {
-    let _ = SEAT.try_with(|seat| seat.iter().for_each(|seat| seat.keep(is_kept)));
+    /// The seat of the connection being served.
+    static SEAT: Seated;
 }
 
 /// Keeps the place of the connection whose request is being served until the returned value is dropped, even by another
 /// task. `None` outside requests to this server.
 pub(super) fn kept() -> Option<Kept> {
-    SEAT.try_with(|seat| seat.as_ref().map(Seated::kept)).ok().flatten()
+    SEAT.try_with(Seated::kept).ok()
 }
 
 /// Runs something as requests of a connection in this seat are.
 #[cfg(test)]
 pub(super) async fn in_seat<F: Future>(seat: Seated, work: F) -> F::Output {
-    SEAT.scope(Some(seat), work).await
+    SEAT.scope(seat, work).await
 }
 
 /// Listens at these addresses, with TLS if configured; returns the server and the addresses with the ports that it got.
@@ -61,7 +61,7 @@ pub(super) async fn in_seat<F: Future>(seat: Seated, work: F) -> F::Output {
 /// # Errors
 /// When an address cannot be listened on.
 pub(super) fn serve<F, S>(
-    settings: &Settings,
+    (settings, seats): (&Settings, &Arc<Seats>),
     (addresses, tls): (&[SocketAddr], Option<&ServerConfig>),
     app: F,
     begin: impl Fn(&dyn Any, &mut Extensions) + Clone + Send + 'static,
@@ -93,23 +93,30 @@ where
         keep_alive: settings.keep_alive,
         patience: settings.request_timeout,
     };
-    let seats = Arc::new(Seats::new(settings.places()));
     let mut bound = Vec::new();
     for address in addresses {
         let failed = |source| listen_failed("[node] listen", *address, source);
         let listener = bind(*address).map_err(failed)?;
         bound.push(listener.local_addr().map_err(failed)?);
-        let (parts, seats) = (parts.clone(), Arc::clone(&seats));
+        let (parts, seats) = (parts.clone(), Arc::clone(seats));
         let listens = match tls.cloned() {
             Some(tls) => server.listen("everybody", listener, move || {
-                let patience = TlsAcceptorConfig::default().handshake_timeout(parts.patience);
-                seated(parts.http::<TlsStream<TcpStream>>().rustls_0_23_with_config(tls.clone(), patience), &seats)
+                seated(over_tls(parts.http::<TlsStream<TcpStream>>(), tls.clone(), parts.patience), &seats)
             }),
-            None => server.listen("everybody", listener, move || seated(parts.http::<TcpStream>().tcp(), &seats)),
+            None => server.listen("everybody", listener, move || seated(plain(parts.http::<TcpStream>()), &seats)),
         };
         server = listens.map_err(failed)?;
     }
     Ok((server.run(), bound))
+}
+
+/// Cuts again and again, without ever ending, the connections over which nothing was sent for this long: their clients
+/// do not finish a head, or a body that is read only to find the next head.
+pub(super) async fn cut_overdue(seats: &Seats, silence: Duration) {
+    loop {
+        tokio::time::sleep(silence).await;
+        seats.cut_overdue();
+    }
 }
 
 /// What each thread makes its service from.
@@ -136,20 +143,117 @@ where
     Stopped: Future<Output = ()> + 'static,
 {
     /// HTTP/1.1 over connections of this type.
-    fn http<T: 'static>(&self) -> HttpService<T, S, BoxBody> {
+    fn http<T: 'static>(&self) -> HttpService<Noted<T>, S, BoxBody> {
         let begin = self.begin.clone();
-        HttpService::<T, S, BoxBody>::build()
+        HttpService::<Noted<T>, S, BoxBody>::build()
             .graceful_shutdown_signal(self.stopped.clone())
             .keep_alive(self.keep_alive)
             .client_request_timeout(self.patience)
             .client_disconnect_timeout(ENDING)
-            .on_connect_ext(move |io: &T, extensions: &mut Extensions| begin(io as &dyn Any, extensions))
+            .on_connect_ext(move |noted: &Noted<T>, extensions: &mut Extensions| {
+                begin(&noted.io as &dyn Any, extensions);
+            })
             .finish::<S, BoxBody>((self.app)())
     }
 }
 
-/// Serves connections, each in a seat. While all seats are kept, further connections are served without one, up to what
-/// actix accepts.
+/// What actix's HTTP service takes: a connection, and where it comes from.
+type Begun<T> = (Noted<T>, Protocol, Option<SocketAddr>);
+/// Why a connection ends over which HTTP is spoken.
+type Ended = DispatchError;
+/// Why a connection over TLS ends.
+type TlsEnded = TlsError<io::Error, Ended>;
+
+/// HTTP without TLS.
+fn plain<H>(http: H) -> impl ServiceFactory<TcpStream, Config = (), Response = (), Error = Ended, InitError = ()>
+where
+    H: ServiceFactory<Begun<TcpStream>, Config = (), Response = (), Error = Ended, InitError = ()>,
+{
+    let begun = |io: TcpStream| async move {
+        let from = io.peer_addr().ok();
+        Ok::<_, Ended>((Noted::new(io), Protocol::Http1, from))
+    };
+    fn_service(begun).and_then::<H, H>(http)
+}
+
+/// HTTP over TLS, whose handshakes must be complete in time.
+fn over_tls<H>(
+    http: H,
+    mut tls: ServerConfig,
+    patience: Duration,
+) -> impl ServiceFactory<TcpStream, Config = (), Response = (), Error = TlsEnded, InitError = ()>
+where
+    H: ServiceFactory<Begun<TlsStream<TcpStream>>, Config = (), Response = (), Error = Ended, InitError = ()>,
+{
+    tls.alpn_protocols = vec![b"http/1.1".to_vec()];
+    let mut acceptor = Acceptor::new(tls);
+    acceptor.set_handshake_timeout(patience);
+    acceptor
+        .map_err(TlsError::into_service_error)
+        .and_then(|io: TlsStream<TcpStream>| async move {
+            let from = io.get_ref().0.peer_addr().ok();
+            Ok((Noted::new(io), Protocol::Http1, from))
+        })
+        .and_then(http.map_err(TlsError::Service))
+}
+
+/// A connection that notes in its seat whether anything is sent over it. Nothing more is read from a client that does
+/// not take its answers: actix would queue 16 more requests, whose heads may have 128 KiB each.
+struct Noted<T> {
+    io: T,
+    sending: Arc<Sending>,
+    /// Whether actix wanted to read, and is to be woken once it may.
+    is_unread: bool,
+}
+
+impl<T> Noted<T> {
+    /// Must be called in the connection's seat.
+    fn new(io: T) -> Self {
+        Self { io, sending: SEAT.try_with(Seated::sending).unwrap_or_default(), is_unread: false }
+    }
+}
+
+impl<T: AsyncRead + Unpin> AsyncRead for Noted<T> {
+    fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        if this.sending.is_held_up() {
+            this.is_unread = true;
+            return Poll::Pending;
+        }
+        Pin::new(&mut this.io).poll_read(context, into)
+    }
+}
+
+impl<T: AsyncWrite + Unpin> AsyncWrite for Noted<T> {
+    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        let written = Pin::new(&mut this.io).poll_write(context, bytes);
+        this.sending.note(written.is_pending());
+        written
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        let flushed = Pin::new(&mut this.io).poll_flush(context);
+        // actix flushes whenever something has arrived, too: only what TLS holds back is sent by that.
+        if flushed.is_pending() || this.sending.is_held_up() {
+            this.sending.note(flushed.is_pending());
+        }
+        // actix flushes once it has written all that there is.
+        if this.is_unread && flushed.is_ready() {
+            this.is_unread = false;
+            context.waker().wake_by_ref();
+        }
+        flushed
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().io).poll_shutdown(context)
+    }
+}
+
+/// Serves connections, each in a seat. While all seats are kept, further connections are closed: nothing would ever end
+/// one without a seat, and as many of them as actix accepts would keep newcomers out for as long as they liked.
 fn seated<C>(
     connections: C,
     seats: &Arc<Seats>,
@@ -159,22 +263,43 @@ where
 {
     let seats = Arc::clone(seats);
     let serve = move |connection: TcpStream, service: &C::Service| {
-        let seat = connection.peer_addr().ok().and_then(|from| seats.take(from.ip()));
-        let (seat, cut) = match seat {
-            Some((seat, cut)) => (Some(seat), cut),
-            None => (None, AbortHandle::new_pair().1),
+        let Some((seat, cut)) = connection.peer_addr().ok().and_then(|from| seats.take(from.ip())) else {
+            return Either::Right(ready(Ok::<(), C::Error>(())));
         };
         // Not an `async` block, which would hold the connection's state twice.
-        Abortable::new(SEAT.scope(seat, service.call(connection)), cut).map(|ended| ended.unwrap_or(Ok(())))
+        let serving = Abortable::new(SEAT.scope(seat, service.call(connection)), cut);
+        Either::Left(serving.map(|ended| ended.unwrap_or(Ok(()))))
     };
     apply_fn_factory::<C, C, _, _, TcpStream, TcpStream, (), C::Error>(connections, serve)
 }
 
 /// Listens even if earlier connections at the address have not fully ended.
 fn bind(address: SocketAddr) -> io::Result<TcpListener> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(socket2::Protocol::TCP))?;
     socket.set_reuse_address(true)?;
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
     Ok(socket.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn who_takes_no_answers_is_read_no_further() {
+        let (mut client, server) = tokio::io::duplex(8);
+        let mut noted = Noted::new(server);
+        client.write_all(b"more").await.expect("there is room");
+        noted.write_all(b"answered").await.expect("there is room");
+        assert!(noted.write_all(b"!").now_or_never().is_none(), "the client has to take the answer first");
+        let mut read = [0; 8];
+        assert!(noted.read(&mut read).now_or_never().is_none(), "its answers come first");
+        client.read_exact(&mut read).await.expect("an answer");
+        noted.write_all(b"!").await.expect("there is room again");
+        noted.flush().await.expect("is sent");
+        assert_eq!(noted.read(&mut read).await.expect("reads"), 4, "what has come is read now");
+    }
 }

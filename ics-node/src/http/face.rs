@@ -18,7 +18,7 @@ use super::server::Settings;
 use crate::api::problem::Code;
 use crate::app::{App, AppError, Depth, Reader};
 use crate::background;
-use crate::seats::Kept;
+use crate::seats::{Kept, Seats};
 
 /// What all handlers share.
 pub(super) struct Face {
@@ -26,6 +26,8 @@ pub(super) struct Face {
     pub(super) app: App,
     /// The counters.
     pub(super) metrics: Metrics,
+    /// The places for public connections.
+    pub(super) seats: Arc<Seats>,
     /// Remembered OCSP answers.
     pub(super) ocsp: ocsp::Hot,
     /// The URL at which others reach the node, without a trailing slash.
@@ -66,9 +68,13 @@ impl Face {
     pub(super) fn new(app: App, settings: &Settings) -> Self {
         // A listener keeps its connection: strangers may hold at most half of these, too.
         let strangers = settings.max_listeners.div_ceil(2).min((settings.places() / 2).max(1));
+        let seats = Arc::new(Seats::new("http", settings.places()));
+        let metrics = Metrics::new();
+        metrics.show(Arc::clone(&seats));
         Self {
             app,
-            metrics: Metrics::new(),
+            metrics,
+            seats,
             ocsp: ocsp::Hot::default(),
             url: settings.public_url.trim_end_matches('/').to_owned(),
             request_timeout: settings.request_timeout,
@@ -198,16 +204,14 @@ fn place(places: &Arc<Semaphore>, full: &str) -> Result<Place, Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::seats::Seats;
 
     /// Otherwise whoever was let go often enough would have all seats.
     #[tokio::test]
     async fn a_listener_that_is_let_go_keeps_no_seat() {
-        let seats = Arc::new(Seats::new(1));
+        let seats = Arc::new(Seats::new("test", 1));
         let (seat, _cut) = seats.take([192, 0, 2, 1].into()).expect("room");
         let is_room = || seats.take([192, 0, 2, 2].into()).is_some();
         let listens = async {
-            everybody::keep(true);
             let free = Arc::new(Semaphore::new(1));
             let listening = Listening::at(place(&free, "full").expect("a place"), None);
             assert!(!is_room());

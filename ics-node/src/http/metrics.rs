@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use ics_core::time::Timestamp;
@@ -15,6 +16,7 @@ use prometheus_client::registry::{Registry, Unit};
 
 use crate::api::{DomainInfo, PeerInfo};
 use crate::app::{App, AppError, ENDING_DAYS, Expiries, Waiting};
+use crate::seats::Seats;
 
 /// Upper bounds of the latency histogram's buckets in seconds, from an answer out of memory to one that is too late.
 const LATENCY_BOUNDS: [f64; 12] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 2.5, 10.0];
@@ -34,6 +36,17 @@ struct RouteLabels {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct OutcomeLabels {
     outcome: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ServerLabels {
+    server: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ClosedLabels {
+    server: &'static str,
+    reason: &'static str,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -106,6 +119,8 @@ pub(super) struct Metrics {
     seconds: Family<RouteLabels, Histogram, fn() -> Histogram>,
     /// Connections that are open now.
     pub(super) connections: Gauge,
+    /// The places for connections of each server.
+    seats: Mutex<Vec<Arc<Seats>>>,
 }
 
 impl Default for Metrics {
@@ -130,7 +145,12 @@ impl Metrics {
             Family::clone(&seconds),
         );
         registry.register("http_connections", "HTTP connections that are open", Gauge::clone(&connections));
-        Self { registry, requests, seconds, connections }
+        Self { registry, requests, seconds, connections, seats: Mutex::default() }
+    }
+
+    /// Shows the places of a server from now on.
+    pub(super) fn show(&self, seats: Arc<Seats>) {
+        self.seats.lock().unwrap_or_else(PoisonError::into_inner).push(seats);
     }
 
     /// Counts an answered request. Unknown methods share one label, so that nobody can create series.
@@ -148,6 +168,7 @@ impl Metrics {
     pub(super) fn write(&self, now: &Now) -> Result<String, std::fmt::Error> {
         let mut text = String::new();
         text::encode_registry(&mut text, &self.registry)?;
+        text::encode_registry(&mut text, &self.seats_snapshot())?;
         text::encode_registry(&mut text, &ready_snapshot(now.is_ready))?;
         text::encode_registry(&mut text, &snapshot(&now.domains))?;
         text::encode_registry(&mut text, &elsewhere_snapshot(now))?;
@@ -157,6 +178,34 @@ impl Metrics {
         text::encode_registry(&mut text, &outcomes_snapshot(now))?;
         text::encode_eof(&mut text)?;
         Ok(text)
+    }
+
+    /// The places for connections, and the connections that were closed.
+    fn seats_snapshot(&self) -> Registry {
+        let mut registry = Registry::with_prefix("ics");
+        let mut gauges = |name, help| {
+            let family = Family::<ServerLabels, Gauge<u64, AtomicU64>>::default();
+            registry.register(name, help, Family::clone(&family));
+            family
+        };
+        let places = gauges("connection_places", "Connections for which there are places");
+        let taken = gauges("connection_places_taken", "Places for connections that are taken");
+        let closed = Family::<ClosedLabels, Counter>::default();
+        registry.register(
+            "connections_closed",
+            "Connections that the node closed: for a `newcomer`, one that came while all were `kept`, or as `overdue`",
+            Family::clone(&closed),
+        );
+        for seats in self.seats.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+            let (server, counts) = (seats.server(), seats.counts());
+            places.get_or_create(&ServerLabels { server }).set(counts.places as u64);
+            taken.get_or_create(&ServerLabels { server }).set(counts.taken as u64);
+            let all = [("newcomer", counts.displaced), ("kept", counts.refused), ("overdue", counts.overdue)];
+            for (reason, count) in all {
+                closed.get_or_create(&ClosedLabels { server, reason }).inc_by(count);
+            }
+        }
+        registry
     }
 }
 

@@ -31,6 +31,7 @@ use super::{request, routes, socket, watch};
 use crate::accepted;
 use crate::app::App;
 use crate::config::{NodeConfig, PagesConfig, SocketConfig, TlsConfig};
+use crate::seats::Seats;
 use crate::tls::{self, ShownCertificate, TlsError, proven_key};
 
 /// How a node listens.
@@ -54,7 +55,8 @@ pub struct Settings {
     pub workers: Option<usize>,
     /// How long an idle connection is kept.
     pub keep_alive: Duration,
-    /// How long a client may take to send the head of its first request, and the body of each.
+    /// How long a client may take to send the head of its first request, and the body of each. The heads of later
+    /// requests may take longer, but not for ever.
     pub request_timeout: Duration,
     /// How long a client may take none of an answer before the connection is cut off.
     pub answer_timeout: Duration,
@@ -110,6 +112,12 @@ impl Settings {
     pub(super) fn places(&self) -> usize {
         let spare = self.max_connections / 16 + 1;
         self.threads() * self.max_connections.saturating_sub(spare).max(1)
+    }
+
+    /// How long a client that waits for nothing is sent nothing before it is cut, at the latest after twice that time:
+    /// as long as an idle connection is kept, and then a request may take.
+    fn silence(&self) -> Duration {
+        self.keep_alive.max(self.request_timeout).saturating_add(self.request_timeout)
     }
 }
 
@@ -168,6 +176,7 @@ pub struct Server {
     others: Vec<actix_web::dev::Server>,
     certificate: Option<Arc<ShownCertificate>>,
     face: Data<Face>,
+    silence: Duration,
 }
 
 impl std::fmt::Debug for Server {
@@ -187,6 +196,11 @@ impl Server {
     #[must_use]
     pub const fn certificate(&self) -> Option<&Arc<ShownCertificate>> {
         self.certificate.as_ref()
+    }
+
+    /// Shows the places of another of the node's servers in the metrics too.
+    pub(crate) fn show(&self, seats: &Arc<Seats>) {
+        self.face.metrics.show(Arc::clone(seats));
     }
 
     /// Starts the threads that answer, so that they are known to run before the node is announced as running.
@@ -219,6 +233,7 @@ impl Server {
         tokio::select! {
             ended = &mut serving => ended,
             () = stopping => serving.await,
+            () = everybody::cut_overdue(&self.face.seats, self.silence) => serving.await,
         }
     }
 }
@@ -280,7 +295,7 @@ pub fn serve(app: App, settings: &Settings) -> Result<Server, ServeError> {
         let at = At::Apart(Apart::Socket(socket));
         others.push(listen(&face, None, &single, at, Endpoint::decides)?.0);
     }
-    Ok(Server { addresses, everybody, others, certificate, face })
+    Ok(Server { addresses, everybody, others, certificate, face, silence: settings.silence() })
 }
 
 /// Where a server listens.
@@ -321,7 +336,9 @@ fn listen(
         begin(connection, extensions, patience);
     };
     let apart = match at {
-        At::Everybody(addresses, tls) => return everybody::serve(settings, (addresses, tls), service, begins),
+        At::Everybody(addresses, tls) => {
+            return everybody::serve((settings, &face.seats), (addresses, tls), service, begins);
+        }
         At::Apart(apart) => apart,
     };
     let server = HttpServer::new(service)

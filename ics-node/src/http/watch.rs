@@ -1,6 +1,9 @@
 //! Wraps every request: its limits, its log line, its metrics, and the headers of its answer.
 
 use std::borrow::Cow;
+use std::future::poll_fn;
+use std::pin::pin;
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use actix_web::body::{BodySize, BoxBody, MessageBody};
@@ -43,15 +46,14 @@ pub(super) async fn watch(
         report(&response, started.elapsed());
         Ok(response)
     };
-    everybody::keep(true);
-    let answered = answered.instrument(span).await;
-    // A stream is for a listener, whose place among the listeners keeps the connection as long as it lasts; any other
-    // answer is complete.
-    let listens = matches!(&answered, Ok(response) if response.response().body().size() == BodySize::Stream);
-    if !listens {
-        everybody::keep(false);
+    let mut answered = pin!(answered.instrument(span));
+    // Most answers are there at once. Only a client that waits needs its place kept, which takes a lock that all
+    // connections share. Whoever then listens is kept by the place among the listeners.
+    if let Poll::Ready(answered) = poll_fn(|context| Poll::Ready(answered.as_mut().poll(context))).await {
+        return answered;
     }
-    answered
+    let _kept = everybody::kept();
+    answered.await
 }
 
 async fn answer(

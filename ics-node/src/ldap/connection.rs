@@ -9,7 +9,7 @@ use ldap3_proto::proto::LdapResultCode;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, timeout, timeout_at};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
@@ -17,7 +17,7 @@ use super::hot::Hot;
 use super::search::Place;
 use super::session::{Next, Session};
 use super::work::Working;
-use crate::seats::Seated;
+use crate::seats::{Kept, Seated};
 use crate::tls::{KeyPin, proven_key};
 
 /// What all connections share.
@@ -119,10 +119,14 @@ pub(super) struct Connection {
     stopped: watch::Receiver<bool>,
     /// Changes with every commit.
     news: watch::Receiver<u64>,
+    /// When searches that persist were last made to look again.
+    woken_at: Instant,
     /// When the message that has not yet arrived in full began.
     began: Option<Instant>,
     long: Option<OwnedSemaphorePermit>,
     seated: Seated,
+    /// Keeps the place once the client is known.
+    kept: Option<Kept>,
 }
 
 impl Connection {
@@ -145,7 +149,8 @@ impl Connection {
         let mut session = Session::new(Arc::clone(&shared.place), Arc::clone(&shared.hot), secure, link.proven());
         session.comes_from(seated.network());
         let news = shared.place.app.commits();
-        let mut connection = Self { link, session, shared, stopped, news, began: None, long: None, seated };
+        let (woken_at, began, long, kept) = (Instant::now(), None, None, None);
+        let mut connection = Self { link, session, shared, stopped, news, woken_at, began, long, seated, kept };
         if let Err(error) = connection.run().await {
             tracing::debug!(%error, "an LDAP connection ended");
         }
@@ -155,7 +160,10 @@ impl Connection {
         loop {
             let next = self.session.next();
             // Checked each time round: a client that pipelines never waits, but must be noticed when it becomes known.
-            self.seated.keep(self.session.is_known());
+            let is_known = self.session.is_known();
+            if is_known != self.kept.is_some() {
+                self.kept = is_known.then(|| self.seated.kept());
+            }
             match next {
                 Next::Wait => {
                     self.send().await?;
@@ -213,10 +221,13 @@ impl Connection {
             None => self.shared.idle,
             Some(began) => self.shared.patience.saturating_sub(began.elapsed()),
         };
+        // Counted from the last look: whatever the client asks for meanwhile does not put off the next one.
+        let look_at = self.woken_at + Duration::from_secs(limits::LDAP_PERSIST_SECONDS);
         let (link, session, news) = (&mut self.link, &mut self.session, &mut self.news);
         let read = tokio::select! {
             read = timeout(patience, link.read(session)) => read.ok().transpose()?,
-            _ = timeout(Duration::from_secs(limits::LDAP_PERSIST_SECONDS), news.changed()), if persists => {
+            _ = timeout_at(look_at, news.changed()), if persists => {
+                self.woken_at = Instant::now();
                 self.session.wake();
                 return Ok(true);
             }

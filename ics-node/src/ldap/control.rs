@@ -4,6 +4,7 @@ use ldap3_lber::structure::{PL, StructureTag};
 use ldap3_proto::control::LdapControl;
 use ldap3_proto::proto::{LdapResultCode, SyncRequestMode};
 
+use super::ber;
 use super::message::Failure;
 
 /// RFC 2696.
@@ -48,11 +49,14 @@ impl Controls {
                 continue;
             }
             controls.for_searches |= critical && oid != MANAGE_DSA_IT;
-            let malformed = |_| {
+            let malformed = || {
                 let text = format!("the value of the control {oid} is malformed");
                 Some(Failure::new(LdapResultCode::ProtocolError, text))
             };
-            match LdapControl::try_from(tag).map_err(malformed)? {
+            if !is_bounded(&tag) {
+                return Err(malformed());
+            }
+            match LdapControl::try_from(tag).map_err(|_| malformed())? {
                 LdapControl::SimplePagedResults { size, cookie } => {
                     let size = usize::try_from(size).map_err(|_| {
                         Some(Failure::new(LdapResultCode::ProtocolError, "the page size must be 0 or more"))
@@ -78,6 +82,16 @@ impl Controls {
         };
         Err(Failure::new(LdapResultCode::UnavailableCriticalExtension, unknown))
     }
+}
+
+/// Whether the control's value, which is BER inside an octet string, has no more elements than a message may have:
+/// parsed, each takes many times its own bytes in memory.
+fn is_bounded(tag: &StructureTag) -> bool {
+    let PL::C(parts) = &tag.payload else { return false };
+    parts.iter().skip(1).all(|part| match &part.payload {
+        PL::P(value) if part.id == u64::from(ber::OCTETS) => ber::check(value).is_ok(),
+        _ => true,
+    })
 }
 
 /// The control's type and its criticality.

@@ -22,7 +22,7 @@ pub(super) struct Rdn {
 
 impl PartialEq for Rdn {
     fn eq(&self, other: &Self) -> bool {
-        self.attribute.eq_ignore_ascii_case(&other.attribute) && folded(&self.value) == folded(&other.value)
+        self.attribute.eq_ignore_ascii_case(&other.attribute) && same(&self.value, &other.value)
     }
 }
 
@@ -34,7 +34,23 @@ pub(super) fn folded(text: &str) -> Cow<'_, str> {
     if plain(text) {
         return Cow::Borrowed(text);
     }
-    Cow::Owned(text.split_whitespace().collect::<Vec<_>>().join(" ").to_lowercase())
+    Cow::Owned(letters(text).collect())
+}
+
+/// The same letter by letter, so that whoever compares can stop at the first difference.
+pub(super) fn letters(text: &str) -> impl Iterator<Item = char> {
+    let words = text.split_whitespace().enumerate();
+    words.flat_map(|(at, word)| (at > 0).then_some(' ').into_iter().chain(word.chars())).flat_map(lower)
+}
+
+/// A letter in lower case, whatever follows it: a sigma at the end of a word is like any other (RFC 3454, B.2).
+pub(super) fn lower(letter: char) -> core::char::ToLowercase {
+    (if letter == 'ς' { 'σ' } else { letter }).to_lowercase()
+}
+
+/// Whether two texts are the same to `caseIgnoreMatch`.
+pub(super) fn same(one: &str, other: &str) -> bool {
+    one == other || letters(one).eq(letters(other))
 }
 
 impl Dn {

@@ -239,10 +239,13 @@ pub(super) async fn write(
         _ => {}
     }
     let sent = place.app.read_keys(reader, key?).await.map_err(|error| not_taken(&error))?;
+    if !sent.keys().any(|key| long_id(key).eq_ignore_ascii_case(&id)) {
+        return Err(Failure::new(LdapResultCode::NamingViolation, "the name is not the id of the key in it"));
+    }
     let held = place.app.submission_place(sent.domains(), work.place, &work.forwards);
     let _place = held.map_err(|error| failed(&error))?;
     let merged = place.app.merge_keys(sent).await.map_err(|error| not_taken(&error))?;
-    taken(&merged, &id)
+    taken(&merged)
 }
 
 /// The failure for an upload of which nothing was taken.
@@ -266,10 +269,7 @@ fn sent_key(attributes: Vec<LdapPartialAttribute>) -> Result<Vec<u8>, Failure> {
 }
 
 /// The outcome of an upload, for a client that can be told only one.
-fn taken(merged: &Merged, id: &str) -> Result<LdapResultCode, Failure> {
-    if !merged.keys.keys().any(|key| long_id(key).eq_ignore_ascii_case(id)) {
-        return Err(Failure::new(LdapResultCode::NamingViolation, "the name is not the id of the key in it"));
-    }
+fn taken(merged: &Merged) -> Result<LdapResultCode, Failure> {
     let is_there = merged.keys.values().any(|change| *change != Change::Refused);
     // A device that can sign has certified itself; if no domain keeps its certificate, the upload is not at fault.
     let counts = |problem: &&Problem| !is_there || problem.code() != Code::CertificateNotNamed.as_str();

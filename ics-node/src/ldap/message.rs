@@ -176,6 +176,13 @@ fn read_tree(id: i32, tree: StructureTag) -> Result<Request, Option<Failure>> {
 /// Handles text that is not UTF-8, which `ldap3_proto` reports as a malformed message. The message is well-formed: it
 /// has a name that cannot exist, or asserts a value that no entry has.
 fn check_texts(operation: &mut StructureTag) -> Result<(), Option<Failure>> {
+    let no_name = || Some(Failure::new(LdapResultCode::InvalidDNSyntax, "the name is not UTF-8"));
+    // A request to delete is nothing but a name (RFC 4511, 4.8).
+    if let (10, PL::P(name)) = (operation.id, &operation.payload)
+        && core::str::from_utf8(name).is_err()
+    {
+        return Err(no_name());
+    }
     let (tag, PL::C(parts)) = (operation.id, &mut operation.payload) else {
         return Ok(());
     };
@@ -186,7 +193,7 @@ fn check_texts(operation: &mut StructureTag) -> Result<(), Option<Failure>> {
         _ => return Ok(()),
     };
     if !parts.get(name).is_none_or(is_text) {
-        return Err(Some(Failure::new(LdapResultCode::InvalidDNSyntax, "the name is not UTF-8")));
+        return Err(no_name());
     }
     if tag == 0 && !parts.get(2).is_none_or(is_text) {
         return Err(Some(Failure::new(LdapResultCode::InvalidCredentials, "")));
@@ -204,6 +211,10 @@ fn check_filter(filter: &mut StructureTag, depth: usize, terms: &mut usize) -> R
     if depth == 0 || *terms > limits::LDAP_FILTER_TERMS {
         let text = format!("a filter may have {} terms, {} deep", limits::LDAP_FILTER_TERMS, limits::LDAP_FILTER_DEPTH);
         return Err(Some(Failure::new(LdapResultCode::AdminLimitExceeded, text)));
+    }
+    // The decoder would call it an error of the node in the log, as often as a stranger sends it.
+    if filter.class != TagClass::Context {
+        return Err(None);
     }
     let PL::C(parts) = &mut filter.payload else { return Ok(()) };
     match filter.id {
@@ -259,4 +270,59 @@ pub(super) fn notice(code: LdapResultCode, text: &str) -> Vec<u8> {
     let mut out = Vec::new();
     write(&mut out, 0, &operation, &[]);
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+    use std::sync::{Arc, Mutex};
+
+    use super::*;
+
+    #[derive(Clone, Default)]
+    struct Lines(Arc<Mutex<Vec<u8>>>);
+
+    impl io::Write for Lines {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().expect("not poisoned").write(bytes)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    /// A search with this filter.
+    fn search(filter: &[u8]) -> Vec<u8> {
+        let mut out = Vec::new();
+        ber::element(&mut out, ber::SEQUENCE, |out| {
+            ber::integer(out, ber::INTEGER, 7);
+            ber::element(out, SEARCH, |out| {
+                ber::primitive(out, ber::OCTETS, b"o=ics");
+                // Scope, aliases, and no limits.
+                for tag in [ber::ENUMERATED, ber::ENUMERATED, ber::INTEGER, ber::INTEGER] {
+                    ber::integer(out, tag, 0);
+                }
+                ber::primitive(out, 0x01, &[0]);
+                out.extend_from_slice(filter);
+                ber::primitive(out, ber::SEQUENCE, b"");
+            });
+        });
+        out
+    }
+
+    #[test]
+    fn what_is_no_filter_is_no_error_of_the_node() {
+        let lines = Lines::default();
+        let writer = lines.clone();
+        let log = tracing_subscriber::fmt().with_writer(move || writer.clone()).finish();
+        tracing::subscriber::with_default(log, || {
+            for filter in [&[0x04, 1, b'x'][..], &[0xa2, 3, 0x04, 1, b'x'], &[0xa0, 2, 0x30, 0]] {
+                assert!(matches!(read(&search(filter)), Request::Broken(_)), "{filter:x?}");
+            }
+            assert!(matches!(read(&search(b"\x87\x02cn")), Request::Asked { .. }));
+        });
+        let lines = lines.0.lock().expect("not poisoned");
+        assert_eq!(core::str::from_utf8(&lines), Ok(""), "nothing is logged");
+    }
 }

@@ -129,6 +129,11 @@ impl Syntax {
         matches!(self, Number | Time | PgpOrdered | Uuid)
     }
 
+    /// Whether case and spaces do not count in values.
+    pub(super) const fn ignores_case(self) -> bool {
+        matches!(self, Text | Pgp | PgpOrdered)
+    }
+
     /// Whether filters may ask for parts of values.
     pub(super) const fn has_substrings(self) -> bool {
         matches!(self, Text | Exact | Pgp | PgpOrdered)
@@ -239,7 +244,7 @@ attributes! {
         SIGNER "40" ["icsSigner"] Text One "fingerprint of the signer";
         SIGNER_NAME "41" ["icsSignerName"] Text One "first User ID of the signer";
         ADMITTED_AT "42" ["icsAdmittedAt"] Time One "time at which the home admitted the statement";
-        SIGNED_AT "43" ["icsSignedAt"] Time One "time at which the signer says he signed";
+        SIGNED_AT "43" ["icsSignedAt"] Time One "time of the signature, as the signer states it";
         STANDING "44" ["icsStanding"] Text One "what became of the statement";
         BECAUSE "45" ["icsBecause"] Text One "that in words";
         ENDED_BY "46" ["icsEndedBy"] Text One "statement that replaced it or took it back";

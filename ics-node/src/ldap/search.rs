@@ -173,7 +173,7 @@ impl Search {
             base,
             scope: request.scope,
             plan,
-            filter,
+            filter: filter::prepared(filter),
             selection,
             stages: vec![Stage::Base],
             keys: BTreeSet::new(),

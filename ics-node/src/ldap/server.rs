@@ -126,7 +126,7 @@ pub fn serve(app: App, settings: &Settings) -> Result<LdapServer, LdapError> {
         forwards: Arc::new(Semaphore::new(settings.max_work.max(1))),
         long: Arc::new(Semaphore::new(64)),
     };
-    let seats = Arc::new(Seats::new(settings.max_connections));
+    let seats = Arc::new(Seats::new("ldap", settings.max_connections));
     Ok(LdapServer { listeners, addresses, seats, certificate, shared: Arc::new(shared) })
 }
 
@@ -147,6 +147,11 @@ impl LdapServer {
     #[must_use]
     pub const fn certificate(&self) -> Option<&Arc<ShownCertificate>> {
         self.certificate.as_ref()
+    }
+
+    /// The places for connections.
+    pub(crate) const fn seats(&self) -> &Arc<Seats> {
+        &self.seats
     }
 
     /// Answers until `stopped` says so; then tells every client, and returns when they are gone or patience runs out.

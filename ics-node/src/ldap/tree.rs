@@ -130,7 +130,7 @@ impl Tree {
             [("icsDomain", name), ("icsIdentity", id), ("icsStatement", statement)] => {
                 Ok(Node::Statement(domain(name)?, (*id).to_owned(), (*statement).to_owned()))
             }
-            [("icsDomain", name), ..] => Err(Failure::no_such_object(self.domain_dn(&domain(name)?))),
+            // Nobody knows here whether there is such a domain, so the nearest entry that is certain is the suffix.
             _ => Err(absent()),
         }
     }

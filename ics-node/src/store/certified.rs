@@ -2,6 +2,8 @@
 //! be taken back. It is stored by the commit of the statement that names the certificate; it is part of backups, but
 //! not of what mirrors copy. Long after the certificate has ended it is deleted.
 
+mod unconfirmed;
+
 use std::collections::BTreeSet;
 
 use ics_core::name::Name;

@@ -36,6 +36,7 @@ const LOG_STEPS: &[&str] = &[
     include_str!("schema/log-14.sql"),
     include_str!("schema/log-15.sql"),
     include_str!("schema/log-16.sql"),
+    include_str!("schema/log-17.sql"),
 ];
 const INDEX_STEPS: &[&str] = &[
     include_str!("schema/index-1.sql"),

@@ -70,7 +70,7 @@ async fn the_home_reads_all_of_its_domain_by_the_key_that_the_descriptor_names()
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_signer_reads_in_the_roles_that_the_domain_gives_him() {
+async fn a_signer_reads_in_the_roles_that_the_domain_gives() {
     let maker = Party::found_private("devices.acme.example", "principal in Role::\"owner\"");
     let buyer = Party::found("buyer.example").signer.public_key().fingerprint();
     let maker_signer = maker.signer.public_key().fingerprint();
@@ -84,7 +84,7 @@ async fn a_signer_reads_in_the_roles_that_the_domain_gives_him() {
     let (now, user_id) = (app.clock().now(), "urn:dev:os:32473-1");
     let grant = certify(&maker.signer, &device(1), user_id, None, Kind::Device, &grant, false, now, &SALT);
     maker.submit_one(&app, grant.expect("made")).await.expect("granted");
-    assert!(reads(key("buyer"), "L1"), "his device");
+    assert!(reads(key("buyer"), "L1"), "the buyer's device");
     assert!(!reads(key("buyer"), "L2"), "another one");
     assert!(!reads(key("maker"), "L1"), "another role");
     assert!(!reads(key("nobody"), "L1"), "no signer at all");
@@ -227,7 +227,7 @@ async fn a_name_fits_what_its_reader_may_read() {
         }
     }
     for (door, told) in told(&app, &maker, Reader::Anonymous, "serial:SN-ONE") {
-        assert!(told.is_ok(), "{door}: the one that he may read: {told:?}");
+        assert!(told.is_ok(), "{door}: the one that the reader may read: {told:?}");
     }
     for (door, told) in told(&app, &maker, Reader::Anonymous, "serial:SN-NONE") {
         assert_eq!(told.expect_err(door).code().as_str(), "unknown-identity", "{door}");
@@ -246,7 +246,7 @@ async fn the_end_of_a_page_does_not_tell_of_what_is_hidden() {
         app.list(reader, &maker.domain, &query).expect("a page")
     };
     let ends = |page: &IdentityPage| (page.items.len(), page.next.is_none());
-    assert_eq!(ends(&page(Reader::Anonymous, None)), (2, true), "there is nothing more for him");
+    assert_eq!(ends(&page(Reader::Anonymous, None)), (2, true), "there is nothing more for a stranger");
     assert_eq!(ends(&page(Reader::Operator, None)), (2, false));
 
     introduce_as(&maker, &app, 4, ("serial:SN-4", "OPEN")).await;

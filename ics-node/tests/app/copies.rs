@@ -150,7 +150,7 @@ async fn a_damaged_copy_is_silent_alone() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_shows_what_a_stranger_signed_keeps_nobody_from_the_others() {
+async fn a_peer_that_shows_what_a_stranger_signed_does_not_keep_a_copy_from_other_peers() {
     let maker = Party::found("devices.acme.example");
     let app = maker.open();
     maker.publish(&app, &device(1), "urn:dev:os:32473-1", "L1").await;

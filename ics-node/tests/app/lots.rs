@@ -55,7 +55,7 @@ async fn a_recalled_thing_is_listed_however_many_lots_were_recalled_before() {
 /// What is said about a lot with more members than are examined is shown to readers who may read one of them, but not
 /// to those whom the rules show nothing.
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_said_of_a_large_lot_is_hidden_from_whom_the_rules_show_nothing() {
+async fn statements_on_a_large_lot_are_hidden_from_readers_to_whom_the_rules_show_nothing() {
     let maker = Party::found_private("devices.acme.example", "principal has node");
     let app = maker.open();
     maker.publish(&app, &device(1), "urn:dev:os:32473-1", "L1").await;

@@ -175,7 +175,7 @@ async fn stands_before_it() -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn only_who_holds_a_copy_says_that_nothing_was_lost() {
+async fn only_holders_of_a_copy_can_say_that_nothing_was_lost() {
     let (maker, other) = (Party::found("devices.acme.example"), Party::found("labels.example"));
     drop(maker.open());
     let whole = copied(&maker);
@@ -322,7 +322,7 @@ async fn nothing_is_taken_for_erased_that_the_log_does_not_call_so() {
 
 /// The subject of an erased entry is signed only by the owners, in the erasure that follows it.
 #[tokio::test(flavor = "multi_thread")]
-async fn of_whom_something_was_erased_the_owners_say_and_not_who_shows_it() {
+async fn whose_statement_was_erased_is_said_by_the_owners_and_not_by_the_peer() {
     let thing = |number| IdentityId::Key(device(number).fingerprint());
     for (is_its_id, number) in [(true, 2), (false, 1)] {
         let loss = Loss::of_an_erased_block(Party::found("devices.acme.example")).await;

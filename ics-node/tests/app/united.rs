@@ -89,7 +89,7 @@ async fn what_became_too_long_is_refused_with_the_reason() {
 /// What the log admitted before still counts. Owners who believe that the revocation is enough are told once what is
 /// left to do.
 #[tokio::test(flavor = "multi_thread")]
-async fn the_owners_are_told_of_a_signer_who_revokes_his_key() {
+async fn the_owners_are_told_of_a_signer_who_revokes_their_key() {
     for (reason, way) in [(2, "--compromised SIGNER@INDEX`"), (3, "--remove-signer manufacturer=SIGNER`")] {
         let maker = Party::found("devices.acme.example");
         let app = maker.open();
@@ -115,7 +115,7 @@ async fn the_owners_are_told_of_a_signer_who_revokes_his_key() {
 
 /// Programs send renewed self-signatures along. If the rules keep those out, the key is revoked all the same.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_holder_revokes_his_key_also_with_what_the_rules_keep_out() {
+async fn a_holder_can_revoke_a_key_even_with_what_the_rules_keep_out() {
     let length = Party::found("devices.acme.example").certificate.len();
     for is_whole in [false, true] {
         let maker = Party::found_with("devices.acme.example", |descriptor| {

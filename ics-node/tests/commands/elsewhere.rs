@@ -8,7 +8,7 @@ const NO_FORK: &str = "nor has it seen a fork of it where it cosigns or asks abo
                        hold it: --node names one";
 
 #[test]
-fn who_asks_for_what_stands_elsewhere_is_told_that_the_node_does_not_hold_it() {
+fn asking_for_what_is_elsewhere_says_that_the_node_does_not_hold_it() {
     let stage = Stage::started();
     let holder = "0123456789abcdef0123456789abcdef01234567";
     for (words, hint) in [
@@ -23,7 +23,7 @@ fn who_asks_for_what_stands_elsewhere_is_told_that_the_node_does_not_hold_it() {
 }
 
 #[test]
-fn who_asks_for_what_there_is_none_of_is_told_so() {
+fn asking_for_what_does_not_exist_says_so() {
     let stage = Stage::started();
     let forks = stage.for_people("home", &["domain", "forks"]);
     let none = format!("no fork of {DOMAIN} was seen\n");

@@ -113,7 +113,7 @@ fn a_label_is_given_again_to_what_has_it() {
 }
 
 #[test]
-fn who_takes_back_one_of_several_labels_says_which() {
+fn taking_back_one_of_several_labels_takes_its_name() {
     let mut stage = Stage::of("certification", DOMAIN);
     stage.start();
     publish(&stage, 1, "SN-1");

@@ -89,7 +89,7 @@ fn a_key_that_a_blocked_thing_has_does_not_come_back_under_another_fingerprint()
     assert_eq!(refused.code, 1, "{refused:?}");
     assert_eq!(refused.failure().0, format!("the key of {id} is that of another thing, {known}"));
     let state = stage.run_in("device", &["enroll", "state", "--domain", DOMAIN]).json();
-    assert!(state["state"] == "waiting" && state.get("same_key").is_none(), "he is not told: {state}");
+    assert!(state["state"] == "waiting" && state.get("same_key").is_none(), "a stranger is not told: {state}");
     stage.ok(&["enroll", "approve", &id, "--again", "--yes"]);
 }
 

@@ -353,7 +353,7 @@ fn what_any_domain_at_the_node_blocks_is_refused() {
 }
 
 #[test]
-fn whoever_asks_a_domain_that_says_nothing_of_a_file_is_told_which_one_does() {
+fn the_domain_that_speaks_of_a_file_is_named_when_another_one_is_asked() {
     let stage = at_home_in_two_domains();
     let file = stage.write("firmware.bin", "firmware");
     let asked = || stage.run(&["verify", &file, "--domain", OTHER]);

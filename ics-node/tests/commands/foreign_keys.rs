@@ -163,7 +163,7 @@ fn what_a_designated_revoker_of_gpg_says_is_refused() {
 
 /// What a revoked key has signed still counts: whoever imports the revocation is told what ends it.
 #[test]
-fn whoever_imports_the_revocation_of_a_signer_is_told_what_is_left_to_do() {
+fn importing_the_revocation_of_a_signer_says_what_is_left_to_do() {
     let factory = Factory::with_a_key_that_lasts("never");
     let stage = &factory.stage;
     let imported = factory.import_and_publish(&factory.export("factory.asc", "--export-secret-keys"));

@@ -478,7 +478,7 @@ fn no_store_is_replaced_by_one_that_cannot_be_opened() {
 }
 
 #[test]
-fn who_reads_no_messages_gets_the_exit_code_all_the_same() {
+fn the_exit_code_is_right_although_nobody_reads_the_messages() {
     let stage = Stage::new();
     for is_json in [false, true] {
         assert_eq!(stage.run_unheard(is_json, &["key", "list"]), Some(0));

@@ -357,7 +357,7 @@ fn with_an_issuer(split: &Split) -> String {
 }
 
 #[test]
-fn an_owner_reads_all_of_a_descriptor_before_he_signs_it() {
+fn an_owner_reads_all_of_a_descriptor_before_signing_it() {
     let split = Split::new();
     let next = with_an_issuer(&split);
     split.online(&["domain", "update", "--owner", "./owner.asc", "--from-file", &next, "--unsigned", "v2.ics"]);

@@ -4,12 +4,12 @@ use crate::reading::publish;
 use crate::stage::{DOMAIN, Stage, spki};
 
 #[test]
-fn a_new_signer_speaks_after_the_rules_name_him() {
+fn a_new_signer_speaks_only_after_being_named_in_the_rules() {
     let stage = Stage::started();
     stage.ok(&["key", "make", "factory-2"]);
     let publish =
         |number| stage.run(&["publish", "--spki", &spki(number), "--serial", "SN-1", "--signer", "factory-2"]);
-    assert_eq!(publish(1).code, 1, "he is nobody yet");
+    assert_eq!(publish(1).code, 1, "the signer has no role yet");
     stage.ok(&["domain", "update", "--add-signer", "manufacturer=factory-2"]);
     stage.ok(&["domain", "submit"]);
     let published = publish(1);
@@ -19,7 +19,7 @@ fn a_new_signer_speaks_after_the_rules_name_him() {
 
 /// Otherwise the version is in force, and nothing for which it was made works.
 #[test]
-fn what_a_version_lacks_yet_is_told_to_whoever_makes_it() {
+fn what_a_version_still_lacks_is_told_to_its_maker() {
     let stage = Stage::started();
     stage.ok(&["key", "make", "watcher-1"]);
     let told = |words: &[&str]| {
@@ -201,7 +201,7 @@ fn witnesses_are_shown_by_the_keys_that_other_tools_take() {
 
 /// Witnessing takes two: the setting here has no effect until the other side has made its own.
 #[test]
-fn who_adds_a_witness_is_told_what_the_other_side_has_to_say() {
+fn adding_a_witness_says_what_the_other_side_has_to_do() {
     let stage = Stage::started();
     let origin = |byte: &str| format!("labels.cert.example/{}", byte.repeat(32));
     let key = ["--key", "11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo="];
@@ -297,7 +297,7 @@ fn a_compromise_that_takes_nothing_back_is_told() {
         let words = ["domain", "update", "--compromised", &format!("{signer}@{index}")];
         let updated = stage.for_people("home", &words);
         let is_told = updated.stderr.contains("all that this signer has said goes on counting");
-        assert_eq!((updated.code, is_told), (0, beyond == 1), "who makes it is told before he signs: {updated:?}");
+        assert_eq!((updated.code, is_told), (0, beyond == 1), "the owner is told before signing: {updated:?}");
         let told = stage.ok(&["domain", "submit"])["beyond_the_log"].clone();
         assert_eq!(told.as_array().map(Vec::len), Some(beyond), "from {index} on: {told}");
     }
@@ -330,7 +330,7 @@ fn the_blocks_that_fall_with_a_compromise_are_told_before_it_is_in_force() {
 
 /// The erased block still says whose it was.
 #[test]
-fn a_block_that_was_erased_falls_with_who_had_said_it_and_that_is_told() {
+fn an_erased_block_falls_with_its_signer_and_that_is_reported() {
     let stage = Stage::started();
     let signer = stage.ok(&["key", "show", "signer"])["fingerprint"].as_str().expect("a fingerprint").to_owned();
     let [stolen, ..] = [1, 2].map(|number| publish(&stage, number, &format!("SN-{number}")));

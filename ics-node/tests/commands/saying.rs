@@ -66,7 +66,7 @@ fn an_approval_with_an_end_takes_the_place_of_the_signers_own_without_one() {
 }
 
 #[test]
-fn whoever_is_asked_sees_about_what() {
+fn a_question_shows_what_it_is_about() {
     let stage = Stage::started();
     publish(&stage, 1, "SN-1");
     let before = stage.size("serial:SN-1");
@@ -225,7 +225,7 @@ const SALE: [&str; 6] = ["grant", "owner", "--to", "buyer", "--transfer", "seria
 
 /// A grant outlives its giver's role: a seller's appointments would otherwise remain valid for what was sold.
 #[test]
-fn whoever_sells_a_thing_ends_what_he_gave_of_it() {
+fn selling_a_thing_ends_the_grants_that_the_seller_gave() {
     let stage = sold_lot();
     let as_seller = ["--signer", "seller", "--role", "owner", "--dry-run"];
     let shown = stage.for_people("home", &[&SALE[..], &as_seller].concat());

@@ -115,7 +115,7 @@ fn a_row_of_the_index_that_is_gone_is_seen_by_whoever_goes_round() {
 
 /// A node that is restarted each day would otherwise check the beginning of a large log for ever.
 #[test]
-fn whoever_goes_round_goes_on_where_he_was_before_the_start() {
+fn a_round_goes_on_after_a_restart_where_it_was_before() {
     let dir = tempfile::tempdir().expect("dir");
     filled(dir.path());
     let mark = dir.path().join("index.db-damaged");

@@ -61,7 +61,7 @@ fn waiting_jobs_share_one_commit_and_see_each_other() {
 }
 
 #[test]
-fn who_brings_many_waits_for_no_other_while_nothing_is_synced() {
+fn a_large_write_waits_for_no_other_while_nothing_is_synced() {
     let dir = tempfile::tempdir().expect("dir");
     let (store, domain) = with_home(dir.path());
     append(&store, domain, &["first"]).expect("append");
@@ -83,7 +83,7 @@ fn who_brings_many_waits_for_no_other_while_nothing_is_synced() {
 }
 
 #[test]
-fn who_brings_few_shares_a_commit_with_all_who_come_while_another_is_synced() {
+fn small_writes_share_a_commit_while_another_is_synced() {
     let dir = tempfile::tempdir().expect("dir");
     let (options, signatures) = counting("none");
     let (release, held) = mpsc::channel::<()>();

@@ -3,9 +3,11 @@
 
 use core::sync::atomic::{AtomicU32, Ordering};
 use core::time::Duration;
+use std::collections::VecDeque;
 
 use ics_core::limits;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::sync::Semaphore;
 
 use super::super::http::{Meter, PeerError};
 use crate::ber::{self, Head};
@@ -14,6 +16,8 @@ use crate::ber::{self, Head};
 const READ_BYTES: usize = 16 * 1024;
 /// Intermediate messages (RFC 4511, 4.13) that may follow each other. A node sends one after its entries.
 const INTERMEDIATES: usize = 16;
+/// Bytes of entries that nobody has taken from the library, at which no more are passed on.
+const UNTAKEN_BYTES: usize = 1024 * 1024;
 
 /// RFC 4511, 4.2.2, 4.5.2, 4.13, 4.12.
 const BIND_RESPONSE: u8 = 0x61;
@@ -38,6 +42,31 @@ pub(super) enum Expected {
 /// The id of the pending question, 0 for none: a client with one request at a time has at most one, and no question has
 /// that id (RFC 4511, 4.1.1.1).
 pub(super) type Asked = AtomicU32;
+
+/// How many entries and intermediate messages have been taken from the library, as far as the gate has not yet counted
+/// them.
+pub(super) type Taken = Semaphore;
+
+/// What was passed on and not taken. The library queues without a bound, so a peer that sends while its answers are not
+/// read, as during the application of a page, would fill the memory.
+struct Untaken<'a> {
+    taken: &'a Taken,
+    lengths: VecDeque<usize>,
+    bytes: usize,
+}
+
+impl Untaken<'_> {
+    /// Counts a message that was passed on, and waits until less is untaken if that is too much.
+    async fn count(&mut self, length: usize) {
+        self.lengths.push_back(length);
+        self.bytes += length;
+        while self.bytes > UNTAKEN_BYTES {
+            let Ok(taken) = self.taken.acquire().await else { return };
+            taken.forget();
+            self.bytes -= self.lengths.pop_front().unwrap_or_default();
+        }
+    }
+}
 
 /// Passes on the client's requests, message by message, until it ends, and notes the question.
 ///
@@ -71,11 +100,12 @@ pub(super) async fn ask(
 pub(super) async fn pass(
     mut from: impl AsyncRead + Unpin,
     mut to: impl AsyncWrite + Unpin,
-    (mut expected, asked): (Expected, &Asked),
+    (mut expected, asked, taken): (Expected, &Asked, &Taken),
     meter: Meter,
 ) -> Result<(), PeerError> {
     let lost = |error: std::io::Error| PeerError::Transport(error.to_string());
     let (mut held, mut pause, mut intermediates) = (Vec::new(), Duration::ZERO, 0);
+    let mut untaken = Untaken { taken, lengths: VecDeque::new(), bytes: 0 };
     loop {
         while let Some(length) = whole(&held)? {
             let message: Vec<u8> = held.drain(..length).collect();
@@ -93,6 +123,9 @@ pub(super) async fn pass(
             }
             expected = Expected::Searches;
             to.write_all(&message).await.map_err(lost)?;
+            if matches!(operation, ENTRY | INTERMEDIATE) {
+                untaken.count(message.len()).await;
+            }
         }
         // After what has been received, so that unusable data is detected at once.
         tokio::time::sleep(pause).await;

@@ -15,7 +15,10 @@ use ics_core::identity::excerpt;
 use ics_core::limits;
 use ics_core::vocabulary::DomainName;
 use ldap3::controls::RawControl;
-use ldap3::{Ldap, LdapConnAsync, LdapConnSettings, LdapError, Scope, SearchOptions, SearchStream, StdStream};
+use ldap3::{
+    Ldap, LdapConnAsync, LdapConnSettings, LdapError, LdapResult, ResultEntry, Scope, SearchOptions, SearchStream,
+    StdStream,
+};
 use reqwest::Url;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
@@ -24,7 +27,7 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::ClientConfig;
 use tokio_rustls::rustls::pki_types::ServerName;
 
-use self::gate::Expected;
+use self::gate::{Expected, Taken};
 use self::read::{Gathered, attributes, sync_request};
 use crate::budget::Budget;
 use crate::http::{ANSWER_SECONDS, CONNECT_SECONDS, Meter, PeerError, SILENCE_SECONDS, too_slow};
@@ -70,6 +73,7 @@ struct Connection {
     is_strangers: bool,
     began: Instant,
     ended: Arc<Mutex<Option<PeerError>>>,
+    taken: Arc<Taken>,
 }
 
 /// Whether a peer's message would be passed on to the LDAP library, as an answer to a search.
@@ -186,7 +190,7 @@ impl LdapPeer {
         let cookie = format!("ics {} {from}", self.origin(domain).await?);
         let connection = self.connect().await?;
         let search = connection.search(domain, Scope::Subtree, ALL, 0, Some((true, &cookie))).await?;
-        Ok(LdapNews { connection, search, gathered: Gathered::behind(from) })
+        Ok(LdapNews { domain: domain.clone(), connection, search, gathered: Gathered::behind(from) })
     }
 
     /// The origin of the log that the peer claims to have: the name of the domain and the hash of its entry 0.
@@ -238,8 +242,8 @@ impl LdapPeer {
             let (mut entries, mut bytes, before) = (Vec::new(), 0, self.meter.received());
             let mut began = None;
             loop {
-                let next = self.in_time(search.next(), began, before).await?;
-                let Some(entry) = next.map_err(|error| connection.why(&error))? else { break };
+                let next = self.in_time(connection.next(&mut search), began, before).await?;
+                let Some(entry) = next? else { break };
                 began = began.or_else(|| Some(Instant::now()));
                 let Some(entry) = attributes(entry.0)? else { continue };
                 bytes += entry.bytes();
@@ -260,8 +264,7 @@ impl LdapPeer {
         // A directory that stops at its limit has given a short answer; whoever needs more asks from there on.
         let is_short = result.rc == SIZE_LIMIT_EXCEEDED && !entries.is_empty();
         if result.rc != 0 && !is_short {
-            let detail = refusal::told(result.rc, &beginning(&result.text), domain);
-            return Err(PeerError::Refused { code: result.rc, detail });
+            return Err(refused(&result, domain));
         }
         *self.waiting.lock().unwrap_or_else(PoisonError::into_inner) = Some(connection);
         Ok(entries)
@@ -321,12 +324,12 @@ impl LdapPeer {
         ours.set_nonblocking(true).map_err(lost)?;
         let (asked, mut told) = tokio::net::UnixStream::from_std(ours).map_err(lost)?.into_split();
         let (from, to) = tokio::io::split(stream);
-        let (meter, ended) = (self.meter.clone(), Arc::new(Mutex::new(None)));
-        let why = Arc::clone(&ended);
+        let (meter, ended, taken) = (self.meter.clone(), Arc::new(Mutex::new(None)), Arc::new(Taken::new(0)));
+        let (why, counted) = (Arc::clone(&ended), Arc::clone(&taken));
         tokio::spawn(async move {
             let question = gate::Asked::default();
             // The library learns of the end only after the reason is recorded: by `told`, which is dropped after that.
-            let heard = gate::pass(from, &mut told, (expected, &question), meter);
+            let heard = gate::pass(from, &mut told, (expected, &question, &counted), meter);
             let ended = tokio::select! {
                 heard = heard => heard.err(),
                 _ = gate::ask(asked, to, &question) => None,
@@ -334,8 +337,13 @@ impl LdapPeer {
             *why.lock().unwrap_or_else(PoisonError::into_inner) = Some(ended.unwrap_or(PeerError::Ended));
         });
         let settings = LdapConnSettings::new().set_std_stream(StdStream::Unix(theirs));
-        Ok(Connection { ldap: library(settings)?, is_strangers: false, began: Instant::now(), ended })
+        Ok(Connection { ldap: library(settings)?, is_strangers: false, began: Instant::now(), ended, taken })
     }
+}
+
+/// The error for a result other than success.
+fn refused(result: &LdapResult, domain: &DomainName) -> PeerError {
+    PeerError::Refused { code: result.rc, detail: refusal::told(result.rc, &beginning(&result.text), domain) }
 }
 
 /// The library's side of a connection, driven by its own task.
@@ -364,6 +372,13 @@ impl Connection {
         ended.unwrap_or_else(|| PeerError::Transport(beginning(&error.to_string())))
     }
 
+    /// What comes next of a search. If dropped half-way, nothing is lost.
+    async fn next(&self, search: &mut Search<'static>) -> Result<Option<ResultEntry>, PeerError> {
+        let next = search.next().await.map_err(|error| self.why(&error))?;
+        self.taken.add_permits(usize::from(next.is_some()));
+        Ok(next)
+    }
+
     /// Begins a search of a domain's log; `sync` says whether it persists, and how far the consumer is.
     async fn search(
         &self,
@@ -387,6 +402,7 @@ impl Connection {
 
 /// News of a domain, as a peer reports it.
 pub struct LdapNews {
+    domain: DomainName,
     connection: Connection,
     search: Search<'static>,
     gathered: Gathered,
@@ -410,8 +426,12 @@ impl LdapNews {
                 return Err(PeerError::Ended);
             }
             let silent = |_| PeerError::Transport("the peer is silent".to_owned());
-            let next = timeout(Duration::from_secs(SILENCE_SECONDS), self.search.next()).await.map_err(silent)?;
-            let entry = next.map_err(|error| self.connection.why(&error))?.ok_or(PeerError::Ended)?;
+            let next = self.connection.next(&mut self.search);
+            let next = timeout(Duration::from_secs(SILENCE_SECONDS), next).await.map_err(silent)?;
+            let Some(entry) = next? else {
+                let result = self.search.finish().await;
+                return Err(if result.rc == 0 { PeerError::Ended } else { refused(&result, &self.domain) });
+            };
             let Some(entry) = attributes(entry.0)? else { continue };
             if let Some(own) = self.gathered.take(entry)? {
                 return self.gathered.news(own);

@@ -83,14 +83,73 @@ async fn descriptors_and(messages: Vec<Vec<u8>>, dripped: Vec<u8>) -> Result<Des
         }
         let _ = stream.read(&mut [0; 1024]).await;
     });
+    peer_at(&url).descriptors(&domain(), 1).await
+}
+
+fn peer_at(url: &str) -> LdapPeer {
     let tls =
         ClientConfig::builder_with_provider(Arc::new(tokio_rustls::rustls::crypto::aws_lc_rs::default_provider()))
             .with_safe_default_protocol_versions()
             .expect("versions")
             .with_root_certificates(RootCertStore::empty())
             .with_no_client_auth();
-    let peer = LdapPeer::new(&url, tls).expect("an address");
-    peer.descriptors(&"devices.acme.example".parse().expect("a name"), 1).await
+    LdapPeer::new(url, tls).expect("an address")
+}
+
+fn domain() -> DomainName {
+    "devices.acme.example".parse().expect("a name")
+}
+
+/// While a page is applied, nobody reads what the peer sends meanwhile.
+#[tokio::test]
+async fn a_peer_sends_no_more_than_is_taken() {
+    const MOST: u64 = 16 * 1024 * 1024;
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("listens");
+    let url = format!("ldap://{}", listener.local_addr().expect("an address"));
+    tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.expect("a connection");
+        let _ = stream.read(&mut [0; 1024]).await;
+        let entry = entry(1, BODY);
+        while stream.write_all(&entry).await.is_ok() {}
+    });
+    let peer = peer_at(&url);
+    peer.origins.lock().expect("a lock").insert(domain(), format!("{}/00", domain()));
+    let mut news = peer.stream(&domain(), 0).await.expect("a stream");
+    let (mut received, mut quiet) = (0, 0);
+    while quiet < 10 {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        let now = peer.received();
+        assert!(now < MOST, "{now} bytes have come, and nobody has taken any");
+        quiet = if now > 0 && now == received { quiet + 1 } else { 0 };
+        received = now;
+    }
+    news.next().await.expect_err("what has come is still looked at, and is no log");
+}
+
+/// An operator whose mirror only polls learns why.
+#[tokio::test]
+async fn why_there_is_no_news_is_told() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("listens");
+    let url = format!("ldap://{}", listener.local_addr().expect("an address"));
+    tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.expect("a connection");
+        let _ = stream.read(&mut [0; 1024]).await;
+        let _ = stream.write_all(&done(51)).await;
+        let _ = stream.read(&mut [0; 1024]).await;
+    });
+    let peer = peer_at(&url);
+    peer.origins.lock().expect("a lock").insert(domain(), format!("{}/00", domain()));
+    let mut news = peer.stream(&domain(), 0).await.expect("a stream");
+    let refused = news.next().await.expect_err("no news");
+    assert!(matches!(&refused, PeerError::Refused { code: 51, detail } if detail.contains("busy")), "{refused:?}");
+}
+
+/// What is taken makes room: an answer may be longer than what may lie untaken.
+#[tokio::test]
+async fn a_long_answer_passes() {
+    let entries = (1..=20).map(|version| entry(version, BODY / 2));
+    let answer = descriptors(entries.chain([done(0)]).collect()).await.expect("an answer");
+    assert_eq!(answer.entries.len(), 20);
 }
 
 #[tokio::test]

@@ -129,8 +129,8 @@ impl Held {
         self.erased.range(from..).next().map(|(_, left)| left.statement).filter(|_| self.rights.is_none())
     }
 
-    /// Notes that each of the entries before an index was looked at once more. What is erased of them was held against
-    /// the log, whatever was said about it before.
+    /// Notes that each of the entries before an index was looked at once more. Those that are erased were compared with
+    /// the log, whatever was said about them before.
     pub(super) fn has_looked(&mut self, upto: u64) {
         if self.rights.is_none() && self.erased.range(..upto).next().is_some() {
             Arc::make_mut(&mut self.erased).retain(|index, _| *index >= upto);

@@ -78,9 +78,9 @@ pub(super) struct Review {
     asked: Vec<Seen>,
     /// Whether everything that is held is looked at.
     is_full: bool,
-    /// The first entry that was said to be erased, while that is not held against the log.
+    /// The first entry that was said to be erased, until that is compared with the log.
     gone_from: Option<u64>,
-    /// While it is: what the page that waits says itself is left of erased statements.
+    /// During the pass that does so: what the page that waits says itself is left of erased statements.
     told: Option<BTreeMap<u64, Remnant>>,
     fill: Option<Arc<Fill>>,
 }
@@ -156,8 +156,8 @@ impl Review {
     /// Takes what is held; false if nothing is left to be looked at.
     fn surveyed(&mut self, seen: Vec<Seen>, page: &VerifiedPage) -> bool {
         let Some(last) = seen.last() else { return self.goes_on(page) };
-        // Entries that were named and are here need no question; only a change of rights can take them away. Nor do they
-        // when the only question left is what was erased.
+        // Entries that were named and are here need no question; only a change of rights can take them away. The same
+        // holds when the only question left is what was erased.
         let is_of_missing = self.rest.among.is_some() || self.told.is_some();
         self.rest.from = last.index.saturating_add(1);
         self.question = self.question.wrapping_add(1);
@@ -166,11 +166,11 @@ impl Review {
         true
     }
 
-    /// Goes on after one passage through what is held: to the entries that are needed besides, and then, if anything was
-    /// said to be erased, once more from there on, to hold that against the log. Who left something out could else call
-    /// it erased when he is asked for it. By then everything that the peer shows is here, the erasures among it, so
-    /// nothing needs to be remembered of what he called erased. Who may not read all cannot tell, as the erasure may be
-    /// hidden from him.
+    /// Continues after one pass through what is held: with the entries that are needed besides, and then, if anything
+    /// was said to be erased, with another pass from there on that compares this with the log. Otherwise a peer that
+    /// left something out could call it erased when asked for it. By then everything that the peer shows is here,
+    /// erasures included, so nothing has to be remembered of what it called erased. A mirror that may not read
+    /// everything cannot tell, because the erasure may be hidden from it.
     fn goes_on(&mut self, page: &VerifiedPage) -> bool {
         let needed = core::mem::take(&mut self.needed);
         if !needed.is_empty() {
@@ -211,8 +211,8 @@ impl Review {
             let words = format!("entry {index} was hidden, and something that rests on it is shown now");
             return Err(Trouble::Failure(words).into());
         }
-        // What is hidden or gone rests on nothing. If it were asked for all the same, that would go on without end. Who
-        // may read all is shown everything that is missing anyway.
+        // What is hidden or gone rests on nothing; if entries named for it were asked for, a peer could go on for ever. A
+        // mirror that may read everything is shown all that is missing anyway.
         let is_any_shown = shown.entries.iter().any(|entry| matches!(entry, wire::Entry::Whole(_)));
         if is_any_shown && self.rights.is_some() {
             self.needed.extend(shown.earlier.into_iter().filter(|index| *index < self.size));
@@ -248,7 +248,7 @@ impl Review {
         Ok(())
     }
 
-    /// Whether what was said to be erased is held against the log now.
+    /// Whether what was said to be erased is being compared with the log.
     pub(super) fn is_testing_erased(&self) -> bool {
         self.fill.as_ref().is_some_and(|fill| fill.tests_erased)
     }

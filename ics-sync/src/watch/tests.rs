@@ -218,7 +218,7 @@ fn what_is_of_no_use_is_refused() {
 }
 
 #[test]
-fn who_was_told_of_what_there_is_not_begins_anew() {
+fn a_watcher_told_of_what_does_not_exist_begins_anew() {
     let mut watcher = watcher();
     watcher.handle_heads(&heads(1_000, 1_000, &[]), at(0)).expect("whatever it says");
     watcher.handle_settled();
@@ -233,7 +233,7 @@ fn who_was_told_of_what_there_is_not_begins_anew() {
 }
 
 #[test]
-fn who_is_not_heard_is_looked_at_first_and_asked_again() {
+fn a_home_that_is_not_heard_is_looked_at_first_and_asked_again() {
     for (problem, way) in [
         (PeerError::Transport("refused".to_owned()), Way::Stream),
         (PeerError::Ended, Way::Stream),

@@ -80,7 +80,7 @@ fn what_the_home_begins_to_show_nobody_else_goes_on_with() {
         }
     }
     ask(&mut mirror, &mut memory, 0, &copy, at(LATER));
-    assert_eq!((memory.sealed, mirror.status().as_of), (0, None), "his word is not the home's");
+    assert_eq!((memory.sealed, mirror.status().as_of), (0, None), "the peer's word is not the home's");
     assert_eq!(mirror.status().doubt, Some(doubt(0)));
     ask(&mut mirror, &mut memory, 1, &home, at(EVEN_LATER));
     assert!(memory.shown().eq(readable(&home)) && memory.sealed == 10, "{:?}", memory.kept);
@@ -158,7 +158,7 @@ fn an_honest_peer_is_only_confirmed() {
 }
 
 #[test]
-fn who_knows_no_home_lives_by_the_word_of_his_peer_and_says_so() {
+fn a_mirror_without_a_home_believes_its_peer_and_says_so() {
     let home = home();
     let (mut mirror, mut memory) = began(&home, false);
     ask(&mut mirror, &mut memory, 0, &home.keeping_back([4]), at(NOW));
@@ -190,7 +190,7 @@ fn the_home_is_known_by_its_name_or_its_key_where_the_transport_shows_it() {
 }
 
 #[test]
-fn nobody_but_the_home_tells_a_full_reader_that_he_may_not_read_all() {
+fn only_the_home_can_tell_a_full_reader_that_it_may_not_read_everything() {
     let mut home = home();
     home.hidden.clear();
     let full = home.for_reader(false).into_owned();
@@ -214,7 +214,7 @@ fn a_descriptor_that_was_kept_back_ends_the_copy() {
 }
 
 #[test]
-fn who_may_read_all_is_shown_all_of_what_was_hidden() {
+fn a_mirror_that_may_read_everything_is_shown_all_that_was_hidden() {
     let home = home();
     let (mut mirror, mut memory) = began(&home, true);
     ask(&mut mirror, &mut memory, 1, &home, at(NOW));
@@ -246,9 +246,9 @@ fn who_may_read_all_is_shown_all_of_what_was_hidden() {
     assert_eq!(memory.sealed, 10);
 }
 
-/// In one passage everything is asked for that is missing; that something else rests on it says no more.
+/// One pass asks for everything that is missing. That something else rests on it adds nothing.
 #[test]
-fn who_may_read_all_looks_for_nothing_twice() {
+fn a_mirror_that_may_read_everything_looks_for_nothing_twice() {
     let home = home();
     let (mut mirror, mut memory) = began(&home, true);
     ask(&mut mirror, &mut memory, 1, &home, at(NOW));

@@ -117,12 +117,12 @@ fn what_was_kept_before_its_erasure_came_counts_for_nothing_if_that_says_otherwi
     }
 }
 
-/// Entries from which on a peer shows all that he has, whatever he hid of those before.
+/// Entries from which on a peer shows all that it has, whatever it hid of those before.
 const WHOLE: u64 = 5;
 
-/// Asks a peer who hides the erased entry in what comes before [`WHOLE`], as if it might not be read, and calls it erased
-/// when he is asked for it again, because then it may; until there is nothing to do but wait. Returns how often he is
-/// asked for entries again.
+/// Asks a peer that hides the erased entry in what comes before [`WHOLE`], as if it might not be read, and calls it
+/// erased when it is asked for it again, because then it may; until there is nothing to do but wait. Returns how often
+/// the peer was asked for entries again.
 fn ask_again(mirror: &mut Mirror, memory: &mut Memory, home: &Home, told: Remnant, now: Timestamp) -> usize {
     let (mut part, mut asked) = (home.clone(), 0);
     part.partial = true;
@@ -194,17 +194,17 @@ fn what_was_hidden_is_believed_to_be_erased_where_the_erasure_is_held_or_comes_a
     }
 }
 
-/// Whoever was far behind would else look at everything again before each page on the way to the erasure.
+/// Otherwise a copy that is far behind would look at everything again before each page on the way to the erasure.
 #[test]
-fn what_was_erased_far_ahead_has_everything_looked_at_twice_at_most() {
+fn if_the_erasure_is_far_ahead_everything_is_looked_at_twice_at_most() {
     let home = home_of(60, 5);
     let (mut mirror, mut memory) = (Mirror::pinned(home.origin.clone(), SETTINGS), Memory::default());
     let asked = ask_again(&mut mirror, &mut memory, &home, truth(), at(NOW));
     assert_eq!((mirror.status().trouble, memory.sealed, memory.rights), (None, 61, None));
-    assert_eq!(asked, 4, "for all that is held, and for what is called erased; at first, and at the end");
+    assert_eq!(asked, 4, "about everything, and about what is called erased: at first and at the end");
 }
 
-/// What was said before the erasure is judged by it, and nobody else than the peer can tell of it then.
+/// What was said before the erasure is judged by it, and until the erasure comes only the peer can tell.
 #[test]
 fn what_is_left_is_noted_before_the_log_says_so() {
     let mut home = home(5).fork_at(10);
@@ -217,7 +217,7 @@ fn what_is_left_is_noted_before_the_log_says_so() {
 
 /// It would be deleted, and nobody would ask for it again.
 #[test]
-fn who_may_read_all_loses_nothing_that_he_holds() {
+fn a_mirror_that_may_read_everything_loses_nothing_that_it_holds() {
     let home = home(5);
     let (mut mirror, mut memory) = (Mirror::pinned(home.origin.clone(), SETTINGS), Memory::default());
     let mut part = home.clone();

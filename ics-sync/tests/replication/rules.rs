@@ -126,7 +126,7 @@ fn a_domain_is_mirrored_page_by_page() {
 }
 
 #[test]
-fn bare_leaves_are_shown_only_to_whom_something_is_hidden() {
+fn bare_leaves_are_shown_only_to_readers_from_whom_something_is_hidden() {
     let mut home = home(20);
     home.hidden = [3].into();
     let (mut mirror, mut memory) = (Mirror::pinned(home.origin.clone(), SETTINGS), Memory::default());

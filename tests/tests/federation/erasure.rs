@@ -160,7 +160,7 @@ fn copies_alarmed(node: &Node, domain: &str) -> Vec<String> {
 
 /// The owners of a domain can erase what is in it, but nobody can erase what others have adopted from it.
 #[test]
-fn whoever_holds_a_copy_of_what_was_erased_is_told_and_so_is_its_home() {
+fn holders_of_a_copy_of_what_was_erased_are_told_and_so_is_its_home() {
     let town = Town::found();
     town.maker.json(&["publish", "--spki", &spki(2_100), "--serial", "SN-2100", "--model", "P8"]);
     let stolen = said(&town.maker.json(&["status", "stolen", "serial:SN-2100", "--reason", SECRET, "--yes"]));

@@ -105,7 +105,7 @@ fn a_new_integrator_signs_all_that_is_there() {
     assert_eq!(
         by_new(&["--all"]).as_array().map(Vec::len),
         Some(20),
-        "25 without two that he has, one that is stolen, one recalled and one whose approval was taken back"
+        "25 without two approved already, one that is stolen, one recalled and one whose approval was taken back"
     );
     let limited = record(&site, PLANT, LIMITED);
     let all = limited["statements"].as_array().expect("statements").iter();
@@ -205,7 +205,7 @@ fn decides(node: &mut Node, maker: &Node) {
 }
 
 #[test]
-fn a_buyer_speaks_about_his_devices_only_and_sells_one_of_them() {
+fn a_buyer_speaks_only_about_the_devices_bought_and_sells_one_of_them() {
     let directory = tempfile::tempdir().expect("a directory");
     let maker = maker(&directory);
     for number in 1..=2 {
@@ -226,7 +226,7 @@ fn a_buyer_speaks_about_his_devices_only_and_sells_one_of_them() {
     for thing in [PUMP, VALVE] {
         says(&buyer, &["in-use", thing]).ok();
     }
-    assert!(says(&buyer, &["in-use", MOTOR]).ends_with(1).stdout.contains("role"), "it is not his");
+    assert!(says(&buyer, &["in-use", MOTOR]).ends_with(1).stdout.contains("role"), "the buyer does not own it");
     says(&next, &["in-use", PUMP]).ends_with(1);
 
     // One grant, and the thing is the next owner's; the rest of the order stays the buyer's.
@@ -235,7 +235,7 @@ fn a_buyer_speaks_about_his_devices_only_and_sells_one_of_them() {
     let sold = said(&sold);
     says(&next, &["in-use", PUMP]).ok();
     says(&next, &["in-use", VALVE]).ends_with(1);
-    assert!(says(&buyer, &["lost", PUMP]).ends_with(1).stdout.contains("role"), "it is his no longer");
+    assert!(says(&buyer, &["lost", PUMP]).ends_with(1).stdout.contains("role"), "the buyer no longer owns it");
     says(&buyer, &["in-use", VALVE]).ok();
     let pump = record(&maker, DEVICES, PUMP);
     let grants = pump["grants"].as_array().expect("grants");

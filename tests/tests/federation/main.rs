@@ -101,7 +101,7 @@ fn a_mirror_forwards_what_the_certifier_and_the_owner_say(town: &Town) {
     let as_owner = ["status", "in-use", PUMP, "--domain", DEVICES, "--role", "owner", "--yes"];
     let before = town.maker.holds(DEVICES).expect("held")["size"].clone();
     let refused = town.integrator.ics(&as_owner).ends_with(1);
-    assert!(refused.stderr.contains("role"), "nobody is an owner before he is made one: {}", refused.stderr);
+    assert!(refused.stderr.contains("role"), "nobody is an owner before being made one: {}", refused.stderr);
     assert_eq!(town.maker.holds(DEVICES).expect("held")["size"], before, "nothing of it was stored");
 
     said(&town.maker.json(&["grant", "owner", PUMP, "--to", &town.integrator.signer(), "--yes"]));

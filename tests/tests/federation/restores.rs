@@ -407,7 +407,7 @@ fn a_mirror_that_stopped_at_a_fork_goes_on_when_the_home_is_put_right() {
 
 /// A block that only the former branch had would be gone at this node without anybody being told.
 #[test]
-fn a_copy_that_has_seen_a_fork_is_emptied_only_by_who_was_told_and_the_evidence_is_given_out() {
+fn a_copy_that_has_seen_a_fork_is_emptied_only_after_a_warning_and_the_evidence_is_given_out() {
     let mut pair = put_back_after(|pair| {
         pair.home.json(&["status", "stolen", "serial:SN-0010", "--yes"]);
         pair.mirror.catches_up(&pair.home, DEVICES);

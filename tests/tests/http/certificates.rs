@@ -41,7 +41,7 @@ fn serials(answer: &Answer) -> Vec<u64> {
 }
 
 #[tokio::test]
-async fn who_holds_what_until_when_and_why_not() {
+async fn certificates_are_listed_with_holder_end_and_reason_of_revocation() {
     let (_world, node) = started().await;
     let path = format!("/v1/domains/{DOMAIN}/certificates");
     let all = node.get(&path).await;

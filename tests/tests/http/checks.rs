@@ -93,7 +93,7 @@ async fn an_answer_changes_with_the_next_statement() {
 }
 
 #[tokio::test]
-async fn a_name_that_comes_to_fit_several_is_nobodys() {
+async fn a_name_that_comes_to_fit_several_things_is_ambiguous() {
     let node = tell(Node::of(World::permitting).await).await;
     let check = async || node.get("/v1/check?serial=SN-10&use=connect").await;
     assert_eq!(check().await.status, 204);

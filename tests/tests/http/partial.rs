@@ -133,7 +133,7 @@ async fn what_is_erased_blocks_as_before_at_a_copy_that_reads_a_part() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_copies_from_a_part_is_told_that_it_is_one() {
+async fn a_copy_of_a_partial_copy_is_told_that_it_is_partial() {
     let home = home(lots(&["L1"]), vec![device(20, "L1"), device(21, "L2")]).await;
     let data = TempDir::new().expect("a directory");
     let copy = Copy::trusting(&data, &home, None);

@@ -153,7 +153,7 @@ async fn a_record_in_every_form() {
 }
 
 #[tokio::test]
-async fn who_has_an_answer_is_told_so() {
+async fn a_client_that_has_the_answer_is_told_so() {
     let (node, maker) = (told().await, maker());
     let paths = ["identities/serial:SN-10", "identities?lot=L1", "descriptor"].map(|path| format!("{AT}/{path}"));
     for path in paths.into_iter().chain(["/v1/identities/serial:SN-10".to_owned(), "/openapi.json".to_owned()]) {

@@ -65,7 +65,7 @@ async fn submit_exported(gpg: &Gpg, key: &str, option: &str, node: &Node) {
 }
 
 #[tokio::test]
-async fn who_extends_his_key_with_gpg_is_heard() {
+async fn an_extension_of_a_key_with_gpg_is_accepted() {
     let (gpg, key, node) = signer().await;
     Gpg::good(&gpg.run(&["--send-keys", &key]).await);
     let mut ends = BTreeSet::from([served(&node, &key).await.1]);
@@ -85,7 +85,7 @@ async fn who_extends_his_key_with_gpg_is_heard() {
 }
 
 #[tokio::test]
-async fn who_revokes_his_key_with_gpg_is_heard() {
+async fn a_revocation_of_a_key_with_gpg_is_accepted() {
     let (gpg, key, node) = signer().await;
     Gpg::good(&gpg.run(&["--send-keys", &key]).await);
     Gpg::good(&gpg.run(&["--passphrase", "", "--quick-set-expire", &key, "2y"]).await);

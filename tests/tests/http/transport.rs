@@ -259,6 +259,43 @@ async fn whoever_reads_nothing_is_cut() {
     assert_eq!(node.get("/livez").await.status, 200);
 }
 
+/// actix sets no time limit for the head of a second request, nor for a body that goes on after the answer.
+#[tokio::test]
+async fn whoever_does_not_finish_a_later_request_is_cut() {
+    let node = Node::start(&Settings { keep_alive: Duration::from_millis(500), ..hurried() });
+    for begun in [
+        "GET /livez HTTP/1.1\r\nhost: x\r\n\r\nGET /livez HTTP/1.1\r\nx: ",
+        "POST /nothing HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\nfffffff\r\n",
+    ] {
+        let mut slow = TcpStream::connect(node.addresses[0]).await.expect("connects");
+        slow.write_all(begun.as_bytes()).await.expect("sends");
+        let cut = async {
+            while slow.write_all(b"a").await.is_ok() {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(20), cut).await.expect("the server closes in time");
+    }
+    assert!(tells_of_closed(&node, "overdue").await);
+}
+
+/// What a client is sent may be long in coming through, and what it asks in the meantime is answered after that.
+#[tokio::test]
+async fn whoever_takes_an_answer_slowly_is_not_cut() {
+    let node = Node::start(&Settings { keep_alive: Duration::from_millis(500), ..hurried() });
+    let mut slow = TcpStream::connect(node.addresses[0]).await.expect("connects");
+    // More than the sockets hold.
+    let asked = "GET /openapi.json HTTP/1.1\r\nhost: x\r\n\r\n".repeat(63);
+    let last = "GET /openapi.json HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
+    slow.write_all(asked.as_bytes()).await.expect("sends");
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    slow.write_all(last.as_bytes()).await.expect("sends");
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    let mut answers = Vec::new();
+    slow.read_to_end(&mut answers).await.expect("reads");
+    assert_eq!(String::from_utf8_lossy(&answers).matches("HTTP/1.1 200 ").count(), 64);
+}
+
 /// Opens a dozen connections that send this and nothing more.
 async fn dozen(node: &Node, said: &[u8]) -> Vec<TcpStream> {
     let mut dozen = Vec::new();
@@ -277,6 +314,14 @@ async fn answers(node: &Node) {
     assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
 }
 
+/// Whether the metrics say that connections were closed for this reason.
+async fn tells_of_closed(node: &Node, reason: &str) -> bool {
+    let series = format!("ics_connections_closed_total{{server=\"http\",reason=\"{reason}\"}} ");
+    let text = node.metrics().await;
+    let count = text.lines().find_map(|line| line.strip_prefix(&series)).unwrap_or_else(|| panic!("{series}: {text}"));
+    count != "0"
+}
+
 /// Nobody holds a place that someone else needs: the usual time limit for requests is half a minute.
 #[tokio::test]
 async fn whoever_comes_finds_a_place() {
@@ -288,27 +333,57 @@ async fn whoever_comes_finds_a_place() {
     // actix sets no time limit for the head of a second request.
     let _begun = dozen(&node, b"GET /livez HTTP/1.1\r\nhost: x\r\n\r\nG").await;
     answers(&node).await;
+    assert!(tells_of_closed(&node, "newcomer").await && !tells_of_closed(&node, "kept").await);
+}
+
+/// The body of a request, which [`begun`] does not send.
+const BODY: &[u8] = br#"{"statements": []}"#;
+
+/// Sends the head of a request whose answer waits for its body.
+async fn begun(node: &Node) -> TcpStream {
+    let mut slow = TcpStream::connect(node.addresses[0]).await.expect("connects");
+    let head = format!(
+        "POST /v1/domains/nowhere.example/statements HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n\
+         connection: close\r\ncontent-length: {}\r\n\r\n",
+        BODY.len()
+    );
+    slow.write_all(head.as_bytes()).await.expect("sends");
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    slow
+}
+
+/// Sends the body and reads the answer.
+async fn completed(mut slow: TcpStream) {
+    slow.write_all(BODY).await.expect("sends");
+    let mut answer = String::new();
+    slow.read_to_string(&mut answer).await.expect("reads");
+    assert!(answer.starts_with("HTTP/1.1 "), "{answer}");
 }
 
 /// A client that is being answered keeps its place, however many come.
 #[tokio::test]
 async fn whoever_waits_for_an_answer_keeps_his_place() {
     let node = Node::start(&Settings { max_connections: 4, ..settings() });
-    let mut slow = TcpStream::connect(node.addresses[0]).await.expect("connects");
-    let body = br#"{"statements": []}"#;
-    let head = format!(
-        "POST /v1/domains/nowhere.example/statements HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n\
-         connection: close\r\ncontent-length: {}\r\n\r\n",
-        body.len()
-    );
-    slow.write_all(head.as_bytes()).await.expect("sends");
-    tokio::time::sleep(Duration::from_millis(100)).await;
+    let slow = begun(&node).await;
     let _silent = dozen(&node, b"").await;
     answers(&node).await;
-    slow.write_all(body).await.expect("sends");
-    let mut answer = String::new();
-    slow.read_to_string(&mut answer).await.expect("reads");
-    assert!(answer.starts_with("HTTP/1.1 "), "{answer}");
+    completed(slow).await;
+}
+
+/// Served beside the places, silent connections would take up what actix accepts, and nothing would cut them.
+#[tokio::test]
+async fn a_newcomer_is_refused_while_all_places_are_kept() {
+    let node = Node::start(&Settings { max_connections: 4, ..settings() });
+    let [first, second, third] = [begun(&node).await, begun(&node).await, begun(&node).await];
+    for mut silent in dozen(&node, b"").await {
+        let ended = tokio::time::timeout(Duration::from_secs(10), silent.read(&mut [0])).await.expect("in time");
+        assert_eq!(ended.expect("ends"), 0, "there is no place for it");
+    }
+    completed(first).await;
+    answers(&node).await;
+    assert!(tells_of_closed(&node, "kept").await && !tells_of_closed(&node, "newcomer").await);
+    completed(second).await;
+    completed(third).await;
 }
 
 #[tokio::test]
@@ -365,6 +440,8 @@ async fn metrics_count_requests() {
         "ics_http_requests_total{method=\"GET\",route=\"none\",status=\"404\"} 1",
         "ics_http_request_duration_seconds_count{route=\"/v1/domains/{domain}\"} 2",
         "ics_http_connections 1",
+        "ics_connection_places{server=\"http\"} 3839",
+        "ics_connection_places_taken{server=\"http\"} 1",
     ] {
         assert!(text.contains(line), "{line} is not in\n{text}");
     }

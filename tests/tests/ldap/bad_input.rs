@@ -61,6 +61,8 @@ async fn what_cannot_be_done_gets_its_code() {
     let sasl = |mechanism: &str| tlv(0xa3, &text(mechanism));
     let simple = |password: &[u8]| tlv(0x80, password);
     let wide = tlv(0xa1, &present().repeat(64));
+    // A request to be kept in step, and what nobody reads of it.
+    let swollen = tlv(0x30, &[tlv(10, &[1]), [4, 0].repeat(5_000)].concat());
     let rows: Vec<(&str, Vec<u8>, u8, u16)> = vec![
         ("a filter of depth 16", of(search(b"o=ics", 0, &nested(16))), 0x65, 0),
         ("a filter of depth 17", of(search(b"o=ics", 0, &nested(17))), 0x65, 11),
@@ -96,6 +98,12 @@ async fn what_cannot_be_done_gets_its_code() {
             0x65,
             2,
         ),
+        (
+            "a control of too many elements",
+            message(1, &search(b"o=ics", 0, &present()), &control("1.3.6.1.4.1.4203.1.9.1.1", true, Some(&swollen))),
+            0x65,
+            2,
+        ),
         ("a cookie of nobody", message(1, &search(b"o=ics", 0, &present()), &paged(b"\0\0\0\0\0\0\0\x01")), 0x65, 53),
         ("version 2", of(bind(2, b"", &simple(b""))), 0x61, 2),
         ("a name without a password", of(bind(3, b"cn=operator,o=ics", &simple(b""))), 0x61, 53),
@@ -113,6 +121,7 @@ async fn what_cannot_be_done_gets_its_code() {
         ("adding outside of the tree", of(tlv(0x68, &[text("o=x"), tlv(0x30, b"")].concat())), 0x69, 32),
         ("deleting", of(tlv(0x4a, dn.as_bytes())), 0x6b, 50),
         ("deleting what is no name", of(tlv(0x4a, b"x")), 0x6b, 34),
+        ("deleting a name that is not UTF-8", of(tlv(0x4a, b"o=\xff")), 0x6b, 34),
         ("moving", of(tlv(0x6c, &[text(&dn), text("icsIdentity=x"), tlv(1, &[0])].concat())), 0x6d, 53),
     ];
     for (name, bytes, tag, code) in rows {

@@ -28,7 +28,7 @@ async fn a_certificate_says_who_reads() {
     run("ldapwhoami", &[]).await.has(&format!("u:{GATEWAY}"));
     run("ldapwhoami", &["-X", &format!("u:{GATEWAY}")]).await.has(&format!("u:{GATEWAY}"));
     let other = run("ldapwhoami", &["-X", "u:somebody.example"]).await;
-    assert_eq!(other.code, 49, "he is not somebody else: {other:?}");
+    assert_eq!(other.code, 49, "a party cannot pass for another one: {other:?}");
 
     let secret = format!("icsIdentity={},icsDomain={SECRET},o=ics", device(30));
     let found = run("ldapsearch", &["-LLL", "-b", &secret]).await;

@@ -1,7 +1,11 @@
-//! Searches that persist (RFC 4533): how they end, and who they belong to.
+//! Searches that persist (RFC 4533): how they end, who they belong to, and what they hear of.
+
+use std::time::{Duration, Instant};
+
+use ics_core::time::Timestamp;
 
 use crate::raw::{CANCEL, Client, Got, START_TLS, WHO_AM_I, bind, control, extended, message, present, search, tlv};
-use crate::support::{Directory, access_rules, identity_dn, introduced, submit};
+use crate::support::{Directory, access_rules, identity_dn, introduced, stolen_from, submit};
 use crate::world::{DOMAIN, domain, maker, stolen};
 
 /// A search of a whole subtree that goes on after the refresh.
@@ -110,6 +114,28 @@ async fn they_end_with_who_asked() {
     client.send(&who_am_i(6)).await;
     assert_eq!(ended(&mut client, 6).await, (Vec::new(), Some(0)), "and all goes on");
     node.stop().await;
+}
+
+/// What begins with time alone, without an entry, is told to a client that keeps asking for other things meanwhile.
+#[tokio::test(flavor = "multi_thread")]
+async fn they_hear_of_time_whatever_else_is_asked() {
+    let node = Directory::start().await;
+    let soon = Timestamp::from_seconds(node.app.clock().now().as_seconds() + 6);
+    submit(&node.app, &domain(), vec![stolen_from(14, soon)]).await;
+    let mut client = Client::connect(&node).await;
+    client.send(&persisting(1, &identity_dn(14))).await;
+    assert!(refreshed(&mut client, 1).await > 0);
+    let began = Instant::now();
+    loop {
+        assert!(began.elapsed() < Duration::from_secs(40), "nobody has told it");
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        client.send(&who_am_i(2)).await;
+        let (before, code) = ended(&mut client, 2).await;
+        assert_eq!(code, Some(0));
+        if before.iter().any(|got| (got.0, got.1) == (1, 0x64)) {
+            return node.stop().await;
+        }
+    }
 }
 
 /// A search whose base may no longer be read ends, once its client has been told what to forget (RFC 4533, 3.5.1).

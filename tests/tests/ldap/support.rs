@@ -95,6 +95,15 @@ pub(crate) fn introduced(seed: u8, lot: Option<&str>) -> Vec<u8> {
         .expect("a statement")
 }
 
+/// The manufacturer's statement that the device with this seed counts as stolen from a time on.
+pub(crate) fn stolen_from(seed: u8, from: Timestamp) -> Vec<u8> {
+    let mut claims = Claims::new(Act::Status, "manufacturer".parse().expect("a role"), domain());
+    (claims.status, claims.from) = (Some("stolen".parse().expect("a status")), Some(from));
+    let (device, user_id, at) = (signer(seed), format!("Thermometer {seed}"), Timestamp::from_seconds(1_767_225_600));
+    make::certify(&maker(), device.public_key(), &user_id, None, Kind::Device, &claims, true, at, &[3; 32])
+        .expect("a statement")
+}
+
 /// The index of a statement about the device with this seed, after `skipped` others.
 pub(crate) fn index_of(app: &App, seed: u8, skipped: usize) -> u64 {
     let record = app.record(Reader::Operator, &domain(), &device(seed)).expect("a record").record;

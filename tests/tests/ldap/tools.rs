@@ -52,6 +52,7 @@ async fn filters_find_what_the_index_knows() {
         (format!("(icsIdentity={})", device(12)), 1),
         (format!("(icsIdentity={})", device(12).to_uppercase()), 1),
         (format!("(|(icsIdentity={})(icsIdentity={}))", device(12), device(13)), 2),
+        (format!("(|(icsIdentity={0})(icsIdentity={1})(icsIdentity={0}))", device(12), device(13)), 2),
         ("(icsIdentity=none)".to_owned(), 0),
         ("(icsName=serial:SN-15)".to_owned(), 1),
         ("(icsStatus=stolen)".to_owned(), 2),
@@ -118,6 +119,12 @@ async fn forbidden_looks_absent() {
         }
         let compared = node.run("ldapcompare", &[dn, "icsKind:device"]).await;
         assert_eq!(compared.code, 32, "{compared:?}");
+    }
+    // The nearest entry that is named is one that there is.
+    for dn in ["icsDomain=nobody.example,o=ics", "cn=x,icsDomain=nobody.example,o=ics"] {
+        let found = node.run("ldapsearch", &["-b", dn]).await;
+        assert_eq!(found.code, 32, "{found:?}");
+        found.has("matchedDN: o=ics");
     }
     for filter in [format!("(icsIdentity={})", device(30)), "(icsName=serial:SECRET)".to_owned()] {
         let found = node.run("ldapsearch", &["-LLL", "-b", "o=ics", &filter]).await;

@@ -67,6 +67,7 @@ async fn keys_that_are_none_are_refused() {
         ("half a key", id(99), Some(cut), 21),
         ("no key", id(99), None, 65),
         ("a key of another name", id(98), Some(&stranger), 64),
+        ("under another name, what would be admitted", id(98), Some(&introduction(&maker(), 40)), 64),
         ("a stranger's key", id(99), Some(&stranger), 50),
         ("a name that is no id", "none".to_owned(), Some(&stranger), 64),
         ("a key that is here", maker_fingerprint()[24..].to_uppercase(), Some(&own), 68),

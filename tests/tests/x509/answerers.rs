@@ -142,7 +142,7 @@ fn a_delegate_answers_for_a_former_issuer_by_what_that_one_has_given_it() {
 }
 
 #[test]
-fn that_a_node_answers_no_longer_for_a_former_issuer_is_told_too() {
+fn a_node_that_no_longer_answers_for_a_former_issuer_reports_it_too() {
     let (world, bench) = (World::new(), Bench::new());
     let (key, now) = (p256(), world.app.clock().now());
     let began = Timestamp::from_seconds((now.as_millis() - 6 * 24 * HOUR) / 1000);
@@ -216,7 +216,7 @@ fn no_answer_outlives_the_certificate_by_which_it_is_given() {
 
 /// An answer to a nonce, or about several certificates, takes a signature with the issuer's key and serves nobody else.
 #[test]
-fn beyond_his_share_an_asker_gets_what_all_get() {
+fn an_asker_beyond_their_share_gets_what_everybody_gets() {
     let (world, bench) = (World::new(), Bench::new());
     issued(&world, &bench);
     for (file, more) in [("plain", " -no_nonce"), ("nonce", ""), ("several", " -cert device.pem -no_nonce")] {
@@ -232,11 +232,11 @@ fn beyond_his_share_an_asker_gets_what_all_get() {
     // Some are earned meanwhile.
     let times = || 0..2 * limits::OCSP_SIGNED_PER_ASKER_AT_ONCE;
     let use_up = || times().map(|_| ask(here, "nonce").expect("an answer")).find(|answer| answer.der == plain.der);
-    let last = use_up().expect("there are not as many as he likes");
+    let last = use_up().expect("the share is limited");
     assert!(!world.app.ocsp_holds(&last), "it is not kept for those who ask with this nonce");
     assert!(times().any(|_| ask(here, "several") == Err(OcspError::TryLater)));
     let other = Asker::Address(Some(7));
-    assert_ne!(ask(other, "nonce").expect("an answer").der, plain.der, "another one has his own share");
+    assert_ne!(ask(other, "nonce").expect("an answer").der, plain.der, "another asker has a share of their own");
     ask(other, "several").expect("an answer");
 
     let node = Node::start(&world.app);

@@ -2,6 +2,7 @@
 
 mod refused;
 mod told;
+mod unconfirmed;
 
 use core::num::NonZeroU32;
 
@@ -178,7 +179,7 @@ fn an_idevid_obtains_an_ldevid_and_renews_it() {
 const REGISTRAR: &[&str] = &["-ref", "SN-7", "-secret", "file:token", "-mac", "hmacWithSHA256"];
 
 #[test]
-fn a_registrar_asks_by_his_token() {
+fn a_registrar_asks_with_a_token() {
     let site = Site::new();
     site.bench.file("token", TOKEN.as_bytes());
     site.bench.file("wrong", b"wrong");
@@ -263,7 +264,7 @@ fn what_is_not_as_it_was_asked_for_is_told_to_be_so() {
 }
 
 #[test]
-fn whose_answer_was_lost_confirms_again() {
+fn a_holder_whose_answer_was_lost_confirms_again() {
     let site = Site::new();
     site.gets("", IDEVID, &[&["-cmd", "ir", "-reqout", "request.der,confirmation.der"], NEW].concat());
     let (size, confirmation) = (site.world.size(), site.bench.read("confirmation.der"));
@@ -275,7 +276,7 @@ fn whose_answer_was_lost_confirms_again() {
 }
 
 #[test]
-fn who_is_not_let_in_and_what_is_not_taken() {
+fn clients_that_are_not_let_in_and_messages_that_are_not_taken() {
     let site = Site::new();
     site.bench.openssl("req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=stranger -keyout stranger.key -out stranger.pem");
     site.bench.openssl("genrsa -out weak.key 1024");
@@ -284,7 +285,7 @@ fn who_is_not_let_in_and_what_is_not_taken() {
     let new = [&["-cmd", "ir"], NEW].concat();
     site.is_refused("", stranger, &[&new[..], &["-reqout", "stranger.der"]].concat(), "signerNotTrusted");
     let (code, answer) = sent(&site, CMP, &site.bench.read("stranger.der"));
-    assert!(code == "200" && answer.contains("no record here names"), "nothing is remembered of him: {answer}");
+    assert!(code == "200" && answer.contains("no record here names"), "nothing is remembered of the client: {answer}");
     site.is_refused("", IDEVID, &[&new[..], &["-unprotected_requests"]].concat(), "badMessageCheck");
     site.is_refused("", IDEVID, &[&new[..], &["-popo", "0"]].concat(), "badPOP");
     site.is_refused("", IDEVID, &[&new[..], &["-popo", "-1"]].concat(), "badPOP");
@@ -312,7 +313,7 @@ fn part(message: &[u8], tag: u8) -> Vec<u8> {
 }
 
 #[test]
-fn whoever_could_not_read_the_answer_is_heard() {
+fn a_client_that_could_not_read_the_answer_is_heard() {
     let site = Site::new();
     let new = [&["-cmd", "ir"], NEW].concat();
     let more = ["-disable_confirm", "-reqout", "request.der", "-rspout", "response.der"];
@@ -433,6 +434,8 @@ fn pbmac1_protects_as_well() {
         mac(TOKEN.as_bytes(), &[header, body].concat()).as_slice(),
         "the answer is protected so, too"
     );
+    let is_limited = (0..300).any(|_| sent(&site, CMP, &message(b"wrong")).1.contains("with a wrong secret"));
+    assert!(is_limited, "anybody may ask for as many rounds as they like");
 }
 
 #[test]

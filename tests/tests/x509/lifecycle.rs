@@ -128,7 +128,7 @@ fn a_certificate_for_another_host_or_use_renews_nothing() {
 }
 
 #[test]
-fn that_the_authority_ends_is_told_once_and_in_time() {
+fn the_end_of_an_authority_is_reported_once_and_in_time() {
     // The longest profile with an end lasts 90 days.
     for (days, is_told) in [(80, true), (100, false)] {
         let world = World::of(&Shape { days, ..Shape::new() });

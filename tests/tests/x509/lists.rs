@@ -197,7 +197,7 @@ impl Drop for End<'_> {
 }
 
 #[test]
-fn whoever_asks_meanwhile_takes_nothing_off_a_list_and_puts_nothing_on() {
+fn a_request_meanwhile_takes_nothing_off_a_list_and_puts_nothing_on() {
     let mut world = World::new();
     let others: Vec<u8> = (12..=40).collect();
     world.submit(others.iter().map(|seed| introduction(*seed, &[])).collect());

@@ -141,10 +141,10 @@ fn nothing_answers_ocsp_because_it_is_in_use() {
     refused(&world, "ocsp", &csr, CertifyFault::Denied, "roles that the profile lists in `requesters`");
     let by = |signer: &dyn Signer| Requester::Signer(signer.public_key().fingerprint());
     for other in [by(&controller()), by(&owner())] {
-        let error = world.certify_as(other, id(7), "ocsp", &csr).expect_err("the profile does not name his role");
+        let error = world.certify_as(other, id(7), "ocsp", &csr).expect_err("the profile does not name the role");
         assert_eq!(error.fault(), CertifyFault::Denied, "{error}");
     }
-    world.certify_as(by(&maker()), id(7), "ocsp", &csr).expect("the profile names his role");
+    world.certify_as(by(&maker()), id(7), "ocsp", &csr).expect("the profile names the role");
     // As `ics ca import` makes it: no signer may ask.
     world.change(|descriptor| {
         let profiles = &mut descriptor.certificates.as_mut().expect("it issues").profiles;
@@ -196,7 +196,7 @@ fn a_signer_whose_certificate_is_revoked_has_no_role_over_certificates() {
         profiles.values_mut().for_each(|it| it.requesters = ["security-controller".parse().expect("a role")].into());
     });
     let csr = bench.request("other", &[]);
-    world.certify_as(by, id(7), "ldevid", &csr).expect("the profile names his role");
+    world.certify_as(by, id(7), "ldevid", &csr).expect("the profile names the role");
     world.submit(vec![revoked(2, "Controller")]);
     let size = world.size();
     let error = world.certify_as(by, id(7), "ldevid", &csr).expect_err("whoever has the key");
@@ -209,7 +209,7 @@ fn a_signer_whose_certificate_is_revoked_has_no_role_over_certificates() {
 /// Looking at what was issued takes longer than looking at nothing, so nothing is looked at for readers whom the rules
 /// show nothing.
 #[test]
-fn for_whom_the_rules_show_nothing_no_certificate_is_looked_at() {
+fn no_certificate_is_looked_at_for_readers_to_whom_the_rules_show_nothing() {
     let mut world = World::new();
     let now = world.app.clock().now();
     world.claim_period(7, 1, (now, now.plus_millis(3_600_000)), "ldevid");

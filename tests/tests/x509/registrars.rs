@@ -46,7 +46,7 @@ const LINE: &[&str] =
     &["-cert", "line.pem", "-key", "line.key", "-extracerts", "line.pem", "-san_nodefault", "-newkey", "device.key"];
 
 #[test]
-fn a_signer_asks_for_the_thing_that_his_request_names() {
+fn a_signer_asks_for_the_thing_that_the_request_names() {
     let mut site = Site::new();
     let signer = line(&mut site.world, &site.bench);
     let named = ["-cmd", "ir", "-subject", "/serialNumber=SN-7"];
@@ -65,7 +65,7 @@ fn a_signer_asks_for_the_thing_that_his_request_names() {
     site.bench.openssl("req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=stranger -keyout stranger.key -out stranger.pem");
     let (is_given, text) = site.run("", &[LINE, &named, &["-out_trusted", "stranger.pem"]].concat());
     assert!(!is_given && text.contains("received PKICONF"), "{text}");
-    assert_eq!(site.revoked(), ["unspecified"], "he does not take it");
+    assert_eq!(site.revoked(), ["unspecified"], "the signer rejects it");
     site.gets("", LINE, &named);
     site.gets("", LINE, &["-cmd", "rr", "-oldcert", "ldevid.pem", "-revreason", "4"]);
     assert_eq!(site.revoked().iter().filter(|it| *it == "superseded").count(), 1);
@@ -81,7 +81,7 @@ fn a_signer_asks_for_the_thing_that_his_request_names() {
 
 /// Anyone with a role over a single thing is in the log too: a few of them could keep all others out.
 #[test]
-fn who_signs_and_is_not_named_by_the_descriptor_begins_no_more_than_a_thing() {
+fn a_signer_whom_the_descriptor_does_not_name_begins_no_more_than_a_thing() {
     let mut site = Site::new();
     let signer = line(&mut site.world, &site.bench);
     site.world.change(|descriptor| {
@@ -126,7 +126,7 @@ fn a_key_that_records_name_is_taken_for_no_signers() {
         let asked = EstRequest { domain: domain(), profile, issuer: None, proven: Some(key), basic: None };
         wait(world.app.est_enroll(&asked, &text))
     };
-    enroll().expect("he asks for the thing");
+    enroll().expect("the signer asks for the thing");
     world.submit(vec![introduction(8, &["serial:SN-8"]), issued(7, 1), issued(8, 2)]);
     let refused = enroll().expect_err("two things have it");
     assert!(refused.to_string().contains("more than one record here names the key"), "{refused}");

@@ -29,7 +29,7 @@ fn is_listed(world: &World, issuer: &[u8], issued: &Issued) -> bool {
 }
 
 #[test]
-fn whoever_may_revoke_may_do_so_after_a_rotation() {
+fn a_right_to_revoke_survives_a_rotation() {
     let (world, bench) = (World::new(), Bench::new());
     let former = world.issuer.clone();
     let own = ["key", "holder", "names", "controller"].map(|name| issue(&world, &bench, name));

@@ -65,7 +65,7 @@ fn what_waits_makes_no_answer_hold_longer() {
 }
 
 #[test]
-fn who_asks_again_has_nothing_revoked_twice() {
+fn a_repeated_request_revokes_nothing_twice() {
     let (mut world, bench) = (World::new(), Bench::new());
     let fresh = issued(&world, &bench);
     let demand = world.unwitnessed();

@@ -69,7 +69,7 @@ fn nothing_is_from_elsewhere_where_nothing_is_adopted() {
 
 /// On whose word somebody is an owner, through how many hands the role came, and whose status they lift.
 #[test]
-fn who_is_an_owner_by_the_word_of_a_source_lifts_what_came_from_there_alone() {
+fn an_owner_by_the_word_of_a_source_lifts_only_what_came_from_there() {
     let sold = || grant(2, MAKER, "manufacturer", BUYER, "owner");
     let sold_again = |n| grant(n, MAKER, "manufacturer", BUYER, "owner");
     let suspended = || status(3, CONTROLLER, "security-controller", "suspended");
@@ -120,8 +120,8 @@ fn who_is_an_owner_by_the_word_of_a_source_lifts_what_came_from_there_alone() {
             vec![pump(), sold().on(&wide), suspended(), hands_on(4), taken_back(5).on(&wide), in_use(6, HEIR)],
             true,
         ),
-        ("it was his own word", vec![sold().adopted(), own, in_use(4, BUYER)], true),
-        ("he blocks", vec![sold().adopted(), suspended(), stolen], true),
+        ("it was the signer's own word", vec![sold().adopted(), own, in_use(4, BUYER)], true),
+        ("it blocks", vec![sold().adopted(), suspended(), stolen], true),
     ] {
         let refused = (!lifts).then(|| "elsewhere-lifts-nothing".to_owned());
         assert_eq!(refused_by(&drafts), refused, "{case}");

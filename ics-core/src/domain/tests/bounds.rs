@@ -40,7 +40,7 @@ fn blocks_do_not_fill_a_record() {
 }
 
 #[test]
-fn whoever_blocks_again_and_again_is_said_once_to_near_his_quota() {
+fn a_signer_who_keeps_blocking_is_reported_once_as_near_the_quota() {
     let quota = 40;
     let limited = changed(0, |descriptor| descriptor.limits.statements_per_signer_and_identity = Some(quota));
     let block = |n: u64| status(n, KEEPER, "maintainer", "suspended");
@@ -52,7 +52,7 @@ fn whoever_blocks_again_and_again_is_said_once_to_near_his_quota() {
         let expected = (made == warned).then_some(Nearing { made, quota });
         assert_eq!(after(made as u64), Ok(expected), "{made}");
     }
-    assert_eq!(after(quota as u64 + 1), Err(Refusal::Quota(quota)), "he blocks it no more");
+    assert_eq!(after(quota as u64 + 1), Err(Refusal::Quota(quota)), "the signer cannot block it any more");
 
     // A signer who says much but blocks little still has first blocks left.
     let approvals: Vec<Draft> = (1..=warned as u64).map(|n| say(n, KEEPER, "maintainer", Act::Approval)).collect();
@@ -118,7 +118,7 @@ fn no_grant_opens_the_last_places_of_a_record() {
 }
 
 #[test]
-fn that_a_record_fills_is_said_once_and_long_before() {
+fn a_filling_record_is_reported_once_and_long_before() {
     let said = |n: u64| say(n, Fingerprint::V6([n as u8; 32]), "maintainer", Act::Approval);
     let fills = |count: usize| {
         let mut drafts: Vec<Draft> = (1..).map(said).take(count - 1).collect();

@@ -59,7 +59,7 @@ fn lifted() -> Draft {
 }
 
 #[test]
-fn who_had_said_what_goes_on_to_block_is_named_and_nobody_else() {
+fn an_erasure_names_the_signer_of_what_goes_on_to_block_and_nobody_else() {
     for drafts in [vec![introduce(0), suspended()], vec![introduce(0), suspended(), lifted()]] {
         let said = Said::of(&drafts);
         let erasure = said.proposed();
@@ -95,7 +95,7 @@ fn an_erasure_that_names_nobody_is_admitted_if_it_is_what_such_ones_were() {
 /// Without the body, it cannot be told whose statement it was, so the owners are believed about that entry, but about
 /// no other place.
 #[test]
-fn whoever_has_a_remnant_only_believes_the_owners_of_that_entry() {
+fn a_holder_of_a_mere_remnant_believes_only_the_owners_of_that_entry() {
     let said = Said::of(&[introduce(0), suspended()]);
     let erasure = said.proposed();
     let remnant = Remnant { statement: id(1), identity: device() };

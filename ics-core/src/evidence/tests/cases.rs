@@ -139,7 +139,7 @@ fn case_ahead(world: &World, pack: Evidence, asked: &str, millis: u64) -> Case {
     let pack = pack.under(&world.cosigned(&world.signed_head(&world.home), Some(signed)));
     let at = Timestamp::from_millis(signed.as_millis() - millis);
     let mut case = case_believed(&pack, asked, (at, None), policy(&[world.origin()]));
-    assert!(case.check().is_err(), "{millis} ms ahead, and he does not say that he believes less");
+    assert!(case.check().is_err(), "{millis} ms ahead, and the node does not say that it believes less");
     case.thing.heard[0].believed = Some(case.verdict.as_of[0].as_of);
     case
 }

@@ -277,7 +277,7 @@ fn a_key_id_fits_keys_of_version_4_only() {
 
 /// GnuPG before 2016 named only the key id: in version 4 that is enough if the signer is known from the context.
 #[test]
-fn who_must_have_signed_need_not_name_his_fingerprint_in_version_4() {
+fn an_expected_signer_need_not_be_named_by_fingerprint_in_version_4() {
     let time: (bool, u8, &[u8]) = (true, sub::CREATED, &[1, 2, 3, 4]);
     let (four, six) = (maker(), signer(1, 6));
     let fingerprints = [four.public_key().fingerprint(), six.public_key().fingerprint()];

@@ -109,7 +109,7 @@ fn what_is_to_come_of_a_group_ends_where_it_was_said() {
     assert_eq!([4, 5].map(to_come), [vec![2], Vec::new()]);
 }
 
-/// Who has sold a thing says nothing of it any more by the order that it is of: whom he gives the order later is not its
+/// A seller no longer says anything of a sold thing by the order that it is of: whoever gets the order later is not its
 /// owner to be.
 #[test]
 fn nobody_is_to_own_by_its_order_what_was_sold_before() {

@@ -143,7 +143,7 @@ fn what_was_erased_is_forgotten_unless_something_had_taken_its_place() {
 
 /// Somebody had no right to take back another's statement, and does not gain it for the past by erasing the statement.
 #[test]
-fn whoever_erases_a_statement_of_nobody_can_take_back_what_is_left_of_it_from_then_on() {
+fn owners_who_erase_without_naming_a_signer_can_take_back_what_is_left_from_then_on() {
     let suspended = status(1, KEEPER, "maintainer", "suspended");
     let (about, _) = split(&[introduce(0), suspended]);
     let context = Context { about: &about, groups: &[], unseen: false };

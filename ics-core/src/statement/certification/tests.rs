@@ -139,7 +139,7 @@ fn what_was_revoked_by_a_signature_that_does_not_count_does_not_stand_again() {
     assert_eq!((split.bodies.len(), split.refused.len()), (1, 1));
     assert_eq!(split.left_out.get(&LeftOut::CertificationRevoked), Some(&1));
     let split = bodies(&[certified.clone(), signature(3, 0x30, true)]);
-    assert_eq!(split.bodies.len(), 2, "somebody else's revocation is his own business");
+    assert_eq!(split.bodies.len(), 2, "somebody else's revocation stays apart");
     let split = split_or_left(&with_signatures(&[certified, signature(1, 0x30, true)]));
     assert_eq!(split.get(&LeftOut::Revoked), Some(&1), "its holder has revoked the only User ID: nothing is left");
 }

@@ -169,7 +169,7 @@ mod tests {
     /// There is one alarm, however many things are concerned: it says what to do, and the node's log says which things
     /// they are.
     #[test]
-    fn that_records_fill_is_alarmed_once() {
+    fn filling_records_raise_one_alarm() {
         let dir = tempfile::tempdir().expect("dir");
         let sealer = |_: &DomainInfo, _: u64, _: &Hash| Err::<SignedNote, _>("a copy signs nothing".to_owned());
         let options = Options::new(Arc::new(|_: &StoredEntry| Vec::new()), Arc::new(sealer));

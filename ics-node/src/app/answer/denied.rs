@@ -115,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_is_no_yes_and_only_so_much() {
+    fn only_answers_other_than_allow_are_kept_and_only_so_many() {
         let denials = Denials::default();
         denials.note("serial:1", None, &verdict("allow", 1));
         assert_eq!(denials.last(10), []);

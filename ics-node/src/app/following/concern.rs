@@ -77,8 +77,8 @@ impl App {
     ) -> Result<Option<IdentityId>, AppError> {
         // The remnant of an erased statement brings the certificate of whoever erased it, not that of its signer.
         let speaks = |record: &Record| {
-            let mut his = record.statements.iter().filter(|it| it.is_of(holder)).peekable();
-            his.peek().is_none() || his.any(|it| !it.erased)
+            let mut own = record.statements.iter().filter(|it| it.is_of(holder)).peekable();
+            own.peek().is_none() || own.any(|it| !it.erased)
         };
         let serves = |id: &IdentityId| -> Result<bool, AppError> {
             Ok(self.wanted(sight, wanted, id)?.is_some_and(|record| speaks(&record) && (wanted.serves)(&record)))

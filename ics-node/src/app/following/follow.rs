@@ -336,7 +336,7 @@ mod tests {
 
     /// A recall must not wait until a log that came all at once has been gone through.
     #[tokio::test(flavor = "multi_thread")]
-    async fn who_is_far_behind_with_one_source_is_held_up_with_no_other() {
+    async fn being_far_behind_one_source_holds_up_no_other() {
         let [target, far, near] = ["t.acme.example", "a.acme.example", "b.acme.example"].map(Party::found);
         let app = target.open();
         far.found_at(&app);

@@ -66,6 +66,11 @@ impl SentKeys {
     pub const fn domains(&self) -> &BTreeSet<DomainName> {
         &self.domains
     }
+
+    /// The keys that something in it is about.
+    pub fn keys(&self) -> impl Iterator<Item = &Fingerprint> {
+        self.merged.keys.keys()
+    }
 }
 
 impl App {

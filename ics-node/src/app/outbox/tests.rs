@@ -62,7 +62,7 @@ async fn an_answer_that_cannot_be_kept_is_asked_for_again_after_a_pause() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_submits_again_what_is_soon_kept_no_longer_gets_its_receipt() {
+async fn resubmitting_what_is_about_to_be_forgotten_gets_its_receipt() {
     let copied = Copied::new().await;
     let domain = &copied.maker.domain;
     let (first, second) = (copied.introduce(2), copied.introduce(3));

@@ -54,7 +54,7 @@ fn damage(app: &App, before: u32) {
 /// A look-up takes longer if there is something, so none may be made for a reader to whom the rules show nothing: such
 /// a reader must not notice that an entry has become unreadable, and nothing about it is remembered.
 #[tokio::test(flavor = "multi_thread")]
-async fn nothing_is_read_of_a_domain_for_whom_its_rules_show_nothing() {
+async fn nothing_is_read_for_a_reader_to_whom_the_rules_show_nothing() {
     let (maker, pumps) = (Party::found_private("devices.acme.example", "principal has node"), devices(1));
     let app = node(&maker, &pumps, PERMITS, 1 << 20).await;
     damage(&app, 0);
@@ -128,7 +128,7 @@ async fn what_is_watched_is_not_read_where_the_rules_show_nothing() {
 
 /// An answer is remembered for as long as what it rests on: here, the rules.
 #[tokio::test(flavor = "multi_thread")]
-async fn that_the_rules_show_nothing_holds_until_there_are_others() {
+async fn it_is_remembered_that_rules_show_nothing_until_there_are_others() {
     let (maker, pumps) = (Party::found_private("devices.acme.example", "principal has node"), devices(1));
     let app = node(&maker, &pumps, PERMITS, 1 << 20).await;
     let look = || app.thing(Reader::Anonymous, &maker.domain, &pumps[0].fingerprint().to_string()).expect("read");

@@ -3,6 +3,7 @@
 //! whose it is, or it is a signer's. Alternatively the registrar's token protects the message.
 
 mod tell;
+mod unconfirmed;
 
 use std::collections::BTreeSet;
 
@@ -86,17 +87,32 @@ impl App {
     /// are part of the answer.
     pub async fn cmp(&self, asked: &CmpRequest, der: &[u8]) -> Result<Vec<u8>, AppError> {
         let message = Message::parse(der).map_err(|failure| AppError::new(Code::BadCsr, failure.text))?;
+        let message = message.of_known(|transaction| self.0.cmp.key_of(transaction, self.clock().now()));
         // The issuer signs the answer, so nothing is done before it is clear that it can.
         let hosted = self.hosted(&asked.domain)?;
         let sight = self.issues_here(&hosted).map_err(AppError::from)?;
         let issuing = self.issuing(&sight).map_err(AppError::from)?;
-        let secret = self.0.operator_token.as_ref().map(|token| token.as_bytes());
         let nonce = random()?;
-        let (sender, outcome) = match message.protection(secret) {
+        let (sender, outcome) = match self.cmp_protection(asked.asker, &message) {
             Ok(sender) => (sender, self.cmp_outcome(asked, &message, sender, nonce).await),
             Err(failure) => (Protection::None, Err(failure)),
         };
         self.cmp_reply((asked, &issuing), &message, (sender, nonce), &outcome)
+    }
+
+    /// How a message proves its origin. Each client has only a limited number of tries with a secret: anybody may ask
+    /// for thousands of rounds. Whoever has the secret is not limited.
+    fn cmp_protection(&self, asker: Asker, message: &Message<'_>) -> Result<Protection, Failure> {
+        let secret = self.0.operator_token.as_ref().map(|token| token.as_bytes());
+        if secret.is_some() && message.is_by_secret() && !self.may_sign_for(asker) {
+            let text = "too many messages with a wrong secret have come from there lately: try again in a minute";
+            return Err(Failure::new(FailureInfo::SystemUnavail, text));
+        }
+        let protection = message.protection(secret);
+        if matches!(protection, Ok(Protection::Secret)) {
+            self.need_not_sign_for(asker);
+        }
+        protection
     }
 
     /// The message that reports the outcome of a request. It is protected by the secret if the request was, otherwise
@@ -170,6 +186,8 @@ impl App {
                     let (algorithm, hash) = digest(&issued.certificate)?;
                     let waiting = Waiting { nonce, hash, algorithm, serial: issued.serial };
                     waits_until = self.0.cmp.wait(party, transaction, waiting);
+                    // If the transaction is forgotten by now, nobody can confirm it any more.
+                    self.cmp_await(&asked.domain, issued.serial, waits_until.unwrap_or(now)).await?;
                 }
                 Ok(Outcome::Issued { asked: enrolment, issued: Box::new(issued), is_confirmed, waits_until })
             }
@@ -218,7 +236,14 @@ impl App {
             Requester::Signer(signer) => (Party(sha256(signer.as_bytes())), self.cmp_share(domain, &signer)?),
             Requester::Operator => (Party::REGISTRAR, limits::CMP_TRANSACTIONS),
         };
-        self.0.cmp.begin(sender.party(), message.header.transaction(), share, self.clock().now())
+        let (party, transaction) = (sender.party(), message.header.transaction());
+        self.0.cmp.begin(party, transaction, share, self.clock().now())?;
+        if matches!(sender, Protection::Key(_))
+            && let Some(key) = message.key()?
+        {
+            self.0.cmp.know(party, transaction, key);
+        }
+        Ok(())
     }
 
     /// How many transactions a signer may have begun lately. A signer whom the descriptor names asks on behalf of many
@@ -321,7 +346,7 @@ impl App {
         let waiting = self.0.cmp.confirm(party, transaction, nonce, now)?;
         let taken = waiting.is_taken(said);
         let ended = match &taken {
-            Ok(true) => Ok(()),
+            Ok(true) => self.cmp_taken(domain, waiting.serial).await,
             // A client that names another algorithm has neither accepted nor rejected it yet.
             Err(failure) if failure.info == FailureInfo::BadAlg => Err(failure.clone()),
             _ => self.cmp_not_taken(domain, sender, &waiting).await,
@@ -338,15 +363,24 @@ impl App {
     /// Revokes a certificate that its holder rejects. A signer who got it on behalf of a thing gives it back as the
     /// thing would: the log must not name the signer as one who revoked another's certificate.
     async fn cmp_not_taken(&self, domain: &DomainName, sender: Protection, waiting: &Waiting) -> Result<(), Failure> {
-        let revoker = match sender {
+        let requester = match sender {
             Protection::Key(_) => self.holder_of_serial(domain, &waiting.serial).map_err(refused)?,
             _ => Requester::Operator,
         };
-        let revoker = Revoker::Requester(revoker);
-        let revoked = self.revoke_certificate(domain, &waiting.serial, revoker, Reason::Unspecified).await;
-        match revoked {
+        self.cmp_take_back(domain, &waiting.serial, requester).await.map_err(refused)
+    }
+
+    /// Revokes a certificate that was not taken, unless that has happened.
+    async fn cmp_take_back(
+        &self,
+        domain: &DomainName,
+        serial: &SerialNumber,
+        requester: Requester,
+    ) -> Result<(), CertifyError> {
+        let revoker = Revoker::Requester(requester);
+        match self.revoke_certificate(domain, serial, revoker, Reason::Unspecified).await {
             Ok(_) | Err(CertifyError::AlreadyRevoked) => Ok(()),
-            Err(error) => Err(refused(error)),
+            Err(error) => Err(error),
         }
     }
 

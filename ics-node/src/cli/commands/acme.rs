@@ -24,30 +24,30 @@ use crate::client::signing::SigningError;
 pub(crate) enum AcmeCommand {
     /// Get the credential with which an ACME client makes its account.
     ///
-    /// Signs with a key that the domain knows, of a signer or of a thing, and gets a credential for the external
-    /// account binding of one ACME account, to be used within a week. The account then speaks for the signer, who may
-    /// have certificates made for the things over which the signer has a role that the profile lists in `requesters`
-    /// (the ready-made profiles of `ics ca import` list none); or for the thing itself. Anybody who has the credential
-    /// can make the account: keep it secret.
+    /// Signs with a key that the domain knows, that of a signer or of a thing, and gets a credential for the external
+    /// account binding of one ACME account, to be used within a week. The account then speaks for that signer or thing.
+    /// A thing gets certificates for itself; a signer gets them for the things over which the signer has a role that
+    /// the profile lists in `requesters` (the ready-made profiles of `ics ca import` list none). Anybody who has the
+    /// credential can make the account: keep it secret.
     ///
-    /// A thing whose ACME client uses the thing's own key as account key needs none.
+    /// A thing whose ACME client uses the thing's own key as its account key needs no credential.
     Eab(Eab),
     /// List the accounts, and for whom they speak.
     ///
-    /// For operators. Those that were given up or taken away are listed too, with their state. After `ics restore` this
-    /// shows which accounts are valid again.
+    /// For operators. Accounts that were given up or taken away are listed too, with their state. After `ics restore`
+    /// this shows which accounts are valid again.
     List(List),
     /// Take away the accounts that speak for a signer or a thing.
     ///
-    /// For operators, when somebody else may have the keys of these accounts, or when there are too many of them. They ask
-    /// for nothing any more, nor do credentials that wait for their account. Certificates stay, and the signer or the thing
-    /// can bind another account with `ics acme eab` and another account key: one whose account was taken away makes none
-    /// again, and that goes for the thing's own key too. Their contact addresses are deleted, as when a client deactivates
-    /// its account; backups that were made before keep them. `ics status` and a descriptor that declares a signer
-    /// compromised end more than that.
+    /// For operators, when somebody else may have the keys of these accounts, or when there are too many of them. The
+    /// accounts can no longer request anything, and credentials that were not used yet become invalid. Certificates
+    /// stay valid, and the signer or the thing can bind another account with `ics acme eab` and another account key: a
+    /// key whose account was taken away makes no account again, not even if it is the thing's own key. The accounts'
+    /// contact addresses are deleted, as when a client deactivates its account; earlier backups keep them. To end more
+    /// than the accounts, use `ics status`, or declare the signer compromised in the descriptor.
     ///
-    /// This stands in no log. Where the node's disk is lost, `ics restore` puts back the accounts of the copy, and says for
-    /// whom they speak: what was taken away since the copy was made is to be taken away again.
+    /// This is recorded in no log. If the node's disk is lost, `ics restore` puts back the accounts of the copy, and
+    /// says for whom they speak: accounts that were taken away since the copy was made must be taken away again.
     Revoke(Revoke),
 }
 
@@ -74,10 +74,10 @@ Examples:
 pub(crate) struct List {
     #[command(flatten)]
     domain: InDomain,
-    /// Accounts in a page.
+    /// How many accounts a page has.
     #[arg(long, default_value_t = 100, value_name = "COUNT", value_parser = page_limit)]
     limit: usize,
-    /// Go on behind this account, as the page before says.
+    /// Continue after this account, which the previous page names.
     #[arg(long, default_value_t = 0, value_name = "ACCOUNT")]
     after: u64,
 }

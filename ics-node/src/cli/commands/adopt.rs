@@ -39,16 +39,16 @@ pub(crate) struct Adopt {
     /// Everything of this model.
     #[arg(long, group = "chosen")]
     model: Option<String>,
-    /// Everything of this lot; with --model what fits both.
+    /// Everything of this lot; with --model, what fits both.
     #[arg(long, group = "chosen")]
     lot: Option<String>,
-    /// Take over what is said of them later, too, without anyone's hand: a recall by the manufacturer, say. With
-    /// --model or --lot also what comes later. By the templates' rules a grant that comes along can only make an owner,
-    /// who cannot lift what was said here. A node that keeps no copy of the domain, but may ask its home about it (`ics
-    /// peer add --roam`), has the home push what is said.
+    /// From now on, also take over automatically what is said of them later, such as a recall by the manufacturer. With
+    /// --model or --lot this includes things that are added later. By the templates' rules a grant that is taken over
+    /// can only make an owner, who cannot lift what was said here. If the node keeps no copy of the domain but may ask
+    /// its home about it (`ics peer add --roam`), the home pushes what is said.
     #[arg(long, conflicts_with = "no_follow")]
     follow: bool,
-    /// End that; nothing is adopted.
+    /// Stop taking over automatically what is said of them; nothing is adopted.
     #[arg(long)]
     no_follow: bool,
 }
@@ -162,7 +162,7 @@ mod tests {
             title: String::new(),
             status: 403,
             detail: detail.to_owned(),
-            hint: Some("an owner names him".to_owned()),
+            hint: Some("an owner must name the signer".to_owned()),
         };
         let result = AdoptionResult {
             identities: (0..12).map(|n| format!("id-{n}")).collect(),
@@ -179,7 +179,8 @@ mod tests {
             format!(
                 "! a.example → b.example\n  things      12\n{ids}              … and 2 more\n  taken       1 statement\n  \
                  had before  2 statements\n  left there  3 statements of its issuers of X.509 certificates, who have no \
-                 role in b.example\n  refused     ✗ 2 statements: no such role\n                an owner names him\n"
+                 role in b.example\n  refused     ✗ 2 statements: no such role\n                an owner must \
+                 name the signer\n"
             )
         );
     }

@@ -31,10 +31,10 @@ Examples:
 pub(crate) struct Approve {
     #[command(flatten)]
     things: Things,
-    /// From when on it holds [default: its admission].
+    /// From when on the approval holds [default: its admission].
     #[arg(long, value_name = "TIME", value_parser = until)]
     from: Option<Timestamp>,
-    /// Until when it holds [default: without end]. Without --from it takes the place of what the signer has said before,
+    /// Until when the approval holds [default: without end]. Without --from, it replaces the signer's earlier approval,
     /// which is taken back.
     #[arg(long, value_name = "TIME", value_parser = until)]
     until: Option<Timestamp>,

@@ -20,9 +20,10 @@ Examples:
   $ ics backup /backup/ics-2026-11-20
   $ ics --home /var/lib/ics backup /mnt/safe/ics --with-keys")]
 pub(crate) struct Backup {
-    /// A new directory.
+    /// The directory to make for the copy.
     directory: PathBuf,
-    /// Copy the secret keys, encrypted as they are, the operator's token and the key for TLS too; never the passphrase.
+    /// Also copy the secret keys, encrypted as they are, the operator's token and the key for TLS; never the
+    /// passphrase.
     #[arg(long)]
     with_keys: bool,
 }

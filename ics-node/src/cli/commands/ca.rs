@@ -33,13 +33,14 @@ const DAY: u64 = 86_400_000;
 pub(crate) enum CaCommand {
     /// Make the certificate of a root.
     ///
-    /// Makes a root's own certificate of a key in this home directory, or in a token: P-256, as `ics key make --algorithm
-    /// p256` makes them. Keep it on a machine without a network.
+    /// Makes the self-signed certificate of a root, for a key in this home directory or in a token. The key must be
+    /// P-256, as `ics key make --algorithm p256` makes it. Keep it on a machine without a network.
     Root(Root),
     /// Ask for the certificate of an issuing authority.
     ///
-    /// Writes a request for a key of this home directory, to be carried to the root. With the same request a node asks the
-    /// issuer, not the root, for the certificate by which it answers OCSP: by EST, with the label `DOMAIN:ocsp`.
+    /// Writes a certificate request for a key of this home directory, to be carried to the root. A request that is made
+    /// in the same way also serves a node that is to answer OCSP: it is submitted to the issuer, not the root, by EST
+    /// with the label `DOMAIN:ocsp`.
     Request(Request),
     /// Issue the certificate of an issuing authority.
     ///
@@ -53,9 +54,9 @@ pub(crate) enum CaCommand {
     /// Let a domain issue with an authority's certificate.
     ///
     /// Makes the next version of the descriptor: the authority issues from then on, its key gets the role `issuer`, and
-    /// authorities that were there before only answer for what they have issued, and take it back. So keys are rotated.
-    /// First `[node] issuers` in ics.toml names the key, beside the former ones, which stay there for as long as what
-    /// they have issued counts, and the node is started again; then `ics domain submit` puts the version into force.
+    /// earlier authorities only answer for, and revoke, what they have issued. This is how issuing keys are rotated.
+    /// First add the key to `[node] issuers` in ics.toml, beside the former ones, which stay there for as long as what
+    /// they have issued counts, and restart the node; then put the new version into force with `ics domain submit`.
     Import(Import),
 }
 
@@ -69,16 +70,16 @@ pub(crate) struct Root {
     /// The key.
     #[arg(long, default_value = "root", value_name = "KEY")]
     key: String,
-    /// What the authority is called.
+    /// The name of the authority.
     #[arg(long, value_name = "TEXT")]
     name: String,
-    /// Whose it is.
+    /// The organization that it belongs to.
     #[arg(long, value_name = "TEXT")]
     organization: Option<String>,
     /// Days for which the certificate is valid.
     #[arg(long, default_value_t = 7300, value_parser = clap::value_parser!(u64).range(1..=36_500))]
     days: u64,
-    /// Where it goes.
+    /// The file to write; `-` is standard output.
     #[arg(long, value_name = "FILE", default_value = "-")]
     out: PathBuf,
 }
@@ -96,13 +97,13 @@ pub(crate) struct Request {
     /// The key.
     #[arg(long, default_value = "issuer", value_name = "KEY")]
     key: String,
-    /// What the authority is called.
+    /// The name of the authority.
     #[arg(long, value_name = "TEXT")]
     name: String,
-    /// Whose it is.
+    /// The organization that it belongs to.
     #[arg(long, value_name = "TEXT")]
     organization: Option<String>,
-    /// Where it goes.
+    /// The file to write; `-` is standard output.
     #[arg(long, value_name = "FILE", default_value = "-")]
     out: PathBuf,
 }
@@ -123,25 +124,26 @@ pub(crate) struct Sign {
     /// The root's certificate.
     #[arg(long, value_name = "FILE")]
     certificate: PathBuf,
-    /// Names that it may certify: a host name with all below it, or a network. Without, all; with host names only, no
-    /// addresses, and with networks only, no host names. Some clients load no authority with constraints on addresses
-    /// (strongSwan), and `--permit acme.example` alone makes such, too: where they are to take its certificates, leave
-    /// --permit and --exclude away. Profiles and names in the descriptor then say what it issues.
+    /// Names that the authority may certify: a host name with everything below it, or a network; may be given several
+    /// times [default: all]. If only host names are given, it may certify no addresses, and if only networks are given,
+    /// no host names. Some clients (strongSwan) load no authority with constraints on addresses, which `--permit
+    /// acme.example` alone makes as well: if they are to accept its certificates, give neither --permit nor --exclude.
+    /// Profiles and names in the descriptor then say what it issues.
     #[arg(long, value_name = "NAME")]
     permit: Vec<String>,
-    /// Names that it may not certify.
+    /// Names that the authority may not certify; may be given several times.
     #[arg(long, value_name = "NAME")]
     exclude: Vec<String>,
-    /// Uses that it may certify (client, server, ocsp). Without, all.
+    /// Uses that the authority may certify: client, server, ocsp [default: all].
     #[arg(long = "use", value_name = "USE", value_parser = certificate_use)]
     uses: Vec<CertificateUse>,
-    /// Days for which the certificate is valid, no longer than the root's.
+    /// Days for which the certificate is valid; it cannot outlive the root's.
     #[arg(long, default_value_t = 1825, value_parser = clap::value_parser!(u64).range(1..=36_500))]
     days: u64,
-    /// Where the root's revocation list will be.
+    /// The address at which the root's revocation list will be.
     #[arg(long, value_name = "URL")]
     crl_url: Option<String>,
-    /// Where it goes.
+    /// The file to write; `-` is standard output.
     #[arg(long, value_name = "FILE", default_value = "-")]
     out: PathBuf,
 }

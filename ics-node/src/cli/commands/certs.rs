@@ -30,10 +30,10 @@ const DAY: u64 = 86_400_000;
 struct Which {
     #[command(flatten)]
     domain: InDomain,
-    /// In this state: good, held, revoked, ended.
+    /// Only certificates in this state: good, held, revoked, ended.
     #[arg(long)]
     state: Option<CertificateState>,
-    /// That have not ended and end within so many days.
+    /// Only certificates that have not ended and end within this many days.
     #[arg(long, value_name = "DAYS", value_parser = clap::value_parser!(u64).range(1..=36_500))]
     ends_within: Option<u64>,
 }
@@ -59,13 +59,13 @@ Examples:
 pub(crate) struct Certs {
     #[command(flatten)]
     which: Which,
-    /// Of this thing, by its id or a name, as look-ups take it.
+    /// Only certificates of this thing, by its id or a name, as `ics lookup` takes it.
     #[arg(long, value_name = "ID|NAME", conflicts_with = "ends_within")]
     of: Option<String>,
-    /// Items in a page, 500 at most.
+    /// How many items a page has, 500 at most.
     #[arg(long, default_value_t = 100, value_name = "COUNT", value_parser = page_limit)]
     limit: usize,
-    /// Begin behind this place, which the page before names.
+    /// Continue after this place, which the previous page names.
     #[arg(long, value_name = "PLACE")]
     after: Option<String>,
     /// All pages, one after the other.
@@ -174,10 +174,10 @@ Examples:
 pub(crate) struct Report {
     #[command(flatten)]
     which: Which,
-    /// html, csv or json.
+    /// The format: html, csv or json.
     #[arg(long, default_value = "html")]
     format: Format,
-    /// Where it goes.
+    /// The file to write; `-` is standard output.
     #[arg(long, value_name = "FILE", default_value = "-")]
     out: PathBuf,
 }

@@ -13,8 +13,8 @@ use crate::http::stop_signal;
 /// Play a story with five nodes on this machine: pumps are made, approved, used, stolen and recalled.
 ///
 /// A manufacturer, a developer, a certification body, an integrator and a gateway get a home directory and a node each,
-/// on free ports of loopback. Everything in the story is real, and each step is checked. Afterwards the nodes stay up
-/// until Ctrl-C. The exit code is 0 if the story went as told.
+/// on free ports of loopback. Everything in the story is real, and each step is checked. Afterwards the nodes keep
+/// running until Ctrl-C. The exit code is 0 if the story went as told.
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples:
@@ -33,7 +33,7 @@ pub(crate) struct Demo {
     /// Keep the temporary directory.
     #[arg(long)]
     keep: bool,
-    /// End after the story.
+    /// Exit after the story, instead of leaving the nodes running.
     #[arg(long)]
     exit: bool,
 }

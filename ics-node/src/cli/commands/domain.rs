@@ -41,48 +41,51 @@ use crate::keys::UnlockedKey;
 pub(crate) enum DomainCommand {
     /// Make the first descriptor of a domain from a template.
     ///
-    /// Fills in a template and signs it with the owners' keys of this home directory. Further owners add theirs with `ics
-    /// domain sign`.
+    /// Fills in a template and signs it with those owners' keys that are in this home directory. Further owners add
+    /// their signatures with `ics domain sign`.
     Create(create::Create),
     /// Make the next version of a descriptor.
     ///
-    /// Changes the newest version in this home directory, and signs the outcome as an owner. Where the node has newer ones in
-    /// force, it gets them first, after a restore for instance. The outcome comes into force when the home node has
-    /// admitted it with the signatures of enough owners of the version before.
+    /// Changes the newest version in this home directory, and signs the result as an owner. If a newer version is in
+    /// force at the node, as after a restore, it is fetched first. The result comes into force when the home node has
+    /// admitted it with the signatures of enough owners of the previous version.
     Update(update::Update),
     /// Add an owner's signature to a descriptor.
     ///
-    /// Adds a signature to a descriptor that another owner has made, in its file. Read with `ics domain show FILE` first
-    /// what you sign.
+    /// Adds a signature to the file of a descriptor that another owner has made. Read what you sign with `ics domain
+    /// show FILE` first.
     Sign(sign::Sign),
     /// Put a new version of a descriptor into force.
     ///
-    /// Puts the next version of a descriptor into the domain's log, where it is in force from then on. The home takes it
-    /// with the signatures of as many owners as the version before it demands.
+    /// Puts the next version of a descriptor into the domain's log; it is in force from then on. The home admits it
+    /// only with the signatures of as many owners as the previous version demands.
     Submit(submit::Submit),
     /// Show a descriptor and who has signed it.
     ///
-    /// Shows a descriptor: the newest of a domain in this home directory, and whether another one is in force; that in a
-    /// file; or with `--node` the one in force at a node and how the domain is doing there. Signers whose keys are revoked
-    /// or have expired, as the node knows, are marked. With `--json` it prints the descriptor itself.
+    /// Shows a descriptor: the newest one of a domain in this home directory, and whether another one is in force; the
+    /// one in a file; or with `--node` the one in force at a node, and how the domain is doing there. Signers whose
+    /// keys the node knows to be revoked or expired are marked. With `--json` it prints the descriptor itself.
     Show(show::Show),
     /// Empty this node's copy of a domain, so that it is copied again.
     ///
-    /// Deletes what this node has copied of a domain; when it starts again, it copies all of it from its peers. This is for a
-    /// copy that has stopped because somebody had kept something back from it. The node must be stopped, and until it has
-    /// caught up again it answers `unknown` about things of that domain. Where no peer gives the domain any more, nothing
-    /// is copied again, and it is gone. After a fork it asks first: what only the former copy says is gone then,
-    /// and so that is seen, the blocks that it knows are listed; so they are where no peer gives the domain.
+    /// Deletes what this node has copied of a domain; when the node starts again, it copies all of it from its peers.
+    /// This is for a copy that has stopped because somebody had withheld something from it. The node must be stopped
+    /// first, and until it has caught up again it answers `unknown` about things of that domain. If no peer gives the
+    /// domain any more, nothing is copied again, and the copy is gone. After a fork the command asks first, because
+    /// what only the former copy says is then lost. So that this is noticed, it lists the blocks that the copy knows;
+    /// it also does so if no peer gives the domain.
     Recopy(recopy::Recopy),
     /// Show the signed heads of a domain that contradict each other.
     ///
-    /// Shows the evidence of forks that the node has kept, to its operator: of each fork two checkpoints as C2SP signed
-    /// notes, as they came. With the log's key (`ics domain show --node`) anybody can verify that both were signed.
+    /// Shows the node's operator the evidence of forks that the node has kept: for each fork, two checkpoints as C2SP
+    /// signed notes, exactly as they were received. With the log's key (`ics domain show --node`) anybody can verify
+    /// that both were signed.
     Forks(forks::Forks),
-    /// Say that the alarms of a domain were seen.
+    /// Acknowledge the alarms of a domain.
     ///
-    /// Shows the alarms about a domain, or about none, that the node has raised, and deletes them there: nobody counts them
-    /// any more. What is still so, and is looked at again, is alarmed again. Only the node's operator may.
+    /// Shows the alarms that the node has raised about a domain, or about no domain, and deletes them at the node, so
+    /// that they are no longer counted. If the cause persists and is checked again, the alarm is raised again. Only the
+    /// node's operator may do this.
     Acknowledge(acknowledge::Acknowledge),
 }
 

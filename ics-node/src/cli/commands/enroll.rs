@@ -35,26 +35,28 @@ const KNOWN: &str =
 pub(crate) enum EnrollCommand {
     /// On the device: make a key and ask to be introduced.
     ///
-    /// Makes a key, unless there is one of that name, and asks a node to introduce it. The key's certificate goes along,
-    /// which it has signed itself; what is asked for is not signed. Compare the fingerprint with the one that the operator
-    /// sees. After a refusal, whose reason `ics enroll state` shows, the device may ask again.
+    /// Makes a key, unless there is one of that name, and asks a node to introduce it. The request holds the key's
+    /// self-signed certificate; what the device asks for is not signed. Compare the fingerprint with the one that the
+    /// operator sees. If the request is refused, `ics enroll state` shows the reason, and the device may ask again.
     Request(Request),
-    /// On the device: ask how the request stands.
+    /// On the device: ask what became of the request.
     ///
-    /// Asks how a request stands. Exit code 0 means that the device is introduced.
+    /// Asks what became of a request. Exit code 0 means that the device is introduced.
     State(State),
-    /// The operator: list the requests that wait.
+    /// The operator: list the requests that are waiting.
     List(List),
     /// The operator: introduce devices that have asked.
     ///
-    /// Introduces devices that have asked, with the names and attributes that they asked for: signs after a look at it.
+    /// Introduces devices that have asked, with the names and attributes that they asked for. Shows what it signs, and
+    /// asks for confirmation first.
     Approve(Approve),
     /// The operator: refuse a request.
     Refuse(Refuse),
     /// The operator: delete a request.
     ///
-    /// Deletes a request, be it waiting or decided, with the names, attributes and User ID in it: `ics erase` reaches
-    /// statements, and no request. A device that is introduced stays so; `ics enroll state` finds its request no more.
+    /// Deletes a request, whether it is waiting or decided, with the names, attributes and User ID in it: `ics erase`
+    /// reaches statements only, not requests. A device that is introduced stays introduced; `ics enroll state` no
+    /// longer finds its request.
     Forget(Forget),
 }
 
@@ -73,22 +75,22 @@ pub(crate) struct Request {
     /// The algorithm of a new key.
     #[arg(long, value_enum, default_value_t)]
     algorithm: Algorithm,
-    /// device, gateway, service, node or organisation.
+    /// The kind of thing: device, gateway, service, node or organisation.
     #[arg(long, default_value = "device")]
     kind: Kind,
     /// What the thing is called [default: kind and serial number].
     #[arg(long, value_name = "TEXT")]
     name: Option<String>,
-    /// A serial number that it asks for.
+    /// A serial number that the device asks for.
     #[arg(long)]
     serial: Vec<String>,
-    /// A URN that it asks for.
+    /// A URN that the device asks for.
     #[arg(long)]
     urn: Vec<String>,
-    /// A host name that it asks for.
+    /// A host name that the device asks for.
     #[arg(long)]
     host: Vec<String>,
-    /// An attribute that it asks for.
+    /// An attribute that the device asks for.
     #[arg(long, value_name = "ATTRIBUTE=VALUE", value_parser = key_value)]
     set: Vec<(Attribute, String)>,
 }
@@ -123,14 +125,14 @@ Examples:
   $ ics enroll approve 0123456789abcdef0123456789abcdef01234567
   $ ics enroll approve --all")]
 pub(crate) struct Approve {
-    /// The fingerprints of their keys.
+    /// The fingerprints of the devices' keys.
     #[arg(value_name = "FINGERPRINT", required_unless_present = "all")]
     keys: Vec<Fingerprint>,
-    /// All that wait.
+    /// All devices whose requests are waiting.
     #[arg(long)]
     all: bool,
-    /// Introduce them although they were introduced before, or although their key or one of their names is another
-    /// thing's.
+    /// Introduce devices even if they were introduced before, or if their key or one of their names belongs to another
+    /// thing.
     #[arg(long)]
     again: bool,
     #[command(flatten)]
@@ -148,7 +150,7 @@ pub(crate) struct Refuse {
     /// The fingerprint of the device's key.
     #[arg(value_name = "FINGERPRINT")]
     key: Fingerprint,
-    /// Why.
+    /// The reason for the refusal, which the device is shown.
     #[arg(long, value_name = "TEXT")]
     reason: String,
     #[command(flatten)]

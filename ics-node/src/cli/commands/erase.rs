@@ -26,40 +26,41 @@ use crate::client::submit;
 /// What `ics erase` takes.
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
-What is not reached: backups and exports, and the former stores that `ics restore` leaves in `data/replaced-*`; copies that
-other domains have adopted; requests for enrolment, which `ics enroll forget KEY` deletes; what other statements about the
-same thing say, in a reason for example: all who may read the thing can read them, until they are erased too.
+An erasure does not reach: backups and exports, and the former stores that `ics restore` leaves in `data/replaced-*`;
+copies that other domains have adopted; requests for enrolment, which `ics enroll forget KEY` deletes; what other
+statements about the same thing say, in a reason for example: everybody who may read the thing can read them, until they
+are erased too.
 
-Nor does it reach what cannot be erased: the reasons of withdrawals, and the name of the thing in one that takes back an
+Nor does it reach what cannot be erased: the reasons of withdrawals; the name of the thing in a withdrawal of an
 introduction or an approval, and in grants and statements about issued certificates that an earlier version of this
-program, or another program, has signed; what the node remembers of certificates beside the log: names in them until 30
-days after their end, orders of ACME clients about as long, contacts of their accounts until the client deactivates the
-account or `ics acme revoke` takes it away; the certificates themselves; and what the node has written to its own log
-(hosts of ACME clients at level `debug`).
+program, or another program, has signed; what the node remembers of certificates beside the log: the names in them until
+30 days after they end, the orders of ACME clients for about as long, and the contacts of their accounts until the
+client deactivates the account or `ics acme revoke` takes it away; the certificates themselves; and what the node has
+written to its own log (hosts of ACME clients at level `debug`).
 
-Maker, model, product and lot stay with an erased introduction. Where a rule of reading can look at more, like location or
-destination, the thing is shown from then on only to whom everything is shown. To have it read as before, replace the
-statement first, by one without what is to go.
+An erased introduction keeps maker, model, product and lot. If a rule about reading looks at anything else, such as
+location or destination, the thing is from then on shown only to those to whom everything is shown. To keep it readable
+as before, first replace the statement by one without what is to be erased.
 
-Where it blocks, or would if what lifted it were taken back, or has ended something else, its signer stays named as well:
-what is left no longer counts if the owners declare that signer's key compromised, and the holder of that key may take
-it back.
+If the statement blocks, or would block if what lifted it were taken back, or if it has ended another statement, its
+signer stays named as well: what is left no longer counts if the owners declare that signer's key compromised, and the
+holder of that key may take it back.
 
-Where nothing else was said of the thing, its key goes too: to block it later takes that key from a file (`ics status
-stolen ID --thing-key FILE`), so keep it, or erase nothing before the thing is blocked.
+If nothing else was said of the thing, its key is erased too. To block the thing later, that key is then needed from a
+file (`ics status stolen ID --thing-key FILE`): so keep the key, or block the thing before you erase anything.
 
 Examples:
   $ ics history serial:SN-0001
   $ ics erase --entry 17
 
-  Where the descriptor asks for two owners, one signs first and the other submits:
+  If the descriptor demands two owners, one signs first and the other submits:
   $ ics erase --entry 17 --owner owner-a -o erase-17.pgp
   $ ics erase --from erase-17.pgp --owner owner-b")]
 pub(crate) struct Erase {
     /// The index of the entry in the domain's log, as `ics history` shows it.
     #[arg(long, value_name = "INDEX", required_unless_present = "from")]
     entry: Option<u64>,
-    /// An erasure that other owners have signed.
+    /// A file with an erasure that other owners have signed.
     #[arg(long, value_name = "FILE", conflicts_with = "entry")]
     from: Option<PathBuf>,
     #[command(flatten)]
@@ -67,10 +68,10 @@ pub(crate) struct Erase {
     /// The owner's key that signs.
     #[arg(long = "owner", default_value = "owner", value_name = "KEY")]
     owners: Vec<String>,
-    /// Write the signed erasure into this file for other owners to sign, and submit nothing.
+    /// Write the signed erasure to this file, for other owners to sign, and submit nothing.
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
-    /// Do not ask.
+    /// Do not ask for confirmation.
     #[arg(short, long)]
     yes: bool,
 }

@@ -27,13 +27,14 @@ Examples:
   Keep the answer with everything that proves it, for `ics verify --document`:
   $ ics explain serial:SN-0001 --use operate --save pump.case.json")]
 pub(crate) struct Explain {
-    /// An id or a name, as `ics lookup` takes.
+    /// An id or a name, as `ics lookup` takes it.
     query: String,
-    /// Explain the node's verdict on this use: connect, install, operate, or another word of its trust policy. This alone
-    /// has other nodes asked about a thing of a domain of which no copy is here (`ics peer add --roam`).
+    /// Explain the node's verdict on this use: connect, install, operate, or another use that its trust policy names.
+    /// Only with this option are other nodes asked about a thing of a domain of which no copy is here (`ics peer add
+    /// --roam`).
     #[arg(long = "use", value_name = "USE")]
     usage: Option<String>,
-    /// The thing that it is to deal with, by id or name.
+    /// The other thing that it is to deal with, by id or name.
     #[arg(long, value_name = "QUERY", requires = "usage")]
     peer: Option<String>,
     /// Write the verdict with its evidence to this file; `ics verify --document` checks it without a network.

@@ -31,10 +31,10 @@ Examples:
   $ gpg --allow-non-selfsigned-uid --import pump.asc
   $ gpg --check-sigs
 
-  The proof that one entry stands in the log, with the cosignatures of witnesses, and its body beside it:
+  The proof that one entry is in the log, with the cosignatures of witnesses, and its body in a file beside it:
   $ ics export --entry 17 -o entry-17.tlog-proof
 
-  Whole domains for a node without a link, on a stick; later what came since:
+  Whole domains on a stick, for a node without a link; later only what is new:
   $ ics export --bundle --for ics.site4.example -o /media/stick/to-site4.bundle
   $ ics export --bundle --for ics.site4.example --since /media/stick/from-site4.bundle -o /media/stick/to-site4.bundle
 
@@ -44,26 +44,26 @@ certificates of their signers in another:
   $ gpg --import firmware.signers.pgp
   $ gpg --verify firmware.pgp")]
 pub(crate) struct Export {
-    /// An id or a name, as `ics lookup` takes; with --bundle names of domains.
+    /// An id or a name, as `ics lookup` takes it; with --bundle, names of domains.
     #[arg(value_name = "ID|NAME", required_unless_present_any = ["entry", "bundle"])]
     query: Vec<String>,
-    /// The proof of the entry at this index of the log (C2SP tlog-proof), and its body in a file beside it.
+    /// Export the proof of the entry at this index of the log (C2SP tlog-proof), and its body to a file beside it.
     #[arg(long, value_name = "INDEX", conflicts_with_all = ["query", "openpgp"], requires = "output")]
     entry: Option<u64>,
     #[command(flatten)]
     bundle: BundleArgs,
     #[command(flatten)]
     domain: InDomain,
-    /// The file; it is overwritten [default: standard output].
+    /// The file to write; an existing file is overwritten [default: standard output].
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
-    /// OpenPGP instead of evidence.
+    /// Export OpenPGP instead of evidence.
     #[arg(long)]
     openpgp: bool,
-    /// OpenPGP in armor instead of binary.
+    /// Export OpenPGP in armor instead of binary.
     #[arg(long, requires = "openpgp")]
     armor: bool,
-    /// OpenPGP objects of version 6 (RFC 9580) instead of version 4; gpg does not read them.
+    /// Export OpenPGP objects of version 6 (RFC 9580) instead of version 4; gpg does not read them.
     #[arg(long, requires = "openpgp")]
     v6: bool,
 }

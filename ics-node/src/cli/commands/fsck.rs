@@ -19,11 +19,11 @@ Examples:
   $ ics fsck
   $ ics --home /var/lib/ics --json fsck
 
-  After the node was stopped:
+  After stopping the node:
   $ ics fsck --repair")]
 pub(crate) struct Fsck {
-    /// Build the index again if it does not fit; the node must not run. The log itself cannot be made again from what is
-    /// here: `ics restore` gets it from a copy and the mirrors.
+    /// Rebuild the index if it does not match the log; the node must not be running. The log itself cannot be rebuilt
+    /// from what is here: `ics restore` gets it back from a copy and the mirrors.
     #[arg(long)]
     repair: bool,
 }

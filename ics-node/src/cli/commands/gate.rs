@@ -17,21 +17,21 @@ use crate::client::gate::{Passed, Piece, ROLLBACK, judge};
 pub(crate) enum GateCommand {
     /// Let apt install only what the node allows.
     ///
-    /// Reads what apt is about to unpack, as `DPkg::Pre-Install-Pkgs` gives it (versions 1 to 3), and asks the node about
-    /// the SHA-256 of every package: to `install` it, or to `rollback` where an older version takes the place of a newer
-    /// one. One that may not pass ends it, and apt installs nothing.
+    /// Reads what apt is about to unpack, as `DPkg::Pre-Install-Pkgs` gives it (versions 1 to 3), and asks the node
+    /// about the SHA-256 of every package: whether it may be used for `install`, or for `rollback` if it replaces a
+    /// newer version. If any package is not allowed, apt installs nothing.
     ///
-    /// The node is asked by https, or on this machine: over plain HTTP anybody on the way could allow it.
+    /// The node must be asked over https, or be on this machine: over plain HTTP anybody on the way could allow it.
     Apt(apt::Apt),
     /// Let SWUpdate install only what the node allows.
     ///
-    /// For SWUpdate's option `-P`: called when the signature of `sw-description` is verified and nothing is installed yet.
-    /// The node must allow the SHA-256 of the description, which is what the developer publishes of an update, and none of
-    /// the files that it names by hash may be blocked. A description is refused that names a file without its SHA-256, takes
-    /// in another one, or cannot be read in full, as libconfig's form or as JSON. What a script in it does is judged with
-    /// the description.
+    /// For SWUpdate's option `-P`, which runs a program when the signature of `sw-description` is verified and nothing
+    /// is installed yet. The node must allow the SHA-256 of the description, which is what the developer publishes of
+    /// an update, and none of the files that it names by hash may be blocked. A description is refused if it names a
+    /// file without its SHA-256, includes another description, or cannot be read in full as libconfig or JSON. Scripts
+    /// in a description are judged as a part of it.
     ///
-    /// The node is asked by https, or on this machine: over plain HTTP anybody on the way could allow it.
+    /// The node must be asked over https, or be on this machine: over plain HTTP anybody on the way could allow it.
     Swupdate(swupdate::Swupdate),
 }
 

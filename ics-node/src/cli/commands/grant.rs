@@ -22,33 +22,34 @@ use crate::client::signing::Signing;
 /// What `ics grant` takes.
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
-A grant cannot be erased. Of the thing it has the key, and not what it is called; of the signers their fingerprints.
+A grant cannot be erased. It holds the key of the thing, but not what the thing is called, and the fingerprints of the
+signers.
 
 Examples:
   $ ics grant owner --to buyer.asc serial:SN-0001
   $ ics grant maintainer --to 0123456789abcdef0123456789abcdef01234567 --group 'Order 4711' --until 2030-01-01T00:00:00Z
   $ ics grant owner --to buyer-2.asc --transfer serial:SN-0001")]
 pub(crate) struct Grant {
-    /// The role that is given.
+    /// The role to grant.
     granted: Role,
-    /// Who gets it: a file with the signer's certificate, a fingerprint, or a key of this home directory. It lets a
-    /// signer speak and read. Where the rules let only a role follow the things, grant it also to an owner of the
-    /// domain that is to follow them (`ics key show owner` there).
+    /// Who gets the role: a file with the signer's certificate, a fingerprint, or a key of this home directory. The
+    /// role lets the signer speak and read. If the rules let only holders of a role follow the things, also grant it to
+    /// an owner of the domain that is to follow them (`ics key show owner` there).
     #[arg(long, value_name = "KEY")]
     to: String,
     #[command(flatten)]
     things: Things,
-    /// End, for these things, the grants of that role that the signer has made, and those by which the signer has it: a
-    /// buyer sells what was bought, even one thing out of an order that was granted as a whole. Passing on the role in
-    /// which the signer speaks also ends everything else that the signer gave in it, as to a security controller, and
-    /// shows it beforehand: grants outlive the role of their giver, and the next holder could not end them. What was
-    /// given from a later time on ends with it, too.
+    /// End, for these things, the grants of that role that the signer has made, and those by which the signer has it.
+    /// This is how a buyer sells what was bought, even one thing out of an order that was granted as a whole. Passing
+    /// on the role in which the signer speaks also ends every other grant that the signer made in that role, for
+    /// example to a security controller, because grants outlive the role of their giver, and the next holder could not
+    /// end them. Those grants are shown beforehand. Grants that only begin later are ended too.
     #[arg(long)]
     transfer: bool,
-    /// From when on it holds [default: its admission].
+    /// From when on the grant holds [default: its admission].
     #[arg(long, value_name = "TIME", value_parser = until)]
     from: Option<Timestamp>,
-    /// Until when it holds [default: without end].
+    /// Until when the grant holds [default: without end].
     #[arg(long, value_name = "TIME", value_parser = until)]
     until: Option<Timestamp>,
     #[command(flatten)]

@@ -21,7 +21,7 @@ Examples:
   $ ics history serial:SN-0001 --domain plant.integrator.example
   $ ics --json history sha256:2c26b46b68ffc68ff99b453c1d30413413422d706483bfa0f98a5e886266e7ae")]
 pub(crate) struct History {
-    /// An id or a name, as `ics lookup` takes.
+    /// An id or a name, as `ics lookup` takes it.
     query: String,
     #[command(flatten)]
     domain: InDomain,
@@ -177,7 +177,7 @@ as of 2026-01-02 00:00:00 UTC (5 s ago, good for 1 min), 20 entries in the log"
     }
 
     #[test]
-    fn in_the_place_of_what_was_erased_it_is_told_that_it_was() {
+    fn an_erased_statement_is_shown_as_erased() {
         let mut items: Vec<Listed> = serde_json::from_value(statements()).expect("statements");
         let last = items.last_mut().expect("the block");
         (last.erased, last.reason) = (true, None);

@@ -34,8 +34,8 @@ pub(crate) struct Import {
     /// The keyring, binary or armored, or the bundle.
     #[arg(value_name = "FILE")]
     file: PathBuf,
-    /// Take a bundle of whole domains that `ics export --bundle` has made for this node elsewhere: verified as what comes
-    /// over the network, by the node itself.
+    /// Import a bundle of whole domains that another node has made for this node with `ics export --bundle`. The node
+    /// verifies it like everything that comes over the network.
     #[arg(long, conflicts_with = "domain")]
     bundle: bool,
     #[command(flatten)]
@@ -184,7 +184,7 @@ mod tests {
             count: 2,
             title: "the domain does not know the signer".to_owned(),
             first: "no certificate holds the key `ab`".to_owned(),
-            hint: Some("submit his certificate first".to_owned()),
+            hint: Some("submit the signer's certificate first".to_owned()),
         };
         let tally = Tally {
             found: 5,
@@ -198,7 +198,7 @@ mod tests {
         assert_eq!(
             console::strip_ansi_codes(&text("a.example", &tally)),
             "! a.example\n  in the log  3 of 5: 1 certificate, 2 others\n  refused     2: the domain does not know the signer\n                \
-             no certificate holds the key `ab`\n                submit his certificate first\n  \
+             no certificate holds the key `ab`\n                submit the signer's certificate first\n  \
              not legal   1: it is a v3 key\n  \
              left out    7: signatures that stand there twice\n"
         );

@@ -24,29 +24,30 @@ Examples:
   $ ics init --role manufacturer --domain devices.acme.example --party 'Acme Pumps' --names 'urn:dev:os:32473-*' \
 --names 'serial:*'
 
-  The node beside a gateway, without a person at the terminal:
+  The node beside a gateway, with nobody at the terminal:
   $ ics --home /var/lib/ics init --role infield --domain site4.acme.example --generate-passphrase")]
 pub(crate) struct Init {
-    /// The trade: manufacturer, developer, maintenance, infield or certification.
+    /// The party's trade: manufacturer, developer, maintenance, infield or certification.
     #[arg(long, value_name = "ROLE", value_parser = template)]
     role: Template,
     /// The domain that the node will be the home of, such as devices.acme.example.
     #[arg(long)]
     domain: DomainName,
-    /// The party's own name, as others know it; signatures are shown under it [default: its trade and the domain].
+    /// The party's name, as others know it; its signatures are shown under this name [default: its trade and the
+    /// domain].
     #[arg(long, value_name = "TEXT")]
     party: Option<String>,
     /// The node's name, formed as a DNS name [default: ics. and the domain].
     #[arg(long, value_name = "NAME")]
     name: Option<String>,
-    /// Where the node listens.
+    /// The address on which the node listens.
     #[arg(long, default_value = "127.0.0.1:8470", value_name = "ADDRESS", value_parser = address)]
     listen: SocketAddr,
-    /// How others reach the node.
+    /// The address at which others reach the node.
     #[arg(long, value_name = "URL")]
     public_url: Option<Url>,
-    /// A pattern of names that the signer may give, with one `*` [default: serial:*, urn:dev:*, and host:*. with the
-    /// domain].
+    /// A pattern for the names that the signer may give, with one `*`; may be given several times [default: serial:*,
+    /// urn:dev:*, and host:*. followed by the domain].
     #[arg(long, value_name = "PATTERN")]
     names: Vec<String>,
     /// What the domain is for and whom to ask.
@@ -58,7 +59,7 @@ pub(crate) struct Init {
     /// Make keys of version 6 (RFC 9580), which GnuPG does not read.
     #[arg(long)]
     v6: bool,
-    /// Make a random passphrase and keep it in the home directory.
+    /// Make a random passphrase and store it in the home directory.
     #[arg(long, conflicts_with = "passphrase_file")]
     generate_passphrase: bool,
 }

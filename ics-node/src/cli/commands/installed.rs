@@ -18,7 +18,7 @@ use crate::client::lookup::Found;
 Examples:
   $ ics installed sha256:00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff serial:SN-0001
 
-  After an update, in the place of the version before:
+  After an update, instead of the previous version:
   $ ics installed sha256:00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff serial:SN-0001 \
 --instead-of sha256:ffeeddccbbaa99887766554433221100ffeeddccbbaa99887766554433221100
 
@@ -30,7 +30,7 @@ pub(crate) struct Installed {
     software: Digest,
     #[command(flatten)]
     things: Things,
-    /// Software that is no longer installed, as the signer has said that it was; may be given several times.
+    /// Software that the signer has said is installed, and that no longer is; may be given several times.
     #[arg(long, value_name = "SOFTWARE")]
     instead_of: Vec<Digest>,
     #[command(flatten)]

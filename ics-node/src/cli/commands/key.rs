@@ -20,24 +20,25 @@ use crate::keys::{Algorithm, ImportSource, KeyName, KeyVersion, Passphrase, Stor
 pub(crate) enum KeyCommand {
     /// Make a secret key, here or in a token.
     ///
-    /// Makes a key and its certificate, and stores them encrypted with the passphrase. With `--token` the secret is made
-    /// in a PKCS#11 token and never leaves it; what is stored is the certificate, and where the key is.
+    /// Makes a key and its certificate, and stores them encrypted with the passphrase. With `--token` the secret is
+    /// made in a PKCS#11 token and never leaves it; only the certificate, and where the key is, are stored here.
     Make(Make),
-    /// Take in a key that is in a token.
+    /// Register a key that is in a token.
     ///
-    /// Makes the certificate of a key in a PKCS#11 token (Ed25519, P-256, RSA), and stores that and where the key is. The
-    /// key counts as created on 2018-01-01, whoever adopts it and when, so that its fingerprint is always the same; a key
-    /// that has a certificate already keeps it with `--certificate`.
+    /// Makes the certificate of a key in a PKCS#11 token (Ed25519, P-256, RSA), and stores the certificate and where
+    /// the key is. The key counts as created on 2018-01-01, no matter who adopts it and when, so that its fingerprint
+    /// is always the same. If the key has a certificate already, give that with `--certificate`.
     Adopt(token::Adopt),
     /// List tokens and the keys in them.
     ///
     /// Lists the tokens that the PKCS#11 module sees, the algorithms that they sign with, and those keys in them whose
     /// public half can be seen without a PIN.
     Tokens(token::ListTokens),
-    /// Take in a secret key that was made elsewhere.
+    /// Import a secret key that was made elsewhere.
     ///
-    /// Takes what gpg and sq export, and PEM of PKCS#8 (Ed25519, P-256, RSA). To a key that is here already it adds what is
-    /// new in its certificate, with the secret or without: a new expiration, a revocation, a User ID, a subkey.
+    /// Takes what gpg and sq export, and PKCS#8 in PEM (Ed25519, P-256, RSA). If the key is here already, what is new
+    /// in its certificate is added, whether or not the file holds the secret: a new expiration, a revocation, a User
+    /// ID, a subkey.
     Import(Import),
     /// Show the public part of a key; never the secret.
     Show(Show),
@@ -52,12 +53,12 @@ Examples:
   $ ics key make factory-2 --user-id 'Factory 2 <factory2@acme.example>'
   $ ics key make owner-b --algorithm p256 --v6
 
-  In a token, whose PIN is asked for:
+  In a token; its PIN is asked for:
   $ ics --pkcs11-module /usr/lib/softhsm/libsofthsm2.so key make factory-3 --token pkcs11:token=acme")]
 pub(crate) struct Make {
-    /// What to call it here.
+    /// The name of the key in this home directory.
     name: KeyName,
-    /// Whom it belongs to, for people; it stands in the certificate [default: the name].
+    /// Whom the key belongs to, in words; it is written into the certificate [default: the name].
     #[arg(long, value_name = "TEXT")]
     user_id: Option<String>,
     /// The algorithm.
@@ -66,7 +67,7 @@ pub(crate) struct Make {
     /// Make a key of version 6 (RFC 9580), which GnuPG does not read.
     #[arg(long)]
     v6: bool,
-    /// Make it in this token, named by its `pkcs11:` URI (RFC 7512).
+    /// Make the key in this token, which its `pkcs11:` URI names (RFC 7512).
     #[arg(long, value_name = "URI")]
     token: Option<String>,
 }
@@ -78,20 +79,20 @@ Examples:
   $ gpg --export-secret-keys --armor factory@acme.example > factory.asc
   $ ics key import factory factory.asc
 
-  It was extended with gpg:
+  After its expiration was extended with gpg:
   $ gpg --export --armor factory@acme.example > factory.asc
   $ ics key import factory factory.asc
 
   $ ics key import hsm-backup key.pem --user-id 'Acme root'")]
 pub(crate) struct Import {
-    /// What to call it here.
+    /// The name of the key in this home directory.
     name: KeyName,
     /// The file.
     file: PathBuf,
-    /// Whom it belongs to; only for PKCS#8, which does not say [default: the name].
+    /// Whom the key belongs to; only for PKCS#8, which does not say so itself [default: the name].
     #[arg(long, value_name = "TEXT")]
     user_id: Option<String>,
-    /// The file with the passphrase that the key has now [default: ask].
+    /// The file with the passphrase that the key has now [default: it is asked for].
     #[arg(long, value_name = "FILE")]
     old_passphrase_file: Option<PathBuf>,
 }
@@ -104,7 +105,7 @@ Examples:
   $ ics key show signer --armor > signer-public.asc
   $ ics --json key show node")]
 pub(crate) struct Show {
-    /// Its name here, its fingerprint, or its `pkcs11:` URI.
+    /// The key's name here, its fingerprint, or its `pkcs11:` URI.
     key: String,
     /// Print the certificate in armor.
     #[arg(long)]

@@ -22,14 +22,14 @@ use crate::words::shell_word;
 Examples:
   $ ics label iec-62443-4-2 serial:SN-0001 --until 2029-12-31T00:00:00Z
 
-  A label with another name replaces a former one, whose statement `ics history` shows:
+  A label with another name replaces an earlier one, whose statement `ics history` shows:
   $ ics label iec-62443-4-2-2027 serial:SN-0001 --until 2032-12-31T00:00:00Z \
 --supersedes 00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff
 
-  A new signer gives it to all that have it from the previous signer in the same role, until the same end:
+  A new signer gives the label to all things that have it from the previous signer in the same role, until the same end:
   $ ics label iec-62443-4-2 --all --dry-run
 
-  A label for a group of another domain holds for what is adopted of it:
+  A label for a group of another domain holds for the members that are adopted:
   $ ics adopt --from devices.acme.example --model P7 --follow
   $ ics label medical-class-iia --group 'Model P7' --role certification-body")]
 pub(crate) struct Label {
@@ -40,14 +40,15 @@ pub(crate) struct Label {
     /// Why.
     #[arg(long, value_name = "TEXT")]
     reason: Option<String>,
-    /// A label of the signer's, by its statement, that ends with this one: it was renewed, under another name say.
+    /// An earlier label by this signer, named by its statement, that this one ends, for example because it was renewed
+    /// under another name.
     #[arg(long, value_name = "STATEMENT")]
     supersedes: Vec<StatementId>,
-    /// From when on it holds [default: its admission].
+    /// From when on the label holds [default: its admission].
     #[arg(long, value_name = "TIME", value_parser = until)]
     from: Option<Timestamp>,
-    /// Until when it holds [default: without end]. Without --from it takes the place of what the signer has said before,
-    /// which is taken back.
+    /// Until when the label holds [default: without end]. Without --from, it replaces the signer's earlier label of
+    /// this name, which is taken back.
     #[arg(long, value_name = "TIME", value_parser = until)]
     until: Option<Timestamp>,
     #[command(flatten)]

@@ -33,37 +33,38 @@ Examples:
 pub(crate) struct List {
     #[command(flatten)]
     domain: InDomain,
-    /// Of one kind.
+    /// Only identities of this kind.
     #[arg(long, value_parser = PossibleValuesParser::new(Kind::ALL.map(Kind::as_str)))]
     kind: Option<String>,
-    /// Of one model.
+    /// Only identities of this model.
     #[arg(long)]
     model: Option<String>,
-    /// Of one lot.
+    /// Only identities of this lot.
     #[arg(long)]
     lot: Option<String>,
-    /// With this status now.
+    /// Only identities that have this status now.
     #[arg(long)]
     status: Option<StatusName>,
-    /// Of which this signer has said something.
+    /// Only identities about which this signer has said something.
     #[arg(long, value_name = "FINGERPRINT")]
     signer: Option<Fingerprint>,
-    /// On which this software is installed (sha256:…), or any software with this status.
+    /// Only devices on which this software (sha256:…) is installed, or any software with this status.
     #[arg(long, value_name = "SHA256|STATUS")]
     runs: Option<String>,
-    /// Members of this group (sha256:…).
+    /// Only members of this group (sha256:…).
     #[arg(long, value_name = "SHA256")]
     group: Option<Digest>,
-    /// A part of what it is called, in upper or lower case; software is called by its name and version.
+    /// Only identities whose title contains this text, in upper or lower case; the title of software is its name and
+    /// version.
     #[arg(long, value_name = "TEXT")]
     title: Option<String>,
-    /// Items in a page, 500 at most.
+    /// How many items a page has, 500 at most.
     #[arg(long, default_value_t = 100, value_name = "COUNT", value_parser = page_limit)]
     limit: usize,
-    /// Begin behind this place, which the page before names.
+    /// Continue after this place, which the previous page names.
     #[arg(long, value_name = "INDEX")]
     after: Option<u64>,
-    /// All pages, one after the other; with --json as one value.
+    /// All pages, one after the other; with --json, as one value.
     #[arg(long)]
     all: bool,
 }
@@ -205,7 +206,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn who_asked_for_one_page_gets_one_with_something_on_it() {
+    fn a_single_page_that_is_asked_for_is_not_empty() {
         let page = |items: usize, next: Option<u64>| -> IdentityPage {
             let item = json!({"id": "ab12", "kind": "device", "title": "Pump", "status": null, "effect": "none",
                               "attributes": {}});

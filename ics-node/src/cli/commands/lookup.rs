@@ -38,21 +38,21 @@ Examples:
     serial:…, urn:…, host:…             names that its manufacturer or owner gave it
     spki:…, cert:…                      SHA-256 of its public key or X.509 certificate, hex
 
-  Software or a group of which you only know what it is called is found by `ics list --title`.")]
+  To find software or a group of which you only know what it is called, use `ics list --title`.")]
 pub(crate) struct Lookup {
     /// An id or a name; the examples below list the forms.
     #[arg(value_parser = NonEmptyStringValueParser::new())]
     query: String,
-    /// Ask one domain only [default: all that the node holds].
+    /// Ask only this domain [default: all that the node holds].
     #[arg(long, value_name = "DOMAIN")]
     domain: Option<DomainName>,
-    /// Ask whether it may be used so: connect, install, operate, or another word of the node's trust policy. This alone
-    /// has other nodes asked about a thing of a domain of which no copy is here (`ics peer add --roam`), where the policy
-    /// names that domain. The exit code is 0 only where it is allowed, by a node that was asked by https or on this
-    /// machine: over plain HTTP anybody on the way may answer.
+    /// Ask whether it may be used in this way: connect, install, operate, or another use that the node's trust policy
+    /// names. Only with this option are other nodes asked about a thing of a domain of which no copy is here (`ics peer
+    /// add --roam`), if the policy names that domain. The exit code is 0 only if the use is allowed, and if the node
+    /// was asked over https or is on this machine: over plain HTTP anybody on the way could answer.
     #[arg(long = "use", value_name = "USE", conflicts_with = "domain")]
     usage: Option<String>,
-    /// The thing that it is to deal with, by id or name.
+    /// The other thing that it is to deal with, by id or name.
     #[arg(long, value_name = "QUERY", requires = "usage")]
     peer: Option<String>,
 }

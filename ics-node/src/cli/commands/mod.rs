@@ -78,8 +78,8 @@ pub(super) enum Command {
     Ca(ca::CaCommand),
     /// List the X.509 certificates that a domain has issued: who holds them, when they end, why they are revoked.
     ///
-    /// They come in the order in which they were issued, or with `--ends-within` by the hour in which they end, a page at a
-    /// time. All filters that are given must hold.
+    /// Lists them in the order in which they were issued, or with `--ends-within` by the hour in which they end, a page
+    /// at a time. A certificate is listed if it fits all the filters that are given.
     Certs(certs::Certs),
     /// Write a report of a domain's certificates: for print, for a spreadsheet, as JSON.
     ///
@@ -100,8 +100,8 @@ pub(super) enum Command {
     Approve(approve::Approve),
     /// Give things a status: in use, stolen, destroyed.
     ///
-    /// It replaces what the same signer has said of their status before; of several signers the most restrictive status
-    /// wins.
+    /// The new status replaces the one that the same signer gave before. If several signers have given a thing
+    /// different statuses, the most restrictive one counts.
     Status(status::Status),
     /// Add a trust label.
     ///
@@ -109,97 +109,103 @@ pub(super) enum Command {
     Label(label::Label),
     /// Entitle a signer to a role over things.
     ///
-    /// Entitles a signer to a role over things, or over all members of a group. A transfer of ownership is a grant of the
-    /// owner role that ends the former one, and what the former owner gave in it.
+    /// Entitles a signer to a role over things, or over all members of a group. A transfer of ownership (`--transfer`)
+    /// is a grant of the owner role that ends the former owner's grant, and what the former owner gave in that role.
     Grant(grant::Grant),
     /// Say which software is installed on devices.
     Installed(installed::Installed),
     /// Let another key take the place of one that is lost.
     ///
     /// Introduces the successor of a thing whose key is lost, with all that the signer has said of the old one: names,
-    /// attributes, groups, grants. The old one is destroyed, which revokes its certificates, and its introduction is taken
-    /// back, so that its names lead to the successor. It gets certificates once its owner says that it is in use.
+    /// attributes, groups, grants. The old one gets the status `destroyed`, which revokes its certificates, and its
+    /// introduction is taken back, so that its names lead to the successor. The successor gets certificates once its
+    /// owner says that it is in use.
     Replace(replace::Replace),
-    /// Take back what one has said.
+    /// Take back statements that the signer has made.
     ///
-    /// Takes back what the signer has said. What others say stands; a block for ever cannot be taken back.
+    /// Takes back statements that the signer has made. What others have said stands, and a status that blocks for ever
+    /// cannot be taken back.
     Withdraw(withdraw::Withdraw),
     /// Erase what a statement says, as the owners of its domain; what it blocks stays blocked.
     ///
-    /// Has the home and the mirrors of a domain delete the body of a statement, with the names, reasons and whatever else it
-    /// holds. Its leaf stays in the log, so that everything else is still proven; what it blocks stays blocked, and it is
-    /// never admitted again. It takes the signatures of as many owners as a new version of the descriptor. Backups and
-    /// what was exported are not reached, nor what other domains have adopted: their owners erase it there.
+    /// Has the home and the mirrors of a domain delete the body of a statement, with the names, reasons and whatever
+    /// else it holds. Its leaf stays in the log, so that everything else is still proven; what it blocks stays blocked,
+    /// and it is never admitted again. As many owners must sign as for a new version of the descriptor. Backups and
+    /// exports are not reached, nor is what other domains have adopted: their owners must erase it there.
     Erase(erase::Erase),
     /// Sign what another machine has prepared; needs no network.
     ///
-    /// Shows what a batch says that `--unsigned` has written on another machine, checks it by itself, asks, and signs it
-    /// into a second file, which `ics submit` takes. It also takes descriptors, signed by other owners or by nobody yet.
+    /// Shows what a batch says that `--unsigned` has written on another machine, checks it without relying on that
+    /// machine, asks for confirmation, and writes the signed batch to a second file, which `ics submit` takes. It also
+    /// takes descriptors, whether or not other owners have signed them already.
     Sign(sign::Sign),
     /// Submit what was signed on another machine.
     ///
     /// Verifies what `ics sign` has signed, and submits it to the home of its domain. It takes batches and descriptors.
-    /// What is in the log already keeps its first receipt, so that it can be given again after a failure.
+    /// Statements that are already in the log keep their first receipt, so the same file can be submitted again after a
+    /// failure.
     Submit(submit::Submit),
     /// Show what a thing is, who vouches for it, and what its status is now.
     ///
     /// Shows what the node's domains say of a thing: what it is, who vouches for it, its status and who gave it, and how
     /// fresh all that is. With `--use` the node decides by its trust policy, and the exit code is 0 only for `allow`.
     Lookup(lookup::Lookup),
-    /// Say how an answer comes about: who said what, by what right, and what was left aside.
+    /// Explain an answer: who said what, by what right, and what does not count.
     ///
-    /// Says in words why the node's domains say of a thing what they say: who said it, by which descriptor or grant
-    /// they may, in which entry of which log, what contradicts it, what no longer counts and why, and how fresh all
-    /// that is. With `--use` it says the same of the node's verdict. It exits with 0 whatever the answer is; `ics
-    /// lookup --use` does not.
+    /// Explains in words what the node's domains say of a thing: who said it, which descriptor or grant entitles them,
+    /// in which entry of which log it stands, what contradicts it, what no longer counts and why, and how fresh all
+    /// that is. With `--use` it explains the node's verdict in the same way. The exit code is 0 whatever the answer is,
+    /// unlike that of `ics lookup --use`.
     Explain(explain::Explain),
     /// List a domain's identities, by kind, model, lot, status or signer.
     ///
-    /// They come in the order in which they were introduced, a page at a time. All filters that are given must hold.
+    /// Lists them in the order in which they were introduced, a page at a time. An identity is listed if it fits all
+    /// the filters that are given.
     #[command(visible_alias = "search")]
     List(list::List),
-    /// Show all that was ever said of a thing, and what became of it.
+    /// Show everything that was ever said of a thing, and what became of it.
     ///
     /// Lists everything that a domain's log says of a thing and of the groups that hold it, in the order of the log, and
     /// what became of each statement.
     History(history::History),
-    /// Write evidence or OpenPGP of a thing to a file.
+    /// Export what a domain says of a thing to a file, as evidence or as OpenPGP.
     ///
-    /// Writes what a domain says of a thing to a file: evidence that `ics verify --document` checks without a network, or
-    /// OpenPGP for gpg and sq, with the certificates of those who signed. What the node gives is verified first.
+    /// Writes what a domain says of a thing to a file: evidence that `ics verify --document` checks without a network,
+    /// or OpenPGP for gpg and sq, with the certificates of those who signed. What the node sends is verified first.
     Export(export::Export),
-    /// Check whether a file may be used, or evidence without a network.
+    /// Check whether a file may be used, or check evidence without a network.
     ///
-    /// Asks whether a file may be used: whether a domain vouches for software of its hash and permits it, whatever the file
-    /// holds. It is judged by evidence at hand (--evidence), without a network, or by evidence that the node gives and that
-    /// is checked in the same way; then no other domain that the node knows may block it either. With --document, FILE is
-    /// what `ics export` or `ics explain --save` has written, and it is checked without a network: signatures, rules, and
-    /// the place of every statement in the domain's log.
+    /// Checks whether a file may be used, whatever it holds: whether a domain vouches for software with its hash and
+    /// permits its use. It is judged by evidence at hand (--evidence), without a network, or by evidence that the node
+    /// gives, which is checked in the same way; in the latter case no other domain that the node knows may block the
+    /// file either. With --document, FILE is what `ics export` or `ics explain --save` has written, and it is checked
+    /// without a network: signatures, rules, and the place of every statement in the domain's log.
     ///
-    /// For a file the exit code is 0 only if its use is permitted: by evidence at hand only if --pin or the configuration
-    /// says which domain is meant, and its home has signed that nothing is left out. That is the word of one domain; whether
-    /// the node's trust policy allows it, `ics lookup THING --use install` and `ics gate apt` ask. For a document the exit
-    /// code says whether it is genuine, whatever it says of the thing.
+    /// For a file, the exit code is 0 only if its use is permitted. Evidence at hand permits it only if --pin or the
+    /// configuration says which domain is meant, and if the home of that domain has signed that nothing is left out.
+    /// This is the word of one domain; `ics lookup THING --use install` and `ics gate apt` ask whether the node's trust
+    /// policy allows it. For a document, the exit code says whether it is genuine, whatever it says of the thing.
     Verify(verify::Verify),
     /// Draw the QR code that leads to a thing's page.
     ///
     /// Draws the QR code that leads to the public page of a thing, for a sticker on it: anybody who scans it sees what
     /// it is, who vouches for it and what its status is now.
     Qr(qr::QrCode),
-    /// Take what another domain says of things into one's own.
+    /// Take over into your own domain what another domain says of things.
     ///
-    /// Takes what another domain says of chosen things into a domain of your own node, signatures unchanged, with proof of
-    /// where it comes from. The node must hold the other domain, and the descriptor of yours must name it as a source.
+    /// Takes over what another domain says of the chosen things into a domain of your own node, with the signatures
+    /// unchanged and with proof of where it comes from. The node must hold the other domain, and the descriptor of your
+    /// domain must name that domain as a source.
     Adopt(adopt::Adopt),
-    /// Show what waits for the homes of other domains.
+    /// Show what waits to be sent to the homes of other domains.
     Outbox(outbox::Outbox),
-    /// Other nodes: copy domains from them, let them read, see how it goes.
+    /// Manage other nodes: copy domains from them, let them read, see how they are doing.
     #[command(subcommand)]
     Peer(peer::PeerCommand),
     /// Let an update through only if the node allows it: for apt and SWUpdate.
     #[command(subcommand)]
     Gate(gate::GateCommand),
-    /// Keep another program of a gateway in step with what its node decides.
+    /// Keep another program on a gateway in step with its node's decisions.
     #[command(subcommand)]
     Agent(agent::AgentCommand),
     /// Make, check and show the trust policy by which this node decides.
@@ -208,21 +214,23 @@ pub(super) enum Command {
     /// Submit the statements and certificates of an OpenPGP keyring.
     ///
     /// Submits what a keyring holds: statements about things, as gpg and sq export them with their notations, and the
-    /// certificates of signers. The domain's home decides what it admits. Doing it again changes nothing. Where a
-    /// signer has revoked their key, it says what the owners have to do: what the signer said before goes on counting.
+    /// certificates of signers. The domain's home decides what it admits. Importing the same keyring again changes
+    /// nothing. If a signer has revoked their key, the output says what the owners have to do, since what that signer
+    /// said before goes on counting.
     ///
-    /// The exit code is 1 as soon as anything was refused or is not legal, though the rest is in the log: in people's
-    /// keyrings, that is mostly certifications by others whom the domain does not know. What is only left out, because
-    /// it has no place in a domain, leaves it 0, as what waits for the home of the domain does. --json counts all of
-    /// it, by its reason. With --bundle it is 1 as soon as a domain of the bundle or a statement in it was refused.
+    /// The exit code is 1 if anything was refused or is not legal, even though the rest is in the log; in people's
+    /// keyrings, that is mostly certifications by others whom the domain does not know. It stays 0 for what is only
+    /// left out because it has no place in a domain, and for what waits for the home of the domain. --json counts all
+    /// of it by reason. With --bundle the exit code is 1 if a domain of the bundle or a statement in it was refused.
     Import(import::Import),
     /// Copy a node while it runs.
     ///
-    /// Copies the node of this home directory while it runs: its store, ics.toml and descriptors. The copy is read through
-    /// and compared before it is called good. Only its owner may read it: the address of alerts in ics.toml may be a secret.
+    /// Copies the node of this home directory while it runs: its store, ics.toml and descriptors. The copy is read
+    /// through and compared before it is called good. Only the user who makes it can read it: the address of alerts in
+    /// ics.toml may be a secret.
     ///
     /// A node that is started from a copy does not sign for its own domains until it has asked its mirrors what it has
-    /// signed since. A copy keeps what is erased later: delete those that are older than an erasure.
+    /// signed since. A copy keeps what is erased later: after an erasure, delete the copies that are older.
     Backup(backup::Backup),
     /// Check a node's store, and repair its index.
     ///
@@ -230,7 +238,7 @@ pub(super) enum Command {
     /// tiles, roots and checkpoints, checkpoints with the keys that signed them, and the index with the entries. It also
     /// works beside a running node.
     Fsck(fsck::Fsck),
-    /// Put a node back from a copy, and let it go on where it stopped.
+    /// Restore a node from a copy, and let it go on where it stopped.
     ///
     /// Puts a copy that `ics backup` made into this home directory, whose node must not run. What was signed after the copy
     /// was made is fetched from the peers in ics.toml, or from copies of them; a node that cannot get it back stays silent,

@@ -12,8 +12,8 @@ use crate::cli::words::{clean, counted, span, when};
 /// How many completed statements are shown to people; `--json` has more.
 const DONE_SHOWN: usize = 20;
 
-/// Shows what was submitted to the node for domains whose home is another one: what waits, in the order in which it is
-/// sent, and what became of the rest. The node sends what waits again and again, also after a restart.
+/// Shows what was submitted to this node for domains whose home is another node: what is waiting, in the order in which
+/// it is sent, and what became of the rest. The node keeps trying to send what is waiting, even after a restart.
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples:

@@ -18,13 +18,14 @@ use crate::keys::file;
 /// Commands about other nodes.
 #[derive(Debug, Subcommand)]
 pub(crate) enum PeerCommand {
-    /// Add a peer, or change it: what is copied from it, and who it is when it reads here.
+    /// Add or change a peer: what is copied from it, and who it is when it reads here.
     ///
-    /// Writes a peer to ics.toml and tells the node, which follows at once; a node that does not run begins with it when it
-    /// is started. What is not given stays as it is.
+    /// Writes a peer to ics.toml and tells the node, which acts on it at once; a node that is not running does so when
+    /// it is started. Options that are not given stay as they are.
     ///
-    /// A domain that is to be copied is named by its origin, as its owners give it: the node believes only the log with
-    /// that entry 0. With the name alone the peer is asked for the origin, and it is for you to compare.
+    /// Name a domain that is to be copied by its origin, as its owners give it: the node believes only the log with
+    /// that entry 0. If you give the name alone, the peer is asked for the origin, and you must compare it with what
+    /// the owners say.
     Add(Box<add::Add>),
     /// List the peers that are configured.
     List(list::List),
@@ -32,8 +33,8 @@ pub(crate) enum PeerCommand {
     Status(status::Status),
     /// Remove a peer, or some of the domains that are copied from it.
     ///
-    /// What the node has copied stays on its disk, and nobody keeps it up to date; once the node is stopped, `ics domain
-    /// recopy DOMAIN` deletes it. A key that is removed is a stranger's at once.
+    /// What the node has copied stays on its disk, but is no longer kept up to date; once the node is stopped, `ics
+    /// domain recopy DOMAIN` deletes it. The node treats the removed peer's key as a stranger's at once.
     Remove(remove::Remove),
 }
 
@@ -100,7 +101,7 @@ impl From<EditError> for Failure {
         match error {
             EditError::Config(error) => error.into(),
             EditError::Unknown(_) => {
-                Self::new(Exit::NotFound, error).hint("`ics peer list` shows those that there are")
+                Self::new(Exit::NotFound, error).hint("`ics peer list` shows the configured peers")
             }
             EditError::Form(_) => Self::new(Exit::Local, error),
         }

@@ -47,10 +47,10 @@ const KNOWN: &str = "nothing was signed; --again publishes it all the same";
     group(ArgGroup::new("what").required(true).args(["key", "spki", "from", "group_name", "file"])),
     after_long_help = "\
 Columns of CSV and NDJSON: key (a file) or spki (PEM, or DER in base64); kind, name, urn, serial, host, cert, group,
-replaces, from, until; manu, make, model, prodid, pvers, lot, qty, loc, dest. Several values of urn, host, cert or group
-are separated by spaces. What is the same for all rows can be given as a flag. A key or a name that stands in an earlier
-row is refused. Rows that are in the log are noted in FILE.journal: give the same command again to go on where it stopped.
-Rows that were refused are in FILE.refused.ndjson, with the reason.
+replaces, from, until; manu, make, model, prodid, pvers, lot, qty, loc, dest. Separate several values of urn, host, cert
+or group by spaces. What is the same for all rows can be given as an option instead. A row is refused if its key or one
+of its names is in an earlier row. Rows that are in the log are noted in FILE.journal: run the same command again to
+continue where it stopped. Rows that were refused are in FILE.refused.ndjson, with the reason.
 
 Examples:
   One device by its bare public key:
@@ -59,10 +59,10 @@ Examples:
   A factory's day:
   $ ics publish --from devices.csv --manu Acme --model P7 --lot 2026-11
 
-  A lot of one maker, so that one signature can recall it:
+  A group for a lot of one maker, so that one signature can recall the lot:
   $ ics publish --group 'Lot 2026-11' --select manu=Acme --select model=P7 --select lot=2026-11
 
-  The same, to be signed on a machine without a network:
+  A factory's day, to be signed on a machine without a network:
   $ ics publish --from devices.csv --manu Acme --model P7 --lot 2026-11 --unsigned monday.ics
 
   A piece of software:
@@ -79,35 +79,37 @@ pub(crate) struct Publish {
     /// The public key itself: DER of its SubjectPublicKeyInfo in base64.
     #[arg(long, value_name = "BASE64")]
     spki: Option<String>,
-    /// Many things, one in each row: .csv, .ndjson or .jsonl.
+    /// A file of many things, one in each row: .csv, .ndjson or .jsonl.
     #[arg(long, value_name = "FILE")]
     from: Option<PathBuf>,
-    /// A group of this name.
+    /// Publish a group with this name.
     #[arg(long = "group", value_name = "NAME")]
     group_name: Option<String>,
-    /// A piece of software. Of a Debian package (.deb) name, architecture and version are read from it.
+    /// A piece of software. Name, architecture and version of a Debian package (.deb) are read from the package.
     #[arg(long, value_name = "FILE")]
     file: Option<PathBuf>,
-    /// What selects the members of the group: manu, model, prodid or lot; all of them must fit.
+    /// An attribute that selects the members of the group: manu, model, prodid or lot; may be given several times:
+    /// members have them all.
     #[arg(long, value_name = "ATTRIBUTE=VALUE", value_parser = key_value, requires = "group_name")]
     select: Vec<(Attribute, String)>,
-    /// What it is called.
+    /// What the thing is called.
     #[arg(long, value_name = "TEXT", conflicts_with_all = ["from", "group_name"])]
     name: Option<String>,
     /// The version of the software.
     #[arg(long, value_name = "VERSION", requires = "file")]
     version: Option<String>,
-    /// The developer's own detached signature over the software: OpenPGP, CMS, minisign or signify. It is checked, and
+    /// The developer's own detached signature of the software: OpenPGP, CMS, minisign or signify. It is checked, and
     /// kept in the statement. May be given several times.
     #[arg(long, value_name = "FILE", requires_all = ["file", "signed_by"])]
     signature: Vec<PathBuf>,
-    /// Whose signature it must be: an OpenPGP certificate, a minisign or signify public key, the X.509 certificate of
-    /// the signer or of the issuing authority. May be given several times.
+    /// A file that says whose signature it must be: an OpenPGP certificate, a minisign or signify public key, or the
+    /// X.509 certificate of the signer or of the issuing authority. May be given several times.
     #[arg(long, value_name = "FILE", requires = "signature")]
     signed_by: Vec<PathBuf>,
-    /// Say it although it was said before, or although its key or one of its names is another thing's. Without it what was
-    /// said before in the same words is not signed again, and its entry is shown (`already` with --json); in other words
-    /// it is refused. The node is not asked about many things, nor about what is signed elsewhere.
+    /// Publish even what was published before, or whose key or one of whose names belongs to another thing. Without
+    /// this option, a thing that was published before in the same words is not signed again, and its entry is shown
+    /// (`already` with --json); in other words it is refused. With --from or --unsigned the node is not asked about any
+    /// of this.
     #[arg(long)]
     again: bool,
     #[command(flatten)]
@@ -120,7 +122,7 @@ pub(crate) struct Publish {
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "About the thing")]
 struct About {
-    /// device, gateway, service, node or organisation [default: device].
+    /// The kind of thing: device, gateway, service, node or organisation [default: device].
     #[arg(long, conflicts_with_all = ["file", "group_name"])]
     kind: Option<Kind>,
     /// A URN.
@@ -135,16 +137,16 @@ struct About {
     /// SHA-256 of its X.509 certificate.
     #[arg(long, value_name = "HEX")]
     cert: Vec<String>,
-    /// The id of a group that it is put into.
+    /// The id of a group that the thing is put into.
     #[arg(long, value_name = "SHA256:HEX")]
     member_of: Vec<String>,
-    /// The id of the thing that it succeeds.
+    /// The id of the thing that this one replaces.
     #[arg(long, value_name = "ID")]
     replaces: Option<String>,
-    /// From when on it holds.
+    /// From when on the statement holds.
     #[arg(long, value_name = "TIME")]
     valid_from: Option<String>,
-    /// Until when it holds.
+    /// Until when the statement holds.
     #[arg(long, value_name = "TIME")]
     valid_until: Option<String>,
     /// Manufacturer.

@@ -24,18 +24,19 @@ Examples:
   On the terminal, with the serial number in the address:
   $ ics qr serial:SN-0001
 
-  For a sticker: a picture that any program prints sharply, under the address that customers will use:
+  For a sticker: a picture that is sharp at any size, with the address that customers will use:
   $ ics qr serial:SN-0001 --at https://id.acme.example -o SN-0001.svg
 
   As a GS1 Digital Link, if the thing's product id is a GTIN and it has a serial number:
   $ ics qr serial:SN-0001 --gs1 -o SN-0001.svg")]
 pub(crate) struct QrCode {
-    /// An id or a name, as `ics lookup` takes.
+    /// An id or a name, as `ics lookup` takes it.
     query: String,
-    /// The address before the path [default: `[node] public_url` in ics.toml, else that of the node].
+    /// The part of the address before the path [default: `[node] public_url` in ics.toml, or else the address of the
+    /// node].
     #[arg(long, value_name = "URL")]
     at: Option<Url>,
-    /// Print the path of a GS1 Digital Link, /01/GTIN/21/SERIAL, instead of /id/….
+    /// Use the path of a GS1 Digital Link, /01/GTIN/21/SERIAL, instead of /id/….
     #[arg(long)]
     gs1: bool,
     /// Write an SVG file instead of drawing on the terminal.

@@ -33,28 +33,28 @@ Examples:
   $ ics replace serial:SN-0001 --with new.pem --reason 'board changed'
   $ ics replace serial:SN-0001 --with new.pem --old stolen --in-use --signer owner --role owner
 
-  Where the owner has not said so in the same command, the owner approves the successor afterwards:
+  Without --in-use, the owner puts the successor into use afterwards:
   $ ics status in-use serial:SN-0001 --signer owner --role owner
 
-Where it stopped half-way, the same command again says what is missing.")]
+If the command stopped half-way, run it again: it makes the statements that are missing.")]
 pub(crate) struct Replace {
     /// The thing whose key is lost, by id or name.
     thing: String,
     /// Its new public key: PEM or DER SubjectPublicKeyInfo, or an OpenPGP certificate.
     #[arg(long, value_name = "FILE")]
     with: PathBuf,
-    /// The status that ends the old identity [default: destroyed, or none where it is blocked for ever already]. One that
-    /// can be lifted lets its certificates come back.
+    /// The status that ends the old identity [default: destroyed, or none if it is already blocked for ever]. If the
+    /// status can be lifted, the old identity's certificates can become valid again.
     #[arg(long, value_name = "STATUS")]
     old: Option<StatusName>,
-    /// Say as well that the successor is in use; else its owner does.
+    /// Also say that the successor is in use; otherwise its owner has to.
     #[arg(long)]
     in_use: bool,
-    /// Approve the successor as well.
+    /// Also approve the successor.
     #[arg(long)]
     approve: bool,
-    /// Why. It stays for ever, as does the old one's name, in what takes its introduction back: no erasure reaches
-    /// that.
+    /// The reason. It stays for ever in the statement that takes the old introduction back, as does the old thing's
+    /// name: no erasure reaches them.
     #[arg(long, value_name = "TEXT", default_value = "its key is lost")]
     reason: String,
     #[command(flatten)]

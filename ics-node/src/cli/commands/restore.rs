@@ -29,16 +29,16 @@ const RESTORING_BYTES: u64 = 1 << 20;
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples:
-  Put a copy back; what was signed since comes from the peers in ics.toml:
+  Restore a copy; what was signed since then comes from the peers in ics.toml:
   $ ics restore /backup/ics-2026-11-20
 
   Without a network, from a copy of a mirror that was carried here:
   $ ics restore /backup/ics-2026-11-20 --from-copy /media/stick/mirror
 
-  The machine was put back from a snapshot:
+  The machine was restored from a snapshot:
   $ ics restore --hold
 
-  This node is a witness, and its operator answers for what it may have cosigned since the copy:
+  This node is a witness, and its operator takes responsibility for what it may have cosigned since the copy was made:
   $ ics restore --cosign-again
 
   Nobody has what was lost: the owners begin a new epoch from what is left:
@@ -47,29 +47,30 @@ Examples:
   Nothing is lost, but the node's key leaked or is old: the stopped node gets a new one:
   $ ics restore --hold --begin-anew devices.acme.example
 
-  Accounts of ACME clients are in no log. Where they come from the copy, since the disk they were on is gone, those that
-  `ics acme revoke` has taken away since, or whose clients have given them up, speak again: the result names their
-  holders, and `ics acme revoke` takes them away again.")]
+  Accounts of ACME clients are in no log. If they come from the copy because their disk is lost, accounts are valid
+  again that `ics acme revoke` has taken away, or clients have given up, since the copy was made: the result names
+  their holders, and `ics acme revoke` takes them away again.")]
 pub(crate) struct Restore {
-    /// A copy that `ics backup` has made [default: leave the store as it is].
+    /// The copy, which `ics backup` has made [default: leave the store as it is].
     #[arg(value_name = "COPY")]
     copy: Option<PathBuf>,
     /// A copy of the home directory of a node that mirrors the domains; may be given several times.
     #[arg(long, value_name = "COPY")]
     from_copy: Vec<PathBuf>,
-    /// The store was put back by other means: be silent until the mirrors were asked. With --begin-anew: give the node a
-    /// new key although the domain has lost nothing.
+    /// The store was restored by other means: stay silent until the mirrors have been asked. With --begin-anew: give
+    /// the node a new key although the domain has lost nothing.
     #[arg(long, conflicts_with = "copy")]
     hold: bool,
-    /// Cosign again as a witness. If this node has cosigned more than its copy shows, it may then vouch for another history
-    /// of the same log: where that cannot be ruled out, give the node a new key instead.
+    /// Cosign again as a witness. If this node has cosigned more than its copy shows, it may then vouch for another
+    /// history of the same log: if that cannot be ruled out, give the node a new key instead.
     #[arg(long)]
     cosign_again: bool,
-    /// Go on with a domain although no mirror could be asked. If anybody holds more of it than this node, that is a fork.
+    /// Go on with a domain although no mirror could be asked. If anybody holds more of it than this node, this causes a
+    /// fork.
     #[arg(long, value_name = "DOMAIN")]
     alone: Option<DomainName>,
-    /// Begin a new epoch of a domain, with a new key of the node: what was lost stays lost. Give the command
-    /// again for each other domain of the node: they get the same key, and lose nothing if they are not silent.
+    /// Begin a new epoch of a domain, with a new key of the node: what was lost stays lost. Run the command again for
+    /// each other domain of the node: they get the same key, and lose nothing if they are not silent.
     #[arg(long, value_name = "DOMAIN", conflicts_with = "alone")]
     begin_anew: Option<DomainName>,
     /// The owners' keys that sign the descriptor of a new epoch.

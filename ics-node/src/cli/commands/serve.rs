@@ -40,10 +40,10 @@ const TASKS: &str =
 #[derive(Debug, Args)]
 #[command(after_long_help = help())]
 pub(crate) struct Serve {
-    /// Go by this machine's clock, though this node has signed later times: it was ahead then and is right now
+    /// Trust this machine's clock although this node has signed later times: the clock was ahead then, and is right now
     ///
-    /// For one start, after a look at the clock: from then on the node signs the right time again. With a clock that is
-    /// behind, old news would look fresh. What the homes of other domains have signed counts all the same.
+    /// Give it for a single start, after checking the clock: from then on the node signs the right time again. If the
+    /// clock were behind, old news would look fresh. The times that the homes of other domains have signed still count.
     #[arg(long)]
     clock_is_right: bool,
 }
@@ -51,12 +51,12 @@ pub(crate) struct Serve {
 fn help() -> String {
     format!(
         "\
-It is configured by ics.toml in the home directory, which `ics init` makes. All that may stand there is described in
+The node is configured by ics.toml in the home directory, which `ics init` makes. All settings are described in
 {EXAMPLE_AT}.
 
-SIGTERM and SIGINT end it once what is under way is answered. SIGHUP makes it read renewed TLS certificates again, and
-those of `[node] responders`; no connection is cut, and a certificate that cannot be used leaves the former one in its
-place. SIGHUP does not end the node, not even when the node's terminal goes away.
+SIGTERM and SIGINT stop the node once the requests under way are answered. SIGHUP makes it read renewed TLS
+certificates, and those of `[node] responders`; no connection is cut, and if a certificate cannot be used, the former
+one stays in use. SIGHUP does not stop the node, not even when the node's terminal goes away.
 
 Examples:
   The node of the home directory ~/.ics:

@@ -33,15 +33,15 @@ Examples:
   $ ics sign recall.ics --show
   $ ics sign recall.ics
 
-  Back on the first:
+  Back on the first machine:
   $ ics submit recall.signed.ics")]
 pub(crate) struct Sign {
-    /// The batch, or a descriptor that other owners have signed.
+    /// The batch, or a descriptor, signed by other owners or not yet signed.
     file: PathBuf,
-    /// The key that signs: its name here, fingerprint or `pkcs11:` URI [default: the one that the batch names].
+    /// The key that signs: its name here, its fingerprint or its `pkcs11:` URI [default: the one that the batch names].
     #[arg(long, value_name = "KEY")]
     signer: Option<String>,
-    /// Where to put what was signed, also over a file that is there [default: beside the batch].
+    /// The file to write what was signed to; an existing file is overwritten [default: a file beside the batch].
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
     /// Only show what would be signed, as --dry-run does.
@@ -50,7 +50,7 @@ pub(crate) struct Sign {
     /// Show all statements, however many there are.
     #[arg(long)]
     all: bool,
-    /// Sign a batch that was signed here before, also over the file with what was.
+    /// Sign a batch that was signed here before, and overwrite the file with what was signed then.
     #[arg(long)]
     again: bool,
     #[command(flatten)]

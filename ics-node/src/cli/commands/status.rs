@@ -19,17 +19,19 @@ use crate::client::taken_back;
 /// What `ics status` takes.
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
-With --lift it shows what still blocks, and who may lift that: what is said of a group, what blocks for ever, and what
-only others than the role may lift. Where things were named (ids, --from-file, --group), the exit code is then 1. A block
-that is planned for a later time stays: it is shown, and --supersedes lifts it as well.
+With --lift the command shows what still blocks, and who may lift that: what is said of a group, what blocks for ever,
+and what the role may not lift. If things were named (ids, --from-file, --group), the exit code is then 1. A block that
+only begins later stays: it is shown, and --supersedes lifts it as well.
 
-Statuses: planned, in-use, suspended, lost, stolen, retired, destroyed, compromised; of software announced, released,
-deprecated, withdrawn, compromised; and what the domain adds.
+Statuses of things: planned, in-use, suspended, lost, stolen, retired, destroyed, compromised. Statuses of software:
+announced, released, deprecated, withdrawn, compromised. A domain can add others.
 
-X.509 certificates of the thing are revoked with what blocks it: for good by `destroyed` (cessationOfOperation) and by
-`compromised` (privilegeWithdrawn; keyCompromise once two signers in two roles say so), else as a hold that ends with it.
+A status that blocks a thing revokes the thing's X.509 certificates: `destroyed` (cessationOfOperation) and
+`compromised` (privilegeWithdrawn; keyCompromise once two signers in two roles say so) revoke them for good, any other
+such status puts them on hold until it ends.
 
-What blocks for ever stays when its signer says another block: what was destroyed can be called compromised as well.
+A status that blocks for ever stays when its signer gives another status that blocks: what was destroyed can be called
+compromised as well.
 
 Examples:
   $ ics status in-use serial:SN-0001
@@ -37,7 +39,7 @@ Examples:
   $ ics status in-use serial:SN-0001 --lift
   $ ics status suspended --group 'Lot 2026-11' --reason 'battery may overheat'
 
-  A status of a group of another domain holds for what is adopted of it:
+  A status of a group of another domain holds for the members that are adopted:
   $ ics adopt --from devices.acme.example --lot 2026-07 --follow
   $ ics status suspended --group 'Lot 2026-07' --reason 'a valve leaks'")]
 pub(crate) struct Status {
@@ -48,21 +50,22 @@ pub(crate) struct Status {
     /// Why.
     #[arg(long, value_name = "TEXT")]
     reason: Option<String>,
-    /// Replace statuses of other signers, too, as far as the role may lift them and they have begun.
+    /// Also replace statuses of other signers, as far as the role may lift them and they have begun.
     #[arg(long)]
     lift: bool,
-    /// Say also what blocks of a group of which the domain knows no member, though it holds for nothing until members are
+    /// Block a group even if the domain knows none of its members: the status then blocks nothing until members are
     /// adopted or published.
     #[arg(long)]
     without_members: bool,
-    /// A statement that it replaces, besides the signer's own.
+    /// A statement that the new status replaces, besides the signer's own.
     #[arg(long, value_name = "STATEMENT")]
     supersedes: Vec<StatementId>,
-    /// From when on it holds [default: its admission].
+    /// From when on the status holds [default: its admission].
     #[arg(long, value_name = "TIME", value_parser = until)]
     from: Option<Timestamp>,
-    /// Until when it holds [default: without end]. Without --from, what permits takes the place of what the signer has said
-    /// before, which is taken back; what has blocked blocks again then, and after what blocks all is as before.
+    /// Until when the status holds [default: without end]. Without --from, a status that permits replaces what the
+    /// signer has said before, which is taken back; what has blocked before blocks again after the end. After the end
+    /// of a status that blocks, everything is as before.
     #[arg(long, value_name = "TIME", value_parser = until)]
     until: Option<Timestamp>,
     #[command(flatten)]

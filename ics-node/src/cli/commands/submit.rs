@@ -29,9 +29,10 @@ Examples:
   $ ics submit recall.signed.ics
   $ ics submit devices.acme.example.v3.pgp")]
 pub(crate) struct Submit {
-    /// What `ics sign` has written.
+    /// The file that `ics sign` has written.
     file: PathBuf,
-    /// Submit it although the same batch was signed twice, and the other one submitted, be it in part.
+    /// Submit it even if the same batch was signed twice and the other signed file was already submitted, in whole or
+    /// in part.
     #[arg(long)]
     again: bool,
 }

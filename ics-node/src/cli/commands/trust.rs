@@ -28,8 +28,9 @@ const FILE: &str = "trust.json";
 pub(crate) enum TrustCommand {
     /// Make a trust policy out of ready-made rules.
     ///
-    /// Writes a trust policy: which domains count, how old their news may be, what is permitted, and what must hold
-    /// besides. It is JSON with Cedar rules inside, to be read and changed by hand where these options do not suffice.
+    /// Writes a trust policy: which domains count, how old their news may be, what is permitted, and under which
+    /// further conditions. It is JSON with Cedar rules inside, which can be read, and changed by hand where these
+    /// options do not suffice.
     Init(Box<init::Init>),
     /// Check a trust policy before the node is started with it.
     Check(check::Check),

@@ -34,55 +34,55 @@ code.soft.example/5f2c3ab1904f6dd1e0c7b8a92e6d4b5c8f7a1029384756abcdef0011223344
   $ ics verify --document pump.evidence.json --pin \
 devices.acme.example/5f2c3ab1904f6dd1e0c7b8a92e6d4b5c8f7a1029384756abcdef001122334455
 
-  What held on that day:
+  What held on a certain day:
   $ ics verify --document pump.evidence.json --at 2026-11-20T08:30:00Z
 
-  A proof that an entry stands in a log, by the keys that its home and two witnesses have told you:
+  A proof that an entry is in a log, checked with the keys that its home and a witness have told you:
   $ ics verify --document entry-17.tlog-proof --log-key \
 devices.acme.example/5f2c3ab1904f6dd1e0c7b8a92e6d4b5c8f7a1029384756abcdef001122334455+1e044bcd+\
 AddamAGCsQq31Uv+08lkBzoO4XLz2qYjJa8CGmj3B1Ea \
 --witness ics.cert.example+e67d9286+BNdamAGCsQq31Uv+08lkBzoO4XLz2qYjJa8CGmj3B1Ea
 
-  A verdict that `ics explain --save` or a node has given, by the trust policy that must have decided:
+  A verdict that `ics explain --save` or a node has given, and the trust policy that must have decided it:
   $ ics verify --document pump.case.json --trust trust.json
 
 For a file, exit code 0 says that it may be used now. For a document it says that it is genuine, even if it has \
 expired, is of a domain that nobody has pinned, or was decided by a trust policy that nobody has named: the first \
 line says so, as do `fresh`, `pinned` and `trusted` in --json.")]
 pub(crate) struct Verify {
-    /// The file that is to be used, whatever it holds: it is checked by --evidence, or by what a node says of its hash.
+    /// The file that is to be used, whatever it holds: it is judged by --evidence, or by what a node says of its hash.
     #[arg(value_name = "FILE")]
     file: PathBuf,
-    /// FILE is not to be used: it is evidence, a verdict or a proof, as `ics export` and `ics explain --save` write them.
-    /// Check whether it is genuine.
+    /// FILE is not a file to be used, but evidence, a verdict or a proof, as `ics export` and `ics explain --save`
+    /// write them: check whether it is genuine.
     #[arg(long, conflicts_with_all = ["evidence", "domain"])]
     document: bool,
-    /// The evidence for an artifact; `-` is standard input.
+    /// The file with evidence about FILE; `-` is standard input.
     #[arg(long, value_name = "FILE", conflicts_with = "domain")]
     evidence: Option<PathBuf>,
-    /// Ask the node for what this domain says of the artifact [default: that of `[client]` in ics.toml, or else the
-    /// only one at the node that speaks of it].
+    /// Ask the node for what this domain says of FILE [default: that of `[client]` in ics.toml, or else the only one at
+    /// the node that speaks of it].
     #[arg(long, value_name = "DOMAIN")]
     domain: Option<DomainName>,
-    /// The domain's name and hash of entry 0, as its owners told you [default: that of a peer, a home or the trust policy
-    /// in ics.toml]. Without one no evidence at hand permits the use of a file, nor does what another machine says over
-    /// plain HTTP.
+    /// The domain's name and the hash of its entry 0, as its owners told you [default: that of a peer, a home or the
+    /// trust policy in ics.toml]. Without a pin, evidence at hand never permits the use of a file, nor does what
+    /// another machine says over plain HTTP.
     #[arg(long, value_name = "ORIGIN")]
     pin: Option<Origin>,
-    /// For an artifact: permit its use also by evidence of which its home has not signed that it is complete. The one
-    /// who made or carried it may have left out that the artifact was withdrawn.
+    /// For a file to be used: also accept evidence that its home has not signed as complete. Whoever made or carried it
+    /// may have left out that the file was withdrawn.
     #[arg(long, requires = "evidence")]
     incomplete: bool,
-    /// For a proof: the key of the log's home, the `log key` of `ics domain show DOMAIN --node URL`.
+    /// For a proof: the key of the log's home, which `ics domain show DOMAIN --node URL` shows as `log key`.
     #[arg(long, value_name = "KEY", requires = "document")]
     log_key: Option<VerifierKey>,
-    /// For a proof: the key of a witness that must have cosigned; the same form, of type 4.
+    /// For a proof: the key of a witness that must have cosigned, in the same form, with type 4.
     #[arg(long, value_name = "KEY", requires = "log_key")]
     witness: Vec<VerifierKey>,
     /// For a proof: how many of these witnesses are enough [default: all].
     #[arg(long, value_name = "COUNT", requires = "witness")]
     quorum: Option<usize>,
-    /// For a proof: the entry's body [default: the file beside the proof that ends in .pgp].
+    /// For a proof: the file with the entry's body [default: the file beside the proof that ends in .pgp].
     #[arg(long, value_name = "FILE", requires = "log_key")]
     body: Option<PathBuf>,
     /// For a verdict: the trust policy that must have decided [default: the one in ics.toml, if there is one].

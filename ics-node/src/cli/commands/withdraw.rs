@@ -21,20 +21,20 @@ use crate::client::taken_back;
 /// What `ics withdraw` takes.
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
-With --act nothing of what the signer has said comes back: what the signer's standing statements had replaced is taken
-back with them, and so is what the signer has said from a later time on. What somebody else has said and they had lifted
-stands again, and is shown before it asks.
+With --act, no earlier statement of the signer becomes valid again: what the signer's standing statements had replaced
+is taken back with them, and so are the signer's statements that only begin later. Other signers' statements that they
+had lifted stand again, and are shown before the command asks for confirmation.
 
-Things of which the signer has said nothing of that act are left out, and shown before it asks. Where things were named
-(ids, --from-file, --group), they are shown again at the end, and the exit code is 1; what --lot, --model or --all select
-is not meant one by one. What is said of a group is taken back with --group, or its id.
+Things about which the signer has made no statement of that act are left out, and shown before the command asks. If they
+were named (ids, --from-file, --group), they are shown again at the end, and the exit code is 1; it is not if they were
+selected by --lot, --model or --all. To take back what is said of a group, use --group or the group's id.
 
-A withdrawal cannot be erased, and its reason stays for ever: write nothing about persons there. One that takes back an
-introduction or an approval names the thing as well, because OpenPGP revokes by the name. Where the name is a person's,
-take back nothing of that: the owners erase it (`ics erase`), which ends it too.
+A withdrawal cannot be erased, and its reason stays for ever: write nothing about persons in it. The withdrawal of an
+introduction or an approval also names the thing, because OpenPGP revokes by the name. If the name is a person's, do not
+withdraw such a statement: have the owners erase it (`ics erase`), which ends it too.
 
-Lifting a status of a group lifts it for the members over which the lifting signer has the role. For the others it
-stands, as for one that was sold: its signer takes it back with --group and --statement.
+Lifting a status of a group lifts it for the members over which the lifting signer has the role. For other members, such
+as one that was sold, it stands until its signer takes it back with --group and --statement.
 
 Examples:
   $ ics withdraw serial:SN-0001 --act approval
@@ -47,18 +47,18 @@ Examples:
 pub(crate) struct Withdraw {
     #[command(flatten)]
     things: Things,
-    /// Take back all of the signer's standing statements of this act, those that they have replaced, and those that
-    /// would come into force later: identity, approval, status, label, grant, installed. Where a thing has several
-    /// labels of that signer, --label says which.
+    /// Take back all of the signer's standing statements of this act (identity, approval, status, label, grant,
+    /// installed), those that they have replaced, and those that would come into force later. If a thing has several
+    /// labels of the signer, --label says which.
     #[arg(long, value_name = "ACT", required_unless_present_any = ["statement", "label"])]
     act: Vec<Act>,
-    /// Take back the signer's labels of this name, and those that they have replaced.
+    /// Take back the signer's labels with this name, and those that they have replaced.
     #[arg(long, value_name = "LABEL")]
     label: Vec<String>,
     /// Take back this statement. What it has replaced stands again.
     #[arg(long, value_name = "STATEMENT")]
     statement: Vec<StatementId>,
-    /// Why. It stays for ever: no erasure reaches it.
+    /// The reason. It stays for ever: no erasure reaches it.
     #[arg(long, value_name = "TEXT")]
     reason: Option<String>,
     #[command(flatten)]

@@ -53,7 +53,7 @@ plant.example
 
 /// A buyer of a thing looks here for those who may speak about it, now and later.
 #[test]
-fn who_is_to_be_in_charge_is_told_with_the_time() {
+fn those_who_will_be_in_charge_are_shown_with_the_time() {
     let later = |forestalled: bool| {
         let record = vector("plant.example", "Pump 1", |record| {
             let statements = record["statements"].as_array_mut().expect("statements");
@@ -73,7 +73,7 @@ fn who_is_to_be_in_charge_is_told_with_the_time() {
 
 /// The reason can no longer be read, and whoever erased it needs no role for that.
 #[test]
-fn of_a_block_that_was_erased_it_is_told_that_its_words_are_gone_and_that_it_blocks() {
+fn an_erased_block_is_shown_as_erased_and_as_blocking() {
     let record = vector("plant.example", "Pump 1", |record| {
         let statements = record["statements"].as_array_mut().expect("statements");
         let block = statements.iter_mut().find(|it| it["index"] == 18).expect("the block");
@@ -251,7 +251,7 @@ fn a_domain_that_was_not_heard_makes_the_headline() {
 }
 
 #[test]
-fn who_blocks_for_another_reason_is_named() {
+fn a_signer_who_blocks_for_another_reason_is_named() {
     let maker = vector("devices.acme.example", "Pump 1", |_| ());
     let told = |title| {
         let plant = vector("plant.example", title, |_| ());

@@ -79,7 +79,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_signs_sees_what_other_domains_say() {
+    fn a_signer_sees_what_other_domains_say_before_signing() {
         let (code, label) = ("code.soft.example", "labels.tuv.example");
         let (released, withdrawn) = (Some(("released", "permits")), Some(("withdrawn", "blocks")));
         let group = Group { kind: Kind::Group, name: "Lot 11".to_owned(), attributes: BTreeMap::new() };

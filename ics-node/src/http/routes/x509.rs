@@ -316,7 +316,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn whoever_asks_about_a_certificate_is_refused_in_the_words_of_ocsp() {
+    fn a_question_about_a_certificate_is_refused_in_the_words_of_ocsp() {
         for (code, expected) in [
             (Code::Busy, Some(OcspError::TryLater)),
             (Code::BodyTooLarge, Some(OcspError::Malformed)),

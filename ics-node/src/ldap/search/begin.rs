@@ -1,5 +1,6 @@
 //! Works out what a search is to look at from its base, scope and filter.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use ics_core::limits;
@@ -132,9 +133,9 @@ pub(super) fn ids(plan: &Plan) -> Option<Vec<String>> {
         Posting::Subject(id) => Some(id.to_string()),
         _ => None,
     };
-    let mut ids: Vec<String> = postings.iter().map(id).collect::<Option<_>>()?;
-    ids.dedup();
-    Some(ids)
+    // A client may ask for the same id twice, and gets its entries once.
+    let ids: BTreeSet<String> = postings.iter().map(id).collect::<Option<_>>()?;
+    Some(ids.into_iter().collect())
 }
 
 /// How keys are found, if they are asked for.

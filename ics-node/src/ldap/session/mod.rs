@@ -4,6 +4,7 @@
 //! turn: they are read between the parts of a running search. A search that persists (RFC 4533) gives up its turn
 //! whenever it has nothing to say.
 
+mod cancelling;
 mod identify;
 #[cfg(test)]
 mod paged;
@@ -22,10 +23,10 @@ use std::sync::Arc;
 use ics_core::limits;
 use ldap3_proto::proto::{LdapCompareRequest, LdapOp, LdapResultCode};
 
+use self::cancelling::cancel_target;
 pub(super) use self::remembering::is_remembered;
 use self::remembering::remembered;
 use self::searching::Remaining;
-use super::ber;
 use super::control::Controls;
 use super::hot::Hot;
 use super::message::{self, Failure, Framed, Request};
@@ -69,6 +70,8 @@ pub(super) enum Next {
 struct Waiting {
     id: i32,
     what: Result<(LdapOp, Controls), (u8, Failure)>,
+    /// How long its message was.
+    bytes: usize,
     /// The key for remembering its answer, and who the client was when the request was read. It is of use only if the
     /// client is still the same when its turn comes: a request before it may be a bind.
     key: Option<(Reader, Box<[u8]>)>,
@@ -155,7 +158,9 @@ impl Session {
 
     /// Whether more input may be taken now.
     pub(super) fn takes_more(&self) -> bool {
-        !self.ended && self.waiting.len() < limits::LDAP_REQUESTS_WAITING && self.output.len() < OUTPUT_BYTES
+        let bytes: usize = self.waiting.iter().map(|waiting| waiting.bytes).sum();
+        let has_room = self.waiting.len() < limits::LDAP_REQUESTS_WAITING && bytes < limits::LDAP_WAITING_BYTES;
+        !self.ended && has_room && self.output.len() < OUTPUT_BYTES
     }
 
     /// The number of bytes of a message that has not arrived in full.
@@ -273,12 +278,12 @@ impl Session {
             match message::read(bytes) {
                 Request::Broken(why) => return self.end(LdapResultCode::ProtocolError, why),
                 Request::Refused { id, answer, failure } => {
-                    self.waiting.push_back(Waiting { id, what: Err((answer, failure)), key: None });
+                    self.waiting.push_back(Waiting { id, what: Err((answer, failure)), bytes: whole, key: None });
                 }
                 Request::Asked { id, op, controls } => {
                     let key = remembered(self.reader, bytes).filter(|_| controls == Controls::default());
                     let key = key.map(|(_, key)| (self.reader, key));
-                    self.arrived(id, *op, controls, key);
+                    self.arrived(id, (*op, controls), whole, key);
                 }
             }
         }
@@ -299,7 +304,7 @@ impl Session {
     }
 
     /// Handles what does not wait for its turn, and queues the rest.
-    fn arrived(&mut self, id: i32, op: LdapOp, controls: Controls, key: Option<(Reader, Box<[u8]>)>) {
+    fn arrived(&mut self, id: i32, (op, controls): (LdapOp, Controls), bytes: usize, key: Option<(Reader, Box<[u8]>)>) {
         match op {
             LdapOp::UnbindRequest => self.drop_all(),
             LdapOp::AbandonRequest(target) => {
@@ -315,34 +320,8 @@ impl Session {
                     Err(failure) => self.answer(id, message::EXTENDED + 1, &Err(failure)),
                 }
             }
-            op => self.waiting.push_back(Waiting { id, what: Ok((op, controls)), key }),
+            op => self.waiting.push_back(Waiting { id, what: Ok((op, controls)), bytes, key }),
         }
-    }
-
-    /// RFC 3909.
-    fn cancel(&mut self, id: i32, target: i32) {
-        let result = if let Some(running) = self.running.as_mut().filter(|running| running.id == target) {
-            if running.answer == message::SEARCH_DONE && running.abandoned.is_none() {
-                running.abandoned = Some(Abandoned::Cancelled(id));
-                return;
-            }
-            Err(Failure::new(LdapResultCode::CannotCancel, ""))
-        } else if let Some(at) = self.waiting.iter().position(|waiting| waiting.id == target) {
-            match self.waiting.get(at).and_then(Waiting::cancellable) {
-                Some(answer) => {
-                    self.waiting.remove(at);
-                    self.answer(target, answer, &Err(Failure::new(LdapResultCode::Canceled, "")));
-                    Ok(LdapResultCode::Success)
-                }
-                None => Err(Failure::new(LdapResultCode::CannotCancel, "")),
-            }
-        } else if self.forget_persisting(target) {
-            self.answer(target, message::SEARCH_DONE, &Err(Failure::new(LdapResultCode::Canceled, "")));
-            Ok(LdapResultCode::Success)
-        } else {
-            Err(Failure::new(LdapResultCode::NoSuchOperation, ""))
-        };
-        self.answer(id, message::EXTENDED + 1, &result);
     }
 
     /// Ends the persisting search with this id; `false` if there is none.
@@ -366,7 +345,7 @@ impl Session {
 
     /// Begins a request; `None` if it is already answered.
     fn begin(&mut self, waiting: Waiting) -> Option<Next> {
-        let Waiting { id, what, key } = waiting;
+        let Waiting { id, what, key, .. } = waiting;
         let (op, controls) = match what {
             Ok(asked) => asked,
             Err((answer, failure)) => {
@@ -483,15 +462,4 @@ const fn answer_tag(op: &LdapOp) -> u8 {
         LdapOp::CompareRequest(_) => 0x6f,
         _ => message::EXTENDED + 1,
     }
-}
-
-fn cancel_target(value: Option<&[u8]>) -> Result<i32, Failure> {
-    let target = value.and_then(|value| {
-        let (head, inside, rest) = ber::split(value).ok()?;
-        let (id, octets, end) = ber::split(inside).ok()?;
-        let formed = head.tag == ber::SEQUENCE && id.tag == ber::INTEGER && rest.is_empty() && end.is_empty();
-        let number = octets.iter().fold(0_i64, |number, octet| number << 8 | i64::from(*octet));
-        i32::try_from(number).ok().filter(|_| formed && (1..=4).contains(&octets.len()))
-    });
-    target.ok_or_else(|| Failure::new(LdapResultCode::ProtocolError, "the value is no request to cancel"))
 }

@@ -76,7 +76,7 @@ async fn what_is_remembered_is_remembered_for_whom_it_was_answered() {
     assert_eq!(entries(&mut stranger, &place, vec![search(&party, 1)]), 0, "and a stranger does not");
 
     let nobody = bind("", "");
-    assert_eq!(entries(&mut known, &place, vec![nobody, search(&party, 2)]), 0, "he is a stranger now");
+    assert_eq!(entries(&mut known, &place, vec![nobody, search(&party, 2)]), 0, "the party is a stranger now");
     assert_eq!(entries(&mut known, &place, vec![operator]), 0);
     assert!(
         entries(&mut known, &place, vec![search(&party, 2)]) > 0,

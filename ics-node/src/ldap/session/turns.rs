@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use ics_core::limits;
 use ldap3_proto::LdapCodec;
 use ldap3_proto::control::LdapControl;
 use ldap3_proto::proto::{
@@ -75,6 +76,35 @@ async fn a_search_that_finds_nothing_can_be_ended() {
     }
 }
 
+/// What a client sends during a search is held until its turn comes, and no more of it than is bounded.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_waits_for_its_turn_takes_little_memory() {
+    const LONG: usize = 50 * 1024;
+    let party = Party::found("devices.acme.example");
+    let place = place(&party).await;
+    let mut session = Session::new(Arc::clone(&place), Arc::new(Hot::new(0)), false, None);
+    let mode = SyncRequestMode::RefreshOnly;
+    let sync = LdapControl::SyncRequest { criticality: true, mode, cookie: None, reload_hint: false };
+    receive(&mut session, 1, LdapOp::SearchRequest(search(&party, LdapSearchScope::Subtree)), vec![sync]);
+    let Next::Job(job) = session.next() else { panic!("the first part is work") };
+    let dn = format!("icsDomain={},o=ics", party.domain);
+    let compare = LdapCompareRequest { dn, atype: "icsDomain".to_owned(), val: vec![b'x'; LONG] };
+    let (most, sent) = (limits::LDAP_WAITING_BYTES / LONG + 1, 9);
+    for id in 2..2 + sent {
+        receive(&mut session, id, LdapOp::CompareRequest(compare.clone()), Vec::new());
+    }
+    session.done(job.block(&place));
+    let Next::Job(job) = session.next() else { panic!("another part is work") };
+    assert_eq!(session.waiting.len(), most, "the last one is beyond the bound");
+    assert!(!session.takes_more() && session.unread() > LONG);
+    session.done(job.block(&place));
+    to_the_end(&mut session, &place);
+    let (mut bytes, mut codec) = (BytesMut::from(session.output().as_slice()), LdapCodec::new(Some(1 << 24), None));
+    let answers = core::iter::from_fn(|| codec.decode(&mut bytes).expect("is LDAP"));
+    let compared = answers.filter(|answer| matches!(answer.op, LdapOp::CompareResult(_))).count();
+    assert_eq!(Ok(compared), usize::try_from(sent), "and all are answered");
+}
+
 /// Lets the session work until it waits for its client.
 pub(super) fn to_the_end(session: &mut Session, place: &Place) {
     loop {
@@ -128,5 +158,13 @@ async fn a_peer_has_his_budget_over_ldap_as_well() {
     for (id, (question, expected)) in (2..).zip(questions) {
         receive(&mut session, id, question, Vec::new());
         assert_eq!(code(&mut session, &place), expected, "question {id}");
+    }
+    let filter = LdapFilter::Present("objectClass".to_owned());
+    let base = format!("icsDomain={},cn=Log", party.domain);
+    let log = LdapSearchRequest { base, filter, ..search(&party, LdapSearchScope::Subtree) };
+    for mode in [SyncRequestMode::RefreshOnly, SyncRequestMode::RefreshAndPersist] {
+        let sync = LdapControl::SyncRequest { criticality: true, mode, cookie: None, reload_hint: false };
+        receive(&mut session, 9, LdapOp::SearchRequest(log.clone()), vec![sync]);
+        assert_eq!(code(&mut session, &place), LdapResultCode::Busy, "the log, and its news");
     }
 }

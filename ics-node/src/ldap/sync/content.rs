@@ -67,7 +67,8 @@ impl Content {
             _ => false,
         };
         let keys = keys && keyspace::plan(&request.filter) != KeyPlan::Nothing;
-        let (key_space, scope, filter) = (place.tree.key_space_dn(), request.scope, request.filter);
+        let (key_space, scope) = (place.tree.key_space_dn(), request.scope);
+        let filter = filter::prepared(request.filter);
         Ok(Self { reader, party, base, scope, filter, selection, keys, key_space, digest })
     }
 

@@ -245,6 +245,17 @@ mod tests {
         assert_eq!(cookie(""), Some(Cookie::default()));
     }
 
+    /// Or whoever keeps so many domains in step would get everything anew each time.
+    #[test]
+    fn a_cookie_of_as_many_domains_as_there_may_be_is_read() {
+        let at = Timestamp::parse("2026-11-26T02:40:00.007Z").expect("a time");
+        let spot = Spot { size: 1, admitted_at: at, age: 2, tag: 0x01_23ab };
+        let domains = u32::try_from(limits::LDAP_SYNC_DOMAINS).expect("a number");
+        let spots = (1..=domains).chain([KEYS]).map(|sid| (sid, spot)).collect();
+        let cookie = Cookie { rid: Some("001".to_owned()), spots };
+        assert_eq!(Cookie::read(&cookie.write()), Some(cookie));
+    }
+
     #[test]
     fn numbers_grow_with_the_log_and_the_time() {
         let spot = |size, millis, age| Spot { size, admitted_at: Timestamp::from_millis(millis), age, tag: 7 };

@@ -142,10 +142,14 @@ impl Log {
     }
 
     fn news(&mut self, place: &Place, out: &mut Vec<Sent>) -> Result<Step, Failure> {
+        let is_first = self.told_at.is_none();
+        if is_first {
+            // As over HTTP, whoever listens makes one request, or a spent budget would be no bound.
+            place.app.admit(self.reader).map_err(|error| failed(&error))?;
+        }
         let news = place.app.news_since(self.reader, &self.domain, self.cursor.from, self.rights.as_ref());
         let (news, size, rights) = news.map_err(|error| ended(&error))?;
         self.rights = Some(rights);
-        let is_first = self.told_at.is_none();
         let now = place.app.clock().now();
         match news {
             News::Page(page) => self.send(place, &page, out)?,

@@ -92,7 +92,7 @@ fn accounts_are_found_by_whom_they_speak_for() {
 }
 
 #[test]
-fn whom_to_write_to_is_nowhere_once_the_account_has_ended() {
+fn no_contact_is_kept_once_the_account_has_ended() {
     let (dir, store, domain, holder) = store();
     let contact = |name: &str| vec![format!("mailto:{}@acme.example", name.repeat(20))];
     let account = |key: u8, name: &str| Account::new(Jwk::Ed25519([key; 32]), holder, contact(name), at(1));

@@ -214,7 +214,7 @@ fn an_erasure_that_did_not_come_is_expected_no_more() {
 }
 
 #[test]
-fn who_reads_on_and_on_sees_what_was_merged_meanwhile() {
+fn a_long_read_sees_what_was_merged_meanwhile() {
     let dir = tempfile::tempdir().expect("dir");
     let path = dir.path().join("index.db");
     let index = Index::start(open_writer(File::Index, &path).expect("open"), &path).expect("starts");

@@ -133,7 +133,7 @@ fn any_use_is_no_constraint() {
 }
 
 #[test]
-fn who_may_certify_some_names_may_certify_no_others_of_another_kind() {
+fn an_authority_for_some_names_certifies_none_of_another_kind() {
     let address = |octets: &[u8]| GeneralName::IpAddress(OctetString::new(octets).expect("an address"));
     let (near, far) = (address(&[10, 0, 0, 9]), address(&[192, 0, 2, 9]));
     let (long, host) = (address(&[0x20; 16]), dns("pump.acme.example"));

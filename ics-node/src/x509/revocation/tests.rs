@@ -189,7 +189,7 @@ fn what_a_lifted_block_never_did_it_does_not_do_later() {
     let destroyed = |more| blocks(5, BY_MAKER, "destroyed", with(lifted(8), more));
     let group = json!({ "group": format!("sha256:{}", "ab".repeat(32)) });
     assert_eq!(state(destroyed(group.clone())), revoked(5, Reason::CessationOfOperation));
-    assert_eq!(state(with(destroyed(group), json!({ "entitled_by": null }))), State::Good, "he had no role over it");
+    assert_eq!(state(with(destroyed(group), json!({ "entitled_by": null }))), State::Good, "a role is missing");
     assert_eq!(state(destroyed(json!({ "from": time(30) }))), State::Good, "it was to begin later");
     let begun = State::Revoked { at: at(7), reason: Reason::CessationOfOperation };
     assert_eq!(state(destroyed(json!({ "from": time(7) }))), begun, "it had begun before it was lifted");
@@ -256,7 +256,7 @@ fn erasing_what_one_of_two_said_of_a_key_changes_nothing() {
     let said_by = |signer: &str| json!({ "signer": signer, "index": 5 });
     let left = || says(20, BY_KEEPER, json!({ "erased": true, "from": time(5), "said_by": said_by(MAKER) }));
     let state = |other: Value| State::of(&record(&[issued(1, 'a'), other, left()]), 1);
-    assert_eq!(state(says(6, BY_KEEPER, json!({}))), revoked(5, Reason::KeyCompromise), "the owner says so himself");
+    assert_eq!(state(says(6, BY_KEEPER, json!({}))), revoked(5, Reason::KeyCompromise), "the owner says so");
     assert_eq!(state(says(6, BY_MAKER, json!({}))), revoked(5, Reason::PrivilegeWithdrawn), "one had said so twice");
 }
 
@@ -275,7 +275,7 @@ fn a_key_of_revoked_certificates_alone_shows_nothing() {
 
 /// For example, a production line: otherwise, revoking one certificate would bar the thing from all certificates.
 #[test]
-fn who_sets_no_status_of_a_thing_bars_its_key_only() {
+fn a_signer_who_may_set_no_status_bars_only_the_key() {
     let signer = KEEPER.parse().expect("a fingerprint");
     for (by, bars) in
         [(AskedBy::Names, false), (AskedBy::Requester(signer), false), (AskedBy::StatusSetter(signer), true)]

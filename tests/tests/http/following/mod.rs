@@ -206,8 +206,8 @@ async fn what_is_followed_by_its_lot_stays_followed_when_nothing_introduces_it_a
         (21, "stolen", "replaced"),
         (22, "stolen", "erased"),
         (23, "destroyed", "taken back with the block"),
-        (24, "stolen", "by a signer who has lost his role"),
-        (25, "suspended", "by him, and blocked by its lot"),
+        (24, "stolen", "by a signer who has lost the role"),
+        (25, "suspended", "by that signer, and blocked by its lot"),
     ] {
         let found = record(seed).status.map(|status| status.decides.name.to_string());
         assert_eq!(found.as_deref(), Some(status), "{way}");

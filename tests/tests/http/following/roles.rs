@@ -90,7 +90,7 @@ async fn what_was_refused_for_want_of_a_role_is_taken_over_once_the_role_is_gran
         let alarms = world.app.domain(&care).expect("here").alarms;
         alarms.into_iter().filter(|alarm| alarm.kind == "not-taken-over").count()
     };
-    assert_eq!(follow(&world).await, [false; 4], "he has no role here");
+    assert_eq!(follow(&world).await, [false; 4], "the buyer has no role here");
     assert!(alarms(&world) >= 4, "and that is told");
     says(&world, CARE, vec![sold(20)]).await;
     assert_eq!(follow(&world).await, [true, false, false, false], "nothing new was said of it");
@@ -98,7 +98,7 @@ async fn what_was_refused_for_want_of_a_role_is_taken_over_once_the_role_is_gran
     let world = tokio::task::spawn_blocking(move || world.reopened(None)).await.expect("opens");
     assert_eq!(follow(&world).await, [true, true, true, false], "the node was started anew before it had looked");
     let size = world.app.domain(&care).expect("here").info.size;
-    assert_eq!((follow(&world).await, alarms(&world)), ([true, true, true, false], 1), "he has not bought the last");
+    assert_eq!((follow(&world).await, alarms(&world)), ([true, true, true, false], 1), "the last is not sold");
     assert_eq!(world.app.domain(&care).expect("here").info.size, size, "and nothing is taken twice");
 }
 

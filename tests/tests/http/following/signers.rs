@@ -96,7 +96,7 @@ async fn a_key_that_its_holder_revokes_at_the_source_is_revoked_here() {
     assert_eq!(size(), before + 1);
     let why = refused_from_heir(&app).await;
     assert!(why.contains("is revoked"), "{why}");
-    assert_eq!(status(&app, 20).as_deref(), Some("stolen"), "what he had said stays");
+    assert_eq!(status(&app, 20).as_deref(), Some("stolen"), "what the signer had said stays");
     let alarms = app.domain(&care).expect("here").alarms;
     let kinds: Vec<&str> = alarms.iter().map(|alarm| alarm.kind.as_str()).collect();
     assert_eq!(kinds, ["signer-revoked"], "the owners are told of their signer: {alarms:?}");
@@ -133,7 +133,7 @@ async fn what_was_said_by_a_key_that_is_revoked_later_is_taken_over_behind_its_r
 /// A source's declaration about its signers ends nothing here: it is reported as soon as the source's descriptor
 /// arrives, and takes effect once the owners here declare the same. Meanwhile, other statements keep arriving.
 #[tokio::test(flavor = "multi_thread")]
-async fn whom_a_source_that_is_followed_declares_compromised_is_told_and_counts_until_it_is_declared_here() {
+async fn a_signer_declared_compromised_by_a_followed_source_is_reported_and_counts_until_declared_here() {
     let node = Node::of(inherited).await;
     let signers = vec![certificate(&maker(), "Acme"), certificate(&heir(), "Acme's second")];
     say(&node, [signers, vec![device(20, "L1"), device(21, "L1")]].concat()).await;
@@ -158,7 +158,7 @@ async fn whom_a_source_that_is_followed_declares_compromised_is_told_and_counts_
     let declare = |descriptor: &mut Descriptor| descriptor.compromised.push(compromise.clone());
     change(&app, DOMAIN, declare).await;
     let (statuses, told) = follow().await;
-    assert_eq!(statuses, [stolen_by_name(), None], "he speaks here by the descriptor of this domain");
+    assert_eq!(statuses, [stolen_by_name(), None], "the signer has a role by the descriptor of this domain");
     let does = format!("`ics domain update {CARE} --compromised {DOMAIN}/{signer}@{from_index}`");
     let is_told = |(kind, text): &(String, String)| kind == "compromised-at-source" && text.contains(&does);
     assert!(matches!(told.as_slice(), [alarm] if is_told(alarm)), "{told:?}");
@@ -199,7 +199,7 @@ async fn over_two_domains_what_stands_before_a_revocation_counts_and_the_rest_is
     };
     assert_eq!(app.adopt(&care, of(DOMAIN, 20)).await.expect("adopts").refused, Vec::new());
     say(&node, vec![revoked_certificate(&heir(), "Acme's second")]).await;
-    assert_eq!(app.adopt(&care, of(DOMAIN, 20)).await.expect("adopts").adopted, 1, "that he has revoked his key");
+    assert_eq!(app.adopt(&care, of(DOMAIN, 20)).await.expect("adopts").adopted, 1, "the key's revocation");
 
     let lot = Some("L1".to_owned());
     let follows = AdoptionRequest { source: CARE.to_owned(), lot, follow: Some(true), ..AdoptionRequest::default() };

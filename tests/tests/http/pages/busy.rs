@@ -84,7 +84,7 @@ pub(crate) fn page(node: &Node) -> String {
 
 /// Each command printed for the operator is a command of this program.
 #[tokio::test]
-async fn an_operator_can_run_what_is_printed_for_him() {
+async fn an_operator_can_run_the_commands_that_are_printed() {
     let node = town().await;
     let drawn = page(&node);
     let blocks = drawn.split("<pre ").skip(1).filter_map(|rest| rest.split("<code>").nth(1)?.split('<').next());
@@ -102,7 +102,7 @@ async fn an_operator_can_run_what_is_printed_for_him() {
 
 /// Domains, peers with lag and freshness, what waits, what was denied and why, what is to be sent, forks and alarms.
 #[tokio::test]
-async fn an_operator_sees_all_that_is_his() {
+async fn an_operator_sees_everything_that_concerns_operators() {
     let node = town().await;
     let drawn = page(&node);
     let text = words(&drawn);

@@ -3,7 +3,7 @@
 use super::*;
 
 #[test]
-fn who_is_not_let_in() {
+fn clients_that_are_not_let_in() {
     let (world, bench) = (World::new(), Bench::new());
     from_the_factory(&world, &bench);
     let node = Node::start_tls(&world.app, &bench);
@@ -188,7 +188,7 @@ fn names_of_several_things_are_told_as_that() {
 
 /// A granted role ends, but what its holder had certified in it stays: with that key, the former holder could speak on.
 #[test]
-fn who_had_a_role_over_a_thing_is_not_the_thing() {
+fn a_former_holder_of_a_role_over_a_thing_is_not_the_thing() {
     let (mut world, bench) = (World::new(), Bench::new());
     let profiles = |descriptor: &mut Descriptor| {
         let profiles = &mut descriptor.certificates.as_mut().expect("it issues").profiles;

@@ -90,7 +90,7 @@ fn what_is_to_begin_later_waits_for_that_also_when_it_is_erased() {
 
 /// A thief has lifted the block. It comes back when the thief is exposed, whichever statement was erased before.
 #[test]
-fn a_block_comes_back_when_who_lifted_it_is_declared_compromised_whichever_of_the_two_is_erased() {
+fn a_block_comes_back_when_its_lifter_is_declared_compromised_whichever_of_the_two_is_erased() {
     for (who, signer, drafts) in lifted() {
         let later = compromised(signer, 3);
         for (what, erased) in block_and_lift(&drafts) {
@@ -114,7 +114,7 @@ fn a_block_comes_back_when_what_lifted_it_is_withdrawn_whichever_of_the_two_is_e
             let before = story.left(&story.erasure(), &[]);
             let context = Context { about: &before, groups: &[], unseen: false };
             let home = grown(domain(), ERASED + 1);
-            assert!(home.check(&withdrawal.clone().log(), &context).is_ok(), "{what}, {who}: it is his");
+            assert!(home.check(&withdrawal.clone().log(), &context).is_ok(), "{what}, {who}: it is the signer's own");
             let after = story.left(&story.erasure(), core::slice::from_ref(&withdrawal));
             assert!(!blocks(&domain(), &before, 1_550_000), "{what}, {who}: it is lifted");
             assert!(blocks(&domain(), &after, 1_550_000), "{what}, {who}: it is lifted no longer");
@@ -123,7 +123,7 @@ fn a_block_comes_back_when_what_lifted_it_is_withdrawn_whichever_of_the_two_is_e
 }
 
 #[test]
-fn what_is_left_of_a_block_falls_with_who_had_said_it_and_he_takes_it_back() {
+fn what_is_left_of_a_block_falls_with_its_signer_who_can_take_it_back() {
     let story = Story::of(&[introduce(0), status(2, KEEPER, "maintainer", "suspended")], 1);
     let withdrawal = say(ERASED + 1, KEEPER, "maintainer", Act::Withdrawal).ends(2);
     let left = story.left(&story.erasure(), &[]);
@@ -160,7 +160,7 @@ fn an_erasure_that_names_nobody_is_judged_as_it_was() {
     let withdrawal = say(ERASED + 1, KEEPER, "maintainer", Act::Withdrawal).ends(2);
     let left = block.left(&unattributed, &[withdrawal]);
     assert!(blocks(&compromised(KEEPER, 2), &left, 1_650_000), "it falls with nobody");
-    assert!(blocks(&domain(), &left, 1_550_000), "he does not take it back");
+    assert!(blocks(&domain(), &left, 1_550_000), "the signer does not take it back");
     let context = Context { about: &left[..2], groups: &[], unseen: false };
     let refused = grown(domain(), ERASED + 1).check(&left[2], &context).expect_err("it is the owners'");
     assert_eq!(refused.code(), "statement-erased");
@@ -174,7 +174,7 @@ fn an_erasure_that_names_nobody_is_judged_as_it_was() {
 
 /// The signer is named only if an effect depends on them.
 #[test]
-fn nobody_is_named_who_said_what_has_no_effect_any_more() {
+fn a_signer_of_what_has_no_effect_any_more_is_not_named() {
     let in_use = status(2, KEEPER, "maintainer", "in-use");
     let approval = say(3, KEEPER, "maintainer", Act::Approval);
     let over = status(4, KEEPER, "maintainer", "suspended").until(1_000);

@@ -106,7 +106,7 @@ fn what_permits_counts_of_the_domains_that_the_policy_names_for_the_role() {
     };
     let approved = service(say(2, KEEPER, "maintainer", Act::Approval));
     let verdict = ask(&policy, core::slice::from_ref(&approved), &[introduced()]);
-    assert_eq!(verdict.reason, Reason::KindsDiffer, "he contradicts whoever says that it is a service");
+    assert_eq!(verdict.reason, Reason::KindsDiffer, "this contradicts those who say that it is a service");
     let verdict =
         ask(&policy, &[service(introduced())], &[approved.with(|said| said.subject = introduced().said.subject)]);
     assert_eq!(verdict.thing.map(|facts| facts.kind), Some(Kind::Service), "nobody vouches in the other domain");

@@ -25,7 +25,7 @@ const PASSWORD_BYTES: usize = 4096;
 Examples:
   $ ics agent mosquitto --user ics-agent-3f9a --password-file /etc/ics/mosquitto-password
 
-  The clients' common names are what follows `urn:dev:mac:`, and the broker listens elsewhere:
+  The clients' common names are the part after `urn:dev:mac:`, and the broker listens elsewhere:
   $ ics agent mosquitto --broker 127.0.0.1:1884 --user ics-agent-3f9a --password-file password --name 'urn:dev:mac:{}'
 
   Beforehand, once, at the broker, for the devices' topics and for each device:
@@ -35,28 +35,29 @@ Examples:
   $ mosquitto_ctrl -u admin dynsec createClient SN-0001
   $ mosquitto_ctrl -u admin dynsec addGroupClient ics SN-0001
 
-  examples/mosquitto has all of it.")]
+  examples/mosquitto shows the whole set-up.")]
 pub(crate) struct Mosquitto {
-    /// A listener of the broker for this machine.
+    /// The address of a listener of the broker on this machine.
     #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:1883")]
     broker: String,
-    /// The client of the broker that may change roles. No device may have a certificate with this name: choose one that
+    /// The broker's client that may change roles. No device may have a certificate with this name: choose a name that
     /// cannot be guessed.
     #[arg(long, value_name = "NAME")]
     user: String,
     /// The file with its password.
     #[arg(long, value_name = "FILE")]
     password_file: PathBuf,
-    /// By what the node finds a client; `{}` is its name in the broker, the common name of its certificate.
+    /// The query by which the node finds a client; `{}` stands for the client's name at the broker, which is the common
+    /// name of its certificate.
     #[arg(long, value_name = "QUERY", default_value = "serial:{}")]
     name: String,
-    /// What clients are to be allowed: connect, or another word of the node's trust policy.
+    /// What the node must allow clients to do: connect, or another use that its trust policy names.
     #[arg(long = "use", value_name = "USE", default_value = "connect")]
     usage: String,
     /// The broker's group whose clients are looked after.
     #[arg(long, value_name = "GROUP", default_value = "ics")]
     group: String,
-    /// The broker's role that they have while they may.
+    /// The broker's role that clients have while they may connect.
     #[arg(long, value_name = "ROLE", default_value = "ics-device")]
     device_role: String,
 }

@@ -37,17 +37,17 @@ pub(crate) struct Crl {
     /// The root's certificate.
     #[arg(long, value_name = "FILE")]
     certificate: PathBuf,
-    /// The root's list before this one, PEM. What stands in it stays, with its times.
+    /// The root's previous list, in PEM. Its entries are kept, with their times.
     #[arg(long, value_name = "FILE")]
     former: Option<PathBuf>,
-    /// A certificate that is revoked, why, by its name in RFC 5280, and since when [default: as in the former list, or
-    /// now]. Without `--former`, name all that are revoked each time.
+    /// A certificate that is revoked, the reason by its name in RFC 5280, and since when [default: as in the former
+    /// list, or now]. Without `--former`, name all revoked certificates each time.
     #[arg(long, value_name = "FILE=REASON[@TIME]", value_parser = to_revoke)]
     revoke: Vec<ToRevoke>,
-    /// Days for which the list holds.
+    /// Days for which the list is valid.
     #[arg(long, default_value_t = 365, value_parser = clap::value_parser!(u64).range(1..=3650))]
     days: u64,
-    /// Where it goes, PEM.
+    /// The file to write, in PEM; `-` is standard output.
     #[arg(long, value_name = "FILE", default_value = "-")]
     out: PathBuf,
 }

@@ -30,13 +30,14 @@ Examples:
   $ ics ca import issuer.pem --chain root.pem --url http://pki.acme.example/x509/devices.acme.example
   $ ics ca import issuer-2.pem --chain root.pem --domain devices.acme.example --profiles profiles.json
 
-A file of profiles has each by its name (seconds and requesters may be left out; `ics --json domain show` prints all):
+A file of profiles lists each under its name (seconds and requesters may be left out; `ics --json domain show` prints
+all):
   {\"ldevid\": {\"kinds\": [\"device\"], \"uses\": [\"client\"], \"keys\": [\"p256\", \"ed25519\"],
     \"names\": [\"serial:*\", \"urn:*\"], \"seconds\": 7776000, \"requesters\": [\"manufacturer\"]}}
 
-EST and CMP ask for the profile `ldevid` where their address has none (`DOMAIN:PROFILE`). An ACME client that names no
-profile gets the one of the shortest time that fits the thing and the names, chosen before its key is known: a shorter
-profile that is added takes the place of what such clients got before.")]
+EST and CMP use the profile `ldevid` if their address names none (`DOMAIN:PROFILE`). An ACME client that names no
+profile gets the profile with the shortest validity that fits the thing and the names; it is chosen before the client's
+key is known. So if you add a profile with a shorter validity, such clients get that one from then on.")]
 pub(crate) struct Import {
     /// The authority's certificate.
     certificate: PathBuf,
@@ -46,16 +47,17 @@ pub(crate) struct Import {
     /// The domain [default: that of ics.toml].
     #[arg(long)]
     domain: Option<DomainName>,
-    /// Where the node answers for revocation: its address with `/x509/DOMAIN` behind it, or what leads there. It stands in
-    /// each certificate, so it changes with the authority only [default: as before].
+    /// Where the node answers for revocation: its address followed by `/x509/DOMAIN`, or an address that leads there.
+    /// It is written into each certificate, so it can only be changed together with the authority [default: as before].
     #[arg(long, value_name = "URL")]
     url: Option<String>,
-    /// Profiles of certificates, as JSON [default: as before, or one each for devices, servers and answerers of OCSP, which
-    /// let things ask for themselves only: signers ask in the roles that a profile lists in `requesters`].
+    /// Profiles of certificates, as JSON [default: as before, or one each for devices, servers and OCSP responders, by
+    /// which things can request certificates only for themselves: signers can request them in the roles that a profile
+    /// lists in `requesters`].
     #[arg(long, value_name = "FILE")]
     profiles: Option<PathBuf>,
-    /// Revocation lists among which its certificates are divided; changes with the authority only [default: as before, or
-    /// 16].
+    /// How many revocation lists its certificates are divided among; can only be changed together with the authority
+    /// [default: as before, or 16].
     #[arg(long, value_name = "COUNT")]
     shards: Option<u16>,
     /// The owner's key that signs.

@@ -16,13 +16,13 @@ use crate::cli::words::{clean, counted, when};
 Examples:
   $ ics domain acknowledge devices.acme.example
 
-  What peers said falsely of domains of which no copy is here:
+  Alarms about peers that lied about domains of which no copy is here:
   $ ics domain acknowledge --no-domain")]
 pub(crate) struct Acknowledge {
     /// The domain [default: that of ics.toml].
     domain: Option<DomainName>,
-    /// The alarms about no domain that is here: of peers that lied when they were asked about a thing, of this node as a
-    /// witness.
+    /// The alarms about no domain that is here: about peers that lied when they were asked about a thing, and about
+    /// this node as a witness.
     #[arg(long, conflicts_with = "domain")]
     no_domain: bool,
 }

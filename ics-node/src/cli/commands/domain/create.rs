@@ -22,7 +22,7 @@ Examples:
   $ ics domain create code.soft.example --template developer --owner owner --signer developer=signer \
 --home-node ics.soft.example=node
 
-  Three owners, any two of whom change the rules later:
+  Three owners, any two of whom can change the rules later:
   $ ics domain create devices.acme.example --template manufacturer --owner owner --owner b.asc --owner c.asc \
 --threshold 2 --signer manufacturer=factory.asc --names 'manufacturer=serial:*' --home-node ics.acme.example=node
 
@@ -46,20 +46,20 @@ pub(crate) struct Create {
     /// The home node's name and its key: a key of this home directory, or 32 bytes in base64.
     #[arg(long, value_name = "NAME=KEY", value_parser = name_and_key)]
     home_node: (String, String),
-    /// A role and who holds it: a fingerprint, a key of this home directory, or a file with a certificate, or with a
+    /// A role and who holds it: a fingerprint, a key of this home directory, or a file with one certificate or a
     /// keyring of many.
     #[arg(long = "signer", value_name = "ROLE=KEY", value_parser = role_and_key)]
     signers: Vec<(Role, String)>,
-    /// A role and a pattern of names that it may give.
+    /// A role and a pattern for the names that it may give.
     #[arg(long, value_name = "ROLE=PATTERN", value_parser = role_and_key)]
     names: Vec<(Role, String)>,
-    /// A file with a domain from which entries may be adopted, as a node answers at /v1/domains/DOMAIN.
+    /// A file about a domain from which entries may be adopted, as a node gives it at /v1/domains/DOMAIN.
     #[arg(long = "source", value_name = "FILE")]
     sources: Vec<PathBuf>,
     /// What the domain is for and whom to ask.
     #[arg(long, default_value = "", hide_default_value = true, value_name = "TEXT")]
     description: String,
-    /// Sign nothing: write it into this file, for `ics sign` on the machine that has the first owner's key.
+    /// Sign nothing: write the descriptor to this file, for `ics sign` on the machine that has the first owner's key.
     #[arg(long, value_name = "FILE")]
     unsigned: Option<PathBuf>,
 }

@@ -17,7 +17,7 @@ use crate::client::node::{Node, NodeError};
 Examples:
   $ ics domain forks devices.acme.example
 
-  The note that contradicts what was held here, as it came, for somebody else to verify:
+  The note that contradicts what was held here, exactly as received, for somebody else to verify:
   $ ics --json domain forks devices.acme.example | jq -j '.[0].theirs' > theirs.note")]
 pub(crate) struct Forks {
     /// The domain [default: that of ics.toml].

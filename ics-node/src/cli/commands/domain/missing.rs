@@ -1,4 +1,5 @@
-//! What a descriptor version still lacks for those whom it brings in to be able to act; the owners sign it as it is.
+//! What those who are new in a version of a descriptor still lack before they can act; the owners sign the version as
+//! it is.
 
 use std::collections::BTreeSet;
 
@@ -8,15 +9,15 @@ use ics_core::vocabulary::Role;
 
 use crate::cli::context::Context;
 
-/// Warns of new or reassigned roles that no access rule names: nobody may do anything in them.
+/// Warns of new or changed roles that no access rule names: nobody may do anything in them.
 pub(super) fn tell_idle_roles(context: &Context, previous: &Descriptor, next: &Descriptor) {
     let is_changed = |(role, spec): &(&Role, &RoleSpec)| previous.roles.get(*role) != Some(*spec);
     let is_idle = |(role, _): &(&Role, &RoleSpec)| !is_named(&next.access, role);
     for (role, _) in next.roles.iter().filter(is_changed).filter(is_idle) {
         context.output.note(&format!(
-            "no access rule names the role `{role}`: a signer who has it may say nothing, and the signer's certificate \
-             is not accepted. `ics --json domain show > next.json` gives the rules in `access`, `ics domain update \
-             --from-file next.json` takes them with one for this role"
+            "no access rule names the role `{role}`: its signers cannot make statements, and their certificates are \
+             not accepted. To add a rule for the role, edit `access` in the file that `ics --json domain show > \
+             next.json` writes, and run `ics domain update --from-file next.json`"
         ));
     }
 }
@@ -31,10 +32,10 @@ pub(super) fn tell_new_signers(context: &Context, previous: &Descriptor, next: &
         more => format!("{} signers are new", more.len()),
     };
     context.output.note(&format!(
-        "{who}: once this version is in force, the node accepts what a signer says as soon as it has the signer's \
-         certificate. `ics` submits that with the first statement that it signs; for a signer who uses another \
-         program, or ACME before that, submit it with `ics key show KEY --armor > FILE` and `ics import FILE`, unless \
-         the node has it already"
+        "{who}: once this version is in force, the node accepts a signer's statements as soon as it has the signer's \
+         certificate. `ics` submits the certificate with the first statement that it signs. For a signer who uses \
+         another program, or ACME before the first statement, submit it with `ics key show KEY --armor > FILE` and \
+         `ics import FILE`, unless the node has it already"
     ));
 }
 

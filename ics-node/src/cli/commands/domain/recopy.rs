@@ -22,20 +22,20 @@ const SHOWN: usize = 20;
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples:
-  A copy has stopped; the peer that lied to it is told apart by `ics peer status` and its alarms:
+  A copy has stopped; `ics peer status` and the alarms show which peer lied to it:
   $ ics peer remove liar
   $ systemctl stop ics
   $ ics --home /var/lib/ics domain recopy devices.acme.example
   $ systemctl start ics
 
-  A domain that is no longer to be copied goes for good:
+  A domain is no longer to be copied, and its copy is to be deleted:
   $ ics peer remove ics.acme.example
   $ systemctl stop ics
   $ ics --home /var/lib/ics domain recopy devices.acme.example
   $ systemctl start ics
 
   Peers are asked about single things of a domain, and its owners say that they have begun a new epoch without what this
-  node has seen: that is given up:
+  node has seen; this makes the node forget what it has seen:
   $ systemctl stop ics
   $ ics --home /var/lib/ics domain recopy devices.acme.example
   $ systemctl start ics")]
@@ -43,7 +43,7 @@ pub(crate) struct Recopy {
     /// The domain.
     #[arg(value_name = "DOMAIN")]
     domain: DomainName,
-    /// Do not ask, although a fork was seen: the new copy may be the other branch.
+    /// Do not ask for confirmation, even if a fork was seen: the new copy may be the other branch.
     #[arg(short, long)]
     yes: bool,
 }

@@ -29,10 +29,10 @@ Examples:
   $ ics domain update --add-signer maintainer=service.asc
   $ ics domain submit
 
-  One that other owners have signed:
+  A version that other owners have signed:
   $ ics domain submit ./devices.acme.example.v2.pgp")]
 pub(crate) struct Submit {
-    /// The domain, whose newest version in this home directory is meant, or a file [default: the domain of ics.toml].
+    /// The domain, to submit its newest version in this home directory, or a file [default: the domain of ics.toml].
     #[arg(value_name = "DOMAIN|FILE")]
     what: Option<String>,
 }

@@ -31,7 +31,7 @@ Examples:
   $ ics domain update --compromised devices.maker.example/0123456789abcdef0123456789abcdef01234567@16
   $ ics domain update --add-witness ics.cert.example=11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo= --quorum 1
 
-  Everything else is edited in the JSON itself:
+  To change anything else, edit the JSON itself:
   $ ics --json domain show > next.json
   $ ics domain update --from-file next.json")]
 pub(crate) struct Update {
@@ -52,56 +52,57 @@ pub(crate) struct Update {
     /// How many owners must sign the versions after this one.
     #[arg(long, value_name = "COUNT", group = "changes")]
     threshold: Option<u32>,
-    /// Give a role to a signer: a fingerprint, a key of this home directory, or a file with a certificate, or with a
-    /// keyring of many. Those in a file who can sign nothing are told, and why.
+    /// Give a role to a signer: a fingerprint, a key of this home directory, or a file with one certificate or a
+    /// keyring of many. The command names those in a file who can sign nothing, and says why.
     #[arg(long, value_name = "ROLE=KEY", value_parser = role_and_key, group = "changes")]
     add_signer: Vec<(Role, String)>,
-    /// Let --add-signer and --add-names make roles that the descriptor does not have yet.
+    /// Let --add-signer and --add-names define roles that the descriptor does not have yet.
     #[arg(long)]
     new_role: bool,
     /// Take a role from a signer. What the signer has said in it no longer counts, except blocks and grants: the
-    /// command shows what that is, so that another signer can say it again first.
+    /// command shows what will no longer count, so that another signer can say it again first.
     #[arg(long, value_name = "ROLE=KEY", value_parser = role_and_key, group = "changes")]
     remove_signer: Vec<(Role, String)>,
-    /// Let a role give the names of a pattern.
+    /// Let a role give names that match a pattern.
     #[arg(long, value_name = "ROLE=PATTERN", value_parser = role_and_key, group = "changes")]
     add_names: Vec<(Role, String)>,
-    /// No longer let it.
+    /// No longer let a role give names that match a pattern.
     #[arg(long, value_name = "ROLE=PATTERN", value_parser = role_and_key, group = "changes")]
     remove_names: Vec<(Role, String)>,
-    /// Bytes that a certificate may have, with what others have certified of it [default: 65536; up to 1048576, the
-    /// last 16384 of them for a revocation of its key]. That ends all subkeys too: where there is no room for theirs,
-    /// send it alone.
+    /// How many bytes a certificate may have, with what others have certified of it [default: 65536; up to 1048576, the
+    /// last 16384 of them for a revocation of its key]. Such a revocation ends all subkeys too: if there is no room for
+    /// theirs, send it alone.
     #[arg(long, value_name = "BYTES", group = "changes")]
     certificate_bytes: Option<usize>,
-    /// A file with a domain from which entries may be adopted, as a node answers at /v1/domains/DOMAIN. One that is a source
-    /// already gets the key that its home has now; compare that key with what its owners say.
+    /// A file about a domain from which entries may be adopted, as a node gives it at /v1/domains/DOMAIN. If the domain
+    /// is a source already, it gets the key that its home has now; compare that key with what its owners say.
     #[arg(long, value_name = "FILE", group = "changes")]
     add_source: Vec<PathBuf>,
-    /// A signer whose statements no longer count from an index of this domain's log on; or of that of a source, for
-    /// what was adopted from it: what the source declares itself does not count here. The command shows the blocks that
-    /// fall with it, so that another signer can say them again first.
+    /// A signer whose statements no longer count from an index of this domain's log on; or, for what was adopted from a
+    /// source, from an index of that source's log on: what the source itself declares does not count here. The command
+    /// shows which blocks this ends, so that another signer can say them again first.
     #[arg(long, value_name = "[SOURCE/]FINGERPRINT@INDEX", value_parser = compromise, group = "changes")]
     compromised: Vec<Declared>,
-    /// Lift this statement, regardless of who made it and how it blocks, for ever or after its erasure. X.509
-    /// certificates that a block for ever has revoked stay revoked: new ones must be issued, and to another key (`ics
-    /// replace`) where two roles have called it compromised.
+    /// Lift this statement, regardless of who made it and how it blocks, even for ever or after its erasure. X.509
+    /// certificates that were revoked for good stay revoked: new ones must be issued, and to another key (`ics
+    /// replace`) if two roles have called the key compromised.
     #[arg(long, value_name = "STATEMENT", group = "changes")]
     lift: Vec<StatementId>,
-    /// A node that is to cosign checkpoints: its name and key as its /v1/node shows them. The home asks it once
-    /// `ics peer add NAME --witness` says where it is.
+    /// Add a node that is to cosign checkpoints: its name and key as its /v1/node shows them. The home asks it once
+    /// `ics peer add NAME --witness` has said where it is.
     #[arg(long, value_name = "NAME=BASE64", value_parser = witness, group = "changes")]
     add_witness: Vec<NodeKey>,
-    /// A node that no longer is.
+    /// Remove a node that is no longer to cosign checkpoints.
     #[arg(long, value_name = "NAME", group = "changes")]
     remove_witness: Vec<String>,
-    /// How many witnesses must have cosigned before anything is acknowledged or shown [default: all, at first].
+    /// How many witnesses must have cosigned before anything is acknowledged or shown [default: all, when the first
+    /// ones are added].
     #[arg(long, value_name = "COUNT", group = "changes")]
     quorum: Option<u32>,
     /// The owner's key that signs.
     #[arg(long = "owner", default_value = "owner", value_name = "KEY")]
     owners: Vec<String>,
-    /// Sign nothing: write the new version into this file, for `ics sign` on the machine that has the owner's key.
+    /// Sign nothing: write the new version to this file, for `ics sign` on the machine that has the owner's key.
     #[arg(long, value_name = "FILE")]
     unsigned: Option<PathBuf>,
 }

@@ -26,15 +26,15 @@ use crate::words::shell_word;
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Bundles")]
 pub(crate) struct BundleArgs {
-    /// Write whole domains, for another node that has no link: only what the peer of --for may read, and what this node
-    /// has to submit to it. Names of domains choose among those that this node holds.
+    /// Write whole domains, for another node that has no link: only what the peer named by --for may read, and what
+    /// this node has to submit to it. If domains are named, only those are written [default: all that this node holds].
     #[arg(long, requires_all = ["for_peer", "output"], conflicts_with_all = ["entry", "openpgp", "domain"])]
     pub(super) bundle: bool,
     /// The peer that the bundle is for; `ics peer list` shows them.
     #[arg(long = "for", id = "for_peer", value_name = "PEER", requires = "bundle")]
     reader: Option<PeerName>,
-    /// Write what came since: a bundle that the peer has made, or the last one that was made for it. Of what the peer has
-    /// submitted in its own, and this node refused, the reasons go back.
+    /// Write only what is new since this bundle: one that the peer has made, or the last one that was made for it. If
+    /// the peer has submitted something in its bundle that this node refused, the reasons are sent back.
     #[arg(long, value_name = "BUNDLE", requires = "bundle")]
     since: Vec<PathBuf>,
 }

@@ -16,11 +16,11 @@ use crate::client::thing::sha256;
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples:
-  By hand it takes the absolute paths of packages, one per line:
+  Run by hand, it reads the absolute paths of packages, one per line:
   $ ics gate apt
   $ realpath valve_1.0_all.deb | ics gate apt
 
-  In /etc/apt/apt.conf.d/90ics, for a node on this machine; with version 3 apt says what goes back to an older version:
+  In /etc/apt/apt.conf.d/90ics, for a node on this machine; with version 3 apt says which packages are downgraded:
     DPkg::Pre-Install-Pkgs { \"/usr/bin/ics --home /etc/ics gate apt\"; };
     DPkg::Tools::Options::/usr/bin/ics::Version \"3\";")]
 pub(crate) struct Apt {}

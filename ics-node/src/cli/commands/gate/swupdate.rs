@@ -14,10 +14,10 @@ use crate::client::gate::swupdate::{DESCRIPTION_BYTES, DescriptionError, descrip
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples:
-  What would become of an update:
+  Whether an update would be allowed:
   $ ics gate swupdate sw-description
 
-  SWUpdate calls a program without arguments, so there is a script of one line, /etc/swupdate/gate:
+  SWUpdate calls a program without arguments, so wrap the command in a script, /etc/swupdate/gate:
     #!/bin/sh
     exec /usr/bin/ics --home /etc/ics gate swupdate
   $ swupdate -k developer.pem -P /etc/swupdate/gate -i update.swu
@@ -25,7 +25,7 @@ Examples:
   The developer publishes the description, and the integrator approves it:
   $ ics publish --file sw-description --name p7-system --version 2.4.1")]
 pub(crate) struct Swupdate {
-    /// The description [default: sw-description where SWUpdate leaves it, in $TMPDIR or /tmp].
+    /// The description [default: sw-description in $TMPDIR or /tmp, where SWUpdate leaves it].
     #[arg(value_name = "FILE")]
     description: Option<PathBuf>,
 }

@@ -20,21 +20,21 @@ Examples:
   $ ics key adopt factory 'pkcs11:token=acme;object=factory' --user-id 'Acme factory <factory@acme.example>'
   $ ics publish --from devices.csv --signer factory
 
-  The same key on a second machine, with the certificate that it has:
+  The same key on a second machine, with the certificate that it has already:
   $ ics key adopt factory 'pkcs11:token=acme;object=factory' --certificate factory.asc")]
 pub(crate) struct Adopt {
-    /// What to call it here.
+    /// The name of the key in this home directory.
     name: KeyName,
-    /// Where it is: a `pkcs11:` URI (RFC 7512) with `token=` and `object=` or `id=`.
+    /// Where the key is: a `pkcs11:` URI (RFC 7512) with `token=` and `object=` or `id=`.
     #[arg(value_name = "URI")]
     uri: String,
-    /// Whom it belongs to, for people; it stands in the certificate [default: the name].
+    /// Whom the key belongs to, in words; it is written into the certificate [default: the name].
     #[arg(long, value_name = "TEXT", conflicts_with = "certificate")]
     user_id: Option<String>,
     /// Make it a key of version 6 (RFC 9580), which GnuPG does not read.
     #[arg(long, conflicts_with = "certificate")]
     v6: bool,
-    /// The OpenPGP certificate that the key has already.
+    /// A file with the OpenPGP certificate that the key has already.
     #[arg(long, value_name = "FILE")]
     certificate: Option<PathBuf>,
 }

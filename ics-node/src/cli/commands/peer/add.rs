@@ -39,69 +39,71 @@ Examples:
   $ ics peer add ics.acme.example --url https://ics.acme.example \
 devices.acme.example/5f2c3ab1904f6dd1e0c7b8a92e6d4b5c8f7a1029384756abcdef001122334455
 
-  Take it from bundles on a stick, where no link leads to it:
+  Take a domain from bundles on a stick, where there is no link to the peer:
   $ ics peer add ics.acme.example --key 11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo= \
 devices.acme.example/5f2c3ab1904f6dd1e0c7b8a92e6d4b5c8f7a1029384756abcdef001122334455
 
-  Keep no copy of it, and ask about each of its things when it turns up:
+  Keep no copy of a domain, and ask about each of its things when it turns up:
   $ ics peer add ics.acme.example --url https://ics.acme.example --roam \
 devices.acme.example/5f2c3ab1904f6dd1e0c7b8a92e6d4b5c8f7a1029384756abcdef001122334455
 
-  See the origin first, and compare it with what the owners say:
+  Have the origin shown first, and compare it with what the owners say:
   $ ics peer add ics.soft.example --url https://ics.soft.example code.soft.example
 
-  Let another node read as itself, in the roles of its signer, and no more than ten times in a second:
+  Let another node read as itself, with the roles of its signer, and no more than ten times a second:
   $ ics peer add ics.shop.example --key 11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo= \
 --signer 0123456789abcdef0123456789abcdef01234567 --requests-per-minute 600
 
-  Be each other's witness: what is shown to one cannot be another log than what is shown to all others:
+  Be each other's witness, so that nobody can be shown another log than everybody else:
   $ ics peer add ics.cert.example --url https://ics.cert.example --key 11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo= \
 --witness --cosign labels.cert.example/5f2c3ab1904f6dd1e0c7b8a92e6d4b5c8f7a1029384756abcdef001122334455")]
 pub(crate) struct Add {
-    /// Its name, best the one that it has itself: access rules know it by this.
+    /// The peer's name, preferably the one that it gives itself: access rules know the peer by it.
     #[arg(value_name = "NAME")]
     name: PeerName,
-    /// Domains to copy from it, each with the hash of its entry 0 behind a slash if you know it.
+    /// Domains to copy from the peer, each followed by a slash and the hash of its entry 0 if you know it.
     #[arg(value_name = "ORIGIN|DOMAIN", value_parser = wanted)]
     domains: Vec<Wanted>,
-    /// Ask it about single things of this domain, of which no copy is kept here: it is the domain's home, or asks the
-    /// home itself and knows this node by its key. A mirror attests nothing. Only decisions ask (`ics lookup THING --use
-    /// USE`, `/v1/check`), by a trust policy that names the domain; an answer is kept while it is fresh by that policy,
-    /// so `--fresh` of `ics trust init` is how late each block there comes. It is kept in memory: after a new start of
-    /// the node nothing is known of such a thing until somebody answers.
+    /// Ask the peer about single things of this domain, of which no copy is kept here. The peer must be the domain's
+    /// home, or ask the home itself and know this node by its key; a mirror attests nothing. The peer is asked only for
+    /// decisions (`ics lookup THING --use USE`, `/v1/check`) by a trust policy that names the domain. An answer is kept
+    /// for as long as it is fresh by that policy, so `--fresh` of `ics trust init` says how late a block may be
+    /// noticed. Answers are kept in memory: after a restart the node knows nothing of such a thing until a peer answers
+    /// again.
     #[arg(long, value_name = "ORIGIN")]
     roam: Vec<Origin>,
-    /// Where it answers, over HTTP or, by ldaps:// or ldap://, over LDAP; it need not be the home of what is copied from
-    /// it.
+    /// The address at which the peer answers, over HTTP, or over LDAP with ldaps:// or ldap://; the peer need not be
+    /// the home of what is copied from it.
     #[arg(long)]
     url: Option<PeerUrl>,
-    /// Its key, as `/v1/node` there shows it: by it the peer is known when it reads here.
+    /// The peer's key, as its `/v1/node` shows it, by which it is recognized when it reads here.
     #[arg(long, value_name = "BASE64")]
     key: Option<PeerKey>,
-    /// Ask it to cosign the checkpoints of this node's domains, as their witness. Takes --url and --key; NAME is the
-    /// one that it has itself, which its cosignatures carry, and it must have been told to with --cosign.
+    /// Ask the peer to cosign the checkpoints of this node's domains, as their witness. Needs --url and --key. NAME
+    /// must be the name that the peer gives itself, which its cosignatures carry, and the peer must have been told to
+    /// cosign with --cosign.
     #[arg(long)]
     witness: bool,
-    /// Cosign the checkpoints of this domain, as its witness. Takes --key, that of the domain's home, which has signed
-    /// them; the home asks once it was told to with --witness.
+    /// Cosign the checkpoints of this domain, as its witness. Needs --key, the key of the domain's home, which signs
+    /// the checkpoints; the home asks once it was told to with --witness.
     #[arg(long, value_name = "ORIGIN")]
     cosign: Vec<Origin>,
-    /// The signer on whose behalf it reads, by fingerprint.
+    /// The fingerprint of the signer on whose behalf the peer reads.
     #[arg(long, value_name = "FINGERPRINT")]
     signer: Option<Fingerprint>,
-    /// Who asks whom.
+    /// Which of the two nodes asks the other.
     #[arg(long)]
     direction: Option<Direction>,
-    /// Milliseconds between two looks for news where the peer cannot push them.
+    /// Milliseconds between two checks for news, if the peer cannot push them.
     #[arg(long, value_name = "MS", value_parser = interval)]
     interval_ms: Option<u64>,
-    /// Bytes in a second that are pulled from it, and as many that it may pull.
+    /// How many bytes a second are pulled from the peer, and how many the peer may pull.
     #[arg(long, value_name = "BYTES", value_parser = clap::value_parser!(u64).range(1..))]
     bytes_per_second: Option<u64>,
-    /// Requests in a minute that it may make.
+    /// How many requests a minute the peer may make.
     #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u64).range(1..))]
     requests_per_minute: Option<u64>,
-    /// Do not ask whether the origin is the right one.
+    /// Do not ask for confirmation that the origin is the right one.
     #[arg(short, long)]
     yes: bool,
 }

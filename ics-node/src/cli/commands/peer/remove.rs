@@ -21,9 +21,9 @@ Examples:
   $ ics peer remove ics.acme.example
   $ ics peer remove ics.acme.example devices.acme.example")]
 pub(crate) struct Remove {
-    /// The peer.
+    /// The name of the peer.
     name: PeerName,
-    /// Only no longer copy these domains from it.
+    /// Keep the peer, but no longer copy these domains from it.
     #[arg(value_name = "DOMAIN")]
     domains: Vec<DomainName>,
 }

@@ -17,7 +17,7 @@ use crate::config::PeerConfig;
 const QUIET_SECONDS: u64 = 120;
 
 /// Asks the node how its peers are doing: how far the copies reach and how old they are, what went wrong, and what each
-/// peer has taken.
+/// peer has read.
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples:

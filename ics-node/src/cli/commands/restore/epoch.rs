@@ -248,7 +248,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn whoever_adopts_from_the_domain_is_thought_of() {
+    fn the_advice_covers_domains_that_adopt_from_the_domain() {
         let other: DomainName = "code.acme.example".parse().expect("a name");
         let nobody: &[DomainName] = &[];
         for others in [nobody, &[other]] {

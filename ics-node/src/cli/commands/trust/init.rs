@@ -26,18 +26,18 @@ Examples:
   Devices that the manufacturer vouches for and the integrator has approved, by what this node's domains say:
   $ ics trust init --permit devices
 
-  The same and approved code, all with a certification, things in use, news of five minutes for connections:
+  The same, and approved code; all certified, things in use, and news at most five minutes old for connections:
   $ ics trust init --permit devices --permit software --label medical-device-class-IIa --status in-use \
 --fresh 3600 --fresh-for connect=300
 
-  The same where the integrator and the certification body have domains of their own, and no other speaks for them:
+  The integrator and the certification body have domains of their own, and no other domain speaks for them:
   $ ics trust init --permit devices --label medical-device-class-IIa --role-of integrator=assets.plant.example \
 --role-of certification-body=labels.tuv.example
 
-  Code on servers and devices, and going back to versions that were approved once:
+  Code on servers and devices, and returning to versions that were once approved:
   $ ics trust init --permit software --permit rollback
 
-  Things that a peer is asked about one by one (`ics peer add --roam`): what is blocked there is denied a minute later
+  Things that a peer is asked about one by one (`ics peer add --roam`): what is blocked there is denied within a minute:
   $ ics trust init --permit anything-vouched --fresh 60 --domain \
 devices.acme.example/5f2c3ab1904f6dd1e0c7b8a92e6d4b5c8f7a1029384756abcdef001122334455
 
@@ -45,7 +45,7 @@ devices.acme.example/5f2c3ab1904f6dd1e0c7b8a92e6d4b5c8f7a1029384756abcdef0011223
   $ ics trust init --permit anything-vouched --quorum 2:manufacturer,integrator,certification-body --talk device:gateway")]
 pub(crate) struct Init {
     /// A domain that counts, with the hash of its entry 0; may be given several times [default: all that the node holds
-    /// or is to copy, which it must run to tell].
+    /// or is to copy; the node must be running to tell].
     #[arg(long = "domain", value_name = "ORIGIN")]
     domains: Vec<Origin>,
     /// A role counts only from this domain, or from these if the role is named several times; other roles count from
@@ -56,26 +56,27 @@ pub(crate) struct Init {
     /// What is permitted; may be given several times.
     #[arg(long, value_enum, required = true)]
     permit: Vec<Permit>,
-    /// A role in which somebody must vouch for a thing, or for software: what is demanded is demanded of all that is
-    /// permitted.
+    /// A role in which somebody must vouch for a thing or software. Like every condition here, it applies to everything
+    /// that is permitted.
     #[arg(long, value_name = "ROLE")]
     vouched: Vec<Role>,
-    /// A role in which somebody must approve of a thing or software. With `--permit rollback` an approval for a time that is
-    /// over is enough for going back.
+    /// A role in which somebody must approve of a thing or software. With `--permit rollback`, an approval that has
+    /// ended is enough for returning to a version.
     #[arg(long, value_name = "ROLE")]
     approved: Vec<Role>,
     /// A label that a thing or software must have.
     #[arg(long, value_name = "LABEL")]
     label: Vec<Label>,
-    /// A role in which a label counts; may be given several times. Given in any other, it does not count: makers, for
-    /// instance, could label their own things. Rules that forbid a label see only those given in these roles, too.
+    /// A role in which a label counts; may be given several times. A label that was given in any other role does not
+    /// count, since makers, for instance, could label their own things. Rules that forbid a label also see only labels
+    /// given in these roles.
     #[arg(long, value_name = "ROLE", default_value = "certification-body")]
     labelled_by: Vec<Role>,
-    /// So many of these roles must vouch: K:ROLE,ROLE,…
+    /// How many of which roles must vouch: K:ROLE,ROLE,…
     #[arg(long, value_name = "QUORUM")]
     quorum: Vec<Quorum>,
-    /// A status in which a thing may be used; may be given several times. Software is held to these as well, unless none
-    /// of them is a status of software, such as `released`: then any status that permits its use is good.
+    /// A status in which a thing may be used; may be given several times. Software must have one of these too, unless
+    /// none of them is a status of software, such as `released`: then any status that permits its use is enough.
     #[arg(long, value_name = "STATUS")]
     status: Vec<StatusName>,
     /// Refuse things and software whose statuses differ in effect from domain to domain.
@@ -84,18 +85,18 @@ pub(crate) struct Init {
     /// Who may connect to whom, by kind or model: FROM:TO; may be given several times.
     #[arg(long, value_name = "FROM:TO")]
     talk: Vec<Pair>,
-    /// Seconds that news may be old. An answer about a thing of a domain that is not copied here (`ics peer add --roam`) is
-    /// kept for so long, so each block there comes up to so late, with a healthy link as well. What is copied needs more
-    /// than 120: its home confirms it every 60 s.
+    /// How many seconds old news may be. An answer about a thing of a domain that is not copied here (`ics peer add
+    /// --roam`) is kept for this long, so a block there may be noticed this late even over a healthy link. Domains that
+    /// are copied need more than 120, since their homes confirm them every 60 s.
     #[arg(long, value_name = "SECONDS", default_value_t = 86_400)]
     fresh: u64,
-    /// Seconds that news may be old for one use: USE=SECONDS.
+    /// How many seconds old news may be for one use: USE=SECONDS.
     #[arg(long, value_name = "USE=SECONDS", value_parser = per_use)]
     fresh_for: Vec<(String, u64)>,
     /// The file to write [default: trust.json in the home directory].
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
-    /// Replace the file if it is there.
+    /// Replace the file if it exists.
     #[arg(long)]
     force: bool,
 }
@@ -103,12 +104,13 @@ pub(crate) struct Init {
 /// Ready-made permissions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Permit {
-    /// Things for which somebody in the role `manufacturer` vouches, which one in the role `integrator` has approved, and
-    /// which are in use.
+    /// Things for which somebody in the role `manufacturer` vouches, which somebody in the role `integrator` has
+    /// approved, and which are in use.
     Devices,
-    /// Code that somebody in the role `developer` has released and one in the role `integrator` approves of.
+    /// Code that somebody in the role `developer` has released and somebody in the role `integrator` approves of.
     Software,
-    /// Going back to released code, which somebody in the role `integrator` approves of or approved for a time that is over.
+    /// Returning to released code that somebody in the role `integrator` approves of, or once approved until a time
+    /// that has passed.
     Rollback,
     /// Whatever somebody entitled vouches for and has put into use.
     AnythingVouched,

@@ -69,7 +69,7 @@ async fn a_block_that_is_left_of_what_was_erased_is_told_without_a_copy() {
 
 /// An introduction that its home erases still stands here, where only the owners of this domain can erase it.
 #[tokio::test(flavor = "multi_thread")]
-async fn whoever_holds_what_its_home_has_erased_is_told_without_a_copy() {
+async fn holders_of_what_its_home_has_erased_are_told_without_a_copy() {
     let home = home_of(tokio::task::spawn_blocking(|| World::with(|_| ())).await.expect("a world")).await;
     let node = caring(&origin(&home), &format!("http://{}", home.addresses[0]), NEVER);
     node.app.adopt(&care(), request(&[20], Some(true))).await.expect("adopts");
@@ -92,7 +92,7 @@ async fn whoever_holds_what_its_home_has_erased_is_told_without_a_copy() {
 
 /// What the home declares comes with the next answer about a followed thing.
 #[tokio::test(flavor = "multi_thread")]
-async fn whom_the_home_declares_compromised_is_told_without_a_copy() {
+async fn a_signer_whom_the_home_declares_compromised_is_reported_without_a_copy() {
     let home = home().await;
     let asked = Liar::honest(&home).await;
     let node = caring(&origin(&home), &asked.url(), 50);
