@@ -10,7 +10,7 @@ use ics_core::vocabulary::Act;
 use ics_sync::mirror::{Action, Doubt, Mirror, Settings, Trouble};
 use ics_sync::wire;
 
-use crate::home::{Home, at, entry};
+use crate::home::{Home, Turn, at, entry};
 use crate::memory::Memory;
 use crate::rules::drive;
 use crate::{owners, speech};
@@ -213,6 +213,48 @@ fn what_is_left_is_noted_before_the_log_says_so() {
     ask_again(&mut mirror, &mut memory, &home, truth(), at(NOW));
     assert_eq!(memory.erased, [(ERASED, truth())].into());
     assert_eq!((memory.size(), memory.sealed, memory.rights.is_some()), (5, 0, true), "nothing takes effect by that");
+}
+
+/// A peer that names it as what something rests on could otherwise have it asked for without end.
+#[test]
+fn what_is_called_erased_is_asked_for_once() {
+    let mut home = Home::new("devices.acme.example", 1, at(NOW));
+    (home.partial, home.hidden) = (true, [ERASED as usize].into());
+    home.append_many(9, "true", at(NOW));
+    home.sign(at(NOW));
+    let (mut mirror, mut memory) = (Mirror::pinned(home.origin.clone(), SETTINGS), Memory::default());
+    drive(&mut mirror, &home, &mut memory, at(NOW));
+    home.turn(ERASED as usize, Turn::Peer, at(LATER));
+    home.append_many(1, "true", at(LATER));
+    home.sign(at(LATER));
+    let (now, mut asked) = (at(LATER), 0);
+    while memory.sealed < 11 {
+        match mirror.poll_action(now) {
+            Action::FetchCheckpoint => mirror.handle_checkpoint(&home.note, now),
+            Action::FetchPage { from, limit, until } => {
+                mirror.handle_page(home.page(from, limit, until).expect("within the log"), now);
+            }
+            Action::Survey(survey) => mirror.handle_surveyed(memory.look(&survey)),
+            Action::FetchAgain(again) if asked < 9 => {
+                asked += again.hidden.len();
+                let mut shown = home.again(&again).expect("within the log");
+                for entry in &mut shown.entries {
+                    *entry = wire::Entry::Erased { leaf: entry.leaf_data(), remnant: truth() };
+                }
+                mirror.handle_shown(wire::Shown { earlier: vec![ERASED], ..shown }, now);
+            }
+            Action::Fill(fill) => {
+                memory.take(&fill).expect("stored");
+                mirror.handle_filled();
+            }
+            Action::Apply(page) => {
+                memory.store(&page).expect("stored");
+                mirror.handle_applied(now);
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!(asked, 1);
 }
 
 /// It would be deleted, and nobody would ask for it again.
