@@ -156,14 +156,22 @@ impl App {
                 note(former.identity, *index);
             }
         }
+        // What a peer had said to be left in the place of what is filled in may have decided about others.
+        let filled: Vec<u64> = known.iter().copied().collect();
+        for held in self.store().entries_held(hosted.number, &filled)? {
+            if let Some(former) = Remnant::from_bytes(&held.header) {
+                note(former.identity, held.index);
+            }
+        }
         let mut behind = Vec::new();
-        // Everything held, proven or not: a first copy has no checkpoint before its end, and a later one an older
-        // checkpoint.
+        // Everything held, proven or not, in effect or not: a first copy has no checkpoint before its end, and a later
+        // one an older checkpoint; and of a look that was broken off, entries are here that take effect with this one.
         let size = self.store().head(hosted.number)?.size;
         let log = Snapshot { store: self.store(), number: hosted.number, size };
         for (id, first) in firsts {
-            let held = log.find(&[Posting::Subject(id)], limits::RECORD_STATEMENTS + 1)?;
-            behind.extend(held.into_iter().filter(|entry| entry.index > first && known.insert(entry.index)));
+            let mut indices = log.indices(&[Posting::Subject(id)], limits::RECORD_STATEMENTS + 1)?;
+            indices.retain(|index| *index > first && known.insert(*index));
+            behind.extend(self.store().entries_held(hosted.number, &indices)?);
         }
         Ok(behind)
     }

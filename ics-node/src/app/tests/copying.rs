@@ -14,6 +14,7 @@ use ics_core::vocabulary::{Act, DomainName};
 use ics_sync::Applier as _;
 use ics_sync::carried::{Carried, Wanted};
 use ics_sync::mirror::{Action, Mirror, VerifiedPage};
+use ics_sync::wire::{Base64, Entry, Shown, Sight};
 use tokio::sync::watch;
 
 use crate::api::SubmissionResult;
@@ -241,6 +242,56 @@ async fn who_copies_from_a_peer_begins_anew_when_a_bundle_has_changed_the_copy()
     assert_eq!(there(), [Some(1), Some(1), None]);
     copies(1);
     assert_eq!(there(), [None; 3]);
+}
+
+/// What a look filled in that was then broken off takes effect with the next look, and may depend on what comes only
+/// then.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_look_that_was_broken_off_filled_in_is_judged_again_when_more_is_shown() {
+    let maker = Party::found_private("devices.acme.example", "principal has node");
+    let (home, of) = (maker.open(), &maker.domain);
+    maker.publish(&home, &device(1), "urn:dev:os:32473-1", "L1").await;
+    let suspended = block(&home, &maker, "suspended", Vec::new()).await;
+    block(&home, &maker, "stolen", vec![suspended.id]).await;
+    let data = tempfile::tempdir().expect("directory");
+    let copied = copy(data.path(), &home, of, &[("home", "http://127.0.0.1:9")]);
+    let hosted = copied.hosted(of).expect("copied");
+    let origin = home.domain(of).expect("here").info.origin;
+    let goes_on = || copied.resume_at(&hosted, &origin, 1_000, false).expect("goes on");
+    tokio::task::block_in_place(|| copy_pages(&home, &copied, of, &mut goes_on(), 2));
+    maker.publish(&home, &device(2), "urn:dev:os:32473-2", "L1").await;
+
+    // Somebody shows everything but one statement, and nothing more.
+    let rights = || Base64([1; 16]);
+    let mut mirror = goes_on();
+    tokio::task::block_in_place(|| {
+        loop {
+            let now = copied.clock().now();
+            match mirror.poll_action(now) {
+                Action::FetchCheckpoint => mirror.handle_checkpoint(&home.checkpoint(of).expect("a checkpoint"), now),
+                Action::FetchPage { from, limit, until } => {
+                    let mut page = home.entries(Reader::Operator, of, from, limit, Some(until)).expect("a page");
+                    page.sight = Some(Sight { rights: rights(), earlier: Vec::new(), ended: Vec::new() });
+                    mirror.handle_page(page, now);
+                }
+                Action::Survey(survey) => mirror.handle_surveyed(copied.survey(&hosted, &survey).expect("is held")),
+                Action::FetchAgain(again) => {
+                    let mut shown = home.entries_again(Reader::Operator, of, &again).expect("is shown");
+                    let all = again.hidden.iter().zip(&mut shown.entries);
+                    all.filter(|(index, _)| **index == suspended.index)
+                        .for_each(|(_, entry)| *entry = Entry::Hidden(entry.leaf_data()));
+                    mirror.handle_shown(Shown { rights: Some(rights()), ..shown }, now);
+                }
+                Action::Fill(fill) => break copied.take_fill(&hosted, &fill).expect("is filled in"),
+                other => panic!("{other:?}"),
+            }
+        }
+        bring(&home, &copied, of, &home.checkpoint(of).expect("a checkpoint"));
+    });
+    let id = device(1).fingerprint().to_string();
+    let told = [&home, &copied].map(|at| at.record(Reader::Operator, of, &id).expect("known").record.status);
+    let [at_home, at_copy] = told.map(|status| status.map(|status| status.decides.name.to_string()));
+    assert_eq!((at_home.as_deref(), at_copy.as_deref()), (Some("stolen"), Some("stolen")));
 }
 
 /// Has a party say that the first device must not be used.
