@@ -282,7 +282,7 @@ impl WriteTx<'_> {
     /// When there is no such entry, or the database fails.
     pub fn leave(&mut self, index: u64, remnant: Vec<u8>, keys: Vec<Key>) -> Result<(), StoreError> {
         let held = self.entry(index)?;
-        if held.content.is_some() {
+        if held.content.is_some() || held.header == remnant {
             return Ok(());
         }
         self.draft.bytes += remnant.len();

@@ -25,11 +25,11 @@ use crate::app::open::take;
 use crate::app::{App, AppError, random};
 use crate::store::{Content, Filling, StoreError, StoredEntry, WriteTx};
 
-/// What a peer says is left of an erased entry, where something else is noted here.
+/// What a peer says is left of an erased entry.
 struct Left {
     index: u64,
     remnant: Remnant,
-    /// What was noted, if not nothing.
+    /// What was noted here, if anything was.
     former: Option<Remnant>,
 }
 
@@ -56,7 +56,7 @@ impl App {
     /// precedes it. Later entries about the same identities are judged again, because they may depend on it, or on what
     /// was erased: what is left of that is noted first, even if nothing bears it out yet.
     pub(crate) fn take_fill(&self, hosted: &Arc<Hosted>, fill: &Fill) -> Result<(), AppError> {
-        let left = self.newly_left(hosted, fill)?;
+        let left = self.left(hosted, fill)?;
         let judging = self.judging(hosted, fill, &left)?;
         let tested = if fill.tests_erased { fill.erased.clone() } else { Vec::new() };
         let (lost, alarm) = (fill.lost.clone(), left_out(fill));
@@ -85,13 +85,14 @@ impl App {
         Ok(())
     }
 
-    /// What is said to be left of erased entries, as far as that is new here.
-    fn newly_left(&self, hosted: &Hosted, fill: &Fill) -> Result<Vec<Left>, AppError> {
+    /// What is said to be left of erased entries, as far as that is new here. Once it is tested, all of it counts: where
+    /// an erasure came first, what was said before that was judged without knowing that something was missing.
+    fn left(&self, hosted: &Hosted, fill: &Fill) -> Result<Vec<Left>, AppError> {
         let mut all = Vec::new();
         for (index, remnant) in &fill.erased {
             let held = self.store().entry(hosted.number, *index)?;
             let former = Remnant::from_bytes(&held.header);
-            if held.content.is_none() && former != Some(*remnant) {
+            if held.content.is_none() && (fill.tests_erased || former != Some(*remnant)) {
                 all.push(Left { index: *index, remnant: *remnant, former });
             }
         }

@@ -244,6 +244,39 @@ async fn who_copies_from_a_peer_begins_anew_when_a_bundle_has_changed_the_copy()
     assert_eq!(there(), [None; 3]);
 }
 
+/// The erasure told the copy what was gone only after it had judged what was said before. Once it may read everything, it
+/// judges that as the home did.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_judged_before_its_erasure_came_is_judged_again_by_a_copy_that_may_read_everything() {
+    let all = "permit (principal, action in [Action::\"read\", Action::\"follow\", Action::\"mirror\"], resource);";
+    let lot = "permit (principal, action == Action::\"read\", resource) \
+               when { resource has lot && resource.lot == \"L1\" };";
+    let maker = Party::found_with("devices.acme.example", |descriptor| {
+        assert!(descriptor.access.contains(all), "the template's rule");
+        descriptor.access = descriptor.access.replace(all, lot);
+    });
+    let (home, of) = (maker.open(), &maker.domain);
+    let suspended = block(&home, &maker, "suspended", Vec::new()).await;
+    let data = tempfile::tempdir().expect("directory");
+    let copied = copy(data.path(), &home, of, &[("home", "http://127.0.0.1:9")]);
+    let hosted = copied.hosted(of).expect("copied");
+    let origin = home.domain(of).expect("here").info.origin;
+    let goes_on = || copied.resume_at(&hosted, &origin, 1_000, false).expect("goes on");
+    // The descriptor, the certificate and a leaf: nobody has said yet to which lot the device belongs.
+    tokio::task::block_in_place(|| copy_pages(&home, &copied, of, &mut goes_on(), 1));
+    maker.publish(&home, &device(1), "urn:dev:os:32473-1", "L1").await;
+    block(&home, &maker, "stolen", vec![suspended.id]).await;
+    maker.erase(&home, suspended.index).await;
+    tokio::task::block_in_place(|| {
+        copy_pages(&home, &copied, of, &mut goes_on(), 1);
+        bring(&home, &copied, of, &home.checkpoint(of).expect("a checkpoint"));
+    });
+    let id = device(1).fingerprint().to_string();
+    let told = [&home, &copied].map(|at| at.record(Reader::Operator, of, &id).expect("known").record.status);
+    let [at_home, at_copy] = told.map(|status| status.map(|status| status.decides.name.to_string()));
+    assert_eq!((at_home.as_deref(), at_copy.as_deref()), (Some("stolen"), Some("stolen")));
+}
+
 /// What a look filled in that was then broken off takes effect with the next look, and may depend on what comes only
 /// then.
 #[tokio::test(flavor = "multi_thread")]
