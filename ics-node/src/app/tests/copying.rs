@@ -244,8 +244,8 @@ async fn who_copies_from_a_peer_begins_anew_when_a_bundle_has_changed_the_copy()
     assert_eq!(there(), [None; 3]);
 }
 
-/// The erasure told the copy what was gone only after it had judged what was said before. Once it may read everything, it
-/// judges that as the home did.
+/// The erasure told the copy what was gone only after it had judged what was said before. Once it may read everything,
+/// it judges that as the home did.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_judged_before_its_erasure_came_is_judged_again_by_a_copy_that_may_read_everything() {
     let all = "permit (principal, action in [Action::\"read\", Action::\"follow\", Action::\"mirror\"], resource);";
