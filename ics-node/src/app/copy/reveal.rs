@@ -85,8 +85,8 @@ impl App {
         Ok(())
     }
 
-    /// What is said to be left of erased entries, as far as that is new here. Once it is tested, all of it counts: if an
-    /// erasure came first, what was said before it was judged without knowing that something was missing.
+    /// What is said to be left of erased entries, as far as that is new here. Once it is tested, all of it counts: if
+    /// an erasure came first, what was said before it was judged without knowing that something was missing.
     fn left(&self, hosted: &Hosted, fill: &Fill) -> Result<Vec<Left>, AppError> {
         let mut all = Vec::new();
         for (index, remnant) in &fill.erased {
