@@ -38,7 +38,7 @@ pub trait Applier {
     /// Durably stores entries that were hidden. They take effect all together with the next page, and none before.
     ///
     /// # Errors
-    /// With what went wrong, in words, when nothing of it was stored; also where something is said to be erased of which no
-    /// erasure that is held says the same.
+    /// With what went wrong, in words, when nothing of it was stored; also where it is to be tested what is said to be
+    /// erased ([`Fill::tests_erased`]), and no erasure that is held says the same.
     fn fill(&mut self, fill: &Fill) -> impl Future<Output = Result<(), String>> + Send;
 }

@@ -24,6 +24,10 @@ use crate::store::{DomainNumber, Full, Part, StoreError};
 /// How many things of one source are remembered as not allowed to be followed: half a megabyte.
 const BARRED_KEPT: usize = 10_000;
 
+/// Up to which change a copier knows what is held.
+#[derive(Debug)]
+pub(crate) struct Known(AtomicU64);
+
 /// One domain of this node.
 #[derive(Debug)]
 pub(crate) struct Hosted {
@@ -62,6 +66,8 @@ pub(crate) struct Hosted {
     searched: Mutex<BTreeMap<DomainName, u64>>,
     /// The request under way to somebody who brings news by hand.
     pub(crate) carrying: Mutex<Option<Asking>>,
+    /// Counts the changes that copiers have made to what is held; locked while one is made.
+    changes: Mutex<u64>,
     /// Counts what was stored without the knowledge of the copier of a peer, because it was brought by hand or because
     /// only part of the copier's page was stored: the copier starts anew after it.
     pub(crate) moved: watch::Sender<u64>,
@@ -95,6 +101,7 @@ impl Hosted {
             compared: Mutex::default(),
             searched: Mutex::default(),
             carrying: Mutex::default(),
+            changes: Mutex::default(),
             moved: watch::Sender::new(0),
             expiries: Mutex::default(),
             certified_from: AtomicU64::default(),
@@ -148,6 +155,25 @@ impl Hosted {
         if self.rested_at.swap(size, Ordering::Relaxed) == size {
             self.forget_line();
         }
+    }
+
+    /// What a copier knows that reads what is held from now on.
+    pub(crate) fn known(&self) -> Known {
+        Known(AtomicU64::new(*self.changes.lock().unwrap_or_else(PoisonError::into_inner)))
+    }
+
+    /// Lets a copier change what is held. `None` if another one has since: what a page says about this node's rights,
+    /// and whether all is filled in that is to take effect with it, was decided by what was held before. Whoever comes
+    /// too late begins anew.
+    pub(crate) fn change<T>(&self, known: &Known, work: impl FnOnce() -> T) -> Option<T> {
+        let mut changes = self.changes.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.0.load(Ordering::Relaxed) != *changes {
+            return None;
+        }
+        // Even of a failed one, part may have been stored.
+        *changes += 1;
+        known.0.store(*changes, Ordering::Relaxed);
+        Some(work())
     }
 
     /// Notes that an entry was filled in or judged again. If a round was already under way at the last start, earlier

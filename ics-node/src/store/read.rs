@@ -108,11 +108,28 @@ impl Store {
     /// # Errors
     /// When there is none at one of them, one is not what was logged, or the database fails.
     pub fn entries_at(&self, domain: DomainNumber, indices: &[u64]) -> Result<Vec<StoredEntry>, StoreError> {
+        self.entries_as(domain, indices, None)
+    }
+
+    /// As [`Store::entries_at`], with what was filled in and has not taken effect yet.
+    ///
+    /// # Errors
+    /// As [`Store::entries_at`].
+    pub fn entries_held(&self, domain: DomainNumber, indices: &[u64]) -> Result<Vec<StoredEntry>, StoreError> {
+        self.entries_as(domain, indices, Some(Show::Unsettled))
+    }
+
+    fn entries_as(
+        &self,
+        domain: DomainNumber,
+        indices: &[u64],
+        show: Option<Show>,
+    ) -> Result<Vec<StoredEntry>, StoreError> {
         let state = self.shared.published.get(domain)?;
         if indices.is_empty() {
             return Ok(Vec::new());
         }
-        let show = Show::Settled(state.sight.settled);
+        let show = show.unwrap_or(Show::Settled(state.sight.settled));
         let missing = |index| StoreError::not_found(format!("entry {index} in `{}`", state.info.name));
         let entries = self.shared.pool.read(|reader| {
             // One transaction for all, so that SQLite takes its locks only once. A single read has its own.

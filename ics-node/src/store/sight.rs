@@ -9,7 +9,6 @@ use std::collections::BTreeMap;
 
 use rusqlite::Connection;
 
-use super::Store;
 use super::draft::Draft;
 use super::error::StoreError;
 use super::follow::{follow_anew, follow_back};
@@ -17,6 +16,7 @@ use super::index::Page;
 use super::table;
 use super::transaction::WriteTx;
 use super::types::{Content, DomainNumber, Key, StoredEntry};
+use super::{KeysOf, Store};
 
 /// A mark that stands for the rights of a reader: see `ics_sync::wire::Rights`.
 pub type RightsMark = [u8; 16];
@@ -188,10 +188,22 @@ impl Amendments {
         !self.judged.is_empty() || !self.lost.is_empty() || self.rights.is_some()
     }
 
-    /// Writes what is filled in; must precede erasures.
-    pub(crate) fn fill(&self, log: &Connection, domain: DomainNumber, sight: Sight) -> Result<(), StoreError> {
+    /// Writes what is filled in; must precede erasures. By what a peer had said to be left of an entry it is found no
+    /// longer.
+    pub(crate) fn fill(
+        &self,
+        log: &Connection,
+        domain: DomainNumber,
+        sight: Sight,
+        keys_of: &KeysOf,
+    ) -> Result<(), StoreError> {
         let round = sight.settled + i64::from(self.rights.is_none());
         for (entry, keys) in self.filled.values() {
+            if let Some(former) = table::entry(log, domain, entry.index, Show::Unsettled)? {
+                for key in keys_of(&former) {
+                    table::remove_filled_from(log, domain, key, entry.index)?;
+                }
+            }
             table::fill_entry(log, entry, round)?;
             for key in keys {
                 table::insert_filled(log, domain, *key, entry.index)?;
@@ -259,6 +271,23 @@ impl WriteTx<'_> {
         self.draft.bytes += header.len() + content.body.len();
         let entry = StoredEntry { effective, header, content: Some(content), ..held };
         self.draft.file(&keys, index);
+        self.draft.amendments.filled.insert(index, (entry, keys));
+        Ok(())
+    }
+
+    /// Notes what is said to be left of an erased entry that is held only as a leaf. From now on it is found by these
+    /// keys, beside the log.
+    ///
+    /// # Errors
+    /// When there is no such entry, or the database fails.
+    pub fn leave(&mut self, index: u64, remnant: Vec<u8>, keys: Vec<Key>) -> Result<(), StoreError> {
+        let held = self.entry(index)?;
+        if held.content.is_some() || held.header == remnant {
+            return Ok(());
+        }
+        self.draft.bytes += remnant.len();
+        self.draft.file(&keys, index);
+        let entry = StoredEntry { effective: false, header: remnant, ..held };
         self.draft.amendments.filled.insert(index, (entry, keys));
         Ok(())
     }

@@ -128,16 +128,27 @@ pub(crate) fn is_without_effect(connection: &Connection, entry: &StoredEntry) ->
 
 /// Deletes header, salt and body of an entry for good, and the receipt that its home gave; `secure_delete` overwrites
 /// them.
+///
+/// What is left of an entry that did not come whole with the log is found by `keys` beside the log, as the index does
+/// not know it: while the erasure is not shown yet, nobody else would know that something is missing.
 pub(crate) fn erase_entry(
     connection: &Connection,
     domain: DomainNumber,
     index: u64,
     remnant: &[u8],
+    keys: &[Key],
 ) -> Result<(), StoreError> {
     let position = Position::new(domain, index).0;
-    let sql = "UPDATE entry SET header = ?2, salt = NULL, body = NULL WHERE position = ?1";
+    let sql = "UPDATE entry SET header = ?2, salt = NULL, body = NULL, \
+               filled = CASE WHEN body IS NULL AND header <> ?2 THEN coalesce(filled, 1) ELSE filled END, \
+               shown = CASE WHEN length(?2) > 0 THEN NULL ELSE shown END WHERE position = ?1";
     connection.execute(sql, params![position, remnant])?;
     connection.execute("DELETE FROM filled WHERE position = ?1", [position])?;
+    let mut statement = connection.prepare_cached("SELECT 1 FROM entry WHERE position = ?1 AND filled > 0")?;
+    let is_beside = statement.exists([position])?;
+    for key in keys.iter().filter(|_| is_beside) {
+        insert_filled(connection, domain, *key, index)?;
+    }
     connection.execute("DELETE FROM certified WHERE position = ?1", [position])?;
     super::outbox::forget(connection, domain, index)
 }
@@ -266,10 +277,11 @@ pub(crate) fn put_sight(connection: &Connection, domain: DomainNumber, sight: Si
     Ok(())
 }
 
-/// Stores header, salt and body of an entry of which there was only the leaf; readers see it from a round on.
+/// Stores header, salt and body of an entry of which there was only the leaf; readers see it from a round on. Or stores
+/// what a peer says is left of it, which does not end that it is missing.
 pub(crate) fn fill_entry(connection: &Connection, entry: &StoredEntry, round: i64) -> Result<(), StoreError> {
-    let sql = "UPDATE entry SET effective = ?2, header = ?3, salt = ?4, body = ?5, filled = ?6, shown = NULL \
-               WHERE position = ?1";
+    let sql = "UPDATE entry SET effective = ?2, header = ?3, salt = ?4, body = ?5, filled = ?6, \
+               shown = CASE WHEN ?5 IS NULL THEN shown END WHERE position = ?1";
     connection.prepare_cached(sql)?.execute(params![
         Position::new(entry.domain, entry.index).0,
         entry.effective,
@@ -278,7 +290,8 @@ pub(crate) fn fill_entry(connection: &Connection, entry: &StoredEntry, round: i6
         entry.content.as_ref().map(|content| content.body.as_slice()),
         round,
     ])?;
-    if entry.effective { Ok(()) } else { note_without_effect(connection, entry.domain, entry.index) }
+    let is_noted = !entry.effective && entry.content.is_some();
+    if is_noted { note_without_effect(connection, entry.domain, entry.index) } else { Ok(()) }
 }
 
 pub(crate) fn insert_filled(
@@ -288,6 +301,18 @@ pub(crate) fn insert_filled(
     index: u64,
 ) -> Result<(), StoreError> {
     let mut statement = connection.prepare_cached("INSERT OR IGNORE INTO filled VALUES (?1, ?2)")?;
+    statement.execute([key.0, Position::new(domain, index).0])?;
+    Ok(())
+}
+
+/// Removes a key from a filled-in entry.
+pub(crate) fn remove_filled_from(
+    connection: &Connection,
+    domain: DomainNumber,
+    key: Key,
+    index: u64,
+) -> Result<(), StoreError> {
+    let mut statement = connection.prepare_cached("DELETE FROM filled WHERE key = ?1 AND position = ?2")?;
     statement.execute([key.0, Position::new(domain, index).0])?;
     Ok(())
 }

@@ -23,7 +23,6 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, TransactionBehavior};
 
-use super::Shared;
 use super::clean::{Cleaning, note_due};
 use super::draft::Draft;
 use super::error::{Full, StoreError, is_full};
@@ -35,6 +34,7 @@ use super::state::DomainState;
 use super::table;
 use super::transaction::WriteTx;
 use super::types::{DomainNumber, Head, Key, Position, Seal, Standing, StoredEntry};
+use super::{KeysOf, Shared};
 use crate::open_files::are_short;
 
 /// The numbers of jobs, bytes and entries above which no further job joins a commit.
@@ -350,7 +350,8 @@ impl Writer {
             self.shared.index.will_forget(&self.shared.index_path).map_err(|error| self.assess(error))?;
         }
         let erases = changed.iter().any(|(_, draft)| !draft.erased.is_empty());
-        let stored = sync_with_commit(&self.log, erases).and_then(|()| store(&mut self.log, changed));
+        let stored =
+            sync_with_commit(&self.log, erases).and_then(|()| store(&mut self.log, changed, &self.shared.keys_of));
         if let Err(error) = stored.map_err(|error| self.assess(error)) {
             // After a disk failure only a restart can tell what was written; then the index must be rebuilt.
             if !forgotten.is_empty() && self.shared.check_writable().is_ok() {
@@ -378,6 +379,12 @@ impl Writer {
         let mut forgotten = Vec::new();
         for (state, draft) in changed {
             let domain = state.info.number;
+            // What is filled in is found beside the log. The index still knows what a peer had said to be left of it.
+            for index in draft.amendments.filled.keys() {
+                let former = table::entry(&self.log, domain, *index, Show::Logged)?;
+                let keys = former.map_or_else(Vec::new, |former| (self.shared.keys_of)(&former));
+                forgotten.extend(keys.into_iter().map(|key| (key, Position::new(domain, *index))));
+            }
             for (index, remnant) in &draft.erased {
                 let entry = match draft.entry(*index) {
                     Some(entry) => Some(entry.clone()),
@@ -431,7 +438,7 @@ pub(crate) fn sync_with_commit(log: &Connection, syncs: bool) -> Result<(), Stor
 }
 
 /// Writes everything in one transaction.
-fn store(log: &mut Connection, changed: &[(DomainState, Draft)]) -> Result<(), StoreError> {
+fn store(log: &mut Connection, changed: &[(DomainState, Draft)], keys_of: &KeysOf) -> Result<(), StoreError> {
     let transaction = log.transaction_with_behavior(TransactionBehavior::Immediate)?;
     for (state, draft) in changed {
         let number = state.info.number;
@@ -441,9 +448,11 @@ fn store(log: &mut Connection, changed: &[(DomainState, Draft)]) -> Result<(), S
         }
         super::certified::keep(&transaction, number, &draft.certified)?;
         // What is filled in and erased by the same commit must not come back.
-        draft.amendments.fill(&transaction, number, state.sight)?;
+        draft.amendments.fill(&transaction, number, state.sight, keys_of)?;
         for (index, remnant) in &draft.erased {
-            table::erase_entry(&transaction, number, *index, remnant)?;
+            let (leaf, header) = ([0; 32], remnant.clone());
+            let left = StoredEntry { domain: number, index: *index, effective: false, leaf, header, content: None };
+            table::erase_entry(&transaction, number, *index, remnant, &keys_of(&left))?;
         }
         if !draft.erased.is_empty() {
             note_due(&transaction)?;

@@ -114,7 +114,7 @@ impl Mirror {
         if self.sources.asked != peer {
             self.break_off_review();
             self.aim_anew();
-            self.undecided = None;
+            (self.undecided, self.looks_late) = (None, false);
             self.sources.asked = peer;
         }
     }

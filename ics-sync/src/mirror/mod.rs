@@ -86,6 +86,9 @@ pub struct Mirror {
     pending: Option<(Arc<VerifiedPage>, Held)>,
     /// The second look at what is held, before that page is applied.
     review: Option<Review>,
+    /// Whether that look waits for the page that leads to a checkpoint, because what the peer calls erased may be borne
+    /// out by an erasure on the way there. Before each of these pages everything would be looked at in vain.
+    looks_late: bool,
     /// Whether something was filled in that has not taken effect yet.
     unsettled: bool,
     sources: Sources,
@@ -119,6 +122,7 @@ impl Mirror {
             undecided: None,
             pending: None,
             review: None,
+            looks_late: false,
             unsettled: false,
             sources: Sources::default(),
             asks_rights: false,
@@ -256,8 +260,8 @@ impl Mirror {
         }
         let word = self.sources.word(&held.charter);
         let review = Review::of(&page, held, self.unsettled, word, question(from, now));
-        let is_home = word.is_home;
-        let extended = held.extend(page, target, self.reached.as_ref(), word);
+        let (is_home, looks_at_all) = (word.is_home, review.as_ref().is_some_and(Review::is_full));
+        let extended = held.extend(page, target, self.reached.as_ref(), (word, looks_at_all));
         let Some((mut next, mut page)) = self.or_stop(extended) else { return };
         if let Some(statement) = next.belied(&page) {
             return self.fail(Trouble::Unerased { statement, size }, now);
@@ -273,6 +277,9 @@ impl Mirror {
         }
         self.pending = Some((Arc::new(page), next));
         (self.review, self.pause) = (review.filter(|_| !is_part_of_public), Pause::default());
+        if self.looks_late && self.review.is_some() {
+            self.looks_late = self.looks_later();
+        }
     }
 
     /// Takes the report that the page of [`Action::Apply`] is durably stored, with all its effects.
@@ -385,7 +392,7 @@ impl Mirror {
     }
 
     fn fail(&mut self, trouble: Trouble, now: Timestamp) {
-        self.resting = false;
+        (self.resting, self.looks_late) = (false, false);
         self.earlier = None;
         self.break_off_review();
         self.aim_anew();

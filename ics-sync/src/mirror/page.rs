@@ -121,7 +121,20 @@ impl Held {
     /// A statement that is said to be erased although no erasure up to here says so: the erasure is still to come, or
     /// the peer withholds the statement. A mirror that may not read everything cannot tell.
     pub(super) fn unerased(&self) -> Option<StatementId> {
-        self.erased.values().next().map(|left| left.statement).filter(|_| self.rights.is_none())
+        self.unerased_from(0)
+    }
+
+    /// As [`Held::unerased`], among the entries from an index on.
+    fn unerased_from(&self, from: u64) -> Option<StatementId> {
+        self.erased.range(from..).next().map(|(_, left)| left.statement).filter(|_| self.rights.is_none())
+    }
+
+    /// Notes that each of the entries before an index was looked at once more. Those that are erased were compared with
+    /// the log, whatever was said about them before.
+    pub(super) fn has_looked(&mut self, upto: u64) {
+        if self.rights.is_none() && self.erased.range(..upto).next().is_some() {
+            Arc::make_mut(&mut self.erased).retain(|index, _| *index >= upto);
+        }
     }
 
     /// A statement that this page says was erased although an erasure on the same page says that something else was
@@ -165,13 +178,14 @@ impl Held {
     /// Reads a page as the continuation, up to the checkpoint: returns what is then held, and the page for others to
     /// apply.
     ///
-    /// The proof is checked first: only what the home signed may be held against the home.
+    /// The proof is checked first: only what the home signed may be held against the home. `looks_at_all` says that
+    /// everything held is looked at once more before the page is applied.
     pub(super) fn extend(
         &self,
         page: wire::Page,
         target: &SignedCheckpoint,
         ours: Option<&SignedCheckpoint>,
-        word: Word<'_>,
+        (word, looks_at_all): (Word<'_>, bool),
     ) -> Result<(Self, VerifiedPage), Stop> {
         let mut next = self.clone();
         next.grow(&page.entries)?;
@@ -193,7 +207,8 @@ impl Held {
         let entries = (from..).zip(page.entries).map(|(index, entry)| next.read(index, entry, target));
         let entries = entries.collect::<Result<_, _>>()?;
         // What is withheld would never be asked for again if this counted as complete.
-        let is_all = next.tree.size() == size && settles && next.unerased().is_none();
+        let is_confirmed = next.unerased_from(if looks_at_all { from } else { 0 }).is_none();
+        let is_all = next.tree.size() == size && settles && is_confirmed;
         let checkpoint = is_all.then(|| target.clone());
         let (size, root) = (next.tree.size(), next.tree.root());
         let page =

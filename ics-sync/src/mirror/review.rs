@@ -52,9 +52,12 @@ pub struct Fill {
     pub lost: Vec<u64>,
     /// If the home shows here what others have said may not be read: who said so, and from which entry on.
     pub doubt: Option<Doubt>,
-    /// What the peer says is left of erased statements, by index, where no more than the leaf is here and all may be read.
-    /// Nobody has signed that: the fill is to be refused if no erasure that is held, filled in or not, says the same.
+    /// What the peer says is left of erased statements, by index, where no more than the leaf is here. Nobody has signed
+    /// that; it takes the place of the leaf, so that what was said before the erasure is judged as by everybody who came
+    /// too late for the statement.
     pub erased: Vec<(u64, Remnant)>,
+    /// Whether the fill is to be refused if not all of that is said by erasures that are held, filled in or not.
+    pub tests_erased: bool,
 }
 
 /// A look that is under way.
@@ -73,8 +76,12 @@ pub(super) struct Review {
     hidden: BTreeSet<u64>,
     question: u64,
     asked: Vec<Seen>,
-    /// What was said to be left of erased statements of which no more than the leaf is here.
-    erased: BTreeMap<u64, Remnant>,
+    /// Whether everything that is held is looked at.
+    is_full: bool,
+    /// The first entry that was said to be erased, until that is compared with the log.
+    gone_from: Option<u64>,
+    /// During the pass that does so: what the page that waits says itself is left of erased statements.
+    told: Option<BTreeMap<u64, Remnant>>,
     fill: Option<Arc<Fill>>,
 }
 
@@ -112,8 +119,14 @@ impl Review {
         };
         let is_hidden = |(_, entry): &(u64, &wire::Entry)| matches!(entry, wire::Entry::Hidden(_));
         let hidden = (from..).zip(&page.entries).filter(is_hidden).map(|(index, _)| index).collect();
-        let (asked, erased) = (Vec::new(), BTreeMap::new());
-        Some(Self { rights, rest, doubt, hidden, needed, size: from, question, asked, erased, fill: None })
+        let is_full = rest.among.is_none() && rest.from == 0;
+        let (asked, gone_from, told, fill) = (Vec::new(), None, None, None);
+        Some(Self { rights, rest, doubt, needed, size: from, hidden, question, asked, is_full, gone_from, told, fill })
+    }
+
+    /// Whether everything that is held is looked at.
+    pub(super) const fn is_full(&self) -> bool {
+        self.is_full
     }
 
     pub(super) fn step(&self) -> Step {
@@ -141,19 +154,32 @@ impl Review {
     }
 
     /// Takes what is held; false if nothing is left to be looked at.
-    fn surveyed(&mut self, seen: Vec<Seen>) -> bool {
-        // Entries that were named and are here need no question; only a change of rights can take them away.
-        let named = self.rest.among.is_some();
-        let Some(last) = seen.last() else {
-            let mut needed = core::mem::take(&mut self.needed);
-            // What is gone would be asked for without end.
-            needed.retain(|index| !self.erased.contains_key(index));
-            self.rest = Survey { from: 0, among: Some(Arc::new(needed)) };
-            return self.rest.among.as_ref().is_some_and(|needed| !needed.is_empty());
-        };
+    fn surveyed(&mut self, seen: Vec<Seen>, page: &VerifiedPage) -> bool {
+        let Some(last) = seen.last() else { return self.goes_on(page) };
+        // Entries that were named and are here need no question; only a change of rights can take them away. The same
+        // holds when the only question left is what was erased.
+        let is_of_missing = self.rest.among.is_some() || self.told.is_some();
         self.rest.from = last.index.saturating_add(1);
         self.question = self.question.wrapping_add(1);
-        self.asked = seen.into_iter().filter(|seen| !(named && seen.is_whole)).take(limits::FEED_ENTRIES).collect();
+        let asked = seen.into_iter().filter(|seen| !(is_of_missing && seen.is_whole));
+        self.asked = asked.take(limits::FEED_ENTRIES).collect();
+        true
+    }
+
+    /// Continues after one pass through what is held: with the entries that are needed besides, and then, if anything
+    /// was said to be erased, with another pass from there on that compares this with the log. Otherwise a peer that
+    /// left something out could call it erased when asked for it. By then everything that the peer shows is here,
+    /// erasures included, so nothing has to be remembered of what it called erased. A mirror that may not read
+    /// everything cannot tell, because the erasure may be hidden from it.
+    fn goes_on(&mut self, page: &VerifiedPage) -> bool {
+        let needed = core::mem::take(&mut self.needed);
+        if !needed.is_empty() {
+            self.rest = Survey { from: 0, among: Some(Arc::new(needed)) };
+            return true;
+        }
+        let Some(from) = self.gone_from.take().filter(|_| self.rights.is_none()) else { return false };
+        self.told = Some(page.erasures().collect());
+        self.rest = Survey { from, among: None };
         true
     }
 
@@ -185,7 +211,12 @@ impl Review {
             let words = format!("entry {index} was hidden, and something that rests on it is shown now");
             return Err(Trouble::Failure(words).into());
         }
-        self.needed.extend(shown.earlier.into_iter().filter(|index| *index < self.size));
+        // What is hidden or gone rests on nothing; if entries named for it were asked for, a peer could go on for ever. A
+        // mirror that may read everything is shown all that is missing anyway.
+        let is_any_shown = shown.entries.iter().any(|entry| matches!(entry, wire::Entry::Whole(_)));
+        if is_any_shown && self.rights.is_some() {
+            self.needed.extend(shown.earlier.into_iter().filter(|index| *index < self.size));
+        }
         let (mut entries, mut lost, mut erased) = (Vec::with_capacity(shown.entries.len()), shown.lost, Vec::new());
         for (seen, entry) in self.asked.iter().filter(|seen| self.wants(seen)).zip(shown.entries) {
             match revealed(*seen, entry)? {
@@ -203,37 +234,23 @@ impl Review {
                 Revealed::Now(..) | Revealed::Not | Revealed::Gone(_) => {}
             }
         }
-        self.erased.extend(erased);
         self.asked = Vec::new();
-        if !entries.is_empty() || !lost.is_empty() {
+        match &self.told {
+            Some(told) => erased.retain(|(index, left)| told.get(index) != Some(left)),
+            None => self.gone_from = self.gone_from.into_iter().chain(erased.first().map(|(index, _)| *index)).min(),
+        }
+        if !entries.is_empty() || !lost.is_empty() || !erased.is_empty() {
             lost.sort_unstable();
             let doubt = self.doubt.clone().filter(|_| entries.iter().any(|(index, ..)| self.is_doubted(*index)));
-            self.fill = Some(Arc::new(Fill { entries, lost, doubt, erased: Vec::new() }));
+            let tests_erased = self.told.is_some() && !erased.is_empty();
+            self.fill = Some(Arc::new(Fill { entries, lost, doubt, erased, tests_erased }));
         }
         Ok(())
     }
 
-    /// At the end: has some of what was said to be erased held against the log, if there is any of which the page that waits
-    /// does not say the same. Who left something out could else call it erased when he is asked for it. Who may not read all
-    /// cannot tell, as the erasure may be hidden from him.
-    fn tests_erased(&mut self, page: &VerifiedPage) -> bool {
-        if self.rights.is_some() || self.erased.is_empty() {
-            return false;
-        }
-        for (index, left) in page.erasures() {
-            if self.erased.get(&index) == Some(&left) {
-                self.erased.remove(&index);
-            }
-        }
-        let erased: Vec<_> = core::iter::from_fn(|| self.erased.pop_first()).take(limits::FEED_ENTRIES).collect();
-        let is_any = !erased.is_empty();
-        self.fill = is_any.then(|| Arc::new(Fill { entries: Vec::new(), lost: Vec::new(), doubt: None, erased }));
-        is_any
-    }
-
-    /// Whether that is what is done now.
+    /// Whether what was said to be erased is being compared with the log.
     pub(super) fn is_testing_erased(&self) -> bool {
-        self.fill.as_ref().is_some_and(|fill| !fill.erased.is_empty())
+        self.fill.as_ref().is_some_and(|fill| fill.tests_erased)
     }
 
     /// The fill is stored.
@@ -321,35 +338,46 @@ impl Mirror {
     }
 
     /// Takes the report that nothing in the log says of an entry that it was erased, as the peer does. After a page
-    /// that leads to no checkpoint the erasure may still come. Such a page is taken without what it says about this
-    /// mirror's rights: nothing that was filled in takes effect, and the next page has everything looked at again. If
-    /// this mirror could not read everything so far, the entries of the page rest on the peer's word, because what the
-    /// peer called erased may belong to them. After any other page the mirror waits for another checkpoint or peer.
+    /// that leads to no checkpoint the erasure may still come, so the look waits for the page that leads to one. After
+    /// any other page the mirror waits for another checkpoint or peer.
     pub(super) fn is_not_erased(&mut self, what: &str, now: Timestamp) {
-        if let (Some((page, next)), Some(held)) = (&mut self.pending, &self.held)
-            && page.checkpoint.is_none()
-            && !page.entries.is_empty()
-        {
-            let word = self.sources.word(&held.charter);
-            let is_part = held.rights.is_some() && !word.is_home;
-            let doubt = if is_part { Some(Doubt::since(held, page.from, word)) } else { held.doubt.clone() };
-            let page = Arc::make_mut(page);
-            (page.rights, page.doubt, page.settles) = (held.rights.clone(), doubt.clone(), false);
-            (next.rights, next.doubt) = (held.rights.clone(), doubt);
-            self.review = None;
-            return;
+        self.looks_late = self.looks_later();
+        if !self.looks_late {
+            self.fail(Trouble::Failure(what.to_owned()), now);
+            self.asks_rights = false;
         }
-        self.fail(Trouble::Failure(what.to_owned()), now);
-        self.asks_rights = false;
+    }
+
+    /// Puts off the look before the page in hand, if that page leads to no checkpoint. The page is taken without what it
+    /// says about this mirror's rights: nothing that was filled in takes effect, and everything is looked at again
+    /// later. If this mirror could not read everything so far, the entries of the page rest on the peer's word, because
+    /// what the peer called erased may belong to them.
+    pub(super) fn looks_later(&mut self) -> bool {
+        let (Some((page, next)), Some(held)) = (&mut self.pending, &self.held) else { return false };
+        if page.checkpoint.is_some() || page.entries.is_empty() || page.rights.is_some() {
+            return false;
+        }
+        let word = self.sources.word(&held.charter);
+        let is_part = held.rights.is_some() && !word.is_home;
+        let doubt = if is_part { Some(Doubt::since(held, page.from, word)) } else { held.doubt.clone() };
+        let page = Arc::make_mut(page);
+        (page.rights, page.doubt, page.settles) = (held.rights.clone(), doubt.clone(), false);
+        (next.rights, next.doubt) = (held.rights.clone(), doubt);
+        self.review = None;
+        true
     }
 
     /// Takes what is held of the entries that [`super::Action::Survey`] asks about, in ascending order; none when there are no
     /// more.
     pub fn handle_surveyed(&mut self, seen: Vec<Seen>) {
-        let (Some(review), Some((page, _))) = (&mut self.review, &self.pending) else { return };
-        if !review.surveyed(seen) && !review.tests_erased(page) {
-            self.review = None;
+        let (Some(review), Some((page, next))) = (&mut self.review, &mut self.pending) else { return };
+        if review.surveyed(seen, page) {
+            return;
         }
+        if review.is_full() {
+            next.has_looked(page.from);
+        }
+        self.review = None;
     }
 
     /// Takes the peer's answer to [`super::Action::FetchAgain`].
@@ -367,7 +395,8 @@ impl Mirror {
     pub fn handle_filled(&mut self) {
         if let Some(review) = &mut self.review {
             if let (Some(fill), Some((_, next))) = (&review.fill, &mut self.pending) {
-                fill.entries.iter().for_each(|(index, ..)| next.has_come(*index));
+                let tested = fill.erased.iter().filter(|_| fill.tests_erased).map(|(index, _)| *index);
+                fill.entries.iter().map(|(index, ..)| *index).chain(tested).for_each(|index| next.has_come(index));
             }
             review.filled();
             self.unsettled = true;

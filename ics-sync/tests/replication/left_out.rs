@@ -246,6 +246,42 @@ fn a_mirror_that_may_read_everything_is_shown_all_that_was_hidden() {
     assert_eq!(memory.sealed, 10);
 }
 
+/// One pass asks for everything that is missing. That something else rests on it adds nothing.
+#[test]
+fn a_mirror_that_may_read_everything_looks_for_nothing_twice() {
+    let home = home();
+    let (mut mirror, mut memory) = began(&home, true);
+    ask(&mut mirror, &mut memory, 1, &home, at(NOW));
+    let mut wide = home.for_reader(false).into_owned();
+    wide.append_many(1, "true", at(LATER));
+    wide.sign(at(LATER));
+    let (now, mut among) = (at(LATER), Vec::new());
+    while memory.sealed < 11 {
+        match mirror.poll_action(now) {
+            Action::FetchCheckpoint => mirror.handle_checkpoint(&wide.note, now),
+            Action::FetchPage { from, limit, until } => {
+                mirror.handle_page(wide.page(from, limit, until).expect("within the log"), now);
+            }
+            Action::Survey(survey) => {
+                mirror.handle_surveyed(memory.look(&survey));
+                among.push(survey.among);
+            }
+            Action::FetchAgain(again) => mirror.handle_shown(wide.again(&again).expect("within the log"), now),
+            Action::Fill(fill) => {
+                memory.take(&fill).expect("stored");
+                mirror.handle_filled();
+            }
+            Action::Apply(page) => {
+                memory.store(&page).expect("stored");
+                mirror.handle_applied(now);
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    assert!(memory.shown().eq(0..11) && memory.rights.is_none(), "{:?}", memory.kept);
+    assert_eq!(among, [None, None], "once, and there is no more");
+}
+
 /// It would be deleted, and all answers about it `unknown`.
 #[test]
 fn of_what_anybody_may_copy_nothing_that_is_held_goes() {

@@ -35,7 +35,7 @@ pub(crate) struct Memory {
     pub(crate) note: Option<String>,
     /// When the home vouched for the last checkpoint.
     pub(crate) as_of: Option<Timestamp>,
-    /// The remnants received since the last checkpoint. Nothing is erased here.
+    /// The remnants received since the last checkpoint, borne out or not. Nothing is erased here.
     pub(crate) erased: BTreeMap<u64, Remnant>,
     /// What rests on the word of others than the home.
     pub(crate) doubt: Option<Doubt>,
@@ -129,6 +129,7 @@ impl Memory {
         if let Some(signed) = &page.checkpoint {
             assert_eq!((signed.checkpoint.size, signed.checkpoint.root), (page.size, page.root));
             self.note = Some(signed.note.clone());
+            self.erased.clear();
             self.as_of = signed.as_of;
             self.sealed = self.leaves.len();
         }
@@ -157,7 +158,7 @@ impl Memory {
             self.failures -= 1;
             return Err("the disk is full".to_owned());
         }
-        for (index, left) in &fill.erased {
+        for (index, left) in fill.erased.iter().filter(|_| fill.tests_erased) {
             let says_so = |entry: &Entry| match body::parse(&entry.body) {
                 Ok(Body::Erasure(signed)) => signed.erasure.leaves() == Some((*index, *left)),
                 _ => false,
@@ -166,6 +167,7 @@ impl Memory {
                 return Err(format!("nothing says that entry {index} was erased"));
             }
         }
+        self.erased.extend(fill.erased.iter().copied());
         for (index, _, entry) in &fill.entries {
             assert_eq!(entry.leaf_data(), self.leaves[*index as usize], "only what the home signed is filled in");
             self.kept[*index as usize] = Kept::Filled(entry.body.clone());

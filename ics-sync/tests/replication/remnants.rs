@@ -10,7 +10,7 @@ use ics_core::vocabulary::Act;
 use ics_sync::mirror::{Action, Doubt, Mirror, Settings, Trouble};
 use ics_sync::wire;
 
-use crate::home::{Home, at, entry};
+use crate::home::{Home, Turn, at, entry};
 use crate::memory::Memory;
 use crate::rules::drive;
 use crate::{owners, speech};
@@ -20,9 +20,8 @@ const NOW: u64 = 1_700_000_000_000;
 const LATER: u64 = NOW + 600_000;
 const EVEN_LATER: u64 = LATER + 600_000;
 const SETTINGS: Settings = Settings { interval_millis: 1_000, listens: false, seed: 1 };
-/// The index of the entry that is erased, and that of its erasure.
+/// The index of the entry that is erased.
 const ERASED: u64 = 4;
-const ERASURE: u64 = 10;
 
 /// The true remnant.
 fn truth() -> Remnant {
@@ -36,9 +35,14 @@ fn lies() -> [Remnant; 2] {
 
 /// A home with an erased entry and its erasure, which returns this many entries at once.
 fn home(page_limit: usize) -> Home {
+    home_of(10, page_limit)
+}
+
+/// The same with this many entries before the erasure.
+fn home_of(entries: usize, page_limit: usize) -> Home {
     let mut home = Home::new("devices.acme.example", 1, at(NOW));
     home.page_limit = page_limit;
-    home.append_many(9, "true", at(NOW));
+    home.append_many(entries - 1, "true", at(NOW));
     let Remnant { statement, identity } = truth();
     let erasure = Erasure {
         index: Some(ERASED),
@@ -46,7 +50,7 @@ fn home(page_limit: usize) -> Home {
         act: Some(Act::Status),
         ..Erasure::new(home.origin.domain.clone(), statement)
     };
-    assert_eq!((home.size(), erasure.leaves()), (ERASURE, Some((ERASED, truth()))));
+    assert_eq!(erasure.leaves(), Some((ERASED, truth())));
     home.push(entry(EntryKind::Erasure, owners::erase(&erasure), at(NOW)));
     home.sign(at(NOW));
     home
@@ -117,9 +121,10 @@ fn what_was_kept_before_its_erasure_came_counts_for_nothing_if_that_says_otherwi
 const WHOLE: u64 = 5;
 
 /// Asks a peer that hides the erased entry in what comes before [`WHOLE`], as if it might not be read, and calls it
-/// erased when it is asked for it again, because then it may; until there is nothing to do but wait.
-fn ask_again(mirror: &mut Mirror, memory: &mut Memory, home: &Home, told: Remnant, now: Timestamp) {
-    let mut part = home.clone();
+/// erased when it is asked for it again, because then it may; until there is nothing to do but wait. Returns how often
+/// the peer was asked for entries again.
+fn ask_again(mirror: &mut Mirror, memory: &mut Memory, home: &Home, told: Remnant, now: Timestamp) -> usize {
+    let (mut part, mut asked) = (home.clone(), 0);
     part.partial = true;
     let part = part.keeping_back([ERASED as usize]);
     for _ in 0..100 {
@@ -132,6 +137,7 @@ fn ask_again(mirror: &mut Mirror, memory: &mut Memory, home: &Home, told: Remnan
             }
             Action::Survey(survey) => mirror.handle_surveyed(memory.look(&survey)),
             Action::FetchAgain(again) => {
+                asked += 1;
                 let mut shown = home.again(&again).expect("within the log");
                 for (_, entry) in again.hidden.iter().zip(&mut shown.entries).filter(|(index, _)| **index == ERASED) {
                     *entry = wire::Entry::Erased { leaf: entry.leaf_data(), remnant: told };
@@ -146,7 +152,7 @@ fn ask_again(mirror: &mut Mirror, memory: &mut Memory, home: &Home, told: Remnan
                 memory.store(&page).expect("stored");
                 mirror.handle_applied(now);
             }
-            Action::Wait { .. } | Action::Listen { .. } => return,
+            Action::Wait { .. } | Action::Listen { .. } => return asked,
             other => panic!("{other:?}"),
         }
     }
@@ -186,6 +192,69 @@ fn what_was_hidden_is_believed_to_be_erased_where_the_erasure_is_held_or_comes_a
         ask_again(&mut mirror, &mut memory, &home, truth(), at(LATER));
         assert_eq!((mirror.status().trouble, memory.sealed, memory.rights), (None, 12, None), "{page_limit}");
     }
+}
+
+/// Otherwise a copy that is far behind would look at everything again before each page on the way to the erasure.
+#[test]
+fn if_the_erasure_is_far_ahead_everything_is_looked_at_twice_at_most() {
+    let home = home_of(60, 5);
+    let (mut mirror, mut memory) = (Mirror::pinned(home.origin.clone(), SETTINGS), Memory::default());
+    let asked = ask_again(&mut mirror, &mut memory, &home, truth(), at(NOW));
+    assert_eq!((mirror.status().trouble, memory.sealed, memory.rights), (None, 61, None));
+    assert_eq!(asked, 4, "about everything, and about what is called erased: at first and at the end");
+}
+
+/// What was said before the erasure is judged by it, and until the erasure comes only the peer can tell.
+#[test]
+fn what_is_left_is_noted_before_the_log_says_so() {
+    let mut home = home(5).fork_at(10);
+    home.sign(at(NOW));
+    let (mut mirror, mut memory) = (Mirror::pinned(home.origin.clone(), SETTINGS), Memory::default());
+    ask_again(&mut mirror, &mut memory, &home, truth(), at(NOW));
+    assert_eq!(memory.erased, [(ERASED, truth())].into());
+    assert_eq!((memory.size(), memory.sealed, memory.rights.is_some()), (5, 0, true), "nothing takes effect by that");
+}
+
+/// A peer that names it as what something rests on could otherwise have it asked for without end.
+#[test]
+fn what_is_called_erased_is_asked_for_once() {
+    let mut home = Home::new("devices.acme.example", 1, at(NOW));
+    (home.partial, home.hidden) = (true, [ERASED as usize].into());
+    home.append_many(9, "true", at(NOW));
+    home.sign(at(NOW));
+    let (mut mirror, mut memory) = (Mirror::pinned(home.origin.clone(), SETTINGS), Memory::default());
+    drive(&mut mirror, &home, &mut memory, at(NOW));
+    home.turn(ERASED as usize, Turn::Peer, at(LATER));
+    home.append_many(1, "true", at(LATER));
+    home.sign(at(LATER));
+    let (now, mut asked) = (at(LATER), 0);
+    while memory.sealed < 11 {
+        match mirror.poll_action(now) {
+            Action::FetchCheckpoint => mirror.handle_checkpoint(&home.note, now),
+            Action::FetchPage { from, limit, until } => {
+                mirror.handle_page(home.page(from, limit, until).expect("within the log"), now);
+            }
+            Action::Survey(survey) => mirror.handle_surveyed(memory.look(&survey)),
+            Action::FetchAgain(again) if asked < 9 => {
+                asked += again.hidden.len();
+                let mut shown = home.again(&again).expect("within the log");
+                for entry in &mut shown.entries {
+                    *entry = wire::Entry::Erased { leaf: entry.leaf_data(), remnant: truth() };
+                }
+                mirror.handle_shown(wire::Shown { earlier: vec![ERASED], ..shown }, now);
+            }
+            Action::Fill(fill) => {
+                memory.take(&fill).expect("stored");
+                mirror.handle_filled();
+            }
+            Action::Apply(page) => {
+                memory.store(&page).expect("stored");
+                mirror.handle_applied(now);
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!(asked, 1);
 }
 
 /// It would be deleted, and nobody would ask for it again.

@@ -280,7 +280,7 @@ fn judge_erasure(
         // It has already been erased, so nothing more is read.
         Found::Statement(logged) if logged.is_erased() => None,
         Found::Statement(logged) => Some(logged.subject_id()),
-        Found::Remnant(_, remnant) | Found::Withheld(_, remnant) => Some(remnant.identity),
+        Found::Remnant(_, remnant) | Found::Belied(_, remnant) => Some(remnant.identity),
         Found::Other(_) | Found::Nothing => None,
     };
     let said = subject.map(|subject| line.said(entries, domain, &subject)).transpose()?.unwrap_or_default();
@@ -289,9 +289,11 @@ fn judge_erasure(
         Ok(index) => {
             let remnant = subject.map(|identity| Remnant { statement: id, identity });
             let remnant = remnant.ok_or_else(|| StoreError::corrupt("what is erased is about nothing"))?;
-            // What was hidden from this node is not held here, so nothing can be deleted.
-            let is_here = !matches!(erasable, Found::Withheld(..));
-            let change = if is_here { Change::Erase(index, remnant) } else { Change::Nothing };
+            // Where only the leaf is here nothing can be deleted, but what is left takes its place: whoever may read
+            // everything one day must not pass it on as withheld. What was told falsely of it stays, because what was
+            // said in between was judged by that.
+            let is_belied = matches!(erasable, Found::Belied(..));
+            let change = if is_belied { Change::Nothing } else { Change::Erase(index, remnant) };
             Judgement::Admitted(Admission { kind: EntryKind::Erasure, change })
         }
         Err(Refusal::Erased(index)) if stands_there(entries, signed, index)? => Judgement::Present(index),
@@ -308,11 +310,14 @@ fn withheld(log: &impl Log, entries: &impl Entries, erasure: &Erasure) -> Result
         return Ok(Found::Nothing);
     }
     let entry = log.at(index)?;
-    let is_bare = match Remnant::from_bytes(&entry.header) {
-        Some(told) => !is_borne_out(entries, index, &told)?,
-        None => entry.header.is_empty(),
-    };
-    Ok(if entry.content.is_none() && is_bare { Found::Withheld(index, remnant) } else { Found::Nothing })
+    if entry.content.is_some() {
+        return Ok(Found::Nothing);
+    }
+    Ok(match Remnant::from_bytes(&entry.header) {
+        None if entry.header.is_empty() => Found::Remnant(index, remnant),
+        Some(told) if !is_borne_out(entries, index, &told)? => Found::Belied(index, remnant),
+        _ => Found::Nothing,
+    })
 }
 
 /// Whether the remnant in the place of an entry agrees with an erasure that has effect.
@@ -334,8 +339,10 @@ fn stands_there(entries: &impl Entries, signed: &SignedErasure, index: u64) -> R
 /// What may be found under the id that an erasure names.
 enum Found {
     Statement(Box<Logged>),
+    /// What is left of the statement, or what the erasure says is left of it where only the leaf came here.
     Remnant(u64, Remnant),
-    Withheld(u64, Remnant),
+    /// What the erasure says is left, where a peer has told something else.
+    Belied(u64, Remnant),
     Other(EntryKind),
     Nothing,
 }
@@ -344,7 +351,7 @@ impl Found {
     fn as_erasable(&self) -> Erasable<'_> {
         match self {
             Self::Statement(logged) => Erasable::Statement(logged),
-            Self::Remnant(index, remnant) | Self::Withheld(index, remnant) => Erasable::Remnant(*index, *remnant),
+            Self::Remnant(index, remnant) | Self::Belied(index, remnant) => Erasable::Remnant(*index, *remnant),
             Self::Other(kind) => Erasable::Other(*kind),
             Self::Nothing => Erasable::Nothing,
         }

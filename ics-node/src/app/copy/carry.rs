@@ -21,7 +21,7 @@ use crate::api::problem::Code;
 use crate::api::{OutboxBatch, Problem, SubmissionResult};
 use crate::app::admit::unite::stands_for;
 use crate::app::entries::{Entries as _, Snapshot};
-use crate::app::hosted::Hosted;
+use crate::app::hosted::{Hosted, Known};
 use crate::app::outbox::json;
 use crate::app::{App, AppError, Reader};
 use crate::config::{PeerConfig, PeerName};
@@ -30,8 +30,8 @@ use crate::store::Part;
 /// What is asking for news that somebody brings by hand.
 #[derive(Debug)]
 pub(crate) enum Asking {
-    /// The copy's own state machine.
-    Mirror(Box<Mirror>),
+    /// The copy's own state machine, and up to which change it knows the copy.
+    Mirror(Box<Mirror>, Known),
     /// The reading of another log's beginning, after the state machine stopped because of it.
     Begins(Box<OtherLog>),
 }
@@ -60,12 +60,15 @@ impl App {
         };
         let asking = match carrying.take() {
             Some(asking) if carried != Carried::Begin => asking,
-            _ => Asking::Mirror(Box::new(self.resume_carried(&hosted)?)),
+            _ => {
+                let (mirror, known) = self.resume_carried(&hosted)?;
+                Asking::Mirror(mirror, known)
+            }
         };
         let (wanted, next) = match asking {
-            Asking::Mirror(mut mirror) => {
+            Asking::Mirror(mut mirror, known) => {
                 mirror.handle_carried(carried, self.clock().now());
-                self.ask_on(&hosted, mirror)?
+                self.ask_on(&hosted, mirror, known)?
             }
             Asking::Begins(other) => self.read_on(&hosted, other, &carried)?,
         };
@@ -121,33 +124,45 @@ impl App {
         Ok(Origin { domain: hosted.name.clone(), entry0 })
     }
 
-    fn resume_carried(&self, hosted: &Hosted) -> Result<Mirror, AppError> {
-        self.resume_at(hosted, &self.origin_of_copy(hosted)?, PAUSE_MILLIS, false)
+    fn resume_carried(&self, hosted: &Hosted) -> Result<(Box<Mirror>, Known), AppError> {
+        let known = hosted.known();
+        let mirror = self.resume_at(hosted, &self.origin_of_copy(hosted)?, PAUSE_MILLIS, false)?;
+        Ok((Box::new(mirror), known))
     }
 
     /// Does what the mirror says until only the bundle can continue; returns what is wanted from it, and for what.
-    fn ask_on(&self, hosted: &Arc<Hosted>, mut mirror: Box<Mirror>) -> Result<(Wanted, Option<Asking>), AppError> {
+    fn ask_on(
+        &self,
+        hosted: &Arc<Hosted>,
+        mut mirror: Box<Mirror>,
+        mut known: Known,
+    ) -> Result<(Wanted, Option<Asking>), AppError> {
         loop {
             let now = self.clock().now();
             match mirror.poll_action(now) {
-                Action::Apply(page) => match self.take_page(hosted, &page, None) {
-                    Ok(()) => {
+                Action::Apply(page) => match hosted.change(&known, || self.take_page(hosted, &page, None)) {
+                    Some(Ok(())) => {
                         mirror.handle_applied(self.clock().now());
                         hosted.moved.send_modify(|moves| *moves += 1);
                     }
                     // A peer was faster, or part of the page was stored: what is here need not be brought again.
-                    Err(_) if self.store().head(hosted.number)?.size != page.from => {
-                        *mirror = self.resume_carried(hosted)?;
+                    None => (mirror, known) = self.resume_carried(hosted)?,
+                    Some(Err(_)) if self.store().head(hosted.number)?.size != page.from => {
+                        (mirror, known) = self.resume_carried(hosted)?;
                     }
-                    Err(error) => return Err(error),
+                    Some(Err(error)) => return Err(error),
                 },
                 Action::RootAt { size } => mirror.handle_root(&self.store().root_at(hosted.number, size)?, now),
                 Action::Survey(survey) => mirror.handle_surveyed(self.survey(hosted, &survey)?),
-                Action::Fill(fill) => match self.take_fill(hosted, &fill) {
-                    Ok(()) => mirror.handle_filled(),
+                Action::Fill(fill) => match hosted.change(&known, || self.take_fill(hosted, &fill)) {
+                    Some(Ok(())) => {
+                        mirror.handle_filled();
+                        hosted.moved.send_modify(|moves| *moves += 1);
+                    }
+                    None => (mirror, known) = self.resume_carried(hosted)?,
                     // What it says does not hold.
-                    Err(AppError::Problem { detail, .. }) => mirror.handle_failure(&detail, now),
-                    Err(error) => return Err(error),
+                    Some(Err(AppError::Problem { detail, .. })) => mirror.handle_failure(&detail, now),
+                    Some(Err(error)) => return Err(error),
                 },
                 Action::Stopped(stop) => {
                     return match OtherLog::of(&stop) {
@@ -160,7 +175,7 @@ impl App {
                     return self.nothing_more(hosted, trouble);
                 }
                 action => match Wanted::of(&action) {
-                    Some(wanted) => return Ok((wanted, Some(Asking::Mirror(mirror)))),
+                    Some(wanted) => return Ok((wanted, Some(Asking::Mirror(mirror, known)))),
                     None => return self.nothing_more(hosted, None),
                 },
             }

@@ -16,7 +16,7 @@ use tokio::task::JoinHandle;
 
 use super::looked::{Looked, bodies_of};
 use super::peers::Peer;
-use crate::app::hosted::Hosted;
+use crate::app::hosted::{Hosted, Known};
 use crate::app::{App, AppError, random};
 use crate::store::{Fork, Seal, StoredEntry};
 
@@ -117,6 +117,8 @@ impl App {
 pub(crate) struct Taking {
     app: App,
     hosted: Arc<Hosted>,
+    /// Up to which change the copier knows the copy.
+    known: Arc<Known>,
     /// The checks under way of pages that probably come next, by their first index: while one thread writes, the others
     /// verify.
     looking: Arc<Mutex<BTreeMap<u64, JoinHandle<Looked>>>>,
@@ -151,7 +153,7 @@ impl Applier for Taking {
             None => None,
         };
         let page = Arc::clone(page);
-        self.blocking(move |app, hosted| app.take_page(hosted, &page, looked)).await
+        self.change(move |app, hosted| app.take_page(hosted, &page, looked)).await
     }
 
     async fn root_at(&mut self, size: u64) -> Result<Hash, String> {
@@ -165,13 +167,27 @@ impl Applier for Taking {
 
     async fn fill(&mut self, fill: &Fill) -> Result<(), String> {
         let fill = fill.clone();
-        self.blocking(move |app, hosted| app.take_fill(hosted, &fill)).await
+        self.change(move |app, hosted| app.take_fill(hosted, &fill)).await
     }
 }
 
 impl Taking {
-    pub(crate) fn new(app: &App, hosted: &Arc<Hosted>) -> Self {
-        Self { app: app.clone(), hosted: Arc::clone(hosted), looking: Arc::default() }
+    /// `known` is from before it was read where the copy continues.
+    pub(crate) fn new(app: &App, hosted: &Arc<Hosted>, known: Known) -> Self {
+        Self { app: app.clone(), hosted: Arc::clone(hosted), known: Arc::new(known), looking: Arc::default() }
+    }
+
+    /// Changes what is held, unless it was changed by somebody who brings a bundle.
+    async fn change(
+        &self,
+        work: impl FnOnce(&App, &Arc<Hosted>) -> Result<(), AppError> + Send + 'static,
+    ) -> Result<(), String> {
+        let known = Arc::clone(&self.known);
+        let changed = self.blocking(move |app, hosted| hosted.change(&known, || work(app, hosted)).transpose()).await?;
+        changed.ok_or_else(|| {
+            self.hosted.moved.send_modify(|moves| *moves += 1);
+            "the copy was changed by a bundle that was brought, and goes on from there".to_owned()
+        })
     }
 
     async fn blocking<T: Send + 'static>(

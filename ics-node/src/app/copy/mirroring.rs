@@ -194,6 +194,8 @@ impl App {
     ) -> Result<Option<(Stop, Progress)>, AppError> {
         let domain = &hosted.name;
         let known = peers.iter().filter(|peer| peer.pulls(domain).is_some()).map(|peer| peer.source()).collect();
+        let of = Arc::clone(hosted);
+        let changes = self.blocking(move |_| Ok(of.known())).await?;
         let mut mirror = self.resume(hosted, domain, peers)?.among(known);
         let sources: Vec<ics_sync::Peer> = peers.iter().filter_map(|peer| peer.pulls(domain).cloned()).collect();
         let names = names(peers);
@@ -202,7 +204,7 @@ impl App {
             hosted.set_mirror(Some(info(&names, &progress.borrow())));
         }
         let watching = tokio::spawn(show(Arc::clone(hosted), names, mirror.status(), seen));
-        let mut applier = Taking::new(self, hosted);
+        let mut applier = Taking::new(self, hosted, changes);
         let clock = self.clock().clone();
         let ended = ics_sync::run(&mut mirror, &sources, &mut applier, || clock.now(), &progress, shutdown).await;
         let reached = progress.borrow().clone();

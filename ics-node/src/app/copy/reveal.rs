@@ -1,7 +1,7 @@
 //! A partial mirror's second look at what it holds: it fills in what it may read now, and deletes what it may no longer
 //! read.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use ics_core::domain::Domain;
@@ -19,11 +19,19 @@ use crate::api::Problem;
 use crate::api::problem::Code;
 use crate::app::admit::check::{Checked, check_logged};
 use crate::app::admit::judge::{Judgement, is_borne_out, judge_earlier, why_without_effect};
-use crate::app::entries::{Entries as _, Line, Snapshot, keys_of, keys_of_missed};
+use crate::app::entries::{Entries as _, Line, Snapshot, keys_of, keys_of_missed, keys_of_remnant};
 use crate::app::hosted::Hosted;
 use crate::app::open::take;
 use crate::app::{App, AppError, random};
 use crate::store::{Content, Filling, StoreError, StoredEntry, WriteTx};
+
+/// What a peer says is left of an erased entry.
+struct Left {
+    index: u64,
+    remnant: Remnant,
+    /// What was noted here, if anything was.
+    former: Option<Remnant>,
+}
 
 /// An entry to be judged at its place in the log: filled in, or already held and to be judged again.
 struct Judging {
@@ -38,24 +46,32 @@ struct Judging {
 impl App {
     /// How the next entries that a survey asks about are held.
     pub(crate) fn survey(&self, hosted: &Hosted, survey: &Survey) -> Result<Vec<Seen>, AppError> {
-        let among: Option<Vec<u64>> = survey.among.as_ref().map(|among| among.range(survey.from..).copied().collect());
+        let next = |among: &BTreeSet<u64>| among.range(survey.from..).copied().take(limits::FEED_ENTRIES).collect();
+        let among: Option<Vec<u64>> = survey.among.as_deref().map(next);
         let held = self.store().holdings(hosted.number, survey.from, among.as_deref(), limits::FEED_ENTRIES)?;
         Ok(held.into_iter().map(|it| Seen { index: it.index, leaf: it.leaf, is_whole: it.is_whole }).collect())
     }
 
     /// Stores what may now be read. Each entry is judged as of its own index, by the policy in force there and by what
-    /// precedes it. Later entries about the same identities are judged again, because they may depend on it.
+    /// precedes it. Later entries about the same identities are judged again, because they may depend on it, or on what
+    /// was erased: what is left of that is noted first, even if nothing bears it out yet.
     pub(crate) fn take_fill(&self, hosted: &Arc<Hosted>, fill: &Fill) -> Result<(), AppError> {
-        let judging = self.judging(hosted, fill)?;
-        let (lost, erased, alarm) = (fill.lost.clone(), fill.erased.clone(), left_out(fill));
+        let left = self.left(hosted, fill)?;
+        let judging = self.judging(hosted, fill, &left)?;
+        let tested = if fill.tests_erased { fill.erased.clone() } else { Vec::new() };
+        let (lost, alarm) = (fill.lost.clone(), left_out(fill));
         let (now, writer) = (self.clock().now(), Arc::clone(hosted));
         let job = move |tx: &mut WriteTx<'_>| {
-            for (index, left) in erased {
-                if !is_borne_out(&*tx, index, &left)? {
-                    return Err(AppError::new(Code::Refused, not_erased(index, &left)));
+            for (index, remnant) in &tested {
+                if !is_borne_out(&*tx, *index, remnant)? {
+                    return Err(AppError::new(Code::Refused, not_erased(*index, remnant)));
                 }
             }
             writer.forget_line();
+            for Left { index, remnant, .. } in left {
+                tx.leave(index, remnant.to_bytes(), keys_of_remnant(&remnant))?;
+            }
+            tested.into_iter().try_for_each(|(index, remnant)| tx.erase(index, remnant.to_bytes()))?;
             if let Some(first) = judging.first() {
                 writer.note_filled(first.index, tx.sight().unsettled);
             }
@@ -69,11 +85,25 @@ impl App {
         Ok(())
     }
 
+    /// What is said to be left of erased entries, as far as that is new here. Once it is tested, all of it counts: if
+    /// an erasure came first, what was said before it was judged without knowing that something was missing.
+    fn left(&self, hosted: &Hosted, fill: &Fill) -> Result<Vec<Left>, AppError> {
+        let mut all = Vec::new();
+        for (index, remnant) in &fill.erased {
+            let held = self.store().entry(hosted.number, *index)?;
+            let former = Remnant::from_bytes(&held.header);
+            if held.content.is_none() && (fill.tests_erased || former != Some(*remnant)) {
+                all.push(Left { index: *index, remnant: *remnant, former });
+            }
+        }
+        Ok(all)
+    }
+
     /// The entries to be judged, in log order, with signatures verified under the certificates of their time.
-    fn judging(&self, hosted: &Hosted, fill: &Fill) -> Result<Vec<Judging>, AppError> {
+    fn judging(&self, hosted: &Hosted, fill: &Fill, left: &[Left]) -> Result<Vec<Judging>, AppError> {
         let mut waiting: Vec<(u64, Header, Entry, bool)> =
             fill.entries.iter().map(|(index, header, entry)| (*index, header.clone(), entry.clone(), true)).collect();
-        for held in self.behind(hosted, fill)? {
+        for held in self.behind(hosted, fill, left)? {
             if let Some(content) = held.content {
                 let entry = Entry { header: held.header, salt: content.salt, body: content.body };
                 waiting.push((held.index, decode(&entry.header)?, entry, false));
@@ -108,22 +138,41 @@ impl App {
         Ok(judging)
     }
 
-    /// The entries held about the same identities, after the first one filled in for each.
-    fn behind(&self, hosted: &Hosted, fill: &Fill) -> Result<Vec<StoredEntry>, AppError> {
+    /// The entries held about the same identities, after the first one filled in, or left of, for each.
+    fn behind(&self, hosted: &Hosted, fill: &Fill, left: &[Left]) -> Result<Vec<StoredEntry>, AppError> {
         let mut known: BTreeSet<u64> = fill.entries.iter().map(|(index, ..)| *index).collect();
-        let mut ids: BTreeSet<IdentityId> = BTreeSet::new();
+        let mut firsts: BTreeMap<IdentityId, u64> = BTreeMap::new();
+        let mut note = |id: IdentityId, index: u64| {
+            let first = firsts.entry(id).or_insert(index);
+            *first = index.min(*first);
+        };
+        for (index, _, entry) in &fill.entries {
+            if let Ok(Body::Statement(statement)) = body::parse(&entry.body) {
+                note(statement.identity(), *index);
+            }
+        }
+        for Left { index, remnant, former } in left {
+            note(remnant.identity, *index);
+            if let Some(former) = former {
+                note(former.identity, *index);
+            }
+        }
+        // What a peer had said to be left in the place of what is filled in may have decided about others.
+        let filled: Vec<u64> = known.iter().copied().collect();
+        for held in self.store().entries_held(hosted.number, &filled)? {
+            if let Some(former) = Remnant::from_bytes(&held.header) {
+                note(former.identity, held.index);
+            }
+        }
         let mut behind = Vec::new();
-        // Everything held, proven or not: a first copy has no checkpoint before its end, and a later one an older
-        // checkpoint.
+        // Everything held, proven or not, in effect or not: a first copy has no checkpoint before its end, and a later
+        // one an older checkpoint; and of a look that was broken off, entries are here that take effect with this one.
         let size = self.store().head(hosted.number)?.size;
         let log = Snapshot { store: self.store(), number: hosted.number, size };
-        for (first, _, entry) in &fill.entries {
-            let Ok(Body::Statement(statement)) = body::parse(&entry.body) else { continue };
-            let id = statement.identity();
-            if ids.insert(id) {
-                let held = log.find(&[Posting::Subject(id)], limits::RECORD_STATEMENTS + 1)?;
-                behind.extend(held.into_iter().filter(|entry| entry.index > *first && known.insert(entry.index)));
-            }
+        for (id, first) in firsts {
+            let mut indices = log.indices(&[Posting::Subject(id)], limits::RECORD_STATEMENTS + 1)?;
+            indices.retain(|index| *index > first && known.insert(*index));
+            behind.extend(self.store().entries_held(hosted.number, &indices)?);
         }
         Ok(behind)
     }

@@ -37,7 +37,7 @@ impl App {
 
     /// The alarm of a domain for which this node has signed, or is signing, a time in the future. If others have signed
     /// it, or the clock starts in 1970, it is the clock that is behind, and the node continues as it should.
-    pub(super) fn lead_alarm(&self, hosted: &Hosted) -> Option<Alarm> {
+    pub(in crate::app) fn lead_alarm(&self, hosted: &Hosted) -> Option<Alarm> {
         let lead = self.lead().filter(|lead| lead.shows >= PLAUSIBLE && hosted.part == Part::Home)?;
         if lead.led_by.as_ref().is_some_and(|domain| *domain != hosted.name) {
             return None;

@@ -5,17 +5,24 @@ use std::time::{Duration, Instant};
 
 use ics_core::descriptor::Descriptor;
 use ics_core::domain::Domain;
+use ics_core::identity::Kind;
 use ics_core::log::Hash;
 use ics_core::log::entry::{EntryKind, Header};
-use ics_core::statement::make::sign_descriptor;
-use ics_core::vocabulary::DomainName;
+use ics_core::log::receipt::Receipt;
+use ics_core::statement::make::{certify, sign_descriptor};
+use ics_core::statement::{Claims, StatementId};
+use ics_core::vocabulary::{Act, DomainName};
+use ics_sync::Applier as _;
+use ics_sync::carried::{Carried, Wanted};
 use ics_sync::mirror::{Action, Mirror, VerifiedPage};
+use ics_sync::wire::{Base64, Entry, Shown, Sight};
 use tokio::sync::watch;
 
 use crate::api::SubmissionResult;
 use crate::app::admit::judge::grow;
+use crate::app::copy::mirror::Taking;
 use crate::app::{App, Reader};
-use crate::fixture::{PATIENCE, Party, SALT, catches_up, copy, device, owner, served};
+use crate::fixture::{PATIENCE, Party, SALT, catches_up, claims, copy, device, owner, served, status_of, word};
 use crate::openpgp::{Armor, armored};
 use crate::store::{Content, NewContent, NewEntry, StoreError, WriteTx};
 
@@ -216,6 +223,176 @@ async fn what_may_be_read_in_the_middle_of_a_first_copy_is_filled_in() {
     let there: Vec<_> = (1..4).map(|number| vouched(&copied, &maker, number)).collect();
     assert_eq!(there, [Some(1); 3]);
     assert_eq!(copied.domain(&maker.domain).expect("copied").alarms, []);
+}
+
+/// Brings a copy, by hand, what its home shows its operator of the entries under a checkpoint.
+fn bring(home: &App, copied: &App, of: &DomainName, note: &str) {
+    let mut said = Carried::Begin;
+    loop {
+        said = match copied.carried(of, said).expect("taken") {
+            Wanted::Descriptors { from } => Carried::Descriptors(home.descriptors(of, from).expect("here")),
+            Wanted::Checkpoint => Carried::Checkpoint(note.to_owned()),
+            Wanted::Page { from, limit, until } => {
+                Carried::Page(home.entries(Reader::Operator, of, from, limit, Some(until)).expect("a page"))
+            }
+            Wanted::Again(again) => Carried::Shown(home.entries_again(Reader::Operator, of, &again).expect("shown")),
+            Wanted::Nothing(reached) => return assert_eq!(reached.trouble, None),
+        };
+    }
+}
+
+/// A page that was made before a bundle showed more would undo what the node may read, and keep what it will hear
+/// nothing about any more.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_copies_from_a_peer_begins_anew_when_a_bundle_has_changed_the_copy() {
+    let maker = Party::found_private("devices.acme.example", "principal has node");
+    let (home, of) = (maker.open(), &maker.domain);
+    for number in 1..3 {
+        maker.publish(&home, &device(number), &format!("urn:dev:os:32473-{number}"), "L1").await;
+    }
+    let data = tempfile::tempdir().expect("directory");
+    let copied = copy(data.path(), &home, of, &[("home", "http://127.0.0.1:9")]);
+    let hosted = copied.hosted(of).expect("copied");
+    let origin = home.domain(of).expect("here").info.origin;
+    let goes_on = || copied.resume_at(&hosted, &origin, 1_000, false).expect("goes on");
+    let copies = |pages| tokio::task::block_in_place(|| copy_pages(&home, &copied, of, &mut goes_on(), pages));
+    copies(2);
+    let note = home.checkpoint(of).expect("signed");
+    maker.publish(&home, &device(3), "urn:dev:os:32473-3", "L1").await;
+    let there = || [1, 2, 3].map(|number| vouched(&copied, &maker, number));
+
+    let mut taking = Taking::new(&copied, &hosted, hosted.known());
+    let page = tokio::task::block_in_place(|| next_page(&home, &copied, of, &mut goes_on()));
+    tokio::task::block_in_place(|| bring(&home, &copied, of, &note));
+    assert_eq!(there(), [Some(1), Some(1), None]);
+    let moved = hosted.moved.subscribe();
+    taking.apply(&page).await.expect_err("it was made for another copy");
+    assert!(moved.has_changed().expect("still there"), "it is begun anew");
+    assert_eq!(there(), [Some(1), Some(1), None]);
+    copies(1);
+    assert_eq!(there(), [None; 3]);
+}
+
+/// The erasure told the copy what was gone only after it had judged what was said before. Once it may read everything,
+/// it judges that as the home did.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_judged_before_its_erasure_came_is_judged_again_by_a_copy_that_may_read_everything() {
+    let all = "permit (principal, action in [Action::\"read\", Action::\"follow\", Action::\"mirror\"], resource);";
+    let lot = "permit (principal, action == Action::\"read\", resource) \
+               when { resource has lot && resource.lot == \"L1\" };";
+    let maker = Party::found_with("devices.acme.example", |descriptor| {
+        assert!(descriptor.access.contains(all), "the template's rule");
+        descriptor.access = descriptor.access.replace(all, lot);
+    });
+    let (home, of) = (maker.open(), &maker.domain);
+    let suspended = block(&home, &maker, "suspended", Vec::new()).await;
+    let data = tempfile::tempdir().expect("directory");
+    let copied = copy(data.path(), &home, of, &[("home", "http://127.0.0.1:9")]);
+    let hosted = copied.hosted(of).expect("copied");
+    let origin = home.domain(of).expect("here").info.origin;
+    let goes_on = || copied.resume_at(&hosted, &origin, 1_000, false).expect("goes on");
+    // The descriptor, the certificate and a leaf: nobody has said yet to which lot the device belongs.
+    tokio::task::block_in_place(|| copy_pages(&home, &copied, of, &mut goes_on(), 1));
+    maker.publish(&home, &device(1), "urn:dev:os:32473-1", "L1").await;
+    block(&home, &maker, "stolen", vec![suspended.id]).await;
+    maker.erase(&home, suspended.index).await;
+    tokio::task::block_in_place(|| {
+        copy_pages(&home, &copied, of, &mut goes_on(), 1);
+        bring(&home, &copied, of, &home.checkpoint(of).expect("a checkpoint"));
+    });
+    let id = device(1).fingerprint().to_string();
+    let told = [&home, &copied].map(|at| at.record(Reader::Operator, of, &id).expect("known").record.status);
+    let [at_home, at_copy] = told.map(|status| status.map(|status| status.decides.name.to_string()));
+    assert_eq!((at_home.as_deref(), at_copy.as_deref()), (Some("stolen"), Some("stolen")));
+}
+
+/// What a look filled in that was then broken off takes effect with the next look, and may depend on what comes only
+/// then.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_look_that_was_broken_off_filled_in_is_judged_again_when_more_is_shown() {
+    let maker = Party::found_private("devices.acme.example", "principal has node");
+    let (home, of) = (maker.open(), &maker.domain);
+    maker.publish(&home, &device(1), "urn:dev:os:32473-1", "L1").await;
+    let suspended = block(&home, &maker, "suspended", Vec::new()).await;
+    block(&home, &maker, "stolen", vec![suspended.id]).await;
+    let data = tempfile::tempdir().expect("directory");
+    let copied = copy(data.path(), &home, of, &[("home", "http://127.0.0.1:9")]);
+    let hosted = copied.hosted(of).expect("copied");
+    let origin = home.domain(of).expect("here").info.origin;
+    let goes_on = || copied.resume_at(&hosted, &origin, 1_000, false).expect("goes on");
+    tokio::task::block_in_place(|| copy_pages(&home, &copied, of, &mut goes_on(), 2));
+    maker.publish(&home, &device(2), "urn:dev:os:32473-2", "L1").await;
+
+    // Somebody shows everything but one statement, and nothing more.
+    let rights = || Base64([1; 16]);
+    let mut mirror = goes_on();
+    tokio::task::block_in_place(|| {
+        loop {
+            let now = copied.clock().now();
+            match mirror.poll_action(now) {
+                Action::FetchCheckpoint => mirror.handle_checkpoint(&home.checkpoint(of).expect("a checkpoint"), now),
+                Action::FetchPage { from, limit, until } => {
+                    let mut page = home.entries(Reader::Operator, of, from, limit, Some(until)).expect("a page");
+                    page.sight = Some(Sight { rights: rights(), earlier: Vec::new(), ended: Vec::new() });
+                    mirror.handle_page(page, now);
+                }
+                Action::Survey(survey) => mirror.handle_surveyed(copied.survey(&hosted, &survey).expect("is held")),
+                Action::FetchAgain(again) => {
+                    let mut shown = home.entries_again(Reader::Operator, of, &again).expect("is shown");
+                    let all = again.hidden.iter().zip(&mut shown.entries);
+                    all.filter(|(index, _)| **index == suspended.index)
+                        .for_each(|(_, entry)| *entry = Entry::Hidden(entry.leaf_data()));
+                    mirror.handle_shown(Shown { rights: Some(rights()), ..shown }, now);
+                }
+                Action::Fill(fill) => break copied.take_fill(&hosted, &fill).expect("is filled in"),
+                other => panic!("{other:?}"),
+            }
+        }
+        bring(&home, &copied, of, &home.checkpoint(of).expect("a checkpoint"));
+    });
+    let id = device(1).fingerprint().to_string();
+    let told = [&home, &copied].map(|at| at.record(Reader::Operator, of, &id).expect("known").record.status);
+    let [at_home, at_copy] = told.map(|status| status.map(|status| status.decides.name.to_string()));
+    assert_eq!((at_home.as_deref(), at_copy.as_deref()), (Some("stolen"), Some("stolen")));
+}
+
+/// Has a party say that the first device must not be used.
+async fn block(home: &App, maker: &Party, status: &str, supersedes: Vec<StatementId>) -> Receipt {
+    let said = Claims { status: Some(word(status)), supersedes, ..claims(maker, Act::Status) };
+    let (key, now) = (device(1), home.clock().now());
+    let body = certify(&maker.signer, &key, "Pump", None, Kind::Device, &said, true, now, &SALT).expect("made");
+    maker.submit_one(home, body).await.expect("admitted")
+}
+
+/// A copy never gets the body of what was erased before it could read it. What was said in between counts there as it
+/// does at the home, and whoever copies from it gets everything as well.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_erased_before_it_could_be_read_is_not_taken_for_withheld() {
+    let condition = "principal has node";
+    let maker = Party::found_private("devices.acme.example", condition);
+    let (home, of) = (maker.open(), &maker.domain);
+    maker.publish(&home, &device(1), "urn:dev:os:32473-1", "L1").await;
+    let suspended = block(&home, &maker, "suspended", Vec::new()).await;
+    block(&home, &maker, "stolen", vec![suspended.id]).await;
+    let directories = [(), ()].map(|()| tempfile::tempdir().expect("directory"));
+    let [middle, last] =
+        [0, 1].map(|at: usize| copy(directories[at].path(), &home, of, &[("home", "http://127.0.0.1:9")]));
+    let origin = home.domain(of).expect("here").info.origin;
+    let copies = |from: &App, to: &App, pages| {
+        let hosted = to.hosted(of).expect("copied");
+        let mut mirror = to.resume_at(&hosted, &origin, 1_000, false).expect("begins");
+        tokio::task::block_in_place(|| copy_pages(from, to, of, &mut mirror, pages));
+    };
+    // The descriptor, the certificate and three leaves.
+    copies(&home, &middle, 2);
+    maker.erase(&home, suspended.index).await;
+    read_on_another(&home, &maker, condition, "true").await;
+    copies(&home, &middle, 1);
+    copies(&middle, &last, 3);
+    for at in [&home, &middle, &last] {
+        assert_eq!(status_of(at, &maker, 1), status_of(&home, &maker, 1));
+        assert_eq!(at.domain(of).expect("here").alarms, []);
+    }
 }
 
 /// An intermediate node that may no longer read something has nothing left of it to compare with what others may read.

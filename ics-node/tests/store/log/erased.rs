@@ -1,6 +1,10 @@
 //! Erased bodies are nowhere, and the root stays.
 
 use std::collections::BTreeSet;
+use std::path::Path;
+use std::sync::Arc;
+
+use ics_node::store::{DomainNumber, Key, Options, StoredEntry};
 
 use super::*;
 
@@ -164,6 +168,81 @@ fn what_is_filled_in_and_erased_at_once_does_not_come_back() {
     assert_eq!(find(&mirror, copy, &[&secret]), Vec::<u64>::new());
     drop(mirror);
     assert_nowhere(dir.path(), b"personalpersonal");
+}
+
+/// A store in which what is left of an entry is found by its words.
+fn with_remnants(dir: &Path) -> Store {
+    Store::open(dir, Options { keys_of: Arc::new(keys_of_left), ..options() }).expect("open")
+}
+
+fn keys_of_left(entry: &StoredEntry) -> Vec<Key> {
+    match &entry.content {
+        Some(_) => keys_of(entry),
+        None => String::from_utf8_lossy(&entry.header).split_whitespace().map(key).collect(),
+    }
+}
+
+/// Appends an entry of which there is only the leaf, or what is left of it.
+fn hide(store: &Store, copy: DomainNumber, leaf: [u8; 32], left: &str) {
+    let (header, keys) = (left.as_bytes().to_vec(), left.split_whitespace().map(key).collect());
+    let entry = NewEntry { header, content: NewContent::Leaf(leaf), keys, effective: false };
+    store.write(copy, move |tx: &mut WriteTx<'_>| tx.append(entry)).expect("queue").wait().expect("a leaf");
+}
+
+/// While what an erasure restates is not shown yet, that tells that something is missing.
+#[test]
+fn what_is_left_of_what_did_not_come_with_the_log_is_found_beside_it() {
+    let dir = tempfile::tempdir().expect("dir");
+    let store = with_remnants(dir.path());
+    let copy = store.create_domain(&name("d.example"), Part::Mirror, None).expect("create").number;
+    let (content, header) = (Content { salt: [5; 16], body: b"first".to_vec() }, b"header".to_vec());
+    hide(&store, copy, leaf_data(&content.salt, &header, &content.body), "");
+    hide(&store, copy, [7; 32], "");
+    let shown = move |tx: &mut WriteTx<'_>| {
+        tx.fill(Filling { index: 0, header, content, keys: vec![key("first")] }, true)?;
+        tx.settle(Some([1; 16]), None);
+        Ok::<_, StoreError>(())
+    };
+    store.write(copy, shown).expect("queue").wait().expect("filled in");
+    let erased = |tx: &mut WriteTx<'_>| {
+        tx.erase(0, b"left one".to_vec())?;
+        tx.erase(1, b"left other".to_vec())
+    };
+    store.write(copy, erased).expect("queue").wait().expect("erased");
+    let found = |store: &Store| ["first", "left", "one", "other"].map(|word| find(store, copy, &[word]));
+    let expected = [vec![], vec![0, 1], vec![0], vec![1]];
+    assert_eq!(found(&store), expected);
+    assert_sound(&store);
+    drop(store);
+    std::fs::remove_file(dir.path().join("index.db")).expect("removed");
+    let store = with_remnants(dir.path());
+    assert_eq!(found(&store), expected);
+    assert_sound(&store);
+}
+
+/// The index would lead to an entry that says nothing of what is looked for, as if it were damaged.
+#[test]
+fn what_was_said_to_be_left_leads_nowhere_once_something_else_is_there() {
+    let dir = tempfile::tempdir().expect("dir");
+    let store = with_remnants(dir.path());
+    let copy = store.create_domain(&name("d.example"), Part::Mirror, None).expect("create").number;
+    let (content, header) = (Content { salt: [5; 16], body: b"first".to_vec() }, b"header".to_vec());
+    hide(&store, copy, leaf_data(&content.salt, &header, &content.body), "left one");
+    let found = || ["first", "left", "one", "other"].map(|word| find(&store, copy, &[word]));
+    assert_eq!(found(), [vec![], vec![0], vec![0], vec![]]);
+    let says_otherwise =
+        |tx: &mut WriteTx<'_>| tx.leave(0, b"left other".to_vec(), ["left", "other"].map(key).to_vec());
+    store.write(copy, says_otherwise).expect("queue").wait().expect("noted");
+    assert_eq!(found(), [vec![], vec![0], vec![], vec![0]]);
+    assert_eq!(store.entry(copy, 0).expect("entry").header, b"left other".to_vec());
+    let shown = move |tx: &mut WriteTx<'_>| {
+        tx.fill(Filling { index: 0, header, content, keys: vec![key("first")] }, true)?;
+        tx.settle(None, None);
+        Ok::<_, StoreError>(())
+    };
+    store.write(copy, shown).expect("queue").wait().expect("filled in");
+    assert_eq!(found(), [vec![0], vec![], vec![], vec![]]);
+    assert_sound(&store);
 }
 
 /// Entries of two domains share pages, and each new one moves others from page to page.
