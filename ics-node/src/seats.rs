@@ -8,7 +8,7 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, HashMap};
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -75,9 +75,14 @@ impl Seat {
     }
 }
 
-/// What was last noted of sending to a client. Noting takes one store, since each answer is noted.
+/// What was last noted of sending to a client, and whether it listens. Noting takes one store, since each answer is
+/// noted.
 #[derive(Debug)]
-pub(crate) struct Sending(AtomicU8);
+pub(crate) struct Sending {
+    noted: AtomicU8,
+    /// Whether the client listens for news.
+    listens: AtomicBool,
+}
 
 impl Sending {
     /// Nothing was sent since a look at all connections.
@@ -89,30 +94,40 @@ impl Sending {
 
     /// Notes that something was sent, or is held up.
     pub(crate) fn note(&self, is_held_up: bool) {
-        self.0.store(if is_held_up { Self::HELD_UP } else { Self::SENT }, Ordering::Relaxed);
+        self.noted.store(if is_held_up { Self::HELD_UP } else { Self::SENT }, Ordering::Relaxed);
     }
 
     /// Gives a client over whose connection nothing was sent as much time as one that has only come.
     fn begin(&self) {
         // Whoever was sent something has this time, and what is held up still is.
-        let _ = self.0.compare_exchange(Self::SILENT, Self::SENT, Ordering::Relaxed, Ordering::Relaxed);
+        let _ = self.noted.compare_exchange(Self::SILENT, Self::SENT, Ordering::Relaxed, Ordering::Relaxed);
     }
 
     /// Whether something is held up.
     pub(crate) fn is_held_up(&self) -> bool {
-        self.0.load(Ordering::Relaxed) == Self::HELD_UP
+        self.noted.load(Ordering::Relaxed) == Self::HELD_UP
+    }
+
+    /// Notes whether the client listens from now on.
+    pub(crate) fn listen(&self, listens: bool) {
+        self.listens.store(listens, Ordering::Relaxed);
+    }
+
+    /// Whether the client listens.
+    pub(crate) fn listens(&self) -> bool {
+        self.listens.load(Ordering::Relaxed)
     }
 
     /// Looks whether nothing was sent since the last look.
     fn is_silent(&self) -> bool {
-        let seen = self.0.compare_exchange(Self::SENT, Self::SILENT, Ordering::Relaxed, Ordering::Relaxed);
+        let seen = self.noted.compare_exchange(Self::SENT, Self::SILENT, Ordering::Relaxed, Ordering::Relaxed);
         seen == Err(Self::SILENT)
     }
 }
 
 impl Default for Sending {
     fn default() -> Self {
-        Self(AtomicU8::new(Self::SENT))
+        Self { noted: AtomicU8::new(Self::SENT), listens: AtomicBool::new(false) }
     }
 }
 

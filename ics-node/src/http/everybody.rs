@@ -38,6 +38,12 @@ use crate::seats::{Kept, Seated, Seats, Sending};
 const BACKLOG: i32 = 1024;
 /// How long closing a connection may take.
 const ENDING: Duration = Duration::from_secs(1);
+/// How much is read before actix looks at it. It makes requests of all that it has then, 128 KiB if it is left to itself,
+/// and a request takes some fifty times the room of the few bytes that can ask for something.
+const BURST: usize = 8 * 1024;
+/// How much a client may send while it listens for news: enough to notice soon that it is gone. actix would hold 16
+/// requests of 128 KiB each and, with as much besides, look at them again and again without a pause.
+const AHEAD: usize = 16 * 1024;
 
 tokio::task_local! {
     /// The seat of the connection being served.
@@ -48,6 +54,29 @@ tokio::task_local! {
 /// task. `None` outside requests to this server.
 pub(super) fn kept() -> Option<Kept> {
     SEAT.try_with(Seated::kept).ok()
+}
+
+/// As [`kept`], for a client that listens for news: nearly nothing is read of what it sends meanwhile.
+pub(super) fn listens() -> Option<Listens> {
+    SEAT.try_with(|seat| {
+        let sending = seat.sending();
+        sending.listen(true);
+        Listens { sending, _kept: seat.kept() }
+    })
+    .ok()
+}
+
+/// Marks a connection as that of a client that listens, and keeps its place. It must be dropped before the answer ends:
+/// when the last of the answer is sent, reading goes on.
+pub(super) struct Listens {
+    sending: Arc<Sending>,
+    _kept: Kept,
+}
+
+impl Drop for Listens {
+    fn drop(&mut self) {
+        self.sending.listen(false);
+    }
 }
 
 /// Runs something as requests of a connection in this seat are.
@@ -198,29 +227,66 @@ where
 }
 
 /// A connection that notes in its seat whether anything is sent over it. Nothing more is read from a client that does
-/// not take its answers: actix would queue 16 more requests, whose heads may have 128 KiB each.
+/// not take its answers, and little from one that listens: actix would queue 16 more requests, whose heads may have
+/// 128 KiB each.
 struct Noted<T> {
     io: T,
     sending: Arc<Sending>,
     /// Whether actix wanted to read, and is to be woken once it may.
     is_unread: bool,
+    /// How much was read since actix last flushed, as it does each time that it has looked at everything.
+    burst: usize,
+    /// How much was read since the client listens.
+    ahead: usize,
 }
 
 impl<T> Noted<T> {
     /// Must be called in the connection's seat.
     fn new(io: T) -> Self {
-        Self { io, sending: SEAT.try_with(Seated::sending).unwrap_or_default(), is_unread: false }
+        let sending = SEAT.try_with(Seated::sending).unwrap_or_default();
+        Self { io, sending, is_unread: false, burst: 0, ahead: 0 }
     }
+
+    /// Whether nothing is to be read until more was sent.
+    fn waits(&self) -> bool {
+        self.sending.is_held_up() || (self.sending.listens() && self.ahead >= AHEAD)
+    }
+}
+
+/// Reads so many bytes at most.
+fn poll_read_some(
+    io: Pin<&mut impl AsyncRead>,
+    context: &mut Context<'_>,
+    into: &mut ReadBuf<'_>,
+    most: usize,
+) -> Poll<io::Result<()>> {
+    if into.remaining() <= most {
+        return io.poll_read(context, into);
+    }
+    let mut some = ReadBuf::new(into.initialize_unfilled_to(most));
+    let read = io.poll_read(context, &mut some);
+    let count = some.filled().len();
+    into.advance(count);
+    read
 }
 
 impl<T: AsyncRead + Unpin> AsyncRead for Noted<T> {
     fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        if this.sending.is_held_up() {
+        if this.waits() {
             this.is_unread = true;
             return Poll::Pending;
         }
-        Pin::new(&mut this.io).poll_read(context, into)
+        if this.burst >= BURST {
+            context.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        let before = into.filled().len();
+        let read = poll_read_some(Pin::new(&mut this.io), context, into, BURST - this.burst);
+        let count = into.filled().len() - before;
+        this.burst += count;
+        this.ahead = if this.sending.listens() { this.ahead + count } else { 0 };
+        read
     }
 }
 
@@ -234,13 +300,14 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Noted<T> {
 
     fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
+        this.burst = 0;
         let flushed = Pin::new(&mut this.io).poll_flush(context);
         // actix flushes whenever something has arrived, too: only what TLS holds back is sent by that.
         if flushed.is_pending() || this.sending.is_held_up() {
             this.sending.note(flushed.is_pending());
         }
         // actix flushes once it has written all that there is.
-        if this.is_unread && flushed.is_ready() {
+        if this.is_unread && flushed.is_ready() && !this.waits() {
             this.is_unread = false;
             context.waker().wake_by_ref();
         }
@@ -284,9 +351,64 @@ fn bind(address: SocketAddr) -> io::Result<TcpListener> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::task::{Wake, Waker};
+
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
     use super::*;
+
+    /// How often something was woken.
+    #[derive(Default)]
+    struct Woken(AtomicUsize);
+
+    impl Wake for Woken {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    #[tokio::test]
+    async fn actix_looks_at_what_was_read_before_there_is_more() {
+        let (mut client, server) = tokio::io::duplex(4 * BURST);
+        let mut noted = Noted::new(server);
+        client.write_all(&vec![0; 3 * BURST]).await.expect("there is room");
+        let mut read = vec![0; 4 * BURST];
+        for _ in 0..3 {
+            let count = noted.read(&mut read).now_or_never().expect("something has come").expect("reads");
+            assert_eq!(count, BURST);
+            assert!(noted.read(&mut read).now_or_never().is_none(), "this comes first");
+            noted.flush().await.expect("has looked");
+        }
+    }
+
+    #[tokio::test]
+    async fn little_is_read_of_who_listens() {
+        let seats = Arc::new(Seats::new("test", 1));
+        let (seat, _cut) = seats.take([192, 0, 2, 1].into()).expect("room");
+        let listening = async {
+            let (mut client, server) = tokio::io::duplex(4 * AHEAD);
+            let mut noted = Noted::new(server);
+            client.write_all(&vec![0; 3 * AHEAD]).await.expect("there is room");
+            let listening = listens().expect("a seat");
+            let (mut read, mut came) = (vec![0; BURST], 0);
+            while let Some(count) = noted.read(&mut read).now_or_never() {
+                came += count.expect("reads");
+                noted.flush().await.expect("has looked");
+            }
+            assert_eq!(came, AHEAD);
+            let woken = Arc::new(Woken::default());
+            let waker = Waker::from(Arc::clone(&woken));
+            let mut flush = || Pin::new(&mut noted).poll_flush(&mut Context::from_waker(&waker)).is_ready();
+            assert!(flush());
+            assert_eq!(woken.0.load(Ordering::Relaxed), 0, "actix sleeps");
+            drop(listening);
+            assert!(flush());
+            assert_eq!(woken.0.load(Ordering::Relaxed), 1, "it is told that it may read");
+            assert_eq!(noted.read(&mut read).await.expect("reads"), BURST, "the rest comes after the answer");
+        };
+        in_seat(seat, listening).await;
+    }
 
     #[tokio::test]
     async fn who_takes_no_answers_is_read_no_further() {
