@@ -5,11 +5,14 @@
 //! runs at a lower priority.
 
 use std::cell::Cell;
+use std::future::poll_fn;
+use std::pin::pin;
 use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
+use rustix::time::{ClockId, clock_gettime};
 use tokio::runtime::{Builder, Runtime};
-use tokio::task::JoinHandle;
+use tokio::task::{JoinError, JoinHandle};
 
 /// By how much the priority is lowered, in steps of setpriority(2): this leaves such work a third of the processor when
 /// answers want all of it.
@@ -54,19 +57,53 @@ pub(crate) fn in_turns<R: Send + 'static>(work: impl Future<Output = R> + Send +
     }
 }
 
-/// How long after an answer from memory its thread is spared work that takes longer.
-const ANSWERS: Duration = Duration::from_secs(1);
+/// How long a thread is spared brief work after it has answered from memory, or after such work was not brief.
+const SPARED: Duration = Duration::from_secs(1);
 
-thread_local!(static ANSWERED: Cell<Option<Instant>> = const { Cell::new(None) });
+/// How long brief work may use the processor between two waits, and how long it may take in all if others want the
+/// processor too, or the disk is slow.
+const BRIEF: Duration = Duration::from_millis(2);
+const BRIEF_AMONG_OTHERS: Duration = Duration::from_millis(25);
+
+thread_local!(static SPARED_SINCE: Cell<Option<Instant>> = const { Cell::new(None) });
 
 /// Notes that this thread has answered from memory.
 pub(crate) fn note_answer(at: Instant) {
-    ANSWERED.set(Some(at));
+    SPARED_SINCE.set(Some(at));
 }
 
-/// Whether this thread answers from memory, as far as it was asked lately: then nothing else should keep it.
-pub(crate) fn answers_here() -> bool {
-    ANSWERED.get().is_some_and(|at| at.elapsed() < ANSWERS)
+/// Whether this thread answers from memory, as far as it was asked lately, or lately spent too long on brief work: then
+/// nothing else should keep it.
+pub(crate) fn is_spared() -> bool {
+    SPARED_SINCE.get().is_some_and(|since| since.elapsed() < SPARED)
+}
+
+/// Does brief work on this thread, or as [`in_turns`] if the thread is to be spared when the work begins. Nobody knows
+/// before how much a record holds, or whether the disk is busy. So work that turns out not to be brief spares the thread
+/// what comes next.
+///
+/// # Errors
+/// As the task of [`in_turns`].
+pub(crate) async fn at_once<R: Send + 'static>(work: impl Future<Output = R> + Send + 'static) -> Result<R, JoinError> {
+    if is_spared() {
+        return in_turns(work).await;
+    }
+    let mut work = pin!(work);
+    let done = poll_fn(|context| {
+        let (began, used) = (Instant::now(), processor_time());
+        let polled = work.as_mut().poll(context);
+        if processor_time().saturating_sub(used) >= BRIEF || began.elapsed() >= BRIEF_AMONG_OTHERS {
+            SPARED_SINCE.set(Some(Instant::now()));
+        }
+        polled
+    });
+    Ok(done.await)
+}
+
+/// How long this thread has used a processor.
+fn processor_time() -> Duration {
+    // The system never gives a negative value.
+    Duration::try_from(clock_gettime(ClockId::ThreadCPUTime)).unwrap_or_default()
 }
 
 /// Lowers the priority of this thread for good; it must not answer from memory afterwards.
@@ -107,7 +144,31 @@ fn breathe_after(breath: Duration) {
 
 #[cfg(all(test, target_os = "linux"))]
 mod tests {
+    use std::thread;
+
     use rustix::process::getpriority_process;
+
+    /// Uses the processor for this long, and says on which thread.
+    async fn computes(long: super::Duration) -> thread::ThreadId {
+        let began = super::processor_time();
+        while super::processor_time().saturating_sub(began) < long {
+            std::hint::spin_loop();
+        }
+        thread::current().id()
+    }
+
+    #[tokio::test]
+    async fn what_is_not_brief_spares_its_thread_the_next() {
+        let own = thread::current().id();
+        for (long, spares) in [(super::Duration::ZERO, false), (super::BRIEF, true)] {
+            super::SPARED_SINCE.set(None);
+            assert_eq!(super::at_once(computes(long)).await.expect("is done"), own);
+            // Others may have kept the processor from it for long, which spares the thread, too.
+            assert!(super::is_spared() || !spares);
+        }
+        super::note_answer(super::Instant::now());
+        assert_ne!(super::at_once(computes(super::Duration::ZERO)).await.expect("is done"), own);
+    }
 
     #[tokio::test]
     async fn only_its_own_threads_wait_for_others() {

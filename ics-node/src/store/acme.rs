@@ -145,6 +145,12 @@ impl AcmeStore {
         self.together.look(|connection| job(&AcmeTx(connection, &self.accounts)))
     }
 
+    /// Whether nobody uses the file now: whoever does may be waiting for the disk.
+    #[must_use]
+    pub fn is_free(&self) -> bool {
+        self.together.is_free()
+    }
+
     /// An account of a domain, by its number.
     ///
     /// # Errors

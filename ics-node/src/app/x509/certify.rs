@@ -56,6 +56,7 @@ pub(super) use self::issuing::{Issuing, roles_to_ask};
 use self::log::ForLog;
 pub use self::revoke::Revoker;
 pub(in crate::app) use self::room::check_room;
+use super::acme::Acme;
 use super::responders::ResponderCertificate;
 use crate::app::answer::read::Sight;
 use crate::app::challenge::key_among;
@@ -335,9 +336,10 @@ impl App {
         self.0.keys.issuers.iter().find(is_its).cloned()
     }
 
-    /// Whether all issuers of this node sign quickly, so that certificates may be made where others wait meanwhile.
-    pub(crate) fn certifies_quickly(&self) -> bool {
-        self.0.keys.issuers.iter().all(|key| key.signer.is_quick())
+    /// Whether certificates may now be made where others wait meanwhile: all issuers of this node sign quickly, and
+    /// nobody uses the file of what ACME remembers, for whom it would have to wait, and perhaps for the disk.
+    pub(crate) fn certifies_at_once(&self) -> bool {
+        self.0.keys.issuers.iter().all(|key| key.signer.is_quick()) && self.0.acme.as_ref().is_none_or(Acme::is_free)
     }
 
     /// The record of a thing, and the statements about it.

@@ -40,7 +40,8 @@ async fn read(face: Data<Face>, request: HttpRequest) -> HttpResponse {
         Resource::NewNonce => face.app.acme_directory_url(&domain).map(|_| Read::Nonce),
         Resource::RenewalInfo(id) => {
             let (of, app) = (domain.clone(), face.app.clone());
-            let answer = face.at_once(async move { app.acme_renewal_info(&of, &id).map(Read::Renewal) });
+            // Anybody may ask this of records of any length, which are read each time.
+            let answer = face.in_turns(async move { app.acme_renewal_info(&of, &id).map(Read::Renewal) });
             answer.await.map_err(told).flatten()
         }
         _ => Err(Problem::new(Kind::MethodNotAllowed, "this URL takes POST, signed by an account")),
@@ -93,7 +94,7 @@ async fn request(face: Data<Face>, request: HttpRequest, payload: Payload) -> Ht
     }
 }
 
-/// Whether an answer waits for no disk. What is changed about accounts is synced before it is acknowledged, and a
+/// Whether an answer waits for no sync. What is changed about accounts is synced before it is acknowledged, and a
 /// revocation blocks its account.
 const fn is_brief(resource: &Resource) -> bool {
     !matches!(resource, Resource::NewAccount | Resource::Account(_) | Resource::KeyChange | Resource::RevokeCert)

@@ -1,6 +1,7 @@
 //! The questions of gateways: may this thing be used like this, and does it hold its key?
 
 use std::collections::BTreeMap;
+use std::time::Instant;
 
 use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderName, HeaderValue};
@@ -22,6 +23,7 @@ use crate::api::{
     ChallengeAnswer, ChallengeRequest, Check, CheckAnswer, CheckAnswers, CheckQuestion, CheckQuestions, Problem,
 };
 use crate::app::{self, App, Asker, Depth, Reader};
+use crate::background;
 use crate::http::answer::VERDICT;
 use crate::http::body::Json;
 use crate::http::face::Face;
@@ -99,6 +101,7 @@ pub(super) async fn check(
 ) -> Result<HttpResponse, Failure> {
     let question = Question::read(request.query_string())?;
     if let Some(check) = question.answer(&face.app, reader.0, Depth::Memory) {
+        background::note_answer(Instant::now());
         return Ok(respond(&face.app, &check));
     }
     let things: Vec<&app::Query> = core::iter::once(&question.thing).chain(&question.peer).collect();

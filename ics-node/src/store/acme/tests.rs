@@ -134,6 +134,20 @@ fn what_waits_is_seen_here_at_once_and_is_in_the_file_a_moment_later() {
 }
 
 #[test]
+fn it_is_known_whether_one_would_have_to_wait() {
+    let (_dir, store, ..) = store();
+    for durability in [Durability::Now, Durability::Soon] {
+        let is_free = store.with(durability, |_| Ok::<_, StoreError>(store.is_free()));
+        assert!(!is_free.expect("looks"), "this job is under way");
+    }
+    let began = std::time::Instant::now();
+    while !store.is_free() {
+        assert!(began.elapsed() < std::time::Duration::from_secs(20), "nobody is left");
+        std::thread::yield_now();
+    }
+}
+
+#[test]
 fn what_must_be_on_the_disk_takes_along_what_waits() {
     let (dir, store, domain, holder) = store();
     let account = |key| Account::new(Jwk::Ed25519([key; 32]), holder, Vec::new(), at(1));

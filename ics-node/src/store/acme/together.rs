@@ -6,7 +6,7 @@
 //! leaves nothing to undo. A job that fails later, for example on a full disk, takes all that waits with it, as a
 //! failed commit does.
 
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -48,6 +48,11 @@ impl Together {
         let ends = std::thread::Builder::new().name("ics-acme".to_owned()).spawn(move || of_thread.end_each());
         let ends = ends.map_err(|error| StoreError::refused(format!("the thread of acme.db: {error}")))?;
         Ok(Self { shared, ends: Some(ends) })
+    }
+
+    /// Whether no job is under way, and no transaction is being ended.
+    pub(super) fn is_free(&self) -> bool {
+        !matches!(self.shared.open.try_lock(), Err(TryLockError::WouldBlock))
     }
 
     /// Runs a job that only reads, alone.

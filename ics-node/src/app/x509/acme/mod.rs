@@ -310,6 +310,11 @@ impl App {
 }
 
 impl Acme {
+    /// Whether nobody uses the file of what it remembers.
+    pub(crate) fn is_free(&self) -> bool {
+        self.store.is_free()
+    }
+
     /// Runs a job that only reads.
     fn look<T>(&self, job: impl FnOnce(&crate::store::AcmeTx<'_>) -> Result<T, Problem>) -> Result<T, Problem> {
         self.store.look(job)
