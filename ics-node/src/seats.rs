@@ -8,7 +8,7 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, HashMap};
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -75,13 +75,13 @@ impl Seat {
     }
 }
 
-/// What was last noted of sending to a client, and whether it listens. Noting takes one store, since each answer is
-/// noted.
+/// What was last noted of sending to a client, and whether it has anything to say meanwhile. Noting takes one store,
+/// since each answer is noted.
 #[derive(Debug)]
 pub(crate) struct Sending {
     noted: AtomicU8,
-    /// Whether the client listens for news.
-    listens: AtomicBool,
+    /// How many reasons there are to read nearly nothing.
+    pauses: AtomicUsize,
 }
 
 impl Sending {
@@ -108,14 +108,19 @@ impl Sending {
         self.noted.load(Ordering::Relaxed) == Self::HELD_UP
     }
 
-    /// Notes whether the client listens from now on.
-    pub(crate) fn listen(&self, listens: bool) {
-        self.listens.store(listens, Ordering::Relaxed);
+    /// Notes that the client has nothing to say until [`Sending::resume`] is called as often.
+    pub(crate) fn pause(&self) {
+        self.pauses.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Whether the client listens.
-    pub(crate) fn listens(&self) -> bool {
-        self.listens.load(Ordering::Relaxed)
+    /// Takes one [`Sending::pause`] back.
+    pub(crate) fn resume(&self) {
+        self.pauses.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Whether the client has nothing to say now.
+    pub(crate) fn is_paused(&self) -> bool {
+        self.pauses.load(Ordering::Relaxed) > 0
     }
 
     /// Looks whether nothing was sent since the last look.
@@ -127,7 +132,7 @@ impl Sending {
 
 impl Default for Sending {
     fn default() -> Self {
-        Self { noted: AtomicU8::new(Self::SENT), listens: AtomicBool::new(false) }
+        Self { noted: AtomicU8::new(Self::SENT), pauses: AtomicUsize::new(0) }
     }
 }
 

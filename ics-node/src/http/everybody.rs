@@ -41,7 +41,7 @@ const ENDING: Duration = Duration::from_secs(1);
 /// How much is read before actix looks at it. It makes requests of all that it has then, 128 KiB if it is left to itself,
 /// and a request takes some fifty times the room of the few bytes that can ask for something.
 const BURST: usize = 8 * 1024;
-/// How much a client may send while it listens for news: enough to notice soon that it is gone. actix would hold 16
+/// How much a client may send while it has nothing to say: enough to notice soon that it is gone. actix would hold 16
 /// requests of 128 KiB each and, with as much besides, look at them again and again without a pause.
 const AHEAD: usize = 16 * 1024;
 
@@ -56,26 +56,20 @@ pub(super) fn kept() -> Option<Kept> {
     SEAT.try_with(Seated::kept).ok()
 }
 
-/// As [`kept`], for a client that listens for news: nearly nothing is read of what it sends meanwhile.
-pub(super) fn listens() -> Option<Listens> {
-    SEAT.try_with(|seat| {
-        let sending = seat.sending();
-        sending.listen(true);
-        Listens { sending, _kept: seat.kept() }
-    })
-    .ok()
+/// Notes that the client whose request is being served has said all that is needed for its answer: nearly nothing is
+/// read of what it sends until the returned value is dropped. `None` outside requests to this server.
+pub(super) fn paused() -> Option<Paused> {
+    let sending = SEAT.try_with(Seated::sending).ok()?;
+    sending.pause();
+    Some(Paused(sending))
 }
 
-/// Marks a connection as that of a client that listens, and keeps its place. It must be dropped before the answer ends:
-/// when the last of the answer is sent, reading goes on.
-pub(super) struct Listens {
-    sending: Arc<Sending>,
-    _kept: Kept,
-}
+/// See [`paused`]. It must be dropped before the answer ends: once the last of the answer is sent, reading goes on.
+pub(super) struct Paused(Arc<Sending>);
 
-impl Drop for Listens {
+impl Drop for Paused {
     fn drop(&mut self) {
-        self.sending.listen(false);
+        self.0.resume();
     }
 }
 
@@ -227,8 +221,8 @@ where
 }
 
 /// A connection that notes in its seat whether anything is sent over it. Nothing more is read from a client that does
-/// not take its answers, and little from one that listens: actix would queue 16 more requests, whose heads may have
-/// 128 KiB each.
+/// not take its answers, and nearly nothing from one that only waits for an answer or listens: actix would queue 16 more
+/// requests, whose heads may have 128 KiB each.
 struct Noted<T> {
     io: T,
     sending: Arc<Sending>,
@@ -236,7 +230,7 @@ struct Noted<T> {
     is_unread: bool,
     /// How much was read since actix last flushed, as it does each time that it has looked at everything.
     burst: usize,
-    /// How much was read since the client listens.
+    /// How much was read since the client has nothing to say.
     ahead: usize,
 }
 
@@ -249,7 +243,7 @@ impl<T> Noted<T> {
 
     /// Whether nothing is to be read until more was sent.
     fn waits(&self) -> bool {
-        self.sending.is_held_up() || (self.sending.listens() && self.ahead >= AHEAD)
+        self.sending.is_held_up() || (self.sending.is_paused() && self.ahead >= AHEAD)
     }
 }
 
@@ -285,7 +279,7 @@ impl<T: AsyncRead + Unpin> AsyncRead for Noted<T> {
         let read = poll_read_some(Pin::new(&mut this.io), context, into, BURST - this.burst);
         let count = into.filled().len() - before;
         this.burst += count;
-        this.ahead = if this.sending.listens() { this.ahead + count } else { 0 };
+        this.ahead = if this.sending.is_paused() { this.ahead + count } else { 0 };
         read
     }
 }
@@ -383,14 +377,16 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn little_is_read_of_who_listens() {
+    async fn nearly_nothing_is_read_of_who_only_waits() {
         let seats = Arc::new(Seats::new("test", 1));
         let (seat, _cut) = seats.take([192, 0, 2, 1].into()).expect("room");
-        let listening = async {
+        let waits = async {
             let (mut client, server) = tokio::io::duplex(4 * AHEAD);
             let mut noted = Noted::new(server);
             client.write_all(&vec![0; 3 * AHEAD]).await.expect("there is room");
-            let listening = listens().expect("a seat");
+            // The request waits for its answer, and for news.
+            let [first, second] = [(); 2].map(|()| paused().expect("a seat"));
+            drop(first);
             let (mut read, mut came) = (vec![0; BURST], 0);
             while let Some(count) = noted.read(&mut read).now_or_never() {
                 came += count.expect("reads");
@@ -402,12 +398,12 @@ mod tests {
             let mut flush = || Pin::new(&mut noted).poll_flush(&mut Context::from_waker(&waker)).is_ready();
             assert!(flush());
             assert_eq!(woken.0.load(Ordering::Relaxed), 0, "actix sleeps");
-            drop(listening);
+            drop(second);
             assert!(flush());
             assert_eq!(woken.0.load(Ordering::Relaxed), 1, "it is told that it may read");
             assert_eq!(noted.read(&mut read).await.expect("reads"), BURST, "the rest comes after the answer");
         };
-        in_seat(seat, listening).await;
+        in_seat(seat, waits).await;
     }
 
     #[tokio::test]

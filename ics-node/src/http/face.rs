@@ -10,7 +10,7 @@ use serde::Serialize;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 use super::answer;
-use super::everybody::{self, Listens};
+use super::everybody::{self, Paused};
 use super::failure::Failure;
 use super::metrics::Metrics;
 use super::ocsp;
@@ -18,7 +18,7 @@ use super::server::Settings;
 use crate::api::problem::Code;
 use crate::app::{App, AppError, Depth, Reader};
 use crate::background;
-use crate::seats::Seats;
+use crate::seats::{Kept, Seats};
 
 /// What all handlers share.
 pub(super) struct Face {
@@ -54,12 +54,14 @@ pub(super) struct Listening {
     _among_strangers: Option<Place>,
     /// The connection is kept as long and no longer. A client that is let go may take the last events as slowly as it
     /// likes, and then begin a request that it never finishes.
-    _listens: Option<Listens>,
+    _kept: Option<Kept>,
+    _paused: Option<Paused>,
 }
 
 impl Listening {
     fn at(place: Place, among_strangers: Option<Place>) -> Self {
-        Self { _place: place, _among_strangers: among_strangers, _listens: everybody::listens() }
+        let (kept, paused) = (everybody::kept(), everybody::paused());
+        Self { _place: place, _among_strangers: among_strangers, _kept: kept, _paused: paused }
     }
 }
 

@@ -7,7 +7,7 @@ use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use actix_web::body::{BodySize, BoxBody, MessageBody};
-use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::dev::{Payload, ServiceRequest, ServiceResponse};
 use actix_web::http::header::{self, HeaderMap, HeaderValue};
 use actix_web::middleware::Next;
 use actix_web::web::Data;
@@ -40,6 +40,7 @@ pub(super) async fn watch(
     // Making an id takes randomness from the system: none is made if nobody would see it.
     let enabled = tracing::enabled!(tracing::Level::INFO);
     let span = if enabled { tracing::info_span!("request", id = %error_id()) } else { tracing::Span::none() };
+    let is_whole = matches!(request.parts().1, Payload::None);
     let answered = async {
         let mut response = answer(request, next).await?;
         guard(response.headers_mut());
@@ -48,11 +49,13 @@ pub(super) async fn watch(
     };
     let mut answered = pin!(answered.instrument(span));
     // Most answers are there at once. Only a client that waits needs its place kept, which takes a lock that all
-    // connections share. Whoever then listens is kept by the place among the listeners.
+    // connections share. Whoever then listens is kept by the place among the listeners. Whoever sends no body has said
+    // all, and is read no further meanwhile.
     if let Poll::Ready(answered) = poll_fn(|context| Poll::Ready(answered.as_mut().poll(context))).await {
         return answered;
     }
     let _kept = everybody::kept();
+    let _paused = is_whole.then(everybody::paused);
     answered.await
 }
 

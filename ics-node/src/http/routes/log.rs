@@ -170,11 +170,11 @@ pub(super) async fn feed(
     query: Query<Since>,
 ) -> Result<HttpResponse, Failure> {
     let from = last_event(&request)?.or(query.from).unwrap_or(0);
-    // First of all, so that no more is read of what a client sends ahead than of who listens.
-    let place = (request.method() != Method::HEAD).then(|| face.listen(reader.0)).transpose()?;
     let mut listener = face.blocking(move |app| app.listen(reader.0, &domain.0, from)).await?;
-    let Some(place) = place else { return Ok(stream().finish()) };
-    Ok(stream().streaming(events(async move || listener.next().await, place, face.closing())))
+    if request.method() == Method::HEAD {
+        return Ok(stream().finish());
+    }
+    Ok(stream().streaming(events(async move || listener.next().await, face.listen(reader.0)?, face.closing())))
 }
 
 /// The head of a stream of events.
