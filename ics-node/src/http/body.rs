@@ -12,6 +12,7 @@ use futures_util::StreamExt as _;
 use serde::de::DeserializeOwned;
 
 use super::answer::JSON;
+use super::everybody;
 use super::face::Face;
 use super::failure::Failure;
 use crate::api::problem::Code;
@@ -86,7 +87,12 @@ pub(super) async fn read(request: &HttpRequest, payload: &mut Payload, limit: us
     }
     let collected = tokio::time::timeout(time, collect(payload, limit)).await;
     let late = |_| Failure::new(Code::RequestTimeout, format_args!("a request takes {} s at most", time.as_secs_f32()));
-    collected.map_err(late)??.ok_or_else(too_large)
+    let body = collected.map_err(late)??.ok_or_else(too_large)?;
+    // The client has said all. What the request keeps is dropped with it, before its answer is sent.
+    if let Some(paused) = everybody::paused() {
+        request.extensions_mut().insert(paused);
+    }
+    Ok(body)
 }
 
 fn face(request: &HttpRequest) -> Result<&Data<Face>, Failure> {

@@ -38,8 +38,8 @@ use crate::seats::{Kept, Seated, Seats, Sending};
 const BACKLOG: i32 = 1024;
 /// How long closing a connection may take.
 const ENDING: Duration = Duration::from_secs(1);
-/// How much is read before actix looks at it. It makes requests of all that it has then, 128 KiB if it is left to itself,
-/// and a request takes some fifty times the room of the few bytes that can ask for something.
+/// How much is read before actix looks at it. It makes requests of all that it has then, 128 KiB if it is left to
+/// itself, and a request takes some fifty times the room of the few bytes that can ask for something.
 const BURST: usize = 8 * 1024;
 /// How much a client may send while it has nothing to say: enough to notice soon that it is gone. actix would hold 16
 /// requests of 128 KiB each and, with as much besides, look at them again and again without a pause.
@@ -221,8 +221,8 @@ where
 }
 
 /// A connection that notes in its seat whether anything is sent over it. Nothing more is read from a client that does
-/// not take its answers, and nearly nothing from one that only waits for an answer or listens: actix would queue 16 more
-/// requests, whose heads may have 128 KiB each.
+/// not take its answers, and nearly nothing from one that only waits for an answer or listens: actix would queue 16
+/// more requests, whose heads may have 128 KiB each.
 struct Noted<T> {
     io: T,
     sending: Arc<Sending>,

@@ -50,7 +50,7 @@ pub(super) async fn watch(
     let mut answered = pin!(answered.instrument(span));
     // Most answers are there at once. Only a client that waits needs its place kept, which takes a lock that all
     // connections share. Whoever then listens is kept by the place among the listeners. Whoever sends no body has said
-    // all, and is read no further meanwhile.
+    // all, and is hardly read further meanwhile; of whoever sends one, `body::read` says so.
     if let Poll::Ready(answered) = poll_fn(|context| Poll::Ready(answered.as_mut().poll(context))).await {
         return answered;
     }

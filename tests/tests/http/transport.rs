@@ -301,6 +301,24 @@ async fn whoever_takes_an_answer_slowly_is_not_cut() {
     assert_eq!(String::from_utf8_lossy(&answers).matches("HTTP/1.1 200 ").count(), 64);
 }
 
+/// The first of many requests waits for the store, and the others are more than is read while it does.
+#[tokio::test]
+async fn whatever_is_sent_ahead_is_answered_in_turn() {
+    let node = Node::start(&settings());
+    let mut ahead = TcpStream::connect(node.addresses[0]).await.expect("connects");
+    let first = "GET /v1/domains/nowhere.example/entries?from=0 HTTP/1.1\r\nhost: x\r\n\r\n";
+    let others = "GET /livez HTTP/1.1\r\nhost: x\r\n\r\n".repeat(8_000);
+    let last = "GET /livez HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
+    let asked = [first, others.as_str(), last].concat();
+    let mut answers = String::new();
+    let (mut from, mut to) = ahead.split();
+    let exchanged = async { tokio::try_join!(to.write_all(asked.as_bytes()), from.read_to_string(&mut answers)) };
+    let exchanged = tokio::time::timeout(PATIENCE, exchanged).await.expect("in time");
+    exchanged.expect("all is sent and answered");
+    assert!(answers.starts_with("HTTP/1.1 404 "), "{answers:.300}");
+    assert_eq!(answers.matches("HTTP/1.1 200 ").count(), 8_001);
+}
+
 /// Opens a dozen connections that send this and nothing more.
 async fn dozen(node: &Node, said: &[u8]) -> Vec<TcpStream> {
     let mut dozen = Vec::new();
