@@ -46,9 +46,7 @@ impl App {
             (it, open)
         });
         let kept = Arc::new(Kept::new(*id, memory.next_generation(), (era, around), record, withheld)?);
-        if sight.is_whole() {
-            memory.keep(number, &kept, sight.seal.size);
-        }
+        memory.keep(number, &kept, sight.seal.size);
         Ok(kept)
     }
 
@@ -84,9 +82,7 @@ impl App {
             Some(about) => about,
             None => {
                 let about = about_besides(sight, id, at_hand)?;
-                if sight.is_whole() {
-                    lately.keep(number, place, &about, (&era, sight.seal.size));
-                }
+                lately.keep(number, place, &about, (&era, sight.seal.size));
                 about
             }
         };
@@ -135,8 +131,7 @@ impl App {
             return Ok(around);
         }
         let statements = Said::groups(&sight.entries, &sight.domain, &candidates)?;
-        let size = if sight.is_whole() { sight.seal.size } else { 0 };
-        Ok(arounds.keep(number, keys, statements, (era, size)))
+        Ok(arounds.keep(number, keys, statements, (era, sight.seal.size)))
     }
 }
 
