@@ -264,36 +264,45 @@ async fn whoever_reads_nothing_is_cut() {
     assert_eq!(node.get("/livez").await.status, 200);
 }
 
+/// A node that looks every few seconds to whom nothing was sent since it last looked.
+fn watchful() -> Node {
+    let request_timeout = Duration::from_secs(2);
+    Node::start(&Settings { keep_alive: Duration::from_millis(500), request_timeout, ..settings() })
+}
+
+/// Sends this, and then a byte now and then, until the connection is closed.
+async fn dribble(node: &Node, begun: &str) {
+    let mut slow = TcpStream::connect(node.addresses[0]).await.expect("connects");
+    slow.write_all(begun.as_bytes()).await.expect("sends");
+    let cut = async {
+        while slow.write_all(b"a").await.is_ok() {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, cut).await.expect("the server closes in time");
+}
+
 /// actix sets no time limit for the head of a second request, nor for a body that goes on after the answer.
 #[tokio::test]
 async fn whoever_does_not_finish_a_later_request_is_cut() {
-    let node = Node::start(&Settings { keep_alive: Duration::from_millis(500), ..hurried() });
-    for begun in [
-        "GET /livez HTTP/1.1\r\nhost: x\r\n\r\nGET /livez HTTP/1.1\r\nx: ",
-        "POST /nothing HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\nfffffff\r\n",
-    ] {
-        let mut slow = TcpStream::connect(node.addresses[0]).await.expect("connects");
-        slow.write_all(begun.as_bytes()).await.expect("sends");
-        let cut = async {
-            while slow.write_all(b"a").await.is_ok() {
-                tokio::time::sleep(Duration::from_millis(50)).await;
-            }
-        };
-        tokio::time::timeout(Duration::from_secs(20), cut).await.expect("the server closes in time");
-    }
+    let node = watchful();
+    let head = "GET /livez HTTP/1.1\r\nhost: x\r\n\r\nGET /livez HTTP/1.1\r\nx: ";
+    let body = "POST /nothing HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\nfffffff\r\n";
+    tokio::join!(dribble(&node, head), dribble(&node, body));
     assert!(tells_of_closed(&node, "overdue").await);
 }
 
 /// What a client is sent may be long in coming through, and what it asks in the meantime is answered after that.
 #[tokio::test]
 async fn whoever_takes_an_answer_slowly_is_not_cut() {
-    let node = Node::start(&Settings { keep_alive: Duration::from_millis(500), ..hurried() });
+    let node = watchful();
     let mut slow = TcpStream::connect(node.addresses[0]).await.expect("connects");
     // More than the sockets hold.
     let asked = "GET /openapi.json HTTP/1.1\r\nhost: x\r\n\r\n".repeat(63);
     let last = "GET /openapi.json HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
     slow.write_all(asked.as_bytes()).await.expect("sends");
-    tokio::time::sleep(Duration::from_secs(3)).await;
+    // Longer than it takes to be looked at twice.
+    tokio::time::sleep(Duration::from_secs(9)).await;
     slow.write_all(last.as_bytes()).await.expect("sends");
     tokio::time::sleep(Duration::from_millis(100)).await;
     let mut answers = Vec::new();

@@ -56,7 +56,7 @@ impl App {
     /// precedes it. Later entries about the same identities are judged again, because they may depend on it, or on what
     /// was erased: what is left of that is noted first, even if nothing bears it out yet.
     pub(crate) fn take_fill(&self, hosted: &Arc<Hosted>, fill: &Fill) -> Result<(), AppError> {
-        let left = self.left(hosted, fill)?;
+        let left = self.remnants(hosted, fill)?;
         let judging = self.judging(hosted, fill, &left)?;
         let tested = if fill.tests_erased { fill.erased.clone() } else { Vec::new() };
         let (lost, alarm) = (fill.lost.clone(), left_out(fill));
@@ -87,7 +87,7 @@ impl App {
 
     /// What is said to be left of erased entries, as far as that is new here. Once it is tested, all of it counts: if
     /// an erasure came first, what was said before it was judged without knowing that something was missing.
-    fn left(&self, hosted: &Hosted, fill: &Fill) -> Result<Vec<Left>, AppError> {
+    fn remnants(&self, hosted: &Hosted, fill: &Fill) -> Result<Vec<Left>, AppError> {
         let mut all = Vec::new();
         for (index, remnant) in &fill.erased {
             let held = self.store().entry(hosted.number, *index)?;
