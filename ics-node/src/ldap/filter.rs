@@ -7,6 +7,7 @@ mod planning;
 
 use std::borrow::Cow;
 
+use ics_core::limits;
 use ldap3_proto::proto::{LdapFilter, LdapMatchingRuleAssertion, LdapSubstringFilter};
 
 pub(super) use self::planning::{Plan, plan};
@@ -144,7 +145,10 @@ pub(super) fn equal(syntax: Syntax, held: &[u8], value: &str) -> Option<bool> {
         Syntax::Binary => None,
         Syntax::Bytes | Syntax::Exact => Some(held == value.as_bytes()),
         Syntax::Number | Syntax::Time | Syntax::Uuid => compare(syntax, held, value).map(core::cmp::Ordering::is_eq),
-        Syntax::Name => Some(text(held).is_some_and(|held| Dn::parse(held).ok() == Dn::parse(value).ok())),
+        Syntax::Name => {
+            let value = Dn::parse(value).ok()?;
+            Some(text(held).is_some_and(|held| Dn::parse(held).is_ok_and(|held| held == value)))
+        }
         Syntax::Oid => {
             let class = schema::class(value).map_or(value, |class| class.name);
             Some(text(held).is_some_and(|held| held.eq_ignore_ascii_case(class)))
@@ -158,9 +162,13 @@ fn text(held: &[u8]) -> Option<&str> {
     core::str::from_utf8(held).ok()
 }
 
+/// The most bytes of an asserted number, time or UUID. None that an entry has is nearly as long, and all of a longer
+/// one, such as its zeros, would be read anew for each entry.
+const PLAIN_BYTES: usize = 64;
+
 /// Orders a held value against an asserted one.
 fn compare(syntax: Syntax, held: &[u8], value: &str) -> Option<core::cmp::Ordering> {
-    if !syntax.is_ordered() {
+    if !syntax.is_ordered() || !syntax.ignores_case() && value.len() > PLAIN_BYTES {
         return None;
     }
     let held = text(held)?;
@@ -243,7 +251,9 @@ fn extensible(assertion: &LdapMatchingRuleAssertion, entry: &Entry) -> Option<bo
             .any(|held| equal(attribute.syntax, held, value) == Some(true))
     };
     let in_name = || {
+        // What is longer than a name is in none, and has not been folded if the rule is another.
         assertion.dn_attributes
+            && value.len() <= limits::LDAP_NAME_BYTES
             && Dn::parse(&entry.dn).is_ok_and(|dn| {
                 dn.0.iter().any(|rdn| {
                     let named = assertion.type_.as_deref().is_none_or(|name| {
@@ -270,7 +280,6 @@ mod tests {
     use std::time::{Duration, Instant};
 
     use super::*;
-    use ics_core::limits;
     use ldap3_proto::parse_ldap_filter_str;
 
     fn entry() -> Entry {
@@ -320,6 +329,24 @@ mod tests {
         }
         let spaced = LdapFilter::Equality("cn".to_owned(), " pump   SEVEN ".to_owned());
         assert_eq!(matches(&spaced, &entry()), Some(true));
+        let is_called = |name: &str| LdapFilter::Equality("entryDN".to_owned(), name.to_owned());
+        for (name, expected) in [("o=ics", Some(true)), ("no name", None)] {
+            let no = LdapFilter::Not(Box::new(is_called(name)));
+            assert_eq!(matches(&no, &entry()), expected, "not {name}");
+        }
+        for (digits, expected) in [(PLAIN_BYTES, Some(true)), (PLAIN_BYTES + 1, None)] {
+            let number = LdapFilter::Equality("icsIndex".to_owned(), format!("{:0>digits$}", 42));
+            assert_eq!(matches(&number, &entry()), expected, "{digits} digits");
+        }
+        for (spaces, expected) in [(2, Some(true)), (limits::LDAP_NAME_BYTES, Some(false))] {
+            let named = LdapFilter::Extensible(LdapMatchingRuleAssertion {
+                matching_rule: Some("caseExactMatch".to_owned()),
+                match_value: format!("{}d.example", " ".repeat(spaces)),
+                dn_attributes: true,
+                ..LdapMatchingRuleAssertion::default()
+            });
+            assert_eq!(matches(&prepared(named), &entry()), expected, "{spaces} spaces");
+        }
         assert_eq!(matches(&LdapFilter::And(Vec::new()), &entry()), Some(true));
         assert_eq!(matches(&LdapFilter::Or(Vec::new()), &entry()), Some(false));
     }
