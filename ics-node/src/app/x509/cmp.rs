@@ -3,6 +3,7 @@
 //! whose it is, or it is a signer's. Alternatively the registrar's token protects the message.
 
 mod tell;
+mod tries;
 mod unconfirmed;
 
 use std::collections::BTreeSet;
@@ -18,6 +19,7 @@ use ics_core::vocabulary::DomainName;
 use sha2::{Digest as _, Sha256, Sha384};
 use x509_cert::Certificate;
 
+pub(in crate::app) use self::tries::Tries;
 use super::by_key::Applicant;
 use super::certify::{CertifyError, CertifyFault, Issued, Issuing, Requester, Revoker};
 use crate::api::DEFAULT_PROFILE;
@@ -100,21 +102,6 @@ impl App {
         self.cmp_reply((asked, &issuing), &message, (sender, nonce), &outcome)
     }
 
-    /// How a message proves its origin. Each client has only a limited number of tries with a secret: anybody may ask
-    /// for thousands of rounds. Whoever has the secret is not limited.
-    fn cmp_protection(&self, asker: Asker, message: &Message<'_>) -> Result<Protection, Failure> {
-        let secret = self.0.operator_token.as_ref().map(|token| token.as_bytes());
-        if secret.is_some() && message.is_by_secret() && !self.may_sign_for(asker) {
-            let text = "too many messages with a wrong secret have come from there lately: try again in a minute";
-            return Err(Failure::new(FailureInfo::SystemUnavail, text));
-        }
-        let protection = message.protection(secret);
-        if matches!(protection, Ok(Protection::Secret)) {
-            self.need_not_sign_for(asker);
-        }
-        protection
-    }
-
     /// The message that reports the outcome of a request. It is protected by the secret if the request was, otherwise
     /// by the key of the issuer.
     fn cmp_reply(
@@ -129,10 +116,11 @@ impl App {
         // that change nothing; an unsigned refusal counts for less but is still a refusal.
         let changes =
             matches!(outcome, Ok(Outcome::Issued { .. } | Outcome::Revoked | Outcome::Confirmed { is_new: true }));
-        let is_signed = changes || self.may_sign_for(asked.asker);
         let protector = match (sender, &self.0.operator_token) {
             (Protection::Secret, Some(token)) => Protector::Secret(token.as_bytes()),
-            _ if is_signed => Protector::Key { signer: issuing.signer(), key_id: &authority.key_id },
+            _ if changes || self.may_sign_for(asked.asker) => {
+                Protector::Key { signer: issuing.signer(), key_id: &authority.key_id }
+            }
             _ => Protector::None,
         };
         let chain = beside(authority, outcome);
