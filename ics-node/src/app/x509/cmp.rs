@@ -174,8 +174,6 @@ impl App {
                     let (algorithm, hash) = digest(&issued.certificate)?;
                     let waiting = Waiting { nonce, hash, algorithm, serial: issued.serial };
                     waits_until = self.0.cmp.wait(party, transaction, waiting);
-                    // If the transaction is forgotten by now, nobody can confirm it any more.
-                    self.cmp_await(&asked.domain, issued.serial, waits_until.unwrap_or(now)).await?;
                 }
                 Ok(Outcome::Issued { asked: enrolment, issued: Box::new(issued), is_confirmed, waits_until })
             }
@@ -200,38 +198,40 @@ impl App {
         };
         let (requester, identity) = comes.map_err(refused)?;
         let profile = asked.profile(&message.header)?;
-        self.cmp_begin(domain, message, sender, requester)?;
+        let until = self.cmp_begin(domain, message, sender, requester)?;
+        let until = Some(until).filter(|_| !message.header.wants_no_confirmation());
         if let Some(old) = &enrolment.updates {
             // A signer who asks on behalf of a thing has another key than the thing.
             let own = proven.filter(|_| matches!(requester, Requester::Identity(_)));
             self.check_update(domain, &identity, own, old).map_err(refused)?;
         }
         let (profile, issuer) = (profile.as_str(), asked.issuer.as_deref());
-        let applicant = Applicant { domain, profile, issuer, proven, requester, identity };
+        let applicant = Applicant { domain, profile, issuer, proven, requester, identity, until };
         self.issue_to(&applicant, csr).await.map_err(refused)
     }
 
-    /// Begins a transaction of a known requester. Nothing is remembered about strangers, who could use up the room.
+    /// Begins a transaction of a known requester; returns until when it is remembered. Nothing is remembered about
+    /// strangers, who could use up the room.
     fn cmp_begin(
         &self,
         domain: &DomainName,
         message: &Message<'_>,
         sender: Protection,
         requester: Requester,
-    ) -> Result<(), Failure> {
+    ) -> Result<Timestamp, Failure> {
         let share = match requester {
             Requester::Identity(id) => (Party(sha256(id.to_string().as_bytes())), limits::CMP_TRANSACTIONS_OF_ONE),
             Requester::Signer(signer) => (Party(sha256(signer.as_bytes())), self.cmp_share(domain, &signer)?),
             Requester::Operator => (Party::REGISTRAR, limits::CMP_TRANSACTIONS),
         };
         let (party, transaction) = (sender.party(), message.header.transaction());
-        self.0.cmp.begin(party, transaction, share, self.clock().now())?;
+        let until = self.0.cmp.begin(party, transaction, share, self.clock().now())?;
         if matches!(sender, Protection::Key(_))
             && let Some(key) = message.key()?
         {
             self.0.cmp.know(party, transaction, key);
         }
-        Ok(())
+        Ok(until)
     }
 
     /// How many transactions a signer may have begun lately. A signer whom the descriptor names asks on behalf of many

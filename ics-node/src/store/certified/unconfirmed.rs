@@ -1,30 +1,32 @@
-//! Certificates that wait for their holders to confirm them (CMP), by serial number, and until when. They are on disk,
-//! so that a restart leaves none in force that nobody confirms.
+//! Certificates that wait for their holders to confirm them (CMP), by serial number, and until when. Each is noted by
+//! the commit of the statement that names it, so that no restart leaves one in force that nobody confirms.
 
 use ics_core::time::Timestamp;
-use rusqlite::params;
+use rusqlite::{Connection, params};
 
 use crate::store::{DomainNumber, Store, StoreError};
 
-impl Store {
-    /// Notes that a certificate waits until then.
-    ///
-    /// # Errors
-    /// When the database fails.
-    pub fn await_confirmation(
-        &self,
-        domain: DomainNumber,
-        serial: [u8; 20],
-        until: Timestamp,
-    ) -> Result<(), StoreError> {
-        self.desk(move |log| {
-            let sql = "INSERT OR REPLACE INTO unconfirmed (domain, serial, until) VALUES (?1, ?2, ?3)";
-            let until = until.as_millis().cast_signed();
-            log.prepare_cached(sql)?.execute(params![domain.get(), serial.as_slice(), until])?;
-            Ok(())
-        })
-    }
+/// Notes that a certificate waits until then.
+pub(super) fn wait(
+    log: &Connection,
+    domain: DomainNumber,
+    serial: &[u8; 20],
+    until: Timestamp,
+) -> Result<(), StoreError> {
+    let sql = "INSERT OR REPLACE INTO unconfirmed (domain, serial, until) VALUES (?1, ?2, ?3)";
+    let until = until.as_millis().cast_signed();
+    log.prepare_cached(sql)?.execute(params![domain.get(), serial.as_slice(), until])?;
+    Ok(())
+}
 
+/// Forgets which certificates of a domain wait, since this database was restored from a copy: whoever has confirmed one
+/// since then must not lose it, and nobody can tell any more who has.
+pub(in crate::store) fn forget_all(log: &Connection, domain: DomainNumber) -> Result<(), StoreError> {
+    log.execute("DELETE FROM unconfirmed WHERE domain = ?1", [domain.get()])?;
+    Ok(())
+}
+
+impl Store {
     /// Notes that a certificate is confirmed; false if that comes too late, since it is being revoked.
     ///
     /// # Errors
