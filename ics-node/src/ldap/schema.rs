@@ -409,8 +409,8 @@ pub(super) fn rules() -> (Vec<String>, Vec<String>) {
     )
 }
 
-/// The most bytes of a name or OID of an attribute type here. A filter is matched with every entry that is looked at, so
-/// a name as long as a message must not be read each time.
+/// The most bytes of a name or OID of an attribute type here. A filter is matched with every entry that is looked at,
+/// so a name as long as a message must not be read each time.
 const NAME_BYTES: usize = 64;
 
 /// The attribute type with this name or OID; one with options is not found, since none here has any.

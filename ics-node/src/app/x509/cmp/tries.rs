@@ -1,5 +1,5 @@
-//! Tries with the registrar's secret. Anybody may ask for thousands of rounds of a MAC, so each client has only a limited
-//! number of tries that fail.
+//! Tries with the registrar's secret. Anybody may ask for thousands of rounds of a MAC, so each client has only a
+//! limited number of tries that fail.
 
 use ics_core::limits;
 
