@@ -288,6 +288,10 @@ pub const CMP_BYTES: usize = 64 * 1024;
 pub const CMP_TRANSACTIONS: usize = 4096;
 /// Such transactions of one thing, or of one signer whom the descriptor does not name.
 pub const CMP_TRANSACTIONS_OF_ONE: usize = 64;
+/// CMP messages of one client whose MAC is wrong, at once.
+pub const CMP_WRONG_SECRETS_AT_ONCE: u32 = 100;
+/// Such messages per minute after that burst.
+pub const CMP_WRONG_SECRETS: u64 = 120;
 /// Bytes of an OCSP request.
 pub const OCSP_REQUEST_BYTES: usize = 4 * 1024;
 /// Questions that one OCSP request may ask.

@@ -92,6 +92,8 @@ struct Inner {
     ocsp: x509::ocsp::Answers,
     /// CMP transactions under way.
     cmp: crate::cmp::Transactions,
+    /// Limits how often each client may try a wrong secret over CMP.
+    cmp_tries: x509::cmp::Tries,
     /// The issuers that the descriptors name, as parsed.
     authorities: x509::authorities::Authorities,
     /// What is known about the revocation lists of domains, from their logs.

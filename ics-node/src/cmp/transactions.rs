@@ -86,12 +86,18 @@ struct Heard {
 }
 
 impl Transactions {
-    /// Begins a transaction of the party `by`. The caller knows for whom it counts (`whose`), and how many that one may
-    /// have begun recently with all keys together (`most`).
+    /// Begins a transaction of the party `by`; returns until when it is remembered. The caller knows for whom it counts
+    /// (`whose`), and how many that one may have begun recently with all keys together (`most`).
     ///
     /// # Errors
     /// When it has begun before, or too many have begun recently.
-    pub fn begin(&self, by: Party, id: &[u8], (whose, most): (Party, usize), now: Timestamp) -> Result<(), Failure> {
+    pub fn begin(
+        &self,
+        by: Party,
+        id: &[u8],
+        (whose, most): (Party, usize),
+        now: Timestamp,
+    ) -> Result<Timestamp, Failure> {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if all.len() >= limits::CMP_TRANSACTIONS {
             all.retain(|_, known| known.until > now);
@@ -106,7 +112,8 @@ impl Transactions {
             let text = format!("you have begun {its} transactions in the last minutes: try again in ten minutes");
             return Err(Failure::new(FailureInfo::SystemUnavail, text));
         }
-        let known = Known { whose, until: now.plus_millis(KNOWN_MILLIS), key: None, waiting: None, heard: None };
+        let until = now.plus_millis(KNOWN_MILLIS);
+        let known = Known { whose, until, key: None, waiting: None, heard: None };
         match all.insert((by, sha256(id)), known) {
             Some(before) if before.until > now => {
                 // The certificate that waits there keeps waiting.
@@ -114,7 +121,7 @@ impl Transactions {
                 let text = "a transaction with this id has already begun: each request needs a new id";
                 Err(Failure::new(FailureInfo::TransactionIdInUse, text))
             }
-            _ => Ok(()),
+            _ => Ok(until),
         }
     }
 
@@ -211,13 +218,13 @@ mod tests {
     #[test]
     fn an_id_begins_once_while_its_message_counts() {
         let transactions = Transactions::default();
-        assert_eq!(transactions.begin(ME, b"one", MINE, at(0)), Ok(()));
+        assert_eq!(transactions.begin(ME, b"one", MINE, at(0)), Ok(at(KNOWN_MILLIS)));
         let again = transactions.begin(ME, b"one", MINE, at(KNOWN_MILLIS - 1)).expect_err("known");
         assert_eq!(again.info, FailureInfo::TransactionIdInUse);
         let last = transactions.begin(ME, b"one", MINE, at(2 * TIME_MILLIS)).expect_err("its message is still taken");
         assert_eq!(last.info, FailureInfo::TransactionIdInUse);
-        assert_eq!(transactions.begin(Party([2; 32]), b"one", OTHER, at(0)), Ok(()), "another's is another");
-        assert_eq!(transactions.begin(ME, b"one", MINE, at(KNOWN_MILLIS)), Ok(()));
+        assert!(transactions.begin(Party([2; 32]), b"one", OTHER, at(0)).is_ok(), "another's is another");
+        assert_eq!(transactions.begin(ME, b"one", MINE, at(KNOWN_MILLIS)), Ok(at(2 * KNOWN_MILLIS)));
     }
 
     #[test]
@@ -304,6 +311,6 @@ mod tests {
         }
         let full = transactions.begin(Party([2; 32]), b"one more", OTHER, at(1)).expect_err("is full");
         assert_eq!(full.info, FailureInfo::SystemUnavail);
-        assert_eq!(transactions.begin(ME, b"one more", MINE, at(KNOWN_MILLIS)), Ok(()), "room comes back");
+        assert!(transactions.begin(ME, b"one more", MINE, at(KNOWN_MILLIS)).is_ok(), "room comes back");
     }
 }

@@ -39,8 +39,9 @@ pub fn message(bytes: &[u8]) -> Message {
                 drop(tree.node(&request.base));
                 drop((filter::plan(&request.filter), keyspace::plan(&request.filter)));
                 let selection = Selection::new(&request.attrs, request.typesonly);
+                let asked = filter::prepared(request.filter);
                 for made in [tree.suffix_entry(), tree.server_info_entry(), tree.subschema_entry()] {
-                    filter::matches(&request.filter, &made);
+                    filter::matches(&asked, &made);
                     drop(Encoded::new(&made, &selection));
                 }
             }

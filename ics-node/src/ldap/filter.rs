@@ -7,6 +7,7 @@ mod planning;
 
 use std::borrow::Cow;
 
+use ics_core::limits;
 use ldap3_proto::proto::{LdapFilter, LdapMatchingRuleAssertion, LdapSubstringFilter};
 
 pub(super) use self::planning::{Plan, plan};
@@ -63,6 +64,13 @@ pub(super) fn prepared(filter: LdapFilter) -> LdapFilter {
             };
             let match_value = fold(is_folded, assertion.match_value);
             LdapFilter::Extensible(LdapMatchingRuleAssertion { match_value, ..assertion })
+        }
+        LdapFilter::Substring(name, parts) if ignores_case(&name) => {
+            let part = |begins: bool, ends: bool| move |part: String| spaced(&part, begins, ends);
+            let initial = parts.initial.map(part(true, false));
+            let any = parts.any.into_iter().map(part(false, false)).collect();
+            let final_ = parts.final_.map(part(false, true));
+            LdapFilter::Substring(name, LdapSubstringFilter { initial, any, final_ })
         }
         other @ (LdapFilter::Present(_) | LdapFilter::Substring(..)) => other,
     }
@@ -144,7 +152,10 @@ pub(super) fn equal(syntax: Syntax, held: &[u8], value: &str) -> Option<bool> {
         Syntax::Binary => None,
         Syntax::Bytes | Syntax::Exact => Some(held == value.as_bytes()),
         Syntax::Number | Syntax::Time | Syntax::Uuid => compare(syntax, held, value).map(core::cmp::Ordering::is_eq),
-        Syntax::Name => Some(text(held).is_some_and(|held| Dn::parse(held).ok() == Dn::parse(value).ok())),
+        Syntax::Name => {
+            let value = Dn::parse(value).ok()?;
+            Some(text(held).is_some_and(|held| Dn::parse(held).is_ok_and(|held| held == value)))
+        }
         Syntax::Oid => {
             let class = schema::class(value).map_or(value, |class| class.name);
             Some(text(held).is_some_and(|held| held.eq_ignore_ascii_case(class)))
@@ -158,9 +169,13 @@ fn text(held: &[u8]) -> Option<&str> {
     core::str::from_utf8(held).ok()
 }
 
+/// The most bytes of an asserted number, time or UUID. None that an entry has is nearly as long, and all of a longer
+/// one, such as its zeros, would be read anew for each entry.
+const PLAIN_BYTES: usize = 64;
+
 /// Orders a held value against an asserted one.
 fn compare(syntax: Syntax, held: &[u8], value: &str) -> Option<core::cmp::Ordering> {
-    if !syntax.is_ordered() {
+    if !syntax.is_ordered() || !syntax.ignores_case() && value.len() > PLAIN_BYTES {
         return None;
     }
     let held = text(held)?;
@@ -188,15 +203,16 @@ fn contains(syntax: Syntax, held: &[u8], parts: &LdapSubstringFilter) -> Option<
         return None;
     }
     let exact = syntax == Syntax::Exact;
-    let held = if exact { Cow::Borrowed(text(held)?) } else { folded(text(held)?) };
-    let fold = |part: &str| if exact { part.to_owned() } else { part.chars().flat_map(lower).collect() };
+    let held = text(held)?;
+    let held = if exact { Cow::Borrowed(held) } else { Cow::Owned(spaced(held, true, true)) };
+    let fold = |part: &str, begins, ends| if exact { part.to_owned() } else { spaced(part, begins, ends) };
     let mut rest = &*held;
     let ends = [(parts.initial.as_deref(), true), (parts.final_.as_deref(), false)];
     for (part, is_first) in ends.into_iter().filter_map(|(part, is_first)| Some((part?, is_first))) {
         if is_too_long(part, rest)? {
             return Some(false);
         }
-        let part = fold(part);
+        let part = fold(part, is_first, !is_first);
         let left = if is_first { rest.strip_prefix(&part) } else { rest.strip_suffix(&part) };
         let Some(left) = left else { return Some(false) };
         rest = left;
@@ -205,11 +221,24 @@ fn contains(syntax: Syntax, held: &[u8], parts: &LdapSubstringFilter) -> Option<
         if is_too_long(part, rest)? {
             return Some(false);
         }
-        let part = fold(part);
+        let part = fold(part, false, false);
         let Some(at) = rest.find(&part) else { return Some(false) };
         rest = rest.get(at + part.len()..).unwrap_or_default();
     }
     Some(true)
+}
+
+/// A text as it is searched for parts, or such a part, in lower case: the spaces between two words count as two, so
+/// that the part before and the part after may both have one; those at an end count as one, which a value always begins
+/// and ends with (RFC 4518, 2.6.1).
+fn spaced(text: &str, begins: bool, ends: bool) -> String {
+    let words: Vec<&str> = text.split_whitespace().collect();
+    if words.is_empty() {
+        return if text.is_empty() { String::new() } else { " ".to_owned() };
+    }
+    let before = if begins || text.starts_with(char::is_whitespace) { " " } else { "" };
+    let behind = if ends || text.ends_with(char::is_whitespace) { " " } else { "" };
+    format!("{before}{}{behind}", words.join("  ")).chars().flat_map(lower).collect()
 }
 
 /// Whether a text has no room for a part, however that is folded: no letter becomes shorter than a third of itself.
@@ -243,7 +272,9 @@ fn extensible(assertion: &LdapMatchingRuleAssertion, entry: &Entry) -> Option<bo
             .any(|held| equal(attribute.syntax, held, value) == Some(true))
     };
     let in_name = || {
+        // What is longer than a name is in none, and has not been folded if the rule is another.
         assertion.dn_attributes
+            && value.len() <= limits::LDAP_NAME_BYTES
             && Dn::parse(&entry.dn).is_ok_and(|dn| {
                 dn.0.iter().any(|rdn| {
                     let named = assertion.type_.as_deref().is_none_or(|name| {
@@ -270,7 +301,6 @@ mod tests {
     use std::time::{Duration, Instant};
 
     use super::*;
-    use ics_core::limits;
     use ldap3_proto::parse_ldap_filter_str;
 
     fn entry() -> Entry {
@@ -320,6 +350,24 @@ mod tests {
         }
         let spaced = LdapFilter::Equality("cn".to_owned(), " pump   SEVEN ".to_owned());
         assert_eq!(matches(&spaced, &entry()), Some(true));
+        let is_called = |name: &str| LdapFilter::Equality("entryDN".to_owned(), name.to_owned());
+        for (name, expected) in [("o=ics", Some(true)), ("no name", None)] {
+            let no = LdapFilter::Not(Box::new(is_called(name)));
+            assert_eq!(matches(&no, &entry()), expected, "not {name}");
+        }
+        for (digits, expected) in [(PLAIN_BYTES, Some(true)), (PLAIN_BYTES + 1, None)] {
+            let number = LdapFilter::Equality("icsIndex".to_owned(), format!("{:0>digits$}", 42));
+            assert_eq!(matches(&number, &entry()), expected, "{digits} digits");
+        }
+        for (spaces, expected) in [(2, Some(true)), (limits::LDAP_NAME_BYTES, Some(false))] {
+            let named = LdapFilter::Extensible(LdapMatchingRuleAssertion {
+                matching_rule: Some("caseExactMatch".to_owned()),
+                match_value: format!("{}d.example", " ".repeat(spaces)),
+                dn_attributes: true,
+                ..LdapMatchingRuleAssertion::default()
+            });
+            assert_eq!(matches(&prepared(named), &entry()), expected, "{spaces} spaces");
+        }
         assert_eq!(matches(&LdapFilter::And(Vec::new()), &entry()), Some(true));
         assert_eq!(matches(&LdapFilter::Or(Vec::new()), &entry()), Some(false));
     }
@@ -328,6 +376,10 @@ mod tests {
     fn case_and_spaces_do_not_count() {
         let (name, text) = ("cn".to_owned(), |text: &str| text.to_owned());
         let part = |any: &str| LdapSubstringFilter { any: vec![any.to_owned()], ..LdapSubstringFilter::default() };
+        let none = LdapSubstringFilter::default;
+        let first = |part: &str| LdapSubstringFilter { initial: Some(part.to_owned()), ..none() };
+        let last = |part: &str| LdapSubstringFilter { final_: Some(part.to_owned()), ..none() };
+        let both = || LdapSubstringFilter { initial: first("οδος ").initial, ..last(" 12") };
         let rule = |value: &str| LdapMatchingRuleAssertion {
             matching_rule: Some("caseIgnoreMatch".to_owned()),
             match_value: value.to_owned(),
@@ -340,6 +392,14 @@ mod tests {
             (LdapFilter::Equality(name.clone(), text(" οδος   12 ")), Some(true)),
             (LdapFilter::Equality(name.clone(), text("οδος12")), Some(false)),
             (LdapFilter::Substring(name.clone(), part("δος")), Some(true)),
+            (LdapFilter::Substring(name.clone(), part("ς    1")), Some(true)),
+            (LdapFilter::Substring(name.clone(), part("ς1")), Some(false)),
+            (LdapFilter::Substring(name.clone(), part("   ")), Some(true)),
+            (LdapFilter::Substring(name.clone(), part(" οδ")), Some(true)),
+            (LdapFilter::Substring(name.clone(), first("  ΟΔΟΣ   1")), Some(true)),
+            (LdapFilter::Substring(name.clone(), first("ΔΟΣ")), Some(false)),
+            (LdapFilter::Substring(name.clone(), last(" 12  ")), Some(true)),
+            (LdapFilter::Substring(name.clone(), both()), Some(true)),
             (LdapFilter::Substring(name, part("")), None),
             (LdapFilter::Equality("icsLabel".to_owned(), text("Medical")), Some(false)),
             (LdapFilter::Extensible(rule("Οδος 12")), Some(true)),

@@ -409,6 +409,10 @@ pub(super) fn rules() -> (Vec<String>, Vec<String>) {
     )
 }
 
+/// The most bytes of a name or OID of an attribute type here. A filter is matched with every entry that is looked at,
+/// so a name as long as a message must not be read each time.
+const NAME_BYTES: usize = 64;
+
 /// The attribute type with this name or OID; one with options is not found, since none here has any.
 pub(super) fn attribute(name: &str) -> Option<&'static Attribute> {
     static BY_NAME: LazyLock<HashMap<String, &'static Attribute>> = LazyLock::new(|| {
@@ -417,6 +421,9 @@ pub(super) fn attribute(name: &str) -> Option<&'static Attribute> {
         };
         ATTRIBUTES.iter().flat_map(|attribute| names(attribute).map(move |name| (name, *attribute))).collect()
     });
+    if name.len() > NAME_BYTES {
+        return None;
+    }
     BY_NAME.get(name.to_ascii_lowercase().as_str()).copied()
 }
 
@@ -461,6 +468,8 @@ mod tests {
         for attribute in ATTRIBUTES {
             assert!(seen.insert(attribute.oid()), "{}", attribute.oid());
             assert!(attribute.names.iter().all(|name| seen.insert(name.to_ascii_lowercase())), "{}", attribute.name());
+            let mut all = attribute.names.iter().map(|name| (*name).to_owned()).chain([attribute.oid()]);
+            assert!(all.all(|name| super::attribute(&name) == Some(*attribute)), "{}", attribute.name());
         }
         assert!(CLASSES.iter().all(|class| seen.insert(full(class.oid, ".2"))));
         assert!(attribute("ICSIDENTITY").is_some_and(|found| found.name() == "icsIdentity"));

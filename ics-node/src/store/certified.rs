@@ -2,11 +2,12 @@
 //! be taken back. It is stored by the commit of the statement that names the certificate; it is part of backups, but
 //! not of what mirrors copy. Long after the certificate has ended it is deleted.
 
-mod unconfirmed;
+pub(super) mod unconfirmed;
 
 use std::collections::BTreeSet;
 
 use ics_core::name::Name;
+use ics_core::time::Timestamp;
 use ics_core::vocabulary::CertificateUse;
 use rusqlite::{Connection, OptionalExtension as _, params};
 use serde::{Deserialize, Serialize};
@@ -26,6 +27,10 @@ pub struct Certified {
     /// Whether its key shows that the thing itself is connecting: true if the thing, the registrar or a signer of the
     /// domain asked for it, and not just somebody with a role over the thing or in control of its host.
     pub shows: bool,
+    /// Its serial number, and until when its holder may confirm it, if it is revoked otherwise (CMP). This is kept
+    /// apart, and only until one of the two has happened.
+    #[serde(skip)]
+    pub unconfirmed: Option<([u8; 20], Timestamp)>,
 }
 
 impl Store {
@@ -88,6 +93,9 @@ pub(crate) fn keep(log: &Connection, domain: DomainNumber, all: &[(u64, Certifie
         let document = document.map_err(|error| StoreError::refused(format!("what was certified: {error}")))?;
         let sql = "INSERT OR REPLACE INTO certified (position, document) VALUES (?1, ?2)";
         log.prepare_cached(sql)?.execute(params![Position::new(domain, *entry).0, document])?;
+        if let Some((serial, until)) = &certified.unconfirmed {
+            unconfirmed::wait(log, domain, serial, *until)?;
+        }
     }
     Ok(())
 }

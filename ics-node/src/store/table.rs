@@ -7,6 +7,7 @@ use ics_core::log::tile::TileId;
 use ics_core::time::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
+use super::certified::unconfirmed;
 use super::error::StoreError;
 use super::sight::{Holding, RightsMark, Show, Sight};
 use super::types::{Content, DOMAIN_ENTRIES, DomainInfo, DomainNumber, Head, Key, Part, Position, Seal, StoredEntry};
@@ -48,9 +49,10 @@ pub(crate) fn set_entry0(connection: &Connection, domain: DomainNumber, leaf: &[
     Ok(())
 }
 
+/// Notes that a domain is held after a restore, or no longer is.
 pub(crate) fn set_held(connection: &Connection, domain: DomainNumber, held: bool) -> Result<(), StoreError> {
     connection.execute("UPDATE domain SET held = ?2 WHERE number = ?1", params![domain.get(), held])?;
-    Ok(())
+    unconfirmed::forget_all(connection, domain)
 }
 
 /// The head of a domain; `None` before its first entry.

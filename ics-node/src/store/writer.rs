@@ -24,6 +24,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, TransactionBehavior};
 
+use super::certified::{self, unconfirmed};
 use super::clean::{Cleaning, note_due};
 use super::draft::Draft;
 use super::error::{Full, StoreError, is_full};
@@ -447,7 +448,10 @@ fn store(log: &mut Connection, changed: &[(DomainState, Draft)], keys_of: &KeysO
         for (tile, hashes) in draft.tree.clone().take_full_tiles() {
             table::insert_tile(&transaction, number, tile, &hashes)?;
         }
-        super::certified::keep(&transaction, number, &draft.certified)?;
+        if draft.base.standing != Standing::Current {
+            unconfirmed::forget_all(&transaction, number)?;
+        }
+        certified::keep(&transaction, number, &draft.certified)?;
         // What is filled in and erased by the same commit must not come back.
         draft.amendments.fill(&transaction, number, state.sight, keys_of)?;
         for (index, remnant) in &draft.erased {

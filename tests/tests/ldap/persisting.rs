@@ -120,7 +120,7 @@ async fn they_end_with_who_asked() {
 #[tokio::test(flavor = "multi_thread")]
 async fn they_hear_of_time_whatever_else_is_asked() {
     let node = Directory::start().await;
-    let soon = Timestamp::from_seconds(node.app.clock().now().as_seconds() + 6);
+    let soon = Timestamp::from_seconds(node.app.clock().now().as_seconds() + 12);
     submit(&node.app, &domain(), vec![stolen_from(14, soon)]).await;
     let mut client = Client::connect(&node).await;
     client.send(&persisting(1, &identity_dn(14))).await;

@@ -7,13 +7,14 @@ mod unconfirmed;
 use core::num::NonZeroU32;
 
 use aws_lc_rs::{hmac, pbkdf2};
+use ics_core::limits;
 use ics_node::api::{CertificateQuery, CertificateState};
-use ics_node::app::Reader;
+use ics_node::app::{Asker, CmpRequest, Reader};
 
 use crate::est::from_the_factory;
 use crate::node::Node;
 use crate::tools::{Bench, said};
-use crate::world::{DOMAIN, TOKEN, World, controller, domain, introduction, maker, status};
+use crate::world::{DOMAIN, TOKEN, World, controller, domain, introduction, maker, status, wait};
 
 /// A device with its IDevID, at a node that issues.
 pub(crate) struct Site {
@@ -393,8 +394,8 @@ fn the_profile_that_a_message_names_decides() {
 #[test]
 fn pbmac1_protects_as_well() {
     let site = Site::new();
-    let message = site.written(&[&["-cmd", "ir", "-unprotected_requests"], NEW].concat());
-    let (header, _, rest) = first(first(&message).0);
+    let unprotected = site.written(&[&["-cmd", "ir", "-unprotected_requests"], NEW].concat());
+    let (header, _, rest) = first(first(&unprotected).0);
     let body = first(rest).1;
     let mut after = header;
     // Version, sender, recipient, time.
@@ -434,6 +435,17 @@ fn pbmac1_protects_as_well() {
         mac(TOKEN.as_bytes(), &[header, body].concat()).as_slice(),
         "the answer is protected so, too"
     );
+    let asked = CmpRequest { domain: domain(), profile: None, issuer: None, asker: Asker::Address(Some(7)) };
+    let answer = |bytes: &[u8]| {
+        let answer = wait(site.world.app.cmp(&asked, bytes)).expect("an answer");
+        String::from_utf8_lossy(&answer).into_owned()
+    };
+    let right = message(TOKEN.as_bytes());
+    for _ in 0..2 * limits::OCSP_SIGNED_PER_ASKER_AT_ONCE {
+        assert!(answer(&unprotected).contains("the message is not protected"));
+        let again = answer(&right);
+        assert!(again.contains("has already begun"), "what else is asked for there uses up no tries: {again}");
+    }
     let is_limited = (0..300).any(|_| sent(&site, CMP, &message(b"wrong")).1.contains("with a wrong secret"));
     assert!(is_limited, "anybody may ask for as many rounds as they like");
 }

@@ -162,6 +162,14 @@ impl Unlogged {
         self.for_log.shows_nobody();
         self
     }
+
+    /// For a certificate that is revoked unless its holder confirms it until then, if there is such a time.
+    pub(super) fn until(mut self, until: Option<Timestamp>) -> Self {
+        if let Some(until) = until {
+            self.for_log.waits(self.issued.serial, until);
+        }
+        self
+    }
 }
 
 impl App {
@@ -172,20 +180,12 @@ impl App {
     /// witnesses; nothing is stored then. Or when the witnesses become unavailable after that: then it is in the log,
     /// but nobody gets it.
     pub async fn certify(&self, application: &Application<'_>, csr: &[u8]) -> Result<Issued, CertifyError> {
-        self.certify_request(application, &Csr::parse(csr)?).await
-    }
-
-    /// As [`App::certify`], for a parsed request.
-    pub(super) async fn certify_request(
-        &self,
-        application: &Application<'_>,
-        csr: &Csr,
-    ) -> Result<Issued, CertifyError> {
-        let unlogged = self.sign_request(application, csr)?;
+        let unlogged = self.sign_request(application, &Csr::parse(csr)?)?;
         self.log_certificate(application.domain, unlogged).await
     }
 
-    fn sign_request(&self, application: &Application<'_>, csr: &Csr) -> Result<Unlogged, CertifyError> {
+    /// Signs what is applied for, and prepares what the log is to say about it.
+    pub(super) fn sign_request(&self, application: &Application<'_>, csr: &Csr) -> Result<Unlogged, CertifyError> {
         let hosted = self.hosted(application.domain)?;
         let sight = self.issues_here(&hosted)?;
         let issuing = self.issuing_by(&sight, application.issuer)?;
@@ -217,7 +217,7 @@ impl App {
         })?;
         let (serial, not_before, not_after) = (leaf.serial, leaf.not_before, leaf.not_after);
         let shows = issuing.shows(profile, application.requester);
-        let certified = Certified { names: leaf.names.clone(), uses: leaf.uses.clone(), shows };
+        let certified = Certified { names: leaf.names.clone(), uses: leaf.uses.clone(), shows, unconfirmed: None };
         let names = certified.names.clone();
         let certificate = leaf.sign(&*issuing.key.signer)?;
         let claims = Claims {

@@ -3,6 +3,7 @@
 //! whose it is, or it is a signer's. Alternatively the registrar's token protects the message.
 
 mod tell;
+mod tries;
 mod unconfirmed;
 
 use std::collections::BTreeSet;
@@ -18,6 +19,7 @@ use ics_core::vocabulary::DomainName;
 use sha2::{Digest as _, Sha256, Sha384};
 use x509_cert::Certificate;
 
+pub(in crate::app) use self::tries::Tries;
 use super::by_key::Applicant;
 use super::certify::{CertifyError, CertifyFault, Issued, Issuing, Requester, Revoker};
 use crate::api::DEFAULT_PROFILE;
@@ -100,21 +102,6 @@ impl App {
         self.cmp_reply((asked, &issuing), &message, (sender, nonce), &outcome)
     }
 
-    /// How a message proves its origin. Each client has only a limited number of tries with a secret: anybody may ask
-    /// for thousands of rounds. Whoever has the secret is not limited.
-    fn cmp_protection(&self, asker: Asker, message: &Message<'_>) -> Result<Protection, Failure> {
-        let secret = self.0.operator_token.as_ref().map(|token| token.as_bytes());
-        if secret.is_some() && message.is_by_secret() && !self.may_sign_for(asker) {
-            let text = "too many messages with a wrong secret have come from there lately: try again in a minute";
-            return Err(Failure::new(FailureInfo::SystemUnavail, text));
-        }
-        let protection = message.protection(secret);
-        if matches!(protection, Ok(Protection::Secret)) {
-            self.need_not_sign_for(asker);
-        }
-        protection
-    }
-
     /// The message that reports the outcome of a request. It is protected by the secret if the request was, otherwise
     /// by the key of the issuer.
     fn cmp_reply(
@@ -129,10 +116,11 @@ impl App {
         // that change nothing; an unsigned refusal counts for less but is still a refusal.
         let changes =
             matches!(outcome, Ok(Outcome::Issued { .. } | Outcome::Revoked | Outcome::Confirmed { is_new: true }));
-        let is_signed = changes || self.may_sign_for(asked.asker);
         let protector = match (sender, &self.0.operator_token) {
             (Protection::Secret, Some(token)) => Protector::Secret(token.as_bytes()),
-            _ if is_signed => Protector::Key { signer: issuing.signer(), key_id: &authority.key_id },
+            _ if changes || self.may_sign_for(asked.asker) => {
+                Protector::Key { signer: issuing.signer(), key_id: &authority.key_id }
+            }
             _ => Protector::None,
         };
         let chain = beside(authority, outcome);
@@ -186,8 +174,6 @@ impl App {
                     let (algorithm, hash) = digest(&issued.certificate)?;
                     let waiting = Waiting { nonce, hash, algorithm, serial: issued.serial };
                     waits_until = self.0.cmp.wait(party, transaction, waiting);
-                    // If the transaction is forgotten by now, nobody can confirm it any more.
-                    self.cmp_await(&asked.domain, issued.serial, waits_until.unwrap_or(now)).await?;
                 }
                 Ok(Outcome::Issued { asked: enrolment, issued: Box::new(issued), is_confirmed, waits_until })
             }
@@ -212,38 +198,40 @@ impl App {
         };
         let (requester, identity) = comes.map_err(refused)?;
         let profile = asked.profile(&message.header)?;
-        self.cmp_begin(domain, message, sender, requester)?;
+        let until = self.cmp_begin(domain, message, sender, requester)?;
+        let until = Some(until).filter(|_| !message.header.wants_no_confirmation());
         if let Some(old) = &enrolment.updates {
             // A signer who asks on behalf of a thing has another key than the thing.
             let own = proven.filter(|_| matches!(requester, Requester::Identity(_)));
             self.check_update(domain, &identity, own, old).map_err(refused)?;
         }
         let (profile, issuer) = (profile.as_str(), asked.issuer.as_deref());
-        let applicant = Applicant { domain, profile, issuer, proven, requester, identity };
+        let applicant = Applicant { domain, profile, issuer, proven, requester, identity, until };
         self.issue_to(&applicant, csr).await.map_err(refused)
     }
 
-    /// Begins a transaction of a known requester. Nothing is remembered about strangers, who could use up the room.
+    /// Begins a transaction of a known requester; returns until when it is remembered. Nothing is remembered about
+    /// strangers, who could use up the room.
     fn cmp_begin(
         &self,
         domain: &DomainName,
         message: &Message<'_>,
         sender: Protection,
         requester: Requester,
-    ) -> Result<(), Failure> {
+    ) -> Result<Timestamp, Failure> {
         let share = match requester {
             Requester::Identity(id) => (Party(sha256(id.to_string().as_bytes())), limits::CMP_TRANSACTIONS_OF_ONE),
             Requester::Signer(signer) => (Party(sha256(signer.as_bytes())), self.cmp_share(domain, &signer)?),
             Requester::Operator => (Party::REGISTRAR, limits::CMP_TRANSACTIONS),
         };
         let (party, transaction) = (sender.party(), message.header.transaction());
-        self.0.cmp.begin(party, transaction, share, self.clock().now())?;
+        let until = self.0.cmp.begin(party, transaction, share, self.clock().now())?;
         if matches!(sender, Protection::Key(_))
             && let Some(key) = message.key()?
         {
             self.0.cmp.know(party, transaction, key);
         }
-        Ok(())
+        Ok(until)
     }
 
     /// How many transactions a signer may have begun lately. A signer whom the descriptor names asks on behalf of many

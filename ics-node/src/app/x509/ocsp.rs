@@ -137,13 +137,6 @@ impl App {
         asker.take_share(&self.0.ocsp.shares).is_ok()
     }
 
-    /// Takes back that something was signed for this asker alone, or cost as much.
-    pub(super) fn need_not_sign_for(&self, asker: Asker) {
-        if asker != Asker::Own {
-            self.0.ocsp.shares.give_back(asker);
-        }
-    }
-
     fn signed_already(&self, domain: DomainNumber, questions: &Questions) -> Option<Arc<OcspAnswer>> {
         let question = questions.common()?;
         self.0.ocsp.kept.get(&(domain, question.key())).filter(|answer| self.ocsp_holds(answer))

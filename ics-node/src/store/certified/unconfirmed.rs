@@ -1,30 +1,32 @@
-//! Certificates that wait for their holders to confirm them (CMP), by serial number, and until when. They are on disk,
-//! so that a restart leaves none in force that nobody confirms.
+//! Certificates that wait for their holders to confirm them (CMP), by serial number, and until when. Each is noted by
+//! the commit of the statement that names it, so that no restart leaves one in force that nobody confirms.
 
 use ics_core::time::Timestamp;
-use rusqlite::params;
+use rusqlite::{Connection, params};
 
 use crate::store::{DomainNumber, Store, StoreError};
 
-impl Store {
-    /// Notes that a certificate waits until then.
-    ///
-    /// # Errors
-    /// When the database fails.
-    pub fn await_confirmation(
-        &self,
-        domain: DomainNumber,
-        serial: [u8; 20],
-        until: Timestamp,
-    ) -> Result<(), StoreError> {
-        self.desk(move |log| {
-            let sql = "INSERT OR REPLACE INTO unconfirmed (domain, serial, until) VALUES (?1, ?2, ?3)";
-            let until = until.as_millis().cast_signed();
-            log.prepare_cached(sql)?.execute(params![domain.get(), serial.as_slice(), until])?;
-            Ok(())
-        })
-    }
+/// Notes that a certificate waits until then.
+pub(super) fn wait(
+    log: &Connection,
+    domain: DomainNumber,
+    serial: &[u8; 20],
+    until: Timestamp,
+) -> Result<(), StoreError> {
+    let sql = "INSERT OR REPLACE INTO unconfirmed (domain, serial, until) VALUES (?1, ?2, ?3)";
+    let until = until.as_millis().cast_signed();
+    log.prepare_cached(sql)?.execute(params![domain.get(), serial.as_slice(), until])?;
+    Ok(())
+}
 
+/// Forgets which certificates of a domain wait, since this database was restored from a copy: whoever has confirmed one
+/// since then must not lose it, and nobody can tell any more who has.
+pub(in crate::store) fn forget_all(log: &Connection, domain: DomainNumber) -> Result<(), StoreError> {
+    log.execute("DELETE FROM unconfirmed WHERE domain = ?1", [domain.get()])?;
+    Ok(())
+}
+
+impl Store {
     /// Notes that a certificate is confirmed; false if that comes too late, since it is being revoked.
     ///
     /// # Errors
@@ -71,5 +73,59 @@ impl Store {
             log.prepare_cached(sql)?.execute(params![domain.get(), serial.as_slice()])?;
             Ok(())
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::path::Path;
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::store::{Certified, Content, NewContent, NewEntry, Options, Part, Sealer, SignedNote, WriteTx};
+
+    /// A home's store with a domain.
+    fn open(dir: &Path) -> (Store, DomainNumber) {
+        let note = SignedNote { note: "a note".to_owned(), cosigned_at: None };
+        let sealer: Sealer = Arc::new(move |_, _, _| Ok(note.clone()));
+        let store = Store::open(dir, Options::new(Arc::new(|_| Vec::new()), sealer)).expect("opens");
+        let name = "d.example".parse().expect("a name");
+        let domain = store.create_domain(&name, Part::Home, None).expect("made").number;
+        (store, domain)
+    }
+
+    /// Logs a certificate that waits until then.
+    fn log(store: &Store, domain: DomainNumber, serial: [u8; 20], until: Timestamp) {
+        let content = NewContent::Whole(Content { salt: [0; 16], body: vec![serial[0]] });
+        let entry = NewEntry { header: vec![1], content, keys: Vec::new(), effective: true };
+        let unconfirmed = Some((serial, until));
+        let certified = Certified { names: BTreeSet::new(), uses: BTreeSet::new(), shows: true, unconfirmed };
+        let job = move |tx: &mut WriteTx<'_>| {
+            let index = tx.append(entry)?;
+            tx.certify(index, certified);
+            Ok::<_, StoreError>(())
+        };
+        store.write(domain, job).expect("queued").wait().expect("written");
+    }
+
+    /// Also if the clock has been ahead meanwhile.
+    #[test]
+    fn a_certificate_is_either_confirmed_or_found_when_its_time_is_over() {
+        let dir = tempfile::tempdir().expect("dir");
+        let (store, domain) = open(dir.path());
+        let (early, until) = (Timestamp::from_seconds(599), Timestamp::from_seconds(600));
+        let serials = [[1; 20], [2; 20]];
+        serials.into_iter().for_each(|serial| log(&store, domain, serial, until));
+        let lapsed = |now| store.lapsed(domain, now).expect("reads");
+        let confirm = |serial| store.note_confirmed(domain, serial).expect("writes");
+        assert!(lapsed(early).is_empty());
+        assert!(confirm(serials[0]) && !confirm(serials[0]));
+        for now in [until, early] {
+            assert_eq!(lapsed(now), [serials[1].to_vec()], "{now}");
+            assert!(!confirm(serials[1]), "it is being revoked");
+        }
+        store.forget_lapsed(domain, serials[1]).expect("writes");
+        assert!(lapsed(until).is_empty());
     }
 }

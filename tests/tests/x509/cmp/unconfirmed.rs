@@ -2,7 +2,7 @@
 
 use super::{CMP, IDEVID, NEW, Site, first, is_confirmed, part, sent, tlv};
 use crate::node::Node;
-use crate::world::wait;
+use crate::world::{domain, wait};
 
 /// Milliseconds for which every certificate can still be confirmed, and after which none can.
 const EARLY: u64 = 9 * 60_000;
@@ -76,6 +76,22 @@ fn a_restart_lets_none_stay_in_force() {
     assert_eq!(site.revoked(), Vec::<String>::new(), "there is time left");
     site.look_in(LATE);
     assert_eq!(site.revoked(), ["unspecified"]);
+}
+
+/// Whoever has confirmed a certificate since the backup keeps it, and nobody can tell who has.
+#[test]
+fn a_restored_backup_takes_none_back() {
+    let site = Site::new();
+    site.unconfirmed();
+    let (app, size) = (&site.world.app, site.world.size());
+    app.hold().expect("it is silent");
+    site.look_in(LATE);
+    app.go_on(&domain()).expect("it goes on");
+    site.look_in(LATE);
+    assert_eq!((site.revoked(), site.world.size()), (Vec::new(), size));
+    site.unconfirmed();
+    site.look_in(LATE);
+    assert_eq!(site.revoked(), ["unspecified"], "only what was issued since then");
 }
 
 /// Only the first message of a transaction has to bring the certificate of its signer (RFC 9483, 3.3).

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use ics_core::identity::unnamed;
 use ics_core::record::Logged;
 use ics_core::statement::{Claims, Draft, DraftSubject};
+use ics_core::time::Timestamp;
 use ics_core::vocabulary::DomainName;
 
 use super::{CertifyError, Issued, IssuerKey, Unlogged};
@@ -16,6 +17,7 @@ use crate::app::challenge::key_among;
 use crate::app::hosted::Hosted;
 use crate::app::{App, AppError, random};
 use crate::store::Certified;
+use crate::x509::SerialNumber;
 
 /// An issuer's statement that nobody has seen yet, preceded by the certificates that the log needs.
 pub(super) struct ForLog {
@@ -29,6 +31,13 @@ impl ForLog {
     /// Says that it names a certificate with these contents.
     pub(super) fn naming(self, certified: Certified) -> Self {
         Self { certified: Some(certified), ..self }
+    }
+
+    /// Says that the certificate that it names is revoked unless its holder confirms it until then.
+    pub(super) fn waits(&mut self, serial: SerialNumber, until: Timestamp) {
+        if let Some(certified) = &mut self.certified {
+            certified.unconfirmed = Some((*serial.as_bytes(), until));
+        }
     }
 
     /// Says that the key of the certificate that it names does not identify the thing.

@@ -42,7 +42,9 @@ impl App {
     /// the next time.
     pub async fn revoke_unconfirmed(&self, now: Timestamp) {
         for hosted in self.all_hosted() {
-            if hosted.part != Part::Home || self.check_open(&hosted).is_err() {
+            // A silent domain can revoke nothing, and what it has noted may be that of a restored copy.
+            let is_mute = || self.check_open(&hosted).is_err() || self.is_silent(&hosted).unwrap_or(true);
+            if hosted.part != Part::Home || is_mute() {
                 continue;
             }
             if let Err(error) = self.revoke_unconfirmed_of(&hosted, now).await {
@@ -54,35 +56,28 @@ impl App {
     async fn revoke_unconfirmed_of(&self, hosted: &Hosted, now: Timestamp) -> Result<(), AppError> {
         let number = hosted.number;
         let lapsed = self.blocking(move |app| Ok(app.store().lapsed(number, now)?)).await?;
+        let (are_all_shown, mut failures) = (self.unshown(hosted)?.is_none(), Vec::new());
         for serial in lapsed.iter().filter_map(|bytes| SerialNumber::read(bytes)) {
             // It is the node itself that waited in vain; the log names nobody.
             let taken_back = self.cmp_take_back(&hosted.name, &serial, Requester::Operator).await;
-            if let Err(error) = &taken_back {
-                let domain = &hosted.name;
-                tracing::warn!(%domain, %serial, %error, "a certificate that nobody confirmed was not revoked");
-            }
-            // What the log will never take back is not tried again.
-            let is_never = |error: &CertifyError| {
-                matches!(error, CertifyError::UnknownCertificate(_) | CertifyError::IssuerCompromised(_))
+            let is_over = match &taken_back {
+                // What the log will never take back is not tried again.
+                Ok(()) | Err(CertifyError::IssuerCompromised(_)) => true,
+                // It may be in the log and wait for its witnesses.
+                Err(CertifyError::UnknownCertificate(_)) => are_all_shown,
+                Err(_) => false,
             };
-            if taken_back.as_ref().err().is_none_or(is_never) {
+            failures.extend(taken_back.err().map(|error| (serial, error)));
+            if is_over {
                 self.blocking(move |app| Ok(app.store().forget_lapsed(number, *serial.as_bytes())?)).await?;
             }
         }
+        // One line for all of them: what is tried again fails again as often as it is looked for.
+        if let Some((serial, error)) = failures.first() {
+            let (domain, count) = (&hosted.name, failures.len());
+            tracing::warn!(%domain, count, %serial, %error, "certificates that nobody confirmed were not revoked");
+        }
         Ok(())
-    }
-
-    /// Notes until when a certificate waits to be confirmed, before anybody gets it.
-    pub(super) async fn cmp_await(
-        &self,
-        domain: &DomainName,
-        serial: SerialNumber,
-        until: Timestamp,
-    ) -> Result<(), Failure> {
-        let number = self.hosted(domain).map_err(|error| failed(&error))?.number;
-        let serial = *serial.as_bytes();
-        let noted = self.blocking(move |app| Ok(app.store().await_confirmation(number, serial, until)?)).await;
-        noted.map_err(|error| failed(&error))
     }
 
     /// Notes that a holder takes a certificate, unless it is being revoked because that took too long.
