@@ -5,12 +5,12 @@ use std::time::{Duration, Instant};
 
 use ics_core::descriptor::Descriptor;
 use ics_core::domain::Domain;
-use ics_core::identity::Kind;
+use ics_core::identity::{IdentityId, Kind};
 use ics_core::log::Hash;
 use ics_core::log::entry::{EntryKind, Header};
 use ics_core::log::receipt::Receipt;
 use ics_core::statement::make::{certify, sign_descriptor};
-use ics_core::statement::{Claims, StatementId};
+use ics_core::statement::{Claims, Remnant, StatementId};
 use ics_core::vocabulary::{Act, DomainName};
 use ics_sync::Applier as _;
 use ics_sync::carried::{Carried, Wanted};
@@ -324,36 +324,71 @@ async fn what_a_look_that_was_broken_off_filled_in_is_judged_again_when_more_is_
     maker.publish(&home, &device(2), "urn:dev:os:32473-2", "L1").await;
 
     // Somebody shows everything but one statement, and nothing more.
-    let rights = || Base64([1; 16]);
-    let mut mirror = goes_on();
     tokio::task::block_in_place(|| {
-        loop {
-            let now = copied.clock().now();
-            match mirror.poll_action(now) {
-                Action::FetchCheckpoint => mirror.handle_checkpoint(&home.checkpoint(of).expect("a checkpoint"), now),
-                Action::FetchPage { from, limit, until } => {
-                    let mut page = home.entries(Reader::Operator, of, from, limit, Some(until)).expect("a page");
-                    page.sight = Some(Sight { rights: rights(), earlier: Vec::new(), ended: Vec::new() });
-                    mirror.handle_page(page, now);
-                }
-                Action::Survey(survey) => mirror.handle_surveyed(copied.survey(&hosted, &survey).expect("is held")),
-                Action::FetchAgain(again) => {
-                    let mut shown = home.entries_again(Reader::Operator, of, &again).expect("is shown");
-                    let all = again.hidden.iter().zip(&mut shown.entries);
-                    all.filter(|(index, _)| **index == suspended.index)
-                        .for_each(|(_, entry)| *entry = Entry::Hidden(entry.leaf_data()));
-                    mirror.handle_shown(Shown { rights: Some(rights()), ..shown }, now);
-                }
-                Action::Fill(fill) => break copied.take_fill(&hosted, &fill).expect("is filled in"),
-                other => panic!("{other:?}"),
+        fill_once(&home, &copied, of, &mut goes_on(), |index, entry| {
+            if index == suspended.index {
+                *entry = Entry::Hidden(entry.leaf_data());
             }
-        }
+        });
         bring(&home, &copied, of, &home.checkpoint(of).expect("a checkpoint"));
     });
     let id = device(1).fingerprint().to_string();
     let told = [&home, &copied].map(|at| at.record(Reader::Operator, of, &id).expect("known").record.status);
     let [at_home, at_copy] = told.map(|status| status.map(|status| status.decides.name.to_string()));
     assert_eq!((at_home.as_deref(), at_copy.as_deref()), (Some("stolen"), Some("stolen")));
+}
+
+/// Lets somebody show what was hidden from a copy, each entry as it is told, and nothing more after the first answer.
+fn fill_once(home: &App, copied: &App, of: &DomainName, mirror: &mut Mirror, tell: impl Fn(u64, &mut Entry)) {
+    let (hosted, rights) = (copied.hosted(of).expect("copied"), || Base64([1; 16]));
+    loop {
+        let now = copied.clock().now();
+        match mirror.poll_action(now) {
+            Action::FetchCheckpoint => mirror.handle_checkpoint(&home.checkpoint(of).expect("a checkpoint"), now),
+            Action::FetchPage { from, limit, until } => {
+                let mut page = home.entries(Reader::Operator, of, from, limit, Some(until)).expect("a page");
+                page.sight = Some(Sight { rights: rights(), earlier: Vec::new(), ended: Vec::new() });
+                mirror.handle_page(page, now);
+            }
+            Action::Survey(survey) => mirror.handle_surveyed(copied.survey(&hosted, &survey).expect("is held")),
+            Action::FetchAgain(again) => {
+                let mut shown = home.entries_again(Reader::Operator, of, &again).expect("is shown");
+                again.hidden.iter().zip(&mut shown.entries).for_each(|(index, entry)| tell(*index, entry));
+                mirror.handle_shown(Shown { rights: Some(rights()), ..shown }, now);
+            }
+            Action::Fill(fill) => return copied.take_fill(&hosted, &fill).expect("is filled in"),
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+/// What a peer falsely said to be left is about another thing than what is shown in its place later. What was said about
+/// that other thing is judged again with it, and must not be led to an entry that says nothing about it: a copy would
+/// take its index for damaged, and never get any further.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_falsely_called_erased_is_filled_in_whatever_it_was_said_to_be_about() {
+    let maker = Party::found_private("devices.acme.example", "principal has node");
+    let (home, of) = (maker.open(), &maker.domain);
+    let first = maker.publish(&home, &device(1), "urn:dev:os:32473-1", "L1").await;
+    maker.publish(&home, &device(2), "urn:dev:os:32473-2", "L2").await;
+    let data = tempfile::tempdir().expect("directory");
+    let copied = copy(data.path(), &home, of, &[("home", "http://127.0.0.1:9")]);
+    let hosted = copied.hosted(of).expect("copied");
+    let origin = home.domain(of).expect("here").info.origin;
+    let goes_on = || copied.resume_at(&hosted, &origin, 1_000, false).expect("goes on");
+    tokio::task::block_in_place(|| copy_pages(&home, &copied, of, &mut goes_on(), 2));
+    maker.publish(&home, &device(3), "urn:dev:os:32473-3", "L3").await;
+    let lie = Remnant { statement: first.id, identity: IdentityId::Key(device(2).fingerprint()) };
+    tokio::task::block_in_place(|| {
+        fill_once(&home, &copied, of, &mut goes_on(), |index, entry| {
+            if index == first.index {
+                *entry = Entry::Erased { leaf: entry.leaf_data(), remnant: lie };
+            }
+        });
+        bring(&home, &copied, of, &home.checkpoint(of).expect("a checkpoint"));
+    });
+    assert_eq!([1, 2, 3].map(|number| vouched(&copied, &maker, number)), [Some(1); 3]);
+    assert_eq!(copied.store().damage_met(hosted.number), Vec::<String>::new());
 }
 
 /// Has a party say that the first device must not be used.
