@@ -56,8 +56,9 @@ pub struct Fill {
     /// that; it takes the place of the leaf, so that what was said before the erasure is judged as by everybody who came
     /// too late for the statement.
     pub erased: Vec<(u64, Remnant)>,
-    /// Whether the fill is to be refused if not all of that is said by erasures that are held, filled in or not.
-    pub tests_erased: bool,
+    /// More of the same. The fill is to be refused if not all of this is said by erasures that are held, filled in or
+    /// not.
+    pub tested: Vec<(u64, Remnant)>,
 }
 
 /// A look that is under way.
@@ -217,7 +218,8 @@ impl Review {
         if is_any_shown && self.rights.is_some() {
             self.needed.extend(shown.earlier.into_iter().filter(|index| *index < self.size));
         }
-        let (mut entries, mut lost, mut erased) = (Vec::with_capacity(shown.entries.len()), shown.lost, Vec::new());
+        let (mut entries, mut lost) = (Vec::with_capacity(shown.entries.len()), shown.lost);
+        let (mut erased, mut tested) = (Vec::new(), Vec::new());
         for (seen, entry) in self.asked.iter().filter(|seen| self.wants(seen)).zip(shown.entries) {
             match revealed(*seen, entry)? {
                 Revealed::Now(index, header, entry) if !seen.is_whole => entries.push((index, *header, entry)),
@@ -236,21 +238,24 @@ impl Review {
         }
         self.asked = Vec::new();
         match &self.told {
-            Some(told) => erased.retain(|(index, left)| told.get(index) != Some(left)),
+            // The page that waits bears some of it out. That is noted all the same: the peer may have said something
+            // else before.
+            Some(told) => {
+                (erased, tested) = erased.into_iter().partition(|(index, left)| told.get(index) == Some(left));
+            }
             None => self.gone_from = self.gone_from.into_iter().chain(erased.first().map(|(index, _)| *index)).min(),
         }
-        if !entries.is_empty() || !lost.is_empty() || !erased.is_empty() {
+        if !(entries.is_empty() && lost.is_empty() && erased.is_empty() && tested.is_empty()) {
             lost.sort_unstable();
             let doubt = self.doubt.clone().filter(|_| entries.iter().any(|(index, ..)| self.is_doubted(*index)));
-            let tests_erased = self.told.is_some() && !erased.is_empty();
-            self.fill = Some(Arc::new(Fill { entries, lost, doubt, erased, tests_erased }));
+            self.fill = Some(Arc::new(Fill { entries, lost, doubt, erased, tested }));
         }
         Ok(())
     }
 
     /// Whether what was said to be erased is being compared with the log.
     pub(super) fn is_testing_erased(&self) -> bool {
-        self.fill.as_ref().is_some_and(|fill| fill.tests_erased)
+        self.fill.as_ref().is_some_and(|fill| !fill.tested.is_empty())
     }
 
     /// The fill is stored.
@@ -395,7 +400,7 @@ impl Mirror {
     pub fn handle_filled(&mut self) {
         if let Some(review) = &mut self.review {
             if let (Some(fill), Some((_, next))) = (&review.fill, &mut self.pending) {
-                let tested = fill.erased.iter().filter(|_| fill.tests_erased).map(|(index, _)| *index);
+                let tested = fill.tested.iter().map(|(index, _)| *index);
                 fill.entries.iter().map(|(index, ..)| *index).chain(tested).for_each(|index| next.has_come(index));
             }
             review.filled();

@@ -124,6 +124,18 @@ const WHOLE: u64 = 5;
 /// erased when it is asked for it again, because then it may; until there is nothing to do but wait. Returns how often
 /// the peer was asked for entries again.
 fn ask_again(mirror: &mut Mirror, memory: &mut Memory, home: &Home, told: Remnant, now: Timestamp) -> usize {
+    ask_again_of(mirror, memory, home, |_| told, now)
+}
+
+/// As [`ask_again`], if the peer says each time something of its own that is left: at the first time, the second, and
+/// so on.
+fn ask_again_of(
+    mirror: &mut Mirror,
+    memory: &mut Memory,
+    home: &Home,
+    told: impl Fn(usize) -> Remnant,
+    now: Timestamp,
+) -> usize {
     let (mut part, mut asked) = (home.clone(), 0);
     part.partial = true;
     let part = part.keeping_back([ERASED as usize]);
@@ -140,7 +152,7 @@ fn ask_again(mirror: &mut Mirror, memory: &mut Memory, home: &Home, told: Remnan
                 asked += 1;
                 let mut shown = home.again(&again).expect("within the log");
                 for (_, entry) in again.hidden.iter().zip(&mut shown.entries).filter(|(index, _)| **index == ERASED) {
-                    *entry = wire::Entry::Erased { leaf: entry.leaf_data(), remnant: told };
+                    *entry = wire::Entry::Erased { leaf: entry.leaf_data(), remnant: told(asked) };
                 }
                 mirror.handle_shown(shown, now);
             }
@@ -191,6 +203,20 @@ fn what_was_hidden_is_believed_to_be_erased_where_the_erasure_is_held_or_comes_a
         home.sign(at(LATER));
         ask_again(&mut mirror, &mut memory, &home, truth(), at(LATER));
         assert_eq!((mirror.status().trouble, memory.sealed, memory.rights), (None, 12, None), "{page_limit}");
+    }
+}
+
+/// What is left would else be about another thing here than in the log, for good: whoever copies from here could not go
+/// on, and what was said before the erasure would be judged as if nothing were missing.
+#[test]
+fn what_the_log_bears_out_takes_the_place_of_what_the_peer_said_before() {
+    let home = home_of(7, 5);
+    for lie in lies() {
+        let (mut mirror, mut memory) = (Mirror::pinned(home.origin.clone(), SETTINGS), Memory::default());
+        let told = |time: usize| if time == 1 { lie } else { truth() };
+        ask_again_of(&mut mirror, &mut memory, &home, told, at(NOW));
+        assert_eq!((mirror.status().trouble, memory.sealed, memory.rights), (None, 8, None), "{lie:?}");
+        assert_eq!(memory.left, [(ERASED, truth())].into(), "{lie:?}");
     }
 }
 

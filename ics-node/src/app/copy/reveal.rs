@@ -58,8 +58,7 @@ impl App {
     pub(crate) fn take_fill(&self, hosted: &Arc<Hosted>, fill: &Fill) -> Result<(), AppError> {
         let left = self.left(hosted, fill)?;
         let judging = self.judging(hosted, fill, &left)?;
-        let tested = if fill.tests_erased { fill.erased.clone() } else { Vec::new() };
-        let (lost, alarm) = (fill.lost.clone(), left_out(fill));
+        let (tested, lost, alarm) = (fill.tested.clone(), fill.lost.clone(), left_out(fill));
         let (now, writer) = (self.clock().now(), Arc::clone(hosted));
         let job = move |tx: &mut WriteTx<'_>| {
             for (index, remnant) in &tested {
@@ -85,14 +84,15 @@ impl App {
         Ok(())
     }
 
-    /// What is said to be left of erased entries, as far as that is new here. Once it is tested, all of it counts: if
-    /// an erasure came first, what was said before it was judged without knowing that something was missing.
+    /// What is said to be left of erased entries, as far as that is new here. Of what is tested all counts: if an
+    /// erasure came first, what was said before it was judged without knowing that something was missing.
     fn left(&self, hosted: &Hosted, fill: &Fill) -> Result<Vec<Left>, AppError> {
         let mut all = Vec::new();
-        for (index, remnant) in &fill.erased {
+        let told = fill.erased.iter().map(|it| (it, false));
+        for ((index, remnant), is_tested) in told.chain(fill.tested.iter().map(|it| (it, true))) {
             let held = self.store().entry(hosted.number, *index)?;
             let former = Remnant::from_bytes(&held.header);
-            if held.content.is_none() && (fill.tests_erased || former != Some(*remnant)) {
+            if held.content.is_none() && (is_tested || former != Some(*remnant)) {
                 all.push(Left { index: *index, remnant: *remnant, former });
             }
         }

@@ -362,9 +362,9 @@ fn fill_once(home: &App, copied: &App, of: &DomainName, mirror: &mut Mirror, tel
     }
 }
 
-/// What a peer falsely said to be left is about another thing than what is shown in its place later. What was said about
-/// that other thing is judged again with it, and must not be led to an entry that says nothing about it: a copy would
-/// take its index for damaged, and never get any further.
+/// What a peer falsely said to be left is about another thing than what is shown in its place later. What was said
+/// about that other thing is judged again with it, and must not be led to an entry that says nothing about it: a copy
+/// would take its index for damaged, and never get any further.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_falsely_called_erased_is_filled_in_whatever_it_was_said_to_be_about() {
     let maker = Party::found_private("devices.acme.example", "principal has node");

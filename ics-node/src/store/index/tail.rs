@@ -197,8 +197,8 @@ impl Tail {
         (first, positions.next())
     }
 
-    /// The positions of a key from `from` up to `end` (exclusive) that were forgotten and may still be in the file, or on
-    /// their way there.
+    /// The positions of a key from `from` up to `end` (exclusive) that were forgotten and may still be in the file, or
+    /// on their way there.
     pub(crate) fn forgotten(&self, key: Key, from: Position, end: Position) -> BTreeSet<Position> {
         if from >= end {
             return BTreeSet::new();
