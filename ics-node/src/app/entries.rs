@@ -142,6 +142,24 @@ impl Entries for Before<'_, '_> {
     }
 }
 
+impl Log for Before<'_, '_> {
+    fn name(&self) -> &DomainName {
+        &self.tx.domain().name
+    }
+
+    fn count(&self) -> u64 {
+        self.end
+    }
+
+    fn first(&self, key: Key) -> Result<Option<u64>, StoreError> {
+        Ok(self.tx.first(key)?.filter(|index| *index < self.end))
+    }
+
+    fn at(&self, index: u64) -> Result<StoredEntry, StoreError> {
+        self.tx.entry(index)
+    }
+}
+
 /// All statements about an identity and about the groups that it may belong to: the input of resolution and admission.
 #[derive(Default)]
 pub(crate) struct Said {

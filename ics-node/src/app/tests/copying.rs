@@ -9,8 +9,9 @@ use ics_core::identity::{IdentityId, Kind};
 use ics_core::log::Hash;
 use ics_core::log::entry::{EntryKind, Header};
 use ics_core::log::receipt::Receipt;
+use ics_core::record::Identity;
 use ics_core::statement::make::{certify, sign_descriptor};
-use ics_core::statement::{Claims, Remnant, StatementId};
+use ics_core::statement::{Claims, Erasure, Remnant, StatementId};
 use ics_core::vocabulary::{Act, DomainName};
 use ics_sync::Applier as _;
 use ics_sync::carried::{Carried, Wanted};
@@ -35,17 +36,17 @@ fn vouched(at: &App, maker: &Party, number: u8) -> Option<usize> {
     Some(at.record(Reader::Operator, &maker.domain, &id).ok()?.record.vouched.len())
 }
 
-/// Makes a home log these bytes as a certificate, whatever they are.
-fn log_as_certificate(home: &App, maker: &Party, body: Vec<u8>) {
+/// Makes a home log these bytes as an entry of this kind, whatever they are.
+fn log_as(home: &App, maker: &Party, kind: EntryKind, body: Vec<u8>) {
     let hosted = home.hosted(&maker.domain).expect("here");
-    hosted.publish(store_as_certificate(home, maker, body));
+    hosted.publish(store_as(home, maker, kind, body));
     home.tell(&hosted);
 }
 
 /// Makes a home store them, and nothing more; returns what the domain is with that.
-fn store_as_certificate(home: &App, maker: &Party, body: Vec<u8>) -> Option<Arc<Domain>> {
+fn store_as(home: &App, maker: &Party, kind: EntryKind, body: Vec<u8>) -> Option<Arc<Domain>> {
     let (hosted, admitted_at) = (home.hosted(&maker.domain).expect("here"), home.clock().now());
-    let header = Header { kind: EntryKind::Certificate, admitted_at, source: None }.encode().expect("encodes");
+    let header = Header { kind, admitted_at, source: None }.encode().expect("encodes");
     let content = NewContent::Whole(Content { salt: [7; 16], body });
     let writer = Arc::clone(&hosted);
     let job = move |tx: &mut WriteTx<'_>| {
@@ -71,7 +72,7 @@ async fn how_far_a_log_reaches_is_told_once_everything_is_judged_by_that() {
     };
     let before = told();
     let body = maker.certificate.clone();
-    let stored = tokio::task::block_in_place(|| store_as_certificate(&home, &maker, body));
+    let stored = tokio::task::block_in_place(|| store_as(&home, &maker, EntryKind::Certificate, body));
     assert_eq!(home.store().head(hosted.number).expect("here").size, before.0 + 1, "it is stored");
     assert_eq!(told(), before, "nothing is judged by it yet");
     hosted.publish(stored);
@@ -87,7 +88,7 @@ async fn what_is_not_in_canonical_form_has_no_effect_at_copies_and_they_start_ag
     let maker = Party::found("devices.acme.example");
     let home = maker.open();
     let in_armor = armored(&maker.certificate, Armor::PublicKey).expect("armored");
-    tokio::task::block_in_place(|| log_as_certificate(&home, &maker, in_armor));
+    tokio::task::block_in_place(|| log_as(&home, &maker, EntryKind::Certificate, in_armor));
     maker.publish(&home, &device(1), "urn:dev:os:32473-1", "L1").await;
 
     let (data, url) = (tempfile::tempdir().expect("directory"), served(&home));
@@ -389,6 +390,33 @@ async fn what_was_falsely_called_erased_is_filled_in_whatever_it_was_said_to_be_
     });
     assert_eq!([1, 2, 3].map(|number| vouched(&copied, &maker, number)), [Some(1); 3]);
     assert_eq!(copied.store().damage_met(hosted.number), Vec::<String>::new());
+}
+
+/// When both are shown at once, what comes behind the erasure would else be erased as soon as it is filled in.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_erasure_of_what_comes_behind_it_erases_nothing() {
+    let maker = Party::found_private("devices.acme.example", "principal has node");
+    let (home, of) = (maker.open(), &maker.domain);
+    let introduced = maker.publish(&home, &device(1), "urn:dev:os:32473-1", "L1").await;
+    let identity = Some(Identity { id: IdentityId::Key(device(1).fingerprint()), kind: Kind::Device });
+    let (index, act) = (Some(introduced.index + 2), Some(Act::Status));
+    let erasure = Erasure { index, identity, act, ..Erasure::new(of.clone(), StatementId([7; 32])) };
+    let json = erasure.to_json().expect("JSON");
+    let body = sign_descriptor(&[&owner(of)], &json, home.clock().now(), &SALT).expect("signed");
+    tokio::task::block_in_place(|| log_as(&home, &maker, EntryKind::Erasure, body));
+    assert_eq!(Some(block(&home, &maker, "suspended", Vec::new()).await.index), index);
+    let data = tempfile::tempdir().expect("directory");
+    let copied = copy(data.path(), &home, of, &[("home", "http://127.0.0.1:9")]);
+    let hosted = copied.hosted(of).expect("copied");
+    let origin = home.domain(of).expect("here").info.origin;
+    let mut mirror = copied.resume_at(&hosted, &origin, 1_000, false).expect("begins");
+    tokio::task::block_in_place(|| {
+        copy_pages(&home, &copied, of, &mut mirror, 2);
+        bring(&home, &copied, of, &home.checkpoint(of).expect("a checkpoint"));
+    });
+    let id = device(1).fingerprint().to_string();
+    let status = copied.record(Reader::Operator, of, &id).expect("known").record.status;
+    assert_eq!(status.map(|status| status.decides.name.to_string()).as_deref(), Some("suspended"));
 }
 
 /// Has a party say that the first device must not be used.
