@@ -1,22 +1,23 @@
 //! Copies of what a home should not have logged, and of what becomes readable while it is being copied.
 
+mod left;
+
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ics_core::descriptor::Descriptor;
 use ics_core::domain::Domain;
-use ics_core::identity::{IdentityId, Kind};
+use ics_core::identity::Kind;
 use ics_core::log::Hash;
 use ics_core::log::entry::{EntryKind, Header};
 use ics_core::log::receipt::Receipt;
-use ics_core::record::Identity;
 use ics_core::statement::make::{certify, sign_descriptor};
-use ics_core::statement::{Claims, Erasure, Remnant, StatementId};
+use ics_core::statement::{Claims, StatementId};
 use ics_core::vocabulary::{Act, DomainName};
 use ics_sync::Applier as _;
 use ics_sync::carried::{Carried, Wanted};
 use ics_sync::mirror::{Action, Mirror, VerifiedPage};
-use ics_sync::wire::{Base64, Entry, Shown, Sight};
+use ics_sync::wire::Page;
 use tokio::sync::watch;
 
 use crate::api::SubmissionResult;
@@ -108,6 +109,17 @@ async fn what_is_not_in_canonical_form_has_no_effect_at_copies_and_they_start_ag
 
 /// Does what a mirror says, with the home's answers to a stranger, until there is a page to store.
 fn next_page(home: &App, copied: &App, of: &DomainName, mirror: &mut Mirror) -> Arc<VerifiedPage> {
+    next_page_as(home, copied, of, mirror, |_| ())
+}
+
+/// The same, with pages that are changed on their way.
+fn next_page_as(
+    home: &App,
+    copied: &App,
+    of: &DomainName,
+    mirror: &mut Mirror,
+    change: impl Fn(&mut Page),
+) -> Arc<VerifiedPage> {
     let hosted = copied.hosted(of).expect("copied");
     loop {
         let now = copied.clock().now();
@@ -118,7 +130,9 @@ fn next_page(home: &App, copied: &App, of: &DomainName, mirror: &mut Mirror) -> 
             Action::FetchCheckpoint => mirror.handle_checkpoint(&home.checkpoint(of).expect("a checkpoint"), now),
             Action::FetchPage { from, limit, until } => {
                 let page = home.entries(Reader::Anonymous, of, from, limit.min(PAGE), Some(until));
-                mirror.handle_page(page.expect("a page"), now);
+                let mut page = page.expect("a page");
+                change(&mut page);
+                mirror.handle_page(page, now);
             }
             Action::Apply(page) => return page,
             Action::Survey(survey) => mirror.handle_surveyed(copied.survey(&hosted, &survey).expect("is held")),
@@ -272,151 +286,6 @@ async fn who_copies_from_a_peer_begins_anew_when_a_bundle_has_changed_the_copy()
     assert_eq!(there(), [Some(1), Some(1), None]);
     copies(1);
     assert_eq!(there(), [None; 3]);
-}
-
-/// The erasure told the copy what was gone only after it had judged what was said before. Once it may read everything,
-/// it judges that as the home did.
-#[tokio::test(flavor = "multi_thread")]
-async fn what_was_judged_before_its_erasure_came_is_judged_again_by_a_copy_that_may_read_everything() {
-    let all = "permit (principal, action in [Action::\"read\", Action::\"follow\", Action::\"mirror\"], resource);";
-    let lot = "permit (principal, action == Action::\"read\", resource) \
-               when { resource has lot && resource.lot == \"L1\" };";
-    let maker = Party::found_with("devices.acme.example", |descriptor| {
-        assert!(descriptor.access.contains(all), "the template's rule");
-        descriptor.access = descriptor.access.replace(all, lot);
-    });
-    let (home, of) = (maker.open(), &maker.domain);
-    let suspended = block(&home, &maker, "suspended", Vec::new()).await;
-    let data = tempfile::tempdir().expect("directory");
-    let copied = copy(data.path(), &home, of, &[("home", "http://127.0.0.1:9")]);
-    let hosted = copied.hosted(of).expect("copied");
-    let origin = home.domain(of).expect("here").info.origin;
-    let goes_on = || copied.resume_at(&hosted, &origin, 1_000, false).expect("goes on");
-    // The descriptor, the certificate and a leaf: nobody has said yet to which lot the device belongs.
-    tokio::task::block_in_place(|| copy_pages(&home, &copied, of, &mut goes_on(), 1));
-    maker.publish(&home, &device(1), "urn:dev:os:32473-1", "L1").await;
-    block(&home, &maker, "stolen", vec![suspended.id]).await;
-    maker.erase(&home, suspended.index).await;
-    tokio::task::block_in_place(|| {
-        copy_pages(&home, &copied, of, &mut goes_on(), 1);
-        bring(&home, &copied, of, &home.checkpoint(of).expect("a checkpoint"));
-    });
-    let id = device(1).fingerprint().to_string();
-    let told = [&home, &copied].map(|at| at.record(Reader::Operator, of, &id).expect("known").record.status);
-    let [at_home, at_copy] = told.map(|status| status.map(|status| status.decides.name.to_string()));
-    assert_eq!((at_home.as_deref(), at_copy.as_deref()), (Some("stolen"), Some("stolen")));
-}
-
-/// What a look filled in that was then broken off takes effect with the next look, and may depend on what comes only
-/// then.
-#[tokio::test(flavor = "multi_thread")]
-async fn what_a_look_that_was_broken_off_filled_in_is_judged_again_when_more_is_shown() {
-    let maker = Party::found_private("devices.acme.example", "principal has node");
-    let (home, of) = (maker.open(), &maker.domain);
-    maker.publish(&home, &device(1), "urn:dev:os:32473-1", "L1").await;
-    let suspended = block(&home, &maker, "suspended", Vec::new()).await;
-    block(&home, &maker, "stolen", vec![suspended.id]).await;
-    let data = tempfile::tempdir().expect("directory");
-    let copied = copy(data.path(), &home, of, &[("home", "http://127.0.0.1:9")]);
-    let hosted = copied.hosted(of).expect("copied");
-    let origin = home.domain(of).expect("here").info.origin;
-    let goes_on = || copied.resume_at(&hosted, &origin, 1_000, false).expect("goes on");
-    tokio::task::block_in_place(|| copy_pages(&home, &copied, of, &mut goes_on(), 2));
-    maker.publish(&home, &device(2), "urn:dev:os:32473-2", "L1").await;
-
-    // Somebody shows everything but one statement, and nothing more.
-    tokio::task::block_in_place(|| {
-        fill_once(&home, &copied, of, &mut goes_on(), |index, entry| {
-            if index == suspended.index {
-                *entry = Entry::Hidden(entry.leaf_data());
-            }
-        });
-        bring(&home, &copied, of, &home.checkpoint(of).expect("a checkpoint"));
-    });
-    let id = device(1).fingerprint().to_string();
-    let told = [&home, &copied].map(|at| at.record(Reader::Operator, of, &id).expect("known").record.status);
-    let [at_home, at_copy] = told.map(|status| status.map(|status| status.decides.name.to_string()));
-    assert_eq!((at_home.as_deref(), at_copy.as_deref()), (Some("stolen"), Some("stolen")));
-}
-
-/// Lets somebody show what was hidden from a copy, each entry as it is told, and nothing more after the first answer.
-fn fill_once(home: &App, copied: &App, of: &DomainName, mirror: &mut Mirror, tell: impl Fn(u64, &mut Entry)) {
-    let (hosted, rights) = (copied.hosted(of).expect("copied"), || Base64([1; 16]));
-    loop {
-        let now = copied.clock().now();
-        match mirror.poll_action(now) {
-            Action::FetchCheckpoint => mirror.handle_checkpoint(&home.checkpoint(of).expect("a checkpoint"), now),
-            Action::FetchPage { from, limit, until } => {
-                let mut page = home.entries(Reader::Operator, of, from, limit, Some(until)).expect("a page");
-                page.sight = Some(Sight { rights: rights(), earlier: Vec::new(), ended: Vec::new() });
-                mirror.handle_page(page, now);
-            }
-            Action::Survey(survey) => mirror.handle_surveyed(copied.survey(&hosted, &survey).expect("is held")),
-            Action::FetchAgain(again) => {
-                let mut shown = home.entries_again(Reader::Operator, of, &again).expect("is shown");
-                again.hidden.iter().zip(&mut shown.entries).for_each(|(index, entry)| tell(*index, entry));
-                mirror.handle_shown(Shown { rights: Some(rights()), ..shown }, now);
-            }
-            Action::Fill(fill) => return copied.take_fill(&hosted, &fill).expect("is filled in"),
-            other => panic!("{other:?}"),
-        }
-    }
-}
-
-/// What a peer falsely said to be left is about another thing than what is shown in its place later. What was said
-/// about that other thing is judged again with it, and must not be led to an entry that says nothing about it: a copy
-/// would take its index for damaged, and never get any further.
-#[tokio::test(flavor = "multi_thread")]
-async fn what_was_falsely_called_erased_is_filled_in_whatever_it_was_said_to_be_about() {
-    let maker = Party::found_private("devices.acme.example", "principal has node");
-    let (home, of) = (maker.open(), &maker.domain);
-    let first = maker.publish(&home, &device(1), "urn:dev:os:32473-1", "L1").await;
-    maker.publish(&home, &device(2), "urn:dev:os:32473-2", "L2").await;
-    let data = tempfile::tempdir().expect("directory");
-    let copied = copy(data.path(), &home, of, &[("home", "http://127.0.0.1:9")]);
-    let hosted = copied.hosted(of).expect("copied");
-    let origin = home.domain(of).expect("here").info.origin;
-    let goes_on = || copied.resume_at(&hosted, &origin, 1_000, false).expect("goes on");
-    tokio::task::block_in_place(|| copy_pages(&home, &copied, of, &mut goes_on(), 2));
-    maker.publish(&home, &device(3), "urn:dev:os:32473-3", "L3").await;
-    let lie = Remnant { statement: first.id, identity: IdentityId::Key(device(2).fingerprint()) };
-    tokio::task::block_in_place(|| {
-        fill_once(&home, &copied, of, &mut goes_on(), |index, entry| {
-            if index == first.index {
-                *entry = Entry::Erased { leaf: entry.leaf_data(), remnant: lie };
-            }
-        });
-        bring(&home, &copied, of, &home.checkpoint(of).expect("a checkpoint"));
-    });
-    assert_eq!([1, 2, 3].map(|number| vouched(&copied, &maker, number)), [Some(1); 3]);
-    assert_eq!(copied.store().damage_met(hosted.number), Vec::<String>::new());
-}
-
-/// When both are shown at once, what comes behind the erasure would else be erased as soon as it is filled in.
-#[tokio::test(flavor = "multi_thread")]
-async fn an_erasure_of_what_comes_behind_it_erases_nothing() {
-    let maker = Party::found_private("devices.acme.example", "principal has node");
-    let (home, of) = (maker.open(), &maker.domain);
-    let introduced = maker.publish(&home, &device(1), "urn:dev:os:32473-1", "L1").await;
-    let identity = Some(Identity { id: IdentityId::Key(device(1).fingerprint()), kind: Kind::Device });
-    let (index, act) = (Some(introduced.index + 2), Some(Act::Status));
-    let erasure = Erasure { index, identity, act, ..Erasure::new(of.clone(), StatementId([7; 32])) };
-    let json = erasure.to_json().expect("JSON");
-    let body = sign_descriptor(&[&owner(of)], &json, home.clock().now(), &SALT).expect("signed");
-    tokio::task::block_in_place(|| log_as(&home, &maker, EntryKind::Erasure, body));
-    assert_eq!(Some(block(&home, &maker, "suspended", Vec::new()).await.index), index);
-    let data = tempfile::tempdir().expect("directory");
-    let copied = copy(data.path(), &home, of, &[("home", "http://127.0.0.1:9")]);
-    let hosted = copied.hosted(of).expect("copied");
-    let origin = home.domain(of).expect("here").info.origin;
-    let mut mirror = copied.resume_at(&hosted, &origin, 1_000, false).expect("begins");
-    tokio::task::block_in_place(|| {
-        copy_pages(&home, &copied, of, &mut mirror, 2);
-        bring(&home, &copied, of, &home.checkpoint(of).expect("a checkpoint"));
-    });
-    let id = device(1).fingerprint().to_string();
-    let status = copied.record(Reader::Operator, of, &id).expect("known").record.status;
-    assert_eq!(status.map(|status| status.decides.name.to_string()).as_deref(), Some("suspended"));
 }
 
 /// Has a party say that the first device must not be used.
