@@ -67,9 +67,7 @@ impl App {
                 }
             }
             writer.forget_line();
-            for Left { index, remnant, .. } in left {
-                tx.leave(index, remnant.to_bytes(), keys_of_remnant(&remnant))?;
-            }
+            leave(tx, left)?;
             tested.into_iter().try_for_each(|(index, remnant)| tx.erase(index, remnant.to_bytes()))?;
             if let Some(first) = judging.first() {
                 writer.note_filled(first.index, tx.sight().unsettled);
@@ -186,6 +184,25 @@ impl App {
         own.sort_unstable_by_key(|entry| entry.index);
         Ok(own)
     }
+}
+
+/// Notes what is said to be left, unless so much is known of the same thing already that hardly anything more would be
+/// admitted. Nobody has signed it: a peer that calls thousands of entries erased would keep what stands behind them
+/// from being among the first statements about a thing, which are all that is read.
+fn leave(tx: &mut WriteTx<'_>, left: Vec<Left>) -> Result<(), StoreError> {
+    let most = limits::RECORD_STATEMENTS_OPEN;
+    let mut known: BTreeMap<IdentityId, usize> = BTreeMap::new();
+    for Left { index, remnant, .. } in left {
+        let count = match known.get(&remnant.identity) {
+            Some(count) => *count,
+            None => tx.indices(&[Posting::Subject(remnant.identity)], most)?.len(),
+        };
+        if count < most {
+            tx.leave(index, remnant.to_bytes(), keys_of_remnant(&remnant))?;
+        }
+        known.insert(remnant.identity, count + 1);
+    }
+    Ok(())
 }
 
 /// Deletes what this node may no longer read, since it would not hear of an erasure. That it is missing stays known.

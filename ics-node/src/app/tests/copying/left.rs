@@ -1,17 +1,20 @@
 //! What peers say is left of erased entries in the place of what a copy could not read, and what is judged by that.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use ics_core::identity::{IdentityId, Kind};
-use ics_core::log::entry::EntryKind;
-use ics_core::record::Identity;
+use ics_core::log::entry::{EntryKind, Header};
+use ics_core::record::{Identity, Logged};
 use ics_core::statement::make::sign_descriptor;
 use ics_core::statement::{Erasure, Remnant, StatementId};
 use ics_core::vocabulary::{Act, DomainName};
-use ics_sync::mirror::{Action, Mirror};
+use ics_core::{limits, log};
+use ics_sync::mirror::{Action, Fill, Mirror, VerifiedEntry, VerifiedPage};
 use ics_sync::wire::{Base64, Entry, Page, Shown, Sight};
 
-use super::{block, bring, copy_pages, log_as, next_page_as, vouched};
+use super::{block, bring, copy_pages, log_as, next_page, next_page_as, vouched};
+use crate::app::entries::{Snapshot, about};
 use crate::app::{App, Reader};
 use crate::fixture::{Party, SALT, copy, device, owner};
 
@@ -105,6 +108,18 @@ async fn what_a_look_that_was_broken_off_filled_in_is_judged_again_when_more_is_
 
 /// Lets somebody show what was hidden from a copy, each entry as it is told, and nothing more after the first answer.
 fn fill_once(home: &App, copied: &App, of: &DomainName, mirror: &mut Mirror, tell: impl Fn(u64, &mut Entry)) {
+    let (hosted, fill) = (copied.hosted(of).expect("copied"), next_fill(home, copied, of, mirror, tell));
+    copied.take_fill(&hosted, &fill).expect("is filled in");
+}
+
+/// The first answer of somebody who shows what was hidden from a copy, each entry as it is told.
+fn next_fill(
+    home: &App,
+    copied: &App,
+    of: &DomainName,
+    mirror: &mut Mirror,
+    tell: impl Fn(u64, &mut Entry),
+) -> Arc<Fill> {
     let (hosted, rights) = (copied.hosted(of).expect("copied"), || Base64([1; 16]));
     loop {
         let now = copied.clock().now();
@@ -121,7 +136,7 @@ fn fill_once(home: &App, copied: &App, of: &DomainName, mirror: &mut Mirror, tel
                 again.hidden.iter().zip(&mut shown.entries).for_each(|(index, entry)| tell(*index, entry));
                 mirror.handle_shown(Shown { rights: Some(rights()), ..shown }, now);
             }
-            Action::Fill(fill) => return copied.take_fill(&hosted, &fill).expect("is filled in"),
+            Action::Fill(fill) => return fill,
             other => panic!("{other:?}"),
         }
     }
@@ -151,6 +166,42 @@ async fn what_was_falsely_called_erased_is_filled_in_whatever_it_was_said_to_be_
     });
     assert_eq!([1, 2, 3].map(|number| vouched(&copied, &maker, number)), [Some(1); 3]);
     assert_eq!(copied.store().damage_met(copied.hosted(of).expect("copied").number), Vec::<String>::new());
+}
+
+/// So much could be called erased that a block would not be among the first statements about a thing, which are all
+/// that is read.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_peer_calls_erased_leaves_room_for_what_stands() {
+    let maker = Party::found_private("devices.acme.example", "principal has node");
+    let (home, of) = (maker.open(), &maker.domain);
+    maker.publish(&home, &device(2), "urn:dev:os:32473-2", "L1").await;
+    let data = tempfile::tempdir().expect("directory");
+    let copied = copy(data.path(), &home, of, &[("home", "http://127.0.0.1:9")]);
+    let hosted = copied.hosted(of).expect("copied");
+    tokio::task::block_in_place(|| copy_pages(&home, &copied, of, &mut goes_on(&home, &copied, of), 1));
+    let block = block(&home, &maker, "suspended", Vec::new()).await;
+    let blocks = home.store().entry(home.hosted(of).expect("here").number, block.index).expect("logged");
+    let (header, content) = (Header::decode(&blocks.header).expect("a header"), blocks.content.expect("whole"));
+    let entry = log::entry::Entry { header: blocks.header, salt: content.salt, body: content.body };
+
+    let id = IdentityId::Key(device(1).fingerprint());
+    let lie = Remnant { statement: StatementId([7; 32]), identity: id };
+    let lies = block.index..block.index + limits::RECORD_STATEMENTS as u64 + 100;
+    tokio::task::block_in_place(|| {
+        let mut fill = Fill::clone(&next_fill(&home, &copied, of, &mut goes_on(&home, &copied, of), |_, entry| {
+            *entry = Entry::Erased { leaf: entry.leaf_data(), remnant: lie };
+        }));
+        fill.erased = lies.clone().map(|index| (index, lie)).collect();
+        let mut page = VerifiedPage::clone(&next_page(&home, &copied, of, &mut goes_on(&home, &copied, of)));
+        page.entries = lies.clone().map(|_| VerifiedEntry::Hidden([9; 32])).collect();
+        page.entries.push(VerifiedEntry::Whole { header, entry });
+        page.checkpoint = None;
+        copied.take_page(&hosted, &Arc::new(page), None).expect("is stored");
+        copied.take_fill(&hosted, &fill).expect("is noted");
+    });
+    let entries = Snapshot { store: copied.store(), number: hosted.number, size: lies.end + 1 };
+    let found = about(&entries, &hosted.domain().expect("copied"), &id).expect("read");
+    assert_eq!(found.iter().map(Logged::index).collect::<Vec<_>>(), [lies.end]);
 }
 
 /// When both are shown at once, what comes behind the erasure would else be erased as soon as it is filled in.
