@@ -264,7 +264,7 @@ fn about_with_remnants(
 }
 
 /// Whether more was said about an identity than these statements: a remnant whose erasure is still to come shows it.
-fn is_more_about(id: &IdentityId, about: &[Logged], remnants: &[Remnant]) -> bool {
+pub(crate) fn is_more_about(id: &IdentityId, about: &[Logged], remnants: &[Remnant]) -> bool {
     let told: BTreeSet<StatementId> = about.iter().filter(|it| it.is_erased()).map(Logged::id).collect();
     remnants.iter().any(|remnant| remnant.identity == *id && !told.contains(&remnant.statement))
 }
@@ -286,12 +286,6 @@ fn restored(
     Ok((logged, remnants))
 }
 
-/// Whether something said about an identity is gone while what its erasure restates cannot be seen yet, because the
-/// erasure stands after the entries that are shown.
-pub(crate) fn is_unseen(entries: &impl Entries, domain: &Domain, id: &IdentityId) -> Result<bool, StoreError> {
-    Ok(about_with_remnants(entries, domain, id, &entries_about(entries, id)?)?.1)
-}
-
 /// The first statements with a posting, in log order. Entries found only because their keys collide are left out.
 pub(crate) fn find_logged(
     entries: &impl Entries,
@@ -306,24 +300,23 @@ pub(crate) fn find_logged(
     Ok(logged)
 }
 
-/// As [`find_logged`], without reading again the statements that are at hand.
+/// As [`find_logged`], without reading again the statements that are at hand; and the remnants of others.
 pub(crate) fn find_besides(
     entries: &Snapshot<'_>,
     domain: &Domain,
     posting: &Posting,
     limit: usize,
     at_hand: &[Logged],
-) -> Result<Vec<Logged>, StoreError> {
+) -> Result<(Vec<Logged>, Vec<Remnant>), StoreError> {
     let mut indices = entries.indices(core::slice::from_ref(posting), limit)?;
     let is_found = |it: &&Logged| posting.is_of(it) && indices.binary_search(&it.index()).is_ok();
     let mut logged: Vec<Logged> = at_hand.iter().filter(is_found).cloned().collect();
     logged.sort_unstable_by_key(Logged::index);
     indices.retain(|index| logged.binary_search_by_key(index, Logged::index).is_err());
-    for entry in entries.entries_at(&indices)? {
-        logged.extend(restore_by(entries, posting, domain, &entry)?);
-    }
+    let (others, remnants) = restored(entries, posting, domain, &entries.entries_at(&indices)?)?;
+    logged.extend(others);
     logged.sort_unstable_by_key(Logged::index);
-    Ok(logged)
+    Ok((logged, remnants))
 }
 
 /// The statement in a stored entry to which a posting has led, if the entry has that posting; others may have the same

@@ -19,7 +19,7 @@ use super::outbox::Retry;
 use super::x509::expiry::Expiries;
 use crate::api::MirrorInfo;
 use crate::config::PeerName;
-use crate::store::{DomainNumber, Full, Part, StoreError};
+use crate::store::{DomainNumber, Full, Part, StoreError, WriteTx};
 
 /// How many things of one source are remembered as not allowed to be followed: half a megabyte.
 const BARRED_KEPT: usize = 10_000;
@@ -109,7 +109,9 @@ impl Hosted {
         }
     }
 
-    /// The durable state; `None` before entry 0 has arrived.
+    /// The durable state, as of the same commit as the entries that readers see; `None` before entry 0 has arrived.
+    ///
+    /// It reaches at least as far as a head or checkpoint that was read before, and what it knows can be read after.
     pub(crate) fn domain(&self) -> Option<Arc<Domain>> {
         self.published.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -138,7 +140,16 @@ impl Hosted {
         durable.map(|domain| (domain, Line::default())).ok_or(StoreError::Full(Full::Turn))
     }
 
-    /// Stores what a job of the writer has made of the domain, and what it leaves at hand.
+    /// Leaves to the writer's next job what this one has made of the domain, and what it has at hand. Readers see the
+    /// domain together with what the job has appended: by former rules they could be shown entries that the new ones
+    /// hide.
+    pub(crate) fn leave(self: &Arc<Self>, tx: &mut WriteTx<'_>, domain: Option<Arc<Domain>>, line: Line) {
+        let (hosted, made) = (Arc::clone(self), domain.clone());
+        tx.once_durable(move || hosted.publish(made.clone()));
+        self.set_working(domain, line);
+    }
+
+    /// As [`Hosted::leave`], for a job that has appended nothing.
     pub(crate) fn set_working(&self, domain: Option<Arc<Domain>>, line: Line) {
         *self.working.lock().unwrap_or_else(PoisonError::into_inner) = (domain, line);
     }
@@ -189,12 +200,9 @@ impl Hosted {
         self.filled.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
-    /// Makes what a job has made visible to readers, now that its commit is durable, unless a later commit already is.
-    pub(crate) fn publish(&self, domain: Option<Arc<Domain>>) {
-        let mut published = self.published.write().unwrap_or_else(PoisonError::into_inner);
-        if length(&published) <= length(&domain) {
-            *published = domain;
-        }
+    /// Makes what a job has made visible to readers. Commits become durable one after the other, so it never goes back.
+    fn publish(&self, domain: Option<Arc<Domain>>) {
+        *self.published.write().unwrap_or_else(PoisonError::into_inner) = domain;
     }
 
     /// What a witness has done so far.

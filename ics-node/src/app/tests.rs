@@ -6,6 +6,7 @@ mod expiring;
 mod hidden;
 mod long_records;
 mod named;
+mod together;
 mod unshown;
 
 use std::sync::Arc;
@@ -23,7 +24,6 @@ use ics_core::vocabulary::Act;
 use super::admit::check::check_bodies;
 use super::admit::submit::{Incoming, append_all};
 use super::answer::memory::Asked;
-use super::answer::read::Sight;
 use super::answer::verdict::{Matter, word};
 use super::{App, Asker, Depth, Query, Reader};
 use crate::api::problem::Code;
@@ -453,23 +453,6 @@ async fn the_desk_is_read_page_by_page() {
     let greedy = app.enrol(Asker::Own, &maker.domain, &EnrolmentRequest { names, ..request.clone() });
     assert_eq!(greedy.expect_err("too many names").code().as_str(), "malformed-request");
     app.enrol(Asker::Own, &maker.domain, &request).expect("taken");
-}
-
-/// What can be proven is there a moment before the domain itself knows it: evidence from that moment must not lack a
-/// certificate.
-#[tokio::test(flavor = "multi_thread")]
-async fn evidence_rests_on_certificates_that_the_domain_does_not_know_yet() {
-    let (maker, pumps) = (Party::found("devices.acme.example"), devices(1));
-    let app = maker.open();
-    let hosted = app.hosted(&maker.domain).expect("here");
-    let founded = hosted.domain().expect("its descriptor is here");
-    maker.publish(&app, &pumps[0], "Pump", "0").await;
-    let sight = app.sight(&hosted).expect("can be read");
-    let resolved = app.resolve(&sight, &IdentityId::Key(pumps[0].fingerprint())).expect("can be read");
-    let (_, said) = resolved.expect("is known");
-    let early = Sight { domain: founded, ..sight };
-    assert!(!early.is_whole());
-    assert_eq!(app.rests_on(&early, said).expect("can be read"), [0, 1, 2]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

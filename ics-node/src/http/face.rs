@@ -233,24 +233,27 @@ mod tests {
     use crate::fixture::Party;
 
     /// A gateway's question is not kept waiting by what takes longer, nor is that ended with its client's patience.
-    #[actix_web::test]
+    #[tokio::test(flavor = "multi_thread")]
     async fn brief_work_is_done_at_once_unless_gateways_ask_here() {
         let face = Face::new(Party::found("devices.acme.example").open(), &Settings::default());
         let here = || std::thread::current().id();
-        let own = here();
-        let is_done_here = async || face.at_once(async move { here() == own }).await.expect("is done");
-        assert!(is_done_here().await);
-        let (ended, told) = tokio::sync::oneshot::channel();
-        let work = async move {
-            tokio::task::yield_now().await;
-            ended.send(()).expect("is awaited");
+        let worked = async {
+            let own = here();
+            let is_done_here = async || face.at_once(async move { here() == own }).await.expect("is done");
+            assert!(is_done_here().await);
+            let (ended, told) = tokio::sync::oneshot::channel();
+            let work = async move {
+                tokio::task::yield_now().await;
+                ended.send(()).expect("is awaited");
+            };
+            let mut given_up = Box::pin(face.at_once(work));
+            assert!((&mut given_up).now_or_never().is_none(), "it has only begun");
+            drop(given_up);
+            told.await.expect("it ends all the same");
+            background::note_answer(Instant::now());
+            assert!(!is_done_here().await);
         };
-        let mut given_up = Box::pin(face.at_once(work));
-        assert!((&mut given_up).now_or_never().is_none(), "it has only begun");
-        drop(given_up);
-        told.await.expect("it ends all the same");
-        background::note_answer(Instant::now());
-        assert!(!is_done_here().await);
+        tokio::task::LocalSet::new().run_until(worked).await;
     }
 
     /// Otherwise whoever was let go often enough would have all seats.

@@ -37,10 +37,19 @@ pub(super) fn folded(text: &str) -> Cow<'_, str> {
     Cow::Owned(letters(text).collect())
 }
 
-/// The same letter by letter, so that whoever compares can stop at the first difference.
+/// The same letter by letter, so that whoever compares can stop at the first difference: nothing looks further ahead
+/// than to the end of a run of spaces.
 pub(super) fn letters(text: &str) -> impl Iterator<Item = char> {
-    let words = text.split_whitespace().enumerate();
-    words.flat_map(|(at, word)| (at > 0).then_some(' ').into_iter().chain(word.chars())).flat_map(lower)
+    let mut rest = text.trim().chars().peekable();
+    let spaced = core::iter::from_fn(move || {
+        let letter = rest.next()?;
+        if !letter.is_whitespace() {
+            return Some(letter);
+        }
+        while rest.next_if(|next| next.is_whitespace()).is_some() {}
+        Some(' ')
+    });
+    spaced.flat_map(lower)
 }
 
 /// A letter in lower case, whatever follows it: a sigma at the end of a word is like any other (RFC 3454, B.2).

@@ -47,8 +47,20 @@ pub(crate) struct Draft {
     pub(crate) waits: bool,
     /// Changes to earlier entries.
     pub(crate) amendments: Amendments,
+    /// What is called once all this is durable.
+    pub(crate) call: Option<Call>,
     /// The size of headers and bodies in bytes.
     pub(crate) bytes: usize,
+}
+
+/// Something to be called once a commit is durable.
+#[derive(Clone)]
+pub(crate) struct Call(pub(crate) Arc<dyn Fn() + Send + Sync>);
+
+impl core::fmt::Debug for Call {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_tuple("Call").finish_non_exhaustive()
+    }
 }
 
 /// Indices in order; most keys have just one, which takes no memory of its own.
@@ -151,6 +163,7 @@ pub(crate) struct Mark {
     seal: Option<Seal>,
     waits: bool,
     amendments: Amendments,
+    call: Option<Call>,
     bytes: usize,
 }
 
@@ -168,6 +181,7 @@ impl Draft {
             seal: None,
             waits: false,
             amendments: Amendments::default(),
+            call: None,
             bytes: 0,
         }
     }
@@ -205,6 +219,7 @@ impl Draft {
             seal: self.seal.clone(),
             waits: self.waits,
             amendments: self.amendments.clone(),
+            call: self.call.clone(),
             bytes: self.bytes,
         }
     }
@@ -236,6 +251,7 @@ impl Draft {
         self.certified.truncate(mark.certified);
         self.seal = mark.seal;
         self.waits = mark.waits;
+        self.call = mark.call;
         self.bytes = mark.bytes;
     }
 

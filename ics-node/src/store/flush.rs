@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 
-use super::draft::Draft;
+use super::draft::{Call, Draft};
 use super::error::StoreError;
 use super::heads::Staged;
 use super::state::DomainState;
@@ -190,11 +190,16 @@ impl Flush {
     }
 
     /// Makes a commit visible to readers; caches are told first, so that no answer is given under a head that has ended
-    /// it. The entries can be found in the index since the commit.
+    /// it. What the jobs want called is called together with that. The entries can be found in the index since the
+    /// commit.
     fn publish(&self, state: DomainState, draft: &Draft) {
         let amends = !draft.erased.is_empty() || draft.amendments.shows();
         let (domain, size) = (state.info.number, state.head.size);
         (self.shared.announce)(&Change { domain, size, entries: &draft.entries, amends });
-        self.shared.published.put(state);
+        self.shared.published.put_with(state, || {
+            if let Some(Call(call)) = &draft.call {
+                call();
+            }
+        });
     }
 }

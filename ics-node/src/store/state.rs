@@ -96,7 +96,14 @@ impl Published {
     }
 
     pub(crate) fn put(&self, state: DomainState) {
+        self.put_with(state, || ());
+    }
+
+    /// As [`Published::put`], with a call that belongs to it: what that changes nobody sees without finding this state
+    /// when they read next, and nobody finds this state before.
+    pub(crate) fn put_with(&self, state: DomainState, call: impl FnOnce()) {
         let mut domains = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        call();
         domains.insert(state.info.number, Arc::new(state));
     }
 }

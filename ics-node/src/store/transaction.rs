@@ -1,6 +1,7 @@
 //! What a job of the writer sees and may do.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use ics_core::log::Hash;
 use ics_core::time::Timestamp;
@@ -8,7 +9,7 @@ use rusqlite::Connection;
 
 use super::damage::{self, Met, Place};
 use super::desk::is_alarmed;
-use super::draft::{Draft, DraftAlarm};
+use super::draft::{Call, Draft, DraftAlarm};
 use super::error::StoreError;
 use super::index::{Index, Reading};
 use super::sight::{Show, with_filled};
@@ -164,6 +165,13 @@ impl WriteTx<'_> {
     /// still shown.
     pub const fn wait_for_witnesses(&mut self, waits: bool) {
         self.draft.waits = waits;
+    }
+
+    /// Has something called at the moment at which readers come to see what the commit leaves of the domain: never if
+    /// the commit fails or this job gives up, and only for the last job on the domain that says so. It must be brief
+    /// and must not use the store, which is locked meanwhile.
+    pub fn once_durable(&mut self, call: impl Fn() + Send + Sync + 'static) {
+        self.draft.call = Some(Call(Arc::new(call)));
     }
 
     /// Raises an alarm, stored together with what the job adds.

@@ -12,7 +12,8 @@
 //! 4. The write-ahead log is synced: from here on no power cut takes them away.
 //! 5. The checkpoint goes to the head's file. *Crash before it:* the file is behind the database, which the next start
 //!    makes good. The other order would leave a file ahead of the database, which is the sign of a restore.
-//! 6. Readers learn of it. Only now can anybody publish the checkpoint: it is durable in both places.
+//! 6. Readers learn of it, and at the same moment of what its jobs have made of the domain ([`WriteTx::once_durable`]).
+//!    Only now can anybody publish the checkpoint: it is durable in both places.
 //! 7. The jobs are answered.
 
 use std::collections::BTreeMap;

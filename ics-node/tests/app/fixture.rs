@@ -91,6 +91,14 @@ fn open_when_free(setup: &Setup) -> App {
     }
 }
 
+/// The template's access rules, if nobody may read or copy unless this Cedar condition holds.
+pub(crate) fn narrowed(access: &str, condition: &str) -> String {
+    let rule = "permit (principal, action in [Action::\"read\", Action::\"follow\", Action::\"mirror\"], resource);";
+    let (before, after) = access.split_once(rule).expect("the template's rule");
+    let narrowed = rule.replace("resource);", &format!("resource) when {{ {condition} }};"));
+    [before, &narrowed, after].concat()
+}
+
 impl Party {
     pub(crate) fn found(domain: &str) -> Self {
         Self::found_with(domain, |_| ())
@@ -98,13 +106,7 @@ impl Party {
 
     /// A party whose domain nobody may read or copy unless this Cedar condition holds.
     pub(crate) fn found_private(domain: &str, condition: &str) -> Self {
-        Self::found_with(domain, |descriptor| {
-            let rule =
-                "permit (principal, action in [Action::\"read\", Action::\"follow\", Action::\"mirror\"], resource);";
-            let (before, after) = descriptor.access.split_once(rule).expect("the template's rule");
-            let narrowed = rule.replace("resource);", &format!("resource) when {{ {condition} }};"));
-            descriptor.access = [before, &narrowed, after].concat();
-        })
+        Self::found_with(domain, |descriptor| descriptor.access = narrowed(&descriptor.access, condition))
     }
 
     /// A party whose first descriptor is the template's, with a change.

@@ -122,6 +122,89 @@ fn small_writes_share_a_commit_while_another_is_synced() {
     assert_sound(&store);
 }
 
+/// Otherwise an entry could be read by rules that have ended, or something be believed to be in the log that is not.
+#[test]
+fn what_is_called_once_a_commit_is_durable_comes_with_its_entries() {
+    let dir = tempfile::tempdir().expect("dir");
+    let (store, domain) = with_home(dir.path());
+    append(&store, domain, &["first"]).expect("append");
+    let (begins, has_begun) = mpsc::channel();
+    let (release, held) = mpsc::channel::<()>();
+    let held = Mutex::new(held);
+    let job = move |tx: &mut WriteTx<'_>| {
+        tx.once_durable(move || {
+            begins.send(()).expect("test waits");
+            held.lock().expect("one thread").recv().unwrap_or_default();
+        });
+        tx.append(entry("second"))
+    };
+    assert_eq!(head(&store, domain).size, 1);
+    let pending = store.write(domain, job).expect("queue");
+    has_begun.recv().expect("it is called");
+    let (waits, size) = std::thread::scope(|scope| {
+        let reader = scope.spawn(|| head(&store, domain).size);
+        std::thread::sleep(Duration::from_millis(100));
+        let waits = !reader.is_finished();
+        drop(release);
+        (waits, reader.join().expect("reads"))
+    });
+    assert_eq!((waits, size), (true, 2), "nobody reads anything while it is called");
+    assert_eq!(pending.wait().expect("written").value, 1);
+}
+
+#[test]
+fn nothing_is_called_for_a_job_or_commit_that_fails() {
+    let dir = tempfile::tempdir().expect("dir");
+    let (options, _) = counting("mute.example");
+    let store = Store::open(dir.path(), options).expect("open");
+    let [good, mute] = ["d.example", "mute.example"]
+        .map(|of| store.create_domain(&name(of), Part::Home, None).expect("create").number);
+    let called = Arc::new(Mutex::new(Vec::new()));
+    let call = |what: &'static str| {
+        let called = Arc::clone(&called);
+        move || called.lock().expect("one thread").push(what)
+    };
+    let (release, held) = hold_up(&store, good);
+    let (first, second, bad) = (call("first"), call("second"), call("bad"));
+    let kept = store.write(good, move |tx: &mut WriteTx<'_>| {
+        tx.once_durable(first);
+        tx.append(entry("first"))
+    });
+    let last = store.write(good, move |tx: &mut WriteTx<'_>| {
+        tx.once_durable(second);
+        tx.append(entry("second"))
+    });
+    let given_up = store.write(good, move |tx: &mut WriteTx<'_>| {
+        tx.once_durable(bad);
+        Err::<(), _>("no")
+    });
+    let unsigned = call("unsigned");
+    let unsealed = store.write(mute, move |tx: &mut WriteTx<'_>| {
+        tx.once_durable(unsigned);
+        tx.append(entry("unsigned"))
+    });
+    release.send(()).expect("held");
+    held.wait().expect("held job");
+    assert_eq!(kept.expect("queue").wait().expect("written").value, 0);
+    assert_eq!(last.expect("queue").wait().expect("written").value, 1);
+    assert!(matches!(given_up.expect("queue").wait(), Err(WriteError::Job("no"))));
+    assert!(matches!(unsealed.expect("queue").wait(), Err(WriteError::Store(StoreError::Unsealed { .. }))));
+    assert_eq!(*called.lock().expect("done"), ["second"], "for a commit the last job that is kept");
+
+    // A head's file that cannot be put in place: the commit is there, but must not be acknowledged.
+    let file = dir.path().join("heads/d.example");
+    std::fs::remove_file(&file).expect("removed");
+    std::fs::create_dir(&file).expect("in the way");
+    let halted = call("halted");
+    let refused = store.write(good, move |tx: &mut WriteTx<'_>| {
+        tx.once_durable(halted);
+        tx.append(entry("third"))
+    });
+    assert!(matches!(refused.expect("queue").wait(), Err(WriteError::Store(StoreError::Halted { .. }))));
+    assert_eq!(*called.lock().expect("done"), ["second"]);
+    assert_eq!(head(&store, good).size, 2);
+}
+
 #[test]
 fn many_threads_write_and_read() {
     let dir = tempfile::tempdir().expect("dir");

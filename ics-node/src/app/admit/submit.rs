@@ -210,21 +210,19 @@ impl App {
         let (clock, writer) = (self.clock().clone(), Arc::clone(hosted));
         let job = move |tx: &mut WriteTx<'_>| {
             let mut incoming = incoming.into_iter();
-            let admitted = append_some(tx, &writer, &mut incoming, &clock, most)?;
-            if let (Some(Outcome::Appended(last)), Some(certified)) = (admitted.0.last(), certified) {
+            let outcomes = append_some(tx, &writer, &mut incoming, &clock, most)?;
+            if let (Some(Outcome::Appended(last)), Some(certified)) = (outcomes.last(), certified) {
                 tx.certify(last.index, certified);
             }
-            Ok((admitted, incoming.collect::<Vec<_>>()))
+            Ok((outcomes, incoming.collect::<Vec<_>>()))
         };
         Ok(self.store().write(hosted.number, job)?)
     }
 
-    /// The outcomes of what is durable now, and what is left to be submitted in another job.
-    fn appended(&self, hosted: &Arc<Hosted>, written: Written<Turn>) -> (Vec<Outcome>, Vec<Incoming>) {
-        let ((outcomes, domain), left) = written.value;
-        hosted.publish(domain);
+    /// The outcomes of what is durable now, and what is left to be submitted in another job; whoever waits is told.
+    fn appended(&self, hosted: &Arc<Hosted>, written: Written<Turn>) -> Turn {
         self.tell(hosted);
-        (outcomes, left)
+        written.value
     }
 
     /// Receipts under the newest checkpoint, made after the commit. Only entries that stood there before are read for
@@ -258,11 +256,8 @@ impl App {
     }
 }
 
-/// The outcomes of bodies in the writer, and the domain with them.
-type Admitted = (Vec<Outcome>, Option<Arc<Domain>>);
-
-/// The result of one job, and the bodies that it leaves to the next.
-type Turn = (Admitted, Vec<Incoming>);
+/// The outcomes of one job, and the bodies that it leaves to the next.
+type Turn = (Vec<Outcome>, Vec<Incoming>);
 
 /// A submission that is on disk.
 enum Taken {
@@ -312,10 +307,10 @@ fn check_batch(bodies: &[Vec<u8>]) -> Result<(), AppError> {
 /// In the writer: admits what the policy allows, one after the other, each judged after those before it.
 pub(crate) fn append_all(
     tx: &mut WriteTx<'_>,
-    hosted: &Hosted,
+    hosted: &Arc<Hosted>,
     incoming: Vec<Incoming>,
     clock: &Clock,
-) -> Result<Admitted, StoreError> {
+) -> Result<Vec<Outcome>, StoreError> {
     append_some(tx, hosted, &mut incoming.into_iter(), clock, usize::MAX)
 }
 
@@ -323,11 +318,11 @@ pub(crate) fn append_all(
 /// not taken are left in `incoming`.
 pub(in crate::app) fn append_some(
     tx: &mut WriteTx<'_>,
-    hosted: &Hosted,
+    hosted: &Arc<Hosted>,
     incoming: &mut std::vec::IntoIter<Incoming>,
     clock: &Clock,
     most: usize,
-) -> Result<Admitted, StoreError> {
+) -> Result<Vec<Outcome>, StoreError> {
     let (mut domain, mut line) = hosted.working_at(tx.size())?;
     let (count, before) = (incoming.len(), line.work());
     let mut outcomes = Vec::with_capacity(count);
@@ -339,8 +334,8 @@ pub(in crate::app) fn append_some(
         }
     }
     tx.wait_for_witnesses(domain.as_ref().is_some_and(|domain| domain.descriptor().quorum() > 0));
-    hosted.set_working(domain.clone(), line);
-    Ok((outcomes, domain))
+    hosted.leave(tx, domain, line);
+    Ok(outcomes)
 }
 
 fn append_one(

@@ -55,7 +55,7 @@ pub struct Encoded {
     pub tag: String,
 }
 
-/// A domain that can answer now, and how far its log reaches.
+/// A domain that can answer now, and how far its log reaches; the domain itself reaches at least as far.
 pub(crate) struct Source {
     pub(crate) hosted: Arc<Hosted>,
     pub(crate) domain: Arc<Domain>,
@@ -324,8 +324,8 @@ impl App {
     pub(crate) fn sources(&self, hosted: impl IntoIterator<Item = Arc<Hosted>>) -> Result<Vec<Source>, AppError> {
         let mut sources = Vec::new();
         for hosted in hosted {
-            if let Some(domain) = hosted.domain()
-                && let Some(reach) = self.store().reach(hosted.number)?
+            if let Some(reach) = self.store().reach(hosted.number)?
+                && let Some(domain) = hosted.domain()
             {
                 sources.push(Source { hosted, domain, reach });
             }

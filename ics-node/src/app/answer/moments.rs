@@ -197,19 +197,19 @@ impl Entries for LogThen<'_> {
 }
 
 impl App {
-    /// A domain as it is now; `None` while that is not settled: before anything of it has arrived, and for a moment
-    /// after a commit.
+    /// A domain as it is now; `None` before anything of it has arrived.
     ///
     /// # Errors
     /// When the domain is not held here, or cannot answer now.
     pub fn moment(&self, domain: &DomainName) -> Result<Option<Moment>, AppError> {
         let hosted = self.hosted(domain)?;
-        let Some(domain) = hosted.domain() else { return Ok(None) };
-        let seal = self.seal(&hosted)?;
-        let ruled_upto = domain.size();
-        if ruled_upto < seal.size {
+        if hosted.domain().is_none() {
             return Ok(None);
         }
+        let seal = self.seal(&hosted)?;
+        // Only now, so that it reaches at least as far as the checkpoint.
+        let Some(domain) = hosted.domain() else { return Ok(None) };
+        let ruled_upto = domain.size();
         let last = domain.last_admitted_at();
         let admitted_at =
             if ruled_upto == seal.size { last } else { self.last_admitted(&hosted, seal.size, Timestamp::default())? };

@@ -79,9 +79,9 @@ impl App {
         let (memory, number) = (self.memory(), sight.hosted.number);
         let era = memory.era(number);
         let posting = Posting::Name(name.clone());
-        let giving = find_besides(&sight.entries, &sight.domain, &posting, limits::RECORD_STATEMENTS, at_hand)?;
+        let (giving, _) = find_besides(&sight.entries, &sight.domain, &posting, limits::RECORD_STATEMENTS, at_hand)?;
         let candidates: BTreeSet<IdentityId> = giving.iter().map(Logged::subject_id).collect();
-        if candidates.len() <= 1 && sight.is_whole() {
+        if candidates.len() <= 1 {
             memory.keep_name(number, name_key(name), candidates.first().copied(), (&era, sight.seal.size));
         }
         Ok((giving, candidates))

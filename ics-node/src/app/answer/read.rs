@@ -9,7 +9,7 @@ use ics_core::limits;
 use ics_core::log::entry::{EntryKind, Header};
 use ics_core::name::Lookup;
 use ics_core::record::{Logged, Record};
-use ics_core::statement::{openpgp_key_of, openpgp_view};
+use ics_core::statement::openpgp_view;
 use ics_core::vocabulary::DomainName;
 
 use super::answers::Query;
@@ -21,7 +21,7 @@ use crate::app::hosted::Hosted;
 use crate::app::{App, AppError, Reader};
 use crate::store::{Part, Reach, Seal, StoreError, StoredEntry};
 
-/// One domain's durable log as far as it can be proven, and what it says about itself at that size.
+/// One domain's durable log as far as it can be proven, and what it says about itself, which reaches at least as far.
 pub(crate) struct Sight<'a> {
     pub(crate) hosted: &'a Hosted,
     /// The domain under its newest rules, which say who may read and what is admitted; they may not be shown yet.
@@ -33,15 +33,15 @@ pub(crate) struct Sight<'a> {
 }
 
 impl Sight<'_> {
-    /// Whether what the domain says about itself reaches as far as the log that is read; it is published a moment
-    /// later.
-    pub(crate) fn is_whole(&self) -> bool {
-        self.domain.size() >= self.seal.size
-    }
-
     /// How far it is read.
     pub(crate) const fn reach(&self) -> Reach {
         Reach { size: self.seal.size, root: self.seal.root, cosigned_at: self.seal.cosigned_at }
+    }
+
+    /// The indices of all states of these signers' certificates: an old state may have made a statement that still
+    /// counts. The domain knows where they are, so nothing is read about other certificates.
+    pub(crate) fn certificates_of(&self, signers: &BTreeSet<Fingerprint>) -> Vec<u64> {
+        signers.iter().flat_map(|signer| self.domain.certificate_states(signer)).collect()
     }
 }
 
@@ -49,6 +49,7 @@ impl App {
     /// A domain to read from.
     pub(crate) fn sight<'a>(&'a self, hosted: &'a Hosted) -> Result<Sight<'a>, AppError> {
         let seal = self.seal(hosted)?;
+        // Only now, so that no entry is read by rules that ended before it.
         let domain = hosted.domain().ok_or_else(|| AppError::unknown_domain(&hosted.name))?;
         let entries = Snapshot { store: self.store(), number: hosted.number, size: seal.size };
         let shown = as_shown(&domain, seal.size);
@@ -325,33 +326,8 @@ impl App {
         let signers: BTreeSet<Fingerprint> = statements.iter().map(Logged::signer).chain(grantees).collect();
         let mut indices: BTreeSet<u64> = statements.iter().map(Logged::index).collect();
         indices.extend(sight.domain.descriptor_indices());
-        indices.extend(self.not_known_yet(sight, EntryKind::Descriptor)?.iter().map(|entry| entry.index));
-        indices.extend(self.certificates_of(sight, &signers)?);
+        indices.extend(sight.certificates_of(&signers));
         Ok(indices.into_iter().filter(|index| *index < sight.seal.size).collect())
-    }
-
-    /// The indices of all states of these signers' certificates: an old state may have made a statement that still
-    /// counts. The domain knows where they are, so nothing is read about other certificates.
-    pub(crate) fn certificates_of(
-        &self,
-        sight: &Sight<'_>,
-        signers: &BTreeSet<Fingerprint>,
-    ) -> Result<Vec<u64>, AppError> {
-        let mut indices: Vec<u64> = signers.iter().flat_map(|it| sight.domain.certificate_states(it)).collect();
-        let holder = |entry: &StoredEntry| openpgp_key_of(&entry.content.as_ref()?.body);
-        let of_signer = |entry: &StoredEntry| holder(entry).is_some_and(|holder| signers.contains(&holder));
-        let new = self.not_known_yet(sight, EntryKind::Certificate)?;
-        indices.extend(new.iter().filter(|entry| of_signer(entry)).map(|entry| entry.index));
-        Ok(indices)
-    }
-
-    /// The entries of a kind that can be read but that the domain does not know yet, because it is published a moment
-    /// later.
-    fn not_known_yet(&self, sight: &Sight<'_>, kind: EntryKind) -> Result<Vec<StoredEntry>, AppError> {
-        if sight.is_whole() {
-            return Ok(Vec::new());
-        }
-        self.entries_of_kind(sight.hosted, kind, sight.domain.size())
     }
 
     /// All entries of a kind from an index on that have effect, in log order.

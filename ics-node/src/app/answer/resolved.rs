@@ -9,7 +9,7 @@ use ics_core::time::Timestamp;
 
 use super::memory::{Around, Era, Kept, place_of};
 use super::read::Sight;
-use crate::app::entries::{Said, find_besides, is_unseen, keys};
+use crate::app::entries::{Said, find_besides, is_more_about, keys};
 use crate::app::{App, AppError, Reader};
 use crate::store::StoreError;
 
@@ -38,17 +38,15 @@ impl App {
             return Ok(kept);
         }
         let era = memory.era(number);
-        let about = about_besides(sight, id, at_hand)?;
+        let (about, is_more) = about_besides(sight, id, at_hand)?;
         let Judged { record, about, around } = self.judge(sight, &era, id, about, now)?;
-        let withheld = self.is_withheld(sight, id, &about)?;
+        let withheld = self.is_withheld(sight, id, (about.as_slice(), is_more))?;
         let record = record.map(|it| {
             let open = self.may_read(Reader::Anonymous, &sight.domain, &it);
             (it, open)
         });
         let kept = Arc::new(Kept::new(*id, memory.next_generation(), (era, around), record, withheld)?);
-        if sight.is_whole() {
-            memory.keep(number, &kept, sight.seal.size);
-        }
+        memory.keep(number, &kept, sight.seal.size);
         Ok(kept)
     }
 
@@ -66,7 +64,7 @@ impl App {
         at: Timestamp,
     ) -> Result<Option<(Record, Said)>, AppError> {
         let era = self.memory().era(sight.hosted.number);
-        let about = about_besides(sight, id, at_hand)?;
+        let (about, _) = about_besides(sight, id, at_hand)?;
         let Judged { record, about, around } = self.judge(sight, &era, id, about, at)?;
         Ok(record.map(|record| (record, Said { about, groups: around.statements.clone(), unseen: false })))
     }
@@ -83,10 +81,8 @@ impl App {
         let about = match lately.recall(number, place) {
             Some(about) => about,
             None => {
-                let about = about_besides(sight, id, at_hand)?;
-                if sight.is_whole() {
-                    lately.keep(number, place, &about, (&era, sight.seal.size));
-                }
+                let (about, _) = about_besides(sight, id, at_hand)?;
+                lately.keep(number, place, &about, (&era, sight.seal.size));
                 about
             }
         };
@@ -108,12 +104,20 @@ impl App {
     }
 
     /// Whether this node holds something about an identity or its groups but is no longer shown the rest, or does not
-    /// show it yet: an erasure deletes at once, while what it restates, perhaps a block, may still wait for witnesses.
-    fn is_withheld(&self, sight: &Sight<'_>, id: &IdentityId, about: &[Logged]) -> Result<bool, AppError> {
-        if sight.domain.size() > sight.seal.size && is_unseen(&sight.entries, &sight.domain, id)? {
+    /// show it yet: an erasure deletes at once, while what it restates, perhaps a block, is shown when the commit is
+    /// durable, and may even then wait for witnesses. `is_more` tells whether there are remnants without it.
+    fn is_withheld(
+        &self,
+        sight: &Sight<'_>,
+        id: &IdentityId,
+        (about, is_more): (&[Logged], bool),
+    ) -> Result<bool, AppError> {
+        let is_partial = self.store().sight(sight.hosted.number)?.is_partial();
+        // Where not everything may be read, peers tell what is left of entries, and that stays even if it is false.
+        if is_more && (!is_partial || sight.domain.size() > sight.seal.size) {
             return Ok(true);
         }
-        if !self.store().sight(sight.hosted.number)?.is_partial() {
+        if !is_partial {
             return Ok(false);
         }
         let candidates = candidate_groups(about);
@@ -135,15 +139,17 @@ impl App {
             return Ok(around);
         }
         let statements = Said::groups(&sight.entries, &sight.domain, &candidates)?;
-        let size = if sight.is_whole() { sight.seal.size } else { 0 };
-        Ok(arounds.keep(number, keys, statements, (era, size)))
+        Ok(arounds.keep(number, keys, statements, (era, sight.seal.size)))
     }
 }
 
-/// All statements about an identity; those at hand are not read again.
-fn about_besides(sight: &Sight<'_>, id: &IdentityId, at_hand: &[Logged]) -> Result<Vec<Logged>, StoreError> {
+/// All statements about an identity, and whether there is more, of which only remnants are left; those at hand are not
+/// read again.
+fn about_besides(sight: &Sight<'_>, id: &IdentityId, at_hand: &[Logged]) -> Result<(Vec<Logged>, bool), StoreError> {
     let limit = limits::RECORD_STATEMENTS + 1;
-    find_besides(&sight.entries, &sight.domain, &Posting::Subject(*id), limit, at_hand)
+    let (about, remnants) = find_besides(&sight.entries, &sight.domain, &Posting::Subject(*id), limit, at_hand)?;
+    let is_more = is_more_about(id, &about, &remnants);
+    Ok((about, is_more))
 }
 
 /// The postings of statements about groups to which something may belong.

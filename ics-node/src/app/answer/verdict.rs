@@ -137,8 +137,8 @@ impl App {
         let mut heard = Vec::with_capacity(policy.domains().len());
         for origin in policy.domains() {
             let Ok(hosted) = self.hosted(&origin.domain) else { continue };
-            let Some(domain) = hosted.domain().filter(|domain| domain.is(origin)) else { continue };
             let Some(reach) = self.store().reach(hosted.number)? else { continue };
+            let Some(domain) = hosted.domain().filter(|domain| domain.is(origin)) else { continue };
             heard.push(Source { hosted, domain, reach });
         }
         Ok(heard)
@@ -348,8 +348,10 @@ impl App {
         let mut unheard = Vec::new();
         for hosted in self.all_hosted() {
             let counts = |name: &DomainName| heard.iter().any(|it| it.hosted.name == *name);
-            let Some(domain) = hosted.domain().filter(|_| !counts(&hosted.name)) else { continue };
-            if let Some(reach) = self.store().reach(hosted.number)? {
+            if !counts(&hosted.name)
+                && let Some(reach) = self.store().reach(hosted.number)?
+                && let Some(domain) = hosted.domain()
+            {
                 unheard.push(testimony(&domain, &reach, None)?);
             }
         }

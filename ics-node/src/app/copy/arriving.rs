@@ -85,16 +85,12 @@ impl App {
         most: usize,
     ) -> Result<Arriving, WriteError<StoreError>> {
         let writer = Arc::clone(hosted);
-        let job = move |tx: &mut WriteTx<'_>| {
-            let domain = arriving.append_some(tx, &writer, most)?;
-            Ok::<_, StoreError>((arriving, domain))
-        };
+        let job = move |tx: &mut WriteTx<'_>| arriving.append_some(tx, &writer, most).map(|()| arriving);
         let pending = match hosted.part {
             Part::Mirror => self.store().write(hosted.number, job)?,
             Part::Home => self.store().restore(hosted.number, job)?,
         };
-        let (arriving, domain) = pending.wait()?.value;
-        hosted.publish(domain);
+        let arriving = pending.wait()?.value;
         self.tell(hosted);
         Ok(arriving)
     }
@@ -168,9 +164,9 @@ impl Arriving {
     pub(in crate::app) fn append_some(
         &mut self,
         tx: &mut WriteTx<'_>,
-        hosted: &Hosted,
+        hosted: &Arc<Hosted>,
         most: usize,
-    ) -> Result<Option<Arc<Domain>>, StoreError> {
+    ) -> Result<(), StoreError> {
         let page = Arc::clone(&self.page);
         let (is_first, from) = (self.done == 0, page.from + self.done as u64);
         if tx.size() != from {
@@ -201,8 +197,8 @@ impl Arriving {
         {
             tx.seal(seal)?;
         }
-        hosted.set_working(domain.clone(), line);
-        Ok(domain)
+        hosted.leave(tx, domain, line);
+        Ok(())
     }
 
     /// Applies what the page says about this node's rights: what the node may no longer read is removed, and what was

@@ -77,9 +77,8 @@ impl App {
     /// Looks in every domain for what was erased in another one since the last look.
     fn look_for_copies_of_erased(&self, mut looked: Looked) -> Result<Looked, AppError> {
         let hosted = self.all_hosted();
-        // One that cannot be read, or not completely yet, is looked at next time.
-        let mut sights = self.sights(&hosted).0;
-        sights.retain(|sight| sight.is_whole());
+        // One that cannot be read is looked at next time.
+        let sights = self.sights(&hosted).0;
         for origin in &sights {
             let number = origin.hosted.number;
             let from = looked.get(&number).copied().unwrap_or_default();

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use ics_core::limits;
 use ics_core::log::Hash;
-use ics_core::log::entry::{Entry, EntryKind, Header, LeafData, Salt};
+use ics_core::log::entry::{Entry, Header, LeafData, Salt};
 use ics_core::log::receipt::Receipt;
 use ics_core::log::tile::{TILE_WIDTH, TileError, TilePath, encode_bundle};
 use ics_core::statement::body::{self, Body};
@@ -192,10 +192,11 @@ impl App {
         most: usize,
     ) -> Result<wire::Descriptors, AppError> {
         let hosted = self.hosted(domain)?;
-        let indices = self.descriptor_indices(&hosted)?;
+        let known = hosted.domain();
+        let indices = known.iter().flat_map(|domain| domain.descriptor_indices());
         let before = usize::try_from(from.saturating_sub(1)).unwrap_or(usize::MAX);
         let (mut entries, mut bytes) = (Vec::new(), 0);
-        for index in indices.into_iter().skip(before) {
+        for index in indices.skip(before) {
             let entry = self.store().entry(hosted.number, index)?;
             let Some(content) = &entry.content else { continue };
             let entry = wire::Entry::Whole(whole(&entry, content));
@@ -206,19 +207,6 @@ impl App {
             entries.push(entry);
         }
         Ok(wire::Descriptors { from, entries })
-    }
-
-    /// The indices of the descriptor's versions: those that the domain knows, and those that it will know a moment
-    /// later.
-    fn descriptor_indices(&self, hosted: &Hosted) -> Result<Vec<u64>, AppError> {
-        let known = hosted.domain();
-        let mut indices: Vec<u64> = known.iter().flat_map(|domain| domain.descriptor_indices()).collect();
-        let size = known.map_or(0, |domain| domain.size());
-        if size < self.store().head(hosted.number)?.size {
-            let new = self.entries_of_kind(hosted, EntryKind::Descriptor, size)?;
-            indices.extend(new.iter().map(|entry| entry.index));
-        }
-        Ok(indices)
     }
 
     /// A version of the descriptor, by default the newest.
@@ -235,7 +223,7 @@ impl App {
             AppError::new(Code::UnknownDescriptor, detail)
         };
         let nth = usize::try_from(version.checked_sub(1).ok_or_else(missing)?).map_err(|_| missing())?;
-        let index = self.descriptor_indices(&hosted)?.into_iter().nth(nth).ok_or_else(missing)?;
+        let index = known.descriptor_indices().nth(nth).ok_or_else(missing)?;
         let entry = self.store().entry(hosted.number, index)?;
         let (index, signed) = (entry.index, entry.content.ok_or_else(missing)?.body);
         match body::parse(&signed) {

@@ -182,11 +182,16 @@ impl Listener {
     async fn shared(&mut self, size: u64) -> Result<(Event, u64), AppError> {
         let hosted = Arc::clone(&self.hosted);
         let mut told = hosted.told.lock().await;
-        if let Some(told) = told.as_ref().filter(|told| told.from == self.from && told.size >= size) {
+        // Asked again, since the event may be newer than the rules by which this listener was to share it.
+        if let Some(told) = told.as_ref().filter(|told| told.from == self.from && told.size >= size)
+            && self.app.shows_all(self.reader, &hosted)?
+        {
             return Ok((Arc::clone(&told.event), told.size));
         }
         let (event, size) = self.own(false).await?;
-        *told = Some(Told { from: self.from, size, event: Arc::clone(&event) });
+        if self.rights.is_none() {
+            *told = Some(Told { from: self.from, size, event: Arc::clone(&event) });
+        }
         Ok((event, size))
     }
 
@@ -203,5 +208,49 @@ impl Listener {
         let (event, size, rights) = told.await?;
         self.rights = rights;
         Ok((event, size))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ics_core::descriptor::Descriptor;
+    use ics_core::statement::make::sign_descriptor;
+
+    use super::*;
+    use crate::fixture::{Party, SALT, device, narrowed, owner};
+
+    /// The rules may change while a listener waits for what another one, who may still read everything, is told.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn news_for_those_who_may_read_everything_are_for_nobody_who_no_longer_may() {
+        let maker = Party::found("devices.acme.example");
+        let app = maker.open();
+        let (hosted, from) = (app.hosted(&maker.domain).expect("here"), 1);
+        let mut listener = app.listen(Reader::Anonymous, &maker.domain, from).expect("listens");
+        listener.next().await.expect("that there is nothing new");
+        let mut told = hosted.told.lock().await;
+        maker.publish(&app, &device(1), "Pump", "1").await;
+        let listening = tokio::spawn(async move {
+            let heard = listener.next().await;
+            (heard, listener)
+        });
+        tokio::time::sleep(Duration::from_millis(200)).await;
+
+        let json = app.descriptor(&maker.domain, None).expect("in force").json;
+        let former = Descriptor::parse(&json).expect("a descriptor");
+        let access = narrowed(&former.access, "principal has node");
+        let next = Descriptor { version: former.version + 1, previous: Some(former.hash()), access, ..former };
+        let now = app.clock().now();
+        let rules = sign_descriptor(&[&owner(&maker.domain)], &next.to_json(), now, &SALT).expect("signed");
+        maker.submit_one(&app, rules).await.expect("admitted");
+        maker.publish(&app, &device(2), "Pump", "2").await;
+        let news = tokio::task::block_in_place(|| app.news(Reader::Operator, &hosted, from, false));
+        let (news, size) = news.expect("news");
+        let event: Event = news.to_event(size).into();
+        *told = Some(Told { from, size, event: Arc::clone(&event) });
+        drop(told);
+
+        let (heard, listener) = listening.await.expect("goes on");
+        assert_ne!(heard.expect("news"), event);
+        assert!(listener.rights.is_some(), "it is told that it may not read everything");
     }
 }

@@ -56,7 +56,7 @@ impl App {
     /// precedes it. Later entries about the same identities are judged again, because they may depend on it, or on what
     /// was erased: what is left of that is noted first, even if nothing bears it out yet.
     pub(crate) fn take_fill(&self, hosted: &Arc<Hosted>, fill: &Fill) -> Result<(), AppError> {
-        let left = self.left(hosted, fill)?;
+        let left = self.remnants(hosted, fill)?;
         let judging = self.judging(hosted, fill, &left)?;
         let (tested, lost, alarm) = (fill.tested.clone(), fill.lost.clone(), left_out(fill));
         let (now, writer) = (self.clock().now(), Arc::clone(hosted));
@@ -84,7 +84,7 @@ impl App {
 
     /// What is said to be left of erased entries, as far as that is new here. Of what is tested all counts: if an
     /// erasure came first, what was said before it was judged without knowing that something was missing.
-    fn left(&self, hosted: &Hosted, fill: &Fill) -> Result<Vec<Left>, AppError> {
+    fn remnants(&self, hosted: &Hosted, fill: &Fill) -> Result<Vec<Left>, AppError> {
         let mut all = Vec::new();
         let told = fill.erased.iter().map(|it| (it, false));
         for ((index, remnant), is_tested) in told.chain(fill.tested.iter().map(|it| (it, true))) {

@@ -190,9 +190,9 @@ impl App {
                 }
             }
         }
-        about.all.extend(self.certificates_of(sight, &signers)?);
+        about.all.extend(sight.certificates_of(&signers));
         signers.retain(|signer| !others.contains(signer));
-        about.left_to_source.extend(self.certificates_of(sight, &signers)?);
+        about.left_to_source.extend(sight.certificates_of(&signers));
         Ok(about)
     }
 

@@ -147,8 +147,7 @@ impl App {
         let Some(domain) = target.domain() else { return Ok(false) };
         let sight = self.sight(&source)?;
         let (start, last) = (stretch.start, stretch.end.min(sight.seal.size));
-        // What is not complete yet is looked at next time.
-        if start >= last || !sight.is_whole() {
+        if start >= last {
             return Ok(false);
         }
         let rights = RefCell::new(BTreeMap::new());

@@ -34,7 +34,7 @@ impl App {
         }
         let source = self.hosted(from)?;
         let sight = self.sight(&source)?;
-        let Some(domain) = target.domain().filter(|_| sight.is_whole()) else { return Ok(false) };
+        let Some(domain) = target.domain() else { return Ok(false) };
         let Unheeded { things, groups } = unheeded;
         let mut is_more = !things.is_empty();
         let ids = things.iter().flat_map(|(_, id)| IdentityId::candidates(id).unwrap_or_default()).collect();

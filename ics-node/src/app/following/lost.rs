@@ -39,7 +39,7 @@ impl App {
             return Ok(());
         }
         let Ok(there) = self.sight(source) else { return Ok(()) };
-        if !there.is_whole() || there.domain.descriptor().version != version {
+        if there.domain.descriptor().version != version {
             return Ok(());
         }
         let cited = there.domain.descriptors().filter_map(|it| it.last_head.as_ref());

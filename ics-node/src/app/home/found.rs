@@ -172,16 +172,13 @@ impl App {
 
     fn info(&self, hosted: &Hosted) -> Result<DomainInfo, AppError> {
         self.store().check_sound(hosted.number)?;
+        // In this order: whoever has waited for a size is told by the rules that it has brought.
+        let head = self.store().head(hosted.number)?;
         let domain = hosted.domain().ok_or_else(|| AppError::unknown_domain(&hosted.name))?;
         let descriptor = domain.descriptor();
         let origin = domain.origin();
-        let head = self.store().head(hosted.number)?;
-        // The head is known a moment before what its last entries say of the domain, by which everything is judged.
-        // Whoever waits for a size goes on to what it brings, so the one is not told without the other.
-        let size = head.size.min(domain.size());
-        let root = if size == head.size { head.root } else { self.store().root_at(hosted.number, size)? };
-        let reached = |seal: &Seal| if seal.size <= size { (seal.size, seal.root) } else { (size, root) };
-        let shown = head.seal.as_ref().map(reached).map(|(size, root)| ShownLog { size, root: root.to_string() });
+        let shown = |seal: &Seal| ShownLog { size: seal.size, root: seal.root.to_string() };
+        let shown = head.seal.as_ref().map(shown);
         let verifier_key = descriptor.home.verifying_key().and_then(|key| origin.key(&key.to_bytes()).ok());
         let malformed = || AppError::Internal(format!("the descriptor of `{}` has no usable home key", hosted.name));
         Ok(DomainInfo {
@@ -191,12 +188,12 @@ impl App {
                 home: descriptor.home.clone(),
                 verifier_key: verifier_key.ok_or_else(malformed)?,
                 descriptor: descriptor.version,
-                size,
+                size: head.size,
                 as_of: head.seal.and_then(|seal| seal.cosigned_at),
             },
             position: if hosted.part == Part::Home { Position::Home } else { Position::Mirror },
             description: descriptor.description.clone(),
-            root: root.to_string(),
+            root: head.root.to_string(),
             shown,
             fresh_for_seconds: descriptor.freshness.default,
             witness_keys: descriptor.witness_keys(),

@@ -370,15 +370,14 @@ impl App {
         let incoming = vec![Incoming { checked, source: None, salt: random()? }];
         let (clock, writer) = (self.clock().clone(), Arc::clone(&hosted));
         let job = move |tx: &mut WriteTx<'_>| match append_all(tx, &writer, incoming, &clock) {
-            Ok((outcomes, domain)) => match outcomes.into_iter().next() {
-                Some(Outcome::Appended(new)) => Ok((new.index, domain)),
+            Ok(outcomes) => match outcomes.into_iter().next() {
+                Some(Outcome::Appended(new)) => Ok(new.index),
                 Some(Outcome::Refused(problem)) => Err(AppError::new(Code::Refused, problem.detail)),
                 other => Err(AppError::Internal(format!("the descriptor of a new epoch: {other:?}"))),
             },
             Err(error) => Err(error.into()),
         };
-        let (index, domain) = self.store().begin_anew(hosted.number, job)?;
-        hosted.publish(domain);
+        let index = self.store().begin_anew(hosted.number, job)?;
         self.tell_of_end(&hosted)?;
         Ok(index)
     }

@@ -202,15 +202,13 @@ async fn a_job_ends_when_it_has_worked_enough_and_all_are_admitted_in_order() {
     let (writer, clock, next) = (Arc::clone(&hosted), app.clock().clone(), more(100..103));
     let job = move |tx: &mut WriteTx<'_>| {
         let mut next = next.into_iter();
-        let (first, _) = append_some(tx, &writer, &mut next, &clock, 1)?;
+        let first = append_some(tx, &writer, &mut next, &clock, 1)?;
         let left = next.len();
-        let (rest, domain) = append_some(tx, &writer, &mut next, &clock, usize::MAX)?;
-        Ok::<_, StoreError>(([first.len(), left, rest.len()], domain))
+        let rest = append_some(tx, &writer, &mut next, &clock, usize::MAX)?;
+        Ok::<_, StoreError>([first.len(), left, rest.len()])
     };
     let written = tokio::task::block_in_place(|| app.store().write(hosted.number, job).expect("queued").wait());
-    let (counts, domain) = written.expect("written").value;
-    assert_eq!(counts, [1, 2, 2]);
-    hosted.publish(domain);
+    assert_eq!(written.expect("written").value, [1, 2, 2]);
 
     let known = incoming(&app, &maker, bodies[0].clone());
     let all = [more(200..202), vec![known], more(202..203)].into_iter().flatten().collect();
@@ -331,14 +329,12 @@ fn decided(app: &App, maker: &Party, body: Vec<u8>) -> [(String, usize); 2] {
         let both = [decide(&mut line)?, decide(&mut Line::default())?];
         writer.set_working(known, line);
         let incoming = vec![Incoming { checked: Ok(checked), source: None, salt: [7; 16] }];
-        let (_, domain) = append_all(tx, &writer, incoming, &clock)?;
-        Ok::<_, StoreError>((both, domain))
+        append_all(tx, &writer, incoming, &clock)?;
+        Ok::<_, StoreError>(both)
     };
     let written = tokio::task::block_in_place(|| app.store().write(hosted.number, job).expect("queued").wait());
-    let (both, domain) = written.expect("written").value;
-    hosted.publish(domain);
     app.tell(&hosted);
-    both
+    written.expect("written").value
 }
 
 /// Whatever is said in whatever order, what is kept at hand must not change any decision.

@@ -85,3 +85,23 @@ async fn what_was_erased_is_not_unblocked_while_its_erasure_waits_for_witnesses(
     let then = app.thing_then(Reader::Operator, &moment, &id.to_string()).expect("read").expect("is spoken of");
     assert!(then.record().expect("readable").effect().blocks(), "for copies of the directory it is blocked");
 }
+
+/// It is gone once it is committed, while what the erasure restates is shown once that is durable; and whoever has
+/// begun to read before reads on.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_erased_while_it_is_read_is_not_unblocked() {
+    let (maker, known) = (Party::found("devices.acme.example"), devices(1));
+    let app = node(&maker, &known, PERMITS, 1 << 24).await;
+    let said = Claims { status: Some(word("stolen")), ..claims(&maker, Act::Status) };
+    let now = app.clock().now();
+    let stolen = certify(&maker.signer, &known[0], "Pump", None, Kind::Device, &said, true, now, &SALT);
+    let index = maker.submit_one(&app, stolen.expect("made")).await.expect("admitted").index;
+    let (id, hosted) = (IdentityId::Key(known[0].fingerprint()), app.hosted(&maker.domain).expect("here"));
+    let sight = || app.sight(&hosted).expect("readable");
+    let begun = sight();
+    maker.erase(&app, index).await;
+    assert!(app.kept(&begun, &id).expect("readable").withheld, "what it restates stands behind what is read");
+    assert!(!app.kept(&sight(), &id).expect("readable").withheld, "that was not kept");
+    let blocked = check(&app, 0, Depth::Store).map(|it| (it.verdict, it.reason));
+    assert_eq!(blocked, Some((Outcome::Deny, Reason::Blocked)));
+}

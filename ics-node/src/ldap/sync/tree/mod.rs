@@ -33,7 +33,7 @@ const LOOK_THINGS: usize = 50;
 /// What is still to be done to bring the consumer to the moments aimed at.
 #[derive(Debug)]
 enum Work {
-    /// Find out what to do; up to this many pauses, since a domain may not be settled yet.
+    /// Find out what to do; up to this many pauses, since nothing of a domain may have arrived yet.
     Begin(u32),
     /// The same if the cookie is of no use: first get past the places that it names, within this many pauses.
     Behind(Cookie, u32),

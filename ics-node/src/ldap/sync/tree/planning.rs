@@ -12,7 +12,7 @@ use super::super::{Step, refresh_required};
 use super::{Tree, Work, then};
 use crate::app::{Then, Touched};
 
-/// How often to look again at a domain that is not settled: a commit is published a moment after it is durable.
+/// How often to look again at a domain of which nothing has arrived yet.
 pub(super) const UNSETTLED_PAUSES: u32 = 100;
 /// This many pauses last longer than a step of time.
 const STEP_PAUSES: u32 = 150;

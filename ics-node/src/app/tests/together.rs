@@ -1,0 +1,74 @@
+//! Readers see a domain's entries together with what they make of the domain.
+
+use std::sync::Arc;
+
+use ics_core::descriptor::Descriptor;
+use ics_core::statement::make::sign_descriptor;
+
+use super::{PERMITS, node};
+use crate::api::problem::Code;
+use crate::app::admit::check::check_bodies;
+use crate::app::admit::submit::{Incoming, Outcome, append_all};
+use crate::app::hosted::Hosted;
+use crate::app::{App, Reader};
+use crate::fixture::{Party, SALT, devices, narrowed, owner};
+use crate::store::WriteTx;
+
+/// Has the writer admit these bodies, without telling anybody afterwards.
+fn append(app: &App, hosted: &Arc<Hosted>, bodies: Vec<Vec<u8>>) {
+    let timed = bodies.into_iter().map(|body| (body, app.clock().now())).collect();
+    let checked = check_bodies(hosted.domain().as_deref(), timed, [7; 32]).into_iter();
+    let incoming = checked.map(|checked| Incoming { checked, source: None, salt: [7; 16] }).collect();
+    let (writer, clock) = (Arc::clone(hosted), app.clock().clone());
+    let job = move |tx: &mut WriteTx<'_>| append_all(tx, &writer, incoming, &clock);
+    let outcomes = app.store().write(hosted.number, job).expect("queued").wait().expect("written").value;
+    assert!(outcomes.iter().all(|it| matches!(it, Outcome::Appended(_))), "{outcomes:?}");
+}
+
+/// Whoever has submitted it, or copies it, may be slow to go on after the commit.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_new_rules_hide_is_never_read_by_former_ones() {
+    let (maker, pumps) = (Party::found("devices.acme.example"), devices(1));
+    let app = node(&maker, &[], PERMITS, 1 << 20).await;
+    let hosted = app.hosted(&maker.domain).expect("is here");
+    let size = app.domain(&maker.domain).expect("is here").info.size;
+    let json = app.descriptor(&maker.domain, None).expect("in force").json;
+    let former = Descriptor::parse(&json).expect("a descriptor");
+    let access = narrowed(&former.access, "principal has node");
+    let next = Descriptor { version: former.version + 1, previous: Some(former.hash()), access, ..former };
+    let rules = sign_descriptor(&[&owner(&maker.domain)], &next.to_json(), app.clock().now(), &SALT).expect("signed");
+    let said = maker.introduce(&app, &pumps[0], "Pump", "0");
+    tokio::task::block_in_place(|| append(&app, &hosted, vec![rules, said]));
+
+    let info = app.domain(&maker.domain).expect("is here").info;
+    assert_eq!((info.size, info.descriptor), (size + 2, next.version));
+    let id = pumps[0].fingerprint().to_string();
+    app.record(Reader::Operator, &maker.domain, &id).expect("it is in the log");
+    let refused = app.record(Reader::Anonymous, &maker.domain, &id).expect_err("strangers may not read it");
+    assert_eq!(refused.code(), Code::UnknownIdentity);
+}
+
+/// What is shown is never ahead of what the domain knows, nor does that know of entries that cannot be read.
+#[tokio::test(flavor = "multi_thread")]
+async fn while_a_log_grows_the_domain_that_is_read_fits_its_entries() {
+    let (maker, pumps) = (Party::found("devices.acme.example"), devices(50));
+    let app = node(&maker, &[], PERMITS, 1 << 20).await;
+    let hosted = app.hosted(&maker.domain).expect("is here");
+    let said = pumps.iter().enumerate().map(|(at, key)| maker.introduce(&app, key, "Pump", &at.to_string()));
+    let bodies: Vec<Vec<u8>> = said.collect();
+    let grow = || bodies.into_iter().for_each(|body| append(&app, &hosted, vec![body]));
+    let read = || {
+        let sight = app.sight(&hosted).expect("can be read");
+        let held = app.store().head(hosted.number).expect("is here").size;
+        assert!((sight.seal.size..=held).contains(&sight.domain.size()), "{} of {held}", sight.domain.size());
+    };
+    tokio::task::block_in_place(|| {
+        std::thread::scope(|scope| {
+            let writing = scope.spawn(grow);
+            while !writing.is_finished() {
+                read();
+            }
+        });
+    });
+    read();
+}
