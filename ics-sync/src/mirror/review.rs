@@ -81,8 +81,8 @@ pub(super) struct Review {
     is_full: bool,
     /// The first entry that was said to be erased, until that is compared with the log.
     gone_from: Option<u64>,
-    /// During the pass that does so: what the page that waits says itself is left of erased statements.
-    told: Option<BTreeMap<u64, Remnant>>,
+    /// During the pass that does so: what the erasures on the page that waits say themselves is left.
+    told: Option<Arc<BTreeMap<u64, Remnant>>>,
     fill: Option<Arc<Fill>>,
 }
 
@@ -154,9 +154,10 @@ impl Review {
         self.doubt.as_ref().is_some_and(|doubt| doubt.from <= index)
     }
 
-    /// Takes what is held; false if nothing is left to be looked at.
-    fn surveyed(&mut self, seen: Vec<Seen>, page: &VerifiedPage) -> bool {
-        let Some(last) = seen.last() else { return self.goes_on(page) };
+    /// Takes what is held; false if nothing is left to be looked at. `told` is what the erasures on the page that waits
+    /// say is left.
+    fn surveyed(&mut self, seen: Vec<Seen>, told: &Arc<BTreeMap<u64, Remnant>>) -> bool {
+        let Some(last) = seen.last() else { return self.goes_on(told) };
         // Entries that were named and are here need no question; only a change of rights can take them away. The same
         // holds when the only question left is what was erased.
         let is_of_missing = self.rest.among.is_some() || self.told.is_some();
@@ -172,14 +173,14 @@ impl Review {
     /// left something out could call it erased when asked for it. By then everything that the peer shows is here,
     /// erasures included, so nothing has to be remembered of what it called erased. A mirror that may not read
     /// everything cannot tell, because the erasure may be hidden from it.
-    fn goes_on(&mut self, page: &VerifiedPage) -> bool {
+    fn goes_on(&mut self, told: &Arc<BTreeMap<u64, Remnant>>) -> bool {
         let needed = core::mem::take(&mut self.needed);
         if !needed.is_empty() {
             self.rest = Survey { from: 0, among: Some(Arc::new(needed)) };
             return true;
         }
         let Some(from) = self.gone_from.take().filter(|_| self.rights.is_none()) else { return false };
-        self.told = Some(page.erasures().collect());
+        self.told = Some(Arc::clone(told));
         self.rest = Survey { from, among: None };
         true
     }
@@ -327,7 +328,7 @@ impl Mirror {
         }
         let doubt = Doubt::after(held, &page, true, word);
         let rights = page.sight.map(|sight| sight.rights);
-        let next = Held { rights, doubt, ..held.clone() };
+        let next = Held { rights, doubt, borne_out: Arc::default(), ..held.clone() };
         let checkpoint = self.reached.clone().filter(|reached| reached.checkpoint.size == next.tree.size());
         let page = VerifiedPage::dating(&next, checkpoint);
         self.pending = Some((Arc::new(page), next));
@@ -376,7 +377,7 @@ impl Mirror {
     /// more.
     pub fn handle_surveyed(&mut self, seen: Vec<Seen>) {
         let (Some(review), Some((page, next))) = (&mut self.review, &mut self.pending) else { return };
-        if review.surveyed(seen, page) {
+        if review.surveyed(seen, &next.borne_out) {
             return;
         }
         if review.is_full() {

@@ -40,6 +40,11 @@ fn home(page_limit: usize) -> Home {
 
 /// The same with this many entries before the erasure.
 fn home_of(entries: usize, page_limit: usize) -> Home {
+    home_by(entries, page_limit, owners::erase)
+}
+
+/// The same with an erasure that is signed like this.
+fn home_by(entries: usize, page_limit: usize, sign: impl Fn(&Erasure) -> Vec<u8>) -> Home {
     let mut home = Home::new("devices.acme.example", 1, at(NOW));
     home.page_limit = page_limit;
     home.append_many(entries - 1, "true", at(NOW));
@@ -51,7 +56,7 @@ fn home_of(entries: usize, page_limit: usize) -> Home {
         ..Erasure::new(home.origin.domain.clone(), statement)
     };
     assert_eq!(erasure.leaves(), Some((ERASED, truth())));
-    home.push(entry(EntryKind::Erasure, owners::erase(&erasure), at(NOW)));
+    home.push(entry(EntryKind::Erasure, sign(&erasure), at(NOW)));
     home.sign(at(NOW));
     home
 }
@@ -204,6 +209,25 @@ fn what_was_hidden_is_believed_to_be_erased_where_the_erasure_is_held_or_comes_a
         ask_again(&mut mirror, &mut memory, &home, truth(), at(LATER));
         assert_eq!((mirror.status().trouble, memory.sealed, memory.rights), (None, 12, None), "{page_limit}");
     }
+}
+
+/// A home could else log anything as an erasure, and a copy would be complete without what it hides.
+#[test]
+fn an_erasure_that_the_owners_have_not_signed_bears_nothing_out() {
+    let unsigned = |entries, page_limit| home_by(entries, page_limit, |erasure| owners::erase_by(1, erasure));
+    for page_limit in [5, 100] {
+        let home = unsigned(10, page_limit);
+        let (mut mirror, mut memory) = (Mirror::pinned(home.origin.clone(), SETTINGS), Memory::default());
+        ask(&mut mirror, &mut memory, &home, truth(), at(NOW));
+        let trouble = Trouble::Unerased { statement: truth().statement, size: 11 };
+        assert_eq!((mirror.status().trouble, memory.sealed), (Some(trouble), 0), "{page_limit} entries at once");
+    }
+    let home = unsigned(7, 5);
+    let (mut mirror, mut memory) = (Mirror::pinned(home.origin.clone(), SETTINGS), Memory::default());
+    ask_again(&mut mirror, &mut memory, &home, truth(), at(NOW));
+    let why = mirror.status().trouble.map(|trouble| trouble.to_string()).unwrap_or_default();
+    assert!(why.contains("entry 4 was erased"), "{why}");
+    assert_eq!((memory.size(), memory.sealed), (5, 0));
 }
 
 /// What is left would else be about another thing here than in the log, for good: whoever copies from here could not go
