@@ -263,9 +263,11 @@ fn about_with_remnants(
     Ok((about, unseen))
 }
 
-/// Whether more was said about an identity than these statements: a remnant whose erasure is still to come shows it.
+/// Whether more was said about an identity than these statements: a remnant whose erasure is still to come shows it. An
+/// erasure without effect restates nothing.
 pub(crate) fn is_more_about(id: &IdentityId, about: &[Logged], remnants: &[Remnant]) -> bool {
-    let told: BTreeSet<StatementId> = about.iter().filter(|it| it.is_erased()).map(Logged::id).collect();
+    let has_effect = |it: &&Logged| it.is_erased() && !it.is_refused();
+    let told: BTreeSet<StatementId> = about.iter().filter(has_effect).map(Logged::id).collect();
     remnants.iter().any(|remnant| remnant.identity == *id && !told.contains(&remnant.statement))
 }
 

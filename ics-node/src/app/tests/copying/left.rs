@@ -14,9 +14,9 @@ use ics_sync::mirror::{Action, Fill, Mirror, VerifiedEntry, VerifiedPage};
 use ics_sync::wire::{Base64, Entry, Page, Shown, Sight};
 
 use super::{block, bring, copy_pages, log_as, next_page, next_page_as, vouched};
-use crate::app::entries::{Snapshot, about};
+use crate::app::entries::{Said, Snapshot, about};
 use crate::app::{App, Reader};
-use crate::fixture::{Party, SALT, copy, device, owner};
+use crate::fixture::{Party, SALT, copy, device, owner, signer};
 
 /// A party whose things of one lot anybody may read, with its node and a copy: first comes a block of a thing of which
 /// nobody has said yet to which lot it belongs, so the copy has only the leaf. In the next page that is said, another
@@ -202,6 +202,37 @@ async fn what_a_peer_calls_erased_leaves_room_for_what_stands() {
     let entries = Snapshot { store: copied.store(), number: hosted.number, size: lies.end + 1 };
     let found = about(&entries, &hosted.domain().expect("copied"), &id).expect("read");
     assert_eq!(found.iter().map(Logged::index).collect::<Vec<_>>(), [lies.end]);
+}
+
+/// What the erased statement blocked would be restated by nobody.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_erasure_without_effect_does_not_hide_that_something_is_missing() {
+    let maker = Party::found("devices.acme.example");
+    let (home, of) = (maker.open(), &maker.domain);
+    maker.publish(&home, &device(1), "urn:dev:os:32473-1", "L1").await;
+    let data = tempfile::tempdir().expect("directory");
+    let copied = copy(data.path(), &home, of, &[("home", "http://127.0.0.1:9")]);
+    let hosted = copied.hosted(of).expect("copied");
+    tokio::task::block_in_place(|| copy_pages(&home, &copied, of, &mut goes_on(&home, &copied, of), 1));
+    maker.publish(&home, &device(2), "urn:dev:os:32473-2", "L1").await;
+
+    let id = IdentityId::Key(device(1).fingerprint());
+    let remnant = Remnant { statement: StatementId([7; 32]), identity: id };
+    let (identity, act) = (Some(Identity { id, kind: Kind::Device }), Some(Act::Status));
+    let erasure = Erasure { index: Some(3), identity, act, ..Erasure::new(of.clone(), remnant.statement) };
+    let (json, now) = (erasure.to_json().expect("JSON"), home.clock().now());
+    let body = sign_descriptor(&[&signer("stranger", 1)], &json, now, &SALT).expect("signed");
+    let header = Header { kind: EntryKind::Erasure, admitted_at: now, source: None };
+    let entry = log::entry::Entry { header: header.encode().expect("encodes"), salt: [7; 16], body };
+    tokio::task::block_in_place(|| {
+        let mut page = VerifiedPage::clone(&next_page(&home, &copied, of, &mut goes_on(&home, &copied, of)));
+        page.entries = vec![VerifiedEntry::Erased { leaf: [9; 32], remnant }, VerifiedEntry::Whole { header, entry }];
+        page.checkpoint = None;
+        copied.take_page(&hosted, &Arc::new(page), None).expect("is stored");
+    });
+    let entries = Snapshot { store: copied.store(), number: hosted.number, size: 5 };
+    let said = Said::read(&entries, &hosted.domain().expect("copied"), &id).expect("read");
+    assert!(said.unseen && said.about.iter().any(Logged::is_refused));
 }
 
 /// When both are shown at once, what comes behind the erasure would else be erased as soon as it is filled in.
