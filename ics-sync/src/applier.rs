@@ -39,6 +39,6 @@ pub trait Applier {
     ///
     /// # Errors
     /// With what went wrong, in words, when nothing of it was stored; also where it is to be tested what is said to be
-    /// erased ([`Fill::tests_erased`]), and no erasure that is held says the same.
+    /// erased ([`Fill::tested`]), and no erasure that is held says the same.
     fn fill(&mut self, fill: &Fill) -> impl Future<Output = Result<(), String>> + Send;
 }

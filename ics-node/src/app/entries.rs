@@ -142,6 +142,24 @@ impl Entries for Before<'_, '_> {
     }
 }
 
+impl Log for Before<'_, '_> {
+    fn name(&self) -> &DomainName {
+        &self.tx.domain().name
+    }
+
+    fn count(&self) -> u64 {
+        self.end
+    }
+
+    fn first(&self, key: Key) -> Result<Option<u64>, StoreError> {
+        Ok(self.tx.first(key)?.filter(|index| *index < self.end))
+    }
+
+    fn at(&self, index: u64) -> Result<StoredEntry, StoreError> {
+        self.tx.entry(index)
+    }
+}
+
 /// All statements about an identity and about the groups that it may belong to: the input of resolution and admission.
 #[derive(Default)]
 pub(crate) struct Said {
@@ -245,9 +263,11 @@ fn about_with_remnants(
     Ok((about, unseen))
 }
 
-/// Whether more was said about an identity than these statements: a remnant whose erasure is still to come shows it.
+/// Whether more was said about an identity than these statements: a remnant whose erasure is still to come shows it. An
+/// erasure without effect restates nothing.
 pub(crate) fn is_more_about(id: &IdentityId, about: &[Logged], remnants: &[Remnant]) -> bool {
-    let told: BTreeSet<StatementId> = about.iter().filter(|it| it.is_erased()).map(Logged::id).collect();
+    let has_effect = |it: &&Logged| it.is_erased() && !it.is_refused();
+    let told: BTreeSet<StatementId> = about.iter().filter(has_effect).map(Logged::id).collect();
     remnants.iter().any(|remnant| remnant.identity == *id && !told.contains(&remnant.statement))
 }
 

@@ -96,7 +96,8 @@ impl WriteTx<'_> {
         Ok(indices.into_iter().take(limit).collect())
     }
 
-    /// As [`WriteTx::lookup`], in the log before this group commit.
+    /// As [`WriteTx::lookup`], in the log before this group commit, but without entries of which this commit stores
+    /// something else than was there: those are found by the keys that they have now.
     fn stored(&self, keys: &[Key], limit: usize) -> Result<Vec<u64>, StoreError> {
         let mut indices = Vec::new();
         let mut from = Some(0);
@@ -109,7 +110,8 @@ impl WriteTx<'_> {
                 let filled = with_filled(self.log, domain, keys, range, missing, page);
                 page = self.met.noted(self.domain(), Place::Log, filled)?;
             }
-            indices.extend(page.indices);
+            let filled = &self.draft.amendments.filled;
+            indices.extend(page.indices.into_iter().filter(|index| !filled.contains_key(index)));
             from = page.next;
         }
         Ok(indices)

@@ -10,6 +10,7 @@ use ics_core::log::checkpoint::{Checkpoint, CheckpointError, Origin};
 use ics_core::log::cosignature;
 use ics_core::log::note::{KeyError, NoteError, VerifierKey};
 use ics_core::policy::{AccessPolicy, Action, Principal, Request, Resource};
+use ics_core::statement::SignedErasure;
 use ics_core::time::Timestamp;
 
 use super::descriptors::{Refusal, admit};
@@ -116,6 +117,11 @@ impl Charter {
     /// Whether the rules in force at this mirror's place in the log let anybody copy all of the domain.
     pub(super) fn is_public(&self) -> bool {
         self.current.is_public()
+    }
+
+    /// Whether the owners have signed an erasure that stands next in the log.
+    pub(super) fn is_by_owners(&self, erasure: &SignedErasure) -> bool {
+        self.current.descriptor.require_owners(erasure).is_ok()
     }
 
     /// The first version that is not known yet.

@@ -146,7 +146,8 @@ impl Mirror {
         // Under a key that has been replaced since, it is useless.
         let reached = checkpoint.and_then(|note| charter.open(&note, now).ok().flatten());
         let as_of = reached.as_ref().and_then(|reached| reached.as_of);
-        let held = Some(Held { charter, tree, admitted_at, rights, erased: Arc::new(erased), doubt });
+        let (erased, borne_out) = (Arc::new(erased), Arc::default());
+        let held = Some(Held { charter, tree, admitted_at, rights, erased, borne_out, doubt });
         Self { held, reached, as_of, unsettled, ..Self::pinned(origin, settings) }
     }
 
@@ -357,6 +358,7 @@ impl Mirror {
                     admitted_at: Timestamp::default(),
                     rights: None,
                     erased: Arc::default(),
+                    borne_out: Arc::default(),
                     doubt: None,
                 })
             }

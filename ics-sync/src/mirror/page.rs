@@ -64,14 +64,6 @@ pub enum VerifiedEntry {
 }
 
 impl VerifiedPage {
-    /// What the erasures among its entries say is left, and where.
-    pub(super) fn erasures(&self) -> impl Iterator<Item = (u64, Remnant)> {
-        self.entries.iter().filter_map(|entry| match entry {
-            VerifiedEntry::Whole { header, entry } if header.kind == EntryKind::Erasure => left_by(&entry.body),
-            VerifiedEntry::Whole { .. } | VerifiedEntry::Hidden(_) | VerifiedEntry::Erased { .. } => None,
-        })
-    }
-
     /// One without entries, for what is said of those that are held.
     pub(super) fn dating(held: &Held, checkpoint: Option<SignedCheckpoint>) -> Self {
         let (size, root) = (held.tree.size(), held.tree.root());
@@ -113,6 +105,8 @@ pub(super) struct Held {
     /// The remnants that peers have given for erased statements, by index, as far as no erasure in the log has
     /// confirmed them yet.
     pub(super) erased: Arc<BTreeMap<u64, Remnant>>,
+    /// What the owners' erasures on the page that was read last say is left, by index, if anybody asks about that.
+    pub(super) borne_out: Arc<BTreeMap<u64, Remnant>>,
     /// The entries of which others than the home have said whether they may be read.
     pub(super) doubt: Option<Doubt>,
 }
@@ -141,9 +135,8 @@ impl Held {
     /// there: another statement, or one about another thing. Nothing of such a page is taken, since statements in
     /// between are judged by what the erased one was about.
     pub(super) fn belied(&self, page: &VerifiedPage) -> Option<StatementId> {
-        self.erased.range(page.from..).next()?;
-        let mut told = page.erasures().filter(|(index, _)| *index >= page.from);
-        told.find_map(|(index, _)| self.erased.get(&index)).map(|left| left.statement)
+        let mut told = self.borne_out.range(page.from..);
+        told.find_map(|(index, _)| self.erased.get(index)).map(|left| left.statement)
     }
 
     /// Takes a page without what it says of this mirror's rights: they stay what they were, and what it hides is in doubt.
@@ -187,7 +180,7 @@ impl Held {
         ours: Option<&SignedCheckpoint>,
         (word, looks_at_all): (Word<'_>, bool),
     ) -> Result<(Self, VerifiedPage), Stop> {
-        let mut next = self.clone();
+        let mut next = Self { borne_out: Arc::default(), ..self.clone() };
         next.grow(&page.entries)?;
         let Checkpoint { size, root, .. } = target.checkpoint;
         let proof: Vec<Hash> = page.proof.iter().map(|hash| Hash(hash.0)).collect();
@@ -204,7 +197,8 @@ impl Held {
         let (rights, ended) = sight.map_or_else(Default::default, |sight| (Some(sight.rights), sight.ended));
         let rights = if settles { rights } else { self.rights.clone() };
         next.rights.clone_from(&rights);
-        let entries = (from..).zip(page.entries).map(|(index, entry)| next.read(index, entry, target));
+        let looks = looks_at_all || self.doubt.is_some();
+        let entries = (from..).zip(page.entries).map(|(index, entry)| next.read(index, entry, target, looks));
         let entries = entries.collect::<Result<_, _>>()?;
         // What is withheld would never be asked for again if this counted as complete.
         let is_confirmed = next.unerased_from(if looks_at_all { from } else { 0 }).is_none();
@@ -230,17 +224,30 @@ impl Held {
         Ok(())
     }
 
-    /// Notes an erasure. The home has checked that the owners signed it.
-    fn is_erased(&mut self, body: &[u8]) {
-        if let Some((index, left)) = left_by(body)
-            && self.erased.get(&index) == Some(&left)
+    /// Notes what an erasure says is left. One that the owners did not sign, or that was adopted, has no effect,
+    /// whatever the home logs: it could otherwise hide anything by it.
+    fn note_erasure(&mut self, header: &Header, body: &[u8]) {
+        if header.source.is_none()
+            && let Ok(Body::Erasure(signed)) = body::parse(body)
+            && let Some((index, left)) = signed.erasure.leaves()
+            && self.charter.is_by_owners(&signed)
         {
-            Arc::make_mut(&mut self.erased).remove(&index);
+            if self.erased.get(&index) == Some(&left) {
+                Arc::make_mut(&mut self.erased).remove(&index);
+            }
+            Arc::make_mut(&mut self.borne_out).insert(index, left);
         }
     }
 
-    /// Notes what a proven entry says about the log itself.
-    fn read(&mut self, index: u64, entry: wire::Entry, target: &SignedCheckpoint) -> Result<VerifiedEntry, Stop> {
+    /// Notes what a proven entry says about the log itself; what it says was erased only if that is of use, because it
+    /// was said before or may be said when what is held is looked at.
+    fn read(
+        &mut self,
+        index: u64,
+        entry: wire::Entry,
+        target: &SignedCheckpoint,
+        looks: bool,
+    ) -> Result<VerifiedEntry, Stop> {
         let entry = match entry {
             wire::Entry::Hidden(leaf) => return Ok(VerifiedEntry::Hidden(leaf)),
             wire::Entry::Erased { leaf, remnant } => {
@@ -257,17 +264,9 @@ impl Held {
         self.admitted_at = at;
         match header.kind {
             EntryKind::Descriptor if index > 0 => self.charter.enact(&entry.body, target)?,
-            EntryKind::Erasure if !self.erased.is_empty() => self.is_erased(&entry.body),
+            EntryKind::Erasure if looks || !self.erased.is_empty() => self.note_erasure(&header, &entry.body),
             _ => {}
         }
         Ok(VerifiedEntry::Whole { header, entry })
-    }
-}
-
-/// The index of the entry that an erasure names, and the remnant that it leaves there.
-fn left_by(body: &[u8]) -> Option<(u64, Remnant)> {
-    match body::parse(body) {
-        Ok(Body::Erasure(signed)) => signed.erasure.leaves(),
-        _ => None,
     }
 }

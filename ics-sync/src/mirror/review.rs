@@ -56,8 +56,9 @@ pub struct Fill {
     /// that; it takes the place of the leaf, so that what was said before the erasure is judged as by everybody who came
     /// too late for the statement.
     pub erased: Vec<(u64, Remnant)>,
-    /// Whether the fill is to be refused if not all of that is said by erasures that are held, filled in or not.
-    pub tests_erased: bool,
+    /// More of the same. The fill is to be refused if not all of this is said by erasures that are held, filled in or
+    /// not.
+    pub tested: Vec<(u64, Remnant)>,
 }
 
 /// A look that is under way.
@@ -80,8 +81,8 @@ pub(super) struct Review {
     is_full: bool,
     /// The first entry that was said to be erased, until that is compared with the log.
     gone_from: Option<u64>,
-    /// During the pass that does so: what the page that waits says itself is left of erased statements.
-    told: Option<BTreeMap<u64, Remnant>>,
+    /// During the pass that does so: what the erasures on the page that waits say themselves is left.
+    told: Option<Arc<BTreeMap<u64, Remnant>>>,
     fill: Option<Arc<Fill>>,
 }
 
@@ -153,9 +154,10 @@ impl Review {
         self.doubt.as_ref().is_some_and(|doubt| doubt.from <= index)
     }
 
-    /// Takes what is held; false if nothing is left to be looked at.
-    fn surveyed(&mut self, seen: Vec<Seen>, page: &VerifiedPage) -> bool {
-        let Some(last) = seen.last() else { return self.goes_on(page) };
+    /// Takes what is held; false if nothing is left to be looked at. `told` is what the erasures on the page that waits
+    /// say is left.
+    fn surveyed(&mut self, seen: Vec<Seen>, told: &Arc<BTreeMap<u64, Remnant>>) -> bool {
+        let Some(last) = seen.last() else { return self.goes_on(told) };
         // Entries that were named and are here need no question; only a change of rights can take them away. The same
         // holds when the only question left is what was erased.
         let is_of_missing = self.rest.among.is_some() || self.told.is_some();
@@ -171,14 +173,14 @@ impl Review {
     /// left something out could call it erased when asked for it. By then everything that the peer shows is here,
     /// erasures included, so nothing has to be remembered of what it called erased. A mirror that may not read
     /// everything cannot tell, because the erasure may be hidden from it.
-    fn goes_on(&mut self, page: &VerifiedPage) -> bool {
+    fn goes_on(&mut self, told: &Arc<BTreeMap<u64, Remnant>>) -> bool {
         let needed = core::mem::take(&mut self.needed);
         if !needed.is_empty() {
             self.rest = Survey { from: 0, among: Some(Arc::new(needed)) };
             return true;
         }
         let Some(from) = self.gone_from.take().filter(|_| self.rights.is_none()) else { return false };
-        self.told = Some(page.erasures().collect());
+        self.told = Some(Arc::clone(told));
         self.rest = Survey { from, among: None };
         true
     }
@@ -217,7 +219,8 @@ impl Review {
         if is_any_shown && self.rights.is_some() {
             self.needed.extend(shown.earlier.into_iter().filter(|index| *index < self.size));
         }
-        let (mut entries, mut lost, mut erased) = (Vec::with_capacity(shown.entries.len()), shown.lost, Vec::new());
+        let (mut entries, mut lost) = (Vec::with_capacity(shown.entries.len()), shown.lost);
+        let (mut erased, mut tested) = (Vec::new(), Vec::new());
         for (seen, entry) in self.asked.iter().filter(|seen| self.wants(seen)).zip(shown.entries) {
             match revealed(*seen, entry)? {
                 Revealed::Now(index, header, entry) if !seen.is_whole => entries.push((index, *header, entry)),
@@ -236,21 +239,24 @@ impl Review {
         }
         self.asked = Vec::new();
         match &self.told {
-            Some(told) => erased.retain(|(index, left)| told.get(index) != Some(left)),
+            // The page that waits bears some of it out. That is noted all the same: the peer may have said something
+            // else before.
+            Some(told) => {
+                (erased, tested) = erased.into_iter().partition(|(index, left)| told.get(index) == Some(left));
+            }
             None => self.gone_from = self.gone_from.into_iter().chain(erased.first().map(|(index, _)| *index)).min(),
         }
-        if !entries.is_empty() || !lost.is_empty() || !erased.is_empty() {
+        if !(entries.is_empty() && lost.is_empty() && erased.is_empty() && tested.is_empty()) {
             lost.sort_unstable();
             let doubt = self.doubt.clone().filter(|_| entries.iter().any(|(index, ..)| self.is_doubted(*index)));
-            let tests_erased = self.told.is_some() && !erased.is_empty();
-            self.fill = Some(Arc::new(Fill { entries, lost, doubt, erased, tests_erased }));
+            self.fill = Some(Arc::new(Fill { entries, lost, doubt, erased, tested }));
         }
         Ok(())
     }
 
     /// Whether what was said to be erased is being compared with the log.
     pub(super) fn is_testing_erased(&self) -> bool {
-        self.fill.as_ref().is_some_and(|fill| fill.tests_erased)
+        self.fill.as_ref().is_some_and(|fill| !fill.tested.is_empty())
     }
 
     /// The fill is stored.
@@ -322,7 +328,7 @@ impl Mirror {
         }
         let doubt = Doubt::after(held, &page, true, word);
         let rights = page.sight.map(|sight| sight.rights);
-        let next = Held { rights, doubt, ..held.clone() };
+        let next = Held { rights, doubt, borne_out: Arc::default(), ..held.clone() };
         let checkpoint = self.reached.clone().filter(|reached| reached.checkpoint.size == next.tree.size());
         let page = VerifiedPage::dating(&next, checkpoint);
         self.pending = Some((Arc::new(page), next));
@@ -371,7 +377,7 @@ impl Mirror {
     /// more.
     pub fn handle_surveyed(&mut self, seen: Vec<Seen>) {
         let (Some(review), Some((page, next))) = (&mut self.review, &mut self.pending) else { return };
-        if review.surveyed(seen, page) {
+        if review.surveyed(seen, &next.borne_out) {
             return;
         }
         if review.is_full() {
@@ -395,7 +401,7 @@ impl Mirror {
     pub fn handle_filled(&mut self) {
         if let Some(review) = &mut self.review {
             if let (Some(fill), Some((_, next))) = (&review.fill, &mut self.pending) {
-                let tested = fill.erased.iter().filter(|_| fill.tests_erased).map(|(index, _)| *index);
+                let tested = fill.tested.iter().map(|(index, _)| *index);
                 fill.entries.iter().map(|(index, ..)| *index).chain(tested).for_each(|index| next.has_come(index));
             }
             review.filled();

@@ -37,6 +37,8 @@ pub(crate) struct Memory {
     pub(crate) as_of: Option<Timestamp>,
     /// The remnants received since the last checkpoint, borne out or not. Nothing is erased here.
     pub(crate) erased: BTreeMap<u64, Remnant>,
+    /// The remnants in the place of entries, as they were last given.
+    pub(crate) left: BTreeMap<u64, Remnant>,
     /// What rests on the word of others than the home.
     pub(crate) doubt: Option<Doubt>,
     /// Reports about peers that had left out what the home shows.
@@ -118,6 +120,7 @@ impl Memory {
                 self.entries.push(None);
                 if let VerifiedEntry::Erased { remnant, .. } = entry {
                     self.erased.insert(self.kept.len() as u64 - 1, *remnant);
+                    self.left.insert(self.kept.len() as u64 - 1, *remnant);
                 }
             }
         }
@@ -158,7 +161,7 @@ impl Memory {
             self.failures -= 1;
             return Err("the disk is full".to_owned());
         }
-        for (index, left) in fill.erased.iter().filter(|_| fill.tests_erased) {
+        for (index, left) in &fill.tested {
             let says_so = |entry: &Entry| match body::parse(&entry.body) {
                 Ok(Body::Erasure(signed)) => signed.erasure.leaves() == Some((*index, *left)),
                 _ => false,
@@ -167,12 +170,16 @@ impl Memory {
                 return Err(format!("nothing says that entry {index} was erased"));
             }
         }
-        self.erased.extend(fill.erased.iter().copied());
+        for (index, left) in fill.erased.iter().chain(&fill.tested) {
+            self.erased.insert(*index, *left);
+            self.left.insert(*index, *left);
+        }
         for (index, _, entry) in &fill.entries {
             assert_eq!(entry.leaf_data(), self.leaves[*index as usize], "only what the home signed is filled in");
             self.kept[*index as usize] = Kept::Filled(entry.body.clone());
             self.entries[*index as usize] = Some(entry.clone());
             self.erased.remove(index);
+            self.left.remove(index);
         }
         fill.lost.iter().for_each(|index| self.lose(*index));
         self.left_out.extend(fill.doubt.clone());

@@ -89,8 +89,13 @@ pub(crate) fn sign_by(seed: u8, descriptor: &Descriptor) -> Vec<u8> {
 
 /// The body of an erasure's entry, signed by the owner.
 pub(crate) fn erase(erasure: &Erasure) -> Vec<u8> {
+    erase_by(OWNER, erasure)
+}
+
+/// The same, signed by anybody.
+pub(crate) fn erase_by(seed: u8, erasure: &Erasure) -> Vec<u8> {
     let json = erasure.to_json().expect("JSON");
-    make::sign_descriptor(&[&owner(OWNER)], &json, CREATED, &[0; 32]).expect("a body")
+    make::sign_descriptor(&[&owner(seed)], &json, CREATED, &[0; 32]).expect("a body")
 }
 
 /// The descriptor that an entry puts in force, if any, without the checks that the mirror makes.

@@ -40,6 +40,11 @@ fn home(page_limit: usize) -> Home {
 
 /// The same with this many entries before the erasure.
 fn home_of(entries: usize, page_limit: usize) -> Home {
+    home_by(entries, page_limit, owners::erase)
+}
+
+/// The same with an erasure that is signed like this.
+fn home_by(entries: usize, page_limit: usize, sign: impl Fn(&Erasure) -> Vec<u8>) -> Home {
     let mut home = Home::new("devices.acme.example", 1, at(NOW));
     home.page_limit = page_limit;
     home.append_many(entries - 1, "true", at(NOW));
@@ -51,7 +56,7 @@ fn home_of(entries: usize, page_limit: usize) -> Home {
         ..Erasure::new(home.origin.domain.clone(), statement)
     };
     assert_eq!(erasure.leaves(), Some((ERASED, truth())));
-    home.push(entry(EntryKind::Erasure, owners::erase(&erasure), at(NOW)));
+    home.push(entry(EntryKind::Erasure, sign(&erasure), at(NOW)));
     home.sign(at(NOW));
     home
 }
@@ -124,6 +129,18 @@ const WHOLE: u64 = 5;
 /// erased when it is asked for it again, because then it may; until there is nothing to do but wait. Returns how often
 /// the peer was asked for entries again.
 fn ask_again(mirror: &mut Mirror, memory: &mut Memory, home: &Home, told: Remnant, now: Timestamp) -> usize {
+    ask_again_of(mirror, memory, home, |_| told, now)
+}
+
+/// As [`ask_again`], if the peer says each time something of its own that is left: at the first time, the second, and
+/// so on.
+fn ask_again_of(
+    mirror: &mut Mirror,
+    memory: &mut Memory,
+    home: &Home,
+    told: impl Fn(usize) -> Remnant,
+    now: Timestamp,
+) -> usize {
     let (mut part, mut asked) = (home.clone(), 0);
     part.partial = true;
     let part = part.keeping_back([ERASED as usize]);
@@ -140,7 +157,7 @@ fn ask_again(mirror: &mut Mirror, memory: &mut Memory, home: &Home, told: Remnan
                 asked += 1;
                 let mut shown = home.again(&again).expect("within the log");
                 for (_, entry) in again.hidden.iter().zip(&mut shown.entries).filter(|(index, _)| **index == ERASED) {
-                    *entry = wire::Entry::Erased { leaf: entry.leaf_data(), remnant: told };
+                    *entry = wire::Entry::Erased { leaf: entry.leaf_data(), remnant: told(asked) };
                 }
                 mirror.handle_shown(shown, now);
             }
@@ -191,6 +208,39 @@ fn what_was_hidden_is_believed_to_be_erased_where_the_erasure_is_held_or_comes_a
         home.sign(at(LATER));
         ask_again(&mut mirror, &mut memory, &home, truth(), at(LATER));
         assert_eq!((mirror.status().trouble, memory.sealed, memory.rights), (None, 12, None), "{page_limit}");
+    }
+}
+
+/// A home could else log anything as an erasure, and a copy would be complete without what it hides.
+#[test]
+fn an_erasure_that_the_owners_have_not_signed_bears_nothing_out() {
+    let unsigned = |entries, page_limit| home_by(entries, page_limit, |erasure| owners::erase_by(1, erasure));
+    for page_limit in [5, 100] {
+        let home = unsigned(10, page_limit);
+        let (mut mirror, mut memory) = (Mirror::pinned(home.origin.clone(), SETTINGS), Memory::default());
+        ask(&mut mirror, &mut memory, &home, truth(), at(NOW));
+        let trouble = Trouble::Unerased { statement: truth().statement, size: 11 };
+        assert_eq!((mirror.status().trouble, memory.sealed), (Some(trouble), 0), "{page_limit} entries at once");
+    }
+    let home = unsigned(7, 5);
+    let (mut mirror, mut memory) = (Mirror::pinned(home.origin.clone(), SETTINGS), Memory::default());
+    ask_again(&mut mirror, &mut memory, &home, truth(), at(NOW));
+    let why = mirror.status().trouble.map(|trouble| trouble.to_string()).unwrap_or_default();
+    assert!(why.contains("entry 4 was erased"), "{why}");
+    assert_eq!((memory.size(), memory.sealed), (5, 0));
+}
+
+/// What is left would else be about another thing here than in the log, for good: whoever copies from here could not go
+/// on, and what was said before the erasure would be judged as if nothing were missing.
+#[test]
+fn what_the_log_bears_out_takes_the_place_of_what_the_peer_said_before() {
+    let home = home_of(7, 5);
+    for lie in lies() {
+        let (mut mirror, mut memory) = (Mirror::pinned(home.origin.clone(), SETTINGS), Memory::default());
+        let told = |time: usize| if time == 1 { lie } else { truth() };
+        ask_again_of(&mut mirror, &mut memory, &home, told, at(NOW));
+        assert_eq!((mirror.status().trouble, memory.sealed, memory.rights), (None, 8, None), "{lie:?}");
+        assert_eq!(memory.left, [(ERASED, truth())].into(), "{lie:?}");
     }
 }
 

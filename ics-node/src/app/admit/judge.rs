@@ -94,7 +94,7 @@ fn judge_next(
             }
             None => Ok(Judgement::Refused(unknown_signer(&certification.signer()))),
         },
-        (Some(domain), What::Erasure(erasure)) => judge_erasure(log, log, domain, header, erasure, line),
+        (Some(domain), What::Erasure(erasure)) => judge_erasure(log, domain, header, erasure, line),
         (domain, What::Descriptor(descriptor)) => judge_descriptor(log, domain, descriptor),
         (None, _) => Ok(refused(Code::DescriptorRefused, "entry 0 of a domain is its descriptor")),
     }
@@ -135,7 +135,7 @@ pub(crate) fn judge_earlier(
     let before = Before { tx, end: index };
     match &checked.what {
         What::Statement(statement) => judge_statement(&before, index, domain, header, statement, &checked.body, line),
-        What::Erasure(erasure) => judge_erasure(tx, &before, domain, header, erasure, line),
+        What::Erasure(erasure) => judge_erasure(&before, domain, header, erasure, line),
         _ => Ok(refused(Code::MalformedStatement, "descriptors and certificates are never hidden")),
     }
 }
@@ -247,7 +247,6 @@ fn judge_certification(
 
 fn judge_erasure(
     log: &impl Log,
-    entries: &impl Entries,
     domain: &Domain,
     header: &Header,
     signed: &SignedErasure,
@@ -255,7 +254,7 @@ fn judge_erasure(
 ) -> Result<Judgement, StoreError> {
     if header.source.is_some() {
         // What was taken over before stays until the owners of this domain erase it as well.
-        if let Found::Statement(taken) = find_erasable(entries, domain, &signed.erasure)? {
+        if let Found::Statement(taken) = find_erasable(log, domain, &signed.erasure)? {
             return Ok(Judgement::Present(taken.index()));
         }
         let of = signed.erasure.identity.map_or_else(String::new, |it| format!(" of {}", it.id));
@@ -272,9 +271,9 @@ fn judge_erasure(
     // Nobody looks up an erasure by its own bytes; whether it already stands in the log is seen from the statement that
     // it erases.
     let id = signed.erasure.statement;
-    let mut erasable = find_erasable(entries, domain, &signed.erasure)?;
+    let mut erasable = find_erasable(log, domain, &signed.erasure)?;
     if matches!(erasable, Found::Nothing) {
-        erasable = withheld(log, entries, &signed.erasure)?;
+        erasable = withheld(log, &signed.erasure)?;
     }
     let subject = match &erasable {
         // It has already been erased, so nothing more is read.
@@ -283,7 +282,7 @@ fn judge_erasure(
         Found::Remnant(_, remnant) | Found::Belied(_, remnant) => Some(remnant.identity),
         Found::Other(_) | Found::Nothing => None,
     };
-    let said = subject.map(|subject| line.said(entries, domain, &subject)).transpose()?.unwrap_or_default();
+    let said = subject.map(|subject| line.said(log, domain, &subject)).transpose()?.unwrap_or_default();
     let context = Context { about: &said.about, groups: &said.groups, unseen: said.unseen };
     Ok(match domain.check_erasure(signed, erasable.as_erasable(), &context, header.admitted_at) {
         Ok(index) => {
@@ -296,15 +295,15 @@ fn judge_erasure(
             let change = if is_belied { Change::Nothing } else { Change::Erase(index, remnant) };
             Judgement::Admitted(Admission { kind: EntryKind::Erasure, change })
         }
-        Err(Refusal::Erased(index)) if stands_there(entries, signed, index)? => Judgement::Present(index),
+        Err(Refusal::Erased(index)) if stands_there(log, signed, index)? => Judgement::Present(index),
         Err(refusal) => Judgement::Refused(Problem::refused(&refusal)),
     })
 }
 
 /// The entry that an erasure names, if this node got no more of it than the leaf because it could not read it. What a
 /// peer claimed about that entry counts for nothing against the owners' signed word; otherwise their block would be
-/// lost.
-fn withheld(log: &impl Log, entries: &impl Entries, erasure: &Erasure) -> Result<Found, StoreError> {
+/// lost. What comes behind the erasure it cannot mean.
+fn withheld(log: &impl Log, erasure: &Erasure) -> Result<Found, StoreError> {
     let Some((index, remnant)) = erasure.leaves() else { return Ok(Found::Nothing) };
     if index >= log.count() {
         return Ok(Found::Nothing);
@@ -315,7 +314,7 @@ fn withheld(log: &impl Log, entries: &impl Entries, erasure: &Erasure) -> Result
     }
     Ok(match Remnant::from_bytes(&entry.header) {
         None if entry.header.is_empty() => Found::Remnant(index, remnant),
-        Some(told) if !is_borne_out(entries, index, &told)? => Found::Belied(index, remnant),
+        Some(told) if !is_borne_out(log, index, &told)? => Found::Belied(index, remnant),
         _ => Found::Nothing,
     })
 }

@@ -73,9 +73,11 @@ impl App {
         while from < end {
             let entries = self.store().entries(hosted.number, from, limits::FEED_ENTRIES, limits::FEED_BYTES)?;
             from += entries.len().max(1) as u64;
-            for StoredEntry { index, header, content, .. } in entries {
+            for StoredEntry { index, header, content, effective, .. } in entries {
                 match content {
                     None => erased.extend(Remnant::from_bytes(&header).map(|remnant| (index, remnant))),
+                    // An erasure without effect erased nothing.
+                    Some(_) if !effective => {}
                     Some(content) => {
                         if let Ok(Body::Erasure(signed)) = body::parse(&content.body)
                             && let Some((index, left)) = signed.erasure.leaves()

@@ -58,8 +58,7 @@ impl App {
     pub(crate) fn take_fill(&self, hosted: &Arc<Hosted>, fill: &Fill) -> Result<(), AppError> {
         let left = self.remnants(hosted, fill)?;
         let judging = self.judging(hosted, fill, &left)?;
-        let tested = if fill.tests_erased { fill.erased.clone() } else { Vec::new() };
-        let (lost, alarm) = (fill.lost.clone(), left_out(fill));
+        let (tested, lost, alarm) = (fill.tested.clone(), fill.lost.clone(), left_out(fill));
         let (now, writer) = (self.clock().now(), Arc::clone(hosted));
         let job = move |tx: &mut WriteTx<'_>| {
             for (index, remnant) in &tested {
@@ -68,9 +67,7 @@ impl App {
                 }
             }
             writer.forget_line();
-            for Left { index, remnant, .. } in left {
-                tx.leave(index, remnant.to_bytes(), keys_of_remnant(&remnant))?;
-            }
+            leave(tx, left)?;
             tested.into_iter().try_for_each(|(index, remnant)| tx.erase(index, remnant.to_bytes()))?;
             if let Some(first) = judging.first() {
                 writer.note_filled(first.index, tx.sight().unsettled);
@@ -85,14 +82,15 @@ impl App {
         Ok(())
     }
 
-    /// What is said to be left of erased entries, as far as that is new here. Once it is tested, all of it counts: if
-    /// an erasure came first, what was said before it was judged without knowing that something was missing.
+    /// What is said to be left of erased entries, as far as that is new here. Of what is tested all counts: if an
+    /// erasure came first, what was said before it was judged without knowing that something was missing.
     fn remnants(&self, hosted: &Hosted, fill: &Fill) -> Result<Vec<Left>, AppError> {
         let mut all = Vec::new();
-        for (index, remnant) in &fill.erased {
+        let told = fill.erased.iter().map(|it| (it, false));
+        for ((index, remnant), is_tested) in told.chain(fill.tested.iter().map(|it| (it, true))) {
             let held = self.store().entry(hosted.number, *index)?;
             let former = Remnant::from_bytes(&held.header);
-            if held.content.is_none() && (fill.tests_erased || former != Some(*remnant)) {
+            if held.content.is_none() && (is_tested || former != Some(*remnant)) {
                 all.push(Left { index: *index, remnant: *remnant, former });
             }
         }
@@ -186,6 +184,25 @@ impl App {
         own.sort_unstable_by_key(|entry| entry.index);
         Ok(own)
     }
+}
+
+/// Notes what is said to be left, unless so much is known of the same thing already that hardly anything more would be
+/// admitted. Nobody has signed it: a peer that calls thousands of entries erased would keep what stands behind them
+/// from being among the first statements about a thing, which are all that is read.
+fn leave(tx: &mut WriteTx<'_>, left: Vec<Left>) -> Result<(), StoreError> {
+    let most = limits::RECORD_STATEMENTS_OPEN;
+    let mut known: BTreeMap<IdentityId, usize> = BTreeMap::new();
+    for Left { index, remnant, .. } in left {
+        let count = match known.get(&remnant.identity) {
+            Some(count) => *count,
+            None => tx.indices(&[Posting::Subject(remnant.identity)], most)?.len(),
+        };
+        if count < most {
+            tx.leave(index, remnant.to_bytes(), keys_of_remnant(&remnant))?;
+        }
+        known.insert(remnant.identity, count + 1);
+    }
+    Ok(())
 }
 
 /// Deletes what this node may no longer read, since it would not hear of an erasure. That it is missing stays known.

@@ -15,7 +15,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::api::problem::Code;
 use crate::app::answer::read::{Sight, with_groups};
-use crate::app::entries::{Said, about, find_logged, restore};
+use crate::app::entries::{Said, about, entries_about, find_logged, restore};
 use crate::app::following::concern::members_of;
 use crate::app::hosted::Hosted;
 use crate::app::{App, AppError, Reader};
@@ -253,9 +253,13 @@ impl Eyes<'_> {
             return Ok((earlier, ended));
         }
         if self.may_know(&statement)? {
-            let said = Said::read(&self.sight.entries, &self.sight.domain, &id)?;
+            let found = entries_about(&self.sight.entries, &id)?;
+            let said = Said::of(&self.sight.entries, &self.sight.domain, &id, &found)?;
             let all = with_groups(&self.sight, said)?;
-            earlier.extend(all.iter().map(Logged::index).filter(|index| *index < from));
+            // What is left of an erased statement says that something is missing where others rest on it.
+            let is_left = |it: &&StoredEntry| Remnant::from_bytes(&it.header).is_some_and(|left| left.identity == id);
+            let left = found.iter().filter(is_left).map(|it| it.index);
+            earlier.extend(all.iter().map(Logged::index).chain(left).filter(|index| *index < from));
         } else if self.might_have_read(&id, from)? {
             let held = about(&self.sight.entries, &self.sight.domain, &id)?;
             ended.extend(held.iter().map(Logged::index).filter(|index| *index < from));

@@ -1,5 +1,7 @@
 //! Copies of what a home should not have logged, and of what becomes readable while it is being copied.
 
+mod left;
+
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -14,7 +16,7 @@ use ics_core::vocabulary::{Act, DomainName};
 use ics_sync::Applier as _;
 use ics_sync::carried::{Carried, Wanted};
 use ics_sync::mirror::{Action, Mirror, VerifiedPage};
-use ics_sync::wire::{Base64, Entry, Shown, Sight};
+use ics_sync::wire::Page;
 use tokio::sync::watch;
 
 use crate::api::SubmissionResult;
@@ -34,10 +36,10 @@ fn vouched(at: &App, maker: &Party, number: u8) -> Option<usize> {
     Some(at.record(Reader::Operator, &maker.domain, &id).ok()?.record.vouched.len())
 }
 
-/// Makes a home log these bytes as a certificate, whatever they are.
-fn log_as_certificate(home: &App, maker: &Party, body: Vec<u8>) {
+/// Makes a home log these bytes as an entry of this kind, whatever they are.
+fn log_as(home: &App, maker: &Party, kind: EntryKind, body: Vec<u8>) {
     let (hosted, admitted_at) = (home.hosted(&maker.domain).expect("here"), home.clock().now());
-    let header = Header { kind: EntryKind::Certificate, admitted_at, source: None }.encode().expect("encodes");
+    let header = Header { kind, admitted_at, source: None }.encode().expect("encodes");
     let content = NewContent::Whole(Content { salt: [7; 16], body });
     let writer = Arc::clone(&hosted);
     let job = move |tx: &mut WriteTx<'_>| {
@@ -57,7 +59,7 @@ async fn what_is_not_in_canonical_form_has_no_effect_at_copies_and_they_start_ag
     let maker = Party::found("devices.acme.example");
     let home = maker.open();
     let in_armor = armored(&maker.certificate, Armor::PublicKey).expect("armored");
-    tokio::task::block_in_place(|| log_as_certificate(&home, &maker, in_armor));
+    tokio::task::block_in_place(|| log_as(&home, &maker, EntryKind::Certificate, in_armor));
     maker.publish(&home, &device(1), "urn:dev:os:32473-1", "L1").await;
 
     let (data, url) = (tempfile::tempdir().expect("directory"), served(&home));
@@ -77,6 +79,17 @@ async fn what_is_not_in_canonical_form_has_no_effect_at_copies_and_they_start_ag
 
 /// Does what a mirror says, with the home's answers to a stranger, until there is a page to store.
 fn next_page(home: &App, copied: &App, of: &DomainName, mirror: &mut Mirror) -> Arc<VerifiedPage> {
+    next_page_as(home, copied, of, mirror, |_| ())
+}
+
+/// The same, with pages that are changed on their way.
+fn next_page_as(
+    home: &App,
+    copied: &App,
+    of: &DomainName,
+    mirror: &mut Mirror,
+    change: impl Fn(&mut Page),
+) -> Arc<VerifiedPage> {
     let hosted = copied.hosted(of).expect("copied");
     loop {
         let now = copied.clock().now();
@@ -87,7 +100,9 @@ fn next_page(home: &App, copied: &App, of: &DomainName, mirror: &mut Mirror) -> 
             Action::FetchCheckpoint => mirror.handle_checkpoint(&home.checkpoint(of).expect("a checkpoint"), now),
             Action::FetchPage { from, limit, until } => {
                 let page = home.entries(Reader::Anonymous, of, from, limit.min(PAGE), Some(until));
-                mirror.handle_page(page.expect("a page"), now);
+                let mut page = page.expect("a page");
+                change(&mut page);
+                mirror.handle_page(page, now);
             }
             Action::Apply(page) => return page,
             Action::Survey(survey) => mirror.handle_surveyed(copied.survey(&hosted, &survey).expect("is held")),
@@ -241,89 +256,6 @@ async fn who_copies_from_a_peer_begins_anew_when_a_bundle_has_changed_the_copy()
     assert_eq!(there(), [Some(1), Some(1), None]);
     copies(1);
     assert_eq!(there(), [None; 3]);
-}
-
-/// The erasure told the copy what was gone only after it had judged what was said before. Once it may read everything,
-/// it judges that as the home did.
-#[tokio::test(flavor = "multi_thread")]
-async fn what_was_judged_before_its_erasure_came_is_judged_again_by_a_copy_that_may_read_everything() {
-    let all = "permit (principal, action in [Action::\"read\", Action::\"follow\", Action::\"mirror\"], resource);";
-    let lot = "permit (principal, action == Action::\"read\", resource) \
-               when { resource has lot && resource.lot == \"L1\" };";
-    let maker = Party::found_with("devices.acme.example", |descriptor| {
-        assert!(descriptor.access.contains(all), "the template's rule");
-        descriptor.access = descriptor.access.replace(all, lot);
-    });
-    let (home, of) = (maker.open(), &maker.domain);
-    let suspended = block(&home, &maker, "suspended", Vec::new()).await;
-    let data = tempfile::tempdir().expect("directory");
-    let copied = copy(data.path(), &home, of, &[("home", "http://127.0.0.1:9")]);
-    let hosted = copied.hosted(of).expect("copied");
-    let origin = home.domain(of).expect("here").info.origin;
-    let goes_on = || copied.resume_at(&hosted, &origin, 1_000, false).expect("goes on");
-    // The descriptor, the certificate and a leaf: nobody has said yet to which lot the device belongs.
-    tokio::task::block_in_place(|| copy_pages(&home, &copied, of, &mut goes_on(), 1));
-    maker.publish(&home, &device(1), "urn:dev:os:32473-1", "L1").await;
-    block(&home, &maker, "stolen", vec![suspended.id]).await;
-    maker.erase(&home, suspended.index).await;
-    tokio::task::block_in_place(|| {
-        copy_pages(&home, &copied, of, &mut goes_on(), 1);
-        bring(&home, &copied, of, &home.checkpoint(of).expect("a checkpoint"));
-    });
-    let id = device(1).fingerprint().to_string();
-    let told = [&home, &copied].map(|at| at.record(Reader::Operator, of, &id).expect("known").record.status);
-    let [at_home, at_copy] = told.map(|status| status.map(|status| status.decides.name.to_string()));
-    assert_eq!((at_home.as_deref(), at_copy.as_deref()), (Some("stolen"), Some("stolen")));
-}
-
-/// What a look filled in that was then broken off takes effect with the next look, and may depend on what comes only
-/// then.
-#[tokio::test(flavor = "multi_thread")]
-async fn what_a_look_that_was_broken_off_filled_in_is_judged_again_when_more_is_shown() {
-    let maker = Party::found_private("devices.acme.example", "principal has node");
-    let (home, of) = (maker.open(), &maker.domain);
-    maker.publish(&home, &device(1), "urn:dev:os:32473-1", "L1").await;
-    let suspended = block(&home, &maker, "suspended", Vec::new()).await;
-    block(&home, &maker, "stolen", vec![suspended.id]).await;
-    let data = tempfile::tempdir().expect("directory");
-    let copied = copy(data.path(), &home, of, &[("home", "http://127.0.0.1:9")]);
-    let hosted = copied.hosted(of).expect("copied");
-    let origin = home.domain(of).expect("here").info.origin;
-    let goes_on = || copied.resume_at(&hosted, &origin, 1_000, false).expect("goes on");
-    tokio::task::block_in_place(|| copy_pages(&home, &copied, of, &mut goes_on(), 2));
-    maker.publish(&home, &device(2), "urn:dev:os:32473-2", "L1").await;
-
-    // Somebody shows everything but one statement, and nothing more.
-    let rights = || Base64([1; 16]);
-    let mut mirror = goes_on();
-    tokio::task::block_in_place(|| {
-        loop {
-            let now = copied.clock().now();
-            match mirror.poll_action(now) {
-                Action::FetchCheckpoint => mirror.handle_checkpoint(&home.checkpoint(of).expect("a checkpoint"), now),
-                Action::FetchPage { from, limit, until } => {
-                    let mut page = home.entries(Reader::Operator, of, from, limit, Some(until)).expect("a page");
-                    page.sight = Some(Sight { rights: rights(), earlier: Vec::new(), ended: Vec::new() });
-                    mirror.handle_page(page, now);
-                }
-                Action::Survey(survey) => mirror.handle_surveyed(copied.survey(&hosted, &survey).expect("is held")),
-                Action::FetchAgain(again) => {
-                    let mut shown = home.entries_again(Reader::Operator, of, &again).expect("is shown");
-                    let all = again.hidden.iter().zip(&mut shown.entries);
-                    all.filter(|(index, _)| **index == suspended.index)
-                        .for_each(|(_, entry)| *entry = Entry::Hidden(entry.leaf_data()));
-                    mirror.handle_shown(Shown { rights: Some(rights()), ..shown }, now);
-                }
-                Action::Fill(fill) => break copied.take_fill(&hosted, &fill).expect("is filled in"),
-                other => panic!("{other:?}"),
-            }
-        }
-        bring(&home, &copied, of, &home.checkpoint(of).expect("a checkpoint"));
-    });
-    let id = device(1).fingerprint().to_string();
-    let told = [&home, &copied].map(|at| at.record(Reader::Operator, of, &id).expect("known").record.status);
-    let [at_home, at_copy] = told.map(|status| status.map(|status| status.decides.name.to_string()));
-    assert_eq!((at_home.as_deref(), at_copy.as_deref()), (Some("stolen"), Some("stolen")));
 }
 
 /// Has a party say that the first device must not be used.

@@ -116,8 +116,9 @@ impl Index {
         unmark(&tail, path);
     }
 
-    /// Removes the postings of erased entries from memory at once, and from the file as soon as possible. A look-up
-    /// that meets one until then finds an entry without content.
+    /// Removes postings of entries that were erased or changed: from memory at once, and from the file as soon as
+    /// possible. A look-up that begins from now on does not meet them: to an entry that says something else now, a
+    /// damaged index would lead as well.
     pub(crate) fn forget(&self, postings: Vec<(Key, Position)>) {
         self.shared.tail().forget(postings);
         self.shared.work.notify_one();

@@ -1,6 +1,7 @@
 //! Look-ups: the entries that have all of several keys, in log order.
 
 use core::ops::Range;
+use std::collections::BTreeSet;
 
 use rusqlite::Connection;
 
@@ -48,7 +49,10 @@ impl<'c> Search<'c> {
         let snapshots: Vec<_> = keys.iter().map(|key| (*key, tail.of(*key, start, end))).collect();
         let cut = snapshots.iter().filter_map(|(_, (_, cut))| *cut).min();
         let end = cut.unwrap_or(end);
-        let stream = |(key, (tail, _))| Stream { connection, key, end, tail, chunk: Chunk::default() };
+        let stream = |(key, (in_tail, _))| {
+            let forgotten = tail.forgotten(key, start, end);
+            Stream { connection, key, end, tail: in_tail, forgotten, chunk: Chunk::default() }
+        };
         Self { streams: snapshots.into_iter().map(stream).collect(), start, cut }
     }
 
@@ -93,16 +97,23 @@ struct Stream<'c> {
     key: Key,
     end: Position,
     tail: Vec<Position>,
+    /// What is to be removed from the file, and does not count any more.
+    forgotten: BTreeSet<Position>,
     /// What was last read from the file.
     chunk: Chunk,
 }
 
 impl Stream<'_> {
     /// The first posting at or after `target`; targets never decrease.
-    fn seek(&mut self, target: Position) -> Result<Option<Position>, StoreError> {
-        let in_tail = first_from(&self.tail, target).filter(|position| *position < self.end);
-        let in_file = self.seek_in_file(target)?;
-        Ok(in_tail.into_iter().chain(in_file).min())
+    fn seek(&mut self, mut target: Position) -> Result<Option<Position>, StoreError> {
+        loop {
+            let in_tail = first_from(&self.tail, target).filter(|position| *position < self.end);
+            let in_file = self.seek_in_file(target)?;
+            match in_tail.into_iter().chain(in_file).min() {
+                Some(first) if self.forgotten.contains(&first) => target = Position(first.0 + 1),
+                found => return Ok(found),
+            }
+        }
     }
 
     fn seek_in_file(&mut self, target: Position) -> Result<Option<Position>, StoreError> {

@@ -197,6 +197,17 @@ impl Tail {
         (first, positions.next())
     }
 
+    /// The positions of a key from `from` up to `end` (exclusive) that were forgotten and may still be in the file, or
+    /// on their way there.
+    pub(crate) fn forgotten(&self, key: Key, from: Position, end: Position) -> BTreeSet<Position> {
+        if from >= end {
+            return BTreeSet::new();
+        }
+        let batches = self.merging.as_deref().into_iter().chain([&self.waiting]);
+        let forgotten = batches.flat_map(|batch| batch.forgotten.range((key, from)..(key, end)));
+        forgotten.map(|(_, position)| *position).collect()
+    }
+
     /// Whether the keys of the file are known.
     pub(crate) const fn knows_keys(&self) -> bool {
         self.keys.is_some()

@@ -143,6 +143,27 @@ fn what_comes_in_with_another_domain_is_found_behind_what_came_before_it() {
     }
 }
 
+/// It may stay in the file for a while, and would lead to an entry that says something else by then.
+#[test]
+fn what_was_forgotten_is_found_no_more_wherever_it_still_is() {
+    let of = |key: i64, index: u64| (Key(key), position(index));
+    let in_file: Vec<_> = (0..300).map(|index| of(1, index)).chain([of(2, 7)]).collect();
+    let mut parts = Parts::new(&in_file, &[of(1, 300), of(1, 301)], &[of(1, 302), of(1, 303)]);
+    parts.tail.forget((0..250).chain([299, 300, 302]).map(|index| of(1, index)).collect());
+    let expected: Vec<u64> = (250..299).chain([301, 303]).collect();
+    assert_eq!(parts.find(&[Key(1)], 0..999, 10), expected);
+    assert_eq!(parts.find(&[Key(1)], 299..303, 10), [301]);
+    assert_eq!(parts.find(&[Key(1), Key(2)], 0..999, 10), Vec::<u64>::new());
+    assert_eq!(parts.find(&[Key(2)], 0..999, 10), [7], "it has another key still");
+    // What is forgotten next is not lost among what is on its way.
+    let mut parts = Parts::new(&in_file, &[], &[]);
+    parts.tail.end_merge(Ok(()));
+    parts.tail.forget(vec![of(1, 0)]);
+    parts.tail.begin_merge().expect("something is to be removed");
+    parts.tail.forget(vec![of(1, 2)]);
+    assert_eq!(parts.find(&[Key(1)], 0..4, 10), [1, 3]);
+}
+
 #[test]
 fn a_search_that_takes_too_long_gives_up_its_turn() {
     // Every second entry has one key, the others the other key: nothing is common, and every leap finds that out again.
