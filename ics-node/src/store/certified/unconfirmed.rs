@@ -95,15 +95,16 @@ mod tests {
         (store, domain)
     }
 
-    /// Logs a certificate that waits until then.
-    fn log(store: &Store, domain: DomainNumber, serial: [u8; 20], until: Timestamp) {
-        let content = NewContent::Whole(Content { salt: [0; 16], body: vec![serial[0]] });
-        let entry = NewEntry { header: vec![1], content, keys: Vec::new(), effective: true };
-        let unconfirmed = Some((serial, until));
-        let certified = Certified { names: BTreeSet::new(), uses: BTreeSet::new(), shows: true, unconfirmed };
+    /// Logs certificates that wait until then.
+    fn log(store: &Store, domain: DomainNumber, serials: [[u8; 20]; 2], until: Timestamp) {
         let job = move |tx: &mut WriteTx<'_>| {
-            let index = tx.append(entry)?;
-            tx.certify(index, certified);
+            for serial in serials {
+                let content = NewContent::Whole(Content { salt: [0; 16], body: vec![serial[0]] });
+                let index = tx.append(NewEntry { header: vec![1], content, keys: Vec::new(), effective: true })?;
+                let unconfirmed = Some((serial, until));
+                let certified = Certified { names: BTreeSet::new(), uses: BTreeSet::new(), shows: true, unconfirmed };
+                tx.certify(index, certified);
+            }
             Ok::<_, StoreError>(())
         };
         store.write(domain, job).expect("queued").wait().expect("written");
@@ -116,7 +117,7 @@ mod tests {
         let (store, domain) = open(dir.path());
         let (early, until) = (Timestamp::from_seconds(599), Timestamp::from_seconds(600));
         let serials = [[1; 20], [2; 20]];
-        serials.into_iter().for_each(|serial| log(&store, domain, serial, until));
+        log(&store, domain, serials, until);
         let lapsed = |now| store.lapsed(domain, now).expect("reads");
         let confirm = |serial| store.note_confirmed(domain, serial).expect("writes");
         assert!(lapsed(early).is_empty());
