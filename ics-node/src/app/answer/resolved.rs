@@ -104,20 +104,17 @@ impl App {
     }
 
     /// Whether this node holds something about an identity or its groups but is no longer shown the rest, or does not
-    /// show it yet: an erasure deletes at once, while what it restates, perhaps a block, is shown when the commit is
-    /// durable, and may even then wait for witnesses. `is_more` tells whether there are remnants without it.
+    /// show it yet ([`Self::is_unshown`]). `is_more` tells whether there are remnants without it.
     fn is_withheld(
         &self,
         sight: &Sight<'_>,
         id: &IdentityId,
         (about, is_more): (&[Logged], bool),
     ) -> Result<bool, AppError> {
-        let is_partial = self.store().sight(sight.hosted.number)?.is_partial();
-        // Where not everything may be read, peers tell what is left of entries, and that stays even if it is false.
-        if is_more && (!is_partial || sight.domain.size() > sight.seal.size) {
+        if is_more && self.is_unshown(sight)? {
             return Ok(true);
         }
-        if !is_partial {
+        if !self.store().sight(sight.hosted.number)?.is_partial() {
             return Ok(false);
         }
         let candidates = candidate_groups(about);
@@ -128,6 +125,22 @@ impl App {
             }
         }
         Ok(false)
+    }
+
+    /// Whether remnants without their erasure mean that this is not shown yet: an erasure deletes at once, while what
+    /// it restates, perhaps a block, is shown when the commit is durable, and may even then wait for witnesses. Where
+    /// not everything may be read, peers tell what is left of entries, and that stays even if it is false.
+    fn is_unshown(&self, sight: &Sight<'_>) -> Result<bool, AppError> {
+        let is_partial = self.store().sight(sight.hosted.number)?.is_partial();
+        Ok(!is_partial || sight.domain.size() > sight.seal.size)
+    }
+
+    /// Whether part of what was said about an identity is neither here any more nor shown yet, so that nobody must be
+    /// given a proof of the rest as of all. To be asked after that was read: what is left of an erased statement stays
+    /// from then on.
+    pub(in crate::app) fn is_cut_short(&self, sight: &Sight<'_>, id: &IdentityId) -> Result<bool, AppError> {
+        let (_, is_more) = about_besides(sight, id, &[])?;
+        Ok(is_more && self.is_unshown(sight)?)
     }
 
     /// What is said about the groups that an identity may belong to.

@@ -12,8 +12,9 @@ use ics_core::trust::{Outcome, Reason};
 use ics_core::vocabulary::Act;
 
 use super::{PERMITS, check, node};
+use crate::api::problem::Code;
 use crate::app::keys::KeySearch;
-use crate::app::{App, Depth, Reader};
+use crate::app::{App, Depth, Query, Reader};
 use crate::fixture::{Party, SALT, claims, devices, owner, word};
 
 async fn is_not_cosigned(app: &App, maker: &Party, json: &[u8]) {
@@ -64,6 +65,12 @@ async fn what_was_erased_is_not_unblocked_while_its_erasure_waits_for_witnesses(
         app.kept(&app.sight(&hosted).expect("readable"), &id).expect("readable").withheld
     };
     assert_eq!(check(&app, 0, Depth::Store).map(|it| it.verdict), Some(Outcome::Deny));
+    let attested = || {
+        let query = Query::parse(&id.to_string()).expect("an id");
+        let attested = tokio::task::block_in_place(|| app.attest(Reader::Operator, &maker.domain, &query, 0));
+        attested.map(|it| it.is_some()).map_err(|error| error.code())
+    };
+    assert_eq!(attested(), Ok(true));
 
     let erasure = app.erasure(Reader::Operator, &maker.domain, index).expect("it can be erased");
     waits_for_witnesses(&app, &maker).await;
@@ -77,6 +84,7 @@ async fn what_was_erased_is_not_unblocked_while_its_erasure_waits_for_witnesses(
     assert!(is_withheld(), "what it restates is not shown yet");
     let withheld = check(&app, 0, Depth::Store).map(|it| (it.verdict, it.reason));
     assert_eq!(withheld, Some((Outcome::Unknown, Reason::Withheld)), "and not because the checker rejects the answer");
+    assert_eq!(attested(), Err(Code::Behind), "nodes without a copy are not told that the rest is everything");
     let (info, as_of) = (app.domain(&maker.domain).expect("here"), app.as_of_domain(hosted.number).expect("shown"));
     let shown = info.shown.expect("something is");
     assert_eq!((shown.size, &shown.root), (as_of.size, &as_of.root), "how far answers go");
