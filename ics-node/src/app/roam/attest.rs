@@ -84,9 +84,9 @@ impl App {
         }
     }
 
-    /// Refuses to attest what is said about a thing as all of it while an erasure that has deleted the rest is not shown
-    /// yet: what it restates may be a block. A reader who may read nothing about the thing must not learn that it is
-    /// known, unless that reader is certain to be shown everything.
+    /// Refuses to attest what is said about a thing as everything while an erasure that has deleted the rest is not
+    /// shown yet: what it restates may be a block. A reader who may read nothing about the thing must not learn that it
+    /// is known, unless that reader is certain to be shown everything.
     fn check_all_is_shown(
         &self,
         reader: Reader,
