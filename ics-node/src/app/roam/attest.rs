@@ -28,7 +28,8 @@ impl App {
     /// everything; `None` if this node is not its home. What the reader may not read looks like what does not exist.
     ///
     /// # Errors
-    /// When a name fits several things, the domain cannot be read now, or the log grows faster than it is read.
+    /// When a name fits several things, the domain cannot be read now, something said about the thing was erased and
+    /// what is left of it is not shown yet, or the log grows faster than it is read.
     pub fn attest(
         &self,
         reader: Reader,
@@ -47,7 +48,13 @@ impl App {
                 return Err(ambiguous(query.text(), &ids));
             }
             let evidence = self.all_that_is_said(reader, &sight, query, ids.first())?;
-            self.check_all_is_shown(reader, &sight, ids.first(), is_nothing(&evidence))?;
+            // A reader who may read nothing about the thing must not learn that it is known, unless that reader is
+            // certain to be shown everything.
+            if let Some(id) = ids.first()
+                && (!is_nothing(&evidence) || self.is_shown_all(reader, &sight.domain))
+            {
+                self.check_all_is_shown(&sight, id)?;
+            }
             // The log may have grown meanwhile.
             if size_of(&evidence.checkpoint) == Some(sight.seal.size) {
                 let head = self.record_head_of(reader, &sight, query, &evidence)?;
@@ -82,24 +89,6 @@ impl App {
             Some((record, said)) => self.evidence_of(sight, record.identity.id.to_string(), Some(said)),
             None => self.evidence_of(sight, query.canonical(), None),
         }
-    }
-
-    /// Refuses to attest what is said about a thing as everything while an erasure that has deleted the rest is not
-    /// shown yet: what it restates may be a block. A reader who may read nothing about the thing must not learn that it
-    /// is known, unless that reader is certain to be shown everything.
-    fn check_all_is_shown(
-        &self,
-        reader: Reader,
-        sight: &Sight<'_>,
-        id: Option<&IdentityId>,
-        says_nothing: bool,
-    ) -> Result<(), AppError> {
-        let Some(id) = id.filter(|_| !says_nothing || self.is_shown_all(reader, &sight.domain)) else { return Ok(()) };
-        if self.is_cut_short(sight, id)? {
-            let detail = format!("what was said about {id} was erased, and what is left of it is not shown yet");
-            return Err(AppError::new(Code::Behind, detail));
-        }
-        Ok(())
     }
 
     /// Signs which entries there are. Evidence of nothing holds only descriptors, and its id is the question.
