@@ -192,14 +192,22 @@ impl Flush {
     /// Makes a commit visible to readers; caches are told first, so that no answer is given under a head that has ended
     /// it. What the jobs want called is called together with that. The entries can be found in the index since the
     /// commit.
+    ///
+    /// What was filled in is shown only from here on, perhaps under the same head. Nobody can tell by the size whether
+    /// what was read in between lacks it, so then caches are told once more.
     fn publish(&self, state: DomainState, draft: &Draft) {
+        let fills_in = draft.amendments.rights.is_some();
         let amends = !draft.erased.is_empty() || draft.amendments.shows();
         let (domain, size) = (state.info.number, state.head.size);
-        (self.shared.announce)(&Change { domain, size, entries: &draft.entries, amends });
+        let change = Change { domain, size, entries: &draft.entries, amends };
+        (self.shared.announce)(&change);
         self.shared.published.put_with(state, || {
             if let Some(Call(call)) = &draft.call {
                 call();
             }
         });
+        if fills_in {
+            (self.shared.announce)(&change);
+        }
     }
 }

@@ -105,7 +105,8 @@ pub type KeysOf = Arc<dyn Fn(&StoredEntry) -> Vec<Key> + Send + Sync>;
 /// Signs the checkpoint of a domain that is at home at this node, for a size and root, or says why it cannot.
 pub type Sealer = Arc<dyn Fn(&DomainInfo, u64, &Hash) -> Result<SignedNote, String> + Send + Sync>;
 
-/// Called with every commit before readers can see it, so that cached answers which it ends are forgotten.
+/// Called with every commit before readers can see it, so that cached answers which it ends are forgotten; once more
+/// after that if the commit shows what was filled in.
 pub type Announce = Arc<dyn Fn(&Change<'_>) + Send + Sync>;
 
 /// What a [`Sealer`] makes.

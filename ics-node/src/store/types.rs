@@ -194,7 +194,8 @@ pub struct Reach {
     pub cosigned_at: Option<Timestamp>,
 }
 
-/// What a commit adds to a domain, announced before anybody can see it.
+/// What a commit adds to a domain, announced before anybody can see it, and once more after that if it shows what was
+/// filled in.
 #[derive(Debug, Clone, Copy)]
 pub struct Change<'a> {
     /// The domain.

@@ -2,6 +2,7 @@
 
 mod erased;
 
+use std::sync::{Arc, Mutex, mpsc};
 use std::time::{Duration, Instant};
 
 use ics_core::log::entry::leaf_data;
@@ -9,7 +10,8 @@ use ics_core::log::merkle::{Tree, leaf_hash, verify_consistency, verify_inclusio
 use ics_core::log::tile::TileId;
 use ics_core::time::Timestamp;
 use ics_node::store::{
-    Content, Filling, NewContent, NewEntry, Part, Seal, Store, StoreError, Unheeded, WriteError, WriteTx, held,
+    Change, Content, Filling, NewContent, NewEntry, Options, Part, Seal, Store, StoreError, Unheeded, WriteError,
+    WriteTx, held,
 };
 use rusqlite::Connection;
 
@@ -169,6 +171,45 @@ fn what_is_filled_in_is_filed_again_with_the_index() {
     let mirror = open(dir.path());
     assert_eq!((find(&mirror, copy, &["early"]), find(&mirror, copy, &["late"])), (vec![0], vec![0]));
     assert_sound(&mirror);
+}
+
+/// Caches are told before anybody sees a commit. Whoever reads between that and the moment at which what was filled in
+/// is shown lacks it, while the log is as long as after it: that must not be kept.
+#[test]
+fn what_was_filled_in_is_announced_again_once_it_is_shown() {
+    let dir = tempfile::tempdir().expect("dir");
+    let (begins, announced) = mpsc::channel();
+    let (release, held) = mpsc::channel::<()>();
+    let held = Mutex::new(held);
+    let announce = Arc::new(move |change: &Change<'_>| {
+        begins.send(change.amends).expect("test waits");
+        held.lock().expect("one thread").recv().unwrap_or_default();
+    });
+    let mirror = Store::open(dir.path(), Options { announce, ..options() }).expect("open");
+    let copy = mirror.create_domain(&name("d.example"), Part::Mirror, None).expect("create").number;
+    let next = || {
+        let amends = announced.recv_timeout(Duration::from_secs(30)).expect("it is announced");
+        let settled = mirror.sight(copy).expect("here").settled;
+        release.send(()).expect("held");
+        (amends, settled)
+    };
+    let (content, header) = (Content { salt: [5; 16], body: b"late".to_vec() }, b"header".to_vec());
+    let leaf = leaf_data(&content.salt, &header, &content.body);
+    let hidden = move |tx: &mut WriteTx<'_>| {
+        tx.append(NewEntry { header: Vec::new(), content: NewContent::Leaf(leaf), keys: Vec::new(), effective: false })
+    };
+    let pending = mirror.write(copy, hidden).expect("queue");
+    assert_eq!(next(), (false, 0));
+    pending.wait().expect("a leaf");
+    let shown = move |tx: &mut WriteTx<'_>| {
+        tx.fill(Filling { index: 0, header, content, keys: vec![key("late")] }, true)?;
+        tx.settle(Some([1; 16]), None);
+        Ok::<_, StoreError>(())
+    };
+    let pending = mirror.write(copy, shown).expect("queue");
+    assert_eq!([next(), next()], [(true, 0), (true, 1)]);
+    pending.wait().expect("filled in");
+    assert!(announced.try_recv().is_err(), "that was all");
 }
 
 /// A home confirms every few seconds that there is nothing new.

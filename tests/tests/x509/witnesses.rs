@@ -4,13 +4,14 @@
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use ics_core::statement::make;
 use ics_core::time::Timestamp;
-use ics_node::app::{AppError, Asker, CertifyError, Depth, Issued, Requester, Revoker};
+use ics_node::app::{AppError, Asker, CertifyError, Depth, Issued, Reader, Requester, Revoker};
 use ics_node::x509::{OcspError, Reason, issuer_id};
 
-use crate::revocation::issued;
+use crate::revocation::{issued, suspend};
 use crate::tools::Bench;
-use crate::world::{World, authority, controller, domain, id, status, wait};
+use crate::world::{World, authority, controller, domain, id, maker, status, wait};
 
 /// Seconds for which the domain's news stays fresh: long enough to ask meanwhile, on a busy machine as well.
 const FRESH: u64 = 20;
@@ -136,4 +137,37 @@ fn what_cannot_be_shown_is_neither_acknowledged_nor_called_good_as_of_now() {
         }
     });
     assert_eq!(world.size(), size + 3, "what is revoked is in the log, and no certificate that nobody has got");
+}
+
+/// An erasure deletes at once, while what it restates is shown with the next cosignature.
+#[test]
+fn what_revoked_a_certificate_and_was_erased_does_not_bring_it_back() {
+    let (mut world, bench) = (World::new(), Bench::new());
+    let fresh = issued(&world, &bench);
+    bench.openssl("ocsp -issuer issuer.pem -cert device.pem -no_nonce -reqout request.der");
+    let csr = bench.request("late", &[]);
+    suspend(&world);
+    let text = crate::revocation::list(&world, &bench, fresh.serial.bucket() % 4);
+    assert!(text.contains("Certificate Hold"), "{text}");
+    let erasure = world.app.erasure(Reader::Operator, &domain(), world.size() - 1).expect("it can be erased");
+    let (json, now) = (erasure.to_json().expect("JSON"), world.app.clock().now());
+    let erasure = make::sign_descriptor(&[&maker()], &json, now, &[1; 32]).expect("signs");
+    let demand = world.unwitnessed();
+    let (world, size) = (&world, world.size());
+    std::thread::scope(|scope| {
+        let submit = |body| scope.spawn(move || wait(world.app.submit(&domain(), vec![body])).map(drop));
+        let demanded = submit(demand);
+        grows(world, size + 1);
+        let erased = submit(erasure);
+        grows(world, size + 2);
+        assert_eq!(good(world, &bench), Err(OcspError::TryLater), "it was suspended");
+        assert_eq!(list(world, &fresh).expect_err("it would lack the device").code().as_str(), "behind");
+        match world.certify(7, "ldevid", &csr).map(drop).expect_err("it gets no other one") {
+            CertifyError::App(error) => assert_eq!(error.code().as_str(), "behind", "{error}"),
+            other => panic!("{other}"),
+        }
+        for submitted in [demanded, erased] {
+            is_unwitnessed(&submitted.join().expect("ends").expect_err("nobody has cosigned it"));
+        }
+    });
 }

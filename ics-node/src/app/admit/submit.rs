@@ -187,14 +187,21 @@ impl App {
 
     /// As [`App::append`], for one or two bodies in a single job, without a blocked thread. If the last of them is the
     /// statement by which a certificate is issued, `certified` holds the contents of the certificate.
+    ///
+    /// Whoever waits for news is told even if the caller gives up meanwhile, for example because a client has hung up.
     pub(crate) async fn append_in_turns(
         &self,
         hosted: &Arc<Hosted>,
         incoming: Vec<Incoming>,
         certified: Option<Certified>,
     ) -> Result<Vec<Outcome>, AppError> {
-        let written = self.hand_in(hosted, incoming, certified, usize::MAX)?.done().await?;
-        Ok(self.appended(hosted, written).0)
+        let pending = self.hand_in(hosted, incoming, certified, usize::MAX)?;
+        let (app, hosted) = (self.clone(), Arc::clone(hosted));
+        let appended = tokio::spawn(async move {
+            let written = pending.done().await?;
+            Ok::<_, AppError>(app.appended(&hosted, written).0)
+        });
+        appended.await.unwrap_or_else(|error| Err(AppError::Internal(format!("an append was given up: {error}"))))
     }
 
     fn hand_in(

@@ -9,6 +9,7 @@ use ics_core::time::Timestamp;
 
 use super::memory::{Around, Era, Kept, place_of};
 use super::read::Sight;
+use crate::api::problem::Code;
 use crate::app::entries::{Said, find_besides, is_more_about, keys};
 use crate::app::{App, AppError, Reader};
 use crate::store::StoreError;
@@ -64,9 +65,10 @@ impl App {
         at: Timestamp,
     ) -> Result<Option<(Record, Said)>, AppError> {
         let era = self.memory().era(sight.hosted.number);
-        let (about, _) = about_besides(sight, id, at_hand)?;
+        let (about, is_more) = about_besides(sight, id, at_hand)?;
+        let unseen = is_more && self.is_unshown(sight)?;
         let Judged { record, about, around } = self.judge(sight, &era, id, about, at)?;
-        Ok(record.map(|record| (record, Said { about, groups: around.statements.clone(), unseen: false })))
+        Ok(record.map(|record| (record, Said { about, groups: around.statements.clone(), unseen })))
     }
 
     /// As `resolve`, for an identity that will be asked about again in a moment; statements at hand are not read again.
@@ -104,20 +106,17 @@ impl App {
     }
 
     /// Whether this node holds something about an identity or its groups but is no longer shown the rest, or does not
-    /// show it yet: an erasure deletes at once, while what it restates, perhaps a block, is shown when the commit is
-    /// durable, and may even then wait for witnesses. `is_more` tells whether there are remnants without it.
+    /// show it yet ([`Self::is_unshown`]). `is_more` tells whether there are remnants without it.
     fn is_withheld(
         &self,
         sight: &Sight<'_>,
         id: &IdentityId,
         (about, is_more): (&[Logged], bool),
     ) -> Result<bool, AppError> {
-        let is_partial = self.store().sight(sight.hosted.number)?.is_partial();
-        // Where not everything may be read, peers tell what is left of entries, and that stays even if it is false.
-        if is_more && (!is_partial || sight.domain.size() > sight.seal.size) {
+        if is_more && self.is_unshown(sight)? {
             return Ok(true);
         }
-        if !is_partial {
+        if !self.store().sight(sight.hosted.number)?.is_partial() {
             return Ok(false);
         }
         let candidates = candidate_groups(about);
@@ -128,6 +127,27 @@ impl App {
             }
         }
         Ok(false)
+    }
+
+    /// Whether remnants without their erasure mean that this is not shown yet: an erasure deletes at once, while what
+    /// it restates, perhaps a block, is shown when the commit is durable, and may even then wait for witnesses. Where
+    /// not everything may be read, peers tell what is left of entries, and that stays even if it is false.
+    fn is_unshown(&self, sight: &Sight<'_>) -> Result<bool, AppError> {
+        let is_partial = self.store().sight(sight.hosted.number)?.is_partial();
+        Ok(!is_partial || sight.domain.size() > sight.seal.size)
+    }
+
+    /// Whether part of what was said about an identity is neither here any more nor shown yet: then nothing may be
+    /// signed as if the rest were everything. To be asked after that was read, since what is left of an erased
+    /// statement stays.
+    pub(in crate::app) fn is_cut_short(&self, sight: &Sight<'_>, id: &IdentityId) -> Result<bool, AppError> {
+        let (_, is_more) = about_besides(sight, id, &[])?;
+        Ok(is_more && self.is_unshown(sight)?)
+    }
+
+    /// Refuses to sign anything about an identity while that is so.
+    pub(in crate::app) fn check_all_is_shown(&self, sight: &Sight<'_>, id: &IdentityId) -> Result<(), AppError> {
+        if self.is_cut_short(sight, id)? { Err(cut_short(id)) } else { Ok(()) }
     }
 
     /// What is said about the groups that an identity may belong to.
@@ -141,6 +161,12 @@ impl App {
         let statements = Said::groups(&sight.entries, &sight.domain, &candidates)?;
         Ok(arounds.keep(number, keys, statements, (era, sight.seal.size)))
     }
+}
+
+/// Why nothing is signed about an identity at present.
+pub(in crate::app) fn cut_short(id: &IdentityId) -> AppError {
+    let detail = format!("something said about {id} was erased, and what is left of it is not shown yet");
+    AppError::new(Code::Behind, detail)
 }
 
 /// All statements about an identity, and whether there is more, of which only remnants are left; those at hand are not

@@ -28,7 +28,8 @@ impl App {
     /// everything; `None` if this node is not its home. What the reader may not read looks like what does not exist.
     ///
     /// # Errors
-    /// When a name fits several things, the domain cannot be read now, or the log grows faster than it is read.
+    /// When a name fits several things, the domain cannot be read now, something said about the thing was erased and
+    /// what is left of it is not shown yet, or the log grows faster than it is read.
     pub fn attest(
         &self,
         reader: Reader,
@@ -47,6 +48,13 @@ impl App {
                 return Err(ambiguous(query.text(), &ids));
             }
             let evidence = self.all_that_is_said(reader, &sight, query, ids.first())?;
+            // A reader who may read nothing about the thing must not learn that it is known, unless that reader is
+            // certain to be shown everything.
+            if let Some(id) = ids.first()
+                && (!is_nothing(&evidence) || self.is_shown_all(reader, &sight.domain))
+            {
+                self.check_all_is_shown(&sight, id)?;
+            }
             // The log may have grown meanwhile.
             if size_of(&evidence.checkpoint) == Some(sight.seal.size) {
                 let head = self.record_head_of(reader, &sight, query, &evidence)?;

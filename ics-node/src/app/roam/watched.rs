@@ -216,9 +216,13 @@ impl Watching {
         Ok(self.app.wanted_of_signer(sight, wanted, &holder)?.into_iter().collect())
     }
 
-    /// The record head of a thing, if the reader may read it.
+    /// The record head of a thing, if the reader may read it and nothing about it waits to be shown.
     fn head(&self, sight: &Sight<'_>, id: &IdentityId) -> Result<Option<String>, AppError> {
         let Some((_, said)) = self.app.readable(self.reader, sight, id)? else { return Ok(None) };
+        // The erasure gives reason to report the thing once it is shown.
+        if self.app.is_cut_short(sight, id)? {
+            return Ok(None);
+        }
         let indices = self.app.rests_on(sight, said)?;
         let asked = id.to_string();
         let head = self.app.record_head(sight, asked.clone(), Finding::Identity(asked), indices);

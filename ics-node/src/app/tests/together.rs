@@ -1,6 +1,7 @@
-//! Readers see a domain's entries together with what they make of the domain.
+//! Readers see a domain's entries together with what they make of the domain, and those who wait are told of them.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use ics_core::descriptor::Descriptor;
 use ics_core::statement::make::sign_descriptor;
@@ -14,11 +15,16 @@ use crate::app::{App, Reader};
 use crate::fixture::{Party, SALT, devices, narrowed, owner};
 use crate::store::WriteTx;
 
-/// Has the writer admit these bodies, without telling anybody afterwards.
-fn append(app: &App, hosted: &Arc<Hosted>, bodies: Vec<Vec<u8>>) {
+/// These bodies for the writer.
+fn incoming(app: &App, hosted: &Hosted, bodies: Vec<Vec<u8>>) -> Vec<Incoming> {
     let timed = bodies.into_iter().map(|body| (body, app.clock().now())).collect();
     let checked = check_bodies(hosted.domain().as_deref(), timed, [7; 32]).into_iter();
-    let incoming = checked.map(|checked| Incoming { checked, source: None, salt: [7; 16] }).collect();
+    checked.map(|checked| Incoming { checked, source: None, salt: [7; 16] }).collect()
+}
+
+/// Has the writer admit these bodies, without telling anybody afterwards.
+fn append(app: &App, hosted: &Arc<Hosted>, bodies: Vec<Vec<u8>>) {
+    let incoming = incoming(app, hosted, bodies);
     let (writer, clock) = (Arc::clone(hosted), app.clock().clone());
     let job = move |tx: &mut WriteTx<'_>| append_all(tx, &writer, incoming, &clock);
     let outcomes = app.store().write(hosted.number, job).expect("queued").wait().expect("written").value;
@@ -71,4 +77,20 @@ async fn while_a_log_grows_the_domain_that_is_read_fits_its_entries() {
         });
     });
     read();
+}
+
+/// A client that asks for a certificate may have hung up before it is in the log.
+#[tokio::test(flavor = "multi_thread")]
+async fn news_are_told_even_if_whoever_appended_them_has_gone() {
+    let (maker, pumps) = (Party::found("devices.acme.example"), devices(1));
+    let app = node(&maker, &[], PERMITS, 1 << 20).await;
+    let hosted = app.hosted(&maker.domain).expect("is here");
+    let mut sealed = hosted.sealed.subscribe();
+    let size = *sealed.borrow_and_update();
+    let body = maker.introduce(&app, &pumps[0], "Pump", "0");
+    let appending = app.append_in_turns(&hosted, incoming(&app, &hosted, vec![body]), None);
+    // It is begun and given up, unless it ends at once.
+    drop(tokio::time::timeout(Duration::ZERO, appending).await);
+    let told = tokio::time::timeout(Duration::from_secs(60), sealed.wait_for(|told| *told > size)).await;
+    assert_eq!(told.map(|told| told.map(|told| *told).ok()), Ok(Some(size + 1)));
 }

@@ -1,5 +1,7 @@
 //! What has been said but is not shown yet, because witnesses are missing.
 
+use std::time::Duration;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use ed25519_dalek::SigningKey;
@@ -10,10 +12,12 @@ use ics_core::statement::Claims;
 use ics_core::statement::make::{certify, sign_descriptor};
 use ics_core::trust::{Outcome, Reason};
 use ics_core::vocabulary::Act;
+use ics_sync::wire::Watch;
 
 use super::{PERMITS, check, node};
+use crate::api::problem::Code;
 use crate::app::keys::KeySearch;
-use crate::app::{App, Depth, Reader};
+use crate::app::{App, Depth, Query, Reader};
 use crate::fixture::{Party, SALT, claims, devices, owner, word};
 
 async fn is_not_cosigned(app: &App, maker: &Party, json: &[u8]) {
@@ -49,6 +53,13 @@ async fn a_certificate_is_shown_as_it_was_while_its_next_state_waits_for_witness
     assert_eq!(user_ids(), Some(1));
 }
 
+/// How many record heads somebody gets who watches a thing from the beginning.
+async fn heads(app: &App, maker: &Party, id: &IdentityId) -> usize {
+    let watch = Watch { ids: vec![id.to_string()], ..Watch::default() };
+    let mut watcher = app.watch(Reader::Operator, &maker.domain, watch).expect("watches");
+    watcher.next(Duration::ZERO).await.expect("is told").heads.len()
+}
+
 /// An erasure deletes at once, while what it restates is shown with the next cosignature.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_erased_is_not_unblocked_while_its_erasure_waits_for_witnesses() {
@@ -64,6 +75,12 @@ async fn what_was_erased_is_not_unblocked_while_its_erasure_waits_for_witnesses(
         app.kept(&app.sight(&hosted).expect("readable"), &id).expect("readable").withheld
     };
     assert_eq!(check(&app, 0, Depth::Store).map(|it| it.verdict), Some(Outcome::Deny));
+    let attested = || {
+        let query = Query::parse(&id.to_string()).expect("an id");
+        let attested = tokio::task::block_in_place(|| app.attest(Reader::Operator, &maker.domain, &query, 0));
+        attested.map(|it| it.is_some()).map_err(|error| error.code())
+    };
+    assert_eq!((attested(), heads(&app, &maker, &id).await), (Ok(true), 1));
 
     let erasure = app.erasure(Reader::Operator, &maker.domain, index).expect("it can be erased");
     waits_for_witnesses(&app, &maker).await;
@@ -77,6 +94,8 @@ async fn what_was_erased_is_not_unblocked_while_its_erasure_waits_for_witnesses(
     assert!(is_withheld(), "what it restates is not shown yet");
     let withheld = check(&app, 0, Depth::Store).map(|it| (it.verdict, it.reason));
     assert_eq!(withheld, Some((Outcome::Unknown, Reason::Withheld)), "and not because the checker rejects the answer");
+    let told = (attested(), heads(&app, &maker, &id).await);
+    assert_eq!(told, (Err(Code::Behind), 0), "nodes without a copy are not told that the rest is everything");
     let (info, as_of) = (app.domain(&maker.domain).expect("here"), app.as_of_domain(hosted.number).expect("shown"));
     let shown = info.shown.expect("something is");
     assert_eq!((shown.size, &shown.root), (as_of.size, &as_of.root), "how far answers go");

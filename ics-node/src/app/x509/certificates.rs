@@ -154,20 +154,20 @@ impl App {
         Ok(Step { issued, looks: page.indices.len() + 1, next })
     }
 
-    /// The record, at a time, of a thing to which this was issued, as one of many in a listing. A listing must not
-    /// displace from memory what is asked for, so it adds nothing there.
+    /// The record, at a time, of a thing to which this was issued, as one of many in a listing, and whether more was
+    /// said that cannot be shown. A listing must not displace from memory what is asked for, so it adds nothing there.
     pub(super) fn record_in_passing(
         &self,
         sight: &Sight<'_>,
         issued: &Logged,
         at: Timestamp,
-    ) -> Result<Option<Record>, AppError> {
+    ) -> Result<Option<(Record, bool)>, AppError> {
         let id = issued.subject_id();
         match self.memory().recall(sight.hosted.number, &id, at) {
-            Some(kept) => kept.record(),
+            Some(kept) => Ok(kept.record()?.map(|record| (record, kept.withheld))),
             None => {
                 let resolved = self.resolve_at(sight, &id, core::slice::from_ref(issued), at)?;
-                Ok(resolved.map(|(record, _)| record))
+                Ok(resolved.map(|(record, said)| (record, said.unseen)))
             }
         }
     }
@@ -181,9 +181,8 @@ impl App {
         now: Timestamp,
     ) -> Result<Option<CertificateInfo>, AppError> {
         let id = issued.subject_id();
-        let Some(record) =
-            self.record_in_passing(sight, issued, now)?.filter(|record| self.may_read(reader, &sight.domain, record))
-        else {
+        let known = self.record_in_passing(sight, issued, now)?.map(|(record, _)| record);
+        let Some(record) = known.filter(|record| self.may_read(reader, &sight.domain, record)) else {
             return Ok(None);
         };
         let Some(named) = IssuedCertificate::of(issued.claims()) else { return Ok(None) };

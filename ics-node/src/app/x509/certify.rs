@@ -203,6 +203,7 @@ impl App {
     ) -> Result<Unlogged, CertifyError> {
         let (record, about) = known;
         let profile = issuing.permits(record, application.requester, application.profile)?;
+        self.check_all_is_shown(issuing.sight, &application.identity)?;
         check_room(about.len())?;
         self.check_key(issuing, csr, &application.identity)?;
         if let Requester::Identity(id) = application.requester {

@@ -144,6 +144,9 @@ impl App {
 
     fn answer_now(&self, sight: &Sight<'_>, questions: &Questions) -> Result<Arc<OcspAnswer>, OcspError> {
         let failed = |error: AppError| {
+            if !error.is_internal() {
+                return OcspError::TryLater;
+            }
             tracing::error!(%error, domain = %sight.hosted.name, "no answer about a certificate");
             OcspError::Internal
         };
@@ -214,6 +217,9 @@ impl App {
             return Ok((None, None));
         }
         let kept = self.kept(sight, &issued.subject_id())?;
+        if kept.withheld {
+            self.check_all_is_shown(sight, &issued.subject_id())?;
+        }
         let Some(record) = kept.record()? else { return Ok((None, None)) };
         let rests_on = (issued.subject_id(), kept.generation, kept.changes_at());
         Ok((Some(State::of(&record, issued.index())), Some(rests_on)))

@@ -22,6 +22,7 @@ use self::tracker::{Found, List, Place, Tracker};
 use super::ocsp::is_by;
 use crate::api::problem::Code;
 use crate::app::answer::read::Sight;
+use crate::app::answer::resolved::cut_short;
 use crate::app::entries::{Entries as _, find_logged, restore};
 use crate::app::hosted::Hosted;
 use crate::app::{App, AppError};
@@ -307,6 +308,7 @@ impl App {
         id: &IdentityId,
     ) -> Result<(), AppError> {
         let Some((record, said)) = self.resolve(sight, id)? else { return Ok(()) };
+        check_all_is_shown(sight, id, said.unseen)?;
         let now = self.clock().now();
         for issued in said.about.iter().filter(|it| it.claims().act == Act::Issued) {
             let Some(found) = Found::of(issued, &record, now) else { continue };
@@ -365,15 +367,25 @@ impl App {
 
     /// What the record says about a certificate now or, if it has ended, said at the end.
     fn find(&self, sight: &Sight<'_>, issued: &Logged, now: Timestamp) -> Result<Option<Found>, AppError> {
-        let ended = issued.claims().until.filter(|until| *until <= now);
-        let Some(ended) = ended else {
-            let record = self.record_in_passing(sight, issued, now)?;
-            return Ok(record.and_then(|record| Found::of(issued, &record, now)));
+        let (id, ended) = (issued.subject_id(), issued.claims().until.filter(|until| *until <= now));
+        let (known, at) = match ended {
+            None => (self.record_in_passing(sight, issued, now)?, now),
+            Some(ended) => {
+                let last = Timestamp::from_millis(ended.as_millis().saturating_sub(1));
+                let resolved = self.resolve_at(sight, &id, core::slice::from_ref(issued), last)?;
+                (resolved.map(|(record, said)| (record, said.unseen)), last)
+            }
         };
-        let last = Timestamp::from_millis(ended.as_millis().saturating_sub(1));
-        let resolved = self.resolve_at(sight, &issued.subject_id(), core::slice::from_ref(issued), last)?;
-        Ok(resolved.and_then(|(record, _)| Found::of(issued, &record, last)))
+        let Some((record, is_more)) = known else { return Ok(None) };
+        check_all_is_shown(sight, &id, is_more)?;
+        Ok(Found::of(issued, &record, at))
     }
+}
+
+/// Refuses to make a list at the home while something said about a thing was erased and is not shown yet: if it revokes
+/// a certificate, the list would bring that back. Copies sign no lists.
+fn check_all_is_shown(sight: &Sight<'_>, id: &IdentityId, is_more: bool) -> Result<(), AppError> {
+    if is_more && sight.hosted.part == Part::Home { Err(cut_short(id)) } else { Ok(()) }
 }
 
 /// The identities whose certificates an entry may concern; `None` if that is unknown, or if there are so many that

@@ -10,8 +10,9 @@
 //! - the time at which the first of its statements begins or ends.
 //!
 //! Commits are announced before readers can see them, and what was read before an announcement is not kept after it, so
-//! nothing is ever shown under a checkpoint whose entries have ended it. How fresh the log itself is does not matter
-//! here.
+//! nothing is ever shown under a checkpoint whose entries have ended it. A commit that shows what was filled in is
+//! announced again after that, since it may leave the log as long as it was. How fresh the log itself is does not
+//! matter here.
 //!
 //! A name leads directly to what is kept about its identity, without going through the table. So whatever leaves the
 //! table is marked ([`Kept::end`]).
