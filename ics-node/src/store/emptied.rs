@@ -14,8 +14,9 @@ use super::follow::follow_from_the_start;
 use super::heads::HeadFiles;
 use super::sight::Show;
 use super::types::{DOMAIN_ENTRIES, DomainInfo, Part, Position, StoredEntry};
+use super::wal::open_log_to_write;
 use super::write::in_transaction;
-use super::{INDEX_FILE, LOG_FILE, SEEN_DIR, index, lock, open_log_to_write, table, witnessed};
+use super::{INDEX_FILE, LOG_FILE, SEEN_DIR, index, lock, table, witnessed};
 
 /// How many forks of a domain are read at once.
 const FORKS_READ: usize = 20;

@@ -17,8 +17,9 @@ use super::error::StoreError;
 use super::heads::Staged;
 use super::state::DomainState;
 use super::types::{Change, DomainNumber, Head, Part, Seal};
+use super::wal::wal_of;
 use super::writer::Answer;
-use super::{Shared, sync_names, wal_of};
+use super::{Shared, sync_names};
 use crate::background;
 use crate::open_files::open_patiently;
 

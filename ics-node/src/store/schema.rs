@@ -10,7 +10,7 @@ use rustix::fs::Access;
 use rustix::io::Errno;
 
 use super::error::StoreError;
-use super::wal_of;
+use super::wal::wal_of;
 
 /// Marks a database file as ours in its header (`PRAGMA application_id`): "ICSl", "ICSx", "ICSa".
 const LOG_APPLICATION: i64 = 0x4943_536c;

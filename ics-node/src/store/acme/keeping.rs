@@ -19,7 +19,8 @@ use crate::acme::order::Order;
 use crate::store::backup::copy_file;
 use crate::store::check::Report;
 use crate::store::error::StoreError;
-use crate::store::{make_private, schema, sync_names, wal_of};
+use crate::store::wal::wal_of;
+use crate::store::{make_private, schema, sync_names};
 
 /// Copies the file of a store, if it has one; another process may be using it. Credentials that have not yet made their
 /// accounts are left out: they are secrets, and expire soon.
