@@ -55,7 +55,7 @@ fn enrolled_again() -> Value {
     let output = play(&["--json"], temporary.path());
     let text = String::from_utf8_lossy(&output.stdout);
     let mut steps = text.lines().map(|line| serde_json::from_str::<Value>(line).expect("JSON"));
-    steps.find(|step| step["name"] == "enrol").expect("the step")["data"].clone()
+    steps.find(|step| step["name"] == "enrol").expect("the step").get("data").expect("its data").clone()
 }
 
 #[test]
