@@ -33,6 +33,11 @@ impl Shares {
         Self { started, pages, hasher: RandomState::new(), earned_in, depth: earned_in * u64::from(burst.max(1)) }
     }
 
+    /// Budgets for 4,096 askers, in 32 KiB: each allows so many requests a minute, and so many at once.
+    pub(crate) fn of_askers(per_minute: u64, at_once: u32) -> Self {
+        Self::new(4_096, at_once, 60_000 / per_minute.max(1))
+    }
+
     /// Takes one request.
     ///
     /// # Errors

@@ -27,9 +27,6 @@ use crate::shares::Shares;
 /// Bytes of a nonce.
 const NONCE_BYTES: usize = 24;
 
-/// How many askers' budgets are kept: 32 KiB.
-const ASKERS: usize = 4_096;
-
 /// The challenges waiting for their answers, and how many each asker may request, so that nobody can use up all of
 /// them.
 pub(crate) struct Challenges {
@@ -39,8 +36,7 @@ pub(crate) struct Challenges {
 
 impl Default for Challenges {
     fn default() -> Self {
-        let earned_in = 60_000 / limits::CHALLENGES_PER_ASKER;
-        let shares = Shares::new(ASKERS, limits::CHALLENGES_PER_ASKER_AT_ONCE, earned_in);
+        let shares = Shares::of_askers(limits::CHALLENGES_PER_ASKER, limits::CHALLENGES_PER_ASKER_AT_ONCE);
         Self { waiting: Mutex::default(), shares }
     }
 }

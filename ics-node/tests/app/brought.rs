@@ -139,13 +139,7 @@ async fn of_a_part_that_is_brought_it_is_said_upon_whose_word_it_rests() {
 /// owners' word counts all the same when it arrives.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_said_of_an_erased_entry_is_nothing_against_the_owners() {
-    let all = "permit (principal, action in [Action::\"read\", Action::\"follow\", Action::\"mirror\"], resource);";
-    let lot = "permit (principal, action == Action::\"read\", resource) \
-               when { resource has lot && resource.lot == \"L1\" };";
-    let maker = Party::found_with("devices.acme.example", |descriptor| {
-        assert!(descriptor.access.contains(all), "the template's rule");
-        descriptor.access = descriptor.access.replace(all, lot);
-    });
+    let maker = Party::found_showing("devices.acme.example", "L1");
     let site = Party::found("plant.example");
     let home = maker.open();
     maker.publish(&home, &device(1), "urn:dev:os:32473-1", "L1").await;

@@ -109,6 +109,19 @@ impl Party {
         Self::found_with(domain, |descriptor| descriptor.access = narrowed(&descriptor.access, condition))
     }
 
+    /// A party whose domain anybody may read as far as it is about things of this lot, and nobody may follow or copy.
+    pub(crate) fn found_showing(domain: &str, lot: &str) -> Self {
+        let all = "permit (principal, action in [Action::\"read\", Action::\"follow\", Action::\"mirror\"], resource);";
+        let shown = format!(
+            "permit (principal, action == Action::\"read\", resource) \
+             when {{ resource has lot && resource.lot == \"{lot}\" }};"
+        );
+        Self::found_with(domain, |descriptor| {
+            assert!(descriptor.access.contains(all), "the template's rule");
+            descriptor.access = descriptor.access.replace(all, &shown);
+        })
+    }
+
     /// A party whose first descriptor is the template's, with a change.
     pub(crate) fn found_with(domain: &str, change: impl FnOnce(&mut Descriptor)) -> Self {
         let at = Timestamp::from_seconds(CREATED);

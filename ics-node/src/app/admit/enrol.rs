@@ -23,16 +23,12 @@ use crate::app::{App, AppError, Asker};
 use crate::shares::Shares;
 use crate::store::{self, EnrolmentState, Part, StoreError};
 
-/// How many askers' budgets are kept: 32 KiB.
-const ASKERS: usize = 4_096;
-
 /// Limits how often each asker may leave a request, so that nobody alone fills the operator's list.
 pub(in crate::app) struct Enrolling(Shares);
 
 impl Default for Enrolling {
     fn default() -> Self {
-        let earned_in = 60_000 / limits::ENROLMENTS_PER_ADDRESS;
-        Self(Shares::new(ASKERS, limits::ENROLMENTS_PER_ADDRESS_AT_ONCE, earned_in))
+        Self(Shares::of_askers(limits::ENROLMENTS_PER_ADDRESS, limits::ENROLMENTS_PER_ADDRESS_AT_ONCE))
     }
 }
 

@@ -36,9 +36,6 @@ const MEMORY_FACTOR: u64 = 3;
 /// How long the same peer raises no second alarm of one sort.
 const ALARM_PAUSE: Duration = Duration::from_secs(600);
 
-/// How many askers' budgets are kept: 32 KiB.
-const ASKERS: usize = 4_096;
-
 /// On whose behalf other nodes are asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Asker {
@@ -202,7 +199,7 @@ impl Default for Roaming {
             places: core::iter::repeat_with(Place::default).take(limits::ROAMING_AT_ONCE).collect(),
             hasher: RandomState::new(),
             pace: Budget::new(limits::ROAMING_PER_MINUTE, Duration::from_secs(60)),
-            shares: Shares::new(ASKERS, limits::ROAMING_PER_ASKER_AT_ONCE, 60_000 / limits::ROAMING_PER_ASKER),
+            shares: Shares::of_askers(limits::ROAMING_PER_ASKER, limits::ROAMING_PER_ASKER_AT_ONCE),
             counts: Default::default(),
             alarmed: Mutex::default(),
             follows: AtomicU64::new(0),

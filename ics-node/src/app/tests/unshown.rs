@@ -7,6 +7,7 @@ use base64::engine::general_purpose::STANDARD;
 use ed25519_dalek::SigningKey;
 use ics_core::descriptor::{Descriptor, NodeKey, Witnesses};
 use ics_core::identity::{IdentityId, Kind};
+use ics_core::openpgp::key::PublicKey;
 use ics_core::openpgp::signer::Signer as _;
 use ics_core::statement::Claims;
 use ics_core::statement::make::{certify, sign_descriptor};
@@ -53,6 +54,14 @@ async fn a_certificate_is_shown_as_it_was_while_its_next_state_waits_for_witness
     assert_eq!(user_ids(), Some(1));
 }
 
+/// The index of a statement that a pump is stolen.
+async fn stolen(app: &App, maker: &Party, key: &PublicKey) -> u64 {
+    let said = Claims { status: Some(word("stolen")), ..claims(maker, Act::Status) };
+    let now = app.clock().now();
+    let stolen = certify(&maker.signer, key, "Pump", None, Kind::Device, &said, true, now, &SALT);
+    maker.submit_one(app, stolen.expect("made")).await.expect("admitted").index
+}
+
 /// How many record heads somebody gets who watches a thing from the beginning.
 async fn heads(app: &App, maker: &Party, id: &IdentityId) -> usize {
     let watch = Watch { ids: vec![id.to_string()], ..Watch::default() };
@@ -65,10 +74,7 @@ async fn heads(app: &App, maker: &Party, id: &IdentityId) -> usize {
 async fn what_was_erased_is_not_unblocked_while_its_erasure_waits_for_witnesses() {
     let (maker, known) = (Party::found("devices.acme.example"), devices(1));
     let app = node(&maker, &known, PERMITS, 1 << 24).await;
-    let said = Claims { status: Some(word("stolen")), ..claims(&maker, Act::Status) };
-    let now = app.clock().now();
-    let stolen = certify(&maker.signer, &known[0], "Pump", None, Kind::Device, &said, true, now, &SALT);
-    let index = maker.submit_one(&app, stolen.expect("made")).await.expect("admitted").index;
+    let index = stolen(&app, &maker, &known[0]).await;
     let id = IdentityId::Key(known[0].fingerprint());
     let is_withheld = || {
         let hosted = app.hosted(&maker.domain).expect("here");
@@ -111,10 +117,7 @@ async fn what_was_erased_is_not_unblocked_while_its_erasure_waits_for_witnesses(
 async fn what_is_erased_while_it_is_read_is_not_unblocked() {
     let (maker, known) = (Party::found("devices.acme.example"), devices(1));
     let app = node(&maker, &known, PERMITS, 1 << 24).await;
-    let said = Claims { status: Some(word("stolen")), ..claims(&maker, Act::Status) };
-    let now = app.clock().now();
-    let stolen = certify(&maker.signer, &known[0], "Pump", None, Kind::Device, &said, true, now, &SALT);
-    let index = maker.submit_one(&app, stolen.expect("made")).await.expect("admitted").index;
+    let index = stolen(&app, &maker, &known[0]).await;
     let (id, hosted) = (IdentityId::Key(known[0].fingerprint()), app.hosted(&maker.domain).expect("here"));
     let sight = || app.sight(&hosted).expect("readable");
     let begun = sight();

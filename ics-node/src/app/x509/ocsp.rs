@@ -21,9 +21,6 @@ use crate::shares::Shares;
 use crate::store::{DomainNumber, Part};
 use crate::x509::{AnswerTimes, Authority, OcspError, Question, Questions, Responder, SerialNumber, State};
 
-/// How many askers' budgets are kept: 32 KiB.
-const ASKERS: usize = 4_096;
-
 /// An answer, as DER, and how long it is valid.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OcspAnswer {
@@ -75,8 +72,7 @@ impl Answers {
     /// A cache for answers of at most `bytes`.
     pub(crate) fn new(bytes: u64) -> Self {
         let items = usize::try_from(bytes / EXPECTED_BYTES).unwrap_or(usize::MAX).min(limits::OCSP_ANSWERS_KEPT);
-        let earned_in = 60_000 / limits::OCSP_SIGNED_PER_ASKER;
-        let shares = Shares::new(ASKERS, limits::OCSP_SIGNED_PER_ASKER_AT_ONCE, earned_in);
+        let shares = Shares::of_askers(limits::OCSP_SIGNED_PER_ASKER, limits::OCSP_SIGNED_PER_ASKER_AT_ONCE);
         Self { kept: Cache::with_weighter(items, bytes, Bytes), shares }
     }
 }

@@ -22,13 +22,7 @@ use crate::fixture::{Party, SALT, copy, device, owner, signer};
 /// nobody has said yet to which lot it belongs, so the copy has only the leaf. In the next page that is said, another
 /// block replaces the first, and the first is erased.
 async fn with_erased(data: &Path) -> (Party, App, App) {
-    let all = "permit (principal, action in [Action::\"read\", Action::\"follow\", Action::\"mirror\"], resource);";
-    let lot = "permit (principal, action == Action::\"read\", resource) \
-               when { resource has lot && resource.lot == \"L1\" };";
-    let maker = Party::found_with("devices.acme.example", |descriptor| {
-        assert!(descriptor.access.contains(all), "the template's rule");
-        descriptor.access = descriptor.access.replace(all, lot);
-    });
+    let maker = Party::found_showing("devices.acme.example", "L1");
     let (home, of) = (maker.open(), &maker.domain);
     let suspended = block(&home, &maker, "suspended", Vec::new()).await;
     let copied = copy(data, &home, of, &[("home", "http://127.0.0.1:9")]);

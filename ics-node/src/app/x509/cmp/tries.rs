@@ -7,17 +7,13 @@ use crate::app::{App, Asker};
 use crate::cmp::{Failure, FailureInfo, Message, Protection};
 use crate::shares::Shares;
 
-/// How many askers' budgets are kept: 32 KiB.
-const ASKERS: usize = 4_096;
-
 /// Each client's budget of tries, which nothing else uses up: others at the same address may ask for much that a
 /// registrar there does not pay for.
 pub(in crate::app) struct Tries(Shares);
 
 impl Default for Tries {
     fn default() -> Self {
-        let earned_in = 60_000 / limits::CMP_WRONG_SECRETS;
-        Self(Shares::new(ASKERS, limits::CMP_WRONG_SECRETS_AT_ONCE, earned_in))
+        Self(Shares::of_askers(limits::CMP_WRONG_SECRETS, limits::CMP_WRONG_SECRETS_AT_ONCE))
     }
 }
 
