@@ -170,7 +170,7 @@ impl Face {
     /// As [`Face::in_turns`], for what usually takes well under a millisecond and does not wait for the disk, if
     /// certificates are signed as quickly: on the thread that serves the connection, unless gateways ask there, or such
     /// work took longer there lately. Another thread would have to be woken, and this one again for the answer, which
-    /// costs a third of what an ACME order takes.
+    /// costs more than a quarter of what an ACME order takes.
     ///
     /// # Errors
     /// As [`Face::in_turns`].
