@@ -166,27 +166,12 @@ pub(super) fn report_hot(face: &Face, route: &'static str, response: &HttpRespon
 
 #[cfg(test)]
 mod tests {
-    use std::io;
-    use std::sync::{Arc, Mutex};
-
     use actix_web::middleware::from_fn;
     use actix_web::test::{TestRequest, call_service, init_service};
     use actix_web::{App, HttpResponse, web};
 
     use super::*;
-
-    #[derive(Clone, Default)]
-    struct Lines(Arc<Mutex<Vec<u8>>>);
-
-    impl io::Write for Lines {
-        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            self.0.lock().expect("not poisoned").write(bytes)
-        }
-
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
-    }
+    use crate::observe::Lines;
 
     #[actix_web::test]
     async fn one_line_for_each_request_without_whom_it_asked_about() {
@@ -199,7 +184,7 @@ mod tests {
         let service = init_service(service).await;
         call_service(&service, TestRequest::get().uri("/v1/identities/serial:SECRET").to_request()).await;
         call_service(&service, TestRequest::get().uri("/secret").to_request()).await;
-        let text = String::from_utf8(lines.0.lock().expect("not poisoned").clone()).expect("text");
+        let text = lines.text();
         let read = |line| serde_json::from_str::<serde_json::Value>(line).expect("JSON");
         let [first, second] = text.lines().map(read).collect::<Vec<_>>().try_into().expect("two lines");
         let fields = &first["fields"];

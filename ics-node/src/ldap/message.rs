@@ -274,23 +274,8 @@ pub(super) fn notice(code: LdapResultCode, text: &str) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
-    use std::io;
-    use std::sync::{Arc, Mutex};
-
     use super::*;
-
-    #[derive(Clone, Default)]
-    struct Lines(Arc<Mutex<Vec<u8>>>);
-
-    impl io::Write for Lines {
-        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            self.0.lock().expect("not poisoned").write(bytes)
-        }
-
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
-    }
+    use crate::observe::Lines;
 
     /// A search with this filter.
     fn search(filter: &[u8]) -> Vec<u8> {
@@ -322,7 +307,6 @@ mod tests {
             }
             assert!(matches!(read(&search(b"\x87\x02cn")), Request::Asked { .. }));
         });
-        let lines = lines.0.lock().expect("not poisoned");
-        assert_eq!(core::str::from_utf8(&lines), Ok(""), "nothing is logged");
+        assert_eq!(lines.text(), "", "nothing is logged");
     }
 }
