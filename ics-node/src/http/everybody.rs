@@ -29,7 +29,7 @@ use actix_web::rt::net::TcpStream;
 use futures_util::future::{Abortable, Either, FutureExt as _, ready};
 use rustls::ServerConfig;
 use socket2::{Domain, Socket, Type};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf, Take};
 
 use super::server::{ServeError, Settings, listen_failed};
 use crate::seats::{Kept, Seated, Seats, Sending};
@@ -166,7 +166,7 @@ where
     Stopped: Future<Output = ()> + 'static,
 {
     /// HTTP/1.1 over connections of this type.
-    fn http<T: 'static>(&self) -> HttpService<Noted<T>, S, BoxBody> {
+    fn http<T: AsyncRead + 'static>(&self) -> HttpService<Noted<T>, S, BoxBody> {
         let begin = self.begin.clone();
         HttpService::<Noted<T>, S, BoxBody>::build()
             .graceful_shutdown_signal(self.stopped.clone())
@@ -174,7 +174,7 @@ where
             .client_request_timeout(self.patience)
             .client_disconnect_timeout(ENDING)
             .on_connect_ext(move |noted: &Noted<T>, extensions: &mut Extensions| {
-                begin(&noted.io as &dyn Any, extensions);
+                begin(noted.io.get_ref() as &dyn Any, extensions);
             })
             .finish::<S, BoxBody>((self.app)())
     }
@@ -224,44 +224,26 @@ where
 /// not take its answers, and nearly nothing from one that only waits for an answer or listens: actix would queue 16
 /// more requests, whose heads may have 128 KiB each.
 struct Noted<T> {
-    io: T,
+    /// What may be read before actix flushes, as it does each time that it has looked at everything.
+    io: Take<T>,
     sending: Arc<Sending>,
     /// Whether actix wanted to read, and is to be woken once it may.
     is_unread: bool,
-    /// How much was read since actix last flushed, as it does each time that it has looked at everything.
-    burst: usize,
     /// How much was read since the client has nothing to say.
     ahead: usize,
 }
 
-impl<T> Noted<T> {
+impl<T: AsyncRead> Noted<T> {
     /// Must be called in the connection's seat.
     fn new(io: T) -> Self {
         let sending = SEAT.try_with(Seated::sending).unwrap_or_default();
-        Self { io, sending, is_unread: false, burst: 0, ahead: 0 }
+        Self { io: io.take(BURST as u64), sending, is_unread: false, ahead: 0 }
     }
 
     /// Whether nothing is to be read until more was sent.
     fn waits(&self) -> bool {
         self.sending.is_held_up() || (self.sending.is_paused() && self.ahead >= AHEAD)
     }
-}
-
-/// Reads so many bytes at most.
-fn poll_read_some(
-    io: Pin<&mut impl AsyncRead>,
-    context: &mut Context<'_>,
-    into: &mut ReadBuf<'_>,
-    most: usize,
-) -> Poll<io::Result<()>> {
-    if into.remaining() <= most {
-        return io.poll_read(context, into);
-    }
-    let mut some = ReadBuf::new(into.initialize_unfilled_to(most));
-    let read = io.poll_read(context, &mut some);
-    let count = some.filled().len();
-    into.advance(count);
-    read
 }
 
 impl<T: AsyncRead + Unpin> AsyncRead for Noted<T> {
@@ -271,31 +253,31 @@ impl<T: AsyncRead + Unpin> AsyncRead for Noted<T> {
             this.is_unread = true;
             return Poll::Pending;
         }
-        if this.burst >= BURST {
+        // `Take` would call this the end.
+        if this.io.limit() == 0 {
             context.waker().wake_by_ref();
             return Poll::Pending;
         }
         let before = into.filled().len();
-        let read = poll_read_some(Pin::new(&mut this.io), context, into, BURST - this.burst);
+        let read = Pin::new(&mut this.io).poll_read(context, into);
         let count = into.filled().len() - before;
-        this.burst += count;
         this.ahead = if this.sending.is_paused() { this.ahead + count } else { 0 };
         read
     }
 }
 
-impl<T: AsyncWrite + Unpin> AsyncWrite for Noted<T> {
+impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Noted<T> {
     fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        let written = Pin::new(&mut this.io).poll_write(context, bytes);
+        let written = Pin::new(this.io.get_mut()).poll_write(context, bytes);
         this.sending.note(written.is_pending());
         written
     }
 
     fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        this.burst = 0;
-        let flushed = Pin::new(&mut this.io).poll_flush(context);
+        this.io.set_limit(BURST as u64);
+        let flushed = Pin::new(this.io.get_mut()).poll_flush(context);
         // actix flushes whenever something has arrived, too: only what TLS holds back is sent by that.
         if flushed.is_pending() || this.sending.is_held_up() {
             this.sending.note(flushed.is_pending());
@@ -309,7 +291,7 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Noted<T> {
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().io).poll_shutdown(context)
+        Pin::new(self.get_mut().io.get_mut()).poll_shutdown(context)
     }
 }
 

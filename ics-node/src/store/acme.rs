@@ -6,6 +6,7 @@
 
 mod holders;
 pub(super) mod keeping;
+mod memory;
 mod together;
 
 use core::fmt;
@@ -20,6 +21,7 @@ use serde::de::DeserializeOwned;
 use zeroize::Zeroizing;
 
 pub use self::holders::Made;
+use self::memory::Memory;
 use self::together::Together;
 use super::error::StoreError;
 use super::{make_private, schema};
@@ -39,18 +41,12 @@ const CLEARED_AT_ONCE: u32 = 256;
 /// The size of the statement cache: all statements that there are.
 const STATEMENTS: usize = 49;
 
-/// How many accounts are kept in memory; every request comes from one.
-const ACCOUNTS: usize = 4096;
-
 /// The open file.
 #[derive(Debug)]
 pub struct AcmeStore {
     together: Together,
-    /// By number. They are added and removed while a job runs, so that none is older than the file.
-    accounts: Accounts,
+    memory: Arc<Memory>,
 }
-
-type Accounts = quick_cache::sync::Cache<u64, (DomainName, Arc<Account>)>;
 
 /// How soon what a transaction wrote must be on disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -123,7 +119,7 @@ pub struct Block {
 }
 
 /// What one job reads and writes.
-pub struct AcmeTx<'c>(&'c Connection, &'c Accounts);
+pub struct AcmeTx<'c>(&'c Connection, &'c Memory);
 
 impl AcmeStore {
     /// Opens the file in the store's directory, creating it if it is missing.
@@ -134,7 +130,8 @@ impl AcmeStore {
         make_private(dir)?;
         let connection = schema::open_writer(schema::File::Acme, &dir.join(FILE))?;
         connection.set_prepared_statement_cache_capacity(STATEMENTS);
-        Ok(Self { together: Together::new(connection)?, accounts: Accounts::new(ACCOUNTS) })
+        let memory = Memory::of(&connection)?;
+        Ok(Self { together: Together::new(connection)?, memory })
     }
 
     /// Runs a job that only reads; it sees everything that others have written.
@@ -142,7 +139,7 @@ impl AcmeStore {
     /// # Errors
     /// Those of the job.
     pub fn look<T, E>(&self, job: impl FnOnce(&AcmeTx<'_>) -> Result<T, E>) -> Result<T, E> {
-        self.together.look(|connection| job(&AcmeTx(connection, &self.accounts)))
+        self.together.look(|connection| job(&AcmeTx(connection, &self.memory)))
     }
 
     /// Whether nobody uses the file now: whoever does may be waiting for the disk.
@@ -156,13 +153,13 @@ impl AcmeStore {
     /// # Errors
     /// When the database fails.
     pub fn account(&self, domain: &DomainName, id: u64) -> Result<Option<Arc<Account>>, StoreError> {
-        if let Some((of, account)) = self.accounts.get(&id) {
+        if let Some((of, account)) = self.memory.accounts.get(&id) {
             return Ok((of == *domain).then_some(account));
         }
         self.look(|tx| {
             let account = tx.account(domain, id)?.map(Arc::new);
             if let Some(account) = &account {
-                self.accounts.insert(id, (domain.clone(), Arc::clone(account)));
+                self.memory.accounts.insert(id, (domain.clone(), Arc::clone(account)));
             }
             Ok(account)
         })
@@ -178,7 +175,7 @@ impl AcmeStore {
         durability: Durability,
         job: impl FnOnce(&AcmeTx<'_>) -> Result<T, E>,
     ) -> Result<T, E> {
-        self.together.run(durability, |connection| job(&AcmeTx(connection, &self.accounts)))
+        self.together.run(durability, |connection| job(&AcmeTx(connection, &self.memory)))
     }
 
     /// Removes deleted data from the unallocated parts of the file's pages and from the write-ahead log. This reads the
@@ -201,6 +198,7 @@ impl AcmeTx<'_> {
         let row = params![order.account.cast_signed(), millis(now), millis(order.expires), text(order)?];
         let id = self.insert(sql, row)?;
         self.clear_sometimes(id, now)?;
+        self.1.orders.put(id, order.clone());
         Ok(id)
     }
 
@@ -209,7 +207,10 @@ impl AcmeTx<'_> {
     /// # Errors
     /// As above.
     pub fn order(&self, id: u64) -> Result<Option<Order>, StoreError> {
-        self.document("SELECT document FROM orders WHERE id = ?1", [id.cast_signed()])
+        match self.1.orders.get(id) {
+            Some(order) => Ok(Some(order)),
+            None => self.document("SELECT document FROM orders WHERE id = ?1", [id.cast_signed()]),
+        }
     }
 
     /// Changes an order.
@@ -219,6 +220,7 @@ impl AcmeTx<'_> {
     pub fn put_order(&self, id: u64, order: &Order) -> Result<(), StoreError> {
         let sql = "UPDATE orders SET document = ?2 WHERE id = ?1";
         self.0.prepare_cached(sql)?.execute(params![id.cast_signed(), text(order)?])?;
+        self.1.orders.put(id, order.clone());
         Ok(())
     }
 
@@ -241,7 +243,9 @@ impl AcmeTx<'_> {
         let sql = "INSERT INTO authorization (account, identifier, expires, document) VALUES (?1, ?2, ?3, ?4)";
         let Authorization { account, identifier, expires, .. } = authorization;
         let row = params![account.cast_signed(), identifier.query(), millis(*expires), text(authorization)?];
-        self.insert(sql, row)
+        let id = self.insert(sql, row)?;
+        self.1.authorizations.put(id, authorization.clone());
+        Ok(id)
     }
 
     /// Adds an authorization without an order and returns its number.
@@ -259,7 +263,10 @@ impl AcmeTx<'_> {
     /// # Errors
     /// As above.
     pub fn authorization(&self, id: u64) -> Result<Option<Authorization>, StoreError> {
-        self.document("SELECT document FROM authorization WHERE id = ?1", [id.cast_signed()])
+        match self.1.authorizations.get(id) {
+            Some(authorization) => Ok(Some(authorization)),
+            None => self.document("SELECT document FROM authorization WHERE id = ?1", [id.cast_signed()]),
+        }
     }
 
     /// Changes an authorization.
@@ -273,6 +280,7 @@ impl AcmeTx<'_> {
             millis(authorization.expires),
             text(authorization)?
         ])?;
+        self.1.authorizations.put(id, authorization.clone());
         Ok(())
     }
 
@@ -306,7 +314,9 @@ impl AcmeTx<'_> {
     ) -> Result<u64, StoreError> {
         let sql = "INSERT INTO certificate (domain, digest, account, expires, document) VALUES (?1, ?2, ?3, ?4, ?5)";
         let row = params![domain.as_str(), digest, issued.account.cast_signed(), millis(expires), text(issued)?];
-        self.insert(sql, row)
+        let id = self.insert(sql, row)?;
+        self.1.certificates.put(id, (domain.clone(), issued.clone()));
+        Ok(id)
     }
 
     /// A certificate, by its number.
@@ -314,6 +324,9 @@ impl AcmeTx<'_> {
     /// # Errors
     /// As above.
     pub fn certificate(&self, domain: &DomainName, id: u64) -> Result<Option<Issued>, StoreError> {
+        if let Some((of, issued)) = self.1.certificates.get(id) {
+            return Ok((of == *domain).then_some(issued));
+        }
         let sql = "SELECT document FROM certificate WHERE id = ?1 AND domain = ?2";
         self.document(sql, params![id.cast_signed(), domain.as_str()])
     }
@@ -356,6 +369,7 @@ impl AcmeTx<'_> {
              SET since = excluded.since, follows = excluded.follows, why = excluded.why
              WHERE block.follows IS NULL OR block.follows <= excluded.follows";
         let follows = follows.map(u64::cast_signed);
+        self.1.note_block();
         let row = params![account.cast_signed(), identifier.query(), millis(*since), follows, why];
         self.0.prepare_cached(sql)?.execute(row)?;
         Ok(())
@@ -366,6 +380,9 @@ impl AcmeTx<'_> {
     /// # Errors
     /// As above.
     pub fn blocked(&self, account: u64, identifier: &Identifier) -> Result<Option<Block>, StoreError> {
+        if !self.1.has_blocks() {
+            return Ok(None);
+        }
         let sql = "SELECT since, follows, why FROM block WHERE account = ?1 AND identifier = ?2";
         let row = params![account.cast_signed(), identifier.query()];
         Ok(self.0.prepare_cached(sql)?.query_row(row, read_block).optional()?)
@@ -379,11 +396,20 @@ impl AcmeTx<'_> {
     /// Deletes some of what ended long ago.
     fn clear(&self, now: Timestamp) -> Result<(), StoreError> {
         let before = Timestamp::from_millis(now.as_millis().saturating_sub(KEPT_MILLIS));
-        for table in ["orders", "authorization", "certificate"] {
-            let sql = format!(
-                "DELETE FROM {table} WHERE id IN (SELECT id FROM {table} WHERE expires < ?1 LIMIT {CLEARED_AT_ONCE})"
-            );
-            self.0.prepare_cached(&sql)?.execute([millis(before)])?;
+        self.clear_rows("orders", before, |id| self.1.orders.remove(id))?;
+        self.clear_rows("authorization", before, |id| self.1.authorizations.remove(id))?;
+        self.clear_rows("certificate", before, |id| self.1.certificates.remove(id))
+    }
+
+    /// Deletes some rows of a table that ended before, and has memory forget them.
+    fn clear_rows(&self, table: &str, before: Timestamp, forget: impl Fn(u64)) -> Result<(), StoreError> {
+        let sql = format!(
+            "DELETE FROM {table} WHERE id IN (SELECT id FROM {table} WHERE expires < ?1 LIMIT {CLEARED_AT_ONCE}) \
+             RETURNING id"
+        );
+        let mut statement = self.0.prepare_cached(&sql)?;
+        for id in statement.query_map([millis(before)], |row| row.get::<_, i64>(0))? {
+            forget(id?.cast_unsigned());
         }
         Ok(())
     }

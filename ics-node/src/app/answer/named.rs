@@ -68,9 +68,27 @@ impl App {
         Some(named.filter(|kept| kept.is_called(name.0)))
     }
 
+    /// The identities to which a name was ever given, if need be by the statements that gave it, which are then added to
+    /// those at hand.
+    pub(in crate::app) fn ever_named(
+        &self,
+        sight: &Sight<'_>,
+        name: &Name,
+        at_hand: &mut Vec<Logged>,
+    ) -> Result<BTreeSet<IdentityId>, AppError> {
+        if let Some(only) = self.memory().recall_named(sight.hosted.number, name_key(name), self.clock().now()) {
+            return Ok(only.map(|kept| kept.id).into_iter().collect());
+        }
+        let (giving, ids) = self.giving(sight, name, at_hand)?;
+        at_hand.extend(giving);
+        at_hand.sort_unstable_by_key(Logged::index);
+        at_hand.dedup_by_key(|statement| statement.index());
+        Ok(ids)
+    }
+
     /// The statements that ever gave a name, and the identities that they are about. If that is at most one, it is kept
     /// in memory. Statements at hand are not read again.
-    pub(in crate::app) fn giving(
+    fn giving(
         &self,
         sight: &Sight<'_>,
         name: &Name,

@@ -218,11 +218,9 @@ fn a_certificate_is_given_without_the_root_and_with_it() {
     assert_eq!(chains(&all[..1]), [leaf]);
 }
 
-#[test]
-fn what_ended_long_ago_is_cleared_away() {
-    let (_dir, store, domain, holder) = store();
-    let account = Account::new(Jwk::Ed25519([7; 32]), holder, Vec::new(), at(1));
-    let order = |expires| Order {
+/// An order of the first account.
+fn order(expires: Timestamp) -> Order {
+    Order {
         account: 1,
         identifiers: Vec::new(),
         authorizations: Vec::new(),
@@ -232,7 +230,42 @@ fn what_ended_long_ago_is_cleared_away() {
         replaces: None,
         expires,
         progress: crate::acme::order::Progress::Open,
+    }
+}
+
+/// What a client asks for a moment later is in memory, and must not outlast its transaction.
+#[test]
+fn what_was_taken_back_is_not_remembered() {
+    let (_dir, store, domain, holder) = store();
+    let account = Account::new(Jwk::Ed25519([7; 32]), holder, Vec::new(), at(1));
+    let issued = Issued { account: 1, pem: "a certificate".to_owned(), identifiers: Vec::new() };
+    let added = store.with(Durability::Soon, |tx| {
+        tx.add_account(&domain, &account)?;
+        Ok::<_, StoreError>((
+            tx.add_order(&order(at(100)), at(1))?,
+            tx.add_certificate(&domain, &[7; 32], at(100), &issued)?,
+        ))
+    });
+    let (number, certificate) = added.expect("is kept");
+    let found = || {
+        let look = |tx: &AcmeTx<'_>| Ok::<_, StoreError>((tx.order(number)?, tx.certificate(&domain, certificate)?));
+        store.look(look).expect("reads")
     };
+    assert_eq!(found(), (Some(order(at(100))), Some(issued)));
+    let elsewhere = "other.example".parse().expect("a domain");
+    assert_eq!(store.look(|tx| tx.certificate(&elsewhere, certificate)).expect("reads"), None);
+    let failed = store.with(Durability::Soon, |tx| {
+        tx.put_order(number, &order(at(200)))?;
+        Err::<(), _>(StoreError::not_found("anything"))
+    });
+    assert!(failed.is_err());
+    assert_eq!(found(), (None, None));
+}
+
+#[test]
+fn what_ended_long_ago_is_cleared_away() {
+    let (_dir, store, domain, holder) = store();
+    let account = Account::new(Jwk::Ed25519([7; 32]), holder, Vec::new(), at(1));
     let late = at(100).plus_millis(KEPT_MILLIS + 1);
     let left = store.with(Durability::Soon, |tx| {
         tx.add_account(&domain, &account)?;

@@ -118,13 +118,7 @@ impl App {
                 break;
             }
             match lookup {
-                Lookup::Name(name) => {
-                    let (statements, ids) = self.giving(sight, &name, &giving)?;
-                    giving.extend(statements);
-                    giving.sort_unstable_by_key(Logged::index);
-                    giving.dedup_by_key(|statement| statement.index());
-                    candidates.extend(ids);
-                }
+                Lookup::Name(name) => candidates.extend(self.ever_named(sight, &name, &mut giving)?),
                 Lookup::Ids(ids) => candidates.extend(ids),
             }
         }
