@@ -14,6 +14,7 @@ use ics_core::vocabulary::DomainName;
 
 use super::answers::Query;
 use super::memory::{Kept, name_key};
+use super::resolved::check_whole;
 use crate::api::problem::Code;
 use crate::api::{AsOf, Evidence, History, RecordAnswer, ViewAnswer};
 use crate::app::entries::{Said, Snapshot, kind_key};
@@ -105,15 +106,21 @@ impl App {
         let hosted = self.hosted(domain)?;
         let sight = self.sight(&hosted)?;
         let kept = self.kept_meant_by(reader, &sight, query)?;
+        self.answer_of(reader, &sight, &kept)?.ok_or_else(|| AppError::unknown_identity(query))
+    }
+
+    /// What is kept about an identity, as an answer, if the reader may read it.
+    fn answer_of(&self, reader: Reader, sight: &Sight<'_>, kept: &Kept) -> Result<Option<RecordAnswer>, AppError> {
+        self.check_silence(reader, &sight.domain, kept)?;
         let readable = kept.record()?.filter(|record| match reader {
             Reader::Anonymous => kept.known().is_some_and(|known| known.open),
             Reader::Key(_) | Reader::Operator => self.may_read(reader, &sight.domain, record),
         });
-        let record = readable.ok_or_else(|| AppError::unknown_identity(query))?;
-        let succeeded_by = self.successors_of(reader, &sight, &record)?;
+        let Some(record) = readable else { return Ok(None) };
+        let succeeded_by = self.successors_of(reader, sight, &record)?;
         // What memory keeps was resolved a while ago, and would give the same now.
         let record = Record { at: self.clock().now(), ..record };
-        Ok(RecordAnswer { as_of: self.as_of(&sight), record, succeeded_by })
+        Ok(Some(RecordAnswer { as_of: self.as_of(sight), record, succeeded_by }))
     }
 
     /// What a domain holds about an identity, as OpenPGP; only objects of one version, because clients that know only
@@ -169,10 +176,9 @@ impl App {
         let mut known = BTreeSet::new();
         for id in &ids {
             for sight in &sights {
-                if let Some((record, _)) = self.readable(reader, sight, id)? {
+                if let Some(answer) = self.answer_of(reader, sight, &self.kept(sight, id)?)? {
                     known.insert(*id);
-                    let succeeded_by = self.successors_of(reader, sight, &record)?;
-                    answers.push(RecordAnswer { as_of: self.as_of(sight), record, succeeded_by });
+                    answers.push(answer);
                 }
             }
         }
@@ -284,7 +290,9 @@ impl App {
         }
         let sight = self.sight(&hosted)?;
         let id = self.meant_by(reader, &sight, query, &parse(query)?)?;
-        let (_, said) = self.readable(reader, &sight, &id)?.ok_or_else(|| AppError::unknown_identity(query))?;
+        let readable = self.readable(reader, &sight, &id)?;
+        let (record, said) = readable.ok_or_else(|| AppError::unknown_identity(query))?;
+        check_whole(&record)?;
         self.evidence_of(&sight, id.to_string(), Some(said))
     }
 
