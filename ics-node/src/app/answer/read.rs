@@ -20,7 +20,7 @@ use crate::api::{AsOf, Evidence, History, RecordAnswer, ViewAnswer};
 use crate::app::entries::{Said, Snapshot, kind_key};
 use crate::app::hosted::Hosted;
 use crate::app::{App, AppError, Reader};
-use crate::store::{Part, Reach, Seal, StoreError, StoredEntry};
+use crate::store::{Erasures, Part, Reach, Seal, StoreError, StoredEntry};
 
 /// One domain's durable log as far as it can be proven, and what it says about itself, which reaches at least as far.
 pub(crate) struct Sight<'a> {
@@ -30,6 +30,8 @@ pub(crate) struct Sight<'a> {
     /// The domain under the rules at the end of the log that is read, by which its statements are judged.
     pub(crate) shown: Arc<Domain>,
     pub(crate) seal: Seal,
+    /// What had been erased before.
+    pub(super) erasures: Erasures,
     pub(crate) entries: Snapshot<'a>,
 }
 
@@ -49,12 +51,13 @@ impl Sight<'_> {
 impl App {
     /// A domain to read from.
     pub(crate) fn sight<'a>(&'a self, hosted: &'a Hosted) -> Result<Sight<'a>, AppError> {
+        let erasures = self.store().erasures(hosted.number);
         let seal = self.seal(hosted)?;
         // Only now, so that no entry is read by rules that ended before it.
         let domain = hosted.domain().ok_or_else(|| AppError::unknown_domain(&hosted.name))?;
         let entries = Snapshot { store: self.store(), number: hosted.number, size: seal.size };
         let shown = as_shown(&domain, seal.size);
-        Ok(Sight { hosted, domain, shown, seal, entries })
+        Ok(Sight { hosted, domain, shown, seal, erasures, entries })
     }
 
     /// The domains that can be read; and why one cannot be read that this node should know, because it is damaged, at

@@ -136,11 +136,14 @@ impl App {
     }
 
     /// Whether remnants without their erasure mean that this is not shown yet: an erasure deletes at once, while what
-    /// it restates, perhaps a block, is shown when the commit is durable, and may even then wait for witnesses. Where
-    /// not everything may be read, peers tell what is left of entries, and that stays even if it is false.
+    /// it restates, perhaps a block, is shown when the commit is durable, and may even then wait for witnesses. To be
+    /// asked after reading. Where not everything may be read, peers tell what is left of entries, and that stays even
+    /// if it is false, so there this can only be if an erasure was shown since, or some entries are not shown.
     fn is_unshown(&self, sight: &Sight<'_>) -> Result<bool, AppError> {
-        let is_partial = self.store().sight(sight.hosted.number)?.is_partial();
-        Ok(!is_partial || sight.domain.size() > sight.seal.size)
+        let number = sight.hosted.number;
+        let is_partial = self.store().sight(number)?.is_partial();
+        let is_erased_since = self.store().erasures(number).may_hide_since(sight.erasures);
+        Ok(!is_partial || is_erased_since || sight.domain.size() > sight.seal.size)
     }
 
     /// Whether part of what was said about an identity is neither here any more nor shown yet: then nothing may be
