@@ -69,7 +69,8 @@ impl App {
 
     /// As `resolve`, at another time and without reading again the statements at hand.
     ///
-    /// While something said about it is neither here any more nor shown yet, the record says so ([`Record::cut_short`]).
+    /// While something said about it is neither here any more nor shown yet, the record says so:
+    /// [`Record::cut_short`].
     pub(in crate::app) fn resolve_at(
         &self,
         sight: &Sight<'_>,

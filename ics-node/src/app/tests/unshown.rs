@@ -140,7 +140,8 @@ async fn whoever_reads_is_told_that_what_is_left_of_an_erased_block_waits() {
     assert_eq!((assessment.outlook, assessment.cut_short), (Outlook::Unknown, vec![of.clone()]));
     for (extent, member) in [(Extent::Whole, "record"), (Extent::Summary, "summary")] {
         let encoded = app.answer(Reader::Anonymous, of, &query(&id), extent, Depth::Store).expect("known");
-        let json: serde_json::Value = serde_json::from_slice(&encoded.expect("the store was asked").json).expect("JSON");
+        let encoded = encoded.expect("the store was asked");
+        let json: serde_json::Value = serde_json::from_slice(&encoded.json).expect("JSON");
         assert_eq!(json[member]["cut_short"], true, "{json}");
     }
     let page = app.list(Reader::Anonymous, of, &ListQuery::default()).expect("a page");
