@@ -198,6 +198,10 @@ async fn what_was_hidden_by_what_was_erased_stays_hidden_while_the_rest_waits() 
     let left = record(Reader::Operator).expect("known");
     assert!(left.cut_short && left.attributes.is_empty(), "{left:?}");
     assert_eq!(record(Reader::Anonymous), Err(Code::UnknownIdentity));
+    // A node without a copy that has heard of the block must not hear now that nothing is said about the thing.
+    let query = Query::parse(&id).expect("an id");
+    let attested = tokio::task::block_in_place(|| app.attest(Reader::Anonymous, of, &query, 0));
+    assert_eq!(attested.map(drop).map_err(|error| error.code()), Err(Code::Behind));
 }
 
 /// It is gone once it is committed, while what the erasure restates is shown once that is durable; and whoever has
