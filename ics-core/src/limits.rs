@@ -80,6 +80,8 @@ pub const HEADER_BYTES: usize = 16 * 1024;
 pub const ADOPTION_DEPTH: usize = 4;
 /// Entries in one page of a domain's feed.
 pub const FEED_ENTRIES: usize = 1_000;
+/// Remnants of erased statements that a copier remembers until their erasures come.
+pub const ERASURES_AWAITED: usize = 65_536;
 /// Bytes of bodies in one page of a domain's feed.
 pub const FEED_BYTES: usize = 4 * 1024 * 1024;
 /// Indices of earlier entries that one page of a feed names for a reader who may read only a part of a domain.

@@ -289,6 +289,9 @@ pub struct IdentitySummary {
     pub status: Option<String>,
     /// The effect of its status: none, permits, blocks or blocks-for-ever.
     pub effect: String,
+    /// Whether something said about it was erased and what is left of that, perhaps a block, is not shown yet.
+    #[serde(default, skip_serializing_if = "core::ops::Not::not")]
+    pub cut_short: bool,
     /// Its attributes.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub attributes: BTreeMap<String, String>,
@@ -323,6 +326,9 @@ pub struct RecordSummary {
     pub status: Option<String>,
     /// The effect of its status: none, permits, blocks or blocks-for-ever.
     pub effect: String,
+    /// Whether something said about it was erased and what is left of that, perhaps a block, is not shown yet.
+    #[serde(default, skip_serializing_if = "core::ops::Not::not")]
+    pub cut_short: bool,
     /// When it got that status.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub since: Option<Timestamp>,
@@ -351,6 +357,7 @@ impl From<&Record> for RecordSummary {
             domain: record.domain.clone(),
             status: status.map(|status| status.name.to_string()),
             effect: record.effect().to_string(),
+            cut_short: record.cut_short,
             since: status.map(|status| status.since),
             by: status.map(signer),
             vouched,

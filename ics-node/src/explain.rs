@@ -23,6 +23,8 @@ pub const CONFLICTS: &str = "Conflicts";
 /// Shown in place of a statement's words once the owners have erased them: nobody knows any more whether it gave a
 /// reason.
 pub const WORDS_ERASED: &str = "its words are erased";
+/// What a domain does while a record is cut short.
+pub const NOT_SHOWN: &str = "does not show yet what is left of something that was erased, and that may block its use";
 /// The maximum length of a name in a sentence, in characters.
 const NAME_CHARACTERS: usize = 80;
 
@@ -32,6 +34,7 @@ pub fn records(answers: &[RecordAnswer], assessment: &Assessment) -> Explanation
     let each = |points: fn(&Record) -> Vec<Point>| answers.iter().flat_map(|it| points(&it.record)).collect();
     let title = answers.first().map(|it| name(&it.record.title)).unwrap_or_default();
     let fresh = answers.iter().map(|it| freshness(&it.record.domain, &it.as_of));
+    let not_shown = assessment.cut_short.iter().map(not_shown);
     Explanation {
         answer: assessed(&title, assessment),
         sections: sections([
@@ -39,7 +42,7 @@ pub fn records(answers: &[RecordAnswer], assessment: &Assessment) -> Explanation
             ("To come", each(to_come)),
             (CONFLICTS, [between(answers, assessment), called_elsewhere(answers), each(conflicts)].concat()),
             ("Without effect", each(ignored)),
-            ("How fresh", fresh.chain(assessment.unheard.iter().map(not_heard)).collect()),
+            ("How fresh", fresh.chain(not_shown).chain(assessment.unheard.iter().map(not_heard)).collect()),
         ]),
     }
 }
@@ -87,12 +90,18 @@ fn assessed(title: &str, assessment: &Assessment) -> String {
 /// Why the status is unknown.
 #[must_use]
 pub fn unknown(assessment: &Assessment) -> String {
-    match assessment.unheard.as_slice() {
-        [] if assessment.stale.is_empty() => "the domains differ on what it is".to_owned(),
-        [] => "the last news is too old".to_owned(),
-        [domain] => format!("{domain} was not heard, and what it says may block its use"),
-        several => format!("{} domains were not heard, and what they say may block its use", several.len()),
+    match (assessment.unheard.as_slice(), assessment.cut_short.first()) {
+        ([], Some(domain)) => format!("{domain} {NOT_SHOWN}"),
+        ([], None) if assessment.stale.is_empty() => "the domains differ on what it is".to_owned(),
+        ([], None) => "the last news is too old".to_owned(),
+        ([domain], _) => format!("{domain} was not heard, and what it says may block its use"),
+        (several, _) => format!("{} domains were not heard, and what they say may block its use", several.len()),
     }
+}
+
+/// A sentence that says that nobody can tell what stands in a domain.
+fn not_shown(domain: &DomainName) -> Point {
+    Point { domain: Some(domain.clone()), ..said(format!("{domain} {NOT_SHOWN}")) }
 }
 
 /// A sentence that says that nothing is known about a domain.

@@ -164,11 +164,11 @@ impl AccessPolicy {
         decided.decide(self.without_what_no_rule_sees(request), |request| self.decide(request))
     }
 
-    /// Decides about reading a thing of which an erasure has left only the attributes by which groups select: if a rule
-    /// can look at any other, only those to whom everything is shown may read it.
+    /// Decides about reading a thing of which an erasure has left no other attributes than these: if a rule can look at
+    /// any other, only those to whom everything is shown may read it.
     #[must_use]
-    pub fn decide_forgotten(&self, request: Request) -> Decision {
-        if self.sees.attributes.iter().all(|attribute| Attribute::SELECTING.contains(attribute)) {
+    pub fn decide_forgotten(&self, request: Request, left: &[Attribute]) -> Decision {
+        if self.sees.attributes.iter().all(|attribute| left.contains(attribute)) {
             return self.decide_again(request);
         }
         self.decide_by(&self.everything, &request)

@@ -11,8 +11,8 @@ use crate::vocabulary::{DomainName, Effect};
 pub enum Outlook {
     /// A status blocks its use.
     Blocked,
-    /// A domain that knows it was not heard recently enough, one that may know it was not heard at all, or the domains
-    /// differ on what kind of thing it is.
+    /// A domain that knows it was not heard recently enough or does not show all that it says, one that may know it was
+    /// not heard at all, or the domains differ on what kind of thing it is.
     Unknown,
     /// Nobody entitled vouches that it is what it claims to be.
     NotVouched,
@@ -32,6 +32,9 @@ pub struct Assessment {
     pub status: Option<(DomainName, GivenStatus)>,
     /// Domains whose news is too old.
     pub stale: Vec<DomainName>,
+    /// Domains that do not show yet what is left of something erased: it may block ([`Record::cut_short`]).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub cut_short: Vec<DomainName>,
     /// Domains that should have been heard but were not: what they say may block.
     pub unheard: Vec<DomainName>,
     /// Whether statuses of different effect stand at the same time, or the domains differ on the kind of thing.
@@ -66,12 +69,15 @@ impl Assessment {
             [a, b] => a.record.identity.kind != b.record.identity.kind,
             _ => false,
         });
-        let stale: Vec<DomainName> =
-            sorted.iter().filter(|heard| !heard.is_fresh).map(|heard| heard.record.domain.clone()).collect();
+        let which = |is_one: fn(&Heard<'_>) -> bool| -> Vec<DomainName> {
+            sorted.iter().filter(|heard| is_one(heard)).map(|heard| heard.record.domain.clone()).collect()
+        };
+        let (stale, cut_short) = (which(|heard| !heard.is_fresh), which(|heard| heard.record.cut_short));
+        let all_heard = stale.is_empty() && cut_short.is_empty() && unheard.is_empty() && !sorted.is_empty();
         let is_vouched = sorted.iter().any(|heard| !heard.record.vouched.is_empty());
         let outlook = match effect {
             effect if effect.blocks() => Outlook::Blocked,
-            _ if !stale.is_empty() || !unheard.is_empty() || kinds_differ || sorted.is_empty() => Outlook::Unknown,
+            _ if !all_heard || kinds_differ => Outlook::Unknown,
             _ if !is_vouched => Outlook::NotVouched,
             Effect::Permits => Outlook::Permitted,
             _ => Outlook::NotInUse,
@@ -80,6 +86,7 @@ impl Assessment {
             outlook,
             status: status.map(|(domain, given)| (domain.clone(), given.clone())),
             stale,
+            cut_short,
             unheard: unheard.to_vec(),
             conflict: kinds_differ || statuses().any(|(_, other)| other.effect != effect),
         }
@@ -162,6 +169,23 @@ mod tests {
         ] {
             let assessment = Assessment::of(&[Heard { record, is_fresh }], &unheard);
             assert_eq!((assessment.outlook, assessment.unheard.as_slice()), (expected, &unheard[..]), "{record:?}");
+        }
+    }
+
+    /// What is left of something erased may be a block.
+    #[test]
+    fn what_is_not_all_shown_may_block() {
+        let cut_short = |record: Record| Record { cut_short: true, ..record };
+        let permitted = cut_short(record("a.example", "device", Some(("in-use", "permits")), true));
+        let blocked = cut_short(record("a.example", "device", Some(("stolen", "blocks")), true));
+        let unvouched = cut_short(record("a.example", "device", None, false));
+        let other = record("b.example", "device", Some(("in-use", "permits")), true);
+        let cases = [(&permitted, Outlook::Unknown), (&unvouched, Outlook::Unknown), (&blocked, Outlook::Blocked)];
+        for (record, expected) in cases {
+            let heard = [record, &other].map(|record| Heard { record, is_fresh: true });
+            let assessment = Assessment::of(&heard, &[]);
+            let expected = (expected, vec![record.domain.clone()]);
+            assert_eq!((assessment.outlook, assessment.cut_short), expected, "{record:?}");
         }
     }
 

@@ -418,6 +418,11 @@ pub struct Record {
     /// by which groups select, what it said is lost. Rules of reading that look at others show nothing of the thing.
     #[serde(default, skip_serializing_if = "core::ops::Not::not")]
     pub forgotten: bool,
+    /// Whether more was said about it than can be read at present: a statement was erased, and what is left of it,
+    /// perhaps a block, is not shown yet. Resolution cannot know that; whoever reads the log says so. Until it is shown
+    /// nobody can tell what stands.
+    #[serde(default, skip_serializing_if = "core::ops::Not::not")]
+    pub cut_short: bool,
     /// Who approves of it.
     pub approvals: Vec<By>,
     /// Who formerly approved of it: for a time that is over, or by an approval that they have replaced since. They have

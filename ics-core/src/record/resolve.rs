@@ -49,6 +49,7 @@ pub fn resolve(
         also_said: also_said(&scene, introduction.subject(), &attributes),
         attributes,
         forgotten: scene.judged.iter().any(|it| is_forgotten(&scene, it)),
+        cut_short: false,
         approvals: standing(&scene, Act::Approval).map(|it| by(&scene, it.logged)).collect(),
         formerly_approved: scene.formerly_approved().map(|it| by(&scene, it.logged)).collect(),
         labels: labels(&scene),

@@ -8,6 +8,7 @@ use ics_core::domain::Domain;
 use ics_core::identity::Fingerprint;
 use ics_core::policy::{Action, Principal, Request, Resource};
 use ics_core::record::{Identity, Record};
+use ics_core::vocabulary::Attribute;
 use subtle::ConstantTimeEq as _;
 
 use super::hosted::Hosted;
@@ -146,7 +147,16 @@ fn permits_with_all(domain: &Domain, principal: &Principal, action: &Action, rec
     let permits = |attributes| {
         let resource = Resource::identity(id, kind, attributes);
         let request = Request { principal: principal.clone(), action: action.clone(), resource };
-        let decision = if record.forgotten { policy.decide_forgotten(request) } else { policy.decide_again(request) };
+        let left: Option<&[Attribute]> = match record {
+            // Not even what the erasure will restate is known yet.
+            Record { cut_short: true, .. } => Some(&[]),
+            Record { forgotten: true, .. } => Some(&Attribute::SELECTING),
+            _ => None,
+        };
+        let decision = match left {
+            Some(left) => policy.decide_forgotten(request, left),
+            None => policy.decide_again(request),
+        };
         decision.allow
     };
     record.readings().is_some_and(|readings| readings.into_iter().all(permits))

@@ -201,8 +201,9 @@ impl Hosted {
     }
 
     /// Makes what a job has made visible to readers. Commits become durable one after the other, so it never goes back.
-    fn publish(&self, domain: Option<Arc<Domain>>) {
-        *self.published.write().unwrap_or_else(PoisonError::into_inner) = domain;
+    /// Returns what was visible before: to free a domain of many signers takes long.
+    fn publish(&self, domain: Option<Arc<Domain>>) -> Option<Arc<Domain>> {
+        core::mem::replace(&mut *self.published.write().unwrap_or_else(PoisonError::into_inner), domain)
     }
 
     /// What a witness has done so far.

@@ -199,10 +199,11 @@ fn statements(record: &Record) -> String {
 }
 
 /// What several domains say, combined; for a single domain this is on its card, unless another that may know the thing
-/// was not heard.
+/// was not heard, or not all that it says is shown.
 #[must_use]
 pub(crate) fn overall(records: &[&Record], assessment: &Assessment) -> Option<String> {
-    if assessment.outlook == Outlook::Unknown && (records.len() > 1 || !assessment.unheard.is_empty()) {
+    let is_all_heard = assessment.unheard.is_empty() && assessment.cut_short.is_empty();
+    if assessment.outlook == Outlook::Unknown && (records.len() > 1 || !is_all_heard) {
         return Some(format!("{}: {}\n", style("UNKNOWN").bold().yellow(), explain::unknown(assessment)));
     }
     let count = Some(records.len()).filter(|count| *count > 1)?;

@@ -1,6 +1,7 @@
 //! What the jobs of one group commit want to add to one domain. None of it is in the database yet, so undoing a job
 //! just means cutting off the end of the draft.
 
+use std::any::Any;
 use std::collections::{BTreeMap, HashMap};
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::Arc;
@@ -53,9 +54,9 @@ pub(crate) struct Draft {
     pub(crate) bytes: usize,
 }
 
-/// Something to be called once a commit is durable.
+/// Something to be called once a commit is durable; it returns what has become useless by that.
 #[derive(Clone)]
-pub(crate) struct Call(pub(crate) Arc<dyn Fn() + Send + Sync>);
+pub(crate) struct Call(pub(crate) Arc<dyn Fn() -> Box<dyn Any> + Send + Sync>);
 
 impl core::fmt::Debug for Call {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {

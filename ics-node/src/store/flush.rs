@@ -202,11 +202,10 @@ impl Flush {
         let (domain, size) = (state.info.number, state.head.size);
         let change = Change { domain, size, entries: &draft.entries, amends };
         (self.shared.announce)(&change);
-        self.shared.published.put_with(state, || {
-            if let Some(Call(call)) = &draft.call {
-                call();
-            }
-        });
+        self.shared.published.put_with(state, || draft.call.as_ref().map(|Call(call)| call()));
+        if !draft.erased.is_empty() {
+            self.shared.erasing.end(domain);
+        }
         if fills_in {
             (self.shared.announce)(&change);
         }

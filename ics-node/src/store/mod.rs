@@ -82,6 +82,7 @@ pub use index::Page;
 pub use outbox::Posted;
 pub use replay::Replay;
 pub use sight::{Filling, Holding, RightsMark, Sight};
+pub(crate) use state::Erasures;
 pub use transaction::WriteTx;
 pub use types::{
     Change, Content, DOMAIN_ENTRIES, DomainInfo, DomainNumber, Head, Key, NewContent, NewEntry, Part, Reach, Seal,
@@ -96,7 +97,7 @@ use index::Index;
 use list_numbers::ListNumbers;
 use pool::Pool;
 use round::Round;
-use state::Published;
+use state::{Erasing, Published};
 use wal::open_log_to_write;
 use writer::{Task, Writer};
 
@@ -160,6 +161,7 @@ pub struct Store {
 /// What the writer and the readers share.
 pub(crate) struct Shared {
     published: Published,
+    erasing: Erasing,
     pool: Pool,
     index: Index,
     index_path: PathBuf,
@@ -242,6 +244,7 @@ impl Store {
         damage::note(&published, &log, &index)?;
         let shared = Arc::new(Shared {
             published,
+            erasing: Erasing::default(),
             pool: Pool::new(&log_path, &index_path, options.readers),
             index: Index::start(index, &index_path)?,
             met: Met::new(index_path.clone()),

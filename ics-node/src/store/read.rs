@@ -11,7 +11,7 @@ use super::damage::{self, Place};
 use super::error::StoreError;
 use super::index::Page;
 use super::sight::{Show, with_filled};
-use super::state::{DomainState, with_tiles};
+use super::state::{DomainState, Erasures, with_tiles};
 use super::table;
 use super::types::{DomainInfo, DomainNumber, Head, Key, Reach, Standing, StoredEntry};
 use super::{Shared, Store};
@@ -39,6 +39,11 @@ impl Store {
     /// When there is no such domain.
     pub fn head(&self, domain: DomainNumber) -> Result<Head, StoreError> {
         Ok(self.shared.published.get(domain)?.head.clone())
+    }
+
+    /// What has been erased of a domain so far: to be asked before reading, and compared after that.
+    pub(crate) fn erasures(&self, domain: DomainNumber) -> Erasures {
+        self.shared.erasing.of(domain)
     }
 
     /// How far answers from a domain reach: its last checkpoint, unless the domain is damaged or behind what this node

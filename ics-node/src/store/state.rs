@@ -1,7 +1,7 @@
 //! What is known of every domain without reading the database: as of the last commit that is durable everywhere.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use ics_core::log::merkle::{Tree, TreeError, leaf_hash};
 use ics_core::log::tile::TileId;
@@ -100,11 +100,54 @@ impl Published {
     }
 
     /// As [`Published::put`], with a call that belongs to it: what that changes nobody sees without finding this state
-    /// when they read next, and nobody finds this state before.
-    pub(crate) fn put_with(&self, state: DomainState, call: impl FnOnce()) {
+    /// when they read next, and nobody finds this state before. What the call returns, and the former state, are
+    /// dropped once others can read again.
+    pub(crate) fn put_with<T>(&self, state: DomainState, call: impl FnOnce() -> T) {
         let mut domains = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        call();
-        domains.insert(state.info.number, Arc::new(state));
+        let former = (call(), domains.insert(state.info.number, Arc::new(state)));
+        drop(domains);
+        drop(former);
+    }
+}
+
+/// The commits that erase something of a domain. From the commit on it is gone, while what takes its place is shown
+/// only when the commit is durable.
+#[derive(Debug, Default)]
+pub(crate) struct Erasing(Mutex<BTreeMap<DomainNumber, Erasures>>);
+
+/// How many such commits there have been since the start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Erasures {
+    begun: u64,
+    /// Those that are shown, or have failed.
+    ended: u64,
+}
+
+impl Erasing {
+    /// To be called before the commit.
+    pub(crate) fn begin(&self, domain: DomainNumber) {
+        self.with(domain, |erasures| erasures.begun += 1);
+    }
+
+    /// To be called once the commit is shown, or has left everything as it was.
+    pub(crate) fn end(&self, domain: DomainNumber) {
+        self.with(domain, |erasures| erasures.ended += 1);
+    }
+
+    pub(crate) fn of(&self, domain: DomainNumber) -> Erasures {
+        self.with(domain, |erasures| *erasures)
+    }
+
+    fn with<T>(&self, domain: DomainNumber, work: impl FnOnce(&mut Erasures) -> T) -> T {
+        work(self.0.lock().unwrap_or_else(PoisonError::into_inner).entry(domain).or_default())
+    }
+}
+
+impl Erasures {
+    /// Whether whoever began to read when there were `before`, and is done now, may have missed what one of them
+    /// erased and restated: it was not shown yet at the beginning.
+    pub(crate) const fn may_hide_since(self, before: Self) -> bool {
+        self.begun != before.ended
     }
 }
 
@@ -193,4 +236,26 @@ fn read_tile(connection: &Connection, domain: DomainNumber, id: TileId) -> Resul
     let from = id.index * u64::from(ics_core::log::tile::TILE_WIDTH);
     let leaves = table::leaves(connection, domain, from, from + u64::from(id.width))?;
     Ok(Some(leaves.iter().flat_map(|leaf| leaf_hash(leaf).0).collect()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_read_before_an_erasure_is_shown_may_lack_what_it_restates() {
+        let (erasing, [one, other]) = (Erasing::default(), [1, 2].map(|it| DomainNumber::new(it).expect("in range")));
+        let before = erasing.of(one);
+        assert!(!erasing.of(one).may_hide_since(before));
+        erasing.begin(one);
+        let during = erasing.of(one);
+        assert!([before, during].iter().all(|began| erasing.of(one).may_hide_since(*began)), "it is committed");
+        assert!(!erasing.of(other).may_hide_since(erasing.of(other)), "each domain has its own");
+        erasing.begin(one);
+        erasing.end(one);
+        assert!(erasing.of(one).may_hide_since(erasing.of(one)), "the next one is not shown yet");
+        erasing.end(one);
+        assert!([before, during].iter().all(|began| erasing.of(one).may_hide_since(*began)), "it was read before that");
+        assert!(!erasing.of(one).may_hide_since(erasing.of(one)), "all is shown");
+    }
 }

@@ -1,5 +1,6 @@
 //! What a job of the writer sees and may do.
 
+use std::any::Any;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -169,9 +170,10 @@ impl WriteTx<'_> {
 
     /// Has something called at the moment at which readers come to see what the commit leaves of the domain: never if
     /// the commit fails or this job gives up, and only for the last job on the domain that says so. It must be brief
-    /// and must not use the store, which is locked meanwhile.
-    pub fn once_durable(&mut self, call: impl Fn() + Send + Sync + 'static) {
-        self.draft.call = Some(Call(Arc::new(call)));
+    /// and must not use the store, which is locked meanwhile. What takes long to free it returns: that is dropped after
+    /// the lock.
+    pub fn once_durable<T: 'static>(&mut self, call: impl Fn() -> T + Send + Sync + 'static) {
+        self.draft.call = Some(Call(Arc::new(move || -> Box<dyn Any> { Box::new(call()) })));
     }
 
     /// Raises an alarm, stored together with what the job adds.

@@ -351,13 +351,19 @@ impl Writer {
             // After a crash before the index has forgotten, the next start rebuilds it.
             self.shared.index.will_forget(&self.shared.index_path).map_err(|error| self.assess(error))?;
         }
-        let erases = changed.iter().any(|(_, draft)| !draft.erased.is_empty());
+        let erasing = changed.iter().filter(|(_, draft)| !draft.erased.is_empty());
+        let erasing: Vec<DomainNumber> = erasing.map(|(state, _)| state.info.number).collect();
+        let erases = !erasing.is_empty();
+        erasing.iter().for_each(|domain| self.shared.erasing.begin(*domain));
         let stored =
             sync_with_commit(&self.log, erases).and_then(|()| store(&mut self.log, changed, &self.shared.keys_of));
         if let Err(error) = stored.map_err(|error| self.assess(error)) {
             // After a disk failure only a restart can tell what was written; then the index must be rebuilt.
-            if !forgotten.is_empty() && self.shared.check_writable().is_ok() {
-                self.shared.index.will_not_forget(&self.shared.index_path);
+            if self.shared.check_writable().is_ok() {
+                erasing.iter().for_each(|domain| self.shared.erasing.end(*domain));
+                if !forgotten.is_empty() {
+                    self.shared.index.will_not_forget(&self.shared.index_path);
+                }
             }
             return Err(error);
         }

@@ -61,6 +61,9 @@ fn answer(thing: &PublicThing) -> Markup {
                 @for domain in &thing.assessment.unheard {
                     p .warning { (domain) " was not heard: what it says may block the use." }
                 }
+                @for domain in &thing.assessment.cut_short {
+                    p .warning { (domain) " " (explain::NOT_SHOWN) "." }
+                }
                 @if thing.assessment.conflict {
                     p .warning { "Not everybody agrees: " a href="#conflicts" { "see the conflict" } "." }
                 }
@@ -99,7 +102,10 @@ fn since(thing: &PublicThing) -> Markup {
         @match (thing.assessment.outlook, status) {
             (Outlook::Unknown, status) => {
                 @match (thing.assessment.unheard.as_slice(), thing.assessment.stale.as_slice()) {
-                    ([], []) => { "The domains differ on what kind of thing this is." }
+                    ([], []) if thing.assessment.cut_short.is_empty() => {
+                        "The domains differ on what kind of thing this is."
+                    }
+                    ([], []) => { "Not all that was said about it is shown at present." }
                     ([], _) => {
                         "The last news is too old to rely on. "
                         @if let Some((_, status)) = status {

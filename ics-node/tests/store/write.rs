@@ -152,6 +152,30 @@ fn what_is_called_once_a_commit_is_durable_comes_with_its_entries() {
     assert_eq!(pending.wait().expect("written").value, 1);
 }
 
+/// That may take long, and nobody could read meanwhile.
+#[test]
+fn what_is_of_no_use_after_a_commit_is_dropped_when_others_can_read_again() {
+    struct Useless(Arc<Store>, ics_node::store::DomainNumber, mpsc::Sender<u64>);
+    impl Drop for Useless {
+        fn drop(&mut self) {
+            let (store, domain, (tells, told)) = (Arc::clone(&self.0), self.1, mpsc::channel());
+            std::thread::spawn(move || tells.send(head(&store, domain).size));
+            let size = told.recv_timeout(Duration::from_secs(10)).unwrap_or_default();
+            self.2.send(size).unwrap_or_default();
+        }
+    }
+    let dir = tempfile::tempdir().expect("dir");
+    let (store, domain) = with_home(dir.path());
+    let store = Arc::new(store);
+    let (of, (read, sizes)) = (Arc::clone(&store), mpsc::channel());
+    let job = move |tx: &mut WriteTx<'_>| {
+        tx.once_durable(move || Useless(Arc::clone(&of), domain, read.clone()));
+        tx.append(entry("first"))
+    };
+    store.write(domain, job).expect("queue").wait().expect("written");
+    assert_eq!(sizes.recv(), Ok(1));
+}
+
 #[test]
 fn nothing_is_called_for_a_job_or_commit_that_fails() {
     let dir = tempfile::tempdir().expect("dir");

@@ -15,6 +15,7 @@
 //! polls.
 
 mod action;
+mod awaited;
 mod charter;
 mod descriptors;
 mod doubt;
@@ -37,6 +38,7 @@ use ics_core::vocabulary::DomainName;
 use crate::pause::{self, Pause};
 use crate::wire;
 pub use action::Action;
+pub use awaited::Awaited;
 use charter::Charter;
 pub use charter::SignedCheckpoint;
 use doubt::Sources;
@@ -146,7 +148,7 @@ impl Mirror {
         // Under a key that has been replaced since, it is useless.
         let reached = checkpoint.and_then(|note| charter.open(&note, now).ok().flatten());
         let as_of = reached.as_ref().and_then(|reached| reached.as_of);
-        let (erased, borne_out) = (Arc::new(erased), Arc::default());
+        let borne_out = Arc::default();
         let held = Some(Held { charter, tree, admitted_at, rights, erased, borne_out, doubt });
         Self { held, reached, as_of, unsettled, ..Self::pinned(origin, settings) }
     }
@@ -357,7 +359,7 @@ impl Mirror {
                     tree: Tree::new(),
                     admitted_at: Timestamp::default(),
                     rights: None,
-                    erased: Arc::default(),
+                    erased: Awaited::default(),
                     borne_out: Arc::default(),
                     doubt: None,
                 })

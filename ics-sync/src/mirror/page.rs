@@ -11,6 +11,7 @@ use ics_core::statement::body::{self, Body};
 use ics_core::statement::{Remnant, StatementId};
 use ics_core::time::Timestamp;
 
+use super::awaited::Awaited;
 use super::charter::{Charter, SignedCheckpoint};
 use super::doubt::{Doubt, Word};
 use super::stop::Stop;
@@ -102,9 +103,8 @@ pub(super) struct Held {
     pub(super) admitted_at: Timestamp,
     /// What this node may read; absent if that is everything.
     pub(super) rights: Option<Rights>,
-    /// The remnants that peers have given for erased statements, by index, as far as no erasure in the log has
-    /// confirmed them yet.
-    pub(super) erased: Arc<BTreeMap<u64, Remnant>>,
+    /// What peers have said is left of erased statements, as far as no erasure in the log has confirmed it yet.
+    pub(super) erased: Awaited,
     /// What the owners' erasures on the page that was read last say is left, by index, if anybody asks about that.
     pub(super) borne_out: Arc<BTreeMap<u64, Remnant>>,
     /// The entries of which others than the home have said whether they may be read.
@@ -120,14 +120,14 @@ impl Held {
 
     /// As [`Held::unerased`], among the entries from an index on.
     fn unerased_from(&self, from: u64) -> Option<StatementId> {
-        self.erased.range(from..).next().map(|(_, left)| left.statement).filter(|_| self.rights.is_none())
+        self.erased.any_from(from).filter(|_| self.rights.is_none())
     }
 
     /// Notes that each of the entries before an index was looked at once more. Those that are erased were compared with
     /// the log, whatever was said about them before.
     pub(super) fn has_looked(&mut self, upto: u64) {
-        if self.rights.is_none() && self.erased.range(..upto).next().is_some() {
-            Arc::make_mut(&mut self.erased).retain(|index, _| *index >= upto);
+        if self.rights.is_none() {
+            self.erased.forget_before(upto);
         }
     }
 
@@ -136,7 +136,7 @@ impl Held {
     /// between are judged by what the erased one was about.
     pub(super) fn belied(&self, page: &VerifiedPage) -> Option<StatementId> {
         let mut told = self.borne_out.range(page.from..);
-        told.find_map(|(index, _)| self.erased.get(index)).map(|left| left.statement)
+        told.find_map(|(index, _)| self.erased.get(*index)).map(|left| left.statement)
     }
 
     /// Takes a page without what it says of this mirror's rights: they stay what they were, and what it hides is in doubt.
@@ -159,13 +159,6 @@ impl Held {
     /// Whether a page comes with different rights than this node had.
     pub(super) fn has_other_rights(&self, page: &wire::Page) -> bool {
         page.sight.as_ref().map(|sight| &sight.rights) != self.rights.as_ref()
-    }
-
-    /// Notes that an entry is here after all.
-    pub(super) fn has_come(&mut self, index: u64) {
-        if self.erased.contains_key(&index) {
-            Arc::make_mut(&mut self.erased).remove(&index);
-        }
     }
 
     /// Reads a page as the continuation, up to the checkpoint: returns what is then held, and the page for others to
@@ -232,9 +225,7 @@ impl Held {
             && let Some((index, left)) = signed.erasure.leaves()
             && self.charter.is_by_owners(&signed)
         {
-            if self.erased.get(&index) == Some(&left) {
-                Arc::make_mut(&mut self.erased).remove(&index);
-            }
+            self.erased.confirm(index, &left);
             Arc::make_mut(&mut self.borne_out).insert(index, left);
         }
     }
@@ -251,7 +242,7 @@ impl Held {
         let entry = match entry {
             wire::Entry::Hidden(leaf) => return Ok(VerifiedEntry::Hidden(leaf)),
             wire::Entry::Erased { leaf, remnant } => {
-                Arc::make_mut(&mut self.erased).insert(index, remnant);
+                self.erased.insert(index, remnant);
                 return Ok(VerifiedEntry::Erased { leaf, remnant });
             }
             wire::Entry::Whole(entry) => entry,

@@ -402,7 +402,7 @@ impl Mirror {
         if let Some(review) = &mut self.review {
             if let (Some(fill), Some((_, next))) = (&review.fill, &mut self.pending) {
                 let tested = fill.tested.iter().map(|(index, _)| *index);
-                fill.entries.iter().map(|(index, ..)| *index).chain(tested).for_each(|index| next.has_come(index));
+                fill.entries.iter().map(|(index, ..)| *index).chain(tested).for_each(|index| next.erased.remove(index));
             }
             review.filled();
             self.unsettled = true;

@@ -1,14 +1,11 @@
 //! The state of a mirror: what it resumes from, and how far it is.
 
-use std::collections::BTreeMap;
-
 use ics_core::descriptor::Descriptor;
 use ics_core::log::checkpoint::Origin;
 use ics_core::log::merkle::Tree;
-use ics_core::statement::Remnant;
 use ics_core::time::Timestamp;
 
-use super::{Ahead, Doubt, Stop, Trouble};
+use super::{Ahead, Awaited, Doubt, Stop, Trouble};
 use crate::wire::Rights;
 
 /// What a mirror held when the last page was applied.
@@ -28,9 +25,9 @@ pub struct Resume {
     pub rights: Option<Rights>,
     /// Whether something was filled in since then that has not taken effect.
     pub unsettled: bool,
-    /// The remnants that peers gave for erased statements after that checkpoint, by index, as far as no erasure held
-    /// here confirms them.
-    pub erased: BTreeMap<u64, Remnant>,
+    /// What peers have said is left of erased statements after that checkpoint, as far as no erasure held here
+    /// confirms it.
+    pub erased: Awaited,
     /// The entries of which others than the home have said whether this node may read them.
     pub doubt: Option<Doubt>,
 }

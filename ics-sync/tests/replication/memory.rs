@@ -70,7 +70,7 @@ impl Memory {
             checkpoint: self.note.clone(),
             rights: self.rights.clone(),
             unsettled: self.kept.iter().any(|kept| matches!(kept, Kept::Filled(_))),
-            erased: self.erased.clone(),
+            erased: self.erased.iter().map(|(index, left)| (*index, *left)).collect(),
             doubt: self.doubt.clone(),
         };
         Mirror::resume(resume, settings, now)

@@ -234,6 +234,8 @@ impl App {
             for one in told {
                 if one.is_readable(self, reader)? {
                     readable.push(one);
+                } else if let Some(domain) = one.hosted.domain() {
+                    self.check_silence(reader, &domain, &one.kept)?;
                 }
             }
             if !readable.is_empty() {

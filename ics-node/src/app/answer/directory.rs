@@ -11,6 +11,7 @@ use ics_core::vocabulary::DomainName;
 use super::answers::Told;
 use super::list::{Filter, Found};
 use super::read::{Sight, parse};
+use super::resolved::check_whole;
 use crate::api::AsOf;
 use crate::api::problem::Code;
 use crate::app::{App, AppError, Reader};
@@ -91,6 +92,7 @@ impl App {
         }
         for id in ids {
             let kept = self.kept(&sight, id)?;
+            self.check_silence(reader, &sight.domain, &kept)?;
             looked.marks.push(mark(RestsOn::Kept { id: *id, generation: kept.generation }));
             if kept.known().is_some() {
                 known.push(Told { hosted: Arc::clone(&hosted), reach: sight.reach(), kept });
@@ -101,7 +103,10 @@ impl App {
             && told.is_readable(self, reader)?
         {
             let as_of = self.as_of(&sight);
-            looked.thing = told.kept.record()?.map(|record| Thing { as_of, record, domain: hosted.number });
+            let record = told.kept.record()?;
+            // An entry has no place for what is not known.
+            record.iter().try_for_each(check_whole)?;
+            looked.thing = record.map(|record| Thing { as_of, record, domain: hosted.number });
         }
         Ok(looked)
     }
@@ -176,7 +181,9 @@ impl App {
             let others = ids.into_iter().filter(|id| *id != record.identity.id).collect();
             self.identities(sight, &Lookup::Ids(others)).is_ok_and(|others| others.is_empty())
         };
-        let things = found.records.into_iter().filter(alone).map(thing).collect();
+        // An entry that lacks a block would say that there is none.
+        let whole = found.records.into_iter().filter(|record| !record.cut_short);
+        let things = whole.filter(alone).map(thing).collect();
         ThingPage { things, next: found.next, looked: found.looked }
     }
 

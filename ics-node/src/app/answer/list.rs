@@ -488,6 +488,7 @@ pub(crate) fn summary(record: &Record) -> IdentitySummary {
         title: record.title.clone(),
         status: record.status.as_ref().map(|status| status.decides.name.to_string()),
         effect: record.effect().to_string(),
+        cut_short: record.cut_short,
         attributes: attributes.into_iter().map(|(attribute, value)| (attribute.to_string(), value)).collect(),
     }
 }

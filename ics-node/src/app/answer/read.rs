@@ -14,12 +14,13 @@ use ics_core::vocabulary::DomainName;
 
 use super::answers::Query;
 use super::memory::{Kept, name_key};
+use super::resolved::check_whole;
 use crate::api::problem::Code;
 use crate::api::{AsOf, Evidence, History, RecordAnswer, ViewAnswer};
 use crate::app::entries::{Said, Snapshot, kind_key};
 use crate::app::hosted::Hosted;
 use crate::app::{App, AppError, Reader};
-use crate::store::{Part, Reach, Seal, StoreError, StoredEntry};
+use crate::store::{Erasures, Part, Reach, Seal, StoreError, StoredEntry};
 
 /// One domain's durable log as far as it can be proven, and what it says about itself, which reaches at least as far.
 pub(crate) struct Sight<'a> {
@@ -29,6 +30,8 @@ pub(crate) struct Sight<'a> {
     /// The domain under the rules at the end of the log that is read, by which its statements are judged.
     pub(crate) shown: Arc<Domain>,
     pub(crate) seal: Seal,
+    /// What had been erased before.
+    pub(super) erasures: Erasures,
     pub(crate) entries: Snapshot<'a>,
 }
 
@@ -48,12 +51,13 @@ impl Sight<'_> {
 impl App {
     /// A domain to read from.
     pub(crate) fn sight<'a>(&'a self, hosted: &'a Hosted) -> Result<Sight<'a>, AppError> {
+        let erasures = self.store().erasures(hosted.number);
         let seal = self.seal(hosted)?;
         // Only now, so that no entry is read by rules that ended before it.
         let domain = hosted.domain().ok_or_else(|| AppError::unknown_domain(&hosted.name))?;
         let entries = Snapshot { store: self.store(), number: hosted.number, size: seal.size };
         let shown = as_shown(&domain, seal.size);
-        Ok(Sight { hosted, domain, shown, seal, entries })
+        Ok(Sight { hosted, domain, shown, seal, erasures, entries })
     }
 
     /// The domains that can be read; and why one cannot be read that this node should know, because it is damaged, at
@@ -105,15 +109,21 @@ impl App {
         let hosted = self.hosted(domain)?;
         let sight = self.sight(&hosted)?;
         let kept = self.kept_meant_by(reader, &sight, query)?;
+        self.answer_of(reader, &sight, &kept)?.ok_or_else(|| AppError::unknown_identity(query))
+    }
+
+    /// What is kept about an identity, as an answer, if the reader may read it.
+    fn answer_of(&self, reader: Reader, sight: &Sight<'_>, kept: &Kept) -> Result<Option<RecordAnswer>, AppError> {
+        self.check_silence(reader, &sight.domain, kept)?;
         let readable = kept.record()?.filter(|record| match reader {
             Reader::Anonymous => kept.known().is_some_and(|known| known.open),
             Reader::Key(_) | Reader::Operator => self.may_read(reader, &sight.domain, record),
         });
-        let record = readable.ok_or_else(|| AppError::unknown_identity(query))?;
-        let succeeded_by = self.successors_of(reader, &sight, &record)?;
+        let Some(record) = readable else { return Ok(None) };
+        let succeeded_by = self.successors_of(reader, sight, &record)?;
         // What memory keeps was resolved a while ago, and would give the same now.
         let record = Record { at: self.clock().now(), ..record };
-        Ok(RecordAnswer { as_of: self.as_of(&sight), record, succeeded_by })
+        Ok(Some(RecordAnswer { as_of: self.as_of(sight), record, succeeded_by }))
     }
 
     /// What a domain holds about an identity, as OpenPGP; only objects of one version, because clients that know only
@@ -169,10 +179,9 @@ impl App {
         let mut known = BTreeSet::new();
         for id in &ids {
             for sight in &sights {
-                if let Some((record, _)) = self.readable(reader, sight, id)? {
+                if let Some(answer) = self.answer_of(reader, sight, &self.kept(sight, id)?)? {
                     known.insert(*id);
-                    let succeeded_by = self.successors_of(reader, sight, &record)?;
-                    answers.push(RecordAnswer { as_of: self.as_of(sight), record, succeeded_by });
+                    answers.push(answer);
                 }
             }
         }
@@ -284,7 +293,9 @@ impl App {
         }
         let sight = self.sight(&hosted)?;
         let id = self.meant_by(reader, &sight, query, &parse(query)?)?;
-        let (_, said) = self.readable(reader, &sight, &id)?.ok_or_else(|| AppError::unknown_identity(query))?;
+        let readable = self.readable(reader, &sight, &id)?;
+        let (record, said) = readable.ok_or_else(|| AppError::unknown_identity(query))?;
+        check_whole(&record)?;
         self.evidence_of(&sight, id.to_string(), Some(said))
     }
 

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use ics_core::domain::Domain;
 use ics_core::identity::IdentityId;
 use ics_core::limits;
 use ics_core::record::{CandidateGroups, Logged, Posting, Record, candidate_groups, resolve};
@@ -12,7 +13,13 @@ use super::read::Sight;
 use crate::api::problem::Code;
 use crate::app::entries::{Said, find_besides, is_more_about, keys};
 use crate::app::{App, AppError, Reader};
-use crate::store::StoreError;
+
+/// What was read about an identity.
+struct Read {
+    about: Vec<Logged>,
+    /// Whether more was said, of which only remnants are left, and that is not shown yet.
+    cut_short: bool,
+}
 
 /// A record and what it was made of.
 struct Judged {
@@ -39,15 +46,19 @@ impl App {
             return Ok(kept);
         }
         let era = memory.era(number);
-        let (about, is_more) = about_besides(sight, id, at_hand)?;
-        let Judged { record, about, around } = self.judge(sight, &era, id, about, now)?;
-        let withheld = self.is_withheld(sight, id, (about.as_slice(), is_more))?;
+        let read = self.read_about(sight, id, at_hand)?;
+        let cut_short = read.cut_short;
+        let Judged { record, about, around } = self.judge(sight, &era, id, read, now)?;
+        let withheld = cut_short || self.is_any_lost(sight, id, &about)?;
         let record = record.map(|it| {
             let open = self.may_read(Reader::Anonymous, &sight.domain, &it);
             (it, open)
         });
-        let kept = Arc::new(Kept::new(*id, memory.next_generation(), (era, around), record, withheld)?);
-        memory.keep(number, &kept, sight.seal.size);
+        let kept = Arc::new(Kept::new(*id, memory.next_generation(), (era, around), record, (withheld, cut_short))?);
+        // A commit that fails ends without any news.
+        if !cut_short {
+            memory.keep(number, &kept, sight.seal.size);
+        }
         Ok(kept)
     }
 
@@ -57,6 +68,9 @@ impl App {
     }
 
     /// As `resolve`, at another time and without reading again the statements at hand.
+    ///
+    /// While something said about it is neither here any more nor shown yet, the record says so:
+    /// [`Record::cut_short`].
     pub(in crate::app) fn resolve_at(
         &self,
         sight: &Sight<'_>,
@@ -65,9 +79,9 @@ impl App {
         at: Timestamp,
     ) -> Result<Option<(Record, Said)>, AppError> {
         let era = self.memory().era(sight.hosted.number);
-        let (about, is_more) = about_besides(sight, id, at_hand)?;
-        let unseen = is_more && self.is_unshown(sight)?;
-        let Judged { record, about, around } = self.judge(sight, &era, id, about, at)?;
+        let read = self.read_about(sight, id, at_hand)?;
+        let unseen = read.cut_short;
+        let Judged { record, about, around } = self.judge(sight, &era, id, read, at)?;
         Ok(record.map(|record| (record, Said { about, groups: around.statements.clone(), unseen })))
     }
 
@@ -80,15 +94,17 @@ impl App {
     ) -> Result<Option<(Record, Vec<Logged>)>, AppError> {
         let (number, place) = (sight.hosted.number, place_of(id));
         let (era, lately) = (self.memory().era(number), self.memory().lately());
-        let about = match lately.recall(number, place) {
-            Some(about) => about,
+        let read = match lately.recall(number, place) {
+            Some(about) => Read { about, cut_short: false },
             None => {
-                let (about, _) = about_besides(sight, id, at_hand)?;
-                lately.keep(number, place, &about, (&era, sight.seal.size));
-                about
+                let read = self.read_about(sight, id, at_hand)?;
+                if !read.cut_short {
+                    lately.keep(number, place, &read.about, (&era, sight.seal.size));
+                }
+                read
             }
         };
-        let Judged { record, about, .. } = self.judge(sight, &era, id, about, self.clock().now())?;
+        let Judged { record, about, .. } = self.judge(sight, &era, id, read, self.clock().now())?;
         Ok(record.map(|record| (record, about)))
     }
 
@@ -97,25 +113,16 @@ impl App {
         sight: &Sight<'_>,
         era: &Era,
         id: &IdentityId,
-        about: Vec<Logged>,
+        Read { about, cut_short }: Read,
         now: Timestamp,
     ) -> Result<Judged, AppError> {
         let around = self.around(sight, era, &about)?;
         let record = resolve(&sight.shown, id, &about, &around.statements, now);
-        Ok(Judged { record, about, around })
+        Ok(Judged { record: record.map(|record| Record { cut_short, ..record }), about, around })
     }
 
-    /// Whether this node holds something about an identity or its groups but is no longer shown the rest, or does not
-    /// show it yet ([`Self::is_unshown`]). `is_more` tells whether there are remnants without it.
-    fn is_withheld(
-        &self,
-        sight: &Sight<'_>,
-        id: &IdentityId,
-        (about, is_more): (&[Logged], bool),
-    ) -> Result<bool, AppError> {
-        if is_more && self.is_unshown(sight)? {
-            return Ok(true);
-        }
+    /// Whether this node held something about an identity or its groups that it may no longer read.
+    fn is_any_lost(&self, sight: &Sight<'_>, id: &IdentityId, about: &[Logged]) -> Result<bool, AppError> {
         if !self.store().sight(sight.hosted.number)?.is_partial() {
             return Ok(false);
         }
@@ -130,24 +137,41 @@ impl App {
     }
 
     /// Whether remnants without their erasure mean that this is not shown yet: an erasure deletes at once, while what
-    /// it restates, perhaps a block, is shown when the commit is durable, and may even then wait for witnesses. Where
-    /// not everything may be read, peers tell what is left of entries, and that stays even if it is false.
+    /// it restates, perhaps a block, is shown when the commit is durable, and may even then wait for witnesses. To be
+    /// asked after reading. Where not everything may be read, peers tell what is left of entries, and that stays even
+    /// if it is false, so there this can only be if an erasure was shown since, or some entries are not shown.
     fn is_unshown(&self, sight: &Sight<'_>) -> Result<bool, AppError> {
-        let is_partial = self.store().sight(sight.hosted.number)?.is_partial();
-        Ok(!is_partial || sight.domain.size() > sight.seal.size)
+        let number = sight.hosted.number;
+        let is_partial = self.store().sight(number)?.is_partial();
+        let is_erased_since = self.store().erasures(number).may_hide_since(sight.erasures);
+        Ok(!is_partial || is_erased_since || sight.domain.size() > sight.seal.size)
     }
 
     /// Whether part of what was said about an identity is neither here any more nor shown yet: then nothing may be
     /// signed as if the rest were everything. To be asked after that was read, since what is left of an erased
     /// statement stays.
     pub(in crate::app) fn is_cut_short(&self, sight: &Sight<'_>, id: &IdentityId) -> Result<bool, AppError> {
-        let (_, is_more) = about_besides(sight, id, &[])?;
-        Ok(is_more && self.is_unshown(sight)?)
+        Ok(self.read_about(sight, id, &[])?.cut_short)
     }
 
     /// Refuses to sign anything about an identity while that is so.
     pub(in crate::app) fn check_all_is_shown(&self, sight: &Sight<'_>, id: &IdentityId) -> Result<(), AppError> {
         if self.is_cut_short(sight, id)? { Err(cut_short(id)) } else { Ok(()) }
+    }
+
+    /// Refuses to say that a domain says nothing of an identity while all that it says of it is cut short. Whoever is
+    /// not certain to be shown everything must not learn that there is anything.
+    pub(super) fn check_silence(&self, reader: Reader, domain: &Domain, kept: &Kept) -> Result<(), AppError> {
+        let is_nothing_left = kept.cut_short && kept.known().is_none();
+        if is_nothing_left && self.is_shown_all(reader, domain) { Err(cut_short(&kept.id)) } else { Ok(()) }
+    }
+
+    /// All statements about an identity; those at hand are not read again.
+    fn read_about(&self, sight: &Sight<'_>, id: &IdentityId, at_hand: &[Logged]) -> Result<Read, AppError> {
+        let limit = limits::RECORD_STATEMENTS + 1;
+        let (about, remnants) = find_besides(&sight.entries, &sight.domain, &Posting::Subject(*id), limit, at_hand)?;
+        let cut_short = is_more_about(id, &about, &remnants) && self.is_unshown(sight)?;
+        Ok(Read { about, cut_short })
     }
 
     /// What is said about the groups that an identity may belong to.
@@ -163,19 +187,15 @@ impl App {
     }
 }
 
-/// Why nothing is signed about an identity at present.
+/// Refuses what needs all of a record while the record is cut short.
+pub(in crate::app) fn check_whole(record: &Record) -> Result<(), AppError> {
+    if record.cut_short { Err(cut_short(&record.identity.id)) } else { Ok(()) }
+}
+
+/// Why nothing is signed about an identity, or permitted to it, at present.
 pub(in crate::app) fn cut_short(id: &IdentityId) -> AppError {
     let detail = format!("something said about {id} was erased, and what is left of it is not shown yet");
     AppError::new(Code::Behind, detail)
-}
-
-/// All statements about an identity, and whether there is more, of which only remnants are left; those at hand are not
-/// read again.
-fn about_besides(sight: &Sight<'_>, id: &IdentityId, at_hand: &[Logged]) -> Result<(Vec<Logged>, bool), StoreError> {
-    let limit = limits::RECORD_STATEMENTS + 1;
-    let (about, remnants) = find_besides(&sight.entries, &sight.domain, &Posting::Subject(*id), limit, at_hand)?;
-    let is_more = is_more_about(id, &about, &remnants);
-    Ok((about, is_more))
 }
 
 /// The postings of statements about groups to which something may belong.

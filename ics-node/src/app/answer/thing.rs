@@ -209,6 +209,7 @@ impl App {
             !record.vouched.is_empty()
                 && record.approvals.is_empty()
                 && !record.effect().blocks()
+                && !record.cut_short
                 && record.identity.kind != Kind::Group
         };
         Ok(records.iter().filter(waits).take(limit).map(summary).collect())

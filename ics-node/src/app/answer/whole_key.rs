@@ -93,7 +93,7 @@ impl App {
     ) -> Result<(), AppError> {
         let mut indices = certificate_at(domain, &fingerprint, entries.size);
         if let Some((record, said)) = readable {
-            parts.is_blocked |= record.effect().blocks();
+            parts.is_blocked |= record.effect().blocks() || record.cut_short;
             parts.modified = said.about.iter().map(Logged::admitted_at).fold(parts.modified, Timestamp::max);
             indices.extend(said.about.iter().filter(|it| !it.is_refused()).map(Logged::index));
         }

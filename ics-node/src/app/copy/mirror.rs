@@ -10,7 +10,9 @@ use ics_core::statement::Remnant;
 use ics_core::statement::body::{self, Body};
 use ics_core::vocabulary::DomainName;
 use ics_sync::Applier;
-use ics_sync::mirror::{Doubt, Fill, Mirror, Resume, Seen, Settings, SignedCheckpoint, Stop, Survey, VerifiedPage};
+use ics_sync::mirror::{
+    Awaited, Doubt, Fill, Mirror, Resume, Seen, Settings, SignedCheckpoint, Stop, Survey, VerifiedPage,
+};
 use ics_sync::wire::{Base64, Page};
 use tokio::task::JoinHandle;
 
@@ -66,10 +68,10 @@ impl App {
         self.store().doubt(hosted.number)?.map(|json| serde_json::from_str(&json).map_err(damaged)).transpose()
     }
 
-    /// The remnants that came in a part of the log instead of statements, by index, except those that an erasure in the
-    /// same part confirms.
-    fn unerased(&self, hosted: &Hosted, from: u64, end: u64) -> Result<BTreeMap<u64, Remnant>, AppError> {
-        let (mut erased, mut from) = (BTreeMap::new(), from);
+    /// The remnants that came in a part of the log instead of statements, except those that an erasure in the same part
+    /// confirms.
+    fn unerased(&self, hosted: &Hosted, from: u64, end: u64) -> Result<Awaited, AppError> {
+        let (mut erased, mut from) = (Awaited::default(), from);
         while from < end {
             let entries = self.store().entries(hosted.number, from, limits::FEED_ENTRIES, limits::FEED_BYTES)?;
             from += entries.len().max(1) as u64;
@@ -81,9 +83,8 @@ impl App {
                     Some(content) => {
                         if let Ok(Body::Erasure(signed)) = body::parse(&content.body)
                             && let Some((index, left)) = signed.erasure.leaves()
-                            && erased.get(&index) == Some(&left)
                         {
-                            erased.remove(&index);
+                            erased.confirm(index, &left);
                         }
                     }
                 }

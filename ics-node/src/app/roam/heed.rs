@@ -129,9 +129,9 @@ impl App {
         }
         let sight = self.sight(target)?;
         for id in IdentityId::candidates(id).unwrap_or_default() {
-            let Some((_, said)) = self.resolve(&sight, &id)? else { continue };
+            let Some((record, said)) = self.resolve(&sight, &id)? else { continue };
             let given = ever_given(&said.about);
-            if given.is_empty() || choices.iter().any(|choice| choice.fits(&given)) {
+            if record.cut_short || given.is_empty() || choices.iter().any(|choice| choice.fits(&given)) {
                 return Ok(true);
             }
         }

@@ -9,6 +9,7 @@ use ics_core::descriptor::{Descriptor, NodeKey, Witnesses};
 use ics_core::identity::{IdentityId, Kind};
 use ics_core::openpgp::key::PublicKey;
 use ics_core::openpgp::signer::Signer as _;
+use ics_core::record::Outlook;
 use ics_core::statement::Claims;
 use ics_core::statement::make::{certify, sign_descriptor};
 use ics_core::trust::{Outcome, Reason};
@@ -17,8 +18,9 @@ use ics_sync::wire::Watch;
 
 use super::{PERMITS, check, node};
 use crate::api::problem::Code;
+use crate::api::{ListQuery, assessment};
 use crate::app::keys::KeySearch;
-use crate::app::{App, Depth, Query, Reader};
+use crate::app::{App, CertifyError, Depth, Extent, Query, Reader};
 use crate::fixture::{Party, SALT, claims, devices, owner, word};
 
 async fn is_not_cosigned(app: &App, maker: &Party, json: &[u8]) {
@@ -109,6 +111,97 @@ async fn what_was_erased_is_not_unblocked_while_its_erasure_waits_for_witnesses(
     let moment = app.moment(&maker.domain).expect("here").expect("settled");
     let then = app.thing_then(Reader::Operator, &moment, &id.to_string()).expect("read").expect("is spoken of");
     assert!(then.record().expect("readable").effect().blocks(), "for copies of the directory it is blocked");
+}
+
+/// Has entries erased by erasures that wait for a witness.
+async fn erased_unshown<const N: usize>(app: &App, maker: &Party, indices: [u64; N]) {
+    let erasure = |index| app.erasure(Reader::Operator, &maker.domain, index).expect("it can be erased");
+    let erasures = indices.map(erasure);
+    waits_for_witnesses(app, maker).await;
+    for erasure in erasures {
+        is_not_cosigned(app, maker, &erasure.to_json().expect("JSON")).await;
+    }
+}
+
+/// The record alone would say that nothing blocks the thing, or that there is no such thing.
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_reads_is_told_that_what_is_left_of_an_erased_block_waits() {
+    let (maker, known) = (Party::found("devices.acme.example"), devices(3));
+    let (app, of) = (node(&maker, &known[..2], PERMITS, 1 << 24).await, &maker.domain);
+    let indices = [stolen(&app, &maker, &known[0]).await, stolen(&app, &maker, &known[2]).await];
+    erased_unshown(&app, &maker, indices).await;
+
+    let [id, gone] = [&known[0], &known[2]].map(|key| key.fingerprint().to_string());
+    let query = |id: &str| Query::parse(id).expect("an id");
+    let record = app.record(Reader::Anonymous, of, &id).expect("known").record;
+    assert!(record.cut_short && record.status.is_none(), "{record:?}");
+    let view = app.view(Reader::Anonymous, &id).expect("known");
+    let assessment = assessment(&view.records, &view.unheard);
+    assert_eq!((assessment.outlook, assessment.cut_short), (Outlook::Unknown, vec![of.clone()]));
+    for (extent, member) in [(Extent::Whole, "record"), (Extent::Summary, "summary")] {
+        let encoded = app.answer(Reader::Anonymous, of, &query(&id), extent, Depth::Store).expect("known");
+        let encoded = encoded.expect("the store was asked");
+        let json: serde_json::Value = serde_json::from_slice(&encoded.json).expect("JSON");
+        assert_eq!(json[member]["cut_short"], true, "{json}");
+    }
+    let page = app.list(Reader::Anonymous, of, &ListQuery::default()).expect("a page");
+    assert_eq!(page.items.iter().map(|item| item.cut_short).collect::<Vec<_>>(), [true, false]);
+
+    let told = [
+        app.thing(Reader::Anonymous, of, &id).map(drop),
+        app.thing(Reader::Anonymous, of, &gone).map(drop),
+        app.record(Reader::Anonymous, of, &gone).map(drop),
+        app.view(Reader::Anonymous, &gone).map(drop),
+        app.answer_view(Reader::Anonymous, &query(&gone), Extent::Whole, Depth::Store).map(drop),
+    ];
+    assert!(told.iter().all(|it| it.as_ref().is_err_and(|error| error.code() == Code::Behind)), "{told:?}");
+}
+
+/// Whoever has stolen it has its key.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_blocked_asks_for_nothing_while_what_is_left_of_the_block_waits() {
+    let (maker, known) = (Party::found("devices.acme.example"), devices(1));
+    let app = node(&maker, &known, PERMITS, 1 << 24).await;
+    let hosted = app.hosted(&maker.domain).expect("here");
+    let speaks = || {
+        let sight = app.sight(&hosted).expect("readable");
+        tokio::task::block_in_place(|| app.check_speaks(&sight, &IdentityId::Key(known[0].fingerprint())))
+    };
+    speaks().expect("it is in order");
+    let index = stolen(&app, &maker, &known[0]).await;
+    assert!(matches!(speaks(), Err(CertifyError::Record(_))));
+    erased_unshown(&app, &maker, [index]).await;
+    match speaks().expect_err("it is stolen") {
+        CertifyError::App(error) => assert_eq!(error.code(), Code::Behind, "{error}"),
+        other => panic!("{other}"),
+    }
+}
+
+/// Rules hide it by what is gone, and the erasure that says so is not shown.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_hidden_by_what_was_erased_stays_hidden_while_the_rest_waits() {
+    let all = "permit (principal, action in [Action::\"read\", Action::\"follow\", Action::\"mirror\"], resource);";
+    let unless = "permit (principal, action == Action::\"read\", resource) \
+                  unless { resource has lot && resource.lot == \"0\" };";
+    let maker = Party::found_with("devices.acme.example", |descriptor| {
+        assert!(descriptor.access.contains(all), "the template's rule");
+        descriptor.access = descriptor.access.replace(all, unless);
+    });
+    let (known, of) = (devices(1), &maker.domain);
+    let app = node(&maker, &known, PERMITS, 1 << 24).await;
+    let id = known[0].fingerprint().to_string();
+    let record = |reader| app.record(reader, of, &id).map(|it| it.record).map_err(|error| error.code());
+    stolen(&app, &maker, &known[0]).await;
+    assert_eq!(record(Reader::Anonymous), Err(Code::UnknownIdentity));
+    let introduced = record(Reader::Operator).expect("known").vouched[0].index;
+    erased_unshown(&app, &maker, [introduced]).await;
+    let left = record(Reader::Operator).expect("known");
+    assert!(left.cut_short && left.attributes.is_empty(), "{left:?}");
+    assert_eq!(record(Reader::Anonymous), Err(Code::UnknownIdentity));
+    // A node without a copy that has heard of the block must not hear now that nothing is said about the thing.
+    let query = Query::parse(&id).expect("an id");
+    let attested = tokio::task::block_in_place(|| app.attest(Reader::Anonymous, of, &query, 0));
+    assert_eq!(attested.map(drop).map_err(|error| error.code()), Err(Code::Behind));
 }
 
 /// It is gone once it is committed, while what the erasure restates is shown once that is durable; and whoever has

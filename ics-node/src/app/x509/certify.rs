@@ -59,6 +59,7 @@ pub(in crate::app) use self::room::check_room;
 use super::acme::Acme;
 use super::responders::ResponderCertificate;
 use crate::app::answer::read::Sight;
+use crate::app::answer::resolved::check_whole;
 use crate::app::challenge::key_among;
 use crate::app::entries::find_logged;
 use crate::app::hosted::Hosted;
@@ -203,7 +204,6 @@ impl App {
     ) -> Result<Unlogged, CertifyError> {
         let (record, about) = known;
         let profile = issuing.permits(record, application.requester, application.profile)?;
-        self.check_all_is_shown(issuing.sight, &application.identity)?;
         check_room(about.len())?;
         self.check_key(issuing, csr, &application.identity)?;
         if let Requester::Identity(id) = application.requester {
@@ -343,14 +343,16 @@ impl App {
         self.0.keys.issuers.iter().all(|key| key.signer.is_quick()) && self.0.acme.as_ref().is_none_or(Acme::is_free)
     }
 
-    /// The record of a thing, and the statements about it.
+    /// The record of a thing, and the statements about it. Nothing is issued by a record that is cut short.
     pub(super) fn known_of(
         &self,
         issuing: &Issuing<'_>,
         id: &IdentityId,
     ) -> Result<(Record, Vec<Logged>), CertifyError> {
         let unknown = || CertifyError::UnknownIdentity(id.to_string());
-        self.resolve_again(issuing.sight, id, &[])?.ok_or_else(unknown)
+        let known = self.resolve_again(issuing.sight, id, &[])?.ok_or_else(unknown)?;
+        check_whole(&known.0)?;
+        Ok(known)
     }
 
     /// Refuses a key that somebody else has or had, whoever brings it.

@@ -189,11 +189,11 @@ fn brief(text: &str) -> String {
     console::truncate_str(&clean(text), TEXT_COLUMNS, "…").into_owned()
 }
 
-/// Past the freshness bound only a block is still certain.
+/// Past the freshness bound only a block is still certain, and so it is while not all is shown.
 fn status(item: &IdentitySummary, is_fresh: bool) -> String {
     let effect: Effect = item.effect.parse().unwrap_or(Effect::None);
     match &item.status {
-        _ if !is_fresh && !effect.blocks() => style("UNKNOWN").yellow().to_string(),
+        _ if (!is_fresh || item.cut_short) && !effect.blocks() => style("UNKNOWN").yellow().to_string(),
         Some(status) => in_colour(status, effect),
         None => style("none").dim().to_string(),
     }

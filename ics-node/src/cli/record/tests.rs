@@ -247,6 +247,8 @@ fn a_domain_that_was_not_heard_makes_the_headline() {
     assert_eq!(told(&record, &unheard[..1]).as_deref(), Some(one));
     let two = "UNKNOWN: 2 domains were not heard, and what they say may block its use\n";
     assert_eq!(told(&record, &unheard).as_deref(), Some(two));
+    let waits = format!("UNKNOWN: plant.example {}\n", explain::NOT_SHOWN);
+    assert_eq!(told(&Record { cut_short: true, ..record.clone() }, &[]), Some(waits));
     assert_eq!(told(&vector("plant.example", "Pump 1", |_| ()), &unheard), None, "a block is one all the same");
 }
 

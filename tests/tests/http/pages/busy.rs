@@ -39,6 +39,7 @@ pub(crate) fn page(node: &Node) -> String {
         title: "Acme P7 pump 15".to_owned(),
         status: None,
         effect: "none".to_owned(),
+        cut_short: false,
         attributes: [].into(),
     };
     let denied = |outcome, reason: &str, times| Denied {

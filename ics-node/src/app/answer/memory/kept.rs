@@ -24,8 +24,10 @@ pub(crate) struct Kept {
     /// The place where it is kept.
     pub(crate) place: Place,
     pub(crate) generation: u64,
-    /// Whether there is more that this node is no longer shown.
+    /// Whether there is more, which this node is no longer shown or does not show yet.
     pub(crate) withheld: bool,
+    /// Whether it does not show it yet: see [`Record::cut_short`].
+    pub(crate) cut_short: bool,
     pub(super) era: Arc<Era>,
     around: Arc<Around>,
     /// False until it is certain that no news came in while it was made.
@@ -82,12 +84,12 @@ impl Kept {
         generation: u64,
         (era, around): (Arc<Era>, Arc<Around>),
         record: Option<(Record, bool)>,
-        withheld: bool,
+        (withheld, cut_short): (bool, bool),
     ) -> Result<Self, AppError> {
         let changes_at = record.as_ref().and_then(|(record, _)| record.changes_at);
         let known = record.map(|(record, open)| Known::new(record, open, &around)).transpose()?;
         let (place, [confirmed, ended]) = (super::place_of(&id), [false; 2].map(AtomicBool::new));
-        Ok(Self { id, place, generation, withheld, era, around, confirmed, ended, changes_at, known })
+        Ok(Self { id, place, generation, withheld, cut_short, era, around, confirmed, ended, changes_at, known })
     }
 
     /// Whether it is kept at this place, and the domain still says the same.
@@ -119,8 +121,8 @@ impl Kept {
         self.known.as_ref()
     }
 
-    /// Whether there is anything about it, even if this node may no longer read any of it: that must not look like
-    /// nothing.
+    /// Whether there is anything about it, even if this node may no longer read any of it, or does not show any of it
+    /// yet: that must not look like nothing.
     pub(crate) const fn is_something(&self) -> bool {
         self.known.is_some() || self.withheld
     }

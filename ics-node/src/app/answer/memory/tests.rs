@@ -19,7 +19,7 @@ fn software(number: u16) -> IdentityId {
 fn keep(memory: &Memory, id: IdentityId) -> Arc<Kept> {
     let era = memory.era(domain());
     let around = Arounds::new(1 << 20).keep(domain(), Vec::new(), Vec::new(), (&era, 0));
-    let kept = Arc::new(Kept::new(id, memory.next_generation(), (era, around), None, true).expect("kept"));
+    let kept = Arc::new(Kept::new(id, memory.next_generation(), (era, around), None, (true, false)).expect("kept"));
     memory.keep(domain(), &kept, 0);
     kept
 }

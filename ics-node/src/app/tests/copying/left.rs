@@ -57,6 +57,31 @@ async fn what_rests_on_what_was_erased_before_it_could_be_read_counts_in_a_copy_
     assert_eq!([&home, &copied].map(|at| status_at(at, of).expect("blocked")), ["stolen", "stolen"]);
 }
 
+/// It is gone once it is committed, while what the erasure restates is shown once that is durable; and whoever has
+/// begun to read before reads on.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_erased_from_a_copy_of_a_part_while_it_is_read_is_not_unblocked() {
+    let maker = Party::found_showing("devices.acme.example", "L1");
+    let (home, of) = (maker.open(), &maker.domain);
+    maker.publish(&home, &device(1), "urn:dev:os:32473-1", "L1").await;
+    let stolen = block(&home, &maker, "stolen", Vec::new()).await;
+    maker.publish(&home, &device(2), "urn:dev:os:32473-2", "L2").await;
+    let data = tempfile::tempdir().expect("directory");
+    let copied = copy(data.path(), &home, of, &[("home", "http://127.0.0.1:9")]);
+    tokio::task::block_in_place(|| copy_pages(&home, &copied, of, &mut goes_on(&home, &copied, of), 2));
+    let (hosted, id) = (copied.hosted(of).expect("copied"), IdentityId::Key(device(1).fingerprint()));
+    assert!(copied.store().sight(hosted.number).expect("copied").is_partial());
+    let begun = copied.sight(&hosted).expect("readable");
+    maker.erase(&home, stolen.index).await;
+    tokio::task::block_in_place(|| copy_pages(&home, &copied, of, &mut goes_on(&home, &copied, of), 1));
+    let entry = copied.store().entry(hosted.number, stolen.index).expect("an entry");
+    assert_eq!(entry.content, None, "it is gone here as well");
+    assert!(copied.kept(&begun, &id).expect("readable").cut_short, "what it restates stands behind what is read");
+    let now = copied.sight(&hosted).expect("readable");
+    assert!(!copied.kept(&now, &id).expect("readable").cut_short);
+    assert_eq!(status_at(&copied, of).as_deref(), Some("stolen"));
+}
+
 /// A peer did not say what is left, so the erasure told the copy what was gone only after it had judged what was said
 /// before. Once it may read everything, it judges that as the home did.
 #[tokio::test(flavor = "multi_thread")]

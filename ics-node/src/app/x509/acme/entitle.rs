@@ -13,6 +13,7 @@ use crate::acme::account::Holder;
 use crate::acme::identifier::Identifier;
 use crate::acme::problem::{Kind, Problem};
 use crate::app::answer::read::Sight;
+use crate::app::answer::resolved::check_whole;
 use crate::app::x509::certify::{CertifyError, Issuing, Requester, check_room};
 use crate::app::{App, AppError, Reader};
 use crate::store::{AcmeBlock, AcmeMade};
@@ -128,6 +129,7 @@ impl App {
             let names: BTreeSet<&Name> = record.all_names().collect();
             let is_its = |identifier: &Identifier| identifier.name().is_none_or(|name| names.contains(&name));
             if identifiers.iter().all(is_its) && self.acme_may_know(sight, client, &record) {
+                check_whole(&record)?;
                 return Ok((record, about));
             }
         }

@@ -12,6 +12,7 @@ use ics_core::vocabulary::DomainName;
 use super::CertifyError;
 use crate::app::App;
 use crate::app::answer::read::Sight;
+use crate::app::answer::resolved::check_whole;
 use crate::app::challenge::key_among;
 use crate::app::entries::find_logged;
 use crate::app::hosted::Hosted;
@@ -36,6 +37,7 @@ impl App {
     pub(in crate::app) fn check_speaks(&self, sight: &Sight<'_>, id: &IdentityId) -> Result<(), CertifyError> {
         let unknown = || CertifyError::UnknownIdentity(id.to_string());
         let known = self.resolve_again(sight, id, &[])?.ok_or_else(unknown)?;
+        check_whole(&known.0)?;
         match bar(&known.0) {
             Some(why) => Err(CertifyError::Record(why)),
             None => self.check_own_key(sight.hosted, id, &known),
@@ -58,10 +60,11 @@ impl App {
         for id in subjects {
             let Some((record, about)) = self.resolve_again(&sight, &id, &[])? else { continue };
             let own = key_among(&about).and_then(|(key, _)| key.to_spki_der());
-            if own.is_some_and(|own| sha256(&own) == spki)
-                && let Some(why) = bar(&record)
-            {
-                return Ok(Some(why));
+            if own.is_some_and(|own| sha256(&own) == spki) {
+                check_whole(&record)?;
+                if let Some(why) = bar(&record) {
+                    return Ok(Some(why));
+                }
             }
         }
         Ok(None)

@@ -116,10 +116,11 @@ pub(super) fn of_others(verified: &Verified, view: Option<&ViewAnswer>) -> Strin
         );
     };
     let known = "that no other domain has blocked it: of those that the node knows none does, which nobody signs";
-    let unheard: Vec<&str> = view.unheard.iter().map(|domain| domain.as_str()).collect();
+    let cut_short = view.records.iter().filter(|it| it.record.cut_short).map(|it| &it.record.domain);
+    let unheard: Vec<&str> = view.unheard.iter().chain(cut_short).map(|domain| domain.as_str()).collect();
     match unheard.is_empty() {
         true => known.to_owned(),
-        false => format!("{known}; it has heard nothing from {} yet", unheard.join(", ")),
+        false => format!("{known}; it has not heard all from {} yet", unheard.join(", ")),
     }
 }
 
