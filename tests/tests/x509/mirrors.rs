@@ -60,6 +60,20 @@ fn a_mirror_gives_the_issuers_list_and_keeps_it_when_the_home_is_gone() {
     }
 }
 
+/// It issues nothing, so clients that name no domain do not mean what it copies.
+#[test]
+fn a_mirror_is_not_where_a_domain_issues() {
+    let town = Town::new("");
+    let (_mirror, mirror) = town.mirror("mirror");
+    let got = |node: &str, label: &str| {
+        let url = format!("{node}/.well-known/est/{label}cacerts");
+        said(&town.bench.run("curl", &["--silent", "--output", "cacerts", "--write-out", "%{http_code}", &url]))
+    };
+    let named = format!("{DOMAIN}/");
+    assert_eq!([got(&town.url, ""), got(&town.url, &named)], ["200", "200"], "it is at home there");
+    assert_eq!([got(&mirror, ""), got(&mirror, &named)], ["404", "200"]);
+}
+
 /// A list fetched earlier would let through what the copy itself has since heard of, or what has since been blocked by
 /// time: no list is better.
 #[test]

@@ -297,6 +297,12 @@ impl App {
         Ok(self.sight(hosted)?)
     }
 
+    /// Whether a domain is at home here and this node can issue for it now.
+    pub(super) fn can_issue(&self, hosted: &Hosted) -> bool {
+        let issues = || self.issues_here(hosted).is_ok_and(|sight| self.issuing(&sight).is_ok());
+        self.check_open(hosted).is_ok() && issues()
+    }
+
     /// The domain's present issuer, if it issues here.
     pub(super) fn issuing<'a>(&'a self, sight: &'a Sight<'a>) -> Result<Issuing<'a>, CertifyError> {
         self.issuing_by(sight, None)
