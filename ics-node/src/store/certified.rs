@@ -12,6 +12,7 @@ use ics_core::vocabulary::CertificateUse;
 use rusqlite::{Connection, OptionalExtension as _, params};
 use serde::{Deserialize, Serialize};
 
+pub use self::unconfirmed::Unconfirmed;
 use super::Store;
 use super::error::StoreError;
 use super::transaction::WriteTx;
@@ -27,10 +28,10 @@ pub struct Certified {
     /// Whether its key shows that the thing itself is connecting: true if the thing, the registrar or a signer of the
     /// domain asked for it, and not just somebody with a role over the thing or in control of its host.
     pub shows: bool,
-    /// Its serial number, and until when its holder may confirm it, if it is revoked otherwise (CMP). This is kept
-    /// apart, and only until one of the two has happened.
+    /// How its holder may confirm it, if it is revoked otherwise (CMP). This is kept apart, and only until one of the
+    /// two has happened.
     #[serde(skip)]
-    pub unconfirmed: Option<([u8; 20], Timestamp)>,
+    pub unconfirmed: Option<Unconfirmed>,
 }
 
 impl Store {
@@ -93,8 +94,8 @@ pub(crate) fn keep(log: &Connection, domain: DomainNumber, all: &[(u64, Certifie
         let document = document.map_err(|error| StoreError::refused(format!("what was certified: {error}")))?;
         let sql = "INSERT OR REPLACE INTO certified (position, document) VALUES (?1, ?2)";
         log.prepare_cached(sql)?.execute(params![Position::new(domain, *entry).0, document])?;
-        if let Some((serial, until)) = &certified.unconfirmed {
-            unconfirmed::wait(log, domain, serial, *until)?;
+        if let Some(unconfirmed) = &certified.unconfirmed {
+            unconfirmed::wait(log, domain, unconfirmed)?;
         }
     }
     Ok(())

@@ -43,7 +43,7 @@ impl App {
         let csr = Csr::parse(&der)?;
         let EstRequest { domain, profile, issuer, proven, .. } = asked;
         let issuer = issuer.as_deref();
-        let applicant = Applicant { domain, profile, issuer, proven: *proven, requester, identity, until: None };
+        let applicant = Applicant { domain, profile, issuer, proven: *proven, requester, identity };
         let issued = self.issue_to(&applicant, &csr).await?;
         let encoded = certs_only(&[issued.certificate]);
         encoded.map_err(|error| AppError::Internal(error.to_string()).into())
