@@ -5,3 +5,5 @@ ALTER TABLE unconfirmed ADD COLUMN exchange BLOB;
 ALTER TABLE unconfirmed ADD COLUMN signed_by BLOB;
 ALTER TABLE unconfirmed ADD COLUMN nonce BLOB;
 ALTER TABLE unconfirmed ADD COLUMN digest BLOB;
+-- When the node first saw that a certificate had ended, in milliseconds: its contents are kept for a while from then.
+ALTER TABLE certified ADD COLUMN ended INTEGER;
