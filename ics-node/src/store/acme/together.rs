@@ -100,7 +100,7 @@ impl Together {
 
 /// How many accounts have ended, and of how many of them no copy is left.
 pub(super) fn scrubbed(connection: &Connection) -> Result<(i64, i64), StoreError> {
-    let row = |row: &Row<'_>| Ok((row.get(0)?, row.get(1)?));
+    let row = |row: &Row<'_>| Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?));
     Ok(connection.query_row("SELECT ended, cleaned FROM scrubbed", [], row)?)
 }
 

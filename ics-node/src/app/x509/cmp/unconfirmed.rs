@@ -24,8 +24,8 @@ use crate::x509::SerialNumber;
 const LOOK: Duration = Duration::from_secs(60);
 
 /// Certificates that nobody has confirmed and that cannot be revoked as things are: the key that issued them is not at
-/// this node, or the log refuses what it says. Keys come only with a start, and what a log refuses depends on the
-/// descriptor, so none of them is tried again before one of the two has changed.
+/// this node, or the log refuses what it says. Keys come with a start, and other rules with a descriptor: before one of
+/// the two, none of them is tried again.
 #[derive(Debug, Default)]
 pub(in crate::app) struct InVain {
     /// The version of the descriptor.
