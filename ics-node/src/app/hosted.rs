@@ -16,6 +16,7 @@ use super::entries::Line;
 use super::following::declared::Compared;
 use super::home::witnesses::Witnessing;
 use super::outbox::Retry;
+use super::x509::cmp::InVain;
 use super::x509::expiry::Expiries;
 use crate::api::MirrorInfo;
 use crate::config::PeerName;
@@ -75,6 +76,8 @@ pub(crate) struct Hosted {
     pub(super) expiries: Mutex<Option<Expiries>>,
     /// The entry from which the next search for certificates that are over begins.
     pub(super) certified_from: AtomicU64,
+    /// The certificates that nobody has confirmed (CMP) and that cannot be revoked.
+    pub(super) unrevoked: Mutex<InVain>,
     /// When submissions taken in here are next sent to the home; locked by whoever is sending.
     pub(crate) retry: tokio::sync::Mutex<Retry>,
 }
@@ -105,6 +108,7 @@ impl Hosted {
             moved: watch::Sender::new(0),
             expiries: Mutex::default(),
             certified_from: AtomicU64::default(),
+            unrevoked: Mutex::default(),
             retry: tokio::sync::Mutex::default(),
         }
     }

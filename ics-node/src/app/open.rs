@@ -116,6 +116,7 @@ impl App {
         let hosted: Result<BTreeMap<_, _>, AppError> =
             app.store().domains().into_iter().map(|info| Ok((info.name.clone(), app.host(&info)?))).collect();
         app.put_hosted(hosted?);
+        app.resume_confirmations()?;
         Ok(app)
     }
 

@@ -256,9 +256,11 @@ impl<'a> Message<'a> {
             let is_shared = secret.is_some_and(|secret| mac.verify(secret, &self.protected, bits));
             return if is_shared { Ok(Protection::Secret) } else { Err(wrong()) };
         }
-        // Of certificates issued here only digests are kept, so nothing else identifies the key.
-        let missing = "the first certificate in extraCerts must be that of the key that signed the message; only later \
-                       messages of a transaction may do without it";
+        // The first message must bring the certificate, and fails so if it does not (RFC 9483, 3.3 and 3.5). Of those
+        // issued here only digests are kept, so nothing else identifies the key.
+        let missing = "the first certificate in extraCerts must be that of the key that signed the message (RFC 9483, \
+                       3.3): a senderKID does not replace it, and only later messages of a transaction may do without \
+                       it";
         let key = self.key()?.ok_or_else(|| Failure::new(FailureInfo::BadMessageCheck, missing))?;
         let spki = SubjectPublicKeyInfoRef::from_der(&key).map_err(Failure::form)?;
         if !verify(spki, with, &self.protected, bits) {

@@ -11,11 +11,14 @@ use subtle::ConstantTimeEq as _;
 
 use super::message::TIME_MILLIS;
 use super::{Confirmation, Failure, FailureInfo};
-use crate::x509::{SerialNumber, sha256};
+use crate::x509::{SerialNumber, oid, sha256};
 
 /// How many milliseconds a transaction is remembered: for as long as its message could be replayed, since a message is
 /// accepted from [`TIME_MILLIS`] before its time to [`TIME_MILLIS`] after it, both inclusive.
 const KNOWN_MILLIS: u64 = 2 * TIME_MILLIS + 1;
+
+/// Bytes of a digest by SHA-384; all others are by SHA-256.
+const SHA384_BYTES: usize = 48;
 
 /// A party that begins transactions: the digest of its key, which tells its messages from those of others, or of its
 /// id, under which they are counted whatever its keys. Holders of the registrar's secret have none.
@@ -32,15 +35,18 @@ impl Party {
 pub struct Waiting {
     /// The nonce of the message that carried it.
     pub nonce: [u8; 16],
-    /// Its digest, as its holder computes it.
+    /// Its digest, as its holder computes it: with the algorithm of its signature.
     pub hash: Vec<u8>,
-    /// The algorithm of the digest.
-    pub algorithm: ObjectIdentifier,
     /// Its serial number.
     pub serial: SerialNumber,
 }
 
 impl Waiting {
+    /// The algorithm of its digest.
+    const fn algorithm(&self) -> ObjectIdentifier {
+        if self.hash.len() == SHA384_BYTES { oid::SHA384 } else { oid::SHA256 }
+    }
+
     /// Whether its holder accepts it. A holder that names something other than the certificate sent has not got it,
     /// which counts as a rejection.
     ///
@@ -48,7 +54,7 @@ impl Waiting {
     /// When the digest is another, or by another algorithm, which tells nothing about it.
     pub fn is_taken(&self, said: Option<&Confirmation>) -> Result<bool, Failure> {
         let Some(said) = said.filter(|said| said.is_accepted) else { return Ok(false) };
-        if said.algorithm.is_some_and(|named| named != self.algorithm) {
+        if said.algorithm.is_some_and(|named| named != self.algorithm()) {
             let text = "the digest must use the hash of the certificate's signature, and hashAlg must be left out";
             return Err(Failure::new(FailureInfo::BadAlg, text));
         }
@@ -123,6 +129,15 @@ impl Transactions {
             }
             _ => Ok(until),
         }
+    }
+
+    /// Goes on with a transaction that had begun before the node was restarted; `key` signed its first message, if one
+    /// did. Nothing is known any more of the party that it was counted for, so it counts for the one that began it.
+    pub fn resume(&self, id: &[u8], key: Option<Vec<u8>>, until: Timestamp, waiting: Waiting) {
+        let by = key.as_deref().map_or(Party::REGISTRAR, |key| Party(sha256(key)));
+        let known = Known { whose: by, until, key, waiting: Some(waiting), heard: None };
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        all.insert((by, sha256(id)), known);
     }
 
     /// Remembers the key that signed the first message of a transaction.
@@ -207,12 +222,7 @@ mod tests {
     }
 
     fn waiting() -> Waiting {
-        Waiting {
-            nonce: [7; 16],
-            hash: vec![1],
-            algorithm: crate::x509::oid::SHA256,
-            serial: SerialNumber::new([0; 20]),
-        }
+        Waiting { nonce: [7; 16], hash: vec![1], serial: SerialNumber::new([0; 20]) }
     }
 
     #[test]
@@ -243,6 +253,23 @@ mod tests {
         assert_eq!(confirm(ME, &[8; 16]).expect_err("guesses").info, FailureInfo::BadRecipientNonce);
         assert_eq!(confirm(ME, &[7; 16]), Ok(waiting()));
         assert!(confirm(ME, &[7; 16]).is_err());
+    }
+
+    /// What was noted of it has all that tells its holder from others.
+    #[test]
+    fn a_transaction_goes_on_after_a_restart() {
+        for key in [Some(b"mine".to_vec()), None] {
+            let transactions = Transactions::default();
+            let by = key.as_deref().map_or(Party::REGISTRAR, |key| Party(sha256(key)));
+            transactions.resume(b"one", key.clone(), at(100), waiting());
+            assert_eq!(transactions.key_of(b"one", at(99)), key);
+            let again = transactions.begin(by, b"one", MINE, at(99)).expect_err("it has begun");
+            assert_eq!(again.info, FailureInfo::TransactionIdInUse);
+            let confirm = |by, nonce: &[u8], millis| transactions.confirm(by, b"one", nonce, at(millis));
+            assert!(confirm(ME, &[7; 16], 1).is_err() && confirm(by, &[8; 16], 1).is_err());
+            assert!(confirm(by, &[7; 16], 100).is_err(), "it is too late");
+            assert_eq!(confirm(by, &[7; 16], 99), Ok(waiting()));
+        }
     }
 
     #[test]
@@ -282,7 +309,7 @@ mod tests {
     fn a_certificate_is_taken_by_its_own_digest() {
         let said = |hash: u8, algorithm, is_accepted| Confirmation { hash: vec![hash], algorithm, is_accepted };
         let taken = |said: Option<&Confirmation>| waiting().is_taken(said).map_err(|failure| failure.info);
-        let (own, other) = (Some(crate::x509::oid::SHA256), Some(crate::x509::oid::SHA512));
+        let (own, other) = (Some(oid::SHA256), Some(oid::SHA512));
         assert_eq!(taken(None), Ok(false));
         for (said, expected) in [
             (said(1, None, true), Ok(true)),
@@ -293,6 +320,9 @@ mod tests {
         ] {
             assert_eq!(taken(Some(&said)), expected, "{said:?}");
         }
+        let long = Waiting { hash: vec![1; SHA384_BYTES], ..waiting() };
+        let said = |named| Confirmation { hash: vec![1; SHA384_BYTES], algorithm: Some(named), is_accepted: true };
+        assert!(long.is_taken(Some(&said(oid::SHA384))).is_ok() && long.is_taken(Some(&said(oid::SHA256))).is_err());
     }
 
     #[test]

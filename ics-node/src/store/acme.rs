@@ -178,8 +178,17 @@ impl AcmeStore {
         self.together.run(durability, |connection| job(&AcmeTx(connection, &self.memory)))
     }
 
+    /// Whether copies of the contacts of accounts that have ended may be left in the file or its write-ahead log.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn must_clean(&self) -> Result<bool, StoreError> {
+        let (ended, cleaned) = self.together.look(together::scrubbed)?;
+        Ok(ended > cleaned)
+    }
+
     /// Removes deleted data from the unallocated parts of the file's pages and from the write-ahead log. This reads the
-    /// whole file; it is meant for operators.
+    /// whole file.
     ///
     /// # Errors
     /// When the database fails, or somebody is reading the write-ahead log.

@@ -12,6 +12,7 @@ use ics_core::vocabulary::CertificateUse;
 use rusqlite::{Connection, OptionalExtension as _, params};
 use serde::{Deserialize, Serialize};
 
+pub use self::unconfirmed::Unconfirmed;
 use super::Store;
 use super::error::StoreError;
 use super::transaction::WriteTx;
@@ -27,10 +28,10 @@ pub struct Certified {
     /// Whether its key shows that the thing itself is connecting: true if the thing, the registrar or a signer of the
     /// domain asked for it, and not just somebody with a role over the thing or in control of its host.
     pub shows: bool,
-    /// Its serial number, and until when its holder may confirm it, if it is revoked otherwise (CMP). This is kept
-    /// apart, and only until one of the two has happened.
+    /// How its holder may confirm it, if it is revoked otherwise (CMP). This is kept apart, and only until one of the
+    /// two has happened.
     #[serde(skip)]
-    pub unconfirmed: Option<([u8; 20], Timestamp)>,
+    pub unconfirmed: Option<Unconfirmed>,
 }
 
 impl Store {
@@ -48,19 +49,43 @@ impl Store {
         })
     }
 
-    /// The next entries of a domain, from one on, that name certificates whose contents are stored.
+    /// The next entries of a domain, from one on, that name certificates whose contents are stored; each with the time
+    /// since which its certificate is known to have ended, if it is.
     ///
     /// # Errors
     /// When the database fails.
-    pub fn certified_from(&self, domain: DomainNumber, from: u64, limit: usize) -> Result<Vec<u64>, StoreError> {
+    pub fn certified_from(
+        &self,
+        domain: DomainNumber,
+        from: u64,
+        limit: usize,
+    ) -> Result<Vec<(u64, Option<Timestamp>)>, StoreError> {
         let (from, end) = (Position::new(domain, from).0, Position::new(domain, DOMAIN_ENTRIES).0);
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         self.shared.pool.read(|reader| {
-            let sql =
-                "SELECT position FROM certified WHERE position >= ?1 AND position < ?2 ORDER BY position LIMIT ?3";
+            let sql = "SELECT position, ended FROM certified \
+                       WHERE position >= ?1 AND position < ?2 ORDER BY position LIMIT ?3";
             let mut statement = reader.log.prepare_cached(sql)?;
-            let found = statement.query_map([from, end, limit], |row| Ok(Position(row.get(0)?).index()))?;
-            Ok(found.collect::<Result<Vec<u64>, _>>()?)
+            let found = statement.query_map([from, end, limit], |row| {
+                let ended = row.get::<_, Option<i64>>(1)?.map(|millis| Timestamp::from_millis(millis.cast_unsigned()));
+                Ok((Position(row.get(0)?).index(), ended))
+            })?;
+            Ok(found.collect::<Result<Vec<_>, _>>()?)
+        })
+    }
+
+    /// Notes since when the certificates that these entries name are known to have ended, or that they have not.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn note_ended(&self, domain: DomainNumber, entries: Vec<(u64, Option<Timestamp>)>) -> Result<(), StoreError> {
+        self.desk(move |log| {
+            let mut statement = log.prepare_cached("UPDATE certified SET ended = ?2 WHERE position = ?1")?;
+            for (entry, since) in entries {
+                let since = since.map(|since| since.as_millis().cast_signed());
+                statement.execute(params![Position::new(domain, entry).0, since])?;
+            }
+            Ok(())
         })
     }
 
@@ -93,8 +118,8 @@ pub(crate) fn keep(log: &Connection, domain: DomainNumber, all: &[(u64, Certifie
         let document = document.map_err(|error| StoreError::refused(format!("what was certified: {error}")))?;
         let sql = "INSERT OR REPLACE INTO certified (position, document) VALUES (?1, ?2)";
         log.prepare_cached(sql)?.execute(params![Position::new(domain, *entry).0, document])?;
-        if let Some((serial, until)) = &certified.unconfirmed {
-            unconfirmed::wait(log, domain, serial, *until)?;
+        if let Some(unconfirmed) = &certified.unconfirmed {
+            unconfirmed::wait(log, domain, unconfirmed)?;
         }
     }
     Ok(())

@@ -38,6 +38,7 @@ const LOG_STEPS: &[&str] = &[
     include_str!("schema/log-16.sql"),
     include_str!("schema/log-17.sql"),
     include_str!("schema/log-18.sql"),
+    include_str!("schema/log-19.sql"),
 ];
 const INDEX_STEPS: &[&str] = &[
     include_str!("schema/index-1.sql"),
@@ -56,6 +57,7 @@ const ACME_STEPS: &[&str] = &[
     include_str!("schema/acme-3.sql"),
     include_str!("schema/acme-4.sql"),
     include_str!("schema/acme-5.sql"),
+    include_str!("schema/acme-6.sql"),
 ];
 
 /// The page cache of a connection, in which the trees' inner pages stay. With a million entries there are some 150 of
@@ -414,6 +416,8 @@ mod tests {
         let told = statement.query_map([], |row| row.get(0)).expect("rows");
         let told: Vec<bool> = told.map(|row| row.expect("a row")).collect();
         assert_eq!(told, [true, false, false, false], "what nobody can read is left as it is");
+        let is_due = acme.query_row("SELECT ended > cleaned FROM scrubbed", [], |row| row.get::<_, bool>(0));
+        assert!(is_due.expect("a row"), "copies of what was deleted are still to be looked for");
     }
 
     #[test]

@@ -290,3 +290,11 @@ fn what_clients_are_told_before() {
         "a set has one value at least (RFC 7030, 4.5.2): {text}"
     );
 }
+
+#[test]
+fn the_only_domain_that_issues_here_has_its_key_here() {
+    let world = World::new();
+    assert_eq!(world.app.only_issuing().expect("there is one"), domain());
+    let world = world.with_key(issuer_key());
+    assert!(world.app.only_issuing().is_err(), "nobody can issue for it");
+}

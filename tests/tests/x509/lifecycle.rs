@@ -275,10 +275,32 @@ fn what_stands_in_a_certificate_is_forgotten_long_after_its_end() {
     let issued = world.certify(7, "ldevid", &bench.request("device", &[])).expect("is issued");
     world.certify(7, "idevid", &bench.request("endless", &[])).expect("is issued");
     let end = issued.not_after.expect("it ends");
-    let known_after = |days: u64| {
-        world.app.forget_certified(end.plus_millis(days * DAY)).expect("looked at");
-        let log = rusqlite::Connection::open(world.database()).expect("opens");
-        log.query_row("SELECT count(*) FROM certified", [], |row| row.get::<_, i64>(0)).expect("counted")
-    };
-    assert_eq!((known_after(29), known_after(31)), (2, 1), "what has no end is never over");
+    let known_after = |days: u64| known_at(&world, end.plus_millis(days * DAY));
+    assert_eq!([1, 30, 31].map(known_after), [2, 2, 1], "what has no end is never over");
+}
+
+/// How many certificates' contents are known after a look at this time.
+fn known_at(world: &World, at: Timestamp) -> i64 {
+    world.app.forget_certified(at).expect("looked at");
+    let log = rusqlite::Connection::open(world.database()).expect("opens");
+    log.query_row("SELECT count(*) FROM certified", [], |row| row.get(0)).expect("counted")
+}
+
+/// Nobody could bring back what is forgotten, and the device could no longer renew its certificate.
+#[test]
+fn a_clock_that_is_ahead_for_a_while_has_nothing_forgotten() {
+    let (world, bench) = (World::new(), Bench::new());
+    let issued = world.certify(7, "ldevid", &bench.request("device", &[])).expect("is issued");
+    let (now, end) = (world.app.clock().now(), issued.not_after.expect("it ends"));
+    let after = |days: u64| end.plus_millis(days * DAY);
+    for (at, what) in [
+        (after(4_000), "it is ahead by years"),
+        (now, "it is right again"),
+        (after(4_031), "it is ahead once more"),
+        (after(1), "the certificate has ended indeed"),
+        (after(30), "so it was seen 29 days ago"),
+    ] {
+        assert_eq!(known_at(&world, at), 1, "{what}");
+    }
+    assert_eq!(known_at(&world, after(31)), 0);
 }

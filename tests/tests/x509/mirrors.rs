@@ -60,6 +60,24 @@ fn a_mirror_gives_the_issuers_list_and_keeps_it_when_the_home_is_gone() {
     }
 }
 
+/// It issues nothing, so clients that name no domain do not mean what it copies, and it takes no orders for that.
+#[test]
+fn a_mirror_is_not_where_a_domain_issues() {
+    let town = Town::new("");
+    let (_mirror, mirror) = town.mirror_with_acme("mirror");
+    let got = |node: &str, path: &str| {
+        let url = format!("{node}{path}");
+        said(&town.bench.run("curl", &["--silent", "--output", "got", "--write-out", "%{http_code}", &url]))
+    };
+    for (path, here) in [
+        ("/.well-known/est/cacerts".to_owned(), "404"),
+        (format!("/acme/{DOMAIN}/directory"), "404"),
+        (format!("/.well-known/est/{DOMAIN}/cacerts"), "200"),
+    ] {
+        assert_eq!([got(&town.url, &path), got(&mirror, &path)], ["200", here], "{path}");
+    }
+}
+
 /// A list fetched earlier would let through what the copy itself has since heard of, or what has since been blocked by
 /// time: no list is better.
 #[test]

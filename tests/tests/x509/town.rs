@@ -108,6 +108,14 @@ impl Town {
         self.mirror_prepared(home, from, "--generate-passphrase", |_| {})
     }
 
+    /// The same with an ACME server.
+    pub(crate) fn mirror_with_acme(&self, home: &str) -> (Mirror, String) {
+        self.mirror_prepared(home, &self.url, "--generate-passphrase", |path| {
+            let text = std::fs::read_to_string(path.join("ics.toml")).expect("is there");
+            std::fs::write(path.join("ics.toml"), format!("{text}\n[acme]\n")).expect("writes");
+        })
+    }
+
     /// The same with the issuer's key, as in a node that is to stand in for its home.
     pub(crate) fn spare(&self, home: &str) -> (Mirror, String) {
         self.mirror_prepared(home, &self.url, "--passphrase-file=maker/passphrase", |path| {

@@ -7,10 +7,9 @@ use ics_core::identity::{Fingerprint, IdentityId, excerpt};
 use ics_core::name::{Lookup, Name};
 use ics_core::openpgp::certificate::Certificate;
 use ics_core::openpgp::key::PublicKey;
-use ics_core::time::Timestamp;
 use ics_core::vocabulary::{DomainName, ProfileName};
 
-use super::certify::{Application, CertifyError, CertifyFault, Issued, Requester, roles_to_ask};
+use super::certify::{Application, CertifyError, CertifyFault, Issued, Requester, Unlogged, roles_to_ask};
 use crate::app::access::Reader;
 use crate::app::{App, AppError};
 use crate::tls::KeyPin;
@@ -26,8 +25,6 @@ pub(super) struct Applicant<'a> {
     pub(super) proven: Option<KeyPin>,
     pub(super) requester: Requester,
     pub(super) identity: IdentityId,
-    /// Until when the applicant may confirm the certificate, if it is revoked otherwise.
-    pub(super) until: Option<Timestamp>,
 }
 
 impl App {
@@ -37,7 +34,12 @@ impl App {
     /// When the applicant's key no longer proves anything, the request has another thing's name as subject, or as
     /// [`App::certify`].
     pub(super) async fn issue_to(&self, applicant: &Applicant<'_>, csr: &Csr) -> Result<Issued, CertifyError> {
-        let &Applicant { domain, profile, issuer, requester, identity, proven, until } = applicant;
+        self.log_certificate(applicant.domain, self.sign_for(applicant, csr)?).await
+    }
+
+    /// Signs what an applicant asks for; it is not in the log yet.
+    pub(super) fn sign_for(&self, applicant: &Applicant<'_>, csr: &Csr) -> Result<Unlogged, CertifyError> {
+        let &Applicant { domain, profile, issuer, requester, identity, proven } = applicant;
         let unknown = || CertifyError::UnknownProfile { domain: domain.clone(), profile: excerpt(profile) };
         let profile: ProfileName = profile.parse().map_err(|_| unknown())?;
         // A key that others may have as well does not show who is asking.
@@ -46,8 +48,7 @@ impl App {
         }
         self.check_subject(applicant, csr)?;
         let application = Application { domain, requester, identity, profile: &profile, issuer };
-        let unlogged = self.sign_request(&application, csr)?.until(until);
-        self.log_certificate(domain, unlogged).await
+        self.sign_request(&application, csr)
     }
 
     /// Checks that a key still shows that this thing itself is asking.

@@ -64,7 +64,7 @@ use crate::app::challenge::key_among;
 use crate::app::entries::find_logged;
 use crate::app::hosted::Hosted;
 use crate::app::{App, AppError, random};
-use crate::store::{Certified, Part};
+use crate::store::{Certified, Part, Unconfirmed};
 use crate::x509::{
     Authority, AuthorityError, Csr, LeafError, Reason, SerialNumber, State, TakenBack, certificate_pem,
     is_key_compromised, issuer_id, sha256,
@@ -164,12 +164,15 @@ impl Unlogged {
         self
     }
 
-    /// For a certificate that is revoked unless its holder confirms it until then, if there is such a time.
-    pub(super) fn until(mut self, until: Option<Timestamp>) -> Self {
-        if let Some(until) = until {
-            self.for_log.waits(self.issued.serial, until);
-        }
+    /// For a certificate that is revoked unless its holder confirms it so.
+    pub(super) fn unconfirmed(mut self, unconfirmed: Unconfirmed) -> Self {
+        self.for_log.waits(unconfirmed);
         self
+    }
+
+    /// The certificate, whose place in the log is not known yet.
+    pub(super) const fn issued(&self) -> &Issued {
+        &self.issued
     }
 }
 
@@ -295,6 +298,12 @@ impl App {
             return Err(no_issuer(hosted, "its home is another node".to_owned()));
         }
         Ok(self.sight(hosted)?)
+    }
+
+    /// Whether a domain is at home here and this node can issue for it now.
+    pub(super) fn can_issue(&self, hosted: &Hosted) -> bool {
+        let issues = || self.issues_here(hosted).is_ok_and(|sight| self.issuing(&sight).is_ok());
+        self.check_open(hosted).is_ok() && issues()
     }
 
     /// The domain's present issuer, if it issues here.

@@ -9,7 +9,6 @@ mod unconfirmed;
 use std::collections::BTreeSet;
 
 use der::Decode as _;
-use der::asn1::ObjectIdentifier;
 use ics_core::identity::{Fingerprint, IdentityId, excerpt};
 use ics_core::limits;
 use ics_core::name::Name;
@@ -20,6 +19,8 @@ use sha2::{Digest as _, Sha256, Sha384};
 use x509_cert::Certificate;
 
 pub(in crate::app) use self::tries::Tries;
+pub(in crate::app) use self::unconfirmed::InVain;
+use self::unconfirmed::awaited;
 use super::by_key::Applicant;
 use super::certify::{CertifyError, CertifyFault, Issued, Issuing, Requester, Revoker};
 use crate::api::DEFAULT_PROFILE;
@@ -167,16 +168,7 @@ impl App {
                 self.cmp_confirm(&asked.domain, message, sender, None).await
             }
             Request::Error => Ok(Outcome::Confirmed { is_new: false }),
-            Request::Enrolment(enrolment) => {
-                let issued = self.cmp_enrol(asked, message, sender, &enrolment).await?;
-                let (is_confirmed, mut waits_until) = (header.wants_no_confirmation(), None);
-                if !is_confirmed {
-                    let (algorithm, hash) = digest(&issued.certificate)?;
-                    let waiting = Waiting { nonce, hash, algorithm, serial: issued.serial };
-                    waits_until = self.0.cmp.wait(party, transaction, waiting);
-                }
-                Ok(Outcome::Issued { asked: enrolment, issued: Box::new(issued), is_confirmed, waits_until })
-            }
+            Request::Enrolment(enrolment) => self.cmp_enrol(asked, message, (sender, nonce), enrolment).await,
             Request::Revocation(revocation) => self.cmp_revoke(&asked.domain, message, sender, &revocation).await,
         }
     }
@@ -185,9 +177,9 @@ impl App {
         &self,
         asked: &CmpRequest,
         message: &Message<'_>,
-        sender: Protection,
-        enrolment: &Enrolment,
-    ) -> Result<Issued, Failure> {
+        (sender, nonce): (Protection, [u8; 16]),
+        enrolment: Box<Enrolment>,
+    ) -> Result<Outcome, Failure> {
         let (domain, csr) = (&asked.domain, &enrolment.csr);
         let (comes, proven) = match sender {
             Protection::Key(key) => (self.comes_by(domain, key, || Ok(csr.clone())), Some(key)),
@@ -199,15 +191,23 @@ impl App {
         let (requester, identity) = comes.map_err(refused)?;
         let profile = asked.profile(&message.header)?;
         let until = self.cmp_begin(domain, message, sender, requester)?;
-        let until = Some(until).filter(|_| !message.header.wants_no_confirmation());
         if let Some(old) = &enrolment.updates {
             // A signer who asks on behalf of a thing has another key than the thing.
             let own = proven.filter(|_| matches!(requester, Requester::Identity(_)));
             self.check_update(domain, &identity, own, old).map_err(refused)?;
         }
         let (profile, issuer) = (profile.as_str(), asked.issuer.as_deref());
-        let applicant = Applicant { domain, profile, issuer, proven, requester, identity, until };
-        self.issue_to(&applicant, csr).await.map_err(refused)
+        let applicant = Applicant { domain, profile, issuer, proven, requester, identity };
+        let mut unlogged = self.sign_for(&applicant, csr).map_err(refused)?;
+        let (is_confirmed, mut waiting) = (message.header.wants_no_confirmation(), None);
+        if !is_confirmed {
+            let (waits, unconfirmed) = awaited(message, (sender, nonce), until, unlogged.issued())?;
+            (unlogged, waiting) = (unlogged.unconfirmed(unconfirmed), Some(waits));
+        }
+        let issued = self.log_certificate(domain, unlogged).await.map_err(refused)?;
+        let (party, transaction) = (sender.party(), message.header.transaction());
+        let waits_until = waiting.and_then(|waiting| self.0.cmp.wait(party, transaction, waiting));
+        Ok(Outcome::Issued { asked: enrolment, issued: Box::new(issued), is_confirmed, waits_until })
     }
 
     /// Begins a transaction of a known requester; returns until when it is remembered. Nothing is remembered about
@@ -355,7 +355,8 @@ impl App {
             Protection::Key(_) => self.holder_of_serial(domain, &waiting.serial).map_err(refused)?,
             _ => Requester::Operator,
         };
-        self.cmp_take_back(domain, &waiting.serial, requester).await.map_err(refused)
+        self.cmp_take_back(domain, &waiting.serial, requester).await.map_err(refused)?;
+        self.cmp_given_back(domain, waiting.serial).await
     }
 
     /// Revokes a certificate that was not taken, unless that has happened.
@@ -414,12 +415,12 @@ fn is_as_asked(asked: &Enrolment, issued: &Issued) -> bool {
 }
 
 /// The digest by which the holder names a certificate: with the algorithm of its signature (RFC 9810, 5.3.18).
-fn digest(certificate: &[u8]) -> Result<(ObjectIdentifier, Vec<u8>), Failure> {
+fn digest(certificate: &[u8]) -> Result<Vec<u8>, Failure> {
     let read = Certificate::from_der(certificate);
     let read = read.map_err(|error| refused(AppError::Internal(error.to_string()).into()))?;
     Ok(match read.signature_algorithm.oid {
-        oid::ECDSA_SHA384 => (oid::SHA384, Sha384::digest(certificate).to_vec()),
-        _ => (oid::SHA256, Sha256::digest(certificate).to_vec()),
+        oid::ECDSA_SHA384 => Sha384::digest(certificate).to_vec(),
+        _ => Sha256::digest(certificate).to_vec(),
     })
 }
 

@@ -43,7 +43,7 @@ impl App {
         let csr = Csr::parse(&der)?;
         let EstRequest { domain, profile, issuer, proven, .. } = asked;
         let issuer = issuer.as_deref();
-        let applicant = Applicant { domain, profile, issuer, proven: *proven, requester, identity, until: None };
+        let applicant = Applicant { domain, profile, issuer, proven: *proven, requester, identity };
         let issued = self.issue_to(&applicant, &csr).await?;
         let encoded = certs_only(&[issued.certificate]);
         encoded.map_err(|error| AppError::Internal(error.to_string()).into())
@@ -70,16 +70,14 @@ impl App {
         Ok((Requester::Operator, self.meant_by_registrar(&asked.domain, name, &Csr::parse(csr)?)?))
     }
 
-    /// The only domain here that issues certificates.
+    /// The only domain that issues certificates here: at home at this node, which has the key of its issuer. Copies of
+    /// others that issue elsewhere do not matter.
     ///
     /// # Errors
     /// When there is none, or several: then the path must name one.
     pub fn only_issuing(&self) -> Result<DomainName, AppError> {
         let hosted = self.all_hosted();
-        let issues = |it: &&std::sync::Arc<crate::app::hosted::Hosted>| {
-            it.domain().is_some_and(|domain| domain.descriptor().certificates.is_some())
-        };
-        let mut issuing = hosted.iter().filter(issues);
+        let mut issuing = hosted.iter().filter(|hosted| self.can_issue(hosted));
         match (issuing.next(), issuing.next()) {
             (Some(one), None) => Ok(one.name.clone()),
             (None, _) => Err(AppError::new(Code::UnknownCertificate, "no domain here issues certificates")),

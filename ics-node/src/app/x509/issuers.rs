@@ -17,7 +17,7 @@ impl App {
     /// When the domain is not held here, or issues no certificates.
     pub fn x509_index(&self, domain: &DomainName, node: &str) -> Result<X509Index, AppError> {
         let hosted = self.hosted(domain)?;
-        let issues_here = self.issues_here(&hosted).is_ok_and(|sight| self.issuing(&sight).is_ok());
+        let issues_here = self.can_issue(&hosted);
         let sight = self.sight(&hosted)?;
         let unknown = || AppError::new(Code::UnknownCertificate, "the domain issues no certificates");
         let rules = sight.domain.descriptor().certificates.as_ref().ok_or_else(unknown)?;

@@ -7,7 +7,7 @@ use rusqlite::{OptionalExtension as _, params};
 use zeroize::Zeroizing;
 
 use super::{AcmeTx, Credential, damaged, millis, numbered, read, text};
-use crate::acme::account::{Account, Holder};
+use crate::acme::account::{Account, AccountStatus, Holder};
 use crate::store::error::StoreError;
 
 /// The period in milliseconds over which a holder's orders are counted.
@@ -147,12 +147,16 @@ impl AcmeTx<'_> {
         numbered(&mut statement, params![domain.as_str(), after, limit])
     }
 
-    /// Changes an account. The holder for whom it speaks never changes.
+    /// Changes an account. The holder for whom it speaks never changes. If it has ended, the file must be cleaned
+    /// ([`super::AcmeStore::clean`]), which is noted for those who start the node after a crash.
     ///
     /// # Errors
     /// As above.
     pub fn put_account(&self, id: u64, account: &Account) -> Result<(), StoreError> {
         self.1.accounts.remove(&id);
+        if account.status != AccountStatus::Valid {
+            self.0.execute("UPDATE scrubbed SET ended = ended + 1", [])?;
+        }
         let sql = "UPDATE account SET thumbprint = ?2, document = ?3 WHERE id = ?1";
         self.0.prepare_cached(sql)?.execute(params![id.cast_signed(), account.key.thumbprint(), text(account)?])?;
         Ok(())

@@ -113,6 +113,42 @@ fn no_contact_is_kept_once_the_account_has_ended() {
     assert_eq!((is_there("jo"), is_there("al")), (false, true));
 }
 
+#[test]
+fn it_is_known_after_a_crash_that_an_ended_account_may_have_left_something() {
+    let (dir, store, domain, holder) = store();
+    let must_clean = |store: &AcmeStore| store.must_clean().expect("reads");
+    let mut account = Account::new(Jwk::Ed25519([7; 32]), holder, Vec::new(), at(1));
+    let id = store.with(Durability::Now, |tx| tx.add_account(&domain, &account)).expect("is kept");
+    store.with(Durability::Now, |tx| tx.put_account(id, &account)).expect("is kept");
+    assert!(!must_clean(&store), "none has ended");
+    account.end(AccountStatus::Deactivated);
+    store.with(Durability::Now, |tx| tx.put_account(id, &account)).expect("is kept");
+    drop(store);
+    let store = AcmeStore::open(dir.path()).expect("opens again");
+    assert!(must_clean(&store));
+    store.clean().expect("nobody reads");
+    assert!(!must_clean(&store));
+    drop(store);
+    let store = AcmeStore::open(dir.path()).expect("opens again");
+    assert!(!must_clean(&store), "that is known as well");
+}
+
+#[test]
+fn while_somebody_reads_what_an_account_has_left_it_stays_to_be_removed() {
+    let (dir, store, domain, holder) = store();
+    let mut account = Account::new(Jwk::Ed25519([7; 32]), holder, Vec::new(), at(1));
+    let id = store.with(Durability::Now, |tx| tx.add_account(&domain, &account)).expect("is kept");
+    let reader = schema::open_reader(&dir.path().join(FILE)).expect("opens");
+    reader.execute_batch("BEGIN").expect("begins");
+    let read = || reader.query_row("SELECT count(*) FROM account", [], |row| row.get::<_, i64>(0));
+    assert_eq!(read().expect("reads"), 1);
+    account.end(AccountStatus::Deactivated);
+    store.with(Durability::Now, |tx| tx.put_account(id, &account)).expect("is kept");
+    assert!(store.clean().is_err() && store.must_clean().expect("reads"));
+    reader.execute_batch("COMMIT").expect("ends");
+    assert!(store.clean().is_ok() && !store.must_clean().expect("reads"));
+}
+
 /// What another process would find in the file.
 fn accounts_in_file(dir: &tempfile::TempDir) -> i64 {
     let file = schema::open_reader(&dir.path().join(FILE)).expect("opens");

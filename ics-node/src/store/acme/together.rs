@@ -10,7 +10,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use rusqlite::{Connection, TransactionBehavior};
+use rusqlite::{Connection, Row, TransactionBehavior};
 
 use super::Durability;
 use crate::store::clean::truncate_wal;
@@ -80,6 +80,8 @@ impl Together {
 
     /// See [`super::AcmeStore::clean`]. Other jobs come between its steps.
     pub(super) fn clean(&self) -> Result<(), StoreError> {
+        // Of accounts that end from now on, a page that was passed already may have a copy.
+        let (ended, _) = self.look(scrubbed)?;
         let mut round = Scrub::new();
         while !round.has_ended() {
             let open = self.shared.lock();
@@ -88,12 +90,18 @@ impl Together {
         }
         let open = self.shared.lock();
         open.end()?;
-        if truncate_wal(&open.connection)? {
-            Ok(())
-        } else {
-            Err(StoreError::refused("nobody may be reading the write-ahead log of acme.db"))
+        if !truncate_wal(&open.connection)? {
+            return Err(StoreError::refused("nobody may be reading the write-ahead log of acme.db"));
         }
+        open.connection.execute("UPDATE scrubbed SET cleaned = max(cleaned, ?1)", [ended])?;
+        Ok(())
     }
+}
+
+/// How many accounts have ended, and of how many of them no copy is left.
+pub(super) fn scrubbed(connection: &Connection) -> Result<(i64, i64), StoreError> {
+    let row = |row: &Row<'_>| Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?));
+    Ok(connection.query_row("SELECT ended, cleaned FROM scrubbed", [], row)?)
 }
 
 impl Drop for Together {

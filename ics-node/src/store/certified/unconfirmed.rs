@@ -1,22 +1,45 @@
-//! Certificates that wait for their holders to confirm them (CMP), by serial number, and until when. Each is noted by
-//! the commit of the statement that names it, so that no restart leaves one in force that nobody confirms.
+//! Certificates that wait for their holders to confirm them (CMP): until when, and by what. Each is noted by the commit
+//! of the statement that names it, so that no restart leaves one in force that nobody confirms, or has one revoked that
+//! is confirmed in time.
 
 use ics_core::time::Timestamp;
 use rusqlite::{Connection, params};
 
 use crate::store::{DomainNumber, Store, StoreError};
 
-/// Notes that a certificate waits until then.
-pub(super) fn wait(
-    log: &Connection,
-    domain: DomainNumber,
-    serial: &[u8; 20],
-    until: Timestamp,
-) -> Result<(), StoreError> {
-    let sql = "INSERT OR REPLACE INTO unconfirmed (domain, serial, until) VALUES (?1, ?2, ?3)";
+/// A certificate that waits for its holder to confirm it, and what the confirmation must fit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unconfirmed {
+    /// Its serial number.
+    pub serial: [u8; 20],
+    /// Until when it waits.
+    pub until: Timestamp,
+    /// The id of the transaction in which it was requested.
+    pub transaction: Vec<u8>,
+    /// The key that signed the request (SubjectPublicKeyInfo, DER); `None` if the registrar's secret protected it.
+    pub key: Option<Vec<u8>>,
+    /// The nonce of the message that carried the certificate.
+    pub nonce: [u8; 16],
+    /// The certificate's digest, as its holder computes it.
+    pub hash: Vec<u8>,
+}
+
+/// Notes that a certificate waits.
+pub(super) fn wait(log: &Connection, domain: DomainNumber, unconfirmed: &Unconfirmed) -> Result<(), StoreError> {
+    let Unconfirmed { serial, until, transaction, key, nonce, hash } = unconfirmed;
+    let sql = "INSERT OR REPLACE INTO unconfirmed (domain, serial, until, exchange, signed_by, nonce, digest) \
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
     let until = until.as_millis().cast_signed();
-    log.prepare_cached(sql)?.execute(params![domain.get(), serial.as_slice(), until])?;
+    let row = params![domain.get(), serial.as_slice(), until, transaction, key, nonce.as_slice(), hash];
+    log.prepare_cached(sql)?.execute(row)?;
     Ok(())
+}
+
+/// The certificates of a domain that can no longer be confirmed.
+fn lapsed(log: &Connection, domain: DomainNumber) -> Result<Vec<Vec<u8>>, StoreError> {
+    let mut statement = log.prepare_cached("SELECT serial FROM unconfirmed WHERE domain = ?1 AND until = 0")?;
+    let serials = statement.query_map([domain.get()], |row| row.get(0))?;
+    Ok(serials.collect::<Result<_, _>>()?)
 }
 
 /// Forgets which certificates of a domain wait, since this database was restored from a copy: whoever has confirmed one
@@ -27,6 +50,31 @@ pub(in crate::store) fn forget_all(log: &Connection, domain: DomainNumber) -> Re
 }
 
 impl Store {
+    /// The certificates of all domains that can still be confirmed in the way that was noted; at most `limit`, of which
+    /// the newest come first.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn unconfirmed(&self, now: Timestamp, limit: usize) -> Result<Vec<Unconfirmed>, StoreError> {
+        let (now, limit) = (now.as_millis().cast_signed(), i64::try_from(limit).unwrap_or(i64::MAX));
+        self.shared.pool.read(|reader| {
+            let sql = "SELECT serial, until, exchange, signed_by, nonce, digest FROM unconfirmed \
+                       WHERE until > ?1 AND exchange IS NOT NULL ORDER BY until DESC LIMIT ?2";
+            let mut statement = reader.log.prepare_cached(sql)?;
+            let found = statement.query_map([now, limit], |row| {
+                Ok(Unconfirmed {
+                    serial: row.get(0)?,
+                    until: Timestamp::from_millis(row.get::<_, i64>(1)?.cast_unsigned()),
+                    transaction: row.get(2)?,
+                    key: row.get(3)?,
+                    nonce: row.get(4)?,
+                    hash: row.get(5)?,
+                })
+            })?;
+            Ok(found.collect::<Result<_, _>>()?)
+        })
+    }
+
     /// Notes that a certificate is confirmed; false if that comes too late, since it is being revoked.
     ///
     /// # Errors
@@ -45,21 +93,19 @@ impl Store {
     /// When the database fails.
     pub fn lapsed(&self, domain: DomainNumber, now: Timestamp) -> Result<Vec<Vec<u8>>, StoreError> {
         let now = now.as_millis().cast_signed();
-        let is_any = self.shared.pool.read(|reader| {
-            let sql = "SELECT 1 FROM unconfirmed WHERE domain = ?1 AND until <= ?2";
-            Ok(reader.log.prepare_cached(sql)?.exists(params![domain.get(), now])?)
+        let (is_any_new, found) = self.shared.pool.read(|reader| {
+            let sql = "SELECT 1 FROM unconfirmed WHERE domain = ?1 AND until > 0 AND until <= ?2";
+            let is_any_new = reader.log.prepare_cached(sql)?.exists(params![domain.get(), now])?;
+            Ok((is_any_new, lapsed(&reader.log, domain)?))
         })?;
         // Only looking is free: an idle node writes nothing.
-        if !is_any {
-            return Ok(Vec::new());
+        if !is_any_new {
+            return Ok(found);
         }
         self.desk(move |log| {
-            let sql = "UPDATE unconfirmed SET until = 0 WHERE domain = ?1 AND until <= ?2";
+            let sql = "UPDATE unconfirmed SET until = 0 WHERE domain = ?1 AND until > 0 AND until <= ?2";
             log.prepare_cached(sql)?.execute(params![domain.get(), now])?;
-            let sql = "SELECT serial FROM unconfirmed WHERE domain = ?1 AND until = 0";
-            let mut statement = log.prepare_cached(sql)?;
-            let serials = statement.query_map([domain.get()], |row| row.get(0))?;
-            Ok(serials.collect::<Result<_, _>>()?)
+            lapsed(log, domain)
         })
     }
 
@@ -67,7 +113,7 @@ impl Store {
     ///
     /// # Errors
     /// When the database fails.
-    pub fn forget_lapsed(&self, domain: DomainNumber, serial: [u8; 20]) -> Result<(), StoreError> {
+    pub fn forget_unconfirmed(&self, domain: DomainNumber, serial: [u8; 20]) -> Result<(), StoreError> {
         self.desk(move |log| {
             let sql = "DELETE FROM unconfirmed WHERE domain = ?1 AND serial = ?2";
             log.prepare_cached(sql)?.execute(params![domain.get(), serial.as_slice()])?;
@@ -95,13 +141,19 @@ mod tests {
         (store, domain)
     }
 
+    fn waiting(serial: [u8; 20], until: Timestamp) -> Unconfirmed {
+        let [first, ..] = serial;
+        let key = (first > 1).then(|| vec![first; 91]);
+        Unconfirmed { serial, until, transaction: vec![first; 16], key, nonce: [first; 16], hash: vec![first; 32] }
+    }
+
     /// Logs certificates that wait until then.
     fn log(store: &Store, domain: DomainNumber, serials: [[u8; 20]; 2], until: Timestamp) {
         let job = move |tx: &mut WriteTx<'_>| {
             for serial in serials {
                 let content = NewContent::Whole(Content { salt: [0; 16], body: vec![serial[0]] });
                 let index = tx.append(NewEntry { header: vec![1], content, keys: Vec::new(), effective: true })?;
-                let unconfirmed = Some((serial, until));
+                let unconfirmed = Some(waiting(serial, until));
                 let certified = Certified { names: BTreeSet::new(), uses: BTreeSet::new(), shows: true, unconfirmed };
                 tx.certify(index, certified);
             }
@@ -126,7 +178,45 @@ mod tests {
             assert_eq!(lapsed(now), [serials[1].to_vec()], "{now}");
             assert!(!confirm(serials[1]), "it is being revoked");
         }
-        store.forget_lapsed(domain, serials[1]).expect("writes");
+        store.forget_unconfirmed(domain, serials[1]).expect("writes");
         assert!(lapsed(until).is_empty());
+    }
+
+    #[test]
+    fn what_a_confirmation_must_fit_is_known_until_it_comes_or_is_too_late() {
+        let dir = tempfile::tempdir().expect("dir");
+        let (store, domain) = open(dir.path());
+        let (early, until) = (Timestamp::from_seconds(599), Timestamp::from_seconds(600));
+        let serials = [[1; 20], [2; 20]];
+        log(&store, domain, serials, until);
+        let known = |now, limit| {
+            let mut known = store.unconfirmed(now, limit).expect("reads");
+            known.sort_by_key(|it| it.serial);
+            known
+        };
+        assert_eq!(known(early, 9), serials.map(|serial| waiting(serial, until)));
+        assert_eq!((known(early, 1).len(), known(until, 9)), (1, Vec::new()));
+        assert!(store.note_confirmed(domain, serials[0]).expect("writes"));
+        assert_eq!(known(early, 9), [waiting(serials[1], until)]);
+        store.lapsed(domain, until).expect("writes");
+        assert!(known(early, 9).is_empty(), "it is being revoked");
+    }
+
+    /// What cannot be revoked at present is found each time.
+    #[test]
+    fn an_idle_node_writes_nothing_about_what_has_lapsed_before() {
+        let dir = tempfile::tempdir().expect("dir");
+        let (store, domain) = open(dir.path());
+        let until = Timestamp::from_seconds(600);
+        log(&store, domain, [[1; 20], [2; 20]], until);
+        let beside = Connection::open(dir.path().join("ics.db")).expect("opens");
+        let counts = "CREATE TABLE written (one INTEGER); CREATE TRIGGER writes AFTER UPDATE ON unconfirmed \
+                      BEGIN INSERT INTO written VALUES (1); END";
+        beside.execute_batch(counts).expect("is made");
+        for _ in 0..3 {
+            assert_eq!(store.lapsed(domain, until).expect("reads").len(), 2);
+        }
+        let written = beside.query_row("SELECT count(*) FROM written", [], |row| row.get::<_, i64>(0));
+        assert_eq!(written.expect("reads"), 2);
     }
 }

@@ -1,7 +1,10 @@
 //! Certificates that are not confirmed at once (RFC 9810, 5.1.1.2).
 
+use ics_node::app::IssuerKey;
+
 use super::{CMP, IDEVID, NEW, Site, first, is_confirmed, part, sent, tlv};
 use crate::node::Node;
+use crate::rotation::issuer_key;
 use crate::world::{domain, wait};
 
 /// Milliseconds for which every certificate can still be confirmed, and after which none can.
@@ -13,6 +16,20 @@ impl Site {
     fn look_in(&self, millis: u64) {
         let app = &self.world.app;
         wait(app.revoke_unconfirmed(app.clock().now().plus_millis(millis)));
+    }
+
+    /// The same after a restart of the node.
+    fn restarted(self) -> Self {
+        let key = self.world.key.clone();
+        self.restarted_with(key)
+    }
+
+    /// The same with another key instead of the issuer's.
+    fn restarted_with(self, key: IssuerKey) -> Self {
+        let Self { world, bench, node } = self;
+        drop(node);
+        let world = world.with_key(key);
+        Self { node: Node::start(&world.app), world, bench }
     }
 
     /// Obtains a certificate that is not confirmed yet; returns the confirmation.
@@ -67,14 +84,79 @@ fn whoever_confirms_one_in_time_keeps_it() {
 fn a_restart_lets_none_stay_in_force() {
     let site = Site::new();
     site.unconfirmed();
-    let Site { world, bench, node } = site;
-    drop(node);
-    let key = world.key.clone();
-    let world = world.with_key(key);
-    let site = Site { node: Node::start(&world.app), world, bench };
+    let site = site.restarted();
     site.look_in(EARLY);
     assert_eq!(site.revoked(), Vec::<String>::new(), "there is time left");
     site.look_in(LATE);
+    assert_eq!(site.revoked(), ["unspecified"]);
+}
+
+/// With the same checks as before, since all that they need is kept with the certificate.
+#[test]
+fn whoever_confirms_one_after_a_restart_keeps_it() {
+    let site = Site::new();
+    let confirmation = site.unconfirmed();
+    let request = site.bench.read("request.der");
+    let site = site.restarted();
+    let (code, answer) = sent(&site, CMP, &request);
+    assert!(code == "200" && answer.contains("a transaction with this id has already begun"), "{answer}");
+    let body = first(first(first(&confirmation).0).2).1;
+    let guess = site.changed(&request, &tlv(0xa6, &tlv(4, &[7; 16])), body);
+    let (code, answer) = sent(&site, CMP, &guess);
+    assert!(code == "200" && answer.contains("is not the senderNonce of the message"), "{answer}");
+    // The key that signed the request is known as well.
+    for message in [bare(&confirmation), confirmation] {
+        let (code, answer) = sent(&site, CMP, &message);
+        assert!(code == "200" && is_confirmed(&site), "{answer}");
+    }
+    site.look_in(LATE);
+    assert_eq!(site.revoked(), Vec::<String>::new());
+}
+
+#[test]
+fn whoever_has_rejected_one_cannot_confirm_it_after_a_restart() {
+    let site = Site::new();
+    let confirmation = site.unconfirmed();
+    let (request, response) = (site.bench.read("request.der"), site.bench.read("response.der"));
+    let error = tlv(0xb7, &tlv(0x30, &tlv(0x30, &[2, 1, 2])));
+    let rejection = site.changed(&request, &tlv(0xa6, &part(&response, 0xa5)), &error);
+    let (code, answer) = sent(&site, CMP, &rejection);
+    assert!(code == "200" && is_confirmed(&site), "{answer}");
+    assert_eq!(site.revoked(), ["unspecified"]);
+    let site = site.restarted();
+    let (code, answer) = sent(&site, CMP, &confirmation);
+    assert!(code == "200" && answer.contains("no certificate waits for a confirmation"), "{answer}");
+}
+
+/// Keys come with a start: before that, nothing is tried again.
+#[test]
+fn they_are_revoked_once_the_key_that_issued_them_is_back() {
+    let site = Site::new();
+    site.unconfirmed();
+    let (key, size) = (site.world.key.clone(), site.world.size());
+    let site = site.restarted_with(issuer_key());
+    for _ in 0..2 {
+        site.look_in(LATE);
+        assert_eq!(site.world.size(), size, "nobody else can take it back");
+    }
+    let site = site.restarted_with(key);
+    site.look_in(LATE);
+    assert_eq!(site.revoked(), ["unspecified"]);
+}
+
+/// It may issue again, and then its lists must have them.
+#[test]
+fn they_are_revoked_although_their_domain_issues_no_more() {
+    let mut site = Site::new();
+    site.unconfirmed();
+    let certificates = site.world.descriptor.certificates.clone();
+    site.world.change(|descriptor| descriptor.certificates = None);
+    let size = site.world.size();
+    for _ in 0..2 {
+        site.look_in(LATE);
+        assert_eq!(site.world.size(), size + 1, "it is taken back once");
+    }
+    site.world.change(|descriptor| descriptor.certificates = certificates);
     assert_eq!(site.revoked(), ["unspecified"]);
 }
 
@@ -106,4 +188,7 @@ fn whoever_showed_a_certificate_at_first_confirms_without_it() {
     let begins = bare(&site.written(&[&["-cmd", "ir"], NEW].concat()));
     let (code, answer) = sent(&site, CMP, &begins);
     assert!(code == "200" && answer.contains("must be that of the key that signed the message"), "{answer}");
+    // error, with badMessageCheck (RFC 9483, 3.5).
+    let (answer, named) = (site.bench.read("answer"), [3, 2, 6, 0x40]);
+    assert!(first(first(first(&answer).0).2).1[0] == 0xb7 && answer.windows(4).any(|part| part == named));
 }

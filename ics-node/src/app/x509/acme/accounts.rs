@@ -132,9 +132,10 @@ impl App {
         Ok(Answer::json(account.to_json(&urls.of(&Resource::Orders(id)))))
     }
 
-    /// Removes copies of the contacts of ended accounts that may be left in acme.db: in the background, since the
-    /// client need not wait for that.
-    fn acme_clean(&self) {
+    /// Removes copies of the contacts of ended accounts, if some may be left in acme.db: in the background, since the
+    /// client need not wait for that. It is also called again and again while the node runs: the account may have ended
+    /// just before a crash, or somebody may have been reading the write-ahead log.
+    pub(in crate::app) fn acme_clean(&self) {
         let Some(acme) = &self.0.acme else { return };
         if acme.rounds.waits.swap(true, Ordering::SeqCst) {
             return;
@@ -145,7 +146,8 @@ impl App {
             let _round = acme.rounds.round.lock().unwrap_or_else(PoisonError::into_inner);
             // Accounts that end from now on need another round.
             acme.rounds.waits.store(false, Ordering::SeqCst);
-            if let Err(error) = acme.store.clean() {
+            let must_clean = acme.store.must_clean();
+            if let Err(error) = must_clean.and_then(|must| if must { acme.store.clean() } else { Ok(()) }) {
                 tracing::warn!(%error, "contacts of accounts that have ended may be left in acme.db or its log");
             }
         }));
@@ -222,11 +224,46 @@ fn check_number(tx: &AcmeTx<'_>, domain: &DomainName, holder: &Holder) -> Result
 
 #[cfg(test)]
 mod tests {
+    use std::time::{Duration, Instant};
+
     use ics_core::identity::Fingerprint;
     use ics_core::time::Timestamp;
+    use tokio::sync::watch;
 
     use super::*;
+    use crate::app::AcmeSetup;
+    use crate::config::AcmeConfig;
+    use crate::fixture::{PATIENCE, Party};
     use crate::store::{AcmeStore, Durability};
+
+    /// A node may be killed between the two, and nobody would come back to it.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn what_an_account_leaves_that_ended_before_a_crash_is_removed_later() {
+        let maker = Party::found("devices.acme.example");
+        let acme = AcmeSetup { config: AcmeConfig::default(), url: "https://ics.acme.example".to_owned() };
+        let app = maker.open_with(|setup| setup.acme = Some(acme));
+        let store = &app.0.acme.as_ref().expect("a server").store;
+        let holder = Holder::Thing("ab".repeat(20).parse().expect("a fingerprint"));
+        let contact = vec!["mailto:jo@acme.example".to_owned()];
+        let mut account = Account::new(Jwk::Ed25519([7; 32]), holder, contact, Timestamp::default());
+        let ended = store.with(Durability::Now, |tx| {
+            let id = tx.add_account(&maker.domain, &account)?;
+            account.end(AccountStatus::Deactivated);
+            tx.put_account(id, &account)
+        });
+        ended.expect("is kept");
+        let must_clean = || store.must_clean().expect("reads");
+        assert!(must_clean(), "copies may be left");
+        let (stop, stopped) = watch::channel(false);
+        let beating = tokio::spawn(app.clone().beat(stopped));
+        let began = Instant::now();
+        while must_clean() {
+            assert!(began.elapsed() < PATIENCE, "nobody removes them");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        stop.send_replace(true);
+        beating.await.expect("ends");
+    }
 
     #[test]
     fn a_holder_has_so_many_accounts() {

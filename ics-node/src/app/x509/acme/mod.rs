@@ -28,7 +28,7 @@ use crate::acme::urls::{Resource, Urls};
 use crate::app::challenge::Challenges;
 use crate::app::{App, AppError, random};
 use crate::config::AcmeConfig;
-use crate::store::{AcmeStore, Durability, StoreError};
+use crate::store::{AcmeStore, Durability, Part, StoreError};
 use crate::x509::sha256;
 
 use self::accounts::Rounds;
@@ -294,10 +294,10 @@ impl App {
     /// The server of a domain that issues here.
     fn acme(&self, domain: &DomainName) -> Result<(&Acme, Urls), Problem> {
         let acme = self.acme_server()?;
-        let issues = self
-            .hosted(domain)
-            .is_ok_and(|hosted| hosted.domain().is_some_and(|domain| domain.descriptor().certificates.is_some()));
-        if issues {
+        // The domain of a copy issues elsewhere: no order placed here would end in a certificate.
+        let home = self.hosted(domain).ok().filter(|hosted| hosted.part == Part::Home);
+        let known = home.and_then(|home| home.domain());
+        if known.is_some_and(|known| known.descriptor().certificates.is_some()) {
             Ok((acme, Urls::new(&acme.url, domain)))
         } else {
             Err(Problem::new(Kind::NotFound, format!("no certificates of `{domain}` are issued here")))

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use ics_core::identity::unnamed;
 use ics_core::record::Logged;
 use ics_core::statement::{Claims, Draft, DraftSubject};
-use ics_core::time::Timestamp;
 use ics_core::vocabulary::DomainName;
 
 use super::{CertifyError, Issued, IssuerKey, Unlogged};
@@ -16,8 +15,7 @@ use crate::app::answer::read::Sight;
 use crate::app::challenge::key_among;
 use crate::app::hosted::Hosted;
 use crate::app::{App, AppError, random};
-use crate::store::Certified;
-use crate::x509::SerialNumber;
+use crate::store::{Certified, Unconfirmed};
 
 /// An issuer's statement that nobody has seen yet, preceded by the certificates that the log needs.
 pub(super) struct ForLog {
@@ -33,10 +31,10 @@ impl ForLog {
         Self { certified: Some(certified), ..self }
     }
 
-    /// Says that the certificate that it names is revoked unless its holder confirms it until then.
-    pub(super) fn waits(&mut self, serial: SerialNumber, until: Timestamp) {
+    /// Says that the certificate that it names is revoked unless its holder confirms it so.
+    pub(super) fn waits(&mut self, unconfirmed: Unconfirmed) {
         if let Some(certified) = &mut self.certified {
-            certified.unconfirmed = Some((*serial.as_bytes(), until));
+            certified.unconfirmed = Some(unconfirmed);
         }
     }
 

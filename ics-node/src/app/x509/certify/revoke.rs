@@ -13,7 +13,7 @@ use ics_core::statement::Claims;
 use ics_core::vocabulary::{Act, DomainName};
 
 use super::log::ForLog;
-use super::{CertifyError, IssuerKey, Requester, claims_of, roles_to_ask, rules_of};
+use super::{CertifyError, IssuerKey, Requester, claims_of, roles_to_ask};
 use crate::app::answer::read::Sight;
 use crate::app::entries::{find_logged, keys, restore};
 use crate::app::hosted::Hosted;
@@ -56,8 +56,14 @@ impl Revoker {
 
     /// Checks who may revoke for which reason: the holder of the key may say that it is compromised; the thing and
     /// those who may ask for its certificates may give any reason of a holder; an owner or security controller only
-    /// reasons that say nothing about the key.
-    fn check(self, domain: &Domain, rules: &Certificates, record: &Record, reason: Reason) -> Result<(), CertifyError> {
+    /// reasons that say nothing about the key. A domain that issues no more has no rules by which anybody may ask.
+    fn check(
+        self,
+        domain: &Domain,
+        rules: Option<&Certificates>,
+        record: &Record,
+        reason: Reason,
+    ) -> Result<(), CertifyError> {
         let permitted = match self {
             Self::Names => reason.is_for_others(),
             Self::Key => reason.is_for_holder() || reason == Reason::KeyCompromise,
@@ -67,7 +73,7 @@ impl Revoker {
             Self::Requester(Requester::Signer(signer)) => {
                 let roles = roles_to_ask(domain, record, &signer);
                 let asks = |profile: &CertificateProfile| !roles.is_disjoint(&profile.requesters);
-                if rules.profiles.values().any(asks) {
+                if rules.is_some_and(|rules| rules.profiles.values().any(asks)) {
                     reason.is_for_holder()
                 } else if roles.iter().any(sets_status) {
                     reason.is_for_others()
@@ -137,9 +143,10 @@ impl App {
         reason: Reason,
     ) -> Result<Step, CertifyError> {
         let hosted = self.hosted(domain)?;
-        // The present issuer does not matter here: its key may not have arrived yet.
+        // The present issuer does not matter here: its key may not have arrived yet, and what the domain has issued can
+        // be taken back even if it issues nothing any more.
         let sight = self.issues_here(&hosted)?;
-        let rules = rules_of(&sight)?;
+        let rules = sight.domain.descriptor().certificates.as_ref();
         let unknown = || CertifyError::UnknownCertificate(serial.to_string());
         let issued = self.issued(&sight, serial)?.ok_or_else(unknown)?;
         let (record, said) = self.resolve(&sight, &issued.subject_id())?.ok_or_else(unknown)?;

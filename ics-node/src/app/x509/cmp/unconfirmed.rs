@@ -1,26 +1,83 @@
 //! Certificates that nobody confirms. Each is announced with the time until which that is possible (`confirmWaitTime`,
 //! RFC 9810, 5.1.1.2), after which it is revoked as if its holder had rejected it: its holder may never have got it.
 
+use std::collections::BTreeSet;
+use std::sync::PoisonError;
 use std::time::Duration;
 
+use ics_core::limits;
 use ics_core::time::Timestamp;
 use ics_core::vocabulary::DomainName;
 use tokio::sync::watch;
 use tokio::time::MissedTickBehavior;
 
-use super::failed;
+use super::{digest, failed};
 use crate::app::home::heartbeat::stopped;
 use crate::app::hosted::Hosted;
-use crate::app::x509::certify::{CertifyError, Requester};
+use crate::app::x509::certify::{CertifyError, Issued, Requester};
 use crate::app::{App, AppError};
-use crate::cmp::{Failure, FailureInfo};
-use crate::store::Part;
+use crate::cmp::{Failure, FailureInfo, Message, Protection, Waiting};
+use crate::store::{Part, Unconfirmed};
 use crate::x509::SerialNumber;
 
 /// How often to look for certificates whose time is over.
 const LOOK: Duration = Duration::from_secs(60);
 
+/// Certificates that nobody has confirmed and that cannot be revoked as things are: the key that issued them is not at
+/// this node, or the log refuses what it says. Keys come with a start, and other rules with a descriptor: before one of
+/// the two, none of them is tried again.
+#[derive(Debug, Default)]
+pub(in crate::app) struct InVain {
+    /// The version of the descriptor.
+    version: u64,
+    serials: BTreeSet<[u8; 20]>,
+}
+
+impl InVain {
+    /// Whether a certificate need not be tried under this version of the descriptor.
+    fn has(&mut self, version: u64, serial: &SerialNumber) -> bool {
+        if self.version != version {
+            *self = Self { version, ..Self::default() };
+        }
+        self.serials.contains(serial.as_bytes())
+    }
+
+    /// Notes that a certificate could not be revoked.
+    fn put(&mut self, serial: &SerialNumber) {
+        self.serials.insert(*serial.as_bytes());
+    }
+}
+
+/// By what the holder of a certificate may confirm it, and the same as it is kept for after a restart; the message that
+/// brings it has this nonce.
+pub(super) fn awaited(
+    message: &Message<'_>,
+    (sender, nonce): (Protection, [u8; 16]),
+    until: Timestamp,
+    issued: &Issued,
+) -> Result<(Waiting, Unconfirmed), Failure> {
+    let key = match sender {
+        Protection::Key(_) => message.key()?,
+        Protection::Secret | Protection::None => None,
+    };
+    let (serial, hash) = (issued.serial, digest(&issued.certificate)?);
+    let transaction = message.header.transaction().to_vec();
+    let kept = Unconfirmed { serial: *serial.as_bytes(), until, transaction, key, nonce, hash: hash.clone() };
+    Ok((Waiting { nonce, hash, serial }, kept))
+}
+
 impl App {
+    /// Goes on waiting for the confirmations that were under way when the node was stopped.
+    pub(in crate::app) fn resume_confirmations(&self) -> Result<(), AppError> {
+        for kept in self.store().unconfirmed(self.clock().now(), limits::CMP_TRANSACTIONS)? {
+            let Unconfirmed { serial, until, transaction, key, nonce, hash } = kept;
+            if let Some(serial) = SerialNumber::read(&serial) {
+                self.0.cmp.resume(&transaction, key, until, Waiting { nonce, hash, serial });
+            }
+        }
+        Ok(())
+    }
+
     /// Revokes the certificates that nobody confirms in time, until `stop` becomes true.
     pub async fn watch_confirmations(self, mut stop: watch::Receiver<bool>) {
         let mut ticks = tokio::time::interval(LOOK);
@@ -39,7 +96,7 @@ impl App {
     }
 
     /// Revokes the certificates of this node's domains that nobody has confirmed until `now`. What fails is tried again
-    /// the next time.
+    /// the next time, unless it would fail again.
     pub async fn revoke_unconfirmed(&self, now: Timestamp) {
         for hosted in self.all_hosted() {
             // A silent domain can revoke nothing, and what it has noted may be that of a restored copy.
@@ -56,8 +113,13 @@ impl App {
     async fn revoke_unconfirmed_of(&self, hosted: &Hosted, now: Timestamp) -> Result<(), AppError> {
         let number = hosted.number;
         let lapsed = self.blocking(move |app| Ok(app.store().lapsed(number, now)?)).await?;
+        let version = hosted.domain().map_or(0, |domain| domain.descriptor().version);
+        let in_vain = || hosted.unrevoked.lock().unwrap_or_else(PoisonError::into_inner);
         let (are_all_shown, mut failures) = (self.unshown(hosted)?.is_none(), Vec::new());
         for serial in lapsed.iter().filter_map(|bytes| SerialNumber::read(bytes)) {
+            if in_vain().has(version, &serial) {
+                continue;
+            }
             // It is the node itself that waited in vain; the log names nobody.
             let taken_back = self.cmp_take_back(&hosted.name, &serial, Requester::Operator).await;
             let is_over = match &taken_back {
@@ -65,11 +127,15 @@ impl App {
                 Ok(()) | Err(CertifyError::IssuerCompromised(_)) => true,
                 // It may be in the log and wait for its witnesses.
                 Err(CertifyError::UnknownCertificate(_)) => are_all_shown,
+                Err(CertifyError::IssuerAway(_) | CertifyError::Refused(_)) => {
+                    in_vain().put(&serial);
+                    false
+                }
                 Err(_) => false,
             };
             failures.extend(taken_back.err().map(|error| (serial, error)));
             if is_over {
-                self.blocking(move |app| Ok(app.store().forget_lapsed(number, *serial.as_bytes())?)).await?;
+                self.blocking(move |app| Ok(app.store().forget_unconfirmed(number, *serial.as_bytes())?)).await?;
             }
         }
         // One line for all of them: what is tried again fails again as often as it is looked for.
@@ -78,6 +144,13 @@ impl App {
             tracing::warn!(%domain, count, %serial, %error, "certificates that nobody confirmed were not revoked");
         }
         Ok(())
+    }
+
+    /// Notes that a certificate that its holder rejected is revoked, so that nobody can confirm it after a restart.
+    pub(super) async fn cmp_given_back(&self, domain: &DomainName, serial: SerialNumber) -> Result<(), Failure> {
+        let number = self.hosted(domain).map_err(|error| failed(&error))?.number;
+        let noted = self.blocking(move |app| Ok(app.store().forget_unconfirmed(number, *serial.as_bytes())?)).await;
+        noted.map_err(|error| failed(&error))
     }
 
     /// Notes that a holder takes a certificate, unless it is being revoked because that took too long.
@@ -89,5 +162,19 @@ impl App {
         }
         let text = "the time to confirm the certificate is over, and it is revoked: request another";
         Err(Failure::new(FailureInfo::CertRevoked, text))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_could_not_be_revoked_is_tried_again_under_other_rules() {
+        let (mut in_vain, serial) = (InVain::default(), SerialNumber::new([7; 20]));
+        assert!(!in_vain.has(1, &serial));
+        in_vain.put(&serial);
+        assert!(in_vain.has(1, &serial) && !in_vain.has(1, &SerialNumber::new([8; 20])));
+        assert!(!in_vain.has(2, &serial));
     }
 }
