@@ -91,7 +91,7 @@ mod tests {
     use ldap3_proto::proto::LdapPartialAttribute;
     use tokio::sync::Semaphore;
 
-    use super::super::sync::Room;
+    use super::super::room::Room;
     use super::super::tree::{Suffix, Tree};
     use super::*;
     use crate::fixture::{Party, device};
@@ -110,7 +110,7 @@ mod tests {
             let above = format!("icsIdentity={},icsDomain={},o=ics", said.identity(), party.domain);
             let statement = format!("icsStatement={},{above}", said.id());
             let tree = Tree::new(Suffix::default());
-            let place = Arc::new(Place { app, tree, has_tls: false, in_step: Room::new(2) });
+            let place = Arc::new(Place { app, tree, has_tls: false, in_step: Room::new(2, 2) });
             let changes = || {
                 let key = "pgpCertID=0123456789ABCDEF,ou=PGP Keys,o=ics".to_owned();
                 let attributes = vec![LdapPartialAttribute { atype: "icsBody".to_owned(), vals: vec![body.clone()] }];
