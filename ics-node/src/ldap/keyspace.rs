@@ -228,6 +228,8 @@ pub(super) async fn write(
     let Node::Key(id) = place.tree.node(&dn)? else {
         return Err(Failure::new(LdapResultCode::InsufficentAccessRights, "only keys are sent here, to the key space"));
     };
+    // As an upload over HKP. A statement costs nothing, as over HTTP: a block gets through whatever else was asked.
+    place.app.admit(reader).map_err(|error| failed(&error))?;
     let asked = id.clone();
     let known = blocking(place, move |place| {
         if is_new { is_here(place, reader, &asked) } else { by_id(place, reader, &asked).map(|it| it.is_some()) }

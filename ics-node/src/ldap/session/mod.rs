@@ -401,7 +401,8 @@ impl Session {
         }
     }
 
-    /// Checks the reader's budget. Pages of a log are not counted here but as they are served.
+    /// Checks the reader's budget. Pages of a log are not counted here but as they are served, and keys as they are
+    /// taken in.
     fn admit(&self, op: &LdapOp, controls: &Controls) -> Result<(), Failure> {
         let is_counted = match op {
             LdapOp::SearchRequest(_) => controls.sync.is_none(),
