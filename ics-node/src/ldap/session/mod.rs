@@ -13,6 +13,8 @@ mod pipelined;
 mod remembering;
 mod searching;
 #[cfg(test)]
+mod silent;
+#[cfg(test)]
 mod time_limit;
 #[cfg(test)]
 mod turns;

@@ -6,6 +6,11 @@
 //! nobody can tell what may have changed, it gets everything. A cookie that does not fit as a whole is answered with
 //! e-syncRefreshRequired, or with everything if the consumer asks for that by its reloadHint, as slapd does; never with
 //! a part.
+//!
+//! A domain that cannot answer keeps nobody from the others. A consumer that has nothing of it gets what there is. One
+//! that has something of it keeps that, since nobody can tell what has become of it: it hears of the others, and keeps
+//! its cookie, so that it is told again once the domain answers, together with the keys, which follow from all domains.
+//! Whoever would have to begin anew meanwhile, and so forget what the domain said, has to wait.
 
 mod planning;
 
@@ -73,6 +78,15 @@ impl Work {
     }
 }
 
+/// What a consumer keeps while a domain cannot answer of which it has something.
+#[derive(Debug)]
+struct Kept {
+    /// The cookie with which it came.
+    cookie: Cookie,
+    /// The server ids of such domains.
+    silent: BTreeSet<u32>,
+}
+
 /// A search that is kept in step.
 pub(in crate::ldap) struct Tree {
     content: Content,
@@ -81,6 +95,9 @@ pub(in crate::ldap) struct Tree {
     reload: bool,
     rid: Option<String>,
     cookie: Option<Cookie>,
+    /// Whether the consumer came with something else than a cookie of this server's.
+    is_unreadable: bool,
+    kept: Option<Kept>,
     /// Whether entries not mentioned in the refresh still exist.
     deletes: bool,
     /// The moments that the consumer has, and those that it is brought to.
@@ -105,11 +122,8 @@ impl Tree {
         request: LdapSearchRequest,
         asked: Asked,
     ) -> Result<Self, Failure> {
-        let cookie = asked.cookie.filter(|cookie| !cookie.is_empty());
-        let cookie = match cookie.map(|bytes| Cookie::read(&bytes)) {
-            Some(None) if !asked.reload => return Err(refresh_required()),
-            cookie => cookie.flatten(),
-        };
+        let sent = asked.cookie.filter(|cookie| !cookie.is_empty());
+        let cookie = sent.as_deref().and_then(Cookie::read);
         let seconds = u64::try_from(request.timelimit).ok().filter(|seconds| *seconds > 0);
         Ok(Self {
             until: seconds.map(|seconds| place.app.clock().now().plus_millis(seconds * 1000)),
@@ -118,7 +132,9 @@ impl Tree {
             persist: asked.persist,
             reload: asked.reload,
             rid: cookie.as_ref().and_then(|cookie| cookie.rid.clone()),
+            is_unreadable: sent.is_some() && cookie.is_none(),
             cookie: cookie.filter(|cookie| !cookie.spots.is_empty()),
+            kept: None,
             deletes: false,
             has: BTreeMap::new(),
             aim: BTreeMap::new(),
@@ -141,6 +157,14 @@ impl Tree {
     /// # Errors
     /// When the search ends here: its base does not exist, a limit is reached, or the consumer has to begin anew.
     pub(super) fn go_on(&mut self, place: &Place, out: &mut Vec<Sent>) -> Result<Step, Failure> {
+        let done = self.work_off(place, out);
+        let is_any_silent = || matches!(self.content.moments(place), Ok(Some(now)) if !now.silent.is_empty());
+        done.map_err(|failure| {
+            if failure.code == LdapResultCode::EsyncRefreshRequired && is_any_silent() { not_now() } else { failure }
+        })
+    }
+
+    fn work_off(&mut self, place: &Place, out: &mut Vec<Sent>) -> Result<Step, Failure> {
         let mut sent = 0;
         while let Some(work) = self.work.pop_front() {
             if self.until.is_some_and(|until| place.app.clock().now() > until) {
@@ -272,13 +296,24 @@ impl Tree {
         {
             made.extend(self.content.thing(place, then));
         }
-        made.extend(self.content.key(place, at.values(), at.get(domain).zip(then), id)?);
+        made.extend(self.key(place, at, at.get(domain).zip(then), id)?);
         Ok(made)
+    }
+
+    /// The entry of a key; none while it waits for what a domain that cannot answer says of it.
+    fn key(
+        &self,
+        place: &Place,
+        at: &BTreeMap<DomainName, Moment>,
+        known: Option<(&Moment, &Then)>,
+        id: &str,
+    ) -> Result<Option<Made>, Failure> {
+        if self.kept.is_some() { Ok(None) } else { self.content.key(place, at.values(), known, id) }
     }
 
     /// Sends the entry of a key, whatever the consumer has of it.
     fn send_key(&mut self, place: &Place, domain: &DomainName, id: &str, out: &mut Vec<Sent>) -> Result<(), Failure> {
-        let made = self.content.key(place, self.aim.values(), None, id)?;
+        let made = self.key(place, &self.aim, None, id)?;
         self.add(made.into_iter().collect(), Some(domain), out)
     }
 
@@ -293,7 +328,8 @@ impl Tree {
         let made: Vec<Made> = made.into_iter().filter(|(_, entry)| entry.is_some()).collect();
         let names = gone.iter().flat_map(|gone| self.content.names(place, domain, gone));
         let is_made = |name: &Name| made.iter().any(|(held, _)| held == name);
-        names.filter(|name| !is_made(name)).for_each(|name| out.push(deleted(&name)));
+        let waits = |name: &Name| self.kept.is_some() && self.content.is_key(name);
+        names.filter(|name| !is_made(name) && !waits(name)).for_each(|name| out.push(deleted(&name)));
         self.add(made, Some(domain), out)
     }
 
@@ -342,6 +378,9 @@ impl Tree {
     }
 
     fn cookie(&self) -> Vec<u8> {
+        if let Some(kept) = &self.kept {
+            return kept.cookie.write();
+        }
         let digest = &self.content.digest;
         let spots = self.has.values().filter_map(|moment| Some((sid(moment)?, Spot::at(moment, digest))));
         let keys = self.content.has_keys().then(|| (KEYS, Spot::of_keys(self.has.values(), digest)));
@@ -362,7 +401,7 @@ impl Tree {
     fn changed(&mut self, out: &mut Vec<Sent>) {
         self.has.clone_from(&self.aim);
         // The mere passing of time is no news; a consumer that returns with an older cookie gets no less.
-        if core::mem::take(&mut self.has_sent) {
+        if core::mem::take(&mut self.has_sent) && self.kept.is_none() {
             out.push(Sent { operation: control::new_cookie(&self.cookie()), controls: Vec::new() });
         }
     }
@@ -381,6 +420,13 @@ impl ExtendFirst for VecDeque<Work> {
 
 fn deleted(name: &Name) -> Sent {
     Sent { operation: nothing_of(name), controls: control::state(State::Delete, &name.uuid) }
+}
+
+/// The failure for a consumer that may have something of a domain that cannot answer now, and would have to forget it.
+fn not_now() -> Failure {
+    let text = "a domain here cannot answer now, and nobody can tell which of its entries are gone: ask again later, \
+                with the same cookie";
+    Failure::new(LdapResultCode::Unavailable, text)
 }
 
 /// What a domain said of a thing at a moment.
