@@ -1,4 +1,4 @@
-//! A domain that cannot answer, or one too many: what directories hear that are kept in step with all domains.
+//! A domain that cannot answer, or one too many: what searches find and directories hear that are kept in step.
 
 use std::sync::Arc;
 
@@ -21,7 +21,7 @@ use super::turns::{receive, to_the_end};
 use crate::app::App;
 use crate::fixture::{Party, device};
 
-/// What a directory is told that asks once.
+/// What a search finds, or what a directory is told that asks once.
 #[derive(Debug)]
 struct Told {
     code: LdapResultCode,
@@ -34,11 +34,11 @@ struct Told {
 
 /// A node with two domains; each has introduced one device.
 async fn two() -> (Party, Party, App) {
-    let (party, other) = (Party::found("devices.acme.example"), Party::found("engines.acme.example"));
+    let (party, other) = (Party::found("devices.acme.example"), Party::found("boilers.acme.example"));
     let app = party.open();
     other.found_at(&app);
     party.publish(&app, &device(1), "Pump", "L1").await;
-    other.publish(&app, &device(2), "Engine", "L2").await;
+    other.publish(&app, &device(2), "Boiler", "L2").await;
     (party, other, app)
 }
 
@@ -47,27 +47,50 @@ fn place_of(app: &App) -> Arc<Place> {
     Arc::new(Place { app: app.clone(), tree, has_tls: false, in_step })
 }
 
-/// Asks for everything, to be kept in step with it.
-fn ask(session: &mut Session, mode: SyncRequestMode, cookie: Option<&[u8]>, reload_hint: bool) {
-    let request = LdapSearchRequest {
+/// A search of the whole tree.
+fn search(filter: LdapFilter) -> LdapOp {
+    LdapOp::SearchRequest(LdapSearchRequest {
         base: "o=ics".to_owned(),
         scope: LdapSearchScope::Subtree,
         aliases: LdapDerefAliases::Never,
         sizelimit: 0,
         timelimit: 0,
         typesonly: false,
-        filter: LdapFilter::Present("objectClass".to_owned()),
+        filter,
         attrs: Vec::new(),
-    };
+    })
+}
+
+fn everything() -> LdapFilter {
+    LdapFilter::Present("objectClass".to_owned())
+}
+
+fn new_session(place: &Arc<Place>) -> Session {
+    Session::new(Arc::clone(place), Arc::new(Hot::new(0)), false, None)
+}
+
+/// Asks for everything, to be kept in step with it.
+fn ask(session: &mut Session, mode: SyncRequestMode, cookie: Option<&[u8]>, reload_hint: bool) {
     let cookie = cookie.map(<[u8]>::to_vec);
     let sync = LdapControl::SyncRequest { criticality: true, mode, cookie, reload_hint };
-    receive(session, 1, LdapOp::SearchRequest(request), vec![sync]);
+    receive(session, 1, search(everything()), vec![sync]);
 }
 
 fn told(place: &Arc<Place>, cookie: Option<&[u8]>, reload_hint: bool) -> Told {
-    let mut session = Session::new(Arc::clone(place), Arc::new(Hot::new(0)), false, None);
+    let mut session = new_session(place);
     ask(&mut session, SyncRequestMode::RefreshOnly, cookie, reload_hint);
-    to_the_end(&mut session, place);
+    answered(&mut session, place)
+}
+
+/// What an ordinary search finds.
+fn found(place: &Arc<Place>, filter: LdapFilter) -> Told {
+    let mut session = new_session(place);
+    receive(&mut session, 1, search(filter), Vec::new());
+    answered(&mut session, place)
+}
+
+fn answered(session: &mut Session, place: &Place) -> Told {
+    to_the_end(session, place);
     let (mut bytes, mut codec) = (BytesMut::from(session.output().as_slice()), LdapCodec::new(Some(1 << 24), None));
     let (mut names, mut gone, mut cookie, mut deletes) = (Vec::new(), Vec::new(), Vec::new(), false);
     while let Some(answer) = codec.decode(&mut bytes).expect("is LDAP") {
@@ -75,8 +98,8 @@ fn told(place: &Arc<Place>, cookie: Option<&[u8]>, reload_hint: bool) -> Told {
         for control in answer.ctrl {
             match control {
                 LdapControl::SyncState { state, .. } => is_gone = state == SyncStateValue::Delete,
-                LdapControl::SyncDone { cookie: told, refresh_deletes } => {
-                    (cookie, deletes) = (told.unwrap_or_default(), refresh_deletes);
+                LdapControl::SyncDone { cookie: new, refresh_deletes } => {
+                    (cookie, deletes) = (new.unwrap_or_default(), refresh_deletes);
                 }
                 other => panic!("{other:?}"),
             }
@@ -93,7 +116,7 @@ fn told(place: &Arc<Place>, cookie: Option<&[u8]>, reload_hint: bool) -> Told {
 
 /// A directory that stays, once its refresh is over.
 fn stays(place: &Arc<Place>, cookie: Option<&[u8]>) -> Session {
-    let mut session = Session::new(Arc::clone(place), Arc::new(Hot::new(0)), false, None);
+    let mut session = new_session(place);
     ask(&mut session, SyncRequestMode::RefreshAndPersist, cookie, true);
     to_the_end(&mut session, place);
     assert!(session.persists());
@@ -151,6 +174,13 @@ fn check_meanwhile(place: &Arc<Place>, party: &Party, other: &Party, whole: &Tol
         // Whoever begins anew is told everything that there is, and forgets the rest.
         let refused = told(place, Some(b"colour=red"), reload_hint);
         assert_eq!((refused.code, refused.names.len()), (LdapResultCode::Unavailable, 0));
+    }
+    let one = LdapFilter::Equality("icsIdentity".to_owned(), device(1).fingerprint().to_string());
+    for filter in [one, everything()] {
+        // What the others say is found, and nobody is told that this is all.
+        let rest = found(place, filter);
+        assert_eq!(rest.code, LdapResultCode::Unavailable, "{rest:?}");
+        assert!(rest.names.contains(&thing(party, 1)), "{rest:?}");
     }
     new.cookie
 }
@@ -224,7 +254,7 @@ async fn a_domain_that_falls_silent_ends_no_search_that_persists() {
 /// A cookie has no room for it, and without it nobody could tell what the directory has.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_domain_too_many_ends_a_search_that_persists() {
-    let (party, other) = (Party::found("devices.acme.example"), Party::found("engines.acme.example"));
+    let (party, other) = (Party::found("devices.acme.example"), Party::found("boilers.acme.example"));
     drop(party.open());
     let log = rusqlite::Connection::open(party.data().join("ics.db")).expect("open");
     // The last number that a cookie can name.
