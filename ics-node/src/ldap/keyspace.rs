@@ -189,6 +189,12 @@ pub(super) fn entry(tree: &Tree, key: &FoundKey) -> Result<Entry, Failure> {
     Ok(entry)
 }
 
+/// Whether the entry of a key says that it must not be used.
+pub(super) fn is_unusable(entry: &Entry) -> bool {
+    let is_set = |attribute| entry.values(attribute).iter().any(|value| value == b"1");
+    is_set(&schema::PGP_DISABLED) || is_set(&schema::PGP_REVOKED)
+}
+
 /// The name of a key's entry.
 pub(super) fn dn(tree: &Tree, fingerprint: &Fingerprint) -> String {
     format!("{}={},{}", schema::PGP_CERT_ID.name(), long_id(fingerprint), tree.key_space_dn())

@@ -2,6 +2,10 @@
 
 use std::sync::Arc;
 
+use ics_core::identity::Kind;
+use ics_core::statement::Claims;
+use ics_core::statement::make::certify;
+use ics_core::vocabulary::Act;
 use ldap3_proto::LdapCodec;
 use ldap3_proto::control::LdapControl;
 use ldap3_proto::proto::{
@@ -19,7 +23,7 @@ use super::super::{ber, keyspace, message};
 use super::Session;
 use super::turns::{receive, to_the_end};
 use crate::app::App;
-use crate::fixture::{Party, device};
+use crate::fixture::{Party, SALT, claims, device, word};
 
 /// What a search finds, or what a directory is told that asks once.
 #[derive(Debug)]
@@ -158,13 +162,23 @@ fn silence(app: &App, party: &Party, is_silent: bool) {
     tokio::task::block_in_place(change).expect("changed");
 }
 
+/// Blocks one device and introduces another.
+async fn goes_on(party: &Party, app: &App) {
+    let said = Claims { status: Some(word("stolen")), ..claims(party, Act::Status) };
+    let at = app.clock().now();
+    let block = certify(&party.signer, &device(1), "Pump", None, Kind::Device, &said, true, at, &SALT).expect("made");
+    party.submit_one(app, block).await.expect("admitted");
+    party.publish(app, &device(3), "Pump", "L3").await;
+}
+
 /// Checks what is told while the other domain is silent; returns the cookie of a directory that is new.
 fn check_meanwhile(place: &Arc<Place>, party: &Party, other: &Party, whole: &Told) -> Vec<u8> {
     let more = told(place, Some(&whole.cookie), true);
     assert_eq!(more.code, LdapResultCode::Success, "{more:?}");
     assert!(more.deletes && more.gone.is_empty(), "nothing is gone: {more:?}");
-    assert!(more.names.contains(&thing(party, 3)), "{more:?}");
-    assert!(!more.names.iter().any(|name| name.ends_with("ou=PGP Keys,o=ics")), "keys wait for both: {more:?}");
+    assert!(more.names.contains(&thing(party, 1)) && more.names.contains(&thing(party, 3)), "{more:?}");
+    let keys: Vec<&String> = more.names.iter().filter(|name| name.ends_with("ou=PGP Keys,o=ics")).collect();
+    assert_eq!(keys, [&key(place, 1)], "keys wait for both, unless one has blocked them");
     assert_eq!(more.cookie, whole.cookie);
     let new = told(place, None, true);
     assert_eq!(new.code, LdapResultCode::Success, "{new:?}");
@@ -205,7 +219,7 @@ async fn what_a_directory_has_of_a_silent_domain_stays() {
     let whole = told(&place, None, true);
     assert!(whole.names.contains(&thing(&other, 2)) && whole.names.contains(&key(&place, 2)), "{whole:?}");
     silence(&app, &other, true);
-    party.publish(&app, &device(3), "Pump", "L3").await;
+    goes_on(&party, &app).await;
     let new = check_meanwhile(&place, &party, &other, &whole);
     silence(&app, &other, false);
     check_afterwards(&place, &party, &other, &whole, &new);
@@ -224,7 +238,7 @@ async fn what_a_directory_has_of_a_damaged_domain_stays() {
     };
     set_effective(0);
     let app = party.open();
-    party.publish(&app, &device(3), "Pump", "L3").await;
+    goes_on(&party, &app).await;
     let new = check_meanwhile(&place_of(&app), &party, &other, &whole);
     drop(app);
     set_effective(1);

@@ -9,8 +9,9 @@
 //!
 //! A domain that cannot answer keeps nobody from the others. A consumer that has nothing of it gets what there is. One
 //! that has something of it keeps that, since nobody can tell what has become of it: it hears of the others, and keeps
-//! its cookie, so that it is told again once the domain answers, together with the keys, which follow from all domains.
-//! Whoever would have to begin anew meanwhile, and so forget what the domain said, has to wait.
+//! its cookie, so that it is told again once the domain answers, together with the keys, which follow from all domains;
+//! until then only keys come that must not be used. Whoever would have to begin anew meanwhile, and so forget what the
+//! domain said, has to wait.
 
 mod planning;
 
@@ -22,6 +23,7 @@ use ldap3_proto::proto::{LdapResultCode, LdapSearchRequest};
 
 use super::super::control::Sync as Asked;
 use super::super::entry::Entry;
+use super::super::keyspace;
 use super::super::message::Failure;
 use super::super::search::{Place, failed};
 use super::content::{Content, Made, Name, nothing_of};
@@ -85,6 +87,13 @@ struct Kept {
     cookie: Cookie,
     /// The server ids of such domains.
     silent: BTreeSet<u32>,
+}
+
+impl Kept {
+    /// The places of such domains that the cookie names.
+    fn spots(&self) -> Vec<Spot> {
+        self.silent.iter().filter_map(|sid| self.cookie.spots.get(sid).copied()).collect()
+    }
 }
 
 /// A search that is kept in step.
@@ -296,24 +305,24 @@ impl Tree {
         {
             made.extend(self.content.thing(place, then));
         }
-        made.extend(self.key(place, at, at.get(domain).zip(then), id)?);
+        made.extend(self.content.key(place, at.values(), at.get(domain).zip(then), id)?);
         Ok(made)
     }
 
-    /// The entry of a key; none while it waits for what a domain that cannot answer says of it.
-    fn key(
-        &self,
-        place: &Place,
-        at: &BTreeMap<DomainName, Moment>,
-        known: Option<(&Moment, &Then)>,
-        id: &str,
-    ) -> Result<Option<Made>, Failure> {
-        if self.kept.is_some() { Ok(None) } else { self.content.key(place, at.values(), known, id) }
+    /// Whether an entry is that of a key of which a domain that cannot answer may say something.
+    fn waits(&self, name: &Name) -> bool {
+        self.kept.is_some() && self.content.is_key(name)
+    }
+
+    /// Whether an entry may be sent now. A key that waits is sent only if it must not be used: nothing that is said
+    /// elsewhere can change that.
+    fn is_due(&self, name: &Name, entry: &Entry) -> bool {
+        !self.waits(name) || keyspace::is_unusable(entry)
     }
 
     /// Sends the entry of a key, whatever the consumer has of it.
     fn send_key(&mut self, place: &Place, domain: &DomainName, id: &str, out: &mut Vec<Sent>) -> Result<(), Failure> {
-        let made = self.key(place, &self.aim, None, id)?;
+        let made = self.content.key(place, self.aim.values(), None, id)?;
         self.add(made.into_iter().collect(), Some(domain), out)
     }
 
@@ -328,8 +337,7 @@ impl Tree {
         let made: Vec<Made> = made.into_iter().filter(|(_, entry)| entry.is_some()).collect();
         let names = gone.iter().flat_map(|gone| self.content.names(place, domain, gone));
         let is_made = |name: &Name| made.iter().any(|(held, _)| held == name);
-        let waits = |name: &Name| self.kept.is_some() && self.content.is_key(name);
-        names.filter(|name| !is_made(name) && !waits(name)).for_each(|name| out.push(deleted(&name)));
+        names.filter(|name| !is_made(name) && !self.waits(name)).for_each(|name| out.push(deleted(&name)));
         self.add(made, Some(domain), out)
     }
 
@@ -346,10 +354,13 @@ impl Tree {
                 Some(_) => State::Modify,
                 None => State::Add,
             };
+            if !self.is_due(&name, &entry) {
+                continue;
+            }
             let operation = self.content.encode(entry, self.csn(&name, Some(domain)));
             out.push(Sent { operation, controls: control::state(state, &name.uuid) });
         }
-        was.keys().for_each(|name| out.push(deleted(name)));
+        was.keys().filter(|name| !self.waits(name)).for_each(|name| out.push(deleted(name)));
         Ok(())
     }
 
@@ -362,12 +373,19 @@ impl Tree {
     fn count(&mut self) {
         let numbered = self.aim.iter().filter_map(|(domain, moment)| Some((domain.clone(), entry_csn(moment)?)));
         self.csns = numbered.collect();
-        self.keys_csn = Some(Spot::of_keys(self.aim.values(), &self.content.digest).state(KEYS));
+        self.keys_csn = Some(self.keys_at(&self.aim).state(KEYS));
+    }
+
+    /// The place of the key space when the domains are at these moments, and those that cannot answer are where the
+    /// consumer has them: slapd takes only what is newer than what it has.
+    fn keys_at(&self, at: &BTreeMap<DomainName, Moment>) -> Spot {
+        let silent = self.kept.as_ref().map(Kept::spots).unwrap_or_default();
+        Spot::of_keys(at.values().map(|moment| Spot::at(moment, &self.content.digest)).chain(silent))
     }
 
     fn add(&mut self, made: Vec<Made>, of: Option<&DomainName>, out: &mut Vec<Sent>) -> Result<(), Failure> {
         for (name, entry) in made {
-            let Some(entry) = entry else { continue };
+            let Some(entry) = entry.filter(|entry| self.is_due(&name, entry)) else { continue };
             if let Some(wanted) = &mut self.wanted {
                 *wanted = wanted.checked_sub(1).ok_or(Failure::new(LdapResultCode::SizeLimitExceeded, ""))?;
             }
@@ -383,7 +401,7 @@ impl Tree {
         }
         let digest = &self.content.digest;
         let spots = self.has.values().filter_map(|moment| Some((sid(moment)?, Spot::at(moment, digest))));
-        let keys = self.content.has_keys().then(|| (KEYS, Spot::of_keys(self.has.values(), digest)));
+        let keys = self.content.has_keys().then(|| (KEYS, self.keys_at(&self.has)));
         Cookie { rid: self.rid.clone(), spots: spots.chain(keys).collect() }.write()
     }
 

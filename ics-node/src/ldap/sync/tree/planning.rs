@@ -136,7 +136,7 @@ impl Tree {
             }
             self.has.insert(domain.clone(), was);
         }
-        let of_keys = self.content.has_keys().then(|| Spot::of_keys(self.has.values(), &self.content.digest));
+        let of_keys = self.content.has_keys().then(|| self.keys_at(&self.has));
         let is_of_keys = match (keys, of_keys) {
             // Their place follows from those of all domains, and that of a silent one cannot be compared.
             (Some(told), Some(known)) => self.kept.is_some() || known.fits(&told),
