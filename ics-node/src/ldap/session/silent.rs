@@ -225,6 +225,22 @@ async fn what_a_directory_has_of_a_silent_domain_stays() {
     check_afterwards(&place, &party, &other, &whole, &new);
 }
 
+/// New rules or certificates of another domain may have changed anything, so everything is sent.
+#[tokio::test(flavor = "multi_thread")]
+async fn nor_is_anything_called_gone_when_everything_may_have_changed() {
+    let (party, other, app) = two().await;
+    let place = place_of(&app);
+    let whole = told(&place, None, true);
+    silence(&app, &other, true);
+    party.submit_one(&app, party.renewed(app.clock().now())).await.expect("admitted");
+    goes_on(&party, &app).await;
+    let more = told(&place, Some(&whole.cookie), true);
+    assert_eq!(more.code, LdapResultCode::Success, "{more:?}");
+    assert!(more.deletes && more.gone.is_empty(), "{more:?}");
+    assert!(more.names.contains(&thing(&party, 1)) && more.names.contains(&thing(&party, 3)), "{more:?}");
+    assert_eq!(more.cookie, whole.cookie);
+}
+
 /// After a restart such a domain is not known at all: not even its rules can be read.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_directory_has_of_a_damaged_domain_stays() {

@@ -37,12 +37,8 @@ impl Tree {
             None => Ok(None),
         };
         let is_refused = |failure: &Failure| failure.code == LdapResultCode::EsyncRefreshRequired;
-        let begins_anew = touched.as_ref().map_or_else(is_refused, Option::is_none);
-        let is_new = cookie.is_none() && !self.is_unreadable;
-        if begins_anew && !is_new && !silent.is_empty() {
-            return Err(not_now());
-        }
         match touched {
+            Err(failure) if is_refused(&failure) && !silent.is_empty() => Err(not_now()),
             Err(failure) if self.reload && is_refused(&failure) => {
                 self.go_behind(place, cookie.unwrap_or_default(), STEP_PAUSES)
             }
@@ -53,9 +49,10 @@ impl Tree {
         }
     }
 
-    /// Plans the work from what may have changed; `None` means that everything is to be sent.
+    /// Plans the work from what may have changed; `None` means that everything is to be sent. What a consumer keeps
+    /// cannot be mentioned, so it is told of what else is gone only when it comes back with its cookie.
     fn plan(&mut self, touched: Option<BTreeMap<DomainName, BTreeSet<String>>>) {
-        self.deletes = touched.is_some();
+        self.deletes = touched.is_some() || self.kept.is_some();
         self.count();
         match touched {
             Some(touched) => {
