@@ -218,6 +218,10 @@ pub const LDAP_COOKIE_BYTES: usize = 24 * 1024;
 pub const LDAP_IN_STEP: usize = 256;
 /// Such searches of strangers in one network: an IPv4 address, or the /64 that one IPv6 host has to itself.
 pub const LDAP_IN_STEP_OF_NETWORK: usize = 16;
+/// Messages beyond [`LDAP_REQUEST_BYTES`] that arrive at once, over all connections; at most half are strangers'.
+pub const LDAP_LONG_MESSAGES: usize = 64;
+/// Such messages of strangers in one network.
+pub const LDAP_LONG_MESSAGES_OF_NETWORK: usize = 4;
 /// Persistent searches of one connection (RFC 4533).
 pub const LDAP_PERSISTING: usize = 16;
 /// Seconds between a persistent search's looks for what time alone has changed.

@@ -20,9 +20,9 @@ use reqwest::Client;
 use tokio_util::codec::{Decoder as _, Encoder as _};
 
 use super::hot::Hot;
+use super::room::Room;
 use super::search::Place;
 use super::session::{Next, Session};
-use super::sync::Room;
 use super::tree::{Suffix, Tree};
 use crate::api::{IdentityPage, RecordAnswer, SubmissionResult};
 use crate::app::App;
@@ -334,7 +334,7 @@ async fn both_faces_say_the_same() {
     let server = http::serve(app.clone(), &settings).expect("serves");
     let url = format!("http://{}/v1/domains/{}", server.addresses()[0], party.domain);
     let _serving = tokio::spawn(server.run(std::future::pending::<()>()));
-    let in_step = Room::new(0);
+    let in_step = Room::new(0, 0);
     let tree = Tree::new(Suffix::default());
     let place = Arc::new(Place { app: app.clone(), tree, has_tls: true, in_step });
     let (hot, client) = (Arc::new(Hot::new(1 << 24)), Client::new());

@@ -8,12 +8,13 @@ use ics_core::limits;
 use ldap3_proto::proto::LdapResultCode;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::{Semaphore, watch};
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
 use super::hot::Hot;
+use super::room::{Held, Room};
 use super::search::Place;
 use super::session::{Next, Session};
 use super::work::Working;
@@ -35,7 +36,7 @@ pub(super) struct Shared {
     /// Limits how many submissions wait for other nodes at once.
     pub(super) forwards: Arc<Semaphore>,
     /// Limits how many long messages arrive at once.
-    pub(super) long: Arc<Semaphore>,
+    pub(super) long: Room,
 }
 
 /// A connection without TLS, or with it.
@@ -123,7 +124,7 @@ pub(super) struct Connection {
     woken_at: Instant,
     /// When the message that has not yet arrived in full began.
     began: Option<Instant>,
-    long: Option<OwnedSemaphorePermit>,
+    long: Option<Held>,
     seated: Seated,
     /// Keeps the place once the client is known.
     kept: Option<Kept>,
@@ -255,7 +256,7 @@ impl Connection {
             self.began = Some(Instant::now());
         }
         if self.session.unread() > limits::LDAP_REQUEST_BYTES && self.long.is_none() {
-            self.long = Arc::clone(&self.shared.long).try_acquire_owned().ok();
+            self.long = self.shared.long.take(!self.session.is_known(), self.seated.network()).ok();
             if self.long.is_none() {
                 self.session.end(LdapResultCode::Busy, "too many long messages arrive at once");
             }

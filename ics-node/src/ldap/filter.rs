@@ -150,7 +150,8 @@ fn any(entry: &Entry, name: &str, matched: impl Fn(Syntax, &[u8]) -> Option<bool
 pub(super) fn equal(syntax: Syntax, held: &[u8], value: &str) -> Option<bool> {
     match syntax {
         Syntax::Binary => None,
-        Syntax::Bytes | Syntax::Exact => Some(held == value.as_bytes()),
+        Syntax::Bytes => Some(value.chars().map(u32::from).eq(held.iter().copied().map(u32::from))),
+        Syntax::Exact => Some(held == value.as_bytes()),
         Syntax::Number | Syntax::Time | Syntax::Uuid => compare(syntax, held, value).map(core::cmp::Ordering::is_eq),
         Syntax::Name => {
             let value = Dn::parse(value).ok()?;
@@ -163,6 +164,17 @@ pub(super) fn equal(syntax: Syntax, held: &[u8], value: &str) -> Option<bool> {
         Syntax::Boolean => matches!(value, "TRUE" | "FALSE").then(|| held == value.as_bytes()),
         Syntax::Text | Syntax::Pgp | Syntax::PgpOrdered => Some(text(held).is_some_and(|held| same(held, value))),
     }
+}
+
+/// Octets as filters hold them, in which everything is text: one character for each.
+pub(super) fn spelt(octets: &[u8]) -> String {
+    octets.iter().copied().map(char::from).collect()
+}
+
+/// Whether values that a term asserts are octets: of an attribute, or under a rule if one is named.
+pub(super) fn is_of_octets(attribute: Option<&str>, rule: Option<&str>) -> bool {
+    let is_octets = |name: &str| schema::attribute(name).is_some_and(|attribute| attribute.syntax == Syntax::Bytes);
+    rule.map_or_else(|| attribute.is_some_and(is_octets), |rule| OCTET_STRING.contains(&rule))
 }
 
 fn text(held: &[u8]) -> Option<&str> {
@@ -249,6 +261,8 @@ fn is_too_long(part: &str, text: &str) -> Option<bool> {
 
 /// The name and the OID of the rule by which case and spaces do not count.
 const CASE_IGNORE: [&str; 2] = ["caseIgnoreMatch", "2.5.13.2"];
+/// Those of the rule that compares octets (RFC 4517, 4.2.27).
+const OCTET_STRING: [&str; 2] = ["octetStringMatch", "2.5.13.17"];
 
 /// An extensible match: a rule applied to one attribute, or to every attribute whose syntax has that rule.
 fn extensible(assertion: &LdapMatchingRuleAssertion, entry: &Entry) -> Option<bool> {
@@ -257,7 +271,7 @@ fn extensible(assertion: &LdapMatchingRuleAssertion, entry: &Entry) -> Option<bo
         None => true,
         Some(rule) if CASE_IGNORE.contains(&rule) => syntax.ignores_case(),
         Some("caseExactMatch" | "2.5.13.5") => syntax == Syntax::Exact,
-        Some("octetStringMatch" | "2.5.13.17") => syntax == Syntax::Bytes,
+        Some(rule) if OCTET_STRING.contains(&rule) => syntax == Syntax::Bytes,
         Some("integerMatch" | "2.5.13.14") => syntax == Syntax::Number,
         Some("generalizedTimeMatch" | "2.5.13.27") => syntax == Syntax::Time,
         Some("objectIdentifierMatch" | "2.5.13.0") => syntax == Syntax::Oid,

@@ -189,6 +189,12 @@ pub(super) fn entry(tree: &Tree, key: &FoundKey) -> Result<Entry, Failure> {
     Ok(entry)
 }
 
+/// Whether the entry of a key says that it must not be used.
+pub(super) fn is_unusable(entry: &Entry) -> bool {
+    let is_set = |attribute| entry.values(attribute).iter().any(|value| value == b"1");
+    is_set(&schema::PGP_DISABLED) || is_set(&schema::PGP_REVOKED)
+}
+
 /// The name of a key's entry.
 pub(super) fn dn(tree: &Tree, fingerprint: &Fingerprint) -> String {
     format!("{}={},{}", schema::PGP_CERT_ID.name(), long_id(fingerprint), tree.key_space_dn())
@@ -228,6 +234,8 @@ pub(super) async fn write(
     let Node::Key(id) = place.tree.node(&dn)? else {
         return Err(Failure::new(LdapResultCode::InsufficentAccessRights, "only keys are sent here, to the key space"));
     };
+    // As an upload over HKP. A statement costs nothing, as over HTTP: a block gets through whatever else was asked.
+    place.app.admit(reader).map_err(|error| failed(&error))?;
     let asked = id.clone();
     let known = blocking(place, move |place| {
         if is_new { is_here(place, reader, &asked) } else { by_id(place, reader, &asked).map(|it| it.is_some()) }

@@ -11,6 +11,7 @@ use ldap3_proto::proto::{LdapMsg, LdapOp, LdapResultCode};
 
 use super::ber::{self, Flaw};
 use super::control::Controls;
+use super::filter;
 
 /// RFC 4511, 4.4.1.
 const NOTICE_OF_DISCONNECTION: &str = "1.3.6.1.4.1.1466.20036";
@@ -204,8 +205,8 @@ fn check_texts(operation: &mut StructureTag) -> Result<(), Option<Failure>> {
     }
 }
 
-/// Bounds the terms of a filter, and replaces a term that asserts a value that is not UTF-8 by one for an attribute
-/// that does not exist, so that it is Undefined (RFC 4511, 4.5.1.7).
+/// Bounds the terms of a filter. Octets that a term asserts are spelt as text; a term that asserts any other value that
+/// is not UTF-8 is replaced by one for an attribute that does not exist, so that it is Undefined (RFC 4511, 4.5.1.7).
 fn check_filter(filter: &mut StructureTag, depth: usize, terms: &mut usize) -> Result<(), Option<Failure>> {
     *terms += 1;
     if depth == 0 || *terms > limits::LDAP_FILTER_TERMS {
@@ -220,12 +221,35 @@ fn check_filter(filter: &mut StructureTag, depth: usize, terms: &mut usize) -> R
     match filter.id {
         0..=2 => parts.iter_mut().try_for_each(|part| check_filter(part, depth - 1, terms)),
         of => {
+            spell(of, parts);
             // Except for dnAttributes, which is a boolean (RFC 4511, 4.5.1.7.7).
             if parts.iter().filter(|part| (of, part.id) != (9, 4)).any(has_bytes) {
                 *filter = StructureTag { class: TagClass::Context, id: 7, payload: PL::P(b"?".to_vec()) };
             }
             Ok(())
         }
+    }
+}
+
+/// Spells the octets that a term asserts for equality (equalityMatch, approxMatch, extensibleMatch).
+fn spell(term: u64, parts: &mut [StructureTag]) {
+    let named = |id: u64| parts.iter().find(|part| part.id == id).and_then(text_of);
+    let (attribute, rule, value) = match term {
+        3 | 8 => (parts.first().and_then(text_of), None, 1),
+        9 => (named(2), named(1), parts.iter().position(|part| part.id == 3).unwrap_or(parts.len())),
+        _ => return,
+    };
+    if filter::is_of_octets(attribute, rule)
+        && let Some(StructureTag { payload: PL::P(octets), .. }) = parts.get_mut(value)
+    {
+        *octets = filter::spelt(octets).into_bytes();
+    }
+}
+
+fn text_of(part: &StructureTag) -> Option<&str> {
+    match &part.payload {
+        PL::P(bytes) => core::str::from_utf8(bytes).ok(),
+        PL::C(_) => None,
     }
 }
 
@@ -274,6 +298,8 @@ pub(super) fn notice(code: LdapResultCode, text: &str) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::entry::Entry;
+    use super::super::schema;
     use super::*;
     use crate::observe::Lines;
 
@@ -294,6 +320,35 @@ mod tests {
             });
         });
         out
+    }
+
+    /// RFC 4517, 4.2.27: whatever the octets are, also those that are no text, or another one in UTF-8.
+    #[test]
+    fn octets_are_matched_as_octets() {
+        let mut entry = Entry::new("icsIndex=1,icsDomain=d.example,cn=Log".to_owned(), &schema::ICS_STATEMENT);
+        entry.put(&schema::SALT, [[0xff, 0xc3, 0xa9, b'x']]);
+        let term = |tag: u8, parts: &[(u8, &[u8])]| {
+            let mut out = Vec::new();
+            ber::element(&mut out, tag, |out| parts.iter().for_each(|(tag, part)| ber::primitive(out, *tag, part)));
+            out
+        };
+        let equal = |name: &[u8], value: &[u8]| term(0xa3, &[(ber::OCTETS, name), (ber::OCTETS, value)]);
+        let rule = |rule: &[u8], value: &[u8]| term(0xa9, &[(0x81, rule), (0x83, value)]);
+        let (held, other) = (&b"\xff\xc3\xa9x"[..], &b"\xff\xc3\xa9y"[..]);
+        for (what, asked, expected) in [
+            ("equal", equal(b"icsSalt", held), Some(true)),
+            ("another", equal(b"ICSSALT", other), Some(false)),
+            ("as Latin-1", equal(b"icsSalt", "ÿÃ©x".as_bytes()), Some(false)),
+            ("by the rule", rule(b"octetStringMatch", held), Some(true)),
+            ("another, by the rule", rule(b"2.5.13.17", other), Some(false)),
+            ("of an attribute", term(0xa9, &[(0x82, &b"icsSalt"[..]), (0x83, held)]), Some(true)),
+            ("of text", equal(b"icsReason", held), None),
+            ("by a rule for text", rule(b"caseIgnoreMatch", held), None),
+        ] {
+            let Request::Asked { op, .. } = read(&search(&asked)) else { panic!("{what}") };
+            let LdapOp::SearchRequest(request) = *op else { panic!("{what}") };
+            assert_eq!(filter::matches(&filter::prepared(request.filter), &entry), expected, "{what}");
+        }
     }
 
     #[test]

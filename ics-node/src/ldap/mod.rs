@@ -21,6 +21,7 @@ mod message;
 mod named;
 mod paging;
 mod rests;
+mod room;
 mod schema;
 mod search;
 mod server;

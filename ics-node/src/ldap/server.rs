@@ -14,8 +14,8 @@ use tokio_rustls::TlsAcceptor;
 
 use super::connection::{Connection, Shared};
 use super::hot::Hot;
+use super::room::Room;
 use super::search::Place;
-use super::sync::Room;
 use super::tree::{Suffix, Tree};
 use crate::accepted;
 use crate::app::App;
@@ -114,7 +114,7 @@ pub fn serve(app: App, settings: &Settings) -> Result<LdapServer, LdapError> {
         listeners.push((listener, secure));
     }
     let tree = Tree::new(settings.suffix.clone());
-    let in_step = Room::new(limits::LDAP_IN_STEP);
+    let in_step = Room::new(limits::LDAP_IN_STEP, limits::LDAP_IN_STEP_OF_NETWORK);
     let place = Place { app, tree, has_tls: tls.is_some(), in_step };
     let shared = Shared {
         place: Arc::new(place),
@@ -124,7 +124,7 @@ pub fn serve(app: App, settings: &Settings) -> Result<LdapServer, LdapError> {
         idle: settings.idle,
         work: Arc::new(Semaphore::new(settings.max_work.max(1))),
         forwards: Arc::new(Semaphore::new(settings.max_work.max(1))),
-        long: Arc::new(Semaphore::new(64)),
+        long: Room::new(limits::LDAP_LONG_MESSAGES, limits::LDAP_LONG_MESSAGES_OF_NETWORK),
     };
     let seats = Arc::new(Seats::new("ldap", settings.max_connections));
     Ok(LdapServer { listeners, addresses, seats, certificate, shared: Arc::new(shared) })

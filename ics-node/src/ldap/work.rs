@@ -141,7 +141,7 @@ impl Compare {
 mod tests {
     use futures_util::FutureExt as _;
 
-    use super::super::sync::Room;
+    use super::super::room::Room;
     use super::super::tree::{Suffix, Tree};
     use super::*;
     use crate::fixture::Party;
@@ -153,7 +153,7 @@ mod tests {
         runtime.block_on(async {
             let party = Party::found("devices.acme.example");
             let tree = Tree::new(Suffix::default());
-            let place = Arc::new(Place { app: party.open(), tree, has_tls: false, in_step: Room::new(2) });
+            let place = Arc::new(Place { app: party.open(), tree, has_tls: false, in_step: Room::new(2, 2) });
             let (attribute, value) = ("o".to_owned(), b"ics".to_vec());
             let compare = Compare { reader: Reader::Anonymous, node: Node::Suffix, attribute, value };
             let delete = Write::Delete("pgpCertID=0123456789ABCDEF,ou=PGP Keys,o=ics".to_owned());

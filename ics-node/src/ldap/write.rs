@@ -91,10 +91,54 @@ mod tests {
     use ldap3_proto::proto::LdapPartialAttribute;
     use tokio::sync::Semaphore;
 
-    use super::super::sync::Room;
+    use super::super::room::Room;
     use super::super::tree::{Suffix, Tree};
     use super::*;
+    use crate::config::PeerConfig;
     use crate::fixture::{Party, device};
+    use crate::tls::PeerKey;
+
+    fn work() -> Working {
+        let place = Arc::new(Semaphore::new(1)).try_acquire_owned().expect("a place");
+        Working { place, forwards: Arc::new(Semaphore::new(0)) }
+    }
+
+    /// The name of a statement's entry.
+    fn dn(party: &Party, body: &[u8]) -> String {
+        let Ok(Body::Statement(said)) = body::parse(body) else { panic!("a statement") };
+        format!("icsStatement={},icsIdentity={},icsDomain={},o=ics", said.id(), said.identity(), party.domain)
+    }
+
+    fn added(dn: &str, body: &[u8]) -> Write {
+        let attributes = vec![LdapPartialAttribute { atype: "icsBody".to_owned(), vals: vec![body.to_vec()] }];
+        Write::Add(LdapAddRequest { dn: dn.to_owned(), attributes })
+    }
+
+    /// What is sent to the key space counts, as over HKP; what a spent budget must not keep out is a block.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn keys_count_in_the_budget_of_a_peer_and_statements_do_not() {
+        let key = PeerKey::of_node(&ed25519_dalek::SigningKey::from_bytes(&[5; 32]).verifying_key());
+        let reader = Reader::Key(key.pin());
+        let peer = PeerConfig {
+            key: Some(key),
+            requests_per_minute: Some(1),
+            ..PeerConfig::new("shop.example".parse().expect("a name"))
+        };
+        let party = Party::found("devices.acme.example");
+        let app = party.open_for(vec![peer]);
+        party.publish(&app, &device(1), "Pump", "L1").await;
+        let body = party.introduce(&app, &device(2), "Pump", "L2");
+        let tree = Tree::new(Suffix::default());
+        let place = Arc::new(Place { app, tree, has_tls: true, in_step: Room::new(2, 2) });
+        let nobody = || Write::Delete("pgpCertID=0123456789ABCDEF,ou=PGP Keys,o=ics".to_owned());
+        // One request, and one that it may make in advance.
+        for code in [LdapResultCode::NoSuchObject, LdapResultCode::NoSuchObject, LdapResultCode::Busy] {
+            let failure = write(&place, reader, nobody(), work()).await.expect_err("refused");
+            assert_eq!(failure.code, code);
+        }
+        let written = write(&place, reader, added(&dn(&party, &body), &body), work()).await;
+        assert_eq!(written, Ok(LdapResultCode::Success));
+    }
 
     /// Threads that serve sockets never wait for the store: while the one blocking thread is busy, changes wait.
     #[test]
@@ -106,23 +150,13 @@ mod tests {
             let app = party.open();
             let body = party.introduce(&app, &device(1), "Pump", "L1");
             party.submit_one(&app, body.clone()).await.expect("admitted");
-            let Ok(Body::Statement(said)) = body::parse(&body) else { panic!("a statement") };
-            let above = format!("icsIdentity={},icsDomain={},o=ics", said.identity(), party.domain);
-            let statement = format!("icsStatement={},{above}", said.id());
+            let statement = dn(&party, &body);
             let tree = Tree::new(Suffix::default());
-            let place = Arc::new(Place { app, tree, has_tls: false, in_step: Room::new(2) });
+            let place = Arc::new(Place { app, tree, has_tls: false, in_step: Room::new(2, 2) });
             let changes = || {
                 let key = "pgpCertID=0123456789ABCDEF,ou=PGP Keys,o=ics".to_owned();
-                let attributes = vec![LdapPartialAttribute { atype: "icsBody".to_owned(), vals: vec![body.clone()] }];
-                let again = LdapAddRequest { dn: statement.clone(), attributes };
-                [
-                    (Write::Delete(key), LdapResultCode::NoSuchObject),
-                    (Write::Add(again), LdapResultCode::EntryAlreadyExists),
-                ]
-            };
-            let work = || {
-                let place = Arc::new(Semaphore::new(1)).try_acquire_owned().expect("a place");
-                Working { place, forwards: Arc::new(Semaphore::new(0)) }
+                let again = added(&statement, &body);
+                [(Write::Delete(key), LdapResultCode::NoSuchObject), (again, LdapResultCode::EntryAlreadyExists)]
             };
             let (release, held) = std::sync::mpsc::channel::<()>();
             let busy = tokio::task::spawn_blocking(move || held.recv());

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
+use ics_core::limits;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::task::JoinSet;
 
 use crate::raw::{
     CANCEL, Client, NOTICE, START_TLS, WHO_AM_I, bind, control, equality, extended, message, nested, paged, present,
@@ -316,6 +318,22 @@ async fn whoever_is_known_keeps_his_place() {
     let answer = node.python(include_str!("crowd.py")).await;
     assert_eq!(answer.code, 0, "{answer:?}");
     answer.has("operator dn:cn=operator,o=ics");
+    node.stop().await;
+}
+
+/// Half of the places for long messages are left to those who are known, even if no message of a stranger ever ends.
+#[tokio::test(flavor = "multi_thread")]
+async fn strangers_do_not_have_all_places_for_long_messages() {
+    let node = Directory::with(|settings| settings.patience = Duration::from_secs(40)).await;
+    let whole = message(1, &tlv(0x68, &vec![0; 3 * limits::LDAP_REQUEST_BYTES]), &[]);
+    let mut clients = JoinSet::new();
+    for _ in 0..=limits::LDAP_LONG_MESSAGES / 2 {
+        let mut client = Client::connect(&node).await;
+        client.send(&whole[..=limits::LDAP_REQUEST_BYTES]).await;
+        clients.spawn(async move { client.next().await });
+    }
+    let refused = clients.join_next().await.expect("one of them").expect("is told");
+    assert_eq!(refused, Some(NOTICE(51)), "there was a place for all but one");
     node.stop().await;
 }
 

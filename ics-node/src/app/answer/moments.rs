@@ -1,7 +1,7 @@
 //! Domains at earlier moments, for directories that keep a copy in step (RFC 4533): what a record was when the log was
 //! shorter, and what may have changed since.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use ics_core::domain::Domain;
@@ -18,6 +18,7 @@ use tokio::sync::watch;
 
 use super::read::as_shown;
 use super::then::Then;
+use crate::api::problem::Code;
 use crate::api::{DomainInfo, ShownLog};
 use crate::app::entries::{Entries, Snapshot, about, find_logged, keys, kind_key, restore};
 use crate::app::hosted::Hosted;
@@ -46,6 +47,15 @@ pub struct Moment {
     at: Timestamp,
     /// Look-ups that find nothing at that moment.
     nothing: Arc<Mutex<HashSet<Key>>>,
+}
+
+/// The domains of a node as they are now, except those of which nothing was shown yet.
+#[derive(Default)]
+pub struct Moments {
+    /// Those that answer.
+    pub answering: BTreeMap<DomainName, Moment>,
+    /// The numbers of those that cannot answer now (see [`Moment::number`]): nobody can tell what they say.
+    pub silent: BTreeSet<u32>,
 }
 
 /// What may have changed.
@@ -197,13 +207,37 @@ impl Entries for LogThen<'_> {
 }
 
 impl App {
-    /// A domain as it is now; `None` before anything of it has arrived.
+    /// A domain as it is now; `None` before anything of it was shown.
     ///
     /// # Errors
     /// When the domain is not held here, or cannot answer now.
     pub fn moment(&self, domain: &DomainName) -> Result<Option<Moment>, AppError> {
-        let hosted = self.hosted(domain)?;
-        if hosted.domain().is_none() {
+        self.moment_of(self.hosted(domain)?)
+    }
+
+    /// All domains as they are now.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub fn moments(&self) -> Result<Moments, AppError> {
+        let mut moments = Moments::default();
+        for hosted in self.all_hosted() {
+            let (name, number) = (hosted.name.clone(), hosted.number.get());
+            match self.moment_of(hosted) {
+                Ok(moment) => moments.answering.extend(moment.map(|moment| (name, moment))),
+                Err(error) if error.code() == Code::Behind => {
+                    moments.silent.insert(number);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(moments)
+    }
+
+    fn moment_of(&self, hosted: Arc<Hosted>) -> Result<Option<Moment>, AppError> {
+        // First: a damaged domain may not be known at all, and has been shown all the same.
+        self.store().check_sound(hosted.number)?;
+        if hosted.domain().is_none() || self.store().head(hosted.number)?.seal.is_none() {
             return Ok(None);
         }
         let seal = self.seal(&hosted)?;

@@ -140,10 +140,13 @@ impl App {
         self.all_hosted().iter().filter(|hosted| hosted.domain().is_some()).map(|hosted| self.info(hosted)).collect()
     }
 
-    /// Their names.
+    /// Their names, and those of domains that are too damaged to be known: what they said is not absent.
     #[must_use]
     pub fn held(&self) -> Vec<DomainName> {
-        self.all_hosted().iter().filter(|hosted| hosted.domain().is_some()).map(|hosted| hosted.name.clone()).collect()
+        let is_damaged = |hosted: &Hosted| self.store().check_sound(hosted.number).is_err();
+        let all = self.all_hosted();
+        let held = all.iter().filter(|hosted| hosted.domain().is_some() || is_damaged(hosted));
+        held.map(|hosted| hosted.name.clone()).collect()
     }
 
     /// One of them.

@@ -14,7 +14,7 @@ use super::super::message::Failure;
 use super::super::named::{above, entry_of};
 use super::super::schema;
 use super::super::tree::Node;
-use super::{Part, Place, Search, Stage, failed};
+use super::{Part, Place, Search, Stage};
 use crate::app::Reader;
 
 impl Search {
@@ -47,7 +47,7 @@ impl Search {
         match self.base.clone() {
             Node::Root => return Err(Failure::no_such_object(String::new())),
             Node::Suffix if by_id => {
-                let domains = place.app.held();
+                let domains = silent_last(place);
                 self.resting.of(domains.len());
                 for domain in domains.into_iter().filter(|_| deep) {
                     stages.extend(self.things(domain)?);
@@ -58,8 +58,7 @@ impl Search {
                 if let KeyPlan::Any(searches) = &self.key_plan {
                     stages.extend((0..searches.len()).map(|nth| Stage::Keys(nth, None)));
                 }
-                for info in place.app.domains().map_err(|error| failed(&error))? {
-                    let domain = info.info.domain;
+                for domain in silent_last(place) {
                     stages.push(Stage::One(Node::Domain(domain.clone())));
                     if deep {
                         stages.extend(self.things(domain)?);
@@ -86,7 +85,7 @@ impl Search {
                 KeyPlan::Scan => return Err(keys_are_not_listed()),
             },
             Node::Log => {
-                for domain in place.app.held() {
+                for domain in silent_last(place) {
                     stages.push(Stage::One(Node::LogOf(domain.clone())));
                     stages.extend(deep.then_some(Stage::Log(domain, 0)));
                 }
@@ -124,6 +123,13 @@ impl Search {
             Plan::Scan | Plan::All | Plan::Any(_) => Ok(Some(Stage::Things(domain, None))),
         }
     }
+}
+
+/// All domains, those last that cannot answer now: what the others say is found before the search ends there.
+fn silent_last(place: &Place) -> Vec<DomainName> {
+    let mut domains = place.app.held();
+    domains.sort_by_cached_key(|domain| place.app.checkpoint(domain).is_err());
+    domains
 }
 
 /// The ids asked for, if the plan finds things by ids alone.

@@ -14,7 +14,7 @@ async fn statements_count_as_things_do() {
     for number in 1..=3 {
         party.publish(&app, &device(number), "Pump", &number.to_string()).await;
     }
-    let place = Place { app, tree: Tree::new(Suffix::default()), has_tls: false, in_step: Room::new(2) };
+    let place = Place { app, tree: Tree::new(Suffix::default()), has_tls: false, in_step: Room::new(2, 2) };
     let equal = |name: &str, value: &str| LdapFilter::Equality(name.to_owned(), value.to_owned());
     let request = || LdapSearchRequest {
         base: format!("icsDomain={},o=ics", party.domain),

@@ -13,6 +13,8 @@ mod pipelined;
 mod remembering;
 mod searching;
 #[cfg(test)]
+mod silent;
+#[cfg(test)]
 mod time_limit;
 #[cfg(test)]
 mod turns;
@@ -401,7 +403,8 @@ impl Session {
         }
     }
 
-    /// Checks the reader's budget. Pages of a log are not counted here but as they are served.
+    /// Checks the reader's budget. Pages of a log are not counted here but as they are served, and keys as they are
+    /// taken in.
     fn admit(&self, op: &LdapOp, controls: &Controls) -> Result<(), Failure> {
         let is_counted = match op {
             LdapOp::SearchRequest(_) => controls.sync.is_none(),

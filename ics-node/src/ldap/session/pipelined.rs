@@ -10,8 +10,8 @@ use tokio_util::bytes::{BufMut as _, BytesMut};
 use tokio_util::codec::{Decoder as _, Encoder as _};
 
 use super::super::hot::Hot;
+use super::super::room::Room;
 use super::super::search::Place;
-use super::super::sync::Room;
 use super::super::tree::{Suffix, Tree};
 use super::Session;
 use super::turns::to_the_end;
@@ -66,7 +66,7 @@ async fn with_two_hidden_things(party: &Party) -> App {
 async fn what_is_remembered_is_remembered_for_whom_it_was_answered() {
     let party = Party::found_private("devices.acme.example", "principal has node");
     let app = with_two_hidden_things(&party).await;
-    let in_step = Room::new(0);
+    let in_step = Room::new(0, 0);
     let place = Arc::new(Place { app, tree: Tree::new(Suffix::default()), has_tls: true, in_step });
     let hot = Arc::new(Hot::new(1 << 20));
     let session = || Session::new(Arc::clone(&place), Arc::clone(&hot), true, None);

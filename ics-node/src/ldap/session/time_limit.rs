@@ -11,8 +11,8 @@ use ldap3_proto::proto::{
 use tokio_util::codec::{Decoder as _, Encoder as _};
 
 use super::super::hot::Hot;
+use super::super::room::Room;
 use super::super::search::Place;
-use super::super::sync::Room;
 use super::super::tree::{Suffix, Tree};
 use super::super::work::Job;
 use super::turns::to_the_end;
@@ -70,7 +70,7 @@ fn end(session: &mut Session, place: &Place, job: Job) -> (usize, LdapResultCode
 async fn searches_end_in_time() {
     let party = Party::found_private("devices.acme.example", "true");
     let app = party.open();
-    let in_step = Room::new(2);
+    let in_step = Room::new(2, 2);
     let place = Arc::new(Place { app: app.clone(), tree: Tree::new(Suffix::default()), has_tls: true, in_step });
     let mut session = Session::new(Arc::clone(&place), Arc::new(Hot::new(0)), true, None);
     let domain = party.domain.as_str();

@@ -13,8 +13,8 @@ use tokio_util::bytes::BytesMut;
 use tokio_util::codec::{Decoder as _, Encoder as _};
 
 use super::super::hot::Hot;
+use super::super::room::Room;
 use super::super::search::Place;
-use super::super::sync::Room;
 use super::super::tree::{Suffix, Tree};
 use super::{Next, Session};
 use crate::config::PeerConfig;
@@ -30,7 +30,7 @@ pub(super) async fn place(party: &Party) -> Arc<Place> {
     let introduced = things.iter().map(|key| party.introduce(&app, key, "Pump", "L1"));
     let bodies = core::iter::once(party.certificate.clone()).chain(introduced).collect();
     app.submit(&party.domain, bodies).await.expect("a batch");
-    let in_step = Room::new(2);
+    let in_step = Room::new(2, 2);
     Arc::new(Place { app, tree: Tree::new(Suffix::default()), has_tls: true, in_step })
 }
 
@@ -142,7 +142,7 @@ async fn a_peer_has_his_budget_over_ldap_as_well() {
     };
     let party = Party::found("devices.acme.example");
     let app = party.open_for(vec![peer]);
-    let place = Arc::new(Place { app, tree: Tree::new(Suffix::default()), has_tls: true, in_step: Room::new(2) });
+    let place = Arc::new(Place { app, tree: Tree::new(Suffix::default()), has_tls: true, in_step: Room::new(2, 2) });
     let mut session = Session::new(Arc::clone(&place), Arc::new(Hot::new(0)), true, Some(pin));
     let cred = LdapBindCred::SASL(SaslCredentials { mechanism: "EXTERNAL".to_owned(), credentials: Vec::new() });
     receive(&mut session, 1, LdapOp::BindRequest(LdapBindRequest { dn: String::new(), cred, version: 3 }), Vec::new());

@@ -20,7 +20,7 @@ use super::super::search::{Place, failed, mentions_body};
 use super::super::tree::Node;
 use super::super::{filter, keyspace, schema};
 use super::party;
-use crate::app::{Gone, Moment, Reader, Then};
+use crate::app::{Gone, Moment, Moments, Reader, Then};
 
 /// What a search that is kept in step asks for.
 #[derive(Debug)]
@@ -77,12 +77,17 @@ impl Content {
         self.party == party(place, self.reader)
     }
 
-    /// The domains whose entries are asked for.
-    pub(super) fn domains(&self, place: &Place) -> Vec<DomainName> {
+    /// The domains whose entries are asked for, as they are now; `None` if nothing was shown yet of the one that is
+    /// asked for by its name, which must not be silent either.
+    pub(super) fn moments(&self, place: &Place) -> Result<Option<Moments>, Failure> {
         match &self.base {
-            Node::Domain(domain) | Node::Identity(domain, _) => vec![domain.clone()],
-            _ if self.scope == LdapSearchScope::Base => Vec::new(),
-            _ => place.app.held(),
+            Node::Domain(domain) | Node::Identity(domain, _) => {
+                let moment = place.app.moment(domain).map_err(|error| failed(&error))?;
+                let one = |moment| Moments { answering: [(domain.clone(), moment)].into(), ..Moments::default() };
+                Ok(moment.map(one))
+            }
+            _ if self.scope == LdapSearchScope::Base => Ok(Some(Moments::default())),
+            _ => place.app.moments().map(Some).map_err(|error| failed(&error)),
         }
     }
 

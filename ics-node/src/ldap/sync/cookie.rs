@@ -69,12 +69,11 @@ impl Spot {
         Self { size, admitted_at, age: moment.age(), tag: u32::from_be_bytes([0, a, b, c]) }
     }
 
-    /// The place of the key space when the domains are at these moments.
-    pub(super) fn of_keys<'m>(moments: impl IntoIterator<Item = &'m Moment>, search: &[u8; 32]) -> Self {
+    /// The place of the key space when the domains are at these places.
+    pub(super) fn of_keys(domains: impl IntoIterator<Item = Self>) -> Self {
         let mut keys = Self { size: 0, admitted_at: Timestamp::default(), age: 0, tag: 0 };
         let mut hasher = Sha256::new_with_prefix(b"ics-ldap-keys\0");
-        for moment in moments {
-            let spot = Self::at(moment, search);
+        for spot in domains {
             hasher.update(spot.tag.to_be_bytes());
             keys.size += spot.size;
             // The age is that of the last entry: it starts anew with a newer one.

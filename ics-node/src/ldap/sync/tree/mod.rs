@@ -6,6 +6,12 @@
 //! nobody can tell what may have changed, it gets everything. A cookie that does not fit as a whole is answered with
 //! e-syncRefreshRequired, or with everything if the consumer asks for that by its reloadHint, as slapd does; never with
 //! a part.
+//!
+//! A domain that cannot answer keeps nobody from the others. A consumer that has nothing of it gets what there is. One
+//! that has something of it keeps that, since nobody can tell what has become of it: it hears of the others, and keeps
+//! its cookie, so that it is told again once the domain answers, together with the keys, which follow from all domains;
+//! until then only keys come that must not be used. Whoever would have to begin anew meanwhile, and so forget what the
+//! domain said, has to wait.
 
 mod planning;
 
@@ -17,6 +23,7 @@ use ldap3_proto::proto::{LdapResultCode, LdapSearchRequest};
 
 use super::super::control::Sync as Asked;
 use super::super::entry::Entry;
+use super::super::keyspace;
 use super::super::message::Failure;
 use super::super::search::{Place, failed};
 use super::content::{Content, Made, Name, nothing_of};
@@ -73,6 +80,22 @@ impl Work {
     }
 }
 
+/// What a consumer keeps while a domain cannot answer of which it has something.
+#[derive(Debug)]
+struct Kept {
+    /// The cookie with which it came.
+    cookie: Cookie,
+    /// The server ids of such domains.
+    silent: BTreeSet<u32>,
+}
+
+impl Kept {
+    /// The places of such domains that the cookie names.
+    fn spots(&self) -> Vec<Spot> {
+        self.silent.iter().filter_map(|sid| self.cookie.spots.get(sid).copied()).collect()
+    }
+}
+
 /// A search that is kept in step.
 pub(in crate::ldap) struct Tree {
     content: Content,
@@ -81,6 +104,9 @@ pub(in crate::ldap) struct Tree {
     reload: bool,
     rid: Option<String>,
     cookie: Option<Cookie>,
+    /// Whether the consumer came with something else than a cookie of this server's.
+    is_unreadable: bool,
+    kept: Option<Kept>,
     /// Whether entries not mentioned in the refresh still exist.
     deletes: bool,
     /// The moments that the consumer has, and those that it is brought to.
@@ -105,11 +131,8 @@ impl Tree {
         request: LdapSearchRequest,
         asked: Asked,
     ) -> Result<Self, Failure> {
-        let cookie = asked.cookie.filter(|cookie| !cookie.is_empty());
-        let cookie = match cookie.map(|bytes| Cookie::read(&bytes)) {
-            Some(None) if !asked.reload => return Err(refresh_required()),
-            cookie => cookie.flatten(),
-        };
+        let sent = asked.cookie.filter(|cookie| !cookie.is_empty());
+        let cookie = sent.as_deref().and_then(Cookie::read);
         let seconds = u64::try_from(request.timelimit).ok().filter(|seconds| *seconds > 0);
         Ok(Self {
             until: seconds.map(|seconds| place.app.clock().now().plus_millis(seconds * 1000)),
@@ -118,7 +141,9 @@ impl Tree {
             persist: asked.persist,
             reload: asked.reload,
             rid: cookie.as_ref().and_then(|cookie| cookie.rid.clone()),
+            is_unreadable: sent.is_some() && cookie.is_none(),
             cookie: cookie.filter(|cookie| !cookie.spots.is_empty()),
+            kept: None,
             deletes: false,
             has: BTreeMap::new(),
             aim: BTreeMap::new(),
@@ -141,6 +166,14 @@ impl Tree {
     /// # Errors
     /// When the search ends here: its base does not exist, a limit is reached, or the consumer has to begin anew.
     pub(super) fn go_on(&mut self, place: &Place, out: &mut Vec<Sent>) -> Result<Step, Failure> {
+        let done = self.work_off(place, out);
+        let is_any_silent = || matches!(self.content.moments(place), Ok(Some(now)) if !now.silent.is_empty());
+        done.map_err(|failure| {
+            if failure.code == LdapResultCode::EsyncRefreshRequired && is_any_silent() { not_now() } else { failure }
+        })
+    }
+
+    fn work_off(&mut self, place: &Place, out: &mut Vec<Sent>) -> Result<Step, Failure> {
         let mut sent = 0;
         while let Some(work) = self.work.pop_front() {
             if self.until.is_some_and(|until| place.app.clock().now() > until) {
@@ -276,6 +309,17 @@ impl Tree {
         Ok(made)
     }
 
+    /// Whether an entry is that of a key of which a domain that cannot answer may say something.
+    fn waits(&self, name: &Name) -> bool {
+        self.kept.is_some() && self.content.is_key(name)
+    }
+
+    /// Whether an entry may be sent now. A key that waits is sent only if it must not be used: nothing that is said
+    /// elsewhere can change that.
+    fn is_due(&self, name: &Name, entry: &Entry) -> bool {
+        !self.waits(name) || keyspace::is_unusable(entry)
+    }
+
     /// Sends the entry of a key, whatever the consumer has of it.
     fn send_key(&mut self, place: &Place, domain: &DomainName, id: &str, out: &mut Vec<Sent>) -> Result<(), Failure> {
         let made = self.content.key(place, self.aim.values(), None, id)?;
@@ -293,7 +337,7 @@ impl Tree {
         let made: Vec<Made> = made.into_iter().filter(|(_, entry)| entry.is_some()).collect();
         let names = gone.iter().flat_map(|gone| self.content.names(place, domain, gone));
         let is_made = |name: &Name| made.iter().any(|(held, _)| held == name);
-        names.filter(|name| !is_made(name)).for_each(|name| out.push(deleted(&name)));
+        names.filter(|name| !is_made(name) && !self.waits(name)).for_each(|name| out.push(deleted(&name)));
         self.add(made, Some(domain), out)
     }
 
@@ -310,10 +354,13 @@ impl Tree {
                 Some(_) => State::Modify,
                 None => State::Add,
             };
+            if !self.is_due(&name, &entry) {
+                continue;
+            }
             let operation = self.content.encode(entry, self.csn(&name, Some(domain)));
             out.push(Sent { operation, controls: control::state(state, &name.uuid) });
         }
-        was.keys().for_each(|name| out.push(deleted(name)));
+        was.keys().filter(|name| !self.waits(name)).for_each(|name| out.push(deleted(name)));
         Ok(())
     }
 
@@ -326,12 +373,19 @@ impl Tree {
     fn count(&mut self) {
         let numbered = self.aim.iter().filter_map(|(domain, moment)| Some((domain.clone(), entry_csn(moment)?)));
         self.csns = numbered.collect();
-        self.keys_csn = Some(Spot::of_keys(self.aim.values(), &self.content.digest).state(KEYS));
+        self.keys_csn = Some(self.keys_at(&self.aim).state(KEYS));
+    }
+
+    /// The place of the key space when the domains are at these moments, and those that cannot answer are where the
+    /// consumer has them: slapd takes only what is newer than what it has.
+    fn keys_at(&self, at: &BTreeMap<DomainName, Moment>) -> Spot {
+        let silent = self.kept.as_ref().map(Kept::spots).unwrap_or_default();
+        Spot::of_keys(at.values().map(|moment| Spot::at(moment, &self.content.digest)).chain(silent))
     }
 
     fn add(&mut self, made: Vec<Made>, of: Option<&DomainName>, out: &mut Vec<Sent>) -> Result<(), Failure> {
         for (name, entry) in made {
-            let Some(entry) = entry else { continue };
+            let Some(entry) = entry.filter(|entry| self.is_due(&name, entry)) else { continue };
             if let Some(wanted) = &mut self.wanted {
                 *wanted = wanted.checked_sub(1).ok_or(Failure::new(LdapResultCode::SizeLimitExceeded, ""))?;
             }
@@ -342,9 +396,12 @@ impl Tree {
     }
 
     fn cookie(&self) -> Vec<u8> {
+        if let Some(kept) = &self.kept {
+            return kept.cookie.write();
+        }
         let digest = &self.content.digest;
         let spots = self.has.values().filter_map(|moment| Some((sid(moment)?, Spot::at(moment, digest))));
-        let keys = self.content.has_keys().then(|| (KEYS, Spot::of_keys(self.has.values(), digest)));
+        let keys = self.content.has_keys().then(|| (KEYS, self.keys_at(&self.has)));
         Cookie { rid: self.rid.clone(), spots: spots.chain(keys).collect() }.write()
     }
 
@@ -362,7 +419,7 @@ impl Tree {
     fn changed(&mut self, out: &mut Vec<Sent>) {
         self.has.clone_from(&self.aim);
         // The mere passing of time is no news; a consumer that returns with an older cookie gets no less.
-        if core::mem::take(&mut self.has_sent) {
+        if core::mem::take(&mut self.has_sent) && self.kept.is_none() {
             out.push(Sent { operation: control::new_cookie(&self.cookie()), controls: Vec::new() });
         }
     }
@@ -381,6 +438,13 @@ impl ExtendFirst for VecDeque<Work> {
 
 fn deleted(name: &Name) -> Sent {
     Sent { operation: nothing_of(name), controls: control::state(State::Delete, &name.uuid) }
+}
+
+/// The failure for a consumer that may have something of a domain that cannot answer now, and would have to forget it.
+fn not_now() -> Failure {
+    let text = "a domain here cannot answer now, and nobody can tell which of its entries are gone: ask again later, \
+                with the same cookie";
+    Failure::new(LdapResultCode::Unavailable, text)
 }
 
 /// What a domain said of a thing at a moment.

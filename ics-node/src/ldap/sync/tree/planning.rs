@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use ics_core::limits;
 use ics_core::vocabulary::DomainName;
 use ldap3_proto::proto::LdapResultCode;
 
@@ -9,8 +10,8 @@ use super::super::super::message::Failure;
 use super::super::super::search::{Place, failed};
 use super::super::cookie::{Cookie, KEYS, Spot, sid};
 use super::super::{Step, refresh_required};
-use super::{Tree, Work, then};
-use crate::app::{Then, Touched};
+use super::{Kept, Tree, Work, not_now, then};
+use crate::app::{Moment, Moments, Then, Touched};
 
 /// How often to look again at a domain of which nothing has arrived yet.
 pub(super) const UNSETTLED_PAUSES: u32 = 100;
@@ -20,38 +21,38 @@ const STEP_PAUSES: u32 = 150;
 impl Tree {
     /// Finds out what the consumer has and what it needs.
     pub(super) fn begin(&mut self, place: &Place, pauses: u32) -> Result<Option<Step>, Failure> {
-        let mut aim = BTreeMap::new();
-        for domain in self.content.domains(place) {
-            let Some(moment) = place.app.moment(&domain).map_err(|error| failed(&error))? else {
-                let busy = || Failure::new(LdapResultCode::Busy, "this copy is catching up");
-                return self.pause(Work::Begin(pauses.checked_sub(1).ok_or_else(busy)?));
-            };
-            if sid(&moment).is_none() || aim.len() == ics_core::limits::LDAP_SYNC_DOMAINS {
-                let text = "there are too many domains here for one cookie: keep one domain in step at a time";
-                return Err(Failure::new(LdapResultCode::UnwillingToPerform, text));
-            }
-            aim.insert(domain, moment);
-        }
-        self.aim = aim;
+        let Some(Moments { answering, silent }) = self.content.moments(place)? else {
+            let busy = || Failure::new(LdapResultCode::Busy, "this copy is catching up");
+            return self.pause(Work::Begin(pauses.checked_sub(1).ok_or_else(busy)?));
+        };
+        self.aim = answering;
+        check_number(&self.aim)?;
         if let Some(domain) = self.without_base(place)? {
             return Err(Failure::no_such_object(place.tree.domain_dn(domain)));
         }
-        let touched = match self.cookie.take() {
-            Some(cookie) => match self.touched_since(place, &cookie) {
-                Err(failure) if self.reload && failure.code == LdapResultCode::EsyncRefreshRequired => {
-                    return self.go_behind(place, cookie, STEP_PAUSES);
-                }
-                touched => touched?,
-            },
-            None => None,
+        let cookie = self.cookie.take();
+        let touched = match &cookie {
+            Some(cookie) => self.touched_since(place, cookie, &silent),
+            None if self.is_unreadable => Err(refresh_required()),
+            None => Ok(None),
         };
-        self.plan(touched);
-        Ok(None)
+        let is_refused = |failure: &Failure| failure.code == LdapResultCode::EsyncRefreshRequired;
+        match touched {
+            Err(failure) if is_refused(&failure) && !silent.is_empty() => Err(not_now()),
+            Err(failure) if self.reload && is_refused(&failure) => {
+                self.go_behind(place, cookie.unwrap_or_default(), STEP_PAUSES)
+            }
+            touched => {
+                self.plan(touched?);
+                Ok(None)
+            }
+        }
     }
 
-    /// Plans the work from what may have changed; `None` means that everything is to be sent.
+    /// Plans the work from what may have changed; `None` means that everything is to be sent. What a consumer keeps
+    /// cannot be mentioned, so it is told of what else is gone only when it comes back with its cookie.
     fn plan(&mut self, touched: Option<BTreeMap<DomainName, BTreeSet<String>>>) {
-        self.deletes = touched.is_some();
+        self.deletes = touched.is_some() || self.kept.is_some();
         self.count();
         match touched {
             Some(touched) => {
@@ -102,9 +103,13 @@ impl Tree {
         &mut self,
         place: &Place,
         cookie: &Cookie,
+        silent: &BTreeSet<u32>,
     ) -> Result<Option<BTreeMap<DomainName, BTreeSet<String>>>, Failure> {
         let mut spots = cookie.spots.clone();
         let keys = spots.remove(&KEYS);
+        let silent: BTreeSet<u32> = spots.keys().filter(|sid| silent.contains(*sid)).copied().collect();
+        spots.retain(|sid, _| !silent.contains(sid));
+        self.kept = (!silent.is_empty()).then(|| Kept { cookie: cookie.clone(), silent });
         let mut touched = BTreeMap::new();
         let mut any = false;
         for (domain, now) in &self.aim {
@@ -128,9 +133,10 @@ impl Tree {
             }
             self.has.insert(domain.clone(), was);
         }
-        let of_keys = self.content.has_keys().then(|| Spot::of_keys(self.has.values(), &self.content.digest));
+        let of_keys = self.content.has_keys().then(|| self.keys_at(&self.has));
         let is_of_keys = match (keys, of_keys) {
-            (Some(told), Some(known)) => known.fits(&told),
+            // Their place follows from those of all domains, and that of a silent one cannot be compared.
+            (Some(told), Some(known)) => self.kept.is_some() || known.fits(&told),
             (told, known) => told.is_none() && known.is_none(),
         };
         // The cookie names a domain that is not here, or does not fit the key space.
@@ -151,8 +157,12 @@ impl Tree {
         if !self.content.is_by_the_same(place) {
             return Err(refresh_required());
         }
-        for domain in self.content.domains(place) {
-            let Some(now) = place.app.moment(&domain).map_err(|error| failed(&error))? else { continue };
+        let Moments { answering, silent } = self.content.moments(place)?.unwrap_or_default();
+        if self.kept.as_ref().is_some_and(|kept| !kept.silent.is_subset(&silent)) {
+            let text = "a domain that could not answer does so again: ask anew, with the same cookie";
+            return Err(Failure::new(LdapResultCode::Busy, text));
+        }
+        for (domain, now) in answering {
             let Some(has) = self.has.get(&domain) else {
                 self.work.extend(everything(&domain));
                 self.aim.insert(domain, now);
@@ -183,6 +193,7 @@ impl Tree {
             }
             self.aim.insert(domain, now);
         }
+        check_number(&self.aim)?;
         self.work.push_back(Work::Changed);
         let gone = self.without_base(place)?.cloned();
         self.work.extend(gone.map(Work::Gone));
@@ -200,6 +211,16 @@ impl Tree {
         }
         Ok(None)
     }
+}
+
+/// Refuses more domains than a cookie can name. A consumer that stays is told so too once one more is added: left out,
+/// that domain would be missed in silence.
+fn check_number(domains: &BTreeMap<DomainName, Moment>) -> Result<(), Failure> {
+    if domains.len() <= limits::LDAP_SYNC_DOMAINS && domains.values().all(|moment| sid(moment).is_some()) {
+        return Ok(());
+    }
+    let text = "there are too many domains here for one cookie: keep one domain in step at a time";
+    Err(Failure::new(LdapResultCode::UnwillingToPerform, text))
 }
 
 /// The work that sends everything of a domain.

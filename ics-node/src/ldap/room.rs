@@ -1,0 +1,130 @@
+//! Room for what a client may hold for long: a search that is kept in step, a long message that is yet to arrive.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+/// A number of places. Strangers share half of them, so that clients known to this node find the rest free. One network
+/// gets only a part of that half, so that no host takes the places of all.
+#[derive(Clone)]
+pub(super) struct Room {
+    all: Arc<Semaphore>,
+    strangers: Arc<Semaphore>,
+    networks: Networks,
+}
+
+/// How many places strangers of each network hold, and how many they may hold at most.
+#[derive(Debug, Clone)]
+struct Networks {
+    held: Arc<Mutex<HashMap<u64, usize>>>,
+    most: usize,
+}
+
+/// Why there is no place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Full {
+    /// All are taken, or the half that is the strangers'.
+    All,
+    /// Strangers of this client's network hold this many, and may hold no more.
+    Network(usize),
+}
+
+impl Room {
+    /// This many places, of which strangers of one network get at most `of_network`.
+    pub(super) fn new(places: usize, of_network: usize) -> Self {
+        let [all, strangers] = [places, places / 2].map(|places| Arc::new(Semaphore::new(places)));
+        Self { all, strangers, networks: Networks { held: Arc::default(), most: of_network } }
+    }
+
+    /// Takes a place, until it is dropped; a stranger also takes one of the share of its network, if that is given.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub(super) fn take(&self, is_stranger: bool, network: Option<u64>) -> Result<Held, Full> {
+        let place = |of: &Arc<Semaphore>| Arc::clone(of).try_acquire_owned().map_err(|_| Full::All);
+        let of_network = network.filter(|_| is_stranger).map(|network| self.networks.take(network)).transpose()?;
+        let of_strangers = is_stranger.then(|| place(&self.strangers)).transpose()?;
+        Ok(Held { _of_all: place(&self.all)?, _of_strangers: of_strangers, _of_network: of_network })
+    }
+}
+
+impl Networks {
+    fn held(&self) -> MutexGuard<'_, HashMap<u64, usize>> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn take(&self, network: u64) -> Result<OfNetwork, Full> {
+        let mut held = self.held();
+        let places = held.get(&network).copied().unwrap_or_default();
+        if places >= self.most {
+            return Err(Full::Network(places));
+        }
+        held.insert(network, places + 1);
+        Ok(OfNetwork { network, networks: self.clone() })
+    }
+}
+
+/// A place that is taken.
+pub(super) struct Held {
+    _of_all: OwnedSemaphorePermit,
+    _of_strangers: Option<OwnedSemaphorePermit>,
+    _of_network: Option<OfNetwork>,
+}
+
+/// One of the places that a network holds.
+struct OfNetwork {
+    network: u64,
+    networks: Networks,
+}
+
+impl Drop for OfNetwork {
+    fn drop(&mut self) {
+        let mut held = self.networks.held();
+        let left = held.get(&self.network).map_or(0, |places| places.saturating_sub(1));
+        if left == 0 {
+            held.remove(&self.network);
+        } else {
+            held.insert(self.network, left);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ics_core::limits;
+
+    use super::*;
+
+    #[test]
+    fn strangers_leave_room_for_those_who_are_known() {
+        let room = Room::new(4, 4);
+        let strangers: Vec<_> = (0..2).map(|number| room.take(true, Some(number)).expect("room")).collect();
+        assert_eq!(room.take(true, Some(7)).err(), Some(Full::All), "half of it is theirs");
+        let known: Vec<_> = (0..2).map(|_| room.take(false, Some(7)).expect("room")).collect();
+        assert_eq!(room.take(false, Some(7)).err(), Some(Full::All), "and no more is there");
+        drop((strangers, known));
+        assert!(room.take(true, Some(7)).is_ok(), "what is given back is there again");
+    }
+
+    #[test]
+    fn no_network_has_the_places_of_all_strangers() {
+        for (places, of_network) in [
+            (limits::LDAP_IN_STEP, limits::LDAP_IN_STEP_OF_NETWORK),
+            (limits::LDAP_LONG_MESSAGES, limits::LDAP_LONG_MESSAGES_OF_NETWORK),
+        ] {
+            let room = Room::new(places, of_network);
+            let take = |network| room.take(true, network);
+            let mut of_one: Vec<_> = (0..of_network).map(|_| take(Some(1)).expect("its share")).collect();
+            assert_eq!(take(Some(1)).err(), Some(Full::Network(of_network)), "one more than its share");
+            assert!(take(Some(2)).is_ok(), "others have theirs");
+            assert!(room.take(false, Some(1)).is_ok(), "whoever is known comes from anywhere");
+            of_one.pop();
+            of_one.push(take(Some(1)).expect("what is given back is there again"));
+            drop(of_one);
+            assert!(room.networks.held().is_empty(), "and nothing is remembered of who has gone");
+            let local: Vec<_> = (0..places / 2).map(|_| take(None).expect("room")).collect();
+            assert!(local.len() > of_network, "on this machine anybody's proxy may stand");
+        }
+    }
+}

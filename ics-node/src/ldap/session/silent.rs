@@ -1,0 +1,299 @@
+//! A domain that cannot answer, or one too many: what searches find and directories hear that are kept in step.
+
+use std::sync::Arc;
+
+use ics_core::identity::Kind;
+use ics_core::statement::Claims;
+use ics_core::statement::make::certify;
+use ics_core::vocabulary::Act;
+use ldap3_proto::LdapCodec;
+use ldap3_proto::control::LdapControl;
+use ldap3_proto::proto::{
+    LdapDerefAliases, LdapFilter, LdapOp, LdapResultCode, LdapSearchRequest, LdapSearchScope, SyncRequestMode,
+    SyncStateValue,
+};
+use tokio_util::bytes::BytesMut;
+use tokio_util::codec::Decoder as _;
+
+use super::super::hot::Hot;
+use super::super::room::Room;
+use super::super::search::Place;
+use super::super::tree::{Suffix, Tree};
+use super::super::{ber, keyspace, message};
+use super::Session;
+use super::turns::{receive, to_the_end};
+use crate::app::App;
+use crate::fixture::{Party, SALT, claims, device, word};
+
+/// What a search finds, or what a directory is told that asks once.
+#[derive(Debug)]
+struct Told {
+    code: LdapResultCode,
+    names: Vec<String>,
+    gone: Vec<String>,
+    cookie: Vec<u8>,
+    /// Whether what is not mentioned still exists.
+    deletes: bool,
+}
+
+/// A node with two domains; each has introduced one device.
+async fn two() -> (Party, Party, App) {
+    let (party, other) = (Party::found("devices.acme.example"), Party::found("boilers.acme.example"));
+    let app = party.open();
+    other.found_at(&app);
+    party.publish(&app, &device(1), "Pump", "L1").await;
+    other.publish(&app, &device(2), "Boiler", "L2").await;
+    (party, other, app)
+}
+
+fn place_of(app: &App) -> Arc<Place> {
+    let (tree, in_step) = (Tree::new(Suffix::default()), Room::new(8, 8));
+    Arc::new(Place { app: app.clone(), tree, has_tls: false, in_step })
+}
+
+/// A search of the whole tree.
+fn search(filter: LdapFilter) -> LdapOp {
+    LdapOp::SearchRequest(LdapSearchRequest {
+        base: "o=ics".to_owned(),
+        scope: LdapSearchScope::Subtree,
+        aliases: LdapDerefAliases::Never,
+        sizelimit: 0,
+        timelimit: 0,
+        typesonly: false,
+        filter,
+        attrs: Vec::new(),
+    })
+}
+
+fn everything() -> LdapFilter {
+    LdapFilter::Present("objectClass".to_owned())
+}
+
+fn new_session(place: &Arc<Place>) -> Session {
+    Session::new(Arc::clone(place), Arc::new(Hot::new(0)), false, None)
+}
+
+/// Asks for everything, to be kept in step with it.
+fn ask(session: &mut Session, mode: SyncRequestMode, cookie: Option<&[u8]>, reload_hint: bool) {
+    let cookie = cookie.map(<[u8]>::to_vec);
+    let sync = LdapControl::SyncRequest { criticality: true, mode, cookie, reload_hint };
+    receive(session, 1, search(everything()), vec![sync]);
+}
+
+fn told(place: &Arc<Place>, cookie: Option<&[u8]>, reload_hint: bool) -> Told {
+    let mut session = new_session(place);
+    ask(&mut session, SyncRequestMode::RefreshOnly, cookie, reload_hint);
+    answered(&mut session, place)
+}
+
+/// What an ordinary search finds.
+fn found(place: &Arc<Place>, filter: LdapFilter) -> Told {
+    let mut session = new_session(place);
+    receive(&mut session, 1, search(filter), Vec::new());
+    answered(&mut session, place)
+}
+
+fn answered(session: &mut Session, place: &Place) -> Told {
+    to_the_end(session, place);
+    let (mut bytes, mut codec) = (BytesMut::from(session.output().as_slice()), LdapCodec::new(Some(1 << 24), None));
+    let (mut names, mut gone, mut cookie, mut deletes) = (Vec::new(), Vec::new(), Vec::new(), false);
+    while let Some(answer) = codec.decode(&mut bytes).expect("is LDAP") {
+        let mut is_gone = false;
+        for control in answer.ctrl {
+            match control {
+                LdapControl::SyncState { state, .. } => is_gone = state == SyncStateValue::Delete,
+                LdapControl::SyncDone { cookie: new, refresh_deletes } => {
+                    (cookie, deletes) = (new.unwrap_or_default(), refresh_deletes);
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+        match answer.op {
+            LdapOp::SearchResultEntry(entry) if is_gone => gone.push(entry.dn),
+            LdapOp::SearchResultEntry(entry) => names.push(entry.dn),
+            LdapOp::SearchResultDone(result) => return Told { code: result.code, names, gone, cookie, deletes },
+            other => panic!("{other:?}"),
+        }
+    }
+    panic!("there is no result")
+}
+
+/// A directory that stays, once its refresh is over.
+fn stays(place: &Arc<Place>, cookie: Option<&[u8]>) -> Session {
+    let mut session = new_session(place);
+    ask(&mut session, SyncRequestMode::RefreshAndPersist, cookie, true);
+    to_the_end(&mut session, place);
+    assert!(session.persists());
+    session.output().clear();
+    session
+}
+
+/// How many entries such a directory is sent now, and the result code if that is the end.
+fn hears(session: &mut Session, place: &Place) -> (usize, Option<u8>) {
+    session.wake();
+    to_the_end(session, place);
+    let (mut rest, mut entries, mut code) = (session.output().as_slice(), 0, None);
+    while !rest.is_empty() {
+        let (_, content, behind) = ber::split(rest).expect("a message");
+        let (_, _, operation) = ber::split(content).expect("its id");
+        let (head, result, _) = ber::split(operation).expect("its operation");
+        if head.tag == message::SEARCH_DONE {
+            code = ber::split(result).expect("a code").1.first().copied();
+        }
+        entries += usize::from(head.tag == message::SEARCH_DONE - 1);
+        rest = behind;
+    }
+    session.output().clear();
+    (entries, code)
+}
+
+fn thing(party: &Party, number: u8) -> String {
+    format!("icsIdentity={},icsDomain={},o=ics", device(number).fingerprint(), party.domain)
+}
+
+fn key(place: &Place, number: u8) -> String {
+    keyspace::dn(&place.tree, &device(number).fingerprint())
+}
+
+/// Silences a domain, as after a restore, or ends that.
+fn silence(app: &App, party: &Party, is_silent: bool) {
+    let number = app.hosted(&party.domain).expect("here").number;
+    let change = || if is_silent { app.store().hold(number) } else { app.store().release(number) };
+    tokio::task::block_in_place(change).expect("changed");
+}
+
+/// Blocks one device and introduces another.
+async fn goes_on(party: &Party, app: &App) {
+    let said = Claims { status: Some(word("stolen")), ..claims(party, Act::Status) };
+    let at = app.clock().now();
+    let block = certify(&party.signer, &device(1), "Pump", None, Kind::Device, &said, true, at, &SALT).expect("made");
+    party.submit_one(app, block).await.expect("admitted");
+    party.publish(app, &device(3), "Pump", "L3").await;
+}
+
+/// Checks what is told while the other domain is silent; returns the cookie of a directory that is new.
+fn check_meanwhile(place: &Arc<Place>, party: &Party, other: &Party, whole: &Told) -> Vec<u8> {
+    let more = told(place, Some(&whole.cookie), true);
+    assert_eq!(more.code, LdapResultCode::Success, "{more:?}");
+    assert!(more.deletes && more.gone.is_empty(), "nothing is gone: {more:?}");
+    assert!(more.names.contains(&thing(party, 1)) && more.names.contains(&thing(party, 3)), "{more:?}");
+    let keys: Vec<&String> = more.names.iter().filter(|name| name.ends_with("ou=PGP Keys,o=ics")).collect();
+    assert_eq!(keys, [&key(place, 1)], "keys wait for both, unless one has blocked them");
+    assert_eq!(more.cookie, whole.cookie);
+    let new = told(place, None, true);
+    assert_eq!(new.code, LdapResultCode::Success, "{new:?}");
+    assert!(new.names.contains(&thing(party, 3)) && new.names.contains(&key(place, 3)), "{new:?}");
+    assert!(!new.names.iter().any(|name| name.contains(other.domain.as_str())), "{new:?}");
+    for reload_hint in [false, true] {
+        // Whoever begins anew is told everything that there is, and forgets the rest.
+        let refused = told(place, Some(b"colour=red"), reload_hint);
+        assert_eq!((refused.code, refused.names.len()), (LdapResultCode::Unavailable, 0));
+    }
+    let one = LdapFilter::Equality("icsIdentity".to_owned(), device(1).fingerprint().to_string());
+    for filter in [one, everything()] {
+        // What the others say is found, and nobody is told that this is all.
+        let rest = found(place, filter);
+        assert_eq!(rest.code, LdapResultCode::Unavailable, "{rest:?}");
+        assert!(rest.names.contains(&thing(party, 1)), "{rest:?}");
+    }
+    new.cookie
+}
+
+/// Checks what is told once it answers again.
+fn check_afterwards(place: &Arc<Place>, party: &Party, other: &Party, whole: &Told, new: &[u8]) {
+    let back = told(place, Some(&whole.cookie), true);
+    assert_eq!(back.code, LdapResultCode::Success, "{back:?}");
+    assert!(back.deletes && back.gone.is_empty(), "{back:?}");
+    assert!(back.names.contains(&thing(party, 3)) && back.names.contains(&key(place, 3)), "{back:?}");
+    assert_ne!(back.cookie, whole.cookie);
+    let rest = told(place, Some(new), true);
+    assert_eq!(rest.code, LdapResultCode::Success, "{rest:?}");
+    assert!(rest.deletes && rest.gone.is_empty(), "{rest:?}");
+    assert!(rest.names.contains(&thing(other, 2)) && rest.names.contains(&key(place, 2)), "{rest:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_directory_has_of_a_silent_domain_stays() {
+    let (party, other, app) = two().await;
+    let place = place_of(&app);
+    let whole = told(&place, None, true);
+    assert!(whole.names.contains(&thing(&other, 2)) && whole.names.contains(&key(&place, 2)), "{whole:?}");
+    silence(&app, &other, true);
+    goes_on(&party, &app).await;
+    let new = check_meanwhile(&place, &party, &other, &whole);
+    silence(&app, &other, false);
+    check_afterwards(&place, &party, &other, &whole, &new);
+}
+
+/// New rules or certificates of another domain may have changed anything, so everything is sent.
+#[tokio::test(flavor = "multi_thread")]
+async fn nor_is_anything_called_gone_when_everything_may_have_changed() {
+    let (party, other, app) = two().await;
+    let place = place_of(&app);
+    let whole = told(&place, None, true);
+    silence(&app, &other, true);
+    party.submit_one(&app, party.renewed(app.clock().now())).await.expect("admitted");
+    goes_on(&party, &app).await;
+    let more = told(&place, Some(&whole.cookie), true);
+    assert_eq!(more.code, LdapResultCode::Success, "{more:?}");
+    assert!(more.deletes && more.gone.is_empty(), "{more:?}");
+    assert!(more.names.contains(&thing(&party, 1)) && more.names.contains(&thing(&party, 3)), "{more:?}");
+    assert_eq!(more.cookie, whole.cookie);
+}
+
+/// After a restart such a domain is not known at all: not even its rules can be read.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_directory_has_of_a_damaged_domain_stays() {
+    let (party, other, app) = two().await;
+    let whole = told(&place_of(&app), None, true);
+    drop(app);
+    let set_effective = |effective: u8| {
+        let log = rusqlite::Connection::open(party.data().join("ics.db")).expect("open");
+        let sql = "UPDATE entry SET effective = ?1 WHERE position = (SELECT max(position) FROM entry)";
+        assert_eq!(log.execute(sql, [effective]).expect("written"), 1);
+    };
+    set_effective(0);
+    let app = party.open();
+    goes_on(&party, &app).await;
+    let new = check_meanwhile(&place_of(&app), &party, &other, &whole);
+    drop(app);
+    set_effective(1);
+    check_afterwards(&place_of(&party.open()), &party, &other, &whole, &new);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_domain_that_falls_silent_ends_no_search_that_persists() {
+    let (party, other, app) = two().await;
+    let place = place_of(&app);
+    let cookie = told(&place, None, true).cookie;
+    let mut before = stays(&place, None);
+    silence(&app, &other, true);
+    let mut since = stays(&place, Some(&cookie));
+    party.publish(&app, &device(3), "Pump", "L3").await;
+    for session in [&mut before, &mut since] {
+        let (entries, code) = hears(session, &place);
+        assert!(entries > 0 && code.is_none(), "{entries} {code:?}");
+    }
+    silence(&app, &other, false);
+    party.publish(&app, &device(4), "Pump", "L4").await;
+    let (entries, code) = hears(&mut before, &place);
+    assert!(entries > 0 && code.is_none(), "{entries} {code:?}");
+    assert_eq!(hears(&mut since, &place), (0, Some(51)), "from its cookie on it is told what it has missed");
+}
+
+/// A cookie has no room for it, and without it nobody could tell what the directory has.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_domain_too_many_ends_a_search_that_persists() {
+    let (party, other) = (Party::found("devices.acme.example"), Party::found("boilers.acme.example"));
+    drop(party.open());
+    let log = rusqlite::Connection::open(party.data().join("ics.db")).expect("open");
+    // The last number that a cookie can name.
+    let sql = "INSERT INTO domain (number, name, part) VALUES (?1, 'far.example', 'mirror')";
+    assert_eq!(log.execute(sql, [0x7fe]).expect("written"), 1);
+    drop(log);
+    let app = party.open();
+    let place = place_of(&app);
+    let mut session = stays(&place, None);
+    other.found_at(&app);
+    assert_eq!(hears(&mut session, &place), (0, Some(53)));
+}
