@@ -179,7 +179,8 @@ impl App {
         let mut known = BTreeSet::new();
         for id in &ids {
             for sight in &sights {
-                if let Some(answer) = self.answer_of(reader, sight, &self.kept(sight, id)?)? {
+                let kept = self.kept(sight, id)?;
+                if let Some(answer) = self.answer_of(reader, sight, &kept)? {
                     known.insert(*id);
                     answers.push(answer);
                 }
