@@ -27,27 +27,41 @@ fn home(entries: usize) -> Home {
 /// Does what the mirror says, without any network, until it waits or stops.
 pub(crate) fn drive(mirror: &mut Mirror, home: &Home, memory: &mut Memory, now: Timestamp) -> Action {
     for _ in 0..1_000 {
-        match mirror.poll_action(now) {
-            Action::FetchDescriptors { from } => mirror.handle_descriptors(&home.descriptors(from), now),
-            Action::FetchCheckpoint => mirror.handle_checkpoint(&home.note, now),
-            Action::FetchPage { from, limit, until } => {
-                mirror.handle_page(home.page(from, limit, until).expect("within the log"), now);
-            }
-            Action::Apply(page) => match memory.store(&page) {
-                Ok(()) => mirror.handle_applied(now),
-                Err(problem) => mirror.handle_failure(&problem, now),
-            },
-            Action::RootAt { size } => mirror.handle_root(&memory.root_of(size), now),
-            Action::Survey(survey) => mirror.handle_surveyed(memory.look(&survey)),
-            Action::FetchAgain(again) => mirror.handle_shown(home.again(&again).expect("within the log"), now),
-            Action::Fill(fill) => match memory.take(&fill) {
-                Ok(()) => mirror.handle_filled(),
-                Err(problem) => mirror.handle_failure(&problem, now),
-            },
-            end @ (Action::Wait { .. } | Action::Listen { .. } | Action::Stopped(_)) => return end,
+        if let Some(end) = perform(mirror.poll_action(now), mirror, home, memory, now) {
+            return end;
         }
     }
     panic!("the mirror does not come to rest: {:?}", mirror.status());
+}
+
+/// Does one thing that the mirror says, if there is anything to do now; otherwise gives it back.
+pub(crate) fn perform(
+    action: Action,
+    mirror: &mut Mirror,
+    home: &Home,
+    memory: &mut Memory,
+    now: Timestamp,
+) -> Option<Action> {
+    match action {
+        Action::FetchDescriptors { from } => mirror.handle_descriptors(&home.descriptors(from), now),
+        Action::FetchCheckpoint => mirror.handle_checkpoint(&home.note, now),
+        Action::FetchPage { from, limit, until } => {
+            mirror.handle_page(home.page(from, limit, until).expect("within the log"), now);
+        }
+        Action::Apply(page) => match memory.store(&page) {
+            Ok(()) => mirror.handle_applied(now),
+            Err(problem) => mirror.handle_failure(&problem, now),
+        },
+        Action::RootAt { size } => mirror.handle_root(&memory.root_of(size), now),
+        Action::Survey(survey) => mirror.handle_surveyed(memory.look(&survey)),
+        Action::FetchAgain(again) => mirror.handle_shown(home.again(&again).expect("within the log"), now),
+        Action::Fill(fill) => match memory.take(&fill) {
+            Ok(()) => mirror.handle_filled(),
+            Err(problem) => mirror.handle_failure(&problem, now),
+        },
+        end @ (Action::Wait { .. } | Action::Listen { .. } | Action::Stopped(_)) => return Some(end),
+    }
+    None
 }
 
 pub(crate) fn mirrored(home: &Home) -> (Mirror, Memory) {
