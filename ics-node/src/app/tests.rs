@@ -410,8 +410,7 @@ async fn a_full_disk_is_told_until_there_is_room_again() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_domain_with_many_alarms_hides_none_of_another() {
-    let maker = Party::found("devices.acme.example");
-    let app = maker.open();
+    let (maker, app) = Party::opened();
     let own = app.hosted(&maker.domain).expect("here").number;
     let now = app.clock().now();
     app.store().alarm(Some(own), now, "fork", "the one that counts").expect("alarm");
@@ -425,8 +424,7 @@ async fn a_domain_with_many_alarms_hides_none_of_another() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_desk_is_read_page_by_page() {
-    let maker = Party::found("devices.acme.example");
-    let app = maker.open();
+    let (maker, app) = Party::opened();
     let (own, now) = (app.hosted(&maker.domain).expect("here").number, app.clock().now());
     let request = EnrolmentRequest {
         certificate: STANDARD.encode(&maker.certificate),

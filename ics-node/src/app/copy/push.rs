@@ -222,8 +222,7 @@ mod tests {
     /// The rules may change while a listener waits for what another one, who may still read everything, is told.
     #[tokio::test(flavor = "multi_thread")]
     async fn news_for_those_who_may_read_everything_are_for_nobody_who_no_longer_may() {
-        let maker = Party::found("devices.acme.example");
-        let app = maker.open();
+        let (maker, app) = Party::opened();
         let (hosted, from) = (app.hosted(&maker.domain).expect("here"), 1);
         let mut listener = app.listen(Reader::Anonymous, &maker.domain, from).expect("listens");
         listener.next().await.expect("that there is nothing new");

@@ -233,8 +233,7 @@ async fn a_key_that_expires_before_its_statement_is_admitted_says_nothing_new() 
 /// A domain that adopts single entries knows only by their times what was admitted before a key was revoked.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_further_state_of_a_certificate_is_admitted_later_than_all_before_it() {
-    let maker = Party::found("devices.acme.example");
-    let app = maker.open();
+    let (maker, app) = Party::opened();
     let introduced = |number: u8| {
         let user_id = format!("urn:dev:os:32473-{number}");
         maker.introduce(&app, &device(number), &user_id, &format!("L{number}"))
