@@ -12,6 +12,7 @@ use ics_node::store::{
     Content, DomainInfo, DomainNumber, Head, Key, NewContent, NewEntry, Options, Part, SignedNote, Store, StoreError,
     StoredEntry, WriteError, WriteTx,
 };
+use tempfile::TempDir;
 
 pub(crate) fn name(text: &str) -> DomainName {
     text.parse().expect("a domain name")
@@ -63,6 +64,13 @@ pub(crate) fn with_home(dir: &Path) -> (Store, DomainNumber) {
     let store = open(dir);
     let domain = store.create_domain(&name("d.example"), Part::Home, None).expect("create").number;
     (store, domain)
+}
+
+/// The same in a directory of its own.
+pub(crate) fn founded() -> (TempDir, Store, DomainNumber) {
+    let dir = tempfile::tempdir().expect("dir");
+    let (store, domain) = with_home(dir.path());
+    (dir, store, domain)
 }
 
 pub(crate) fn entry(body: &str) -> NewEntry {

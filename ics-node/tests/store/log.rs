@@ -19,8 +19,7 @@ use super::common::*;
 
 #[test]
 fn appended_entries_are_there_after_a_restart() {
-    let dir = tempfile::tempdir().expect("dir");
-    let (store, domain) = with_home(dir.path());
+    let (dir, store, domain) = founded();
     assert_eq!(append(&store, domain, &["red device", "blue device"]).expect("append"), [0, 1]);
     let before = head(&store, domain);
     assert_eq!(before.seal.as_ref().map(|seal| (seal.size, seal.root)), Some((2, before.root)));
@@ -42,8 +41,7 @@ fn appended_entries_are_there_after_a_restart() {
 
 #[test]
 fn a_page_with_nothing_is_not_the_end() {
-    let dir = tempfile::tempdir().expect("dir");
-    let (store, domain) = with_home(dir.path());
+    let (_dir, store, domain) = founded();
     append(&store, domain, &[&["common"; 1100], &["common rare"; 2][..]].concat()).expect("append");
     let keys = [key("common"), key("rare")];
     let first = store.positions(domain, &keys, 0..u64::MAX, 1).expect("look up");
@@ -55,8 +53,7 @@ fn a_page_with_nothing_is_not_the_end() {
 
 #[test]
 fn domains_do_not_see_each_other() {
-    let dir = tempfile::tempdir().expect("dir");
-    let (store, one) = with_home(dir.path());
+    let (_dir, store, one) = founded();
     let two = store.create_domain(&name("other.example"), Part::Home, None).expect("create").number;
     append(&store, one, &["a", "b"]).expect("append");
     append(&store, two, &["b", "c", "b"]).expect("append");
@@ -69,8 +66,7 @@ fn domains_do_not_see_each_other() {
 
 #[test]
 fn pages_of_entries_keep_their_bounds() {
-    let dir = tempfile::tempdir().expect("dir");
-    let (store, domain) = with_home(dir.path());
+    let (_dir, store, domain) = founded();
     fill(&store, domain, 0..50);
     let one = store.entry(domain, 0).expect("entry");
     let bytes = one.header.len() + body(&one).len();
@@ -86,8 +82,7 @@ fn pages_of_entries_keep_their_bounds() {
 
 #[test]
 fn tiles_and_proofs_verify_at_every_size() {
-    let dir = tempfile::tempdir().expect("dir");
-    let (store, domain) = with_home(dir.path());
+    let (dir, store, domain) = founded();
     fill(&store, domain, 0..700);
     let check = |store: &ics_node::store::Store| {
         let size = head(store, domain).size;
@@ -137,8 +132,7 @@ fn tiles_and_proofs_verify_at_every_size() {
 
 #[test]
 fn look_ups_keep_to_the_range_and_go_on_where_they_stopped() {
-    let dir = tempfile::tempdir().expect("dir");
-    let (store, domain) = with_home(dir.path());
+    let (_dir, store, domain) = founded();
     fill(&store, domain, 0..100);
     let page = store.positions(domain, &[key("lot4")], 0..u64::MAX, 4).expect("page");
     assert_eq!((page.indices, page.next), (vec![40, 41, 42, 43], Some(44)));
@@ -288,8 +282,7 @@ fn a_mirror_keeps_the_homes_checkpoints_and_its_pinned_beginning() {
 /// Followers have already passed what the domain shows only now.
 #[test]
 fn a_domain_sends_back_whoever_follows_it() {
-    let dir = tempfile::tempdir().expect("dir");
-    let (store, own) = with_home(dir.path());
+    let (dir, store, own) = founded();
     let source = name("source.example");
     let copy = store.create_domain(&source, Part::Mirror, None).expect("create").number;
     append(&store, copy, &["a", "b", "c"]).expect("append");
@@ -356,8 +349,7 @@ fn a_domain_sends_back_whoever_follows_it() {
 /// With other rights there may be more after both places, and whoever read with the former ones has seen too little.
 #[test]
 fn other_rights_where_no_copy_is_send_back() {
-    let dir = tempfile::tempdir().expect("dir");
-    let (store, own) = with_home(dir.path());
+    let (_dir, store, own) = founded();
     let source = name("source.example");
     store.follow(own, &source, vec!["something".to_owned()], 0).expect("follows");
     let returns = store.follow_returns(own, None).expect("here");
@@ -381,8 +373,7 @@ fn other_rights_where_no_copy_is_send_back() {
 /// A grant is recorded by its own commit, for each followed domain, until the domain has been examined again.
 #[test]
 fn a_grant_is_noted_until_it_is_heeded() {
-    let dir = tempfile::tempdir().expect("dir");
-    let (store, own) = with_home(dir.path());
+    let (dir, store, own) = founded();
     let source = name("source.example");
     let now = Timestamp::from_seconds(100);
     let grant = |store: &Store, thing: Option<&str>, begins: Timestamp| {
@@ -442,8 +433,7 @@ fn what_was_in_doubt_is_so_no_longer_when_it_is_settled() {
 
 #[test]
 fn a_checkpoint_may_get_another_cosignature() {
-    let dir = tempfile::tempdir().expect("dir");
-    let (store, domain) = with_home(dir.path());
+    let (dir, store, domain) = founded();
     append(&store, domain, &["a"]).expect("append");
     let at = Timestamp::from_seconds(60);
     let job = move |tx: &mut WriteTx<'_>| {

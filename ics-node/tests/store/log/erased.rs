@@ -12,8 +12,7 @@ const NUMBERS: usize = 300;
 
 #[test]
 fn an_erased_body_is_nowhere_in_the_files_and_the_root_stays() {
-    let dir = tempfile::tempdir().expect("dir");
-    let (store, domain) = with_home(dir.path());
+    let (dir, store, domain) = founded();
     let secret = "personal".repeat(200);
     append(&store, domain, &["first", &secret, "third"]).expect("append");
     let before = head(&store, domain);
@@ -42,8 +41,7 @@ fn an_erased_body_is_nowhere_in_the_files_and_the_root_stays() {
 /// Its salt and header would prove a guess of the contents.
 #[test]
 fn the_receipt_of_what_is_erased_goes_with_it() {
-    let dir = tempfile::tempdir().expect("dir");
-    let (store, domain) = with_home(dir.path());
+    let (dir, store, domain) = founded();
     append(&store, domain, &["first", "second"]).expect("append");
     let at = Timestamp::from_seconds(1);
     let bodies = ["first", "second", "third"].map(|body| body.as_bytes().to_vec());
@@ -96,8 +94,7 @@ fn a_receipt_that_comes_after_the_erasure_is_not_kept() {
 /// Otherwise each later start would rebuild the index, whatever was erased in between.
 #[test]
 fn an_erasure_that_cannot_be_stored_leaves_no_mark() {
-    let dir = tempfile::tempdir().expect("dir");
-    let (store, domain) = with_home(dir.path());
+    let (dir, store, domain) = founded();
     append(&store, domain, &["first", "second"]).expect("append");
     let other = Connection::open(dir.path().join("ics.db")).expect("open");
     let refuses = "CREATE TRIGGER refuses BEFORE UPDATE ON entry BEGIN SELECT RAISE(ABORT, 'no'); END";
@@ -118,8 +115,7 @@ fn an_erasure_that_cannot_be_stored_leaves_no_mark() {
 /// With constant writing, and a reader during the erasure.
 #[test]
 fn an_erased_body_leaves_the_files_under_steady_load_too() {
-    let dir = tempfile::tempdir().expect("dir");
-    let (store, domain) = with_home(dir.path());
+    let (dir, store, domain) = founded();
     append(&store, domain, &["first", &"personal".repeat(200)]).expect("append");
     let reader = Connection::open(dir.path().join("ics.db")).expect("open");
     reader.execute_batch("BEGIN; SELECT count(*) FROM entry").expect("read");
@@ -248,8 +244,7 @@ fn what_was_said_to_be_left_leads_nowhere_once_something_else_is_there() {
 /// Entries of two domains share pages, and each new one moves others from page to page.
 #[test]
 fn a_body_that_moved_between_pages_leaves_no_copy_when_it_is_erased() {
-    let dir = tempfile::tempdir().expect("dir");
-    let (store, first) = with_home(dir.path());
+    let (dir, store, first) = founded();
     let second = store.create_domain(&name("e.example"), Part::Home, None).expect("create").number;
     let secret = |number: usize| format!("secret-{number:04}.");
     for number in 0..NUMBERS {
