@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use ed25519_dalek::SigningKey;
-use ics_core::log::Hash;
 use ics_core::log::checkpoint::{Checkpoint, Origin};
+use ics_core::log::{Hash, LeafData};
 use ics_core::vocabulary::DomainName;
 use ics_node::store::{
     Content, DomainInfo, DomainNumber, Head, Key, NewContent, NewEntry, Options, Part, SignedNote, Store, StoreError,
@@ -71,6 +71,19 @@ pub(crate) fn founded() -> (TempDir, Store, DomainNumber) {
     let dir = tempfile::tempdir().expect("dir");
     let (store, domain) = with_home(dir.path());
     (dir, store, domain)
+}
+
+/// As [`founded`], with a copy of that domain in its place.
+pub(crate) fn copied() -> (TempDir, Store, DomainNumber) {
+    let dir = tempfile::tempdir().expect("dir");
+    let store = open(dir.path());
+    let copy = store.create_domain(&name("d.example"), Part::Mirror, None).expect("create").number;
+    (dir, store, copy)
+}
+
+/// An entry of which there is only the leaf.
+pub(crate) fn bare(leaf: LeafData) -> NewEntry {
+    NewEntry { header: Vec::new(), content: NewContent::Leaf(leaf), keys: Vec::new(), effective: false }
 }
 
 pub(crate) fn entry(body: &str) -> NewEntry {

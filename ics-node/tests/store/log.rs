@@ -5,6 +5,7 @@ mod erased;
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::{Duration, Instant};
 
+use ics_core::log::LeafData;
 use ics_core::log::entry::leaf_data;
 use ics_core::log::merkle::{Tree, leaf_hash, verify_consistency, verify_inclusion};
 use ics_core::log::tile::TileId;
@@ -141,24 +142,29 @@ fn look_ups_keep_to_the_range_and_go_on_where_they_stopped() {
     assert_eq!(find(&store, domain, &["lot4", "n47"]), [47]);
 }
 
+/// The leaf of the first entry of a copy, and what is filled in later, which is found by this word.
+fn late(body: &str, word: &str) -> (LeafData, Filling) {
+    let (content, header) = (Content { salt: [5; 16], body: body.as_bytes().to_vec() }, b"header".to_vec());
+    let leaf = leaf_data(&content.salt, &header, &content.body);
+    (leaf, Filling { index: 0, header, content, keys: vec![key(word)] })
+}
+
+/// Fills that in, so that it takes effect.
+fn shown(filling: Filling) -> impl FnOnce(&mut WriteTx<'_>) -> Result<(), StoreError> + Send + 'static {
+    move |tx: &mut WriteTx<'_>| {
+        tx.fill(filling, true)?;
+        tx.settle(Some([1; 16]), None);
+        Ok(())
+    }
+}
+
 /// A later version of the node may index entries by more keys than the version that filled them in.
 #[test]
 fn what_is_filled_in_is_filed_again_with_the_index() {
-    let dir = tempfile::tempdir().expect("dir");
-    let mirror = open(dir.path());
-    let copy = mirror.create_domain(&name("d.example"), Part::Mirror, None).expect("create").number;
-    let (content, header) = (Content { salt: [5; 16], body: b"early late".to_vec() }, b"header".to_vec());
-    let leaf = leaf_data(&content.salt, &header, &content.body);
-    let hidden = move |tx: &mut WriteTx<'_>| {
-        tx.append(NewEntry { header: Vec::new(), content: NewContent::Leaf(leaf), keys: Vec::new(), effective: false })
-    };
-    mirror.write(copy, hidden).expect("queue").wait().expect("a leaf");
-    let shown = move |tx: &mut WriteTx<'_>| {
-        tx.fill(Filling { index: 0, header, content, keys: vec![key("early")] }, true)?;
-        tx.settle(Some([1; 16]), None);
-        Ok::<_, StoreError>(())
-    };
-    mirror.write(copy, shown).expect("queue").wait().expect("filled in");
+    let (dir, mirror, copy) = copied();
+    let (leaf, filling) = late("early late", "early");
+    mirror.write(copy, move |tx| tx.append(bare(leaf))).expect("queue").wait().expect("a leaf");
+    mirror.write(copy, shown(filling)).expect("queue").wait().expect("filled in");
     assert_eq!((find(&mirror, copy, &["early"]), find(&mirror, copy, &["late"])), (vec![0], Vec::new()));
     drop(mirror);
     std::fs::remove_file(dir.path().join("index.db")).expect("removed");
@@ -187,20 +193,11 @@ fn what_was_filled_in_is_announced_again_once_it_is_shown() {
         release.send(()).expect("held");
         (amends, settled)
     };
-    let (content, header) = (Content { salt: [5; 16], body: b"late".to_vec() }, b"header".to_vec());
-    let leaf = leaf_data(&content.salt, &header, &content.body);
-    let hidden = move |tx: &mut WriteTx<'_>| {
-        tx.append(NewEntry { header: Vec::new(), content: NewContent::Leaf(leaf), keys: Vec::new(), effective: false })
-    };
-    let pending = mirror.write(copy, hidden).expect("queue");
+    let (leaf, filling) = late("late", "late");
+    let pending = mirror.write(copy, move |tx| tx.append(bare(leaf))).expect("queue");
     assert_eq!(next(), (false, 0));
     pending.wait().expect("a leaf");
-    let shown = move |tx: &mut WriteTx<'_>| {
-        tx.fill(Filling { index: 0, header, content, keys: vec![key("late")] }, true)?;
-        tx.settle(Some([1; 16]), None);
-        Ok::<_, StoreError>(())
-    };
-    let pending = mirror.write(copy, shown).expect("queue");
+    let pending = mirror.write(copy, shown(filling)).expect("queue");
     assert_eq!([next(), next()], [(true, 0), (true, 1)]);
     pending.wait().expect("filled in");
     assert!(announced.try_recv().is_err(), "that was all");
@@ -254,7 +251,7 @@ fn a_mirror_keeps_the_homes_checkpoints_and_its_pinned_beginning() {
                     None => NewContent::Leaf(entry.leaf),
                 };
                 let effective = entry.index != 4;
-                tx.append(ics_node::store::NewEntry { header: entry.header, content, keys, effective })?;
+                tx.append(NewEntry { header: entry.header, content, keys, effective })?;
             }
             tx.seal(seal)
         }
@@ -416,9 +413,7 @@ fn a_grant_is_noted_until_it_is_heeded() {
 /// Also at a mirror from which nothing was ever kept.
 #[test]
 fn what_was_in_doubt_is_so_no_longer_when_it_is_settled() {
-    let dir = tempfile::tempdir().expect("dir");
-    let mirror = open(dir.path());
-    let copy = mirror.create_domain(&name("d.example"), Part::Mirror, None).expect("create").number;
+    let (_dir, mirror, copy) = copied();
     let write = |job: fn(&mut WriteTx<'_>)| {
         let job = move |tx: &mut WriteTx<'_>| -> Result<(), StoreError> {
             job(tx);
