@@ -89,9 +89,7 @@ impl World {
 
     /// A node that is the home of [`DOMAIN`], with its entry 0.
     pub(crate) fn founded() -> Self {
-        let world = Self::empty();
-        world.app.found(&descriptor(Template::Manufacturer, DOMAIN, Vec::new())).expect("founds");
-        world
+        Self::with(|_| {})
     }
 
     /// A node that is the home of [`DOMAIN`], where only [`MIRROR`] and [`GATEWAY`] may read; with these peers.
@@ -130,11 +128,15 @@ impl World {
 
     /// A node that is the home of [`DOMAIN`], with a changed descriptor, and of [`CARE`], which adopts from it.
     pub(crate) fn caring(change: impl FnOnce(&mut Descriptor)) -> Self {
-        let world = Self::with(change);
-        let made = world.app.domain(&domain()).expect("is here").info.origin;
+        Self::with(change).with_care(|_| {})
+    }
+
+    /// The same node as the home of [`CARE`] too, which adopts from [`DOMAIN`], with a changed descriptor.
+    pub(crate) fn with_care(self, change: impl FnOnce(&mut Descriptor)) -> Self {
+        let made = self.app.domain(&domain()).expect("is here").info.origin;
         let source = Source { domain: domain(), entry0: Hash(made.entry0), home: home() };
-        world.app.found(&descriptor(Template::Maintenance, CARE, vec![source])).expect("founds");
-        world
+        self.app.found(&changed_descriptor(Template::Maintenance, CARE, vec![source], change)).expect("founds");
+        self
     }
 
     /// A founded node with [`CARE`], which adopts from it, and a trust policy by which both domains count.
@@ -151,14 +153,10 @@ impl World {
     }
 
     fn with_rules(rules: &str) -> Self {
-        let world = Self::founded();
-        let app = &world.app;
-        let origin = |domain: &str| app.domain(&domain.parse().expect("a domain")).expect("is here").info.origin;
-        let made = origin(DOMAIN);
-        let source = Source { domain: domain(), entry0: Hash(made.entry0), home: home() };
-        app.found(&descriptor(Template::Maintenance, CARE, vec![source])).expect("founds");
+        let world = Self::founded().with_care(|_| {});
+        let origin = |domain: &str| world.app.domain(&domain.parse().expect("a domain")).expect("is here").info.origin;
         let trust = json!({
-            "domains": [made, origin(CARE)],
+            "domains": [origin(DOMAIN), origin(CARE)],
             "freshness": {"default": 3600},
             "rules": rules,
         });
@@ -206,10 +204,6 @@ fn open(data: &Path, trust: Option<Arc<TrustPolicy>>, peers: Vec<PeerConfig>) ->
 pub(crate) fn home() -> NodeKey {
     let key = SigningKey::from_bytes(&[9; 32]).verifying_key();
     NodeKey { name: NODE.to_owned(), key: STANDARD.encode(key.as_bytes()) }
-}
-
-fn descriptor(template: Template, domain: &str, sources: Vec<Source>) -> Vec<u8> {
-    changed_descriptor(template, domain, sources, |_| {})
 }
 
 pub(crate) fn changed_descriptor(

@@ -28,8 +28,8 @@ use tokio::task::JoinHandle;
 use super::liar::{Liar, Reply};
 use super::{Gateway, changed, home, home_of, id, origin, upstream};
 use crate::following::{
-    READ_ALONE, buyer, change, heir, introduced, name_heir, name_owner, refused_from_heir, sold, stolen_from_buyer,
-    withdrawn,
+    READ_ALONE, buyer, change, heir, introduced, name_heir, name_owner, refused_from_heir, request, sold,
+    stolen_from_buyer, withdrawn,
 };
 use crate::hidden::{ALL, amend, device, erase, issued, issuer, lots, name_issuer, say};
 use crate::support::Node;
@@ -77,15 +77,6 @@ fn caring_with(made: &Origin, url: &str, interval_ms: u64, change: fn(&mut Descr
     let descriptor = changed_descriptor(Template::Maintenance, CARE, vec![source], change);
     tokio::task::block_in_place(|| node.app.found(&descriptor)).expect("founds");
     node
-}
-
-fn request(ids: &[u8], follow: Option<bool>) -> AdoptionRequest {
-    AdoptionRequest {
-        source: DOMAIN.to_owned(),
-        ids: ids.iter().map(|seed| serial(*seed)).collect(),
-        follow,
-        ..AdoptionRequest::default()
-    }
 }
 
 /// Adopts; again as long as nobody answers in time, for which a busy machine may be the reason.
