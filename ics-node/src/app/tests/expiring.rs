@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use ics_core::descriptor::{Descriptor, OwnerKey, Owners, RoleSpec, Source, Template, TemplateInput};
+use ics_core::descriptor::{OwnerKey, Owners, RoleSpec, Source, Template, TemplateInput};
 use ics_core::evidence;
 use ics_core::identity::Kind;
 use ics_core::limits;
@@ -20,6 +20,7 @@ use sha2::{Digest as _, Sha512};
 use tempfile::TempDir;
 use tokio::sync::watch;
 
+use super::amended;
 use crate::api::{AdoptionRequest, SubmissionResult};
 use crate::app::admit::check::check_bodies;
 use crate::app::admit::submit::{Incoming, Outcome};
@@ -190,13 +191,8 @@ async fn it_counts_where_it_was_hidden_until_now() {
     catches_up(&copied, &adopted.app, &adopted.plant).await;
     assert_eq!(adopted.status(&copied), None);
 
-    let json = adopted.app.descriptor(&adopted.plant, None).expect("in force").json;
-    let before = Descriptor::parse(&json).expect("a descriptor");
-    let (version, previous) = (before.version + 1, Some(before.hash()));
-    let next = Descriptor { version, previous, access: before.access.replace(NODES, ALL), ..before };
-    let (key, now) = (owner(&adopted.plant), adopted.app.clock().now());
-    let signed = sign_descriptor(&[&key], &next.to_json(), now, &SALT).expect("signed");
-    adopted.app.submit(&adopted.plant, vec![signed]).await.expect("admitted");
+    let rules = amended(&adopted.app, &adopted.plant, |next| next.access = next.access.replace(NODES, ALL));
+    adopted.app.submit(&adopted.plant, vec![rules]).await.expect("admitted");
     let began = Instant::now();
     while adopted.status(&copied).as_deref() != Some("stolen") {
         let info = copied.domain(&adopted.plant);
