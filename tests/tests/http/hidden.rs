@@ -17,6 +17,7 @@ use tempfile::TempDir;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+use crate::following::change;
 use crate::support::{Node, settings};
 use crate::world::{CREATED, DOMAIN, World, certificate, domain, maker, serial, signer, stolen};
 
@@ -163,13 +164,11 @@ pub(crate) async fn say(home: &Node, bodies: Vec<Vec<u8>>) {
 
 /// Submits the next version of the descriptor, with `from` replaced by `to` in its access rules.
 pub(crate) async fn amend(home: &Node, from: &str, to: &str) {
-    let json = home.app().descriptor(&domain(), None).expect("in force").json;
-    let previous = Descriptor::parse(&json).expect("a descriptor");
-    let mut next = Descriptor { version: previous.version + 1, previous: Some(previous.hash()), ..previous };
-    assert!(next.access.contains(from), "{}", next.access);
-    next.access = next.access.replace(from, to);
-    let signed = make::sign_descriptor(&[&maker()], &next.to_json(), CREATED, &[1; 32]).expect("signs");
-    say(home, vec![signed]).await;
+    change(home.app(), DOMAIN, |next| {
+        assert!(next.access.contains(from), "{}", next.access);
+        next.access = next.access.replace(from, to);
+    })
+    .await;
 }
 
 /// Has the owners erase the entry at an index.
