@@ -391,35 +391,11 @@ fn software_is_published_by_its_developer() {
     let template = ["domain", "create", "code.acme.example", "--template", "developer", "--owner", "owner"];
     let rest = ["--signer", "developer=developer", "--home-node", "ics.devices.acme.example=node"];
     stage.ok(&[&template[..], &rest[..]].concat());
-    let refused = stage.run(&[
-        "publish",
-        "--file",
-        &file,
-        "--name",
-        "p7",
-        "--version",
-        "1",
-        "--role",
-        "developer",
-        "--signer",
-        "developer",
-    ]);
+    let publish = ["publish", "--file", &file, "--name", "p7", "--version", "1", "--role", "developer"];
+    let publish = [&publish[..], &["--signer", "developer"]].concat();
+    let refused = stage.run(&publish);
     assert_eq!(refused.code, 1, "this is a domain of devices: {refused:?}");
-    let elsewhere = stage.run(&[
-        "publish",
-        "--file",
-        &file,
-        "--name",
-        "p7",
-        "--version",
-        "1",
-        "--domain",
-        "code.acme.example",
-        "--role",
-        "developer",
-        "--signer",
-        "developer",
-    ]);
+    let elsewhere = stage.run(&[&publish[..], &["--domain", "code.acme.example"]].concat());
     assert_eq!(elsewhere.code, 3, "this node does not hold that domain: {elsewhere:?}");
 }
 
