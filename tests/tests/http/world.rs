@@ -272,13 +272,13 @@ pub(crate) fn introduction_as(by: &dyn Signer, seed: u8, number: u8) -> Vec<u8> 
     let mut claims = Claims::new(Act::Identity, "manufacturer".parse().expect("a role"), domain());
     claims.names = vec![serial(number).parse().expect("a name")];
     claims.attributes = [(Attribute::Model, "T-1000"), (Attribute::Lot, "L1")].map(|(a, v)| (a, v.to_owned())).into();
-    certify(by, seed, &claims, false)
+    of_device(by, seed, &claims, false)
 }
 
 /// The same into [`CARE`], without names and attributes.
 pub(crate) fn introduction_to_care(seed: u8) -> Vec<u8> {
     let (role, care) = ("manufacturer".parse().expect("a role"), CARE.parse().expect("a domain"));
-    certify(&maker(), seed, &Claims::new(Act::Identity, role, care), false)
+    of_device(&maker(), seed, &Claims::new(Act::Identity, role, care), false)
 }
 
 /// A peer from which a node copies [`CARE`]: it accepts connections, but answers nothing while the socket is held.
@@ -298,10 +298,11 @@ pub(crate) fn stolen(by: &dyn Signer, seed: u8) -> Vec<u8> {
     let mut claims = Claims::new(Act::Status, "manufacturer".parse().expect("a role"), domain());
     claims.status = Some("stolen".parse().expect("a status"));
     claims.reason = Some("taken off a lorry".to_owned());
-    certify(by, seed, &claims, true)
+    of_device(by, seed, &claims, true)
 }
 
-fn certify(by: &dyn Signer, seed: u8, claims: &Claims, revokes: bool) -> Vec<u8> {
+/// A statement about the device with this seed.
+pub(crate) fn of_device(by: &dyn Signer, seed: u8, claims: &Claims, revokes: bool) -> Vec<u8> {
     let (device, user_id) = (signer(seed), format!("Thermometer {seed}"));
     make::certify(by, device.public_key(), &user_id, None, Kind::Device, claims, revokes, CREATED, &[3; 32])
         .expect("a statement")

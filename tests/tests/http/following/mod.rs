@@ -23,7 +23,6 @@ use ics_node::app::{App, Reader};
 use serde_json::json;
 use tempfile::TempDir;
 
-use self::roles::of_device;
 pub(crate) use self::roles::{buyer, name_owner, sold, stolen_from_buyer};
 use self::signers::{destroyed, inherited, moved, rotate_to, thing};
 pub(crate) use self::signers::{heir, introduced, name_heir, refused_from_heir, withdrawn};
@@ -31,7 +30,7 @@ use crate::hidden::{ALL, Copy, amend, device, erase, issued, issuer, name_issuer
 use crate::support::{Node, settings};
 use crate::watching::recall_by;
 use crate::world::{
-    CARE, CREATED, DOMAIN, NODE, TOKEN, World, certificate, changed_descriptor, domain, home, maker,
+    CARE, CREATED, DOMAIN, NODE, TOKEN, World, certificate, changed_descriptor, domain, home, maker, of_device,
     revoked_certificate, serial, signer, stolen,
 };
 

@@ -13,13 +13,6 @@ pub(crate) fn name_owner(descriptor: &mut Descriptor, owner: &Ed25519Signer) {
     spec.signers.insert(owner.public_key().fingerprint());
 }
 
-/// A statement about the device with this seed.
-pub(super) fn of_device(by: &Ed25519Signer, seed: u8, claims: &Claims, revokes: bool) -> Vec<u8> {
-    let (device, user_id) = (signer(seed), format!("Thermometer {seed}"));
-    make::certify(by, device.public_key(), &user_id, None, Kind::Device, claims, revokes, CREATED, &[3; 32])
-        .expect("a statement")
-}
-
 /// The buyer's statement in the manufacturer's domain: the device was stolen from them.
 pub(crate) fn stolen_from_buyer(seed: u8) -> Vec<u8> {
     let mut claims = Claims::new(Act::Status, "owner".parse().expect("a role"), domain());
