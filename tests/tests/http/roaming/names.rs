@@ -8,10 +8,9 @@ use ics_core::statement::Claims;
 use ics_core::trust::{Outcome, Reason};
 use ics_core::vocabulary::{Act, Attribute};
 
-use super::liar::{Liar, Reply};
-use super::{Gateway, home, id, origin};
+use super::liar::Reply;
+use super::{asking, id};
 use crate::hidden::{device, say};
-use crate::support::Node;
 use crate::world::{DOMAIN, domain, maker, of_device, serial, signer, stolen};
 
 /// A device of the first lot that replaces another one and takes its name.
@@ -21,14 +20,6 @@ fn successor(seed: u8, old: u8) -> Vec<u8> {
     claims.attributes = [(Attribute::Model, "T-1000"), (Attribute::Lot, "L1")].map(|(a, v)| (a, v.to_owned())).into();
     claims.replaces = Some(IdentityId::Key(signer(old).public_key().fingerprint()));
     of_device(&maker(), seed, &claims, false)
-}
-
-/// A home, a peer that passes on what it says, and a node that asks the peer.
-async fn asking() -> (Node, Liar, Gateway) {
-    let home = home().await;
-    let upstream = Liar::honest(&home).await;
-    let gateway = Gateway::asking(&origin(&home), &upstream.url(), 60);
-    (home, upstream, gateway)
 }
 
 #[tokio::test(flavor = "multi_thread")]
