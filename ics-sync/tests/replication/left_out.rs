@@ -2,17 +2,11 @@
 
 use ics_core::log::entry::EntryKind;
 use ics_core::time::Timestamp;
-use ics_sync::mirror::{Action, Doubt, Mirror, Settings, Source, Stop, Trouble};
+use ics_sync::mirror::{Action, Doubt, Mirror, Source, Stop, Trouble};
 
 use crate::home::{Home, at};
 use crate::memory::Memory;
-use crate::rules::{drive, perform};
-
-const NOW: u64 = 1_700_000_000_000;
-/// When the home is asked, after something failed before.
-const LATER: u64 = NOW + 600_000;
-const EVEN_LATER: u64 = LATER + 600_000;
-const SETTINGS: Settings = Settings { interval_millis: 1_000, listens: false, seed: 1 };
+use crate::rules::{EVEN_LATER, LATER, NOW, SETTINGS, drive, perform};
 
 /// A home with ten entries, those about one thing hidden from a reader.
 fn home() -> Home {

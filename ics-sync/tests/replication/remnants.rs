@@ -7,19 +7,14 @@ use ics_core::record::Identity;
 use ics_core::statement::{Erasure, Remnant, StatementId};
 use ics_core::time::Timestamp;
 use ics_core::vocabulary::Act;
-use ics_sync::mirror::{Action, Doubt, Mirror, Settings, Trouble};
+use ics_sync::mirror::{Action, Doubt, Mirror, Trouble};
 use ics_sync::wire;
 
 use crate::home::{Home, Turn, at, entry};
 use crate::memory::Memory;
-use crate::rules::{drive, perform};
+use crate::rules::{EVEN_LATER, LATER, NOW, SETTINGS, drive, perform};
 use crate::{owners, speech};
 
-const NOW: u64 = 1_700_000_000_000;
-/// When a peer is asked again, after something failed before.
-const LATER: u64 = NOW + 600_000;
-const EVEN_LATER: u64 = LATER + 600_000;
-const SETTINGS: Settings = Settings { interval_millis: 1_000, listens: false, seed: 1 };
 /// The index of the entry that is erased.
 const ERASED: u64 = 4;
 

@@ -12,12 +12,15 @@ use crate::home::{Home, NODE, at, entry, node_key, signing_key};
 use crate::memory::{Kept, Memory};
 use crate::owners;
 
-const NOW: u64 = 1_700_000_000_000;
-const DOMAIN: &str = "devices.acme.example";
-const SETTINGS: Settings = Settings { interval_millis: 1_000, listens: false, seed: 1 };
+pub(crate) const NOW: u64 = 1_700_000_000_000;
+/// When a peer is asked again, after something failed before.
+pub(crate) const LATER: u64 = NOW + 600_000;
+pub(crate) const EVEN_LATER: u64 = LATER + 600_000;
+pub(crate) const DOMAIN: &str = "devices.acme.example";
+pub(crate) const SETTINGS: Settings = Settings { interval_millis: 1_000, listens: false, seed: 1 };
 
 /// A home with this many entries, all signed.
-fn home(entries: usize) -> Home {
+pub(crate) fn home(entries: usize) -> Home {
     let mut home = Home::new(DOMAIN, 1, at(NOW));
     home.append_many(entries - 1, "true", at(NOW));
     home.sign(at(NOW));

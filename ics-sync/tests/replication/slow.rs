@@ -3,14 +3,12 @@
 use ics_core::limits;
 use ics_core::time::Timestamp;
 use ics_sync::Turn;
-use ics_sync::mirror::{Action, Mirror, Settings, Trouble};
+use ics_sync::mirror::{Action, Mirror, Trouble};
 
 use crate::home::{Home, at};
 use crate::memory::Memory;
-use crate::rules::perform;
+use crate::rules::{NOW, SETTINGS, perform};
 
-const NOW: u64 = 1_700_000_000_000;
-const SETTINGS: Settings = Settings { interval_millis: 1_000, listens: false, seed: 1 };
 const MINUTE: u64 = 60_000;
 
 /// How a peer answers.
