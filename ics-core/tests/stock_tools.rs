@@ -278,43 +278,17 @@ fn certificates_please_gpg_and_sq() {
 #[test]
 fn keys_made_and_statements_signed_by_gpg_are_taken() {
     let gpg = Workplace::new();
-    let made = gpg.gpg(&[
-        "--passphrase",
-        "",
-        "--faked-system-time",
-        "20261101T000000!",
-        "--quick-generate-key",
-        "Acme <signer@acme.example>",
-        "ed25519",
-        "sign",
-        "0",
-    ]);
+    let then = ["--passphrase", "", "--faked-system-time", "20261101T000000!"];
+    let generate = ["--quick-generate-key", "Acme <signer@acme.example>", "ed25519", "sign", "0"];
+    let made = gpg.gpg(&[&then[..], &generate].concat());
     assert!(made.status.success(), "{}", all(&made));
     let listing = all(&gpg.gpg(&["--with-colons", "--list-keys", "signer@acme.example"]));
     let fingerprint = listing.lines().find_map(|line| line.strip_prefix("fpr:::::::::")).expect("a fingerprint");
     let fingerprint = fingerprint.trim_end_matches(':').to_owned();
-    let added = gpg.gpg(&[
-        "--passphrase",
-        "",
-        "--faked-system-time",
-        "20261101T000000!",
-        "--quick-add-key",
-        &fingerprint,
-        "ed25519",
-        "sign",
-    ]);
-    assert!(added.status.success(), "{}", all(&added));
-    let added = gpg.gpg(&[
-        "--passphrase",
-        "",
-        "--faked-system-time",
-        "20261101T000000!",
-        "--quick-add-key",
-        &fingerprint,
-        "cv25519",
-        "encr",
-    ]);
-    assert!(added.status.success(), "{}", all(&added));
+    for [algorithm, usage] in [["ed25519", "sign"], ["cv25519", "encr"]] {
+        let added = gpg.gpg(&[&then[..], &["--quick-add-key", &fingerprint, algorithm, usage]].concat());
+        assert!(added.status.success(), "{}", all(&added));
+    }
     let exported = gpg.gpg(&["--export", &fingerprint]).stdout;
     let bodies = split(&exported).expect("a certificate").bodies;
     let certificate = Certificate::parse(&bodies[0]).expect("accepted");

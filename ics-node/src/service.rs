@@ -359,8 +359,7 @@ mod tests {
 
     #[tokio::test(flavor = "multi_thread")]
     async fn a_node_whose_store_takes_no_more_writes_says_so_and_ends() {
-        let maker = Party::found("devices.acme.example");
-        let app = maker.open();
+        let (maker, app) = Party::opened();
         let settings = Settings { listen: vec![([127, 0, 0, 1], 0).into()], workers: Some(1), ..Settings::default() };
         let service = || {
             let server = serve(app.clone(), &settings).expect("listens");

@@ -7,7 +7,7 @@ use super::{Domain, Refusal};
 use crate::identity::{Fingerprint, IdentityId, Kind};
 use crate::log::checkpoint::Origin;
 use crate::openpgp::certificate::Certificate;
-use crate::policy::{Action, Principal, Request, Resource};
+use crate::policy::{Action, Decision, Principal, Request, Resource};
 use crate::record::{Logged, SourceRef};
 use crate::statement::Certification;
 use crate::vocabulary::Role;
@@ -164,16 +164,16 @@ impl Domain {
         if roles.is_empty() && !is_owner {
             return Err(Refusal::CertificateNotNamed(primary));
         }
-        let decision = self.policy().decide_again(Request {
-            principal: Principal { fingerprint: Some(primary), roles, node: None },
-            action: Action::Certificate { source: source.first().map(|source| source.domain.clone()) },
-            resource: Resource::identity(IdentityId::Key(primary), Kind::Organisation, BTreeMap::new()),
-        });
-        if decision.allow {
-            Ok(decision.reasons)
-        } else {
-            Err(Refusal::NotPermitted { said: None, rules: decision.reasons, errors: decision.errors })
-        }
+        let principal = Principal { fingerprint: Some(primary), roles, node: None };
+        let action = Action::Certificate { source: source.first().map(|source| source.domain.clone()) };
+        self.permitted(principal, action, primary)
+    }
+
+    /// The access rules that let a signer's certificate, or what somebody says about it, into the log.
+    fn permitted(&self, principal: Principal, action: Action, about: Fingerprint) -> Result<Vec<String>, Refusal> {
+        let resource = Resource::identity(IdentityId::Key(about), Kind::Organisation, BTreeMap::new());
+        let Decision { allow, reasons, errors } = self.policy().decide_again(Request { principal, action, resource });
+        if allow { Ok(reasons) } else { Err(Refusal::NotPermitted { said: None, rules: reasons, errors }) }
     }
 
     /// Whether the domain, at its present length, admits as its next entry somebody's certification of a User ID of a
@@ -211,20 +211,10 @@ impl Domain {
                 return Err(Refusal::CertificateTooLong { length, limit });
             }
         }
-        let decision = self.policy().decide_again(Request {
-            principal: Principal {
-                fingerprint: Some(signer),
-                roles: self.descriptor().roles_of(&signer),
-                ..Principal::default()
-            },
-            action: Action::Certification { source: source.first().map(|source| source.domain.clone()) },
-            resource: Resource::identity(IdentityId::Key(target), Kind::Organisation, BTreeMap::new()),
-        });
-        if decision.allow {
-            Ok(decision.reasons)
-        } else {
-            Err(Refusal::NotPermitted { said: None, rules: decision.reasons, errors: decision.errors })
-        }
+        let roles = self.descriptor().roles_of(&signer);
+        let principal = Principal { fingerprint: Some(signer), roles, node: None };
+        let action = Action::Certification { source: source.first().map(|source| source.domain.clone()) };
+        self.permitted(principal, action, target)
     }
 
     /// The roles that the descriptor, or any grant that was ever admitted, gives a signer: enough for a certificate to

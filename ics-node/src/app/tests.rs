@@ -13,13 +13,14 @@ use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use ics_core::descriptor::Freshness;
+use ics_core::descriptor::{Descriptor, Freshness};
 use ics_core::identity::{IdentityId, Kind};
 use ics_core::limits;
 use ics_core::openpgp::key::PublicKey;
 use ics_core::record::Posting;
+use ics_core::statement::make::sign_descriptor;
 use ics_core::trust::{Outcome, Reason, TrustDocument, TrustPolicy, settle};
-use ics_core::vocabulary::Act;
+use ics_core::vocabulary::{Act, DomainName};
 
 use super::admit::check::check_bodies;
 use super::admit::submit::{Incoming, append_all};
@@ -28,7 +29,7 @@ use super::answer::verdict::{Matter, word};
 use super::{App, Asker, Depth, Query, Reader};
 use crate::api::problem::Code;
 use crate::api::{Check, EnrolmentRequest, ListQuery, MirrorInfo, PageQuery, SubmissionResult};
-use crate::fixture::{Party, devices};
+use crate::fixture::{Party, SALT, devices, owner};
 use crate::store::{DomainNumber, WriteTx};
 
 const PERMITS: &str =
@@ -55,6 +56,15 @@ async fn node(maker: &Party, known: &[PublicKey], rules: &str, memory_bytes: u64
     let bodies = core::iter::once(maker.certificate.clone()).chain(introduced).collect();
     app.submit(&maker.domain, bodies).await.expect("submits");
     app
+}
+
+/// The next version of a domain's descriptor, with a change, as its owner signs it.
+pub(super) fn amended(app: &App, domain: &DomainName, change: impl FnOnce(&mut Descriptor)) -> Vec<u8> {
+    let json = app.descriptor(domain, None).expect("in force").json;
+    let former = Descriptor::parse(&json).expect("a descriptor");
+    let mut next = Descriptor { version: former.version + 1, previous: Some(former.hash()), ..former };
+    change(&mut next);
+    sign_descriptor(&[&owner(domain)], &next.to_json(), app.clock().now(), &SALT).expect("signed")
 }
 
 fn check(app: &App, number: usize, depth: Depth) -> Option<Check> {
@@ -410,8 +420,7 @@ async fn a_full_disk_is_told_until_there_is_room_again() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_domain_with_many_alarms_hides_none_of_another() {
-    let maker = Party::found("devices.acme.example");
-    let app = maker.open();
+    let (maker, app) = Party::opened();
     let own = app.hosted(&maker.domain).expect("here").number;
     let now = app.clock().now();
     app.store().alarm(Some(own), now, "fork", "the one that counts").expect("alarm");
@@ -425,8 +434,7 @@ async fn a_domain_with_many_alarms_hides_none_of_another() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_desk_is_read_page_by_page() {
-    let maker = Party::found("devices.acme.example");
-    let app = maker.open();
+    let (maker, app) = Party::opened();
     let (own, now) = (app.hosted(&maker.domain).expect("here").number, app.clock().now());
     let request = EnrolmentRequest {
         certificate: STANDARD.encode(&maker.certificate),

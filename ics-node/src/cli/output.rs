@@ -68,6 +68,20 @@ pub(crate) fn say(text: &str) {
     let _ = std::io::stderr().lock().write_all(text.as_bytes());
 }
 
+/// Asks a person to confirm. Whoever does not is told what was not done; `nobody` is told where nobody can be asked.
+pub(crate) fn confirm(question: &str, nobody: Failure, not_done: &str) -> Result<(), Failure> {
+    if !std::io::stdin().is_terminal() {
+        return Err(nobody);
+    }
+    say(&format!("{question} [y/N] "));
+    let mut answer = String::new();
+    std::io::stdin().read_line(&mut answer).map_err(|e| Failure::new(Exit::Local, e))?;
+    match answer.trim().to_ascii_lowercase().as_str() {
+        "y" | "yes" => Ok(()),
+        _ => Err(Failure::new(Exit::Refused, not_done)),
+    }
+}
+
 /// Formats a title and, below it, names and values, the values in one column.
 #[must_use]
 pub(crate) fn card(title: &str, rows: &[(&str, String)]) -> String {

@@ -10,7 +10,6 @@ mod renewed;
 mod said;
 
 use std::collections::BTreeSet;
-use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -226,7 +225,7 @@ pub(crate) async fn say_with(
     if signing.unsigned().is_some() {
         return prepare(context, node, signing, sayings, with).await;
     }
-    confirm(asking, &format!("Sign {} and submit it?", counted(sayings.len(), "statement")))?;
+    confirm(asking.asks(), &format!("Sign {} and submit it?", counted(sayings.len(), "statement")))?;
     let mut said = Vec::with_capacity(sayings.len());
     let ended = say_all(context, node, signing, &sayings, &with, &mut said).await;
     let told = tell(context, sayings.len(), &said, ended);
@@ -348,21 +347,13 @@ pub(crate) fn say_prepared(
     Ok(Exit::Ok)
 }
 
-/// Asks a person to confirm; if nobody can be asked, `--yes` is required.
-pub(crate) fn confirm(asking: Asking, question: &str) -> Result<(), Failure> {
-    if asking.yes {
+/// Asks a person to confirm, unless `--yes` says that nobody is asked; it is required if nobody can be.
+pub(crate) fn confirm(asks: bool, question: &str) -> Result<(), Failure> {
+    if !asks {
         return Ok(());
     }
-    if !std::io::stdin().is_terminal() {
-        return Err(Failure::new(Exit::Usage, "there is nobody to ask").hint("--yes signs without asking"));
-    }
-    output::say(&format!("{question} [y/N] "));
-    let mut answer = String::new();
-    std::io::stdin().read_line(&mut answer).map_err(|e| Failure::new(Exit::Local, e))?;
-    match answer.trim().to_ascii_lowercase().as_str() {
-        "y" | "yes" => Ok(()),
-        _ => Err(Failure::new(Exit::Refused, "nothing was signed")),
-    }
+    let nobody = Failure::new(Exit::Usage, "there is nobody to ask").hint("--yes signs without asking");
+    output::confirm(question, nobody, "nothing was signed")
 }
 
 /// A headline and, below it, the first of these lines and how many more there are.

@@ -44,10 +44,7 @@ pub const FILE_NAME: &str = "ics.toml";
 /// The size limit of a configuration file, in bytes.
 const FILE_BYTES: u64 = 1024 * 1024;
 
-/// An example with every member, for the documentation; a test parses it and compares it with the defaults.
-pub const EXAMPLE: &str = include_str!("example.toml");
-
-/// Where the example is found: in the source, and in the Debian package.
+/// Where an example with every member is found: in the source, and in the Debian package.
 pub const EXAMPLE_AT: &str =
     "ics-node/src/config/example.toml in the source, /usr/share/doc/ics/examples/ics.toml from the package";
 

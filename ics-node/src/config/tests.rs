@@ -2,6 +2,8 @@ use tracing_subscriber::filter::LevelFilter;
 
 use super::*;
 
+const EXAMPLE: &str = include_str!("example.toml");
+
 fn refusal(text: &str) -> String {
     match Config::parse(text, Path::new("ics.toml")) {
         Ok(config) => format!("accepted: {config:?}"),

@@ -19,6 +19,14 @@ fn name(text: &str) -> KeyName {
     text.parse().expect("a name")
 }
 
+/// A store with a key, and its passphrase.
+fn stored() -> (tempfile::TempDir, KeyStore, Passphrase, StoredKey) {
+    let home = tempfile::tempdir().expect("directory");
+    let (store, secret) = (KeyStore::new(home.path()), passphrase("correct horse"));
+    let made = store.make(&name("k"), "Somebody", Default::default(), &secret, AT).expect("made");
+    (home, store, secret, made)
+}
+
 #[test]
 fn made_stored_found_unlocked() {
     let home = tempfile::tempdir().expect("directory");
@@ -55,10 +63,7 @@ fn made_stored_found_unlocked() {
 
 #[test]
 fn files_are_private_encrypted_and_never_overwritten() {
-    let home = tempfile::tempdir().expect("directory");
-    let store = KeyStore::new(home.path());
-    let secret = passphrase("correct horse");
-    let made = store.make(&name("k"), "Somebody", Default::default(), &secret, AT).expect("made");
+    let (home, store, secret, made) = stored();
     let path = home.path().join("keys/k.asc");
     assert_eq!(fs::metadata(&path).expect("metadata").permissions().mode() & 0o777, 0o600);
     assert_eq!(fs::metadata(home.path().join("keys")).expect("metadata").permissions().mode() & 0o777, 0o700);
@@ -75,9 +80,7 @@ fn files_are_private_encrypted_and_never_overwritten() {
 
 #[test]
 fn refuses_files_that_are_not_what_they_should_be() {
-    let home = tempfile::tempdir().expect("directory");
-    let store = KeyStore::new(home.path());
-    let made = store.make(&name("k"), "Somebody", Default::default(), &passphrase("correct horse"), AT).expect("made");
+    let (home, store, _, made) = stored();
     let path = home.path().join("keys/k.asc");
     let write = |content: &str| {
         fs::write(&path, content).expect("written");
@@ -94,9 +97,7 @@ fn refuses_files_that_are_not_what_they_should_be() {
 
 #[test]
 fn a_secret_in_the_clear_is_refused() {
-    let home = tempfile::tempdir().expect("directory");
-    let store = KeyStore::new(home.path());
-    let made = store.make(&name("k"), "Somebody", Default::default(), &passphrase("correct horse"), AT).expect("made");
+    let (_home, _, _, made) = stored();
     let clear = secret::generate(Algorithm::Ed25519, KeyVersion::V4, AT).expect("made");
     let packets = vec![sequoia_openpgp::Packet::SecretKey(clear)];
     assert!(transferable::armor_secrets(&packets).is_err());
@@ -128,9 +129,7 @@ fn public_source(home: &Path, certificate: &[u8]) -> ImportSource {
 
 #[test]
 fn what_is_new_about_a_key_is_added_to_its_file() {
-    let home = tempfile::tempdir().expect("directory");
-    let (store, secret) = (KeyStore::new(home.path()), passphrase("correct horse"));
-    let made = store.make(&name("k"), "Somebody", Default::default(), &secret, AT).expect("made");
+    let (home, store, secret, made) = stored();
     let later = later_state(&made, &secret);
     let source = || public_source(home.path(), &later);
     let elsewhere = store.held(&name("other"), &source()).map(|_| ());
@@ -166,9 +165,7 @@ fn revocation(issuer: Fingerprint, hash: u8) -> Vec<u8> {
 
 #[test]
 fn a_key_that_should_be_revoked_and_is_not_is_no_unchanged_one() {
-    let home = tempfile::tempdir().expect("directory");
-    let (store, secret) = (KeyStore::new(home.path()), passphrase("correct horse"));
-    let made = store.make(&name("k"), "Somebody", Default::default(), &secret, AT).expect("made");
+    let (home, store, secret, made) = stored();
     let (own, key) = (made.certificate_bytes(), made.public_key().expect("a key").to_packet().len());
     let with = |revocation: &[u8]| [&own[..key], revocation, &own[key..]].concat();
     let designated = public_source(home.path(), &with(&revocation(Fingerprint::V4([7; 20]), 10)));

@@ -280,14 +280,27 @@ mod tests {
         assert!(!is_frozen(&path), "its disk can be written");
     }
 
+    /// A file as an earlier version of the program has made it.
+    fn former(file: File, path: &Path, version: usize) -> Connection {
+        let former = Connection::open(path).expect("open");
+        file.steps().iter().take(version).for_each(|step| former.execute_batch(step).expect("a step"));
+        former.pragma_update(None, "application_id", file.application()).expect("set");
+        former.pragma_update(None, "user_version", version as i64).expect("set");
+        former
+    }
+
+    /// What stands in one column.
+    fn column<T: rusqlite::types::FromSql>(connection: &Connection, sql: &str) -> Vec<T> {
+        let mut statement = connection.prepare(sql).expect("SQL");
+        let rows = statement.query_map([], |row| row.get(0)).expect("rows");
+        rows.collect::<Result<_, _>>().expect("rows")
+    }
+
     #[test]
     fn what_an_earlier_version_kept_unshown_is_deleted() {
         let dir = tempfile::tempdir().expect("dir");
         let path = dir.path().join("ics.db");
-        let former = Connection::open(&path).expect("open");
-        LOG_STEPS[..6].iter().for_each(|step| former.execute_batch(step).expect("a step"));
-        former.pragma_update(None, "application_id", LOG_APPLICATION).expect("set");
-        former.pragma_update(None, "user_version", 6).expect("set");
+        let former = former(File::Log, &path, 6);
         former.execute_batch("INSERT INTO sight VALUES (1, zeroblob(16), 3, 1)").expect("inserted");
         // In order: unchanged; no longer readable; shown again in a settled round; shown again in one that is not
         // settled.
@@ -307,10 +320,7 @@ mod tests {
     fn receipts_of_what_an_earlier_version_erased_are_deleted() {
         let dir = tempfile::tempdir().expect("dir");
         let path = dir.path().join("ics.db");
-        let former = Connection::open(&path).expect("open");
-        LOG_STEPS[..15].iter().for_each(|step| former.execute_batch(step).expect("a step"));
-        former.pragma_update(None, "application_id", LOG_APPLICATION).expect("set");
-        former.pragma_update(None, "user_version", 15).expect("set");
+        let former = former(File::Log, &path, 15);
         // In order: unchanged, erased, not readable.
         for (index, header, salt) in [(0, "header", Some("salt")), (1, "remnant", None), (2, "", None)] {
             let sql = "INSERT INTO entry (position, effective, leaf, header, salt, body) \
@@ -324,19 +334,14 @@ mod tests {
         }
         drop(former);
         let log = open_writer(File::Log, &path).expect("open");
-        let mut statement = log.prepare("SELECT id FROM outbox ORDER BY id").expect("SQL");
-        let kept = statement.query_map([], |row| row.get(0)).expect("rows");
-        assert_eq!(kept.collect::<Result<Vec<i64>, _>>().expect("rows"), [1, 3, 4, 5]);
+        assert_eq!(column::<i64>(&log, "SELECT id FROM outbox ORDER BY id"), [1, 3, 4, 5]);
     }
 
     #[test]
     fn what_alarms_of_an_earlier_version_are_about_is_known() {
         let dir = tempfile::tempdir().expect("dir");
         let path = dir.path().join("ics.db");
-        let former = Connection::open(&path).expect("open");
-        LOG_STEPS[..11].iter().for_each(|step| former.execute_batch(step).expect("a step"));
-        former.pragma_update(None, "application_id", LOG_APPLICATION).expect("set");
-        former.pragma_update(None, "user_version", 11).expect("set");
+        let former = former(File::Log, &path, 11);
         former.execute_batch("INSERT INTO follow_cursor VALUES (1, 'a.example', 5, 9)").expect("inserted");
         let signer = "ab".repeat(20);
         let declared = format!("a.example declares the signer {signer} compromised from entry 16 of b.example on: it");
@@ -361,9 +366,7 @@ mod tests {
         }
         drop(former);
         let log = open_writer(File::Log, &path).expect("open");
-        let mut statement = log.prepare("SELECT about FROM alarm ORDER BY id").expect("SQL");
-        let about: Vec<Option<String>> =
-            statement.query_map([], |row| row.get(0)).expect("rows").map(|row| row.expect("a row")).collect();
+        let about: Vec<Option<String>> = column(&log, "SELECT about FROM alarm ORDER BY id");
         assert_eq!(about, rows.map(|(_, _, about)| about));
         let cursor = log.query_row("SELECT size, told, news FROM follow_cursor", [], |row| {
             Ok([row.get(0)?, row.get(1)?, row.get::<_, i64>(2)?])
@@ -376,10 +379,7 @@ mod tests {
         use crate::acme::account::{Account, Holder};
         let dir = tempfile::tempdir().expect("dir");
         let path = dir.path().join("acme.db");
-        let former = Connection::open(&path).expect("open");
-        former.execute_batch(ACME_STEPS[0]).expect("a step");
-        former.pragma_update(None, "application_id", ACME_APPLICATION).expect("set");
-        former.pragma_update(None, "user_version", 1).expect("set");
+        let former = former(File::Acme, &path, 1);
         let holder = Holder::Signer("ab".repeat(20).parse().expect("a fingerprint"));
         let key = crate::acme::jwk::Jwk::Ed25519([7; 32]);
         let account = Account::new(key, holder, Vec::new(), ics_core::time::Timestamp::from_seconds(1));
@@ -390,9 +390,7 @@ mod tests {
         }
         drop(former);
         let acme = open_writer(File::Acme, &path).expect("open");
-        let mut statement = acme.prepare("SELECT holder FROM account ORDER BY id").expect("SQL");
-        let holders = statement.query_map([], |row| row.get::<_, String>(0)).expect("rows");
-        let holders: Vec<String> = holders.map(|row| row.expect("a row")).collect();
+        let holders: Vec<String> = column(&acme, "SELECT holder FROM account ORDER BY id");
         assert_eq!(holders, [serde_json::to_string(&holder).expect("JSON"), String::new()]);
     }
 
@@ -400,10 +398,7 @@ mod tests {
     fn accounts_that_an_earlier_version_ended_have_nobody_to_write_to() {
         let dir = tempfile::tempdir().expect("dir");
         let path = dir.path().join("acme.db");
-        let former = Connection::open(&path).expect("open");
-        ACME_STEPS[..4].iter().for_each(|step| former.execute_batch(step).expect("a step"));
-        former.pragma_update(None, "application_id", ACME_APPLICATION).expect("set");
-        former.pragma_update(None, "user_version", 4).expect("set");
+        let former = former(File::Acme, &path, 4);
         let document = |status: &str| format!(r#"{{"status":"{status}","contact":["mailto:jo@acme.example"]}}"#);
         let documents = ["valid", "deactivated", "revoked"].map(document).into_iter().chain(["damaged".to_owned()]);
         for (thumbprint, document) in documents.enumerate() {
@@ -412,9 +407,7 @@ mod tests {
         }
         drop(former);
         let acme = open_writer(File::Acme, &path).expect("open");
-        let mut statement = acme.prepare("SELECT document LIKE '%jo@%' FROM account ORDER BY id").expect("SQL");
-        let told = statement.query_map([], |row| row.get(0)).expect("rows");
-        let told: Vec<bool> = told.map(|row| row.expect("a row")).collect();
+        let told: Vec<bool> = column(&acme, "SELECT document LIKE '%jo@%' FROM account ORDER BY id");
         assert_eq!(told, [true, false, false, false], "what nobody can read is left as it is");
         let is_due = acme.query_row("SELECT ended > cleaned FROM scrubbed", [], |row| row.get::<_, bool>(0));
         assert!(is_due.expect("a row"), "copies of what was deleted are still to be looked for");
@@ -424,10 +417,7 @@ mod tests {
     fn blocks_of_an_earlier_version_stay_and_know_only_their_time() {
         let dir = tempfile::tempdir().expect("dir");
         let path = dir.path().join("acme.db");
-        let former = Connection::open(&path).expect("open");
-        ACME_STEPS[..2].iter().for_each(|step| former.execute_batch(step).expect("a step"));
-        former.pragma_update(None, "application_id", ACME_APPLICATION).expect("set");
-        former.pragma_update(None, "user_version", 2).expect("set");
+        let former = former(File::Acme, &path, 2);
         let rows = "INSERT INTO account (id, domain, thumbprint, document) VALUES (1, 'd.example', 'a', '{}');
              INSERT INTO block (account, identifier, since, why) VALUES (1, 'host:a.example', 7, 'by hand');";
         former.execute_batch(rows).expect("inserted");
@@ -442,10 +432,7 @@ mod tests {
     fn certificates_of_an_earlier_version_are_kept_once() {
         let dir = tempfile::tempdir().expect("dir");
         let path = dir.path().join("acme.db");
-        let former = Connection::open(&path).expect("open");
-        ACME_STEPS[..3].iter().for_each(|step| former.execute_batch(step).expect("a step"));
-        former.pragma_update(None, "application_id", ACME_APPLICATION).expect("set");
-        former.pragma_update(None, "user_version", 3).expect("set");
+        let former = former(File::Acme, &path, 3);
         former.execute_batch("INSERT INTO account VALUES (1, 'd.example', 'a', '{}', '')").expect("inserted");
         let documents = [
             r#"{"account":1,"chains":["leaf\n","leaf\nroot\n"],"identifiers":[]}"#,
@@ -460,9 +447,7 @@ mod tests {
         }
         drop(former);
         let acme = open_writer(File::Acme, &path).expect("open");
-        let mut statement = acme.prepare("SELECT document FROM certificate ORDER BY id").expect("SQL");
-        let kept = statement.query_map([], |row| row.get::<_, String>(0)).expect("rows");
-        let kept: Vec<String> = kept.map(|row| row.expect("a row")).collect();
+        let kept: Vec<String> = column(&acme, "SELECT document FROM certificate ORDER BY id");
         let once = r#"{"account":1,"identifiers":[],"pem":"leaf\nroot\n"}"#;
         assert_eq!(kept, [once, once, documents[2], documents[3]], "what nobody can read is left as it is");
     }

@@ -258,9 +258,7 @@ async fn the_end_of_a_page_does_not_tell_of_what_is_hidden() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn one_stranger_does_not_use_up_all_challenges() {
-    let maker = Party::found("devices.acme.example");
-    let app = maker.open();
-    maker.publish(&app, &device(1), "urn:dev:os:32473-1", "L1").await;
+    let (_maker, app) = Party::with_a_device().await;
     let query = Query::parse("serial:SN-L1").expect("a name");
     let ask = |asker| app.challenge(Reader::Anonymous, asker, &query).map(drop).map_err(|error| error.code().as_str());
     let refused = (0..limits::CHALLENGES_WAITING).find_map(|_| ask(Asker::Address(Some(1))).err());

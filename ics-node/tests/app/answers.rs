@@ -93,9 +93,7 @@ async fn what_is_remembered_ends_with_what_it_rests_on() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_second_question_needs_no_store() {
-    let maker = Party::found("devices.acme.example");
-    let app = maker.open();
-    maker.publish(&app, &device(1), "urn:dev:os:32473-1", "L1").await;
+    let (maker, app) = Party::with_a_device().await;
     maker.publish(&app, &device(2), "urn:dev:os:32473-2", "L2").await;
     for query in ["serial:SN-L1".to_owned(), device(1).fingerprint().to_string()] {
         assert_eq!(asked(&app, Reader::Anonymous, "serial:SN-L2", Depth::Memory), None);
@@ -143,8 +141,7 @@ async fn what_is_made_ready_is_answered_from_memory_at_once() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_node_makes_itself_ready_until_it_is_told_to_stop() {
-    let maker = Party::found("devices.acme.example");
-    let app = maker.open();
+    let (maker, app) = Party::opened();
     let (stop, stopped) = tokio::sync::watch::channel(false);
     let running = tokio::spawn(app.clone().stay_ready(stopped));
     for number in [1, 2] {

@@ -31,9 +31,7 @@ struct Forked {
 impl Forked {
     /// The home makes `more` further statements, and its twin `others` different ones.
     async fn with(more: u8, others: u8) -> Self {
-        let maker = Party::found("devices.acme.example");
-        let home = maker.open();
-        maker.publish(&home, &device(1), "urn:dev:os:32473-1", "L1").await;
+        let (maker, home) = Party::with_a_device().await;
         drop(home);
         let files = copied(&maker);
         let (home, twin) = (maker.open(), maker.open_with(|setup| setup.data = files.path().to_owned()));

@@ -151,9 +151,7 @@ async fn a_damaged_copy_is_silent_alone() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_peer_that_shows_what_a_stranger_signed_does_not_keep_a_copy_from_other_peers() {
-    let maker = Party::found("devices.acme.example");
-    let app = maker.open();
-    maker.publish(&app, &device(1), "urn:dev:os:32473-1", "L1").await;
+    let (maker, app) = Party::with_a_device().await;
     let (liar, home) = (liar(&app, &maker).await, served(&app));
     let dir = tempfile::tempdir().expect("directory");
     let copy = copy(dir.path(), &app, &maker.domain, &[("liar", &liar), ("home", &home)]);
@@ -172,8 +170,7 @@ async fn a_peer_that_shows_what_a_stranger_signed_does_not_keep_a_copy_from_othe
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_verified_ahead_counts_under_the_same_certificates_only() {
-    let maker = Party::found("devices.acme.example");
-    let app = maker.open();
+    let (maker, app) = Party::opened();
     let keys = devices(DEVICES);
     let said = |(number, key)| maker.introduce(&app, key, &format!("urn:dev:os:32473-{number}"), "L1");
     let mut bodies: Vec<_> = keys.iter().enumerate().map(said).collect();

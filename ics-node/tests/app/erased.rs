@@ -43,8 +43,7 @@ pub(crate) async fn moment(app: &App, maker: &Party) -> Moment {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_left_of_a_thing_is_listed_as_the_thing_was() {
-    let maker = Party::found("devices.acme.example");
-    let app = maker.open();
+    let (maker, app) = Party::opened();
     let introduced = maker.publish(&app, &device(1), "urn:dev:os:32473-1", "L1").await;
     maker.publish(&app, &device(2), "urn:dev:os:32473-2", "L2").await;
     let stolen = maker.submit_one(&app, blocked(&maker, &app, 1, "stolen", None)).await.expect("admitted");
@@ -65,9 +64,7 @@ async fn what_is_left_of_a_thing_is_listed_as_the_thing_was() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_block_that_is_restated_begins_for_copies_too() {
-    let maker = Party::found("devices.acme.example");
-    let app = maker.open();
-    maker.publish(&app, &device(1), "urn:dev:os:32473-1", "L1").await;
+    let (maker, app) = Party::with_a_device().await;
     let begins = app.clock().now().as_seconds() - 600;
     let body = blocked(&maker, &app, 1, "suspended", Some(Timestamp::from_seconds(begins)));
     let suspended = maker.submit_one(&app, body).await.expect("admitted");
@@ -84,8 +81,7 @@ async fn a_block_that_is_restated_begins_for_copies_too() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn it_is_known_of_whom_something_was_erased() {
-    let maker = Party::found("devices.acme.example");
-    let app = maker.open();
+    let (maker, app) = Party::opened();
     let first = maker.publish(&app, &device(1), "urn:dev:os:32473-1", "L1").await;
     maker.publish(&app, &device(2), "urn:dev:os:32473-2", "L2").await;
     let was = moment(&app, &maker).await;
@@ -97,8 +93,7 @@ async fn it_is_known_of_whom_something_was_erased() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_thing_that_was_introduced_anew_shows_its_key() {
-    let maker = Party::found("devices.acme.example");
-    let app = maker.open();
+    let (maker, app) = Party::opened();
     let first = maker.publish(&app, &device(1), "Jo's pump", "L1").await;
     maker.erase(&app, first.index).await;
     maker.publish(&app, &device(1), "urn:dev:os:32473-1", "L1").await;

@@ -104,6 +104,20 @@ impl Party {
         Self::found_with(domain, |_| ())
     }
 
+    /// A manufacturer, and its node.
+    pub(crate) fn opened() -> (Self, App) {
+        let maker = Self::found("devices.acme.example");
+        let app = maker.open();
+        (maker, app)
+    }
+
+    /// The same with a device, and the manufacturer's certificate, in the log.
+    pub(crate) async fn with_a_device() -> (Self, App) {
+        let (maker, app) = Self::opened();
+        maker.publish(&app, &device(1), "urn:dev:os:32473-1", "L1").await;
+        (maker, app)
+    }
+
     /// A party whose domain nobody may read or copy unless this Cedar condition holds.
     pub(crate) fn found_private(domain: &str, condition: &str) -> Self {
         Self::found_with(domain, |descriptor| descriptor.access = narrowed(&descriptor.access, condition))

@@ -18,9 +18,7 @@ async fn merge(app: &App, reader: Reader, bytes: Vec<u8>) -> Result<Merged, AppE
 
 #[tokio::test(flavor = "multi_thread")]
 async fn certificates_and_devices_are_found_in_every_way() {
-    let maker = Party::found("devices.acme.example");
-    let app = maker.open();
-    maker.publish(&app, &device(1), "urn:dev:os:32473-1", "L1").await;
+    let (maker, app) = Party::with_a_device().await;
     let certificate = ics_core::statement::openpgp_key_of(&maker.certificate).expect("a key");
     let key = device(1).fingerprint();
     for fingerprint in [certificate, key] {
@@ -60,8 +58,7 @@ async fn hidden_and_absent_keys_look_alike() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_sent_in_is_merged_and_never_replaces() {
-    let maker = Party::found("devices.acme.example");
-    let app = maker.open();
+    let (maker, app) = Party::opened();
     let body = maker.introduce(&app, &device(1), "urn:dev:os:32473-1", "L1");
     let upload = [maker.certificate.clone(), body.clone()].concat();
     let merged = merge(&app, Reader::Anonymous, upload.clone()).await.expect("taken");

@@ -31,8 +31,7 @@ async fn submit(maker: &Party, app: &App, bodies: Vec<Vec<u8>>) {
 /// nothing is left out silently.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_recalled_thing_is_listed_however_many_lots_were_recalled_before() {
-    let maker = Party::found("devices.acme.example");
-    let app = maker.open();
+    let (maker, app) = Party::opened();
     let last = LOOKED_UP - 1;
     maker.publish(&app, &device(1), "urn:dev:os:32473-1", &format!("L{last}")).await;
     for lots in (0..LOOKED_UP).collect::<Vec<_>>().chunks(250) {

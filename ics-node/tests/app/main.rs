@@ -37,8 +37,7 @@ use crate::fixture::{SALT, claims, word};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_device_is_published_found_and_proven() {
-    let maker = Party::found("devices.acme.example");
-    let app = maker.open();
+    let (maker, app) = Party::opened();
     let key = device(1);
     let receipt = maker.publish(&app, &key, "urn:dev:os:32473-1", "L1").await;
     assert_eq!(receipt.index, 2, "entry 0 is the descriptor, entry 1 the signer's certificate");
@@ -59,8 +58,7 @@ async fn a_device_is_published_found_and_proven() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_duplicate_gets_its_first_receipt_again() {
-    let maker = Party::found("devices.acme.example");
-    let app = maker.open();
+    let (maker, app) = Party::opened();
     let body = maker.introduce(&app, &device(1), "urn:dev:os:32473-1", "L1");
     let first = maker.submit_one(&app, body.clone()).await.expect("admitted");
     maker.publish(&app, &device(2), "urn:dev:os:32473-2", "L1").await;
@@ -71,8 +69,7 @@ async fn a_duplicate_gets_its_first_receipt_again() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn each_statement_of_a_batch_has_its_own_result() {
-    let maker = Party::found("devices.acme.example");
-    let app = maker.open();
+    let (maker, app) = Party::opened();
     let mut bad = maker.introduce(&app, &device(2), "urn:dev:os:32473-2", "L1");
     let last = bad.len() - 1;
     bad[last] ^= 1;
@@ -90,8 +87,7 @@ async fn each_statement_of_a_batch_has_its_own_result() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_certificate_serves_only_the_statements_behind_it() {
-    let maker = Party::found("devices.acme.example");
-    let app = maker.open();
+    let (maker, app) = Party::opened();
     let early = maker.introduce(&app, &device(1), "urn:dev:os:32473-1", "L1");
     let late = maker.introduce(&app, &device(2), "urn:dev:os:32473-2", "L1");
     let results = app.submit(&maker.domain, vec![early, maker.certificate.clone(), late]).await.expect("batch").results;
@@ -133,8 +129,7 @@ async fn an_older_state_of_a_certificate_serves_nothing() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn of_two_states_of_a_certificate_in_a_batch_the_later_one_serves() {
-    let maker = Party::found("devices.acme.example");
-    let app = maker.open();
+    let (maker, app) = Party::opened();
     let introduced = maker.introduce(&app, &device(1), "urn:dev:os:32473-1", "L1");
     let keyring = vec![maker.renewed(app.clock().now()), maker.certificate.clone(), introduced];
     assert_eq!(stood(&app, &maker, keyring).await, [Ok(1), Ok(1), Ok(2)], "of the earlier one all is there");
@@ -168,8 +163,7 @@ async fn strangers_and_foreign_statements_are_refused_and_nothing_is_stored() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn one_statement_about_a_lot_recalls_its_members() {
-    let maker = Party::found("devices.acme.example");
-    let app = maker.open();
+    let (maker, app) = Party::opened();
     for (number, lot) in [(1, "L1"), (2, "L1"), (3, "L2")] {
         maker.publish(&app, &device(number), &format!("urn:dev:os:32473-{number}"), lot).await;
     }
@@ -192,8 +186,7 @@ async fn one_statement_about_a_lot_recalls_its_members() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_listing_goes_page_by_page_without_gaps_or_repetitions() {
-    let maker = Party::found("devices.acme.example");
-    let app = maker.open();
+    let (maker, app) = Party::opened();
     for number in 1..=7 {
         maker.publish(&app, &device(number), &format!("urn:dev:os:32473-{number}"), "L1").await;
     }
@@ -214,8 +207,7 @@ async fn a_listing_goes_page_by_page_without_gaps_or_repetitions() {
 /// Look-ups read the newest entries in parts, and a part may have no matches.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_listing_goes_on_behind_what_has_nothing_of_it() {
-    let maker = Party::found("devices.acme.example");
-    let app = maker.open();
+    let (maker, app) = Party::opened();
     let introduce = |key, lot| maker.introduce(&app, key, "urn:dev:os:32473-1", lot);
     let (many, last) = (devices(1100), device(1));
     let bodies: Vec<_> = many.iter().map(|key| introduce(key, "L1")).chain([introduce(&last, "rare")]).collect();
@@ -241,8 +233,7 @@ async fn a_listing_goes_on_behind_what_has_nothing_of_it() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_node_knows_everything_again_after_a_restart() {
-    let maker = Party::found("devices.acme.example");
-    let app = maker.open();
+    let (maker, app) = Party::opened();
     let before = maker.publish(&app, &device(1), "urn:dev:os:32473-1", "L1").await;
     drop(app);
     let app = maker.open();
@@ -254,9 +245,7 @@ async fn a_node_knows_everything_again_after_a_restart() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_home_restored_from_a_copy_stays_silent() {
-    let maker = Party::found("devices.acme.example");
-    let app = maker.open();
-    maker.publish(&app, &device(1), "urn:dev:os:32473-1", "L1").await;
+    let (maker, app) = Party::with_a_device().await;
     drop(app);
     let copy = std::fs::read(maker.data().join("ics.db")).expect("copied");
     let app = maker.open();
@@ -406,8 +395,7 @@ async fn a_home_warns_before_a_signer_can_block_a_thing_no_more() {
 /// For gpg, a revocation that is older than the same signer's certification of the same User ID revokes nothing.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_home_warns_of_a_block_that_gpg_gives_no_heed_to() {
-    let maker = Party::found("devices.acme.example");
-    let app = maker.open();
+    let (maker, app) = Party::opened();
     let (now, user_id) = (app.clock().now(), "urn:dev:os:32473-1");
     maker.publish(&app, &device(1), user_id, "L1").await;
     let block = |reason: &str, at| {

@@ -65,8 +65,7 @@ fn is_whole(request: &[u8]) -> bool {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_receipt_that_proves_nothing_deletes_nothing() {
-    let maker = Party::found("devices.acme.example");
-    let app = maker.open();
+    let (maker, app) = Party::opened();
     let other = maker.publish(&app, &device(1), "urn:dev:os:32473-1", "L1").await;
     let receipt = Arc::new(Mutex::new(None));
     let (liar, home) = (liar(Arc::clone(&receipt)).await, served(&app));

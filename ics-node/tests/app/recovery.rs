@@ -114,9 +114,7 @@ async fn a_part_of_the_log_is_not_taken_for_what_was_lost() {
 /// it.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_copy_from_before_the_key_was_replaced_comes_back_under_the_new_one() {
-    let maker = Party::found("devices.acme.example");
-    let app = maker.open();
-    maker.publish(&app, &device(1), "urn:dev:os:32473-1", "L1").await;
+    let (maker, app) = Party::with_a_device().await;
     let place = tempfile::tempdir().expect("directory");
     let former = place.path().join("former");
     ics_node::store::backup(&maker.data(), &former).expect("copied");
@@ -151,9 +149,7 @@ async fn a_copy_from_before_the_key_was_replaced_comes_back_under_the_new_one() 
 /// It would have to sign the entry of that descriptor with a key that no longer counts.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_home_that_runs_does_not_take_another_key() {
-    let maker = Party::found("devices.acme.example");
-    let app = maker.open();
-    maker.publish(&app, &device(1), "urn:dev:os:32473-1", "L1").await;
+    let (maker, app) = Party::with_a_device().await;
     let next = maker.with_new_key(&app, &SigningKey::from_bytes(&[77; 32]));
     let refused = maker.submit_one(&app, next).await.expect_err("another key");
     assert!(refused.detail.contains("--begin-anew devices.acme.example"), "{refused:?}");

@@ -223,8 +223,7 @@ async fn liar(origin: Origin) -> (String, Arc<AtomicUsize>) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_bare_word_of_a_witness_silences_nobody() {
-    let maker = Party::found("devices.acme.example");
-    let app = maker.open();
+    let (maker, app) = Party::opened();
     let (url, asked) = liar(origin(&maker, &app)).await;
     let key = ed25519_dalek::SigningKey::from_bytes(&[66; 32]).verifying_key();
     let witness = PeerConfig {

@@ -11,8 +11,7 @@ use crate::fixture::{Party, device};
 /// A domain that has introduced devices 1 and 2, and said of 1 and 3 that they must no longer be used: of the latter
 /// twice, and before it introduced anything.
 async fn domain() -> (Party, App) {
-    let maker = Party::found("devices.acme.example");
-    let app = maker.open();
+    let (maker, app) = Party::opened();
     app.submit(&maker.domain, vec![maker.certificate.clone()]).await.expect("submits");
     let say = async |number, status| {
         maker.submit_one(&app, blocked(&maker, &app, number, status, None)).await.expect("admitted");

@@ -37,8 +37,7 @@ fn whole(app: &App, reader: Reader, query: &str) -> Value {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_name_is_the_successors_where_the_taking_back_never_arrived() {
-    let maker = Party::found("devices.acme.example");
-    let app = maker.open();
+    let (maker, app) = Party::opened();
     says(&maker, &app, 1, introduced(&maker, None)).await;
     says(&maker, &app, 2, introduced(&maker, None)).await;
     assert_eq!(app.view(Reader::Anonymous, NAME).expect("a view").identities.len(), 2, "nobody says which is meant");
@@ -53,8 +52,7 @@ async fn a_name_is_the_successors_where_the_taking_back_never_arrived() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_over_names_its_successor() {
-    let maker = Party::found("devices.acme.example");
-    let app = maker.open();
+    let (maker, app) = Party::opened();
     says(&maker, &app, 1, introduced(&maker, None)).await;
     says(&maker, &app, 2, introduced(&maker, Some(1))).await;
     let successor = || whole(&app, Reader::Anonymous, &id(1))["records"][0]["succeeded_by"][0]["value"].clone();

@@ -48,9 +48,7 @@ async fn stood(app: &App, party: &Party, bodies: Vec<Vec<u8>>) -> Vec<Result<u64
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_certificate_goes_in_with_all_that_the_log_has_of_it() {
-    let maker = Party::found("devices.acme.example");
-    let app = maker.open();
-    maker.publish(&app, &device(1), "urn:dev:os:32473-1", "L1").await;
+    let (maker, app) = Party::with_a_device().await;
     let (second, third) = (forgetful(&maker, 1), forgetful(&maker, 2));
     let introduced = maker.introduce(&app, &device(2), "urn:dev:os:32473-2", "L2");
     let bodies = vec![second.clone(), introduced, third.clone()];
@@ -91,9 +89,7 @@ async fn what_became_too_long_is_refused_with_the_reason() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_owners_are_told_of_a_signer_who_revokes_their_key() {
     for (reason, way) in [(2, "--compromised SIGNER@INDEX`"), (3, "--remove-signer manufacturer=SIGNER`")] {
-        let maker = Party::found("devices.acme.example");
-        let app = maker.open();
-        maker.publish(&app, &device(1), "urn:dev:os:32473-1", "L1").await;
+        let (maker, app) = Party::with_a_device().await;
         let alarms = || app.domain(&maker.domain).expect("domain").alarms;
         assert_eq!(alarms(), []);
         let revoked = maker.revoked(&maker.certificate, reason);
@@ -137,9 +133,7 @@ async fn a_holder_can_revoke_a_key_even_with_what_the_rules_keep_out() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn states_that_come_at_once_all_go_in() {
-    let maker = Party::found("devices.acme.example");
-    let app = maker.open();
-    maker.publish(&app, &device(1), "urn:dev:os:32473-1", "L1").await;
+    let (maker, app) = Party::with_a_device().await;
     let states: Vec<Vec<u8>> = (1..=8).map(|days| forgetful(&maker, days)).collect();
     let sent = states.iter().map(|state| {
         let (app, domain, bodies) = (app.clone(), maker.domain.clone(), vec![state.clone()]);
@@ -171,9 +165,7 @@ fn adopter(app: &App, source: &Party) -> Party {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_adopter_makes_one_of_its_state_of_a_certificate_and_that_of_its_source() {
-    let maker = Party::found("devices.acme.example");
-    let app = maker.open();
-    maker.publish(&app, &device(1), "urn:dev:os:32473-1", "L1").await;
+    let (maker, app) = Party::with_a_device().await;
     let care = adopter(&app, &maker);
     let held = forgetful(&maker, 1);
     assert_eq!(stood(&app, &care, vec![held.clone()]).await, [Ok(1)]);
@@ -197,9 +189,7 @@ async fn an_adopter_makes_one_of_its_state_of_a_certificate_and_that_of_its_sour
 /// A receipt for more than was sent is accepted once the copy has the entry that it is for.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_copy_passes_a_certificate_on() {
-    let maker = Party::found("devices.acme.example");
-    let app = maker.open();
-    maker.publish(&app, &device(1), "urn:dev:os:32473-1", "L1").await;
+    let (maker, app) = Party::with_a_device().await;
     let dir = tempfile::tempdir().expect("directory");
     let copy = copy(dir.path(), &app, &maker.domain, &[("home", &served(&app))]);
     let (stop, stopped) = watch::channel(false);

@@ -3,7 +3,7 @@
 use ics_core::evidence::Evidence;
 use serde_json::Value;
 
-use crate::reading::publish;
+use crate::reading::{publish, with_a_device};
 use crate::stage::{DOMAIN, Stage, spki};
 
 const EARLIER: &str = "2029-01-01T00:00:00Z";
@@ -143,8 +143,7 @@ fn taking_back_one_of_several_labels_takes_its_name() {
 
 #[test]
 fn what_ends_with_a_time_is_told_and_signed_elsewhere_together() {
-    let stage = Stage::started();
-    publish(&stage, 1, "SN-1");
+    let stage = with_a_device();
     stage.ok(&["approve", "serial:SN-1", "--yes"]);
     let limited = ["approve", "serial:SN-1", "--until", LATER];
     let planned = stage.ok(&[&limited[..], &["--dry-run"]].concat());
@@ -164,8 +163,7 @@ fn what_ends_with_a_time_is_told_and_signed_elsewhere_together() {
 /// After a temporary block everything is as it was, and a temporary permit ends no block for good.
 #[test]
 fn a_block_returns_after_what_permits_and_what_was_permitted_after_a_block() {
-    let stage = Stage::started();
-    publish(&stage, 1, "SN-1");
+    let stage = with_a_device();
     publish(&stage, 2, "SN-2");
     stage.ok(&["status", "in-use", "serial:SN-1", "--yes"]);
     stage.ok(&["status", "suspended", "serial:SN-1", "--until", LATER, "--yes"]);
@@ -195,8 +193,7 @@ fn a_block_returns_after_what_permits_and_what_was_permitted_after_a_block() {
 /// A withdrawn statement no longer replaces anything.
 #[test]
 fn nothing_comes_back_of_an_act_that_is_taken_back() {
-    let stage = Stage::started();
-    publish(&stage, 1, "SN-1");
+    let stage = with_a_device();
     let withdraw = ["withdraw", "serial:SN-1", "--act", "status", "--yes"];
     for statuses in [["in-use", "in-use", "in-use"], ["lost", "stolen", "retired"]] {
         for status in statuses {
@@ -216,8 +213,7 @@ fn nothing_comes_back_of_an_act_that_is_taken_back() {
 /// Planned statements come into force by themselves, so withdrawing the act includes them.
 #[test]
 fn what_comes_into_force_later_is_taken_back_with_its_act() {
-    let stage = Stage::started();
-    publish(&stage, 1, "SN-1");
+    let stage = with_a_device();
     let later = ["approve", "serial:SN-1", "--from", EARLIER, "--yes"];
     let withdraw = ["withdraw", "serial:SN-1", "--act", "approval"];
     let approvals = || counted(&record_then(&stage, "serial:SN-1"), "approvals");
@@ -247,8 +243,7 @@ fn what_comes_into_force_later_is_taken_back_with_its_act() {
 /// A planned block is still meant when another one is lifted, so whoever lifts that must be told.
 #[test]
 fn what_is_to_block_later_is_told_and_lifted_by_its_name_alone() {
-    let stage = Stage::started();
-    publish(&stage, 1, "SN-1");
+    let stage = with_a_device();
     stage.ok(&["key", "make", "buyer", "--user-id", "Buyer"]);
     stage.ok(&["grant", "owner", "--to", "buyer", "serial:SN-1", "--yes"]);
     stage.ok(&["status", "lost", "serial:SN-1", "--yes"]);
@@ -279,8 +274,7 @@ fn as_seller<'a>(words: &[&'a str]) -> Vec<&'a str> {
 /// A grant outlives its giver's role, and no later holder of the role could end it: a buyer must see what is to come.
 #[test]
 fn what_a_seller_gave_for_later_ends_with_the_sale() {
-    let stage = Stage::started();
-    publish(&stage, 1, "SN-1");
+    let stage = with_a_device();
     for name in ["seller", "buyer", "friend"] {
         stage.ok(&["key", "make", name, "--user-id", name]);
     }
@@ -308,8 +302,7 @@ fn what_a_seller_gave_for_later_ends_with_the_sale() {
 /// What others have said comes back, and whoever withdraws what had lifted it is told.
 #[test]
 fn what_stands_again_is_told() {
-    let stage = Stage::started();
-    publish(&stage, 1, "SN-1");
+    let stage = with_a_device();
     stage.ok(&["key", "make", "buyer", "--user-id", "Buyer"]);
     stage.ok(&["grant", "owner", "--to", "buyer", "serial:SN-1", "--yes"]);
     stage.ok(&["status", "lost", "serial:SN-1", "--yes"]);
@@ -346,8 +339,7 @@ fn a_thing_of_which_all_was_erased_is_blocked_by_its_key_from_a_file() {
 /// What cannot be erased does not name things that may have to be; only what OpenPGP revokes by name does.
 #[test]
 fn what_stays_for_ever_does_not_say_what_a_thing_is_called() {
-    let stage = Stage::started();
-    publish(&stage, 1, "SN-1");
+    let stage = with_a_device();
     stage.ok(&["key", "make", "buyer", "--user-id", "Buyer"]);
     stage.ok(&["approve", "serial:SN-1", "--yes"]);
     let said = |words: &[&str]| stage.ok(&[words, &["serial:SN-1", "--yes"]].concat())[0]["index"].clone();
@@ -369,8 +361,7 @@ fn what_stays_for_ever_does_not_say_what_a_thing_is_called() {
 
 #[test]
 fn a_reason_that_cannot_be_erased_is_told_before_it_is_signed() {
-    let stage = Stage::started();
-    publish(&stage, 1, "SN-1");
+    let stage = with_a_device();
     stage.ok(&["status", "suspended", "serial:SN-1", "--yes"]);
     let shown = |words: &[&str]| {
         let words = [words, &["serial:SN-1", "--reason", "the patient left", "--dry-run"]].concat();

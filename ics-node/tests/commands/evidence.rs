@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::{Command, Output};
 
 use crate::between::{stands_before, stands_in};
-use crate::reading::publish;
+use crate::reading::{publish, with_a_device};
 use crate::stage::{DOMAIN, Stage};
 
 /// A developer's domain.
@@ -68,8 +68,7 @@ fn evidence_is_checked_without_a_node() {
 /// A record counts what is said about the thing, evidence also what defines a group.
 #[test]
 fn statements_about_groups_are_counted_apart() {
-    let stage = Stage::started();
-    publish(&stage, 1, "SN-1");
+    let stage = with_a_device();
     let (path, _) = exported(&stage, "serial:SN-1", "alone.json");
     let shown = stage.words_alone("home", &["verify", "--document", &path]);
     assert!(shown.contains(" 1 statement, each signed by its signer, "), "{shown}");
@@ -82,8 +81,7 @@ fn statements_about_groups_are_counted_apart() {
 
 #[test]
 fn a_mirror_in_the_configuration_pins_its_domain() {
-    let stage = Stage::started();
-    publish(&stage, 1, "SN-1");
+    let stage = with_a_device();
     let (path, origin) = exported(&stage, "serial:SN-1", "pump.json");
     let verify = |pin: &str| {
         std::fs::create_dir_all(stage.path("verifier")).expect("made");

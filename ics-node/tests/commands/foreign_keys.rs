@@ -70,15 +70,8 @@ impl Factory {
     /// Runs gpg with this input to its questions.
     fn asked(&self, words: &[&str], typed: &str) {
         let mut gpg = Command::new("gpg");
-        gpg.env("GNUPGHOME", &self.home).args([
-            "--no-tty",
-            "--yes",
-            "--pinentry-mode",
-            "loopback",
-            "--command-fd",
-            "0",
-        ]);
-        gpg.args(["--passphrase-file", &self.old]).args(words);
+        gpg.env("GNUPGHOME", &self.home).args(["--no-tty", "--yes", "--pinentry-mode", "loopback"]);
+        gpg.args(["--command-fd", "0", "--passphrase-file", &self.old]).args(words);
         let mut asking = gpg.stdin(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("gpg is there");
         asking.stdin.take().expect("piped").write_all(typed.as_bytes()).expect("typed");
         let output = asking.wait_with_output().expect("run");

@@ -10,7 +10,7 @@ use ics_node::client::node::Node;
 use ics_node::store::{AcmeStore, Durability};
 use serde_json::Value;
 
-use crate::reading::publish;
+use crate::reading::{publish, with_a_device};
 use crate::stage::{DOMAIN, Stage, spki};
 
 const PLANT: &str = "plant.example";
@@ -158,8 +158,7 @@ fn what_the_rules_do_not_let_in_is_told_and_left_out() {
 
 #[test]
 fn a_running_node_is_copied() {
-    let stage = Stage::started();
-    publish(&stage, 1, "SN-1");
+    let stage = with_a_device();
     let path = |name: &str| stage.path(name).to_str().expect("UTF-8").to_owned();
     // It may hold secrets, and its operator may have let others read it.
     let open = std::fs::Permissions::from_mode(0o644);
@@ -193,8 +192,7 @@ fn a_running_node_is_copied() {
 /// The node's own disk may have room.
 #[test]
 fn a_disk_without_room_for_a_copy_is_named() {
-    let stage = Stage::started();
-    publish(&stage, 1, "SN-1");
+    let stage = with_a_device();
     let copy = stage.path("copy").to_str().expect("UTF-8").to_owned();
     let full = stage.run_in_little_room(96, &["backup", &copy]);
     let (message, _) = full.failure();
@@ -294,8 +292,7 @@ fn a_node_under_load_is_copied() {
 
 /// Gives a node a trust policy at this path, and a separate operator's token.
 fn with_policy(policy: &str) -> Stage {
-    let stage = Stage::started();
-    publish(&stage, 1, "SN-1");
+    let stage = with_a_device();
     stage.ok(&["trust", "init", "--permit", "devices"]);
     std::fs::rename(stage.path("home/trust.json"), stage.path("home").join(policy)).expect("moved");
     std::fs::create_dir(stage.path("home/secrets")).expect("made");

@@ -274,17 +274,8 @@ fn what_was_signed_is_verified_before_it_is_submitted() {
     split.stage.ok(&["key", "make", "other"]);
     let other = split.stage.run(&["key", "show", "other", "--armor"]).stdout;
     split.stage.write("other.asc", other);
-    split.online(&[
-        "publish",
-        "--spki",
-        &spki(3),
-        "--serial",
-        "SN-3",
-        "--signer",
-        "./other.asc",
-        "--unsigned",
-        "other.ics",
-    ]);
+    let publish = ["publish", "--spki", &spki(3), "--serial", "SN-3", "--signer", "./other.asc"];
+    split.online(&[&publish[..], &["--unsigned", "other.ics"]].concat());
     assert_eq!(split.stage.run(&["sign", "other.ics", "--yes"]).code, 0);
     split.forge("one.signed.ics", &format!("{one}\n{one}"), &line("other.signed.ics"));
     let (code, message) = split.refused_online(&["submit", "one.signed.ics"]);

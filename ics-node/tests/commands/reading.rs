@@ -11,6 +11,13 @@ pub(crate) fn publish(stage: &Stage, number: u64, serial: &str) -> String {
     stage.ok(&words)["id"].as_str().expect("an id").to_owned()
 }
 
+/// A running node with a device in its log.
+pub(crate) fn with_a_device() -> Stage {
+    let stage = Stage::started();
+    publish(&stage, 1, "SN-1");
+    stage
+}
+
 fn ids(page: &Value) -> Vec<&str> {
     let items = page["items"].as_array().expect("items");
     items.iter().map(|item| item["id"].as_str().expect("an id")).collect()
@@ -98,8 +105,7 @@ fn listings_are_filtered_and_come_in_pages() {
 
 #[test]
 fn a_history_says_what_became_of_each_statement() {
-    let stage = Stage::started();
-    publish(&stage, 1, "SN-1");
+    let stage = with_a_device();
     stage.ok(&["status", "in-use", "serial:SN-1", "--yes"]);
     stage.ok(&["status", "stolen", "serial:SN-1", "--reason", "lorry", "--yes"]);
     let history = stage.ok(&["history", "serial:SN-1"]);
@@ -273,8 +279,7 @@ fn picture(svg: &str) -> Vec<u8> {
 
 #[test]
 fn scanners_read_the_code_on_the_label() {
-    let stage = Stage::started();
-    publish(&stage, 1, "SN-1");
+    let stage = with_a_device();
     let file = stage.write("code.svg", "");
     let said = stage.ok(&["qr", "serial:SN-1", "--at", "https://id.acme.example", "-o", &file]);
     let svg = std::fs::read_to_string(&file).expect("a picture");

@@ -1,6 +1,6 @@
 //! Changes to the rules of a domain.
 
-use crate::reading::publish;
+use crate::reading::{publish, with_a_device};
 use crate::stage::{DOMAIN, Stage, spki};
 
 #[test]
@@ -406,8 +406,7 @@ fn people_are_told_which_blocks_fall_and_what_to_do() {
 /// A replaced signer's statements cease to count, unless the successor has repeated them before.
 #[test]
 fn people_are_told_what_counts_no_longer_once_its_signer_has_no_role() {
-    let stage = Stage::started();
-    publish(&stage, 1, "SN-1");
+    let stage = with_a_device();
     stage.ok(&["approve", "serial:SN-1", "--yes"]);
     stage.ok(&["status", "stolen", "serial:SN-1", "--yes"]);
     stage.ok(&["key", "make", "factory-2"]);

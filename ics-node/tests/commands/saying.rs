@@ -12,6 +12,22 @@ fn publish(stage: &Stage, number: u64, serial: &str) -> String {
     published["id"].as_str().expect("an id").to_owned()
 }
 
+fn with_a_device() -> Stage {
+    let stage = Stage::started();
+    publish(&stage, 1, "SN-1");
+    stage
+}
+
+const LOT: &str = "Lot 2026-11";
+
+/// Two devices of a lot, and the group of it.
+fn with_a_lot() -> Stage {
+    let stage = with_a_device();
+    publish(&stage, 2, "SN-2");
+    stage.ok(&["publish", "--group", LOT, "--select", "model=P7", "--select", "lot=2026-11"]);
+    stage
+}
+
 #[test]
 fn a_thing_is_introduced_approved_and_used() {
     let stage = Stage::started();
@@ -28,8 +44,7 @@ fn a_thing_is_introduced_approved_and_used() {
 
 #[test]
 fn a_status_replaces_the_signers_own_and_nothing_is_signed_unasked() {
-    let stage = Stage::started();
-    publish(&stage, 1, "SN-1");
+    let stage = with_a_device();
     for status in ["in-use", "suspended", "in-use", "stolen"] {
         stage.ok(&["status", status, "serial:SN-1", "--yes"]);
         assert_eq!(stage.status("serial:SN-1"), status);
@@ -43,8 +58,7 @@ fn a_status_replaces_the_signers_own_and_nothing_is_signed_unasked() {
 /// Otherwise the earlier statement without an end would still hold, and the time limit would limit nothing.
 #[test]
 fn an_approval_with_an_end_takes_the_place_of_the_signers_own_without_one() {
-    let stage = Stage::started();
-    publish(&stage, 1, "SN-1");
+    let stage = with_a_device();
     let approve = |words: &[&str]| stage.ok(&[&["approve", "serial:SN-1", "--yes"][..], words].concat());
     let first = approve(&[])[0]["statement"].as_str().expect("an id").to_owned();
     let standing = |statement: &str| {
@@ -67,8 +81,7 @@ fn an_approval_with_an_end_takes_the_place_of_the_signers_own_without_one() {
 
 #[test]
 fn a_question_shows_what_it_is_about() {
-    let stage = Stage::started();
-    publish(&stage, 1, "SN-1");
+    let stage = with_a_device();
     let before = stage.size("serial:SN-1");
     let approve = ["approve", "serial:SN-1", "--reason", "tested"];
     let add = ["peer", "add", "maker", "--url", stage.url(), DOMAIN];
@@ -90,12 +103,9 @@ fn a_question_shows_what_it_is_about() {
 
 #[test]
 fn one_signature_recalls_a_lot() {
-    let stage = Stage::started();
-    publish(&stage, 1, "SN-1");
-    publish(&stage, 2, "SN-2");
-    stage.ok(&["publish", "--group", "Lot 2026-11", "--select", "model=P7", "--select", "lot=2026-11"]);
+    let stage = with_a_lot();
     let before = stage.size("serial:SN-1");
-    stage.ok(&["status", "suspended", "--group", "Lot 2026-11", "--reason", "battery may overheat", "--yes"]);
+    stage.ok(&["status", "suspended", "--group", LOT, "--reason", "battery may overheat", "--yes"]);
     // One statement; the signer's certificate is already in the log.
     assert_eq!(stage.size("serial:SN-1"), before + 1);
     for thing in ["serial:SN-1", "serial:SN-2"] {
@@ -110,8 +120,7 @@ fn one_signature_recalls_a_lot() {
 
 #[test]
 fn a_list_is_taken_from_a_file_or_by_lot_and_each_thing_once() {
-    let stage = Stage::started();
-    publish(&stage, 1, "SN-1");
+    let stage = with_a_device();
     let id = publish(&stage, 2, "SN-2");
     let list = stage.write("list.txt", format!("serial:SN-1\n\n{id}\nserial:SN-2\n"));
     let said = stage.ok(&["approve", "--from-file", &list, "--yes"]);
@@ -123,8 +132,7 @@ fn a_list_is_taken_from_a_file_or_by_lot_and_each_thing_once() {
 
 #[test]
 fn what_was_said_is_taken_back() {
-    let stage = Stage::started();
-    publish(&stage, 1, "SN-1");
+    let stage = with_a_device();
     stage.ok(&["approve", "serial:SN-1", "--yes"]);
     stage.ok(&["withdraw", "serial:SN-1", "--act", "approval", "--yes"]);
     let record = stage.record("serial:SN-1");
@@ -136,12 +144,9 @@ fn what_was_said_is_taken_back() {
 
 #[test]
 fn what_is_not_taken_back_is_told() {
-    let stage = Stage::started();
-    publish(&stage, 1, "SN-1");
-    publish(&stage, 2, "SN-2");
-    stage.ok(&["publish", "--group", "Lot 2026-11", "--select", "model=P7", "--select", "lot=2026-11"]);
+    let stage = with_a_lot();
     stage.ok(&["key", "make", "buyer", "--user-id", "Buyer"]);
-    stage.ok(&["grant", "owner", "--to", "buyer", "--group", "Lot 2026-11", "--yes"]);
+    stage.ok(&["grant", "owner", "--to", "buyer", "--group", LOT, "--yes"]);
     stage.ok(&["grant", "owner", "--to", "buyer", "serial:SN-1", "--yes"]);
     let said = ["status", "suspended", "serial:SN-1", "--signer", "buyer", "--role", "owner", "--yes"];
     let foreign = stage.ok(&said)[0]["statement"].as_str().expect("a statement").to_owned();
@@ -169,13 +174,12 @@ fn what_is_not_taken_back_is_told() {
         assert_eq!(stage.size("serial:SN-1"), size + grown, "{last}");
     }
     // A statement about a group alone leaves nothing out.
-    stage.ok(&["withdraw", "--group", "Lot 2026-11", "--act", "grant", "--yes"]);
+    stage.ok(&["withdraw", "--group", LOT, "--act", "grant", "--yes"]);
 }
 
 #[test]
 fn a_role_is_granted_and_used() {
-    let stage = Stage::started();
-    publish(&stage, 1, "SN-1");
+    let stage = with_a_device();
     publish(&stage, 2, "SN-2");
     stage.ok(&["key", "make", "buyer", "--user-id", "Buyer"]);
     stage.ok(&["grant", "owner", "--to", "buyer", "serial:SN-1", "--yes"]);
@@ -199,14 +203,9 @@ fn a_role_is_granted_and_used() {
     assert_eq!(stage.status("serial:SN-1"), "in-use");
 }
 
-const LOT: &str = "Lot 2026-11";
-
 /// Two devices of a lot that was sold to a seller, who has appointed an observer.
 fn sold_lot() -> Stage {
-    let stage = Stage::started();
-    publish(&stage, 1, "SN-1");
-    publish(&stage, 2, "SN-2");
-    stage.ok(&["publish", "--group", LOT, "--select", "model=P7", "--select", "lot=2026-11"]);
+    let stage = with_a_lot();
     for name in ["seller", "buyer", "watch"] {
         stage.ok(&["key", "make", name, "--user-id", name]);
     }
@@ -263,11 +262,8 @@ fn what_somebody_else_has_lifted_of_a_group_is_taken_back_for_the_rest() {
 
 #[test]
 fn what_goes_on_to_block_is_told_with_who_may_lift_it() {
-    let stage = Stage::started();
-    publish(&stage, 1, "SN-1");
-    publish(&stage, 2, "SN-2");
-    stage.ok(&["publish", "--group", "Lot 2026-11", "--select", "model=P7", "--select", "lot=2026-11"]);
-    stage.ok(&["status", "suspended", "--group", "Lot 2026-11", "--yes"]);
+    let stage = with_a_lot();
+    stage.ok(&["status", "suspended", "--group", LOT, "--yes"]);
     let lift = ["status", "in-use", "serial:SN-1", "--lift", "--yes"];
     let blocked = stage.run(&lift);
     let (message, _) = blocked.failure();
@@ -294,8 +290,7 @@ fn what_goes_on_to_block_is_told_with_who_may_lift_it() {
 
 #[test]
 fn a_grant_that_is_only_shown_brings_nothing_into_the_log() {
-    let stage = Stage::started();
-    publish(&stage, 1, "SN-1");
+    let stage = with_a_device();
     stage.ok(&["key", "make", "buyer", "--user-id", "Buyer"]);
     let size = stage.size("serial:SN-1");
     let grant = ["grant", "owner", "--to", "buyer", "serial:SN-1"];
@@ -342,8 +337,7 @@ fn what_is_in_the_log_when_something_goes_wrong_is_told() {
 
 #[test]
 fn refusals_say_why_and_end_with_1() {
-    let stage = Stage::started();
-    publish(&stage, 1, "SN-1");
+    let stage = with_a_device();
     for (words, expected) in [
         (
             vec!["label", "ce", "serial:SN-1", "--yes"],
@@ -391,35 +385,11 @@ fn software_is_published_by_its_developer() {
     let template = ["domain", "create", "code.acme.example", "--template", "developer", "--owner", "owner"];
     let rest = ["--signer", "developer=developer", "--home-node", "ics.devices.acme.example=node"];
     stage.ok(&[&template[..], &rest[..]].concat());
-    let refused = stage.run(&[
-        "publish",
-        "--file",
-        &file,
-        "--name",
-        "p7",
-        "--version",
-        "1",
-        "--role",
-        "developer",
-        "--signer",
-        "developer",
-    ]);
+    let publish = ["publish", "--file", &file, "--name", "p7", "--version", "1", "--role", "developer"];
+    let publish = [&publish[..], &["--signer", "developer"]].concat();
+    let refused = stage.run(&publish);
     assert_eq!(refused.code, 1, "this is a domain of devices: {refused:?}");
-    let elsewhere = stage.run(&[
-        "publish",
-        "--file",
-        &file,
-        "--name",
-        "p7",
-        "--version",
-        "1",
-        "--domain",
-        "code.acme.example",
-        "--role",
-        "developer",
-        "--signer",
-        "developer",
-    ]);
+    let elsewhere = stage.run(&[&publish[..], &["--domain", "code.acme.example"]].concat());
     assert_eq!(elsewhere.code, 3, "this node does not hold that domain: {elsewhere:?}");
 }
 

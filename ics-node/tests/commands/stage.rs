@@ -72,16 +72,8 @@ impl Stage {
             url: String::new(),
             environment: Vec::new(),
         };
-        let made = stage.run(&[
-            "init",
-            "--role",
-            role,
-            "--domain",
-            domain,
-            "--listen",
-            "127.0.0.1:0",
-            "--generate-passphrase",
-        ]);
+        let init = ["init", "--role", role, "--domain", domain, "--listen", "127.0.0.1:0", "--generate-passphrase"];
+        let made = stage.run(&init);
         assert_eq!(made.code, 0, "{made:?}");
         stage
     }

@@ -133,21 +133,9 @@ fn a_node_signs_its_log_with_a_key_in_a_token() {
     let text = text.replace(&format!("domains/{DOMAIN}.v1.pgp"), "domains/plant.acme.example.v1.pgp");
     std::fs::write(&path, text.replace(&format!("\"{DOMAIN}\""), "\"plant.acme.example\"")).expect("written");
     let home_node = format!("ics.{DOMAIN}={verifier}");
-    bench.ok(&[
-        "domain",
-        "create",
-        "plant.acme.example",
-        "--template",
-        "manufacturer",
-        "--owner",
-        "owner",
-        "--signer",
-        "manufacturer=signer",
-        "--names",
-        "manufacturer=serial:*",
-        "--home-node",
-        &home_node,
-    ]);
+    let create = ["domain", "create", "plant.acme.example", "--template", "manufacturer", "--owner", "owner"];
+    let named = ["--signer", "manufacturer=signer", "--names", "manufacturer=serial:*", "--home-node", &home_node];
+    bench.ok(&[&create[..], &named].concat());
 
     // Without its PIN the node does not start, and says what it needs.
     let locked = bench.stage.run(&["serve"]);

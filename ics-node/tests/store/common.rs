@@ -5,13 +5,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use ed25519_dalek::SigningKey;
-use ics_core::log::Hash;
 use ics_core::log::checkpoint::{Checkpoint, Origin};
+use ics_core::log::{Hash, LeafData};
 use ics_core::vocabulary::DomainName;
 use ics_node::store::{
     Content, DomainInfo, DomainNumber, Head, Key, NewContent, NewEntry, Options, Part, SignedNote, Store, StoreError,
     StoredEntry, WriteError, WriteTx,
 };
+use tempfile::TempDir;
 
 pub(crate) fn name(text: &str) -> DomainName {
     text.parse().expect("a domain name")
@@ -63,6 +64,26 @@ pub(crate) fn with_home(dir: &Path) -> (Store, DomainNumber) {
     let store = open(dir);
     let domain = store.create_domain(&name("d.example"), Part::Home, None).expect("create").number;
     (store, domain)
+}
+
+/// The same in a directory of its own.
+pub(crate) fn founded() -> (TempDir, Store, DomainNumber) {
+    let dir = tempfile::tempdir().expect("dir");
+    let (store, domain) = with_home(dir.path());
+    (dir, store, domain)
+}
+
+/// As [`founded`], with a copy of that domain in its place.
+pub(crate) fn copied() -> (TempDir, Store, DomainNumber) {
+    let dir = tempfile::tempdir().expect("dir");
+    let store = open(dir.path());
+    let copy = store.create_domain(&name("d.example"), Part::Mirror, None).expect("create").number;
+    (dir, store, copy)
+}
+
+/// An entry of which there is only the leaf.
+pub(crate) fn bare(leaf: LeafData) -> NewEntry {
+    NewEntry { header: Vec::new(), content: NewContent::Leaf(leaf), keys: Vec::new(), effective: false }
 }
 
 pub(crate) fn entry(body: &str) -> NewEntry {

@@ -179,8 +179,7 @@ fn half_an_entry_is_damaged() {
 /// Neither its leaf nor a checkpoint says whether an entry has effect.
 #[test]
 fn an_entry_that_has_lost_its_effect_is_given_to_nobody() {
-    let dir = tempfile::tempdir().expect("dir");
-    let (store, domain) = with_home(dir.path());
+    let (dir, store, domain) = founded();
     fill(&store, domain, 0..10);
     let refused = |body: &str| NewEntry { effective: false, ..entry(body) };
     let job = move |tx: &mut WriteTx<'_>| {
@@ -343,8 +342,7 @@ impl Inspector for Beside {
 
 #[test]
 fn what_waits_for_another_home_is_looked_at_as_well() {
-    let dir = tempfile::tempdir().expect("dir");
-    let (store, _) = with_home(dir.path());
+    let (dir, store, _) = founded();
     let domain = store.create_domain(&name("other.example"), Part::Mirror, Some([7; 32])).expect("create").number;
     let (at, bodies) = (Timestamp::from_seconds(1), ["a", "b", "c"].map(|body| body.as_bytes().to_vec()).to_vec());
     let posted = store.post(domain, bodies, at, false).expect("taken in");
@@ -368,8 +366,7 @@ fn what_waits_for_another_home_is_looked_at_as_well() {
 
 #[test]
 fn what_is_logged_while_the_store_is_looked_through_is_no_loss() {
-    let dir = tempfile::tempdir().expect("dir");
-    let (store, first) = with_home(dir.path());
+    let (dir, store, first) = founded();
     let second = store.create_domain(&name("other.example"), Part::Home, None).expect("create").number;
     fill(&store, first, 0..10);
     fill(&store, second, 0..600);
@@ -394,8 +391,7 @@ fn a_newer_schema_is_refused_with_both_versions() {
 
 #[test]
 fn one_process_at_a_time() {
-    let dir = tempfile::tempdir().expect("dir");
-    let (store, _) = with_home(dir.path());
+    let (dir, store, _) = founded();
     let second = Store::open(dir.path(), options()).map(|_| ());
     assert!(matches!(second, Err(StoreError::InUse { .. })));
     drop(store);

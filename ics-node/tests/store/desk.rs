@@ -12,8 +12,7 @@ fn at(second: u64) -> Timestamp {
 
 #[test]
 fn alarms_are_kept_newest_first() {
-    let dir = tempfile::tempdir().expect("dir");
-    let (store, domain) = with_home(dir.path());
+    let (dir, store, domain) = founded();
     store.alarm(None, at(1), "disk", "nearly full").expect("alarm");
     let job = |tx: &mut WriteTx<'_>| {
         tx.alarm(at(2), "policy", "entry 0 has no effect");
@@ -35,8 +34,7 @@ fn alarms_are_kept_newest_first() {
 
 #[test]
 fn what_is_alarmed_once_says_whether_it_was() {
-    let dir = tempfile::tempdir().expect("dir");
-    let (store, domain) = with_home(dir.path());
+    let (_dir, store, domain) = founded();
     let other = store.create_domain(&name("other.example"), Part::Home, None).expect("create").number;
     let raised = |domain, second, kind, text| store.alarm_once(domain, at(second), kind, text).expect("alarm");
     assert!(raised(domain, 1, "not-taken-over", "entry 1"));
@@ -49,8 +47,7 @@ fn what_is_alarmed_once_says_whether_it_was() {
 
 #[test]
 fn an_alarm_about_something_takes_the_place_of_the_one_before_and_ends_with_it() {
-    let dir = tempfile::tempdir().expect("dir");
-    let (store, domain) = with_home(dir.path());
+    let (_dir, store, domain) = founded();
     let other = store.create_domain(&name("other.example"), Part::Home, None).expect("create").number;
     let raised = |domain, second, about, text| {
         store.alarm_about(domain, at(second), ("not-taken-over", about), text).expect("alarm")
@@ -71,8 +68,7 @@ fn an_alarm_about_something_takes_the_place_of_the_one_before_and_ends_with_it()
 
 #[test]
 fn what_blocks_is_taken_in_however_much_waits() {
-    let dir = tempfile::tempdir().expect("dir");
-    let (store, domain) = with_home(dir.path());
+    let (dir, store, domain) = founded();
     let connection = rusqlite::Connection::open(dir.path().join("ics.db")).expect("open");
     let fill = |count: usize| {
         let sql = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?2) \
@@ -95,8 +91,7 @@ fn what_blocks_is_taken_in_however_much_waits() {
 
 #[test]
 fn what_the_home_refused_is_not_pushed_out_by_what_it_took() {
-    let dir = tempfile::tempdir().expect("dir");
-    let (store, domain) = with_home(dir.path());
+    let (dir, store, domain) = founded();
     let post = |body: &str| store.post(domain, vec![body.into()], at(1), false).expect("taken in")[0].id;
     let (refused, taken) = (post("refused"), post("taken"));
     let problem = (refused, r#"{"problem":{"detail":"nobody knows the signer"}}"#.to_owned());
@@ -116,8 +111,7 @@ fn what_the_home_refused_is_not_pushed_out_by_what_it_took() {
 
 #[test]
 fn the_alarms_of_one_domain_push_out_none_of_another() {
-    let dir = tempfile::tempdir().expect("dir");
-    let (store, quiet) = with_home(dir.path());
+    let (dir, store, quiet) = founded();
     let loud = store.create_domain(&name("loud.example"), Part::Home, None).expect("create").number;
     store.alarm(Some(quiet), at(1), "fork", "the one that counts").expect("alarm");
     drop(store);
@@ -137,8 +131,7 @@ fn the_alarms_of_one_domain_push_out_none_of_another() {
 
 #[test]
 fn alarms_end_when_they_are_acknowledged() {
-    let dir = tempfile::tempdir().expect("dir");
-    let (store, domain) = with_home(dir.path());
+    let (_dir, store, domain) = founded();
     for second in [1, 2, 3] {
         store.alarm(Some(domain), at(second), "behind", "so far").expect("alarm");
     }
@@ -156,8 +149,7 @@ fn alarms_end_when_they_are_acknowledged() {
 
 #[test]
 fn the_same_evidence_of_a_fork_is_kept_once() {
-    let dir = tempfile::tempdir().expect("dir");
-    let (store, domain) = with_home(dir.path());
+    let (_dir, store, domain) = founded();
     let of = |domain, second| Fork { domain, at: at(second), ours: "ours".to_owned(), theirs: "theirs".to_owned() };
     let fork = |second| of(Some(domain), second);
     store.keep_fork(fork(1)).expect("keep");
@@ -169,8 +161,7 @@ fn the_same_evidence_of_a_fork_is_kept_once() {
 
 #[test]
 fn enrolments_wait_until_they_are_decided_once() {
-    let dir = tempfile::tempdir().expect("dir");
-    let (store, domain) = with_home(dir.path());
+    let (_dir, store, domain) = founded();
     let ids: Vec<_> =
         ["one", "two", "three"].map(|token| store.enrol(domain, token, token.into(), at(1)).expect("enrol")).into();
     assert!(matches!(store.enrol(domain, "two", vec![], at(1)), Err(StoreError::Exists { .. })));
@@ -199,8 +190,7 @@ fn enrolments_wait_until_they_are_decided_once() {
 
 #[test]
 fn no_more_enrolments_wait_than_may() {
-    let dir = tempfile::tempdir().expect("dir");
-    let (store, domain) = with_home(dir.path());
+    let (dir, store, domain) = founded();
     drop(store);
     let connection = rusqlite::Connection::open(dir.path().join("ics.db")).expect("open");
     let sql = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?2) \

@@ -5,6 +5,7 @@ mod erased;
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::{Duration, Instant};
 
+use ics_core::log::LeafData;
 use ics_core::log::entry::leaf_data;
 use ics_core::log::merkle::{Tree, leaf_hash, verify_consistency, verify_inclusion};
 use ics_core::log::tile::TileId;
@@ -19,8 +20,7 @@ use super::common::*;
 
 #[test]
 fn appended_entries_are_there_after_a_restart() {
-    let dir = tempfile::tempdir().expect("dir");
-    let (store, domain) = with_home(dir.path());
+    let (dir, store, domain) = founded();
     assert_eq!(append(&store, domain, &["red device", "blue device"]).expect("append"), [0, 1]);
     let before = head(&store, domain);
     assert_eq!(before.seal.as_ref().map(|seal| (seal.size, seal.root)), Some((2, before.root)));
@@ -42,8 +42,7 @@ fn appended_entries_are_there_after_a_restart() {
 
 #[test]
 fn a_page_with_nothing_is_not_the_end() {
-    let dir = tempfile::tempdir().expect("dir");
-    let (store, domain) = with_home(dir.path());
+    let (_dir, store, domain) = founded();
     append(&store, domain, &[&["common"; 1100], &["common rare"; 2][..]].concat()).expect("append");
     let keys = [key("common"), key("rare")];
     let first = store.positions(domain, &keys, 0..u64::MAX, 1).expect("look up");
@@ -55,8 +54,7 @@ fn a_page_with_nothing_is_not_the_end() {
 
 #[test]
 fn domains_do_not_see_each_other() {
-    let dir = tempfile::tempdir().expect("dir");
-    let (store, one) = with_home(dir.path());
+    let (_dir, store, one) = founded();
     let two = store.create_domain(&name("other.example"), Part::Home, None).expect("create").number;
     append(&store, one, &["a", "b"]).expect("append");
     append(&store, two, &["b", "c", "b"]).expect("append");
@@ -69,8 +67,7 @@ fn domains_do_not_see_each_other() {
 
 #[test]
 fn pages_of_entries_keep_their_bounds() {
-    let dir = tempfile::tempdir().expect("dir");
-    let (store, domain) = with_home(dir.path());
+    let (_dir, store, domain) = founded();
     fill(&store, domain, 0..50);
     let one = store.entry(domain, 0).expect("entry");
     let bytes = one.header.len() + body(&one).len();
@@ -86,8 +83,7 @@ fn pages_of_entries_keep_their_bounds() {
 
 #[test]
 fn tiles_and_proofs_verify_at_every_size() {
-    let dir = tempfile::tempdir().expect("dir");
-    let (store, domain) = with_home(dir.path());
+    let (dir, store, domain) = founded();
     fill(&store, domain, 0..700);
     let check = |store: &ics_node::store::Store| {
         let size = head(store, domain).size;
@@ -137,8 +133,7 @@ fn tiles_and_proofs_verify_at_every_size() {
 
 #[test]
 fn look_ups_keep_to_the_range_and_go_on_where_they_stopped() {
-    let dir = tempfile::tempdir().expect("dir");
-    let (store, domain) = with_home(dir.path());
+    let (_dir, store, domain) = founded();
     fill(&store, domain, 0..100);
     let page = store.positions(domain, &[key("lot4")], 0..u64::MAX, 4).expect("page");
     assert_eq!((page.indices, page.next), (vec![40, 41, 42, 43], Some(44)));
@@ -147,24 +142,29 @@ fn look_ups_keep_to_the_range_and_go_on_where_they_stopped() {
     assert_eq!(find(&store, domain, &["lot4", "n47"]), [47]);
 }
 
+/// The leaf of the first entry of a copy, and what is filled in later, which is found by this word.
+fn late(body: &str, word: &str) -> (LeafData, Filling) {
+    let (content, header) = (Content { salt: [5; 16], body: body.as_bytes().to_vec() }, b"header".to_vec());
+    let leaf = leaf_data(&content.salt, &header, &content.body);
+    (leaf, Filling { index: 0, header, content, keys: vec![key(word)] })
+}
+
+/// Fills that in, so that it takes effect.
+fn shown(filling: Filling) -> impl FnOnce(&mut WriteTx<'_>) -> Result<(), StoreError> + Send + 'static {
+    move |tx: &mut WriteTx<'_>| {
+        tx.fill(filling, true)?;
+        tx.settle(Some([1; 16]), None);
+        Ok(())
+    }
+}
+
 /// A later version of the node may index entries by more keys than the version that filled them in.
 #[test]
 fn what_is_filled_in_is_filed_again_with_the_index() {
-    let dir = tempfile::tempdir().expect("dir");
-    let mirror = open(dir.path());
-    let copy = mirror.create_domain(&name("d.example"), Part::Mirror, None).expect("create").number;
-    let (content, header) = (Content { salt: [5; 16], body: b"early late".to_vec() }, b"header".to_vec());
-    let leaf = leaf_data(&content.salt, &header, &content.body);
-    let hidden = move |tx: &mut WriteTx<'_>| {
-        tx.append(NewEntry { header: Vec::new(), content: NewContent::Leaf(leaf), keys: Vec::new(), effective: false })
-    };
-    mirror.write(copy, hidden).expect("queue").wait().expect("a leaf");
-    let shown = move |tx: &mut WriteTx<'_>| {
-        tx.fill(Filling { index: 0, header, content, keys: vec![key("early")] }, true)?;
-        tx.settle(Some([1; 16]), None);
-        Ok::<_, StoreError>(())
-    };
-    mirror.write(copy, shown).expect("queue").wait().expect("filled in");
+    let (dir, mirror, copy) = copied();
+    let (leaf, filling) = late("early late", "early");
+    mirror.write(copy, move |tx| tx.append(bare(leaf))).expect("queue").wait().expect("a leaf");
+    mirror.write(copy, shown(filling)).expect("queue").wait().expect("filled in");
     assert_eq!((find(&mirror, copy, &["early"]), find(&mirror, copy, &["late"])), (vec![0], Vec::new()));
     drop(mirror);
     std::fs::remove_file(dir.path().join("index.db")).expect("removed");
@@ -193,20 +193,11 @@ fn what_was_filled_in_is_announced_again_once_it_is_shown() {
         release.send(()).expect("held");
         (amends, settled)
     };
-    let (content, header) = (Content { salt: [5; 16], body: b"late".to_vec() }, b"header".to_vec());
-    let leaf = leaf_data(&content.salt, &header, &content.body);
-    let hidden = move |tx: &mut WriteTx<'_>| {
-        tx.append(NewEntry { header: Vec::new(), content: NewContent::Leaf(leaf), keys: Vec::new(), effective: false })
-    };
-    let pending = mirror.write(copy, hidden).expect("queue");
+    let (leaf, filling) = late("late", "late");
+    let pending = mirror.write(copy, move |tx| tx.append(bare(leaf))).expect("queue");
     assert_eq!(next(), (false, 0));
     pending.wait().expect("a leaf");
-    let shown = move |tx: &mut WriteTx<'_>| {
-        tx.fill(Filling { index: 0, header, content, keys: vec![key("late")] }, true)?;
-        tx.settle(Some([1; 16]), None);
-        Ok::<_, StoreError>(())
-    };
-    let pending = mirror.write(copy, shown).expect("queue");
+    let pending = mirror.write(copy, shown(filling)).expect("queue");
     assert_eq!([next(), next()], [(true, 0), (true, 1)]);
     pending.wait().expect("filled in");
     assert!(announced.try_recv().is_err(), "that was all");
@@ -260,7 +251,7 @@ fn a_mirror_keeps_the_homes_checkpoints_and_its_pinned_beginning() {
                     None => NewContent::Leaf(entry.leaf),
                 };
                 let effective = entry.index != 4;
-                tx.append(ics_node::store::NewEntry { header: entry.header, content, keys, effective })?;
+                tx.append(NewEntry { header: entry.header, content, keys, effective })?;
             }
             tx.seal(seal)
         }
@@ -288,8 +279,7 @@ fn a_mirror_keeps_the_homes_checkpoints_and_its_pinned_beginning() {
 /// Followers have already passed what the domain shows only now.
 #[test]
 fn a_domain_sends_back_whoever_follows_it() {
-    let dir = tempfile::tempdir().expect("dir");
-    let (store, own) = with_home(dir.path());
+    let (dir, store, own) = founded();
     let source = name("source.example");
     let copy = store.create_domain(&source, Part::Mirror, None).expect("create").number;
     append(&store, copy, &["a", "b", "c"]).expect("append");
@@ -356,8 +346,7 @@ fn a_domain_sends_back_whoever_follows_it() {
 /// With other rights there may be more after both places, and whoever read with the former ones has seen too little.
 #[test]
 fn other_rights_where_no_copy_is_send_back() {
-    let dir = tempfile::tempdir().expect("dir");
-    let (store, own) = with_home(dir.path());
+    let (_dir, store, own) = founded();
     let source = name("source.example");
     store.follow(own, &source, vec!["something".to_owned()], 0).expect("follows");
     let returns = store.follow_returns(own, None).expect("here");
@@ -381,8 +370,7 @@ fn other_rights_where_no_copy_is_send_back() {
 /// A grant is recorded by its own commit, for each followed domain, until the domain has been examined again.
 #[test]
 fn a_grant_is_noted_until_it_is_heeded() {
-    let dir = tempfile::tempdir().expect("dir");
-    let (store, own) = with_home(dir.path());
+    let (dir, store, own) = founded();
     let source = name("source.example");
     let now = Timestamp::from_seconds(100);
     let grant = |store: &Store, thing: Option<&str>, begins: Timestamp| {
@@ -425,9 +413,7 @@ fn a_grant_is_noted_until_it_is_heeded() {
 /// Also at a mirror from which nothing was ever kept.
 #[test]
 fn what_was_in_doubt_is_so_no_longer_when_it_is_settled() {
-    let dir = tempfile::tempdir().expect("dir");
-    let mirror = open(dir.path());
-    let copy = mirror.create_domain(&name("d.example"), Part::Mirror, None).expect("create").number;
+    let (_dir, mirror, copy) = copied();
     let write = |job: fn(&mut WriteTx<'_>)| {
         let job = move |tx: &mut WriteTx<'_>| -> Result<(), StoreError> {
             job(tx);
@@ -442,8 +428,7 @@ fn what_was_in_doubt_is_so_no_longer_when_it_is_settled() {
 
 #[test]
 fn a_checkpoint_may_get_another_cosignature() {
-    let dir = tempfile::tempdir().expect("dir");
-    let (store, domain) = with_home(dir.path());
+    let (dir, store, domain) = founded();
     append(&store, domain, &["a"]).expect("append");
     let at = Timestamp::from_seconds(60);
     let job = move |tx: &mut WriteTx<'_>| {

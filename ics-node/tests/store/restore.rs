@@ -157,8 +157,7 @@ fn another_history_than_the_signed_one_is_a_fork() {
 
 #[test]
 fn a_crash_between_commit_and_head_file_is_made_good() {
-    let dir = tempfile::tempdir().expect("dir");
-    let (store, domain) = with_home(dir.path());
+    let (dir, store, domain) = founded();
     fill(&store, domain, 0..5);
     drop(store);
     let file = dir.path().join("heads/d.example");
@@ -248,8 +247,7 @@ fn what_a_killed_node_has_kept_is_put_back_with_the_rest() {
 
 #[test]
 fn an_operator_can_hold_a_domain() {
-    let dir = tempfile::tempdir().expect("dir");
-    let (store, domain) = with_home(dir.path());
+    let (dir, store, domain) = founded();
     append(&store, domain, &["a"]).expect("append");
     store.hold(domain).expect("hold");
     assert!(append(&store, domain, &["b"]).is_err());
@@ -262,8 +260,7 @@ fn an_operator_can_hold_a_domain() {
 
 #[test]
 fn a_domain_whose_database_is_lost_is_not_begun_anew() {
-    let dir = tempfile::tempdir().expect("dir");
-    let (store, domain) = with_home(dir.path());
+    let (dir, store, domain) = founded();
     fill(&store, domain, 0..5);
     let entries = store.entries(domain, 0, 100, 1 << 20).expect("entries");
     let newest = head(&store, domain);

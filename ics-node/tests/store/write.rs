@@ -62,8 +62,7 @@ fn waiting_jobs_share_one_commit_and_see_each_other() {
 
 #[test]
 fn a_large_write_waits_for_no_other_while_nothing_is_synced() {
-    let dir = tempfile::tempdir().expect("dir");
-    let (store, domain) = with_home(dir.path());
+    let (_dir, store, domain) = founded();
     append(&store, domain, &["first"]).expect("append");
     let (release, held) = hold_up(&store, domain);
     let pending: Vec<_> = [600, 1]
@@ -125,8 +124,7 @@ fn small_writes_share_a_commit_while_another_is_synced() {
 /// Otherwise an entry could be read by rules that have ended, or something be believed to be in the log that is not.
 #[test]
 fn what_is_called_once_a_commit_is_durable_comes_with_its_entries() {
-    let dir = tempfile::tempdir().expect("dir");
-    let (store, domain) = with_home(dir.path());
+    let (_dir, store, domain) = founded();
     append(&store, domain, &["first"]).expect("append");
     let (begins, has_begun) = mpsc::channel();
     let (release, held) = mpsc::channel::<()>();
@@ -231,8 +229,7 @@ fn nothing_is_called_for_a_job_or_commit_that_fails() {
 
 #[test]
 fn many_threads_write_and_read() {
-    let dir = tempfile::tempdir().expect("dir");
-    let (store, domain) = with_home(dir.path());
+    let (_dir, store, domain) = founded();
     std::thread::scope(|scope| {
         for thread in 0..8 {
             let store = &store;
@@ -257,8 +254,7 @@ fn many_threads_write_and_read() {
 
 #[test]
 fn a_job_that_fails_or_panics_leaves_nothing() {
-    let dir = tempfile::tempdir().expect("dir");
-    let (store, domain) = with_home(dir.path());
+    let (dir, store, domain) = founded();
     append(&store, domain, &["stays"]).expect("append");
     let before = head(&store, domain);
     let (release, held) = hold_up(&store, domain);
@@ -336,8 +332,7 @@ fn without_a_checkpoint_nothing_is_stored_and_other_domains_go_on() {
 
 #[test]
 fn unknown_domains_and_closing() {
-    let dir = tempfile::tempdir().expect("dir");
-    let (store, domain) = with_home(dir.path());
+    let (dir, store, domain) = founded();
     let unknown = ics_node::store::DomainNumber::new(9).expect("in range");
     assert!(matches!(append(&store, unknown, &["a"]), Err(WriteError::Store(StoreError::NotFound { .. }))));
     assert!(matches!(store.head(unknown), Err(StoreError::NotFound { .. })));
@@ -355,8 +350,7 @@ fn unknown_domains_and_closing() {
 /// while the rest is lost. The next start makes it durable first.
 #[test]
 fn a_store_that_takes_no_more_writes_leaves_the_write_ahead_log_as_it_is() {
-    let dir = tempfile::tempdir().expect("dir");
-    let (store, domain) = with_home(dir.path());
+    let (dir, store, domain) = founded();
     append(&store, domain, &["a"]).expect("append");
     let file = dir.path().join("heads/d.example");
     std::fs::remove_file(&file).expect("removed");
@@ -390,8 +384,7 @@ fn a_domain_whose_heads_file_is_damaged_can_be_made_once_that_is_mended() {
 /// SQLite may find space when the head's file does not; that must be known before anything is committed.
 #[test]
 fn a_disk_that_is_full_for_the_heads_file_refuses_and_goes_on_when_there_is_room() {
-    let dir = tempfile::tempdir().expect("dir");
-    let (store, domain) = with_home(dir.path());
+    let (dir, store, domain) = founded();
     append(&store, domain, &["a"]).expect("append");
     let new = dir.path().join("heads/.new-1");
     std::os::unix::fs::symlink("/dev/full", &new).expect("no room in it");
@@ -421,8 +414,7 @@ fn where_all_files_are_open_a_write_is_refused_and_goes_through_once_some_are_cl
         assert!(ended.status.success() && told.contains("1 passed"), "{told}");
         return;
     }
-    let dir = tempfile::tempdir().expect("dir");
-    let (store, domain) = with_home(dir.path());
+    let (_dir, store, domain) = founded();
     append(&store, domain, &["a"]).expect("append");
     let maximum = getrlimit(Resource::Nofile).maximum;
     setrlimit(Resource::Nofile, Rlimit { current: Some(128), maximum }).expect("a process may have fewer");

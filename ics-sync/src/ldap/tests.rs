@@ -65,6 +65,11 @@ async fn descriptors(messages: Vec<Vec<u8>>) -> Result<Descriptors, PeerError> {
 
 /// The same if something follows them byte by byte.
 async fn descriptors_and(messages: Vec<Vec<u8>>, dripped: Vec<u8>) -> Result<Descriptors, PeerError> {
+    sends(messages, dripped).await.descriptors(&domain(), 1).await
+}
+
+/// A peer that answers whatever it is asked first with these messages.
+async fn sends(messages: Vec<Vec<u8>>, dripped: Vec<u8>) -> LdapPeer {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("listens");
     let url = format!("ldap://{}", listener.local_addr().expect("an address"));
     tokio::spawn(async move {
@@ -83,7 +88,7 @@ async fn descriptors_and(messages: Vec<Vec<u8>>, dripped: Vec<u8>) -> Result<Des
         }
         let _ = stream.read(&mut [0; 1024]).await;
     });
-    peer_at(&url).descriptors(&domain(), 1).await
+    peer_at(&url)
 }
 
 fn peer_at(url: &str) -> LdapPeer {
@@ -129,15 +134,7 @@ async fn a_peer_sends_no_more_than_is_taken() {
 /// An operator whose mirror only polls learns why.
 #[tokio::test]
 async fn why_there_is_no_news_is_told() {
-    let listener = TcpListener::bind("127.0.0.1:0").await.expect("listens");
-    let url = format!("ldap://{}", listener.local_addr().expect("an address"));
-    tokio::spawn(async move {
-        let (mut stream, _) = listener.accept().await.expect("a connection");
-        let _ = stream.read(&mut [0; 1024]).await;
-        let _ = stream.write_all(&done(51)).await;
-        let _ = stream.read(&mut [0; 1024]).await;
-    });
-    let peer = peer_at(&url);
+    let peer = sends(vec![done(51)], Vec::new()).await;
     peer.origins.lock().expect("a lock").insert(domain(), format!("{}/00", domain()));
     let mut news = peer.stream(&domain(), 0).await.expect("a stream");
     let refused = news.next().await.expect_err("no news");

@@ -5,8 +5,9 @@ use ics_sync::bundle::{Cursor, Earlier};
 use ics_sync::wire::{Base64, Entry, Page, Refusal, Refusals, Submission};
 use sha2::{Digest as _, Sha256};
 
-use crate::bundles::{DOMAIN, NOW, bundle, head, held, home, open, pages, take, written};
+use crate::bundles::{bundle, head, held, open, pages, take, written};
 use crate::home::{Home, at, signing_key};
+use crate::rules::{DOMAIN, NOW, home};
 
 /// A bundle in which one thing is wrong, and what is said about it.
 struct Case {

@@ -6,25 +6,15 @@ use std::io::Cursor as File;
 use ics_core::limits;
 use ics_sync::bundle::{Bundle, BundleError, BundleWriter, Cursor, Earlier, Head, Party};
 use ics_sync::carried::{Carried, Wanted};
-use ics_sync::mirror::{Action, Settings};
+use ics_sync::mirror::Action;
 use ics_sync::wire::{Again, Page};
 
 use crate::home::{Home, IDENTITIES, Turn, at};
 use crate::memory::{Kept, Memory};
 use crate::network::Dice;
-
-pub(crate) const NOW: u64 = 1_700_000_000_000;
-pub(crate) const DOMAIN: &str = "devices.acme.example";
-const SETTINGS: Settings = Settings { interval_millis: 1_000, listens: false, seed: 1 };
+use crate::rules::{NOW, SETTINGS, home};
 
 pub(crate) type Writer = BundleWriter<Vec<u8>>;
-
-pub(crate) fn home(entries: usize) -> Home {
-    let mut home = Home::new(DOMAIN, 1, at(NOW));
-    home.append_many(entries - 1, "true", at(NOW));
-    home.sign(at(NOW));
-    home
-}
 
 fn party(name: &str) -> Party {
     Party { name: name.to_owned(), key: "11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=".to_owned() }

@@ -2,9 +2,8 @@
 
 use ics_sync::mirror::{Action, Stop, Trouble};
 
-use crate::bundles::{NOW, home};
 use crate::home::at;
-use crate::rules::{drive, mirrored};
+use crate::rules::{NOW, drive, home, mirrored};
 
 /// A fork shorter than what is held is a fork as well: the mirror holds the entries that contradict it.
 #[test]

@@ -84,20 +84,9 @@ impl Home {
         let mut home = Self {
             origin,
             descriptors: vec![(0, descriptor)],
-            entries: Vec::new(),
-            about: Vec::new(),
-            hidden: BTreeSet::new(),
-            turns: Vec::new(),
-            turned: 0,
-            kept_back: BTreeSet::new(),
-            page_limit: usize::MAX,
             key: signing_key(key_seed),
-            note: String::new(),
-            signed: Vec::new(),
-            leaves: Vec::new(),
-            partial: false,
             seeds: vec![key_seed],
-            tree: Tree::new(),
+            ..Self::unfounded()
         };
         home.push(entry0);
         home.sign(now);

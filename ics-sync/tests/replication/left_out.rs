@@ -2,17 +2,11 @@
 
 use ics_core::log::entry::EntryKind;
 use ics_core::time::Timestamp;
-use ics_sync::mirror::{Action, Doubt, Mirror, Settings, Source, Stop, Trouble};
+use ics_sync::mirror::{Action, Doubt, Mirror, Source, Stop, Trouble};
 
 use crate::home::{Home, at};
 use crate::memory::Memory;
-use crate::rules::drive;
-
-const NOW: u64 = 1_700_000_000_000;
-/// When the home is asked, after something failed before.
-const LATER: u64 = NOW + 600_000;
-const EVEN_LATER: u64 = LATER + 600_000;
-const SETTINGS: Settings = Settings { interval_millis: 1_000, listens: false, seed: 1 };
+use crate::rules::{EVEN_LATER, LATER, NOW, SETTINGS, drive, perform};
 
 /// A home with ten entries, those about one thing hidden from a reader.
 fn home() -> Home {
@@ -36,6 +30,12 @@ fn began(home: &Home, knows_home: bool) -> (Mirror, Memory) {
 fn ask(mirror: &mut Mirror, memory: &mut Memory, peer: usize, served: &Home, now: Timestamp) -> Action {
     mirror.hears(peer);
     drive(mirror, served, memory, now)
+}
+
+fn let_anybody_copy(home: &mut Home) {
+    let public = "@id(\"anyone-copies\") permit (principal, action == Action::\"mirror\", resource);\n";
+    home.amend(at(NOW), |next| next.access.push_str(public));
+    home.sign(at(NOW));
 }
 
 fn readable(home: &Home) -> Vec<usize> {
@@ -71,13 +71,8 @@ fn what_the_home_begins_to_show_nobody_else_goes_on_with() {
     mirror = memory.mirror(&home.origin, SETTINGS, at(LATER)).among(peers(&home, true));
     mirror.hears(1);
     while !matches!(mirror.poll_action(at(LATER)), Action::Survey(_)) {
-        match mirror.poll_action(at(LATER)) {
-            Action::FetchCheckpoint => mirror.handle_checkpoint(&home.note, at(LATER)),
-            Action::FetchPage { from, limit, until } => {
-                mirror.handle_page(home.page(from, limit, until).expect("within the log"), at(LATER));
-            }
-            other => panic!("{other:?}"),
-        }
+        let action = mirror.poll_action(at(LATER));
+        assert_eq!(perform(action, &mut mirror, &home, &mut memory, at(LATER)), None);
     }
     ask(&mut mirror, &mut memory, 0, &copy, at(LATER));
     assert_eq!((memory.sealed, mirror.status().as_of), (0, None), "the peer's word is not the home's");
@@ -100,26 +95,11 @@ fn only_what_others_have_shown_is_asked_for_again() {
     let now = at(2 * LATER - NOW);
     let mut asked = Vec::new();
     while mirror.status().doubt.is_some() {
-        match mirror.poll_action(now) {
-            Action::FetchAgain(again) => {
-                asked.extend([again.hidden.clone(), again.held.clone()].concat());
-                mirror.handle_shown(home.again(&again).expect("within the log"), now);
-            }
-            Action::Survey(survey) => mirror.handle_surveyed(memory.look(&survey)),
-            Action::Fill(fill) => {
-                memory.take(&fill).expect("stored");
-                mirror.handle_filled();
-            }
-            Action::Apply(page) => {
-                memory.store(&page).expect("stored");
-                mirror.handle_applied(now);
-            }
-            Action::FetchPage { from, limit, until } => {
-                mirror.handle_page(home.page(from, limit, until).expect("within the log"), now);
-            }
-            Action::FetchCheckpoint => mirror.handle_checkpoint(&home.note, now),
-            other => panic!("{other:?}"),
+        let action = mirror.poll_action(now);
+        if let Action::FetchAgain(again) = &action {
+            asked.extend([again.hidden.clone(), again.held.clone()].concat());
         }
+        assert_eq!(perform(action, &mut mirror, &home, &mut memory, now), None);
     }
     assert!(asked.iter().all(|index| *index >= 10), "{asked:?}");
     ask(&mut mirror, &mut memory, 1, &home, now);
@@ -223,26 +203,17 @@ fn a_mirror_that_may_read_everything_is_shown_all_that_was_hidden() {
     wide.append_many(1, "true", at(LATER));
     wide.sign(at(LATER));
     let now = at(LATER);
-    let trouble = loop {
+    loop {
         match mirror.poll_action(now) {
-            Action::FetchCheckpoint => mirror.handle_checkpoint(&wide.note, now),
-            Action::FetchPage { from, limit, until } => {
-                mirror.handle_page(wide.page(from, limit, until).expect("within the log"), now);
-            }
-            Action::Survey(survey) => mirror.handle_surveyed(memory.look(&survey)),
             Action::FetchAgain(again) => {
                 let shown = home.again(&again).expect("within the log");
                 mirror.handle_shown(ics_sync::wire::Shown { rights: None, ..shown }, now);
             }
-            Action::Fill(fill) => {
-                memory.take(&fill).expect("stored");
-                mirror.handle_filled();
-            }
-            Action::Wait { .. } => break mirror.status().trouble,
-            other => panic!("{other:?}"),
+            Action::Wait { .. } => break,
+            action => assert_eq!(perform(action, &mut mirror, &wide, &mut memory, now), None),
         }
-    };
-    assert_eq!(trouble, Some(Trouble::Withheld { from: 3, size: 10 }));
+    }
+    assert_eq!(mirror.status().trouble, Some(Trouble::Withheld { from: 3, size: 10 }));
     assert_eq!(memory.sealed, 10);
 }
 
@@ -257,26 +228,11 @@ fn a_mirror_that_may_read_everything_looks_for_nothing_twice() {
     wide.sign(at(LATER));
     let (now, mut among) = (at(LATER), Vec::new());
     while memory.sealed < 11 {
-        match mirror.poll_action(now) {
-            Action::FetchCheckpoint => mirror.handle_checkpoint(&wide.note, now),
-            Action::FetchPage { from, limit, until } => {
-                mirror.handle_page(wide.page(from, limit, until).expect("within the log"), now);
-            }
-            Action::Survey(survey) => {
-                mirror.handle_surveyed(memory.look(&survey));
-                among.push(survey.among);
-            }
-            Action::FetchAgain(again) => mirror.handle_shown(wide.again(&again).expect("within the log"), now),
-            Action::Fill(fill) => {
-                memory.take(&fill).expect("stored");
-                mirror.handle_filled();
-            }
-            Action::Apply(page) => {
-                memory.store(&page).expect("stored");
-                mirror.handle_applied(now);
-            }
-            other => panic!("{other:?}"),
+        let action = mirror.poll_action(now);
+        if let Action::Survey(survey) = &action {
+            among.push(survey.among.clone());
         }
+        assert_eq!(perform(action, &mut mirror, &wide, &mut memory, now), None);
     }
     assert!(memory.shown().eq(0..11) && memory.rights.is_none(), "{:?}", memory.kept);
     assert_eq!(among, [None, None], "once, and there is no more");
@@ -287,9 +243,7 @@ fn a_mirror_that_may_read_everything_looks_for_nothing_twice() {
 fn of_what_anybody_may_copy_nothing_that_is_held_goes() {
     let mut home = home();
     home.hidden.clear();
-    let public = "@id(\"anyone-copies\") permit (principal, action == Action::\"mirror\", resource);\n";
-    home.amend(at(NOW), |next| next.access.push_str(public));
-    home.sign(at(NOW));
+    let_anybody_copy(&mut home);
     let (mut mirror, mut memory) = began(&home, false);
     ask(&mut mirror, &mut memory, 0, &home.for_reader(false), at(NOW));
     assert_eq!((memory.sealed, &memory.rights), (11, &None));
@@ -298,20 +252,13 @@ fn of_what_anybody_may_copy_nothing_that_is_held_goes() {
     let now = at(LATER);
     loop {
         match mirror.poll_action(now) {
-            Action::FetchCheckpoint => mirror.handle_checkpoint(&home.note, now),
             Action::FetchPage { from: 11, until, .. } => {
                 let mut page = home.page(11, 1, until).expect("within the log");
                 page.sight.iter_mut().for_each(|sight| sight.ended = vec![1, 2, 3]);
                 mirror.handle_page(page, now);
             }
-            Action::Survey(survey) => mirror.handle_surveyed(memory.look(&survey)),
-            Action::FetchAgain(again) => mirror.handle_shown(home.again(&again).expect("within the log"), now),
-            Action::Apply(page) => {
-                memory.store(&page).expect("stored");
-                mirror.handle_applied(now);
-            }
             Action::FetchPage { .. } => break,
-            other => panic!("{other:?}"),
+            action => assert_eq!(perform(action, &mut mirror, &home, &mut memory, now), None),
         }
     }
     assert!(memory.shown().eq(0..11) && memory.rights.is_none(), "{:?}", memory.kept);
@@ -324,9 +271,7 @@ fn of_what_anybody_may_copy_nothing_that_is_held_goes() {
 #[test]
 fn of_what_anybody_may_copy_no_part_counts_under_an_early_head() {
     let mut home = home();
-    let public = "@id(\"anyone-copies\") permit (principal, action == Action::\"mirror\", resource);\n";
-    home.amend(at(NOW), |next| next.access.push_str(public));
-    home.sign(at(NOW));
+    let_anybody_copy(&mut home);
     let early = home.keeping_back([4]);
     home.append_many(1, "true", at(NOW));
     home.sign(at(NOW));
@@ -335,17 +280,8 @@ fn of_what_anybody_may_copy_no_part_counts_under_an_early_head() {
     let (mut mirror, mut memory) = began(&home, false);
     loop {
         match mirror.poll_action(at(NOW)) {
-            Action::FetchDescriptors { from } => mirror.handle_descriptors(&part.descriptors(from), at(NOW)),
-            Action::FetchCheckpoint => mirror.handle_checkpoint(&part.note, at(NOW)),
-            Action::FetchPage { from: 0, limit, until } => {
-                mirror.handle_page(part.page(0, limit, until).expect("within the log"), at(NOW));
-            }
-            Action::Apply(page) => {
-                memory.store(&page).expect("stored");
-                mirror.handle_applied(at(NOW));
-            }
-            Action::FetchPage { .. } => break,
-            other => panic!("{other:?}"),
+            Action::FetchPage { from: 1.., .. } => break,
+            action => assert_eq!(perform(action, &mut mirror, &part, &mut memory, at(NOW)), None),
         }
     }
     assert_eq!((memory.size(), memory.sealed, &memory.doubt), (11, 0, &Some(doubt(0))));
@@ -360,9 +296,7 @@ fn of_what_anybody_may_copy_no_part_counts_under_an_early_head() {
 #[test]
 fn of_what_anybody_may_copy_nobody_but_the_home_shows_a_part() {
     let mut home = home();
-    let public = "@id(\"anyone-copies\") permit (principal, action == Action::\"mirror\", resource);\n";
-    home.amend(at(NOW), |next| next.access.push_str(public));
-    home.sign(at(NOW));
+    let_anybody_copy(&mut home);
     let (mut mirror, mut memory) = began(&home, false);
     ask(&mut mirror, &mut memory, 0, &home.keeping_back([4]), at(NOW));
     assert_eq!((mirror.status().trouble, memory.size()), (Some(Trouble::Public { size: 11 }), 0));

@@ -7,19 +7,14 @@ use ics_core::record::Identity;
 use ics_core::statement::{Erasure, Remnant, StatementId};
 use ics_core::time::Timestamp;
 use ics_core::vocabulary::Act;
-use ics_sync::mirror::{Action, Doubt, Mirror, Settings, Trouble};
+use ics_sync::mirror::{Action, Doubt, Mirror, Trouble};
 use ics_sync::wire;
 
 use crate::home::{Home, Turn, at, entry};
 use crate::memory::Memory;
-use crate::rules::drive;
+use crate::rules::{EVEN_LATER, LATER, NOW, SETTINGS, drive, perform};
 use crate::{owners, speech};
 
-const NOW: u64 = 1_700_000_000_000;
-/// When a peer is asked again, after something failed before.
-const LATER: u64 = NOW + 600_000;
-const EVEN_LATER: u64 = LATER + 600_000;
-const SETTINGS: Settings = Settings { interval_millis: 1_000, listens: false, seed: 1 };
 /// The index of the entry that is erased.
 const ERASED: u64 = 4;
 
@@ -66,19 +61,13 @@ fn ask(mirror: &mut Mirror, memory: &mut Memory, home: &Home, told: Remnant, now
     let erase = |entry: &mut wire::Entry| *entry = wire::Entry::Erased { leaf: entry.leaf_data(), remnant: told };
     for _ in 0..100 {
         match mirror.poll_action(now) {
-            Action::FetchDescriptors { from } => mirror.handle_descriptors(&home.descriptors(from), now),
-            Action::FetchCheckpoint => mirror.handle_checkpoint(&home.note, now),
             Action::FetchPage { from, limit, until } => {
                 let mut page = home.page(from, limit, until).expect("within the log");
                 (from..).zip(&mut page.entries).filter(|(index, _)| *index == ERASED).for_each(|(_, it)| erase(it));
                 mirror.handle_page(page, now);
             }
-            Action::Apply(page) => {
-                memory.store(&page).expect("stored");
-                mirror.handle_applied(now);
-            }
             Action::Wait { .. } | Action::Listen { .. } => return,
-            other => panic!("{other:?}"),
+            action => assert_eq!(perform(action, mirror, home, memory, now), None),
         }
     }
     panic!("the mirror does not come to rest: {:?}", mirror.status());
@@ -146,13 +135,10 @@ fn ask_again_of(
     let part = part.keeping_back([ERASED as usize]);
     for _ in 0..100 {
         match mirror.poll_action(now) {
-            Action::FetchDescriptors { from } => mirror.handle_descriptors(&home.descriptors(from), now),
-            Action::FetchCheckpoint => mirror.handle_checkpoint(&home.note, now),
             Action::FetchPage { from, limit, until } => {
                 let shown = if from < WHOLE { &part } else { home };
                 mirror.handle_page(shown.page(from, limit, until).expect("within the log"), now);
             }
-            Action::Survey(survey) => mirror.handle_surveyed(memory.look(&survey)),
             Action::FetchAgain(again) => {
                 asked += 1;
                 let mut shown = home.again(&again).expect("within the log");
@@ -161,16 +147,8 @@ fn ask_again_of(
                 }
                 mirror.handle_shown(shown, now);
             }
-            Action::Fill(fill) => match memory.take(&fill) {
-                Ok(()) => mirror.handle_filled(),
-                Err(problem) => mirror.handle_failure(&problem, now),
-            },
-            Action::Apply(page) => {
-                memory.store(&page).expect("stored");
-                mirror.handle_applied(now);
-            }
             Action::Wait { .. } | Action::Listen { .. } => return asked,
-            other => panic!("{other:?}"),
+            action => assert_eq!(perform(action, mirror, home, memory, now), None),
         }
     }
     panic!("the mirror does not come to rest: {:?}", mirror.status());
@@ -280,12 +258,8 @@ fn what_is_called_erased_is_asked_for_once() {
     let (now, mut asked) = (at(LATER), 0);
     while memory.sealed < 11 {
         match mirror.poll_action(now) {
-            Action::FetchCheckpoint => mirror.handle_checkpoint(&home.note, now),
-            Action::FetchPage { from, limit, until } => {
-                mirror.handle_page(home.page(from, limit, until).expect("within the log"), now);
-            }
-            Action::Survey(survey) => mirror.handle_surveyed(memory.look(&survey)),
-            Action::FetchAgain(again) if asked < 9 => {
+            Action::FetchAgain(again) => {
+                assert!(asked < 9, "{again:?}");
                 asked += again.hidden.len();
                 let mut shown = home.again(&again).expect("within the log");
                 for entry in &mut shown.entries {
@@ -293,15 +267,7 @@ fn what_is_called_erased_is_asked_for_once() {
                 }
                 mirror.handle_shown(wire::Shown { earlier: vec![ERASED], ..shown }, now);
             }
-            Action::Fill(fill) => {
-                memory.take(&fill).expect("stored");
-                mirror.handle_filled();
-            }
-            Action::Apply(page) => {
-                memory.store(&page).expect("stored");
-                mirror.handle_applied(now);
-            }
-            other => panic!("{other:?}"),
+            action => assert_eq!(perform(action, &mut mirror, &home, &mut memory, now), None),
         }
     }
     assert_eq!(asked, 1);
@@ -315,28 +281,22 @@ fn a_mirror_that_may_read_everything_loses_nothing_that_it_holds() {
     let mut part = home.clone();
     part.partial = true;
     let now = at(NOW);
-    let trouble = loop {
+    loop {
         match mirror.poll_action(now) {
-            Action::FetchDescriptors { from } => mirror.handle_descriptors(&home.descriptors(from), now),
-            Action::FetchCheckpoint => mirror.handle_checkpoint(&home.note, now),
             Action::FetchPage { from, limit, until } => {
                 let shown = if from < WHOLE { &part } else { &home };
                 mirror.handle_page(shown.page(from, limit, until).expect("within the log"), now);
             }
-            Action::Survey(survey) => mirror.handle_surveyed(memory.look(&survey)),
             Action::FetchAgain(again) => {
                 let shown = home.again(&again).expect("within the log");
                 mirror.handle_shown(wire::Shown { lost: vec![ERASED], ..shown }, now);
             }
-            Action::Apply(page) => {
-                memory.store(&page).expect("stored");
-                mirror.handle_applied(now);
-            }
-            Action::Wait { .. } => break mirror.status().trouble,
-            other => panic!("{other:?}"),
+            Action::Fill(fill) => panic!("{fill:?}"),
+            Action::Wait { .. } => break,
+            action => assert_eq!(perform(action, &mut mirror, &home, &mut memory, now), None),
         }
-    };
-    assert_eq!((trouble, memory.size()), (Some(Trouble::Withheld { from: ERASED, size: 5 }), 5));
+    }
+    assert_eq!((mirror.status().trouble, memory.size()), (Some(Trouble::Withheld { from: ERASED, size: 5 }), 5));
 }
 
 /// Otherwise a thing would be shown with what was filled in, and without the block that was called erased.

@@ -12,12 +12,15 @@ use crate::home::{Home, NODE, at, entry, node_key, signing_key};
 use crate::memory::{Kept, Memory};
 use crate::owners;
 
-const NOW: u64 = 1_700_000_000_000;
-const DOMAIN: &str = "devices.acme.example";
-const SETTINGS: Settings = Settings { interval_millis: 1_000, listens: false, seed: 1 };
+pub(crate) const NOW: u64 = 1_700_000_000_000;
+/// When a peer is asked again, after something failed before.
+pub(crate) const LATER: u64 = NOW + 600_000;
+pub(crate) const EVEN_LATER: u64 = LATER + 600_000;
+pub(crate) const DOMAIN: &str = "devices.acme.example";
+pub(crate) const SETTINGS: Settings = Settings { interval_millis: 1_000, listens: false, seed: 1 };
 
 /// A home with this many entries, all signed.
-fn home(entries: usize) -> Home {
+pub(crate) fn home(entries: usize) -> Home {
     let mut home = Home::new(DOMAIN, 1, at(NOW));
     home.append_many(entries - 1, "true", at(NOW));
     home.sign(at(NOW));
@@ -27,27 +30,41 @@ fn home(entries: usize) -> Home {
 /// Does what the mirror says, without any network, until it waits or stops.
 pub(crate) fn drive(mirror: &mut Mirror, home: &Home, memory: &mut Memory, now: Timestamp) -> Action {
     for _ in 0..1_000 {
-        match mirror.poll_action(now) {
-            Action::FetchDescriptors { from } => mirror.handle_descriptors(&home.descriptors(from), now),
-            Action::FetchCheckpoint => mirror.handle_checkpoint(&home.note, now),
-            Action::FetchPage { from, limit, until } => {
-                mirror.handle_page(home.page(from, limit, until).expect("within the log"), now);
-            }
-            Action::Apply(page) => match memory.store(&page) {
-                Ok(()) => mirror.handle_applied(now),
-                Err(problem) => mirror.handle_failure(&problem, now),
-            },
-            Action::RootAt { size } => mirror.handle_root(&memory.root_of(size), now),
-            Action::Survey(survey) => mirror.handle_surveyed(memory.look(&survey)),
-            Action::FetchAgain(again) => mirror.handle_shown(home.again(&again).expect("within the log"), now),
-            Action::Fill(fill) => match memory.take(&fill) {
-                Ok(()) => mirror.handle_filled(),
-                Err(problem) => mirror.handle_failure(&problem, now),
-            },
-            end @ (Action::Wait { .. } | Action::Listen { .. } | Action::Stopped(_)) => return end,
+        if let Some(end) = perform(mirror.poll_action(now), mirror, home, memory, now) {
+            return end;
         }
     }
     panic!("the mirror does not come to rest: {:?}", mirror.status());
+}
+
+/// Does one thing that the mirror says, if there is anything to do now; otherwise gives it back.
+pub(crate) fn perform(
+    action: Action,
+    mirror: &mut Mirror,
+    home: &Home,
+    memory: &mut Memory,
+    now: Timestamp,
+) -> Option<Action> {
+    match action {
+        Action::FetchDescriptors { from } => mirror.handle_descriptors(&home.descriptors(from), now),
+        Action::FetchCheckpoint => mirror.handle_checkpoint(&home.note, now),
+        Action::FetchPage { from, limit, until } => {
+            mirror.handle_page(home.page(from, limit, until).expect("within the log"), now);
+        }
+        Action::Apply(page) => match memory.store(&page) {
+            Ok(()) => mirror.handle_applied(now),
+            Err(problem) => mirror.handle_failure(&problem, now),
+        },
+        Action::RootAt { size } => mirror.handle_root(&memory.root_of(size), now),
+        Action::Survey(survey) => mirror.handle_surveyed(memory.look(&survey)),
+        Action::FetchAgain(again) => mirror.handle_shown(home.again(&again).expect("within the log"), now),
+        Action::Fill(fill) => match memory.take(&fill) {
+            Ok(()) => mirror.handle_filled(),
+            Err(problem) => mirror.handle_failure(&problem, now),
+        },
+        end @ (Action::Wait { .. } | Action::Listen { .. } | Action::Stopped(_)) => return Some(end),
+    }
+    None
 }
 
 pub(crate) fn mirrored(home: &Home) -> (Mirror, Memory) {

@@ -58,13 +58,17 @@ fn each_seed(seeds: u64, life: impl Fn(u64) + Sync) {
 /// A world with a mirror that faces lost, delayed, duplicated, reordered and cut-off answers, a full disk and restarts.
 fn weathered(seed: u64) -> World {
     let mut world = World::new(seed);
+    stir_up(&mut world);
+    let steps = 10 + world.dice.index(70);
+    world.run(steps);
+    world
+}
+
+fn stir_up(world: &mut World) {
     world.weather = Weather::any(&mut world.dice);
     world.restarts = world.dice.below(8);
     world.bustle = 1 + world.dice.below(4_000);
     world.copies[0].memory.failures = world.dice.index(4);
-    let steps = 10 + world.dice.index(70);
-    world.run(steps);
-    world
 }
 
 fn calm_down(world: &mut World) {
@@ -161,10 +165,7 @@ fn identities_are_shown_whole_or_not_at_all() {
         let mut world = World::new(seed);
         world.home.partial = true;
         world.home.hidden = (0..IDENTITIES).filter(|_| world.dice.chance(50)).collect();
-        world.weather = Weather::any(&mut world.dice);
-        world.restarts = world.dice.below(8);
-        world.bustle = 1 + world.dice.below(4_000);
-        world.copies[0].memory.failures = world.dice.index(4);
+        stir_up(&mut world);
         let steps = 50 + world.dice.index(150);
         world.run(steps);
         calm_down(&mut world);

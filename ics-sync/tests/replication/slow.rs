@@ -3,13 +3,12 @@
 use ics_core::limits;
 use ics_core::time::Timestamp;
 use ics_sync::Turn;
-use ics_sync::mirror::{Action, Mirror, Settings, Trouble};
+use ics_sync::mirror::{Action, Mirror, Trouble};
 
 use crate::home::{Home, at};
 use crate::memory::Memory;
+use crate::rules::{NOW, SETTINGS, perform};
 
-const NOW: u64 = 1_700_000_000_000;
-const SETTINGS: Settings = Settings { interval_millis: 1_000, listens: false, seed: 1 };
 const MINUTE: u64 = 60_000;
 
 /// How a peer answers.
@@ -40,19 +39,13 @@ fn copied_in(home: &Home, peers: &[Manner]) -> Option<(u64, usize)> {
         }
         let Manner { entries, millis } = peers[turn.peer()];
         match mirror.poll_action(at(now)) {
-            Action::FetchDescriptors { from } => mirror.handle_descriptors(&home.descriptors(from), at(now)),
-            Action::FetchCheckpoint => mirror.handle_checkpoint(&home.note, at(now)),
             Action::FetchPage { from, limit, until } => {
                 now += millis;
                 let page = home.page(from, limit.min(entries), until);
                 mirror.handle_page(page.expect("within the log"), at(now));
             }
-            Action::Apply(page) => {
-                memory.store(&page).expect("stored");
-                mirror.handle_applied(at(now));
-            }
             Action::Wait { until } => now = until.as_millis(),
-            other => panic!("{other:?}"),
+            action => assert_eq!(perform(action, &mut mirror, home, &mut memory, at(now)), None),
         }
     }
     None
@@ -91,19 +84,12 @@ fn over_links_that_are_slow_the_other_is_tried_once() {
 fn ask(mirror: &mut Mirror, memory: &mut Memory, peer: &Home, now: Timestamp) {
     loop {
         match mirror.poll_action(now) {
-            Action::FetchDescriptors { from } => mirror.handle_descriptors(&peer.descriptors(from), now),
-            Action::FetchCheckpoint => mirror.handle_checkpoint(&peer.note, now),
             Action::FetchPage { from, limit, until } => match peer.page(from, limit, until) {
                 Some(page) => mirror.handle_page(page, now),
                 None => mirror.handle_failure("there are no such entries here", now),
             },
-            Action::Apply(page) => {
-                memory.store(&page).expect("stored");
-                mirror.handle_applied(now);
-            }
-            Action::RootAt { size } => mirror.handle_root(&memory.root_of(size), now),
             Action::Wait { .. } => return,
-            other => panic!("{other:?}"),
+            action => assert_eq!(perform(action, mirror, peer, memory, now), None),
         }
     }
 }

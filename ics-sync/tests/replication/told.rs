@@ -6,9 +6,8 @@ use ics_sync::news::News;
 
 use crate::home::{Home, at, node_key};
 use crate::memory::Memory;
-use crate::rules::drive;
+use crate::rules::{NOW, drive};
 
-const NOW: u64 = 1_700_000_000_000;
 const SETTINGS: Settings = Settings { interval_millis: 1_000, listens: true, seed: 1 };
 
 /// A home of ten entries, changed by `change`, and a mirror that listens to it.

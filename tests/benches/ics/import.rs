@@ -56,16 +56,8 @@ impl<'a> Node<'a> {
     fn start(home: &'a Path) -> Result<Self, Error> {
         let ics = home.join("ics");
         let run = |args: &[&str]| -> Result<Vec<u8>, Error> { output(&mut command(&ics, args)) };
-        run(&[
-            "init",
-            "--role",
-            "developer",
-            "--domain",
-            "code.soft.example",
-            "--listen",
-            "127.0.0.1:0",
-            "--generate-passphrase",
-        ])?;
+        let listens = ["--listen", "127.0.0.1:0", "--generate-passphrase"];
+        run(&[&["init", "--role", "developer", "--domain", "code.soft.example"][..], &listens].concat())?;
         let signers = format!("developer={KEYRING}");
         run(&["domain", "update", "--add-signer", &signers, "--certificate-bytes", "1048576"])?;
         let mut serving = command(&ics, &["--json", "serve"]);

@@ -22,7 +22,7 @@ use crate::world::{controller, domain, introduction, maker, owner, signer, statu
 const HOST: (&str, &str) = ("dns", "pump-7.acme.example");
 
 /// A configuration that looks for answers at a loopback port.
-pub(crate) fn looking_at(port: u16) -> AcmeConfig {
+fn looking_at(port: u16) -> AcmeConfig {
     AcmeConfig {
         challenges: BTreeSet::from([Method::Http01, Method::TlsAlpn01]),
         networks: vec!["127.0.0.0/8".parse().expect("a network")],
@@ -31,6 +31,13 @@ pub(crate) fn looking_at(port: u16) -> AcmeConfig {
         tls_port: port,
         ..AcmeConfig::default()
     }
+}
+
+/// A server that looks for answers at a port of loopback, which nobody else gets meanwhile.
+pub(crate) fn looking() -> (Port, Server) {
+    let held = Port::take().expect("a port");
+    let server = Server::with(looking_at(held.number()));
+    (held, server)
 }
 
 /// Answers one HTTP request with these bytes; the receiver gets the request's head.
@@ -82,9 +89,8 @@ fn looked_at(client: &Client<'_>, authorization: &str, challenge: &Value) -> Val
 
 #[test]
 fn a_host_is_proven_by_its_web_server() {
-    let held = Port::take().expect("a port");
+    let (held, server) = looking();
     let port = held.number();
-    let server = Server::with(looking_at(port));
     let client = Client::bound(&server, 41, &server.credential(&owner()));
     let (order, authorization, challenge) = pending(&client, "http-01");
     let request = server.bench.request("server", &["-addext", "subjectAltName=DNS:pump-7.acme.example"]);
@@ -108,8 +114,7 @@ fn a_host_is_proven_by_its_web_server() {
 /// thing to ask for.
 #[test]
 fn who_held_the_place_of_a_host_is_not_the_thing() {
-    let held = Port::take().expect("a port");
-    let server = Server::with(looking_at(held.number()));
+    let (held, server) = looking();
     let client = Client::bound(&server, 41, &server.credential(&owner()));
     let (order, authorization, challenge) = pending(&client, "http-01");
     let request = server.bench.request("server", &["-addext", "subjectAltName=DNS:pump-7.acme.example"]);
@@ -131,9 +136,7 @@ fn who_held_the_place_of_a_host_is_not_the_thing() {
 
 #[test]
 fn answers_that_prove_nothing() {
-    let held = Port::take().expect("a port");
-    let port = held.number();
-    let server = Server::with(looking_at(port));
+    let (held, server) = looking();
     let client = Client::bound(&server, 41, &server.credential(&owner()));
     let redirect = b"HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:1/\r\nContent-Length: 0\r\n\r\n".to_vec();
     let long = ok(&"x".repeat(4096));
@@ -145,7 +148,7 @@ fn answers_that_prove_nothing() {
     ];
     for (answer, kind) in answers {
         let (order, authorization, challenge) = pending(&client, "http-01");
-        let _asked = web_server(port, answer);
+        let _asked = web_server(held.number(), answer);
         let failed = looked_at(&client, &authorization, &challenge);
         let error = &failed["challenges"]
             .as_array()
@@ -164,9 +167,7 @@ fn answers_that_prove_nothing() {
 
 #[test]
 fn a_device_has_nothing_to_prove_and_nobody_proves_what_no_record_gives() {
-    let held = Port::take().expect("a port");
-    let port = held.number();
-    let server = Server::with(looking_at(port));
+    let (_held, server) = looking();
     let client = Client::bound(&server, 41, &server.credential(&owner()));
     client.order(&[("dns", "other.acme.example")]).fails(400, "rejectedIdentifier");
     client.order(&[("permanent-identifier", "urn:dev:os:32473-SN-7")]).fails(403, "unauthorized");
@@ -189,9 +190,7 @@ fn a_device_has_nothing_to_prove_and_nobody_proves_what_no_record_gives() {
 /// A thief of a device has its account too, and perhaps the place of another device in the network.
 #[test]
 fn a_blocked_device_asks_for_nothing_in_the_name_of_another() {
-    let held = Port::take().expect("a port");
-    let port = held.number();
-    let server = Server::with(looking_at(port));
+    let (held, server) = looking();
     let in_use = status(8, &maker(), "manufacturer", "in-use", &[]);
     server.world.submit(vec![introduction(8, &["urn:dev:os:32473-SN-8"]), in_use]);
     let thief = Client::thing(&server, 8);
@@ -200,7 +199,7 @@ fn a_blocked_device_asks_for_nothing_in_the_name_of_another() {
     let own = ("permanent-identifier", "urn:dev:os:32473-SN-8");
     let own = first_der(&thief.certificate(&[own], &server.bench.request("own", &[])).0);
     let (ready, authorization, challenge) = pending(&thief, "http-01");
-    let asked = web_server(port, ok(&key_authorization(&thief, &challenge)));
+    let asked = web_server(held.number(), ok(&key_authorization(&thief, &challenge)));
     assert_eq!(looked_at(&thief, &authorization, &challenge)["status"], "valid");
     asked.recv().expect("was asked");
     let (_, _, challenge) = pending(&thief, "tls-alpn-01");
@@ -247,11 +246,9 @@ fn both(client: &Client<'_>) -> Vec<String> {
 /// A holder whose hosts do not answer takes only a share of the queue, and leaves the rest to others.
 #[test]
 fn so_many_challenges_of_one_holder_wait_to_be_looked_at() {
-    let held = Port::take().expect("a port");
-    let port = held.number();
-    let server = Server::with(looking_at(port));
+    let (held, server) = looking();
     // It accepts connections and says nothing, until the look times out.
-    let _silent = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).expect("listens");
+    let _silent = TcpListener::bind((Ipv4Addr::LOCALHOST, held.number())).expect("listens");
     let client = Client::bound(&server, 41, &server.credential(&owner()));
     // Twice as many as he may have: on a busy machine, the first looks may time out before the last is asked for.
     let challenges: Vec<String> = (0..limits::ACME_LOOKS_OF_HOLDER).flat_map(|_| both(&client)).collect();
@@ -269,12 +266,10 @@ fn so_many_challenges_of_one_holder_wait_to_be_looked_at() {
 /// RFC 9773, 5: a certificate is replaced by an order that may succeed, not by one that has failed.
 #[test]
 fn an_order_that_failed_is_no_successor() {
-    let held = Port::take().expect("a port");
-    let port = held.number();
-    let server = Server::with(looking_at(port));
+    let (held, server) = looking();
     let client = Client::bound(&server, 41, &server.credential(&owner()));
     let (order, authorization, challenge) = pending(&client, "http-01");
-    let asked = web_server(port, ok(&key_authorization(&client, &challenge)));
+    let asked = web_server(held.number(), ok(&key_authorization(&client, &challenge)));
     looked_at(&client, &authorization, &challenge);
     asked.recv().expect("was asked");
     let request = server.bench.request("server", &["-addext", "subjectAltName=DNS:pump-7.acme.example"]);

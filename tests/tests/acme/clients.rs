@@ -1,8 +1,6 @@
 //! The distribution's ACME clients: certbot, lego, uacme, dehydrated.
 
-use ics_tests::port::Port;
-
-use crate::challenges::looking_at;
+use crate::challenges::looking;
 use crate::support::Server;
 use crate::world::{controller, maker, owner, status};
 
@@ -65,11 +63,9 @@ fn certbot_lives_with_the_record() {
 
 #[test]
 fn certbot_proves_a_host_by_http() {
-    let held = Port::take().expect("a port");
-    let port = held.number();
-    let server = Server::with(looking_at(port));
+    let (held, server) = looking();
     let credential = server.credential(&owner());
-    let port = port.to_string();
+    let port = held.number().to_string();
     let order =
         ["certonly", "--standalone", "-d", HOST, "--http-01-port", &port, "--agree-tos", "-m", "ops@acme.example"];
     let eab = ["--no-eff-email", "--eab-kid", &credential.kid, "--eab-hmac-key", &credential.hmac_key];
@@ -79,10 +75,8 @@ fn certbot_proves_a_host_by_http() {
 
 #[test]
 fn lego_lives_with_the_record_and_proves_a_host_by_tls() {
-    let held = Port::take().expect("a port");
-    let port = held.number();
-    let server = Server::with(looking_at(port));
-    let at = format!("127.0.0.1:{port}");
+    let (held, server) = looking();
+    let at = held.address().to_string();
     for (mail, signer) in [("maker@acme.example", maker()), ("owner@acme.example", owner())] {
         let credential = server.credential(&signer);
         let directory = server.directory();

@@ -17,8 +17,9 @@ use tempfile::TempDir;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+use crate::following::change;
 use crate::support::{Node, settings};
-use crate::world::{CREATED, DOMAIN, World, certificate, domain, maker, serial, signer, stolen};
+use crate::world::{CREATED, DOMAIN, World, certificate, domain, maker, of_device, serial, signer, stolen};
 
 /// The statuses of devices at the copy; a device that the copy does not know is absent.
 type Shown = BTreeMap<u8, Option<String>>;
@@ -118,9 +119,7 @@ pub(crate) fn device(seed: u8, lot: &str) -> Vec<u8> {
     let mut claims = Claims::new(Act::Identity, "manufacturer".parse().expect("a role"), domain());
     claims.names = vec![serial(seed).parse().expect("a name")];
     claims.attributes = [(Attribute::Model, "T-1000"), (Attribute::Lot, lot)].map(|(a, v)| (a, v.to_owned())).into();
-    let (device, user_id) = (signer(seed), format!("Thermometer {seed}"));
-    make::certify(&maker(), device.public_key(), &user_id, None, Kind::Device, &claims, false, CREATED, &[3; 32])
-        .expect("a statement")
+    of_device(&maker(), seed, &claims, false)
 }
 
 /// The issuer of the devices' X.509 certificates.
@@ -141,9 +140,7 @@ pub(crate) fn issued(seed: u8, number: u8) -> Vec<u8> {
     let [serial, digest] = [20, 32].map(|length| format!("{number:02x}").repeat(length));
     let names = [format!("serial:{serial}"), format!("spki:{digest}"), format!("cert:{digest}")];
     claims.names = names.iter().map(|name| name.parse().expect("a name")).collect();
-    let (device, user_id) = (signer(seed), format!("Thermometer {seed}"));
-    make::certify(&issuer(), device.public_key(), &user_id, None, Kind::Device, &claims, false, CREATED, &[3; 32])
-        .expect("a statement")
+    of_device(&issuer(), seed, &claims, false)
 }
 
 /// The manufacturer's statement about a lot: its introduction, or a status.
@@ -163,13 +160,11 @@ pub(crate) async fn say(home: &Node, bodies: Vec<Vec<u8>>) {
 
 /// Submits the next version of the descriptor, with `from` replaced by `to` in its access rules.
 pub(crate) async fn amend(home: &Node, from: &str, to: &str) {
-    let json = home.app().descriptor(&domain(), None).expect("in force").json;
-    let previous = Descriptor::parse(&json).expect("a descriptor");
-    let mut next = Descriptor { version: previous.version + 1, previous: Some(previous.hash()), ..previous };
-    assert!(next.access.contains(from), "{}", next.access);
-    next.access = next.access.replace(from, to);
-    let signed = make::sign_descriptor(&[&maker()], &next.to_json(), CREATED, &[1; 32]).expect("signs");
-    say(home, vec![signed]).await;
+    change(home.app(), DOMAIN, |next| {
+        assert!(next.access.contains(from), "{}", next.access);
+        next.access = next.access.replace(from, to);
+    })
+    .await;
 }
 
 /// Has the owners erase the entry at an index.
@@ -250,20 +245,9 @@ async fn what_a_rule_hides_stays_hidden_when_what_it_goes_by_counts_no_longer() 
     let record = home.app().record(Reader::Operator, &domain(), &serial(21)).expect("is there").record;
     let mut claims = Claims::new(Act::Withdrawal, "manufacturer".parse().expect("a role"), domain());
     claims.supersedes = vec![record.statements[0].by.statement];
-    let key = signer(21);
-    let withdrawal = make::certify(
-        &maker(),
-        key.public_key(),
-        "Thermometer 21",
-        None,
-        Kind::Device,
-        &claims,
-        false,
-        CREATED,
-        &[4; 32],
-    );
+    let withdrawal = of_device(&maker(), 21, &claims, false);
     let end = home.app().domain(&domain()).expect("founded").info.size;
-    say(&home, vec![withdrawal.expect("a statement"), device(22, "L1")]).await;
+    say(&home, vec![withdrawal, device(22, "L1")]).await;
     for seed in [21, 22] {
         let answer = home.get(&format!("/v1/domains/{DOMAIN}/identities/{}", serial(seed))).await;
         assert_eq!(answer.status, 404, "{seed}: {}", answer.text());
@@ -281,9 +265,7 @@ fn placed(seed: u8, place: Option<&str>, instead_of: Vec<StatementId>) -> Vec<u8
     let mut claims = Claims::new(Act::Identity, "manufacturer".parse().expect("a role"), domain());
     claims.attributes = place.map(|place| (Attribute::Location, place.to_owned())).into_iter().collect();
     claims.supersedes = instead_of;
-    let (device, user_id) = (signer(seed), format!("Thermometer {seed}"));
-    make::certify(&maker(), device.public_key(), &user_id, None, Kind::Device, &claims, false, CREATED, &[3; 32])
-        .expect("a statement")
+    of_device(&maker(), seed, &claims, false)
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -44,6 +44,14 @@ async fn home() -> Node {
     home_of(tokio::task::spawn_blocking(world).await.expect("a world")).await
 }
 
+/// That home, a peer that passes on what it says, and a node that asks the peer.
+async fn asking() -> (Node, Liar, Gateway) {
+    let home = home().await;
+    let upstream = Liar::honest(&home).await;
+    let gateway = Gateway::asking(&origin(&home), &upstream.url(), 60);
+    (home, upstream, gateway)
+}
+
 fn world() -> World {
     let follow = "@id(\"followed\") permit (principal, action == Action::\"follow\", resource);";
     let rules = format!("{}\n{follow}", lots(&LOTS));
@@ -239,9 +247,7 @@ async fn what_is_not_copied_is_asked_for_and_kept_as_long_as_it_is_fresh() {
 /// Of two answers about one thing, the one that knows more of the log counts, by whatever name it was asked for.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_older_answer_about_the_same_thing_is_not_used() {
-    let home = home().await;
-    let upstream = Liar::honest(&home).await;
-    let gateway = Gateway::asking(&origin(&home), &upstream.url(), 60);
+    let (home, upstream, gateway) = asking().await;
     for thing in [id(20), id(21)] {
         assert_eq!(gateway.check(&thing).await.verdict, Outcome::Allow, "{thing}");
     }
@@ -259,9 +265,7 @@ async fn an_older_answer_about_the_same_thing_is_not_used() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_hidden_and_what_is_not_there_look_alike() {
-    let home = home().await;
-    let upstream = Liar::honest(&home).await;
-    let gateway = Gateway::asking(&origin(&home), &upstream.url(), 60);
+    let (home, _upstream, gateway) = asking().await;
     for (hidden, absent) in [(serial(22), serial(99)), (id(22), id(99))] {
         for thing in [&hidden, &absent] {
             let check = gateway.check(thing).await;
@@ -416,9 +420,7 @@ async fn another_log_of_the_same_home_is_a_fork_and_an_older_one_is_old() {
 /// Such an answer would be fresh until that time has come, and beyond.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_answer_of_a_time_to_come_is_refused() {
-    let home = home().await;
-    let upstream = Liar::honest(&home).await;
-    let gateway = Gateway::asking(&origin(&home), &upstream.url(), 60);
+    let (home, upstream, gateway) = asking().await;
     upstream.set(|home, asked| {
         let query = Query::parse(asked).expect("a query");
         let said = home.attest(Reader::Anonymous, &domain(), &query, 0).expect("attests").expect("at home");

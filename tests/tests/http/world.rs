@@ -89,9 +89,7 @@ impl World {
 
     /// A node that is the home of [`DOMAIN`], with its entry 0.
     pub(crate) fn founded() -> Self {
-        let world = Self::empty();
-        world.app.found(&descriptor(Template::Manufacturer, DOMAIN, Vec::new())).expect("founds");
-        world
+        Self::with(|_| {})
     }
 
     /// A node that is the home of [`DOMAIN`], where only [`MIRROR`] and [`GATEWAY`] may read; with these peers.
@@ -130,11 +128,15 @@ impl World {
 
     /// A node that is the home of [`DOMAIN`], with a changed descriptor, and of [`CARE`], which adopts from it.
     pub(crate) fn caring(change: impl FnOnce(&mut Descriptor)) -> Self {
-        let world = Self::with(change);
-        let made = world.app.domain(&domain()).expect("is here").info.origin;
+        Self::with(change).with_care(|_| {})
+    }
+
+    /// The same node as the home of [`CARE`] too, which adopts from [`DOMAIN`], with a changed descriptor.
+    pub(crate) fn with_care(self, change: impl FnOnce(&mut Descriptor)) -> Self {
+        let made = self.app.domain(&domain()).expect("is here").info.origin;
         let source = Source { domain: domain(), entry0: Hash(made.entry0), home: home() };
-        world.app.found(&descriptor(Template::Maintenance, CARE, vec![source])).expect("founds");
-        world
+        self.app.found(&changed_descriptor(Template::Maintenance, CARE, vec![source], change)).expect("founds");
+        self
     }
 
     /// A founded node with [`CARE`], which adopts from it, and a trust policy by which both domains count.
@@ -151,14 +153,10 @@ impl World {
     }
 
     fn with_rules(rules: &str) -> Self {
-        let world = Self::founded();
-        let app = &world.app;
-        let origin = |domain: &str| app.domain(&domain.parse().expect("a domain")).expect("is here").info.origin;
-        let made = origin(DOMAIN);
-        let source = Source { domain: domain(), entry0: Hash(made.entry0), home: home() };
-        app.found(&descriptor(Template::Maintenance, CARE, vec![source])).expect("founds");
+        let world = Self::founded().with_care(|_| {});
+        let origin = |domain: &str| world.app.domain(&domain.parse().expect("a domain")).expect("is here").info.origin;
         let trust = json!({
-            "domains": [made, origin(CARE)],
+            "domains": [origin(DOMAIN), origin(CARE)],
             "freshness": {"default": 3600},
             "rules": rules,
         });
@@ -206,10 +204,6 @@ fn open(data: &Path, trust: Option<Arc<TrustPolicy>>, peers: Vec<PeerConfig>) ->
 pub(crate) fn home() -> NodeKey {
     let key = SigningKey::from_bytes(&[9; 32]).verifying_key();
     NodeKey { name: NODE.to_owned(), key: STANDARD.encode(key.as_bytes()) }
-}
-
-fn descriptor(template: Template, domain: &str, sources: Vec<Source>) -> Vec<u8> {
-    changed_descriptor(template, domain, sources, |_| {})
 }
 
 pub(crate) fn changed_descriptor(
@@ -278,13 +272,13 @@ pub(crate) fn introduction_as(by: &dyn Signer, seed: u8, number: u8) -> Vec<u8> 
     let mut claims = Claims::new(Act::Identity, "manufacturer".parse().expect("a role"), domain());
     claims.names = vec![serial(number).parse().expect("a name")];
     claims.attributes = [(Attribute::Model, "T-1000"), (Attribute::Lot, "L1")].map(|(a, v)| (a, v.to_owned())).into();
-    certify(by, seed, &claims, false)
+    of_device(by, seed, &claims, false)
 }
 
 /// The same into [`CARE`], without names and attributes.
 pub(crate) fn introduction_to_care(seed: u8) -> Vec<u8> {
     let (role, care) = ("manufacturer".parse().expect("a role"), CARE.parse().expect("a domain"));
-    certify(&maker(), seed, &Claims::new(Act::Identity, role, care), false)
+    of_device(&maker(), seed, &Claims::new(Act::Identity, role, care), false)
 }
 
 /// A peer from which a node copies [`CARE`]: it accepts connections, but answers nothing while the socket is held.
@@ -304,10 +298,11 @@ pub(crate) fn stolen(by: &dyn Signer, seed: u8) -> Vec<u8> {
     let mut claims = Claims::new(Act::Status, "manufacturer".parse().expect("a role"), domain());
     claims.status = Some("stolen".parse().expect("a status"));
     claims.reason = Some("taken off a lorry".to_owned());
-    certify(by, seed, &claims, true)
+    of_device(by, seed, &claims, true)
 }
 
-fn certify(by: &dyn Signer, seed: u8, claims: &Claims, revokes: bool) -> Vec<u8> {
+/// A statement about the device with this seed.
+pub(crate) fn of_device(by: &dyn Signer, seed: u8, claims: &Claims, revokes: bool) -> Vec<u8> {
     let (device, user_id) = (signer(seed), format!("Thermometer {seed}"));
     make::certify(by, device.public_key(), &user_id, None, Kind::Device, claims, revokes, CREATED, &[3; 32])
         .expect("a statement")

@@ -39,16 +39,8 @@ fn token(bench: &Bench) {
     let configuration = format!("directories.tokendir = {}\nobjectstore.backend = file\n", directory.display());
     let path = bench.file("softhsm2.conf", configuration.as_bytes());
     let mut command = Command::new("softhsm2-util");
-    command.env("SOFTHSM2_CONF", path).args([
-        "--init-token",
-        "--free",
-        "--label",
-        "acme",
-        "--pin",
-        "1234",
-        "--so-pin",
-        "4321",
-    ]);
+    command.env("SOFTHSM2_CONF", path);
+    command.args("--init-token --free --label acme --pin 1234 --so-pin 4321".split(' '));
     let output = command.output().expect("softhsm2-util starts");
     assert!(output.status.success(), "{}", said(&output));
 }

@@ -213,52 +213,17 @@ fn strongswan_enrols_and_renews() {
         .collect();
     assert!(!found.is_empty(), "the authorities' certificates");
     bench.request("swan", &[]);
-    let enrolled = bench.run(
-        "pki",
-        &[
-            "--est",
-            "--url",
-            &url,
-            "--in",
-            "swan.csr",
-            "--cacert",
-            "tls.pem",
-            "--cacert",
-            "root.pem",
-            "--cacert",
-            "issuer.pem",
-            "--userpass",
-            &registrar,
-            "--outform",
-            "pem",
-        ],
-    );
+    let trusted = "--cacert tls.pem --cacert root.pem --cacert issuer.pem";
+    let est = |csr: &str, shown: &[&str]| {
+        let words = format!("--est --url {url} --in {csr} {trusted} --outform pem");
+        bench.run("pki", &[&words.split(' ').collect::<Vec<_>>()[..], shown].concat())
+    };
+    let enrolled = est("swan.csr", &["--userpass", &registrar]);
     assert!(enrolled.status.success(), "{}", said(&enrolled));
     bench.file("swan.pem", &enrolled.stdout);
     bench.openssl("verify -CAfile root.pem -untrusted issuer.pem swan.pem");
     bench.request("again", &[]);
-    let renewed = bench.run(
-        "pki",
-        &[
-            "--est",
-            "--url",
-            &url,
-            "--in",
-            "again.csr",
-            "--cacert",
-            "tls.pem",
-            "--cacert",
-            "root.pem",
-            "--cacert",
-            "issuer.pem",
-            "--cert",
-            "swan.pem",
-            "--key",
-            "swan.key",
-            "--outform",
-            "pem",
-        ],
-    );
+    let renewed = est("again.csr", &["--cert", "swan.pem", "--key", "swan.key"]);
     assert!(renewed.status.success(), "{}", said(&renewed));
     bench.file("again.pem", &renewed.stdout);
     bench.openssl("verify -CAfile root.pem -untrusted issuer.pem again.pem");

@@ -44,23 +44,10 @@ impl Drop for Nginx {
 
 /// Connects as the device; returns the status that curl got from nginx.
 fn knock(bench: &Bench, port: u16) -> String {
-    let output = bench.run(
-        "curl",
-        &[
-            "--silent",
-            "--output",
-            "/dev/null",
-            "--write-out",
-            "%{http_code}",
-            "--cacert",
-            "server.pem",
-            "--cert",
-            "device.pem",
-            "--key",
-            "device.key",
-            &format!("https://localhost:{port}/"),
-        ],
-    );
+    let url = format!("https://localhost:{port}/");
+    let says = ["--silent", "--output", "/dev/null", "--write-out", "%{http_code}"];
+    let shows = ["--cacert", "server.pem", "--cert", "device.pem", "--key", "device.key", &url];
+    let output = bench.run("curl", &[&says[..], &shows].concat());
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 

@@ -5,6 +5,9 @@ use serde_json::Value;
 use crate::tools::said;
 use crate::town::{DOMAIN, Town};
 
+/// How something is said as the monitor.
+const AS_MONITOR: [&str; 5] = ["--signer", "monitor", "--role", "security-controller", "--yes"];
+
 #[test]
 fn reports_for_people_for_spreadsheets_and_for_programs() {
     let town = Town::new("\n[alerts]\nevery_seconds = 1\n");
@@ -13,18 +16,7 @@ fn reports_for_people_for_spreadsheets_and_for_programs() {
         let (code, answer) = town.est(&format!("SN-{name}"), name);
         assert_eq!(code, "200", "{answer}");
     }
-    town.ok(&[
-        "status",
-        "suspended",
-        "serial:SN-2",
-        "--signer",
-        "monitor",
-        "--role",
-        "security-controller",
-        "--reason",
-        "it =scans",
-        "--yes",
-    ]);
+    town.ok(&[&["status", "suspended", "serial:SN-2", "--reason", "it =scans"][..], &AS_MONITOR].concat());
 
     let listed = town.words(&["certs"]);
     assert!(
@@ -130,17 +122,7 @@ fn a_device_whose_key_is_lost_comes_back_as_another() {
 
     // A signer who may not introduce things cannot replace any.
     town.key("new");
-    town.refused(&[
-        "replace",
-        "serial:SN-7",
-        "--with",
-        "new.pub",
-        "--signer",
-        "monitor",
-        "--role",
-        "security-controller",
-        "--yes",
-    ]);
+    town.refused(&[&["replace", "serial:SN-7", "--with", "new.pub"][..], &AS_MONITOR].concat());
     assert!(town.ocsp("7").contains("good"), "nothing has changed");
 
     let planned = town.ok(&["replace", "serial:SN-7", "--with", "new.pub", "--dry-run"]);

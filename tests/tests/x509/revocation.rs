@@ -128,22 +128,8 @@ fn ocsp_follows_the_status() {
         &["--silent", "--fail", "--dump-header", "-", "--output", "answer.der", &node.x509(&format!("ocsp/{base64}"))],
     );
     assert!(headers.contains("application/ocsp-response") && headers.contains("etag"), "{headers}");
-    let text = bench.ok(
-        "openssl",
-        &[
-            "ocsp",
-            "-respin",
-            "answer.der",
-            "-issuer",
-            "issuer.pem",
-            "-cert",
-            "device.pem",
-            "-CAfile",
-            "root.pem",
-            "-verify_other",
-            "issuer.pem",
-        ],
-    );
+    let trusted = "-CAfile root.pem -verify_other issuer.pem";
+    let text = bench.openssl(&format!("ocsp -respin answer.der -issuer issuer.pem -cert device.pem {trusted}"));
     assert!(text.contains("device.pem: good"), "{text}");
 }
 
@@ -224,17 +210,8 @@ fn what_ocsp_does_not_answer() {
     );
     for (name, body) in [("none", Vec::new()), ("noise", vec![0xff; 64]), ("large", vec![0x30; 8192])] {
         bench.file("bad.der", &body);
-        let arguments = [
-            "--silent",
-            "--data-binary",
-            "@bad.der",
-            "--header",
-            "Content-Type: application/ocsp-request",
-            "--output",
-            "bad.out",
-            &node.x509("ocsp"),
-        ];
-        bench.ok("curl", &arguments);
+        let asks = ["--data-binary", "@bad.der", "--header", "Content-Type: application/ocsp-request"];
+        bench.ok("curl", &[&asks[..], &["--silent", "--output", "bad.out", &node.x509("ocsp")]].concat());
         // OCSPResponse { malformedRequest } (RFC 6960, 4.2.1).
         assert_eq!(bench.read("bad.out"), [0x30, 0x03, 0x0a, 0x01, 0x01], "{name}");
     }

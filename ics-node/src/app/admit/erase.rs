@@ -75,9 +75,7 @@ mod tests {
 
     #[tokio::test(flavor = "multi_thread")]
     async fn a_block_that_is_over_by_the_time_of_the_log_alone_is_not_erased() {
-        let maker = Party::found("devices.acme.example");
-        let app = maker.open();
-        maker.publish(&app, &device(1), "urn:dev:os:32473-1", "L1").await;
+        let (maker, app) = Party::with_a_device().await;
         let (key, now) = (device(1), app.clock().now());
         let until = Some(Timestamp::from_seconds(now.as_seconds() + HOUR));
         let said = Claims { status: Some(word("suspended")), until, ..claims(&maker, Act::Status) };

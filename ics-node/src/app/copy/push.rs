@@ -213,17 +213,14 @@ impl Listener {
 
 #[cfg(test)]
 mod tests {
-    use ics_core::descriptor::Descriptor;
-    use ics_core::statement::make::sign_descriptor;
-
     use super::*;
-    use crate::fixture::{Party, SALT, device, narrowed, owner};
+    use crate::app::tests::amended;
+    use crate::fixture::{Party, device, narrowed};
 
     /// The rules may change while a listener waits for what another one, who may still read everything, is told.
     #[tokio::test(flavor = "multi_thread")]
     async fn news_for_those_who_may_read_everything_are_for_nobody_who_no_longer_may() {
-        let maker = Party::found("devices.acme.example");
-        let app = maker.open();
+        let (maker, app) = Party::opened();
         let (hosted, from) = (app.hosted(&maker.domain).expect("here"), 1);
         let mut listener = app.listen(Reader::Anonymous, &maker.domain, from).expect("listens");
         listener.next().await.expect("that there is nothing new");
@@ -235,12 +232,7 @@ mod tests {
         });
         tokio::time::sleep(Duration::from_millis(200)).await;
 
-        let json = app.descriptor(&maker.domain, None).expect("in force").json;
-        let former = Descriptor::parse(&json).expect("a descriptor");
-        let access = narrowed(&former.access, "principal has node");
-        let next = Descriptor { version: former.version + 1, previous: Some(former.hash()), access, ..former };
-        let now = app.clock().now();
-        let rules = sign_descriptor(&[&owner(&maker.domain)], &next.to_json(), now, &SALT).expect("signed");
+        let rules = amended(&app, &maker.domain, |next| next.access = narrowed(&next.access, "principal has node"));
         maker.submit_one(&app, rules).await.expect("admitted");
         maker.publish(&app, &device(2), "Pump", "2").await;
         let news = tokio::task::block_in_place(|| app.news(Reader::Operator, &hosted, from, false));

@@ -16,9 +16,7 @@ struct Copied {
 
 impl Copied {
     async fn new() -> Self {
-        let maker = Party::found("devices.acme.example");
-        let home = maker.open();
-        maker.publish(&home, &device(1), "urn:dev:os:32473-1", "L1").await;
+        let (maker, home) = Party::with_a_device().await;
         let data = tempfile::tempdir().expect("directory");
         let copy = copy(data.path(), &home, &maker.domain, &[("home", &served(&home))]);
         let copied = Self { maker, home, copy, data };

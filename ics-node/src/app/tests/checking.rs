@@ -24,8 +24,7 @@ fn found(data: &Path) -> Vec<String> {
 
 /// A closed home whose log has statements about two devices, one of them erased.
 async fn closed_home() -> Party {
-    let maker = Party::found("devices.acme.example");
-    let app = maker.open();
+    let (maker, app) = Party::opened();
     let first = maker.publish(&app, &device(1), "urn:dev:os:32473-1", "L1").await;
     maker.publish(&app, &device(2), "urn:dev:os:32473-2", "L1").await;
     maker.erase(&app, first.index).await;

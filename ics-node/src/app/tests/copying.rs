@@ -56,8 +56,7 @@ fn log_as(home: &App, maker: &Party, kind: EntryKind, body: Vec<u8>) {
 /// At the next start such a body could not be parsed, and the node would not start for any of its domains.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_not_in_canonical_form_has_no_effect_at_copies_and_they_start_again() {
-    let maker = Party::found("devices.acme.example");
-    let home = maker.open();
+    let (maker, home) = Party::opened();
     let in_armor = armored(&maker.certificate, Armor::PublicKey).expect("armored");
     tokio::task::block_in_place(|| log_as(&home, &maker, EntryKind::Certificate, in_armor));
     maker.publish(&home, &device(1), "urn:dev:os:32473-1", "L1").await;

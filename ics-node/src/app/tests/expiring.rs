@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use ics_core::descriptor::{Descriptor, OwnerKey, Owners, RoleSpec, Source, Template, TemplateInput};
+use ics_core::descriptor::{OwnerKey, Owners, RoleSpec, Source, Template, TemplateInput};
 use ics_core::evidence;
 use ics_core::identity::Kind;
 use ics_core::limits;
@@ -20,6 +20,7 @@ use sha2::{Digest as _, Sha512};
 use tempfile::TempDir;
 use tokio::sync::watch;
 
+use super::amended;
 use crate::api::{AdoptionRequest, SubmissionResult};
 use crate::app::admit::check::check_bodies;
 use crate::app::admit::submit::{Incoming, Outcome};
@@ -190,13 +191,8 @@ async fn it_counts_where_it_was_hidden_until_now() {
     catches_up(&copied, &adopted.app, &adopted.plant).await;
     assert_eq!(adopted.status(&copied), None);
 
-    let json = adopted.app.descriptor(&adopted.plant, None).expect("in force").json;
-    let before = Descriptor::parse(&json).expect("a descriptor");
-    let (version, previous) = (before.version + 1, Some(before.hash()));
-    let next = Descriptor { version, previous, access: before.access.replace(NODES, ALL), ..before };
-    let (key, now) = (owner(&adopted.plant), adopted.app.clock().now());
-    let signed = sign_descriptor(&[&key], &next.to_json(), now, &SALT).expect("signed");
-    adopted.app.submit(&adopted.plant, vec![signed]).await.expect("admitted");
+    let rules = amended(&adopted.app, &adopted.plant, |next| next.access = next.access.replace(NODES, ALL));
+    adopted.app.submit(&adopted.plant, vec![rules]).await.expect("admitted");
     let began = Instant::now();
     while adopted.status(&copied).as_deref() != Some("stolen") {
         let info = copied.domain(&adopted.plant);
@@ -233,8 +229,7 @@ async fn a_key_that_expires_before_its_statement_is_admitted_says_nothing_new() 
 /// A domain that adopts single entries knows only by their times what was admitted before a key was revoked.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_further_state_of_a_certificate_is_admitted_later_than_all_before_it() {
-    let maker = Party::found("devices.acme.example");
-    let app = maker.open();
+    let (maker, app) = Party::opened();
     let introduced = |number: u8| {
         let user_id = format!("urn:dev:os:32473-{number}");
         maker.introduce(&app, &device(number), &user_id, &format!("L{number}"))

@@ -341,8 +341,7 @@ fn decided(app: &App, maker: &Party, body: Vec<u8>) -> [(String, usize); 2] {
 #[tokio::test(flavor = "multi_thread")]
 async fn with_what_is_at_hand_it_is_decided_as_from_nothing() {
     for seed in 1..=4 {
-        let maker = Party::found("devices.acme.example");
-        let app = maker.open();
+        let (maker, app) = Party::opened();
         accepted(&app, &maker, vec![maker.certificate.clone()]).await;
         let mut story = Story { app: &app, maker: &maker, dice: Dice(seed), told: Vec::new() };
         let mut read = [0, 0];

@@ -3,16 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use ics_core::descriptor::Descriptor;
-use ics_core::statement::make::sign_descriptor;
-
-use super::{PERMITS, node};
+use super::{PERMITS, amended, node};
 use crate::api::problem::Code;
 use crate::app::admit::check::check_bodies;
 use crate::app::admit::submit::{Incoming, Outcome, append_all};
 use crate::app::hosted::Hosted;
 use crate::app::{App, Reader};
-use crate::fixture::{Party, SALT, devices, narrowed, owner};
+use crate::fixture::{Party, devices, narrowed};
 use crate::store::WriteTx;
 
 /// These bodies for the writer.
@@ -37,17 +34,13 @@ async fn what_new_rules_hide_is_never_read_by_former_ones() {
     let (maker, pumps) = (Party::found("devices.acme.example"), devices(1));
     let app = node(&maker, &[], PERMITS, 1 << 20).await;
     let hosted = app.hosted(&maker.domain).expect("is here");
-    let size = app.domain(&maker.domain).expect("is here").info.size;
-    let json = app.descriptor(&maker.domain, None).expect("in force").json;
-    let former = Descriptor::parse(&json).expect("a descriptor");
-    let access = narrowed(&former.access, "principal has node");
-    let next = Descriptor { version: former.version + 1, previous: Some(former.hash()), access, ..former };
-    let rules = sign_descriptor(&[&owner(&maker.domain)], &next.to_json(), app.clock().now(), &SALT).expect("signed");
+    let before = app.domain(&maker.domain).expect("is here").info;
+    let rules = amended(&app, &maker.domain, |next| next.access = narrowed(&next.access, "principal has node"));
     let said = maker.introduce(&app, &pumps[0], "Pump", "0");
     tokio::task::block_in_place(|| append(&app, &hosted, vec![rules, said]));
 
     let info = app.domain(&maker.domain).expect("is here").info;
-    assert_eq!((info.size, info.descriptor), (size + 2, next.version));
+    assert_eq!((info.size, info.descriptor), (before.size + 2, before.descriptor + 1));
     let id = pumps[0].fingerprint().to_string();
     app.record(Reader::Operator, &maker.domain, &id).expect("it is in the log");
     let refused = app.record(Reader::Anonymous, &maker.domain, &id).expect_err("strangers may not read it");

@@ -1,6 +1,5 @@
 //! `ics erase`.
 
-use std::io::IsTerminal as _;
 use std::path::PathBuf;
 
 use clap::Args;
@@ -15,7 +14,7 @@ use crate::api::SubmissionResult;
 use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::files;
-use crate::cli::output::{self, card};
+use crate::cli::output::card;
 use crate::cli::say;
 use crate::cli::session::{InDomain, rules};
 use crate::cli::words::{clean, when};
@@ -95,7 +94,7 @@ impl Erase {
             return Err(Failure::new(Exit::Network, format!("the node proposes the erasure for `{}`", erasure.domain)));
         }
         context.output.review(&proposed(&erasure), !self.yes);
-        self.confirm()?;
+        say::confirm(!self.yes, "It cannot be undone. Sign this?")?;
         let file = self.signed(context, begun, &erasure, &rules)?;
         match &self.output {
             Some(path) => {
@@ -124,22 +123,6 @@ impl Erase {
             file = file.add_signature(&rules.owners.keys, signer, context.now())?;
         }
         Ok(file)
-    }
-
-    fn confirm(&self) -> Result<(), Failure> {
-        if self.yes {
-            return Ok(());
-        }
-        if !std::io::stdin().is_terminal() {
-            return Err(Failure::new(Exit::Usage, "there is nobody to ask").hint("--yes signs without asking"));
-        }
-        output::say("It cannot be undone. Sign this? [y/N] ");
-        let mut answer = String::new();
-        std::io::stdin().read_line(&mut answer).map_err(|e| Failure::new(Exit::Local, e))?;
-        match answer.trim().to_ascii_lowercase().as_str() {
-            "y" | "yes" => Ok(()),
-            _ => Err(Failure::new(Exit::Refused, "nothing was signed")),
-        }
     }
 }
 

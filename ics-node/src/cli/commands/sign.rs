@@ -88,7 +88,7 @@ impl Sign {
         let output = self.place(signed_beside(&self.file))?;
         let key = self.key(context, batch)?;
         let question = format!("Sign {} as {}?", counted(batch.items.len(), "statement"), batch.head.signer);
-        confirm(self.asking, &question)?;
+        confirm(self.asking.asks(), &question)?;
         let bar = progress::bar(context, batch.items.len(), "signing");
         let signed = batch.sign(&key, context.now(), || bar.inc(1))?;
         bar.finish_and_clear();
@@ -140,7 +140,7 @@ impl Sign {
         let owners = show::entitled_to(context, next);
         let signer = key.primary()?;
         descriptor::refuse_strangers(&owners.keys, &[signer])?;
-        confirm(self.asking, &format!("Sign version {} of {} as an owner?", next.version, next.domain))?;
+        confirm(self.asking.asks(), &format!("Sign version {} of {} as an owner?", next.version, next.domain))?;
         let file = DescriptorFile::sign_new(next.clone(), &[signer], context.now())?;
         refuse_to_lose(&file, &owners, &output)?;
         file.replace(&output)?;
@@ -157,7 +157,7 @@ impl Sign {
         let stored = context.keys().find(self.signer.as_deref().unwrap_or("owner"))?;
         let key = context.unlock(&stored)?;
         let question = format!("Sign version {} of {} as an owner?", file.descriptor.version, file.descriptor.domain);
-        confirm(self.asking, &question)?;
+        confirm(self.asking.asks(), &question)?;
         let owners = show::entitled_to(context, &file.descriptor);
         let signed = file.add_signature(&owners.keys, key.primary()?, context.now())?;
         let output = self.output.unwrap_or(self.file);

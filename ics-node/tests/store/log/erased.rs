@@ -12,8 +12,7 @@ const NUMBERS: usize = 300;
 
 #[test]
 fn an_erased_body_is_nowhere_in_the_files_and_the_root_stays() {
-    let dir = tempfile::tempdir().expect("dir");
-    let (store, domain) = with_home(dir.path());
+    let (dir, store, domain) = founded();
     let secret = "personal".repeat(200);
     append(&store, domain, &["first", &secret, "third"]).expect("append");
     let before = head(&store, domain);
@@ -42,8 +41,7 @@ fn an_erased_body_is_nowhere_in_the_files_and_the_root_stays() {
 /// Its salt and header would prove a guess of the contents.
 #[test]
 fn the_receipt_of_what_is_erased_goes_with_it() {
-    let dir = tempfile::tempdir().expect("dir");
-    let (store, domain) = with_home(dir.path());
+    let (dir, store, domain) = founded();
     append(&store, domain, &["first", "second"]).expect("append");
     let at = Timestamp::from_seconds(1);
     let bodies = ["first", "second", "third"].map(|body| body.as_bytes().to_vec());
@@ -63,16 +61,10 @@ fn the_receipt_of_what_is_erased_goes_with_it() {
 /// The home's answer was under way when the entry was erased.
 #[test]
 fn a_receipt_that_comes_after_the_erasure_is_not_kept() {
-    let dir = tempfile::tempdir().expect("dir");
-    let store = open(dir.path());
-    let copy = store.create_domain(&name("d.example"), Part::Mirror, None).expect("create").number;
+    let (dir, store, copy) = copied();
     let secret = "personal".repeat(200);
     append(&store, copy, &["first", &secret, "third"]).expect("append");
-    let hidden = |tx: &mut WriteTx<'_>| {
-        let content = NewContent::Leaf([7; 32]);
-        tx.append(NewEntry { header: Vec::new(), content, keys: Vec::new(), effective: false })
-    };
-    assert_eq!(store.write(copy, hidden).expect("queue").wait().expect("a leaf").value, 3);
+    assert_eq!(store.write(copy, |tx| tx.append(bare([7; 32]))).expect("queue").wait().expect("a leaf").value, 3);
     let at = Timestamp::from_seconds(1);
     let bodies = ["first", secret.as_str(), "third", "hidden", "to come"].map(|body| body.as_bytes().to_vec());
     let posted = store.post(copy, bodies.to_vec(), at, false).expect("taken in");
@@ -96,8 +88,7 @@ fn a_receipt_that_comes_after_the_erasure_is_not_kept() {
 /// Otherwise each later start would rebuild the index, whatever was erased in between.
 #[test]
 fn an_erasure_that_cannot_be_stored_leaves_no_mark() {
-    let dir = tempfile::tempdir().expect("dir");
-    let (store, domain) = with_home(dir.path());
+    let (dir, store, domain) = founded();
     append(&store, domain, &["first", "second"]).expect("append");
     let other = Connection::open(dir.path().join("ics.db")).expect("open");
     let refuses = "CREATE TRIGGER refuses BEFORE UPDATE ON entry BEGIN SELECT RAISE(ABORT, 'no'); END";
@@ -118,8 +109,7 @@ fn an_erasure_that_cannot_be_stored_leaves_no_mark() {
 /// With constant writing, and a reader during the erasure.
 #[test]
 fn an_erased_body_leaves_the_files_under_steady_load_too() {
-    let dir = tempfile::tempdir().expect("dir");
-    let (store, domain) = with_home(dir.path());
+    let (dir, store, domain) = founded();
     append(&store, domain, &["first", &"personal".repeat(200)]).expect("append");
     let reader = Connection::open(dir.path().join("ics.db")).expect("open");
     reader.execute_batch("BEGIN; SELECT count(*) FROM entry").expect("read");
@@ -144,20 +134,12 @@ fn an_erased_body_leaves_the_files_under_steady_load_too() {
 /// A mirror learns of the statement and of its erasure at once.
 #[test]
 fn what_is_filled_in_and_erased_at_once_does_not_come_back() {
-    let dir = tempfile::tempdir().expect("dir");
-    let mirror = open(dir.path());
-    let copy = mirror.create_domain(&name("d.example"), Part::Mirror, None).expect("create").number;
+    let (dir, mirror, copy) = copied();
     let secret = "personal".repeat(200);
-    let content = Content { salt: [5; 16], body: secret.clone().into_bytes() };
-    let header = b"header".to_vec();
-    let leaf = leaf_data(&content.salt, &header, &content.body);
-    let hidden = move |tx: &mut WriteTx<'_>| {
-        tx.append(NewEntry { header: Vec::new(), content: NewContent::Leaf(leaf), keys: Vec::new(), effective: false })
-    };
-    mirror.write(copy, hidden).expect("queue").wait().expect("a leaf");
-    let keys = vec![key(&secret)];
+    let (leaf, filling) = late(&secret, &secret);
+    mirror.write(copy, move |tx| tx.append(bare(leaf))).expect("queue").wait().expect("a leaf");
     let at_once = move |tx: &mut WriteTx<'_>| {
-        tx.fill(Filling { index: 0, header, content, keys }, true)?;
+        tx.fill(filling, true)?;
         tx.erase(0, b"left".to_vec())?;
         tx.settle(Some([1; 16]), None);
         Ok::<_, StoreError>(())
@@ -185,7 +167,7 @@ fn keys_of_left(entry: &StoredEntry) -> Vec<Key> {
 /// Appends an entry of which there is only the leaf, or what is left of it.
 fn hide(store: &Store, copy: DomainNumber, leaf: [u8; 32], left: &str) {
     let (header, keys) = (left.as_bytes().to_vec(), left.split_whitespace().map(key).collect());
-    let entry = NewEntry { header, content: NewContent::Leaf(leaf), keys, effective: false };
+    let entry = NewEntry { header, keys, ..bare(leaf) };
     store.write(copy, move |tx: &mut WriteTx<'_>| tx.append(entry)).expect("queue").wait().expect("a leaf");
 }
 
@@ -195,15 +177,10 @@ fn what_is_left_of_what_did_not_come_with_the_log_is_found_beside_it() {
     let dir = tempfile::tempdir().expect("dir");
     let store = with_remnants(dir.path());
     let copy = store.create_domain(&name("d.example"), Part::Mirror, None).expect("create").number;
-    let (content, header) = (Content { salt: [5; 16], body: b"first".to_vec() }, b"header".to_vec());
-    hide(&store, copy, leaf_data(&content.salt, &header, &content.body), "");
+    let (leaf, filling) = late("first", "first");
+    hide(&store, copy, leaf, "");
     hide(&store, copy, [7; 32], "");
-    let shown = move |tx: &mut WriteTx<'_>| {
-        tx.fill(Filling { index: 0, header, content, keys: vec![key("first")] }, true)?;
-        tx.settle(Some([1; 16]), None);
-        Ok::<_, StoreError>(())
-    };
-    store.write(copy, shown).expect("queue").wait().expect("filled in");
+    store.write(copy, shown(filling)).expect("queue").wait().expect("filled in");
     let erased = |tx: &mut WriteTx<'_>| {
         tx.erase(0, b"left one".to_vec())?;
         tx.erase(1, b"left other".to_vec())
@@ -226,8 +203,8 @@ fn what_was_said_to_be_left_leads_nowhere_once_something_else_is_there() {
     let dir = tempfile::tempdir().expect("dir");
     let store = with_remnants(dir.path());
     let copy = store.create_domain(&name("d.example"), Part::Mirror, None).expect("create").number;
-    let (content, header) = (Content { salt: [5; 16], body: b"first".to_vec() }, b"header".to_vec());
-    hide(&store, copy, leaf_data(&content.salt, &header, &content.body), "left one");
+    let (leaf, filling) = late("first", "first");
+    hide(&store, copy, leaf, "left one");
     let found = || ["first", "left", "one", "other"].map(|word| find(&store, copy, &[word]));
     assert_eq!(found(), [vec![], vec![0], vec![0], vec![]]);
     let says_otherwise =
@@ -236,7 +213,7 @@ fn what_was_said_to_be_left_leads_nowhere_once_something_else_is_there() {
     assert_eq!(found(), [vec![], vec![0], vec![], vec![0]]);
     assert_eq!(store.entry(copy, 0).expect("entry").header, b"left other".to_vec());
     let shown = move |tx: &mut WriteTx<'_>| {
-        tx.fill(Filling { index: 0, header, content, keys: vec![key("first")] }, true)?;
+        tx.fill(filling, true)?;
         tx.settle(None, None);
         Ok::<_, StoreError>(())
     };
@@ -248,8 +225,7 @@ fn what_was_said_to_be_left_leads_nowhere_once_something_else_is_there() {
 /// Entries of two domains share pages, and each new one moves others from page to page.
 #[test]
 fn a_body_that_moved_between_pages_leaves_no_copy_when_it_is_erased() {
-    let dir = tempfile::tempdir().expect("dir");
-    let (store, first) = with_home(dir.path());
+    let (dir, store, first) = founded();
     let second = store.create_domain(&name("e.example"), Part::Home, None).expect("create").number;
     let secret = |number: usize| format!("secret-{number:04}.");
     for number in 0..NUMBERS {

@@ -23,7 +23,6 @@ use ics_node::app::{App, Reader};
 use serde_json::json;
 use tempfile::TempDir;
 
-use self::roles::of_device;
 pub(crate) use self::roles::{buyer, name_owner, sold, stolen_from_buyer};
 use self::signers::{destroyed, inherited, moved, rotate_to, thing};
 pub(crate) use self::signers::{heir, introduced, name_heir, refused_from_heir, withdrawn};
@@ -31,11 +30,27 @@ use crate::hidden::{ALL, Copy, amend, device, erase, issued, issuer, name_issuer
 use crate::support::{Node, settings};
 use crate::watching::recall_by;
 use crate::world::{
-    CARE, CREATED, DOMAIN, NODE, TOKEN, World, certificate, changed_descriptor, domain, home, maker,
+    CARE, CREATED, DOMAIN, NODE, TOKEN, World, certificate, changed_descriptor, domain, home, maker, of_device,
     revoked_certificate, serial, signer, stolen,
 };
 
-fn status(app: &Arc<App>, seed: u8) -> Option<String> {
+/// Takes over these devices.
+pub(crate) fn request(seeds: &[u8], follow: Option<bool>) -> AdoptionRequest {
+    let ids = seeds.iter().map(|seed| serial(*seed)).collect();
+    AdoptionRequest { source: DOMAIN.to_owned(), ids, follow, ..AdoptionRequest::default() }
+}
+
+/// Follows the devices of a lot, or ends that.
+fn of_lot(lot: &str, follow: bool) -> AdoptionRequest {
+    AdoptionRequest { lot: Some(lot.to_owned()), ..request(&[], Some(follow)) }
+}
+
+async fn follow_once(app: &App) {
+    let app = app.clone();
+    tokio::task::spawn_blocking(move || app.follow_once()).await.expect("ends");
+}
+
+fn status(app: &App, seed: u8) -> Option<String> {
     let record = app.record(Reader::Operator, &CARE.parse().expect("a domain"), &serial(seed)).ok()?.record;
     record.status.map(|status| status.decides.name.to_string())
 }
@@ -51,18 +66,13 @@ async fn only_what_the_source_lets_be_followed_is_taken_over() {
     let node = Node::with(world, &settings());
     say(&node, vec![certificate(&maker(), "Acme"), device(20, "L1"), device(21, "L2")]).await;
     let app = Arc::new(node.app().clone());
-    let blocking = async |work: fn(&App)| {
-        let app = Arc::clone(&app);
-        tokio::task::spawn_blocking(move || work(&app)).await.expect("ends");
-    };
-    let ids = vec![serial(20), serial(21)];
-    let request = AdoptionRequest { source: DOMAIN.to_owned(), ids, follow: Some(true), ..AdoptionRequest::default() };
-    let adopted = app.adopt(&CARE.parse().expect("a domain"), request).await.expect("adopts");
+    let care = CARE.parse().expect("a domain");
+    let adopted = app.adopt(&care, request(&[20, 21], Some(true))).await.expect("adopts");
     assert_eq!((adopted.identities.len(), adopted.refused.len(), adopted.barred), (2, 0, 1), "{adopted:?}");
     say(&node, vec![stolen(&maker(), 20), stolen(&maker(), 21)]).await;
-    blocking(App::follow_once).await;
+    follow_once(&app).await;
     assert_eq!((status(&app, 20).as_deref(), status(&app, 21)), (Some("stolen"), None));
-    let follows = app.domain(&CARE.parse().expect("a domain")).expect("here").follows;
+    let follows = app.domain(&care).expect("here").follows;
     assert_eq!((follows[0].source.clone(), follows[0].identities, follows[0].lag_entries), (domain(), 2, 0));
     assert_eq!(follows[0].state, "failing", "what is said of the other one does not arrive");
     let error = follows[0].last_error.clone().unwrap_or_default();
@@ -79,18 +89,8 @@ async fn what_the_source_does_not_let_be_followed_any_more_is_told() {
     let node = Node::with(world, &settings());
     let care = CARE.parse().expect("a domain");
     say(&node, vec![certificate(&maker(), "Acme"), device(20, "L1"), device(21, "L1"), device(22, "L2")]).await;
-    let of = |lot: &str, follows| AdoptionRequest {
-        source: DOMAIN.to_owned(),
-        lot: Some(lot.to_owned()),
-        follow: Some(follows),
-        ..AdoptionRequest::default()
-    };
     let app = Arc::new(node.app().clone());
-    assert_eq!(app.adopt(&care, of("L1", true)).await.expect("adopts").barred, 0);
-    let follow = async || {
-        let app = Arc::clone(&app);
-        tokio::task::spawn_blocking(move || app.follow_once()).await.expect("ends");
-    };
+    assert_eq!(app.adopt(&care, of_lot("L1", true)).await.expect("adopts").barred, 0);
     let told = || {
         let info = app.domain(&care).expect("here");
         let is_it = |text: &str| text.starts_with("the rules of devices.acme.example do not let care.acme.example");
@@ -98,26 +98,26 @@ async fn what_the_source_does_not_let_be_followed_any_more_is_told() {
         (alarms, info.follows.first().map(|it| it.state.clone()).unwrap_or_default())
     };
     let (fine, failing) = ((0, "current".to_owned()), (1, "failing".to_owned()));
-    follow().await;
+    follow_once(&app).await;
     assert_eq!(told(), fine);
 
     amend(&node, ALL, READ_ALONE).await;
     say(&node, vec![stolen(&maker(), 20)]).await;
-    follow().await;
+    follow_once(&app).await;
     assert_eq!((status(&app, 20), told()), (None, failing.clone()));
     let error = app.domain(&care).expect("here").follows[0].last_error.clone().unwrap_or_default();
     assert!(error.ends_with("what is said of 2 things that it follows"), "{error}");
-    assert_eq!(app.adopt(&care, of("L2", true)).await.expect("adopts").barred, 1, "nothing is promised");
-    app.adopt(&care, of("L2", false)).await.expect("ends");
-    follow().await;
+    assert_eq!(app.adopt(&care, of_lot("L2", true)).await.expect("adopts").barred, 1, "nothing is promised");
+    app.adopt(&care, of_lot("L2", false)).await.expect("ends");
+    follow_once(&app).await;
     assert_eq!(told(), failing, "and of the other lot it is still told");
 
     amend(&node, READ_ALONE, ALL).await;
-    follow().await;
+    follow_once(&app).await;
     assert_eq!((status(&app, 20).as_deref(), told()), (Some("stolen"), fine));
     amend(&node, ALL, READ_ALONE).await;
-    follow().await;
-    app.adopt(&care, of("L1", false)).await.expect("ends");
+    follow_once(&app).await;
+    app.adopt(&care, of_lot("L1", false)).await.expect("ends");
     assert_eq!(told(), (0, String::new()), "what is not followed is not missed");
 }
 
@@ -128,14 +128,11 @@ async fn what_issuers_say_of_their_certificates_stays_in_the_source() {
     let certificates = vec![certificate(&maker(), "Acme"), certificate(&issuer(), "Acme's authority")];
     say(&node, [certificates, vec![device(20, "L1"), issued(20, 1)]].concat()).await;
     let (app, care) = (node.app().clone(), CARE.parse().expect("a domain"));
-    let ids = vec![serial(20)];
-    let request = AdoptionRequest { source: DOMAIN.to_owned(), ids, follow: Some(true), ..AdoptionRequest::default() };
-    let adopted = app.adopt(&care, request).await.expect("adopts");
+    let adopted = app.adopt(&care, request(&[20], Some(true))).await.expect("adopts");
     assert_eq!((adopted.left_out, adopted.refused), (2, Vec::new()), "a statement, and the certificate behind it");
     say(&node, vec![issued(20, 2), stolen(&maker(), 20)]).await;
-    let following = app.clone();
-    tokio::task::spawn_blocking(move || following.follow_once()).await.expect("ends");
-    assert_eq!(status(&Arc::new(app.clone()), 20).as_deref(), Some("stolen"));
+    follow_once(&app).await;
+    assert_eq!(status(&app, 20).as_deref(), Some("stolen"));
     let alarms = app.domain(&care).expect("here").alarms;
     assert!(alarms.is_empty(), "{alarms:?}");
 }
@@ -146,13 +143,7 @@ async fn what_was_taken_before_is_not_missed_when_nothing_can_be_taken_any_more(
     let node = Node::of(inherited).await;
     say(&node, vec![certificate(&maker(), "Acme"), device(20, "L1"), stolen(&maker(), 20)]).await;
     let (app, care) = (Arc::new(node.app().clone()), CARE.parse().expect("a domain"));
-    let ids = vec![serial(20)];
-    let request = AdoptionRequest { source: DOMAIN.to_owned(), ids, follow: Some(true), ..AdoptionRequest::default() };
-    assert_eq!(app.adopt(&care, request).await.expect("adopts").refused, Vec::new());
-    let follow = async || {
-        let app = Arc::clone(&app);
-        tokio::task::spawn_blocking(move || app.follow_once()).await.expect("ends");
-    };
+    assert_eq!(app.adopt(&care, request(&[20], Some(true))).await.expect("adopts").refused, Vec::new());
     let alarms = || {
         let alarms = app.domain(&care).expect("here").alarms.into_iter();
         alarms.filter(|alarm| alarm.kind == "not-taken-over").map(|alarm| alarm.text).collect::<Vec<_>>()
@@ -160,12 +151,12 @@ async fn what_was_taken_before_is_not_missed_when_nothing_can_be_taken_any_more(
     // Another key is named for the source's home, and the source's next descriptor has everything looked at again.
     let other = SigningKey::from_bytes(&[77; 32]).verifying_key();
     change(&app, CARE, |it| it.sources[0].home.key = STANDARD.encode(other.as_bytes())).await;
-    follow().await;
+    follow_once(&app).await;
     change(&app, DOMAIN, |_| {}).await;
-    follow().await;
+    follow_once(&app).await;
     assert_eq!(alarms(), Vec::<String>::new());
     say(&node, vec![destroyed(20)]).await;
-    follow().await;
+    follow_once(&app).await;
     assert!(matches!(alarms().as_slice(), [text] if text.contains("source-key")), "{:?}", alarms());
 }
 
@@ -178,14 +169,8 @@ async fn what_is_followed_by_its_lot_stays_followed_when_nothing_introduces_it_a
     let devices: Vec<_> = (20..26).map(|seed| device(seed, "L1")).collect();
     say(&node, [signers, devices].concat()).await;
     let (app, care) = (node.app().clone(), CARE.parse().expect("a domain"));
-    let lot = Some("L1".to_owned());
-    let request = AdoptionRequest { source: DOMAIN.to_owned(), lot, follow: Some(true), ..AdoptionRequest::default() };
-    let adopted = app.adopt(&care, request.clone()).await.expect("adopts");
+    let adopted = app.adopt(&care, of_lot("L1", true)).await.expect("adopts");
     assert_eq!((adopted.identities.len(), adopted.refused.len()), (6, 0), "{adopted:?}");
-    let follow = async || {
-        let app = app.clone();
-        tokio::task::spawn_blocking(move || app.follow_once()).await.expect("ends");
-    };
     let record = |seed: u8| -> Record { app.record(Reader::Operator, &care, &thing(seed)).expect("adopted").record };
 
     let [taken_back, replaced, erased, gone] = [20, 21, 22, 23].map(|seed| introduced(&node, seed));
@@ -193,14 +178,14 @@ async fn what_is_followed_by_its_lot_stays_followed_when_nothing_introduces_it_a
     erase(&node, erased.index).await;
     // A block, and the end of the introduction, at once.
     say(&node, vec![destroyed(23), withdrawn(23, gone.statement)]).await;
-    follow().await;
+    follow_once(&app).await;
     assert!([20, 23].iter().all(|seed| record(*seed).vouched.is_empty()), "that it was taken back is taken over");
     assert_eq!(record(21).agreed_attributes().get(&Attribute::Lot).map(String::as_str), Some("L2"));
 
     say(&node, [20, 21, 22].map(|seed| stolen(&maker(), seed)).to_vec()).await;
     rotate_to(&node, &heir()).await;
     say(&node, vec![stolen(&heir(), 24), recall_by(&heir(), Attribute::Lot, "L1")]).await;
-    follow().await;
+    follow_once(&app).await;
     for (seed, status, way) in [
         (20, "stolen", "taken back"),
         (21, "stolen", "replaced"),
@@ -214,7 +199,8 @@ async fn what_is_followed_by_its_lot_stays_followed_when_nothing_introduces_it_a
     }
     let alarms = app.domain(&care).expect("here").alarms;
     assert!(alarms.iter().all(|alarm| alarm.kind != "not-taken-over"), "{alarms:?}");
-    let again = app.adopt(&care, AdoptionRequest { follow: None, ..request }).await.expect("adopts");
+    let by_hand = AdoptionRequest { follow: None, ..of_lot("L1", true) };
+    let again = app.adopt(&care, by_hand).await.expect("adopts");
     assert_eq!((again.identities.len(), again.adopted), (6, 0), "by hand it means the same: {again:?}");
 }
 
@@ -225,15 +211,11 @@ fn choosy() -> World {
          principal has node && principal.node == \"{NODE}\" }};"
     );
     let world = World::with(|descriptor| descriptor.access = descriptor.access.replace(ALL, &own));
-    let made = world.app.domain(&domain()).expect("is here").info.origin;
-    let source = Source { domain: domain(), entry0: Hash(made.entry0), home: home() };
-    let choose = |descriptor: &mut Descriptor| {
+    world.with_care(|descriptor| {
         for role in descriptor.roles.values_mut().filter(|role| !role.names.is_empty()) {
             role.names = ["serial:SN-20".to_owned()].into();
         }
-    };
-    world.app.found(&changed_descriptor(Template::Maintenance, CARE, vec![source], choose)).expect("founds");
-    world
+    })
 }
 
 /// For example, a signer lost a role for a while, and said something blocking meanwhile. The alarm about it ends then.
@@ -242,32 +224,26 @@ async fn what_a_descriptor_refused_is_taken_over_once_the_next_one_takes_it() {
     let node = Node::of(choosy).await;
     let care = CARE.parse().expect("a domain");
     say(&node, vec![certificate(&maker(), "Acme"), device(20, "spring"), device(22, "spring")]).await;
-    let lot = Some("spring".to_owned());
-    let request = AdoptionRequest { source: DOMAIN.to_owned(), lot, follow: Some(true), ..AdoptionRequest::default() };
-    let adopted = node.app().adopt(&care, request).await.expect("adopts");
+    let adopted = node.app().adopt(&care, of_lot("spring", true)).await.expect("adopts");
     assert_eq!((adopted.identities.len(), adopted.refused.len()), (2, 1), "{adopted:?}");
     say(&node, vec![stolen(&maker(), 20), stolen(&maker(), 22), device(23, "spring")]).await;
-    let app = Arc::new(node.app().clone());
     let alarms = || {
         let alarms = node.app().domain(&care).expect("here").alarms.into_iter();
         alarms.filter(|alarm| alarm.kind == "not-taken-over").map(|alarm| alarm.text).collect::<Vec<_>>()
     };
     let follow = async || {
-        let app = Arc::clone(&app);
-        tokio::task::spawn_blocking(move || app.follow_once()).await.expect("ends");
-        [20, 22].map(|seed| status(&node.app().clone().into(), seed))
+        follow_once(node.app()).await;
+        [20, 22].map(|seed| status(node.app(), seed))
     };
     assert_eq!(follow().await, [Some("stolen".to_owned()), None]);
     assert!(alarms().iter().any(|text| text.contains("name-not-permitted")), "{:?}", alarms());
 
-    let json = node.app().descriptor(&care, None).expect("in force").json;
-    let previous = Descriptor::parse(&json).expect("a descriptor");
-    let mut next = Descriptor { version: previous.version + 1, previous: Some(previous.hash()), ..previous };
-    for role in next.roles.values_mut().filter(|role| !role.names.is_empty()) {
-        role.names = ["serial:*".to_owned()].into();
-    }
-    let signed = make::sign_descriptor(&[&maker()], &next.to_json(), CREATED, &[1; 32]).expect("signs");
-    node.app().submit(&care, vec![signed]).await.expect("is taken");
+    change(node.app(), CARE, |next| {
+        for role in next.roles.values_mut().filter(|role| !role.names.is_empty()) {
+            role.names = ["serial:*".to_owned()].into();
+        }
+    })
+    .await;
     assert_eq!(follow().await, [Some("stolen".to_owned()), Some("stolen".to_owned())]);
     assert_eq!(alarms(), Vec::<String>::new());
 }
@@ -332,9 +308,8 @@ async fn what_was_hidden_when_it_was_followed_is_taken_over_when_it_is_shown() {
         tokio::task::spawn_blocking(move || work(&app)).await.expect("ends");
     };
     blocking(care_at).await;
-    let ids = vec![serial(20), serial(21)];
-    let request = AdoptionRequest { source: DOMAIN.to_owned(), ids, follow: Some(true), ..AdoptionRequest::default() };
-    let adopted = app.adopt(&CARE.parse().expect("a domain"), request).await.expect("adopts");
+    let care = CARE.parse().expect("a domain");
+    let adopted = app.adopt(&care, request(&[20, 21], Some(true))).await.expect("adopts");
     assert_eq!((adopted.identities.len(), adopted.refused.len()), (2, 0), "{adopted:?}");
 
     amend(&home, &both, &one).await;
@@ -369,8 +344,7 @@ async fn what_is_adopted_waits_for_its_witnesses() {
     let signed = make::sign_descriptor(&[&maker()], &next.to_json(), CREATED, &[1; 32]).expect("signs");
     let refused = app.submit(&care, vec![signed]).await.expect_err("nobody has cosigned it");
     assert_eq!(refused.problem().code(), "unwitnessed", "{refused}");
-    let request = AdoptionRequest { source: DOMAIN.to_owned(), ids: vec![serial(20)], ..AdoptionRequest::default() };
-    let refused = app.adopt(&care, request).await.expect_err("nor that");
+    let refused = app.adopt(&care, request(&[20], None)).await.expect_err("nor that");
     assert_eq!(refused.problem().code(), "unwitnessed", "{refused}");
     assert!(refused.to_string().contains("have not cosigned that yet"), "{refused}");
 }

@@ -13,13 +13,6 @@ pub(crate) fn name_owner(descriptor: &mut Descriptor, owner: &Ed25519Signer) {
     spec.signers.insert(owner.public_key().fingerprint());
 }
 
-/// A statement about the device with this seed.
-pub(super) fn of_device(by: &Ed25519Signer, seed: u8, claims: &Claims, revokes: bool) -> Vec<u8> {
-    let (device, user_id) = (signer(seed), format!("Thermometer {seed}"));
-    make::certify(by, device.public_key(), &user_id, None, Kind::Device, claims, revokes, CREATED, &[3; 32])
-        .expect("a statement")
-}
-
 /// The buyer's statement in the manufacturer's domain: the device was stolen from them.
 pub(crate) fn stolen_from_buyer(seed: u8) -> Vec<u8> {
     let mut claims = Claims::new(Act::Status, "owner".parse().expect("a role"), domain());
@@ -49,11 +42,7 @@ fn sold_lot(lot: &str) -> Vec<u8> {
 /// manufacturer one.
 fn selling() -> World {
     let world = World::with(|descriptor| name_owner(descriptor, &buyer()));
-    let made = world.app.domain(&domain()).expect("is here").info.origin;
-    let source = Source { domain: domain(), entry0: Hash(made.entry0), home: home() };
-    let sells = |descriptor: &mut Descriptor| name_owner(descriptor, &maker());
-    world.app.found(&changed_descriptor(Template::Maintenance, CARE, vec![source], sells)).expect("founds");
-    world
+    world.with_care(|descriptor| name_owner(descriptor, &maker()))
 }
 
 async fn says(world: &World, domain: &str, bodies: Vec<Vec<u8>>) {
@@ -70,9 +59,7 @@ async fn what_was_refused_for_want_of_a_role_is_taken_over_once_the_role_is_gran
     let devices = [device(20, "L1"), device(21, "L1"), device(22, "L2"), device(23, "L3")];
     let signers = [certificate(&maker(), "Acme"), certificate(&buyer(), "Buyer")];
     says(&world, DOMAIN, [signers.as_slice(), &devices].concat()).await;
-    let ids = (20..24).map(serial).collect();
-    let request = AdoptionRequest { source: DOMAIN.to_owned(), ids, follow: Some(true), ..AdoptionRequest::default() };
-    let adopted = world.app.adopt(&care, request).await.expect("adopts");
+    let adopted = world.app.adopt(&care, request(&[20, 21, 22, 23], Some(true))).await.expect("adopts");
     assert_eq!((adopted.identities.len(), adopted.refused.len()), (4, 0), "{adopted:?}");
     says(&world, DOMAIN, (20..24).map(stolen_from_buyer).collect()).await;
 
@@ -80,7 +67,6 @@ async fn what_was_refused_for_want_of_a_role_is_taken_over_once_the_role_is_gran
         let app = world.app.clone();
         tokio::task::spawn_blocking(move || {
             app.follow_once();
-            let app = Arc::new(app);
             [20, 21, 22, 23].map(|seed| status(&app, seed).is_some())
         })
         .await
@@ -109,21 +95,17 @@ async fn of_what_was_erased_only_a_block_that_is_left_is_told() {
     let node = Node::with(world, &settings());
     say(&node, vec![certificate(&maker(), "Acme"), device(20, "L1"), device(21, "L1")]).await;
     let care = CARE.parse().expect("a domain");
-    let of =
-        |seed| AdoptionRequest { source: DOMAIN.to_owned(), ids: vec![serial(seed)], ..AdoptionRequest::default() };
     let stolen_20 = stolen(&maker(), 20);
     say(&node, vec![stolen_20, stolen(&maker(), 21)]).await;
     let size = node.app().domain(&domain()).expect("here").info.size;
     erase(&node, size - 2).await;
-    let adopted = node.app().adopt(&care, of(20)).await.expect("adopts");
+    let adopted = node.app().adopt(&care, request(&[20], None)).await.expect("adopts");
     let told: Vec<_> = adopted.refused.iter().map(|problem| (problem.code(), problem.detail.as_str())).collect();
     assert!(matches!(told.as_slice(), [("statement-erased", detail)] if detail.contains("`ics status`")), "{told:?}");
 
-    let followed = AdoptionRequest { follow: Some(true), ..of(21) };
-    assert_eq!(node.app().adopt(&care, followed).await.expect("adopts").refused.len(), 0);
+    assert_eq!(node.app().adopt(&care, request(&[21], Some(true))).await.expect("adopts").refused.len(), 0);
     erase(&node, size - 1).await;
-    let app = node.app().clone();
-    tokio::task::spawn_blocking(move || app.follow_once()).await.expect("ends");
+    follow_once(node.app()).await;
     let alarms = node.app().domain(&care).expect("here").alarms;
     assert!(alarms.iter().all(|alarm| alarm.kind != "not-taken-over"), "the block was taken before: {alarms:?}");
 }
@@ -131,15 +113,10 @@ async fn of_what_was_erased_only_a_block_that_is_left_is_told() {
 /// The manufacturer's domain, and [`CARE`], where the manufacturer is heard as such and someone else decides as
 /// integrator.
 fn integrated() -> World {
-    let world = World::founded();
-    let made = world.app.domain(&domain()).expect("is here").info.origin;
-    let source = Source { domain: domain(), entry0: Hash(made.entry0), home: home() };
-    let decides = |descriptor: &mut Descriptor| {
+    World::founded().with_care(|descriptor| {
         let spec = descriptor.roles.entry("integrator".parse().expect("a role")).or_default();
         spec.signers.insert(heir().public_key().fingerprint());
-    };
-    world.app.found(&changed_descriptor(Template::Maintenance, CARE, vec![source], decides)).expect("founds");
-    world
+    })
 }
 
 /// A statement in [`CARE`] about the first device.
@@ -162,12 +139,9 @@ async fn a_source_makes_nobody_who_decides_about_its_things_here() {
         of_device(&maker(), 20, &Claims { grant: Some(grant), ..Claims::new(Act::Grant, role, domain()) }, false)
     };
     says(&world, DOMAIN, vec![certificate(&maker(), "Acme"), device(20, "L1")]).await;
-    let ids = vec![serial(20)];
-    let request = AdoptionRequest { source: DOMAIN.to_owned(), ids, follow: Some(true), ..AdoptionRequest::default() };
-    assert_eq!(world.app.adopt(&care, request).await.expect("adopts").refused, Vec::new());
+    assert_eq!(world.app.adopt(&care, request(&[20], Some(true))).await.expect("adopts").refused, Vec::new());
     says(&world, DOMAIN, vec![gives("owner"), gives("integrator"), certificate(&buyer(), "Accomplice")]).await;
-    let app = world.app.clone();
-    tokio::task::spawn_blocking(move || app.follow_once()).await.expect("ends");
+    follow_once(&world.app).await;
     let record = || world.app.record(Reader::Operator, &care, &serial(20)).expect("adopted").record;
     let roles: Vec<_> = record().grants.iter().map(|grant| grant.role.to_string()).collect();
     assert_eq!(roles, ["owner"], "the other one is refused");

@@ -43,12 +43,11 @@ pub(super) fn destroyed(seed: u8) -> Vec<u8> {
 
 /// Leaves only this signer to speak as manufacturer.
 pub(super) async fn rotate_to(node: &Node, signer: &Ed25519Signer) {
-    let json = node.app().descriptor(&domain(), None).expect("in force").json;
-    let before = Descriptor::parse(&json).expect("a descriptor");
-    let mut next = Descriptor { version: before.version + 1, previous: Some(before.hash()), ..before };
-    let spec = next.roles.entry("manufacturer".parse().expect("a role")).or_default();
-    spec.signers = [signer.public_key().fingerprint()].into();
-    say(node, vec![make::sign_descriptor(&[&maker()], &next.to_json(), CREATED, &[1; 32]).expect("signs")]).await;
+    change(node.app(), DOMAIN, |next| {
+        let spec = next.roles.entry("manufacturer".parse().expect("a role")).or_default();
+        spec.signers = [signer.public_key().fingerprint()].into();
+    })
+    .await;
 }
 
 /// Lets a second signer speak as manufacturer.
@@ -59,11 +58,7 @@ pub(crate) fn name_heir(descriptor: &mut Descriptor) {
 
 /// The manufacturer's domain with a second signer, and [`CARE`] with the same two.
 pub(super) fn inherited() -> World {
-    let world = World::with(name_heir);
-    let made = world.app.domain(&domain()).expect("is here").info.origin;
-    let source = Source { domain: domain(), entry0: Hash(made.entry0), home: home() };
-    world.app.found(&changed_descriptor(Template::Maintenance, CARE, vec![source], name_heir)).expect("founds");
-    world
+    World::with(name_heir).with_care(name_heir)
 }
 
 /// Why [`CARE`] refuses what the second signer says there.
@@ -85,14 +80,11 @@ async fn a_key_that_its_holder_revokes_at_the_source_is_revoked_here() {
     let signers = vec![certificate(&maker(), "Acme"), certificate(&heir(), "Acme's second")];
     say(&node, [signers, vec![device(20, "L1"), stolen(&heir(), 20)]].concat()).await;
     let (app, care) = (Arc::new(node.app().clone()), CARE.parse().expect("a domain"));
-    let ids = vec![serial(20)];
-    let request = AdoptionRequest { source: DOMAIN.to_owned(), ids, follow: Some(true), ..AdoptionRequest::default() };
-    assert_eq!(app.adopt(&care, request).await.expect("adopts").refused, Vec::new());
+    assert_eq!(app.adopt(&care, request(&[20], Some(true))).await.expect("adopts").refused, Vec::new());
     let size = || app.domain(&care).expect("here").info.size;
     let before = size();
     say(&node, vec![revoked_certificate(&heir(), "Acme's second")]).await;
-    let following = Arc::clone(&app);
-    tokio::task::spawn_blocking(move || following.follow_once()).await.expect("ends");
+    follow_once(&app).await;
     assert_eq!(size(), before + 1);
     let why = refused_from_heir(&app).await;
     assert!(why.contains("is revoked"), "{why}");
@@ -119,10 +111,8 @@ async fn what_was_said_by_a_key_that_is_revoked_later_is_taken_over_behind_its_r
         }
         say(&node, vec![revoked]).await;
         for seed in [20, 21] {
-            let ids = vec![serial(seed)];
-            let request =
-                AdoptionRequest { source: DOMAIN.to_owned(), ids, follow: Some(true), ..AdoptionRequest::default() };
-            assert_eq!(app.adopt(&care, request).await.expect("adopts").refused, Vec::new(), "{seed}");
+            let adopted = app.adopt(&care, request(&[seed], Some(true))).await.expect("adopts");
+            assert_eq!(adopted.refused, Vec::new(), "{seed}");
             assert_eq!(status(&app, seed).as_deref(), Some("stolen"), "{seed}");
         }
         let why = refused_from_heir(&app).await;
@@ -138,12 +128,9 @@ async fn a_signer_declared_compromised_by_a_followed_source_is_reported_and_coun
     let signers = vec![certificate(&maker(), "Acme"), certificate(&heir(), "Acme's second")];
     say(&node, [signers, vec![device(20, "L1"), device(21, "L1")]].concat()).await;
     let (app, care) = (Arc::new(node.app().clone()), CARE.parse().expect("a domain"));
-    let ids = vec![serial(20), serial(21)];
-    let request = AdoptionRequest { source: DOMAIN.to_owned(), ids, follow: Some(true), ..AdoptionRequest::default() };
-    assert_eq!(app.adopt(&care, request).await.expect("adopts").refused, Vec::new());
+    assert_eq!(app.adopt(&care, request(&[20, 21], Some(true))).await.expect("adopts").refused, Vec::new());
     let follow = async || {
-        let following = Arc::clone(&app);
-        tokio::task::spawn_blocking(move || following.follow_once()).await.expect("ends");
+        follow_once(&app).await;
         let alarms = app.domain(&care).expect("here").alarms.into_iter();
         let told: Vec<_> = alarms.map(|alarm| (alarm.kind, alarm.text)).collect();
         ([20, 21].map(|seed| status(&app, seed)), told)
@@ -192,22 +179,16 @@ async fn over_two_domains_what_stands_before_a_revocation_counts_and_the_rest_is
     say(&node, [signers, devices, vec![stolen(&heir(), 20), stolen(&heir(), 21)]].concat()).await;
     let app = Arc::new(node.app().clone());
     let [care, plant]: [DomainName; 2] = [CARE, PLANT].map(|domain| domain.parse().expect("a domain"));
-    let of = |source: &str, seed| AdoptionRequest {
-        source: source.to_owned(),
-        ids: vec![serial(seed)],
-        ..AdoptionRequest::default()
-    };
+    let of = |source: &str, seed| AdoptionRequest { source: source.to_owned(), ..request(&[seed], None) };
     assert_eq!(app.adopt(&care, of(DOMAIN, 20)).await.expect("adopts").refused, Vec::new());
     say(&node, vec![revoked_certificate(&heir(), "Acme's second")]).await;
     assert_eq!(app.adopt(&care, of(DOMAIN, 20)).await.expect("adopts").adopted, 1, "the key's revocation");
 
-    let lot = Some("L1".to_owned());
-    let follows = AdoptionRequest { source: CARE.to_owned(), lot, follow: Some(true), ..AdoptionRequest::default() };
+    let follows = AdoptionRequest { source: CARE.to_owned(), ..of_lot("L1", true) };
     assert_eq!(app.adopt(&plant, follows).await.expect("adopts").refused, Vec::new());
     assert_eq!(app.adopt(&care, of(DOMAIN, 21)).await.expect("adopts").refused, Vec::new());
     assert_eq!(status(&app, 21).as_deref(), Some("stolen"), "the manufacturer's log proves that it came in time");
-    let following = Arc::clone(&app);
-    tokio::task::spawn_blocking(move || following.follow_once()).await.expect("ends");
+    follow_once(&app).await;
     let at_plant = |seed: u8| {
         let record = app.record(Reader::Operator, &plant, &serial(seed)).expect("is here").record;
         record.status.map(|status| status.decides.name.to_string())

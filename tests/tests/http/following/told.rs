@@ -7,13 +7,11 @@ use super::*;
 async fn what_is_followed_and_what_was_refused_is_not_told_to_strangers() {
     let node = Node::of(choosy).await;
     say(&node, vec![certificate(&maker(), "Acme"), device(20, "of-spring")]).await;
-    let lot = Some("of-spring".to_owned());
-    let request = AdoptionRequest { source: DOMAIN.to_owned(), lot, follow: Some(true), ..AdoptionRequest::default() };
-    let adopted = node.app().adopt(&CARE.parse().expect("a domain"), request).await.expect("adopts");
+    let care = CARE.parse().expect("a domain");
+    let adopted = node.app().adopt(&care, of_lot("of-spring", true)).await.expect("adopts");
     assert_eq!((adopted.identities.len(), adopted.refused.len()), (1, 0), "{adopted:?}");
     say(&node, vec![device(22, "of-spring")]).await;
-    let app = node.app().clone();
-    tokio::task::spawn_blocking(move || app.follow_once()).await.expect("ends");
+    follow_once(node.app()).await;
 
     let path = format!("/v1/domains/{CARE}");
     let told = node.call("GET", &path, |request| request.bearer_auth(TOKEN)).await.json();
@@ -24,9 +22,7 @@ async fn what_is_followed_and_what_was_refused_is_not_told_to_strangers() {
         assert!(!told.contains("of-spring") && !told.contains("SN-22"), "{told}");
     }
 
-    let lot = Some("of-spring".to_owned());
-    let ends = AdoptionRequest { source: DOMAIN.to_owned(), lot, follow: Some(false), ..AdoptionRequest::default() };
-    node.app().adopt(&CARE.parse().expect("a domain"), ends).await.expect("is followed no longer");
+    node.app().adopt(&care, of_lot("of-spring", false)).await.expect("is followed no longer");
     let told = node.call("GET", &path, |request| request.bearer_auth(TOKEN)).await.text();
     assert!(!told.contains("not-taken-over"), "what is not followed is not missed: {told}");
 }
@@ -37,19 +33,12 @@ async fn what_is_followed_no_longer_takes_its_alarms_along() {
     let node = Node::of(choosy).await;
     let care = CARE.parse().expect("a domain");
     say(&node, vec![certificate(&maker(), "Acme"), device(20, "spring")]).await;
-    let of = |lot: &str, follows| AdoptionRequest {
-        source: DOMAIN.to_owned(),
-        lot: Some(lot.to_owned()),
-        follow: Some(follows),
-        ..AdoptionRequest::default()
-    };
     for lot in ["spring", "autumn"] {
-        node.app().adopt(&care, of(lot, true)).await.expect("adopts");
+        node.app().adopt(&care, of_lot(lot, true)).await.expect("adopts");
     }
     let size = node.app().domain(&domain()).expect("here").info.size;
     say(&node, vec![device(22, "spring"), device(23, "autumn")]).await;
-    let app = node.app().clone();
-    tokio::task::spawn_blocking(move || app.follow_once()).await.expect("ends");
+    follow_once(node.app()).await;
     let are_alarmed = || {
         let alarms = node.app().domain(&care).expect("here").alarms;
         [size, size + 1].map(|index| {
@@ -58,7 +47,7 @@ async fn what_is_followed_no_longer_takes_its_alarms_along() {
         })
     };
     assert_eq!(are_alarmed(), [true, true]);
-    node.app().adopt(&care, of("autumn", false)).await.expect("is followed no longer");
+    node.app().adopt(&care, of_lot("autumn", false)).await.expect("is followed no longer");
     assert_eq!(are_alarmed(), [true, false]);
 }
 
@@ -70,12 +59,9 @@ async fn a_signer_whom_a_source_declares_compromised_is_told_until_it_is_declare
     say(&node, vec![certificate(&maker(), "Acme"), device(20, "L1"), device(21, "L1")]).await;
     let from_index = node.app().domain(&domain()).expect("here").info.size - 1;
     say(&node, vec![stolen(&maker(), 21)]).await;
-    let ids = vec![serial(20), serial(21)];
-    let request = AdoptionRequest { source: DOMAIN.to_owned(), ids, ..AdoptionRequest::default() };
-    assert_eq!(node.app().adopt(&care, request).await.expect("adopts").refused.len(), 0);
+    assert_eq!(node.app().adopt(&care, request(&[20, 21], None)).await.expect("adopts").refused.len(), 0);
     let alarms = async || {
-        let app = node.app().clone();
-        tokio::task::spawn_blocking(move || app.follow_once()).await.expect("ends");
+        follow_once(node.app()).await;
         let alarms = node.app().domain(&care).expect("here").alarms.into_iter();
         alarms.filter(|alarm| alarm.kind == "compromised-at-source").map(|alarm| alarm.text).collect::<Vec<_>>()
     };
@@ -114,15 +100,12 @@ async fn another_key_of_the_sources_home_is_told_with_what_to_do() {
     let (care, signer) = (CARE.parse().expect("a domain"), certificate(&maker(), "Acme"));
     node.app().submit(&care, vec![signer.clone()]).await.expect("knows who signs");
     say(&node, vec![signer, device(20, "L1")]).await;
-    let ids = vec![serial(20)];
-    let request = AdoptionRequest { source: DOMAIN.to_owned(), ids, follow: Some(true), ..AdoptionRequest::default() };
-    let adopted = node.app().adopt(&care, request).await.expect("is heard");
+    let adopted = node.app().adopt(&care, request(&[20], Some(true))).await.expect("is heard");
     let told: Vec<_> = adopted.refused.iter().map(|problem| (problem.code(), problem.hint.as_deref())).collect();
     assert!(!told.is_empty() && told.iter().all(|(code, _)| *code == "source-key"), "{told:?}");
     assert!(told.iter().all(|(_, hint)| hint.is_some_and(|hint| hint.contains("--add-source"))), "{told:?}");
     say(&node, vec![stolen(&maker(), 20)]).await;
-    let app = node.app().clone();
-    tokio::task::spawn_blocking(move || app.follow_once()).await.expect("ends");
+    follow_once(node.app()).await;
     let alarms = node.app().domain(&care).expect("here").alarms;
     let is_told = |text: &str| text.contains("`source-key`") && text.contains("--add-source");
     let told: Vec<_> = alarms.iter().filter(|alarm| alarm.kind == "not-taken-over").collect();
@@ -134,15 +117,8 @@ async fn another_key_of_the_sources_home_is_told_with_what_to_do() {
 
     // With its own next descriptor it looks at everything again. What it still refuses is not reported anew, nor is
     // what was skipped when it began to follow.
-    let json = node.app().descriptor(&care, None).expect("in force").json;
-    let previous = Descriptor::parse(&json).expect("a descriptor");
-    let (version, before, description) = (previous.version + 1, Some(previous.hash()), "Care".to_owned());
-    let next = Descriptor { version, previous: before, description, ..previous };
-    let signed = make::sign_descriptor(&[&maker()], &next.to_json(), CREATED, &[1; 32]).expect("signs");
-    let taken = node.app().submit(&care, vec![signed]).await.expect("a batch").results;
-    assert!(matches!(taken.as_slice(), [SubmissionResult::Receipt(_)]), "{taken:?}");
-    let app = node.app().clone();
-    tokio::task::spawn_blocking(move || app.follow_once()).await.expect("ends");
+    change(node.app(), CARE, |next| "Care".clone_into(&mut next.description)).await;
+    follow_once(node.app()).await;
     let after = node.app().domain(&care).expect("here").alarms;
     assert_eq!(after.len(), alarms.len(), "{after:?}");
     change(node.app(), CARE, |descriptor| {
@@ -151,8 +127,7 @@ async fn another_key_of_the_sources_home_is_told_with_what_to_do() {
         }
     })
     .await;
-    let app = node.app().clone();
-    tokio::task::spawn_blocking(move || app.follow_once()).await.expect("ends");
+    follow_once(node.app()).await;
     let ended = node.app().domain(&care).expect("here").alarms;
     assert!(ended.iter().all(|alarm| alarm.kind != "not-taken-over"), "{ended:?}");
     assert_eq!(follows(&node).state, "current");

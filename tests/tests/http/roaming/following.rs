@@ -14,7 +14,6 @@ use ics_core::log::Hash;
 use ics_core::log::checkpoint::Origin;
 use ics_core::log::record_head::{Finding, RecordHead};
 use ics_core::openpgp::signer::Signer as _;
-use ics_core::statement::make;
 use ics_core::trust::{Outcome, Reason};
 use ics_core::vocabulary::{Attribute, DomainName};
 use ics_node::api::{AdoptionRequest, AdoptionResult, SubmissionResult};
@@ -28,15 +27,15 @@ use tokio::task::JoinHandle;
 use super::liar::{Liar, Reply};
 use super::{Gateway, changed, home, home_of, id, origin, upstream};
 use crate::following::{
-    READ_ALONE, buyer, change, heir, introduced, name_heir, name_owner, refused_from_heir, sold, stolen_from_buyer,
-    withdrawn,
+    READ_ALONE, buyer, change, heir, introduced, name_heir, name_owner, refused_from_heir, request, sold,
+    stolen_from_buyer, withdrawn,
 };
 use crate::hidden::{ALL, amend, device, erase, issued, issuer, lots, name_issuer, say};
 use crate::support::Node;
 use crate::watching::recall;
 use crate::world::{
-    CARE, CREATED, DOMAIN, World, certificate, changed_descriptor, domain, home as home_key, maker,
-    revoked_certificate, serial, stolen,
+    CARE, DOMAIN, World, certificate, changed_descriptor, domain, home as home_key, maker, revoked_certificate, serial,
+    stolen,
 };
 
 /// Far longer than any test takes: what arrives was pushed, not fetched.
@@ -77,15 +76,6 @@ fn caring_with(made: &Origin, url: &str, interval_ms: u64, change: fn(&mut Descr
     let descriptor = changed_descriptor(Template::Maintenance, CARE, vec![source], change);
     tokio::task::block_in_place(|| node.app.found(&descriptor)).expect("founds");
     node
-}
-
-fn request(ids: &[u8], follow: Option<bool>) -> AdoptionRequest {
-    AdoptionRequest {
-        source: DOMAIN.to_owned(),
-        ids: ids.iter().map(|seed| serial(*seed)).collect(),
-        follow,
-        ..AdoptionRequest::default()
-    }
 }
 
 /// Adopts; again as long as nobody answers in time, for which a busy machine may be the reason.
@@ -296,11 +286,7 @@ async fn it_goes_on_with_the_next_descriptor() {
     adopts(&node, request(&[20, 21], Some(true))).await;
     say(&home, vec![stolen(&maker(), 21)]).await;
     until("before", || status(&node, 21).as_deref() == Some("stolen")).await;
-    let json = node.app.descriptor(&care(), None).expect("in force").json;
-    let before = Descriptor::parse(&json).expect("a descriptor");
-    let next = Descriptor { version: before.version + 1, previous: Some(before.hash()), ..before };
-    let signed = make::sign_descriptor(&[&maker()], &next.to_json(), CREATED, &[1; 32]).expect("signs");
-    node.app.submit(&care(), vec![signed]).await.expect("is taken");
+    change(&node.app, CARE, |_| {}).await;
     say(&home, vec![stolen(&maker(), 20)]).await;
     until("behind it", || status(&node, 20).as_deref() == Some("stolen")).await;
     let error = || node.app.domain(&care()).expect("here").follows[0].last_error.clone();

@@ -2,17 +2,16 @@
 
 use std::time::Duration;
 
-use ics_core::identity::{IdentityId, Kind};
+use ics_core::identity::IdentityId;
 use ics_core::openpgp::signer::Signer as _;
-use ics_core::statement::{Claims, make};
+use ics_core::statement::Claims;
 use ics_core::trust::{Outcome, Reason};
 use ics_core::vocabulary::{Act, Attribute};
 
-use super::liar::{Liar, Reply};
-use super::{Gateway, home, id, origin};
+use super::liar::Reply;
+use super::{asking, id};
 use crate::hidden::{device, say};
-use crate::support::Node;
-use crate::world::{CREATED, DOMAIN, domain, maker, serial, signer, stolen};
+use crate::world::{DOMAIN, domain, maker, of_device, serial, signer, stolen};
 
 /// A device of the first lot that replaces another one and takes its name.
 fn successor(seed: u8, old: u8) -> Vec<u8> {
@@ -20,17 +19,7 @@ fn successor(seed: u8, old: u8) -> Vec<u8> {
     claims.names = vec![serial(old).parse().expect("a name")];
     claims.attributes = [(Attribute::Model, "T-1000"), (Attribute::Lot, "L1")].map(|(a, v)| (a, v.to_owned())).into();
     claims.replaces = Some(IdentityId::Key(signer(old).public_key().fingerprint()));
-    let (device, user_id) = (signer(seed), format!("Thermometer {seed}"));
-    make::certify(&maker(), device.public_key(), &user_id, None, Kind::Device, &claims, false, CREATED, &[3; 32])
-        .expect("a statement")
-}
-
-/// A home, a peer that passes on what it says, and a node that asks the peer.
-async fn asking() -> (Node, Liar, Gateway) {
-    let home = home().await;
-    let upstream = Liar::honest(&home).await;
-    let gateway = Gateway::asking(&origin(&home), &upstream.url(), 60);
-    (home, upstream, gateway)
+    of_device(&maker(), seed, &claims, false)
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -69,10 +58,7 @@ async fn a_newer_answer_by_another_name_is_proven_as_of_the_older_one() {
     let [one, other] = ["serial:ONE", "serial:OTHER"];
     claims.attributes = [(Attribute::Model, "T-1000"), (Attribute::Lot, "L1")].map(|(a, v)| (a, v.to_owned())).into();
     claims.names = [one, other].map(|name| name.parse().expect("a name")).into();
-    let (device, user_id) = (signer(40), "Thermometer 40");
-    let called =
-        make::certify(&maker(), device.public_key(), user_id, None, Kind::Device, &claims, false, CREATED, &[3; 32]);
-    say(&home, vec![called.expect("a statement")]).await;
+    say(&home, vec![of_device(&maker(), 40, &claims, false)]).await;
     assert_eq!(gateway.check(one).await.verdict, Outcome::Allow);
     say(&home, vec![stolen(&maker(), 40)]).await;
     // The home's times are in whole seconds.

@@ -3,16 +3,13 @@
 use ics_core::trust::{Outcome, Reason};
 use ics_sync::wire::Base64;
 
-use super::liar::Liar;
-use super::{Gateway, LIES, changed, home, origin};
+use super::{LIES, asking, changed};
 use crate::hidden::say;
 use crate::world::{maker, serial, stolen};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_bad_proof_is_no_fork_and_somebody_else_may_give_a_better_one() {
-    let home = home().await;
-    let upstream = Liar::honest(&home).await;
-    let gateway = Gateway::asking(&origin(&home), &upstream.url(), 60);
+    let (home, upstream, gateway) = asking().await;
     assert_eq!(gateway.check(&serial(20)).await.verdict, Outcome::Allow);
     say(&home, vec![stolen(&maker(), 20)]).await;
     upstream.set(|home, asked| {

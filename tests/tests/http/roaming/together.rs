@@ -6,10 +6,8 @@ use std::time::{Duration, Instant};
 
 use ed25519_dalek::SigningKey;
 use ics_core::descriptor::Template;
-use ics_core::identity::Kind;
 use ics_core::limits;
-use ics_core::openpgp::signer::Signer as _;
-use ics_core::statement::{Claims, make};
+use ics_core::statement::Claims;
 use ics_core::trust::{Outcome, Reason};
 use ics_core::vocabulary::Act;
 use ics_node::api::SubmissionResult;
@@ -24,7 +22,7 @@ use super::{Gateway, PATIENCE, home, id, origin, upstream};
 use crate::support::{Node, settings};
 use crate::tls;
 use crate::world::{
-    CARE, CREATED, GATEWAY, MIRROR, World, certificate, changed_descriptor, domain, introduction, maker, serial, signer,
+    CARE, GATEWAY, MIRROR, World, certificate, changed_descriptor, domain, introduction, maker, of_device, serial,
 };
 
 /// The manufacturer's statement in the caretaker's domain: a name that only this domain knows, or a status.
@@ -35,9 +33,7 @@ fn in_care(seed: u8, status: Option<&str>) -> Vec<u8> {
     if status.is_none() {
         claims.names = vec![urn(seed).parse().expect("a name")];
     }
-    let (device, name, blocks) = (signer(seed), format!("Thermometer {seed}"), status.is_some());
-    make::certify(&maker(), device.public_key(), &name, None, Kind::Device, &claims, blocks, CREATED, &[3; 32])
-        .expect("a statement")
+    of_device(&maker(), seed, &claims, status.is_some())
 }
 
 fn urn(seed: u8) -> String {

@@ -63,13 +63,18 @@ fn a_key_is_given_up_also_after_its_certificate_was_taken_back() {
     assert!(again.to_string().contains("`ics replace`"), "what to do: {again}");
 }
 
-#[test]
-fn two_roles_make_a_compromise_one_does_not() {
-    let (mut world, bench) = (World::new(), Bench::new());
+fn where_everybody_says_compromised() -> World {
+    let mut world = World::new();
     world.change(|descriptor| {
         descriptor.access += "\n@id(\"everybody-says-compromised\") permit (principal, action == Action::\"status\", resource) \
              when { context.status == Status::\"compromised\" };\n";
     });
+    world
+}
+
+#[test]
+fn two_roles_make_a_compromise_one_does_not() {
+    let (world, bench) = (where_everybody_says_compromised(), Bench::new());
     let issued = issued(&world, &bench);
     world.submit(vec![status(7, &controller(), "security-controller", "compromised", &[])]);
     let one = list(&world, &bench, shard(&issued));
@@ -82,11 +87,7 @@ fn two_roles_make_a_compromise_one_does_not() {
 /// The key of a destroyed thing turns up.
 #[test]
 fn what_was_destroyed_is_called_compromised_by_those_who_have_destroyed_it() {
-    let (mut world, bench) = (World::new(), Bench::new());
-    world.change(|descriptor| {
-        descriptor.access += "\n@id(\"everybody-says-compromised\") permit (principal, action == Action::\"status\", resource) \
-             when { context.status == Status::\"compromised\" };\n";
-    });
+    let (world, bench) = (where_everybody_says_compromised(), Bench::new());
     let issued = issued(&world, &bench);
     world.submit(vec![status(7, &owner(), "owner", "destroyed", &[])]);
     let scrapped = list(&world, &bench, shard(&issued));

@@ -1,6 +1,5 @@
 //! `ics domain recopy`.
 
-use std::io::IsTerminal as _;
 use std::path::Path;
 
 use clap::Args;
@@ -10,7 +9,7 @@ use serde_json::json;
 use crate::app::{self, AppError, KeptBlock, KeptBlocks, KeptFork};
 use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure};
-use crate::cli::output::say;
+use crate::cli::output;
 use crate::cli::words::{counted, when};
 use crate::config::{Config, PeerConfig};
 use crate::store::StoreError;
@@ -167,16 +166,8 @@ fn warning_of_other(fork: &KeptFork) -> String {
 }
 
 fn confirm(text: &str, question: &str) -> Result<(), Failure> {
-    if !std::io::stdin().is_terminal() {
-        return Err(Failure::new(Exit::Usage, text).hint("--yes does so without asking"));
-    }
-    say(&format!("{text}.\n{question} [y/N] "));
-    let mut answer = String::new();
-    std::io::stdin().read_line(&mut answer).map_err(|e| Failure::new(Exit::Local, e))?;
-    match answer.trim().to_ascii_lowercase().as_str() {
-        "y" | "yes" => Ok(()),
-        _ => Err(Failure::new(Exit::Refused, "nothing was emptied")),
-    }
+    let nobody = Failure::new(Exit::Usage, text).hint("--yes does so without asking");
+    output::confirm(&format!("{text}.\n{question}"), nobody, "nothing was emptied")
 }
 
 fn failed(error: AppError) -> Failure {

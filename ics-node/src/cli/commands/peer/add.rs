@@ -1,6 +1,5 @@
 //! `ics peer add`.
 
-use std::io::IsTerminal as _;
 use std::time::Duration;
 
 use clap::Args;
@@ -17,7 +16,7 @@ use crate::api::problem::Code;
 use crate::app::{self, AppError};
 use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure};
-use crate::cli::output::{card, say};
+use crate::cli::output::{self, card};
 use crate::cli::words::{clean, span};
 use crate::client::node::{Node, NodeError, UNTRUSTED};
 use crate::config::edit::put_peer;
@@ -374,15 +373,7 @@ fn info_text(info: &DomainInfo) -> String {
 }
 
 fn confirm() -> Result<(), Failure> {
-    if !std::io::stdin().is_terminal() {
-        return Err(Failure::new(Exit::Usage, "there is nobody to compare the origin")
-            .hint("give the whole origin, or --yes to trust the peer"));
-    }
-    say("Is this the origin that the domain's owners gave you? [y/N] ");
-    let mut answer = String::new();
-    std::io::stdin().read_line(&mut answer).map_err(|e| Failure::new(Exit::Local, e))?;
-    match answer.trim().to_ascii_lowercase().as_str() {
-        "y" | "yes" => Ok(()),
-        _ => Err(Failure::new(Exit::Refused, "nothing was changed")),
-    }
+    let nobody = Failure::new(Exit::Usage, "there is nobody to compare the origin")
+        .hint("give the whole origin, or --yes to trust the peer");
+    output::confirm("Is this the origin that the domain's owners gave you?", nobody, "nothing was changed")
 }
