@@ -178,7 +178,10 @@ impl Things {
                 Exit::NotFound,
                 format!("`{}` knows nothing of that lot or model", signing.domain()),
             )
-            .hint("`ics list --lot LOT` or `ics list --model MODEL` shows what it knows"));
+            .hint(
+                "`ics list --lot LOT` or `ics list --model MODEL` shows what it knows; what another domain knows is \
+                 listed with --domain, and taken over with `ics adopt`, or named with --from-file",
+            ));
         }
         if queries.is_empty() {
             return Err(Failure::new(Exit::Usage, "no thing is named to say it of")

@@ -87,9 +87,8 @@ fn every_command_has_examples_that_parse() {
 fn a_paragraph_of_help_is_broken_by_the_terminal_alone() {
     let is_prose = |line: &str| line.starts_with(char::is_alphanumeric) && !line.ends_with(':');
     // A caption of an example, or an item of a list, and a line that goes on with it.
-    let is_indented = |line: &str, by: &str| {
-        line.strip_prefix(by).is_some_and(|text| text.starts_with(|first: char| first.is_alphanumeric() || first == '`'))
-    };
+    let begins = |first: char| first.is_alphanumeric() || first == '`';
+    let is_indented = |line: &str, by: &str| line.strip_prefix(by).is_some_and(|text| text.starts_with(begins));
     let goes_on = |first: &str, next: &str| {
         let is_caption = is_indented(first, "  ") && !first.ends_with(':') && is_indented(next, "  ");
         is_caption || (first.starts_with("  - ") && is_indented(next, "    "))

@@ -200,7 +200,8 @@ impl Init {
         context.output.result(&document, || {
             let domains = counted(document.domains.len(), "domain");
             format!(
-                "✓ {} written, for {domains}\n  the node decides by it with\n    [trust]\n    policy = \"{}\"\n  in ics.toml",
+                "✓ {} written, for {domains}\n  the node decides by it with\n    [trust]\n    policy = \"{}\"\n  in ics.toml, \
+                 from its next start on",
                 path.display(),
                 path.strip_prefix(&context.home).unwrap_or(&path).display()
             )
