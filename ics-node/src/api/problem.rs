@@ -307,7 +307,8 @@ mod tests {
         }
     }
 
-    /// Whoever adopts for the first time is refused until the owners have named the source, its signers and their names.
+    /// Whoever adopts for the first time is refused until the owners have named the source, its signers and their
+    /// names.
     #[test]
     fn what_the_owners_have_to_change_comes_as_a_command() {
         for (code, command) in [

@@ -25,7 +25,19 @@ Examples:
   $ ics adopt --from devices.acme.example --model P7 --follow
   $ ics adopt --from devices.acme.example --model P7 --no-follow
   $ ics adopt --from code.soft.example --into plant.integrator.example \
-sha256:2c26b46b68ffc68ff99b453c1d30413413422d706483bfa0f98a5e886266e7ae")]
+sha256:2c26b46b68ffc68ff99b453c1d30413413422d706483bfa0f98a5e886266e7ae
+
+  Before the first adoption the owners of your domain name the other one as a source, its signers with their role, which \
+`ics domain show --node` tells, and the names that come with the things:
+  $ curl https://ics.acme.example/v1/domains/devices.acme.example > acme.json
+  $ ics domain show devices.acme.example --node https://ics.acme.example
+  $ ics domain update --add-source acme.json --add-signer \
+manufacturer=0123456789abcdef0123456789abcdef01234567 --add-names 'manufacturer=serial:*'
+  $ ics domain submit
+
+Not everything needs an adoption. Single things of any domain that the node holds can be approved, labelled or given a
+status by id or name, and a trust policy that names both domains decides about them. Adopt where your own domain has to
+tell all of it: for --model, --lot and --group, and for those who copy your domain alone.")]
 pub(crate) struct Adopt {
     /// Things by id or name.
     #[arg(value_name = "ID|NAME", group = "chosen")]

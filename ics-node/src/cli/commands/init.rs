@@ -27,7 +27,10 @@ Examples:
   The node beside a gateway, with nobody at the terminal:
   $ ics --home /var/lib/ics init --role infield --domain site4.acme.example --generate-passphrase")]
 pub(crate) struct Init {
-    /// The party's trade: manufacturer, developer, maintenance, infield or certification.
+    /// The party's trade, from which the signer has a role: `manufacturer` introduces devices, `developer` code;
+    /// `maintenance`, an integrator, and `infield`, a maintainer at a site, approve things and give them a status;
+    /// `certification`, a certification body, labels. News of an `infield` domain is good for an hour, of others for a
+    /// day.
     #[arg(long, value_name = "ROLE", value_parser = template)]
     role: Template,
     /// The domain that the node will be the home of, such as devices.acme.example.
