@@ -90,7 +90,7 @@ fn became(item: &Listed, all: &[Listed]) -> Option<String> {
         return item.erased.then(|| style(clean(&item.because)).yellow().to_string());
     }
     let cause = item.ended_by.map(|id| place(&id, all)).unwrap_or_default();
-    Some(style(format!("without effect: {}{cause}", clean(&item.because))).yellow().to_string())
+    Some(style(format!("without effect: {}{cause}", words::because(item))).yellow().to_string())
 }
 
 /// The place of the statement that ended another.
