@@ -145,7 +145,7 @@ fn a_gateway_without_a_link() {
 /// Bundles that were swapped, torn, kept too long, or made for somebody else.
 fn what_is_refused(places: &Places) {
     let said = refused(&places.gateway, &places.file("1"));
-    assert!(said.contains("the peer lags behind or was rolled back"), "{said}");
+    assert!(said.contains("the bundle is an older one"), "{said}");
     let said = refused(&places.gateway, &places.file("back"));
     assert!(said.contains("made for `maker`, another node than"), "{said}");
     let whole = fs::read(places.file("2")).expect("a bundle");

@@ -97,7 +97,8 @@ fn text(from: &DomainName, into: &DomainName, follow: Option<bool>, result: &Ado
         Some(true) if result.identities.is_empty() => {
             let text = format!(
                 "what there is and what is said of it later is taken over as far as the rules of {from} let this node \
-                 read it: `ics domain show {into}` tells how that goes"
+                 read it: `ics domain show {into}` tells how that goes. A domain that did not introduce the things, such \
+                 as one of labels, knows no model or lot: follow them there by id"
             );
             rows.push(("followed", text));
         }
@@ -216,5 +217,7 @@ mod tests {
         };
         assert!(shown(1).contains("✗ the rules of a.example do not let b.example take over"), "{}", shown(1));
         assert!(shown(0).contains("as far as the rules of a.example let this node read it"), "{}", shown(0));
+        // Nor does a domain of labels ever know a model: what it says would not be followed, and nobody would notice.
+        assert!(shown(0).contains("follow them there by id"), "{}", shown(0));
     }
 }
