@@ -161,12 +161,19 @@ fn text(context: &Context, new: &NewHome, made: &MadeHome, is_kept: bool) -> Str
         let advice = "made up, and kept there: anybody who reads it and the keys can sign";
         rows.push(("passphrase", format!("{}\n{advice}", path.display())));
     }
-    format!("{}\n{}\n{}", card(&title, &rows), style("Next").bold(), next_steps())
+    format!("{}\n{}\n{}", card(&title, &rows), style("Next").bold(), next_steps(new.template))
 }
 
-fn next_steps() -> String {
+fn next_steps(trade: Template) -> String {
+    let first = match trade {
+        Template::Manufacturer | Template::Developer => ("ics publish", "introduce what you make"),
+        Template::Maintenance | Template::Infield | Template::Certification => {
+            ("ics peer add", "copy the domains about whose things you speak")
+        }
+    };
     let steps = [
         ("ics serve", "run the node"),
+        first,
         ("ics key show signer", "who signs"),
         ("ics domain show", "the rules of the domain"),
         ("ics --help", "what else there is"),
