@@ -228,7 +228,8 @@ pub(crate) async fn say_with(
     if signing.unsigned().is_some() {
         return prepare(context, node, signing, sayings, with).await;
     }
-    confirm(asking.asks(), &format!("Sign {} and submit it?", counted(sayings.len(), "statement")))?;
+    let them = if sayings.len() == 1 { "it" } else { "them" };
+    confirm(asking.asks(), &format!("Sign {} and submit {them}?", counted(sayings.len(), "statement")))?;
     let mut said = Vec::with_capacity(sayings.len());
     let ended = say_all(context, node, signing, &sayings, &with, &mut said).await;
     let told = tell(context, sayings.len(), &said, ended);
