@@ -102,7 +102,11 @@ fn text(from: &DomainName, into: &DomainName, follow: Option<bool>, result: &Ado
             );
             rows.push(("followed", text));
         }
-        Some(true) => rows.push(("followed", "what is said of them later is taken over by the node".to_owned())),
+        Some(true) => {
+            let is_whole = result.refused.is_empty();
+            let made_up = if is_whole { "" } else { ", and what is refused now as soon as the rules permit it" };
+            rows.push(("followed", format!("what is said of them later is taken over by the node{made_up}")));
+        }
         Some(false) => rows.push(("followed", "no longer".to_owned())),
         None => {}
     }
@@ -167,6 +171,7 @@ fn said(count: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::api::problem::Code;
 
     #[test]
     fn what_was_taken_and_what_not() {
@@ -209,6 +214,11 @@ mod tests {
         assert!(shown.contains("1 of 2: the rules of a.example do not let b.example take over"), "{shown}");
         assert!(shown.contains("`ics grant ROLE --to` that owner's key, not a signer's"), "{shown}");
         assert!(!shown.contains("is taken over by the node"), "{shown}");
+
+        let refused = vec![Problem::of(Code::NameNotPermitted, "not this name".to_owned())];
+        let result = AdoptionResult { identities: vec!["id-1".to_owned()], refused, ..AdoptionResult::default() };
+        let told = text(&from, &into, Some(true), &result);
+        assert!(told.contains("and what is refused now as soon as the rules permit it"), "{told}");
 
         // The model is in a domain that is not copied here.
         let shown = |barred| {
