@@ -215,8 +215,9 @@ impl Problem {
     #[must_use]
     pub fn refused(refusal: &Refusal) -> Self {
         let problem = Self::of(Code::named(refusal.code()).unwrap_or(Code::Refused), refusal.to_string());
-        let Refusal::NotPermitted { rules, .. } = refusal else { return problem };
-        match rules.iter().find_map(|rule| hint_of_rule(rule)) {
+        let Refusal::NotPermitted { rules, errors, .. } = refusal else { return problem };
+        let unpermitted = (rules.is_empty() && errors.is_empty()).then_some(UNPERMITTED);
+        match unpermitted.or_else(|| rules.iter().find_map(|rule| hint_of_rule(rule))) {
             Some(hint) => Self { hint: Some(hint.to_owned()), ..problem },
             None => problem,
         }
@@ -240,6 +241,11 @@ impl Problem {
         self.status < 500 && self.status != 429
     }
 }
+
+/// What to do if no rule permits it: a certification body, for instance, labels, and gives no status.
+const UNPERMITTED: &str =
+    "another role may be permitted to say it (`--role`); `ics --json domain show` prints the rules as `access`, and the \
+     owners change them with `ics domain update --from-file`";
 
 /// What to do if a rule of the templates forbids it.
 fn hint_of_rule(rule: &str) -> Option<&'static str> {
@@ -305,6 +311,13 @@ mod tests {
             assert!(problem.hint.is_some_and(|hint| hint.contains("ics domain update --add-signer ")), "{rule}");
             assert_eq!(forbidden(&["another"]).hint, None);
         }
+    }
+
+    #[test]
+    fn what_no_rule_permits_comes_with_the_way_to_the_rules() {
+        let refusal = Refusal::NotPermitted { said: None, rules: Vec::new(), errors: Vec::new() };
+        let hint = Problem::refused(&refusal).hint.unwrap_or_default();
+        assert!(hint.contains("`ics --json domain show`") && hint.contains("--from-file"), "{hint}");
     }
 
     /// Whoever adopts for the first time is refused until the owners have named the source, its signers and their
