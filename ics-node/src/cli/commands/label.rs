@@ -34,6 +34,9 @@ Examples:
   $ ics --json list --domain devices.acme.example --model P7 --all | jq -r '.items[].id' > p7.txt
   $ ics label iec-62443-4-2 --from-file p7.txt --until 2029-12-31T00:00:00Z
 
+  What a signer has spoken of so far:
+  $ ics list --signer 0123456789abcdef0123456789abcdef01234567
+
   A new signer gives the label to all things that have it from the previous signer in the same role, until the same end:
   $ ics label iec-62443-4-2 --all --dry-run
 
