@@ -27,8 +27,8 @@ Examples:
   $ ics adopt --from code.soft.example --into plant.integrator.example \
 sha256:2c26b46b68ffc68ff99b453c1d30413413422d706483bfa0f98a5e886266e7ae
 
-  Before the first adoption the owners of your domain name the other one as a source, its signers with their role, which \
-`ics domain show --node` tells, and the names that come with the things:
+  Before the first adoption the owners of your domain name the other one as a source, its signers with their role, \
+which `ics domain show --node` tells, and the names that come with the things:
   $ curl https://ics.acme.example/v1/domains/devices.acme.example > acme.json
   $ ics domain show devices.acme.example --node https://ics.acme.example
   $ ics domain update --add-source acme.json --add-signer \
@@ -97,8 +97,8 @@ fn text(from: &DomainName, into: &DomainName, follow: Option<bool>, result: &Ado
         Some(true) if result.identities.is_empty() => {
             let text = format!(
                 "what there is and what is said of it later is taken over as far as the rules of {from} let this node \
-                 read it: `ics domain show {into}` tells how that goes. A domain that did not introduce the things, such \
-                 as one of labels, knows no model or lot: follow them there by id"
+                 read it: `ics domain show {into}` tells how that goes. A domain that did not introduce the things, \
+                 such as one of labels, knows no model or lot: follow them there by id"
             );
             rows.push(("followed", text));
         }

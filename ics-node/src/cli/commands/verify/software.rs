@@ -48,8 +48,8 @@ pub(super) fn run(verify: &Verify, context: &Context) -> Result<Exit, Failure> {
     Ok(if refusal.is_none() { Exit::Ok } else { Exit::Refused })
 }
 
-/// A domain that only approves of others' software vouches for none of it, and is asked all the same if it is the one in
-/// ics.toml: tells whom to name.
+/// A domain that only approves of others' software vouches for none of it, and is asked all the same if it is the one
+/// in ics.toml: tells whom to name.
 fn note_who_vouches(context: &Context, asked: &DomainName, view: Option<&ViewAnswer>) {
     let others = view.into_iter().flat_map(|view| &view.records).map(|answer| &answer.record);
     let vouching = others.filter(|record| record.domain != *asked && !record.vouched.is_empty());
