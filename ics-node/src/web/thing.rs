@@ -461,7 +461,12 @@ fn proofs(thing: &PublicThing) -> Markup {
                     li { a href={ "/v1/domains/" (domain) "/checkpoint" } { "Checkpoint" } small { "signed by the home" } }
                 }
             }
-            p { "Without a network, and without trusting this node:" }
+            @let first = thing.answers.first().map(|it| &it.record.domain);
+            p {
+                "Without a network, and without trusting this node"
+                @if let Some(domain) = first.filter(|_| thing.answers.len() > 1) { ", with the files of " (domain) }
+                ":"
+            }
             pre tabindex="0" aria-label="Commands that check the downloads" {
                 code { @for command in commands(thing, &id, &file) { (command) "\n" } }
             }
