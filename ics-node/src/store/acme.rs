@@ -222,14 +222,17 @@ impl AcmeTx<'_> {
         }
     }
 
-    /// Changes an order.
+    /// Changes an order, if it is still there: the transaction that made it may have been taken back meanwhile, and its
+    /// number given to an order of another account.
     ///
     /// # Errors
     /// As above.
     pub fn put_order(&self, id: u64, order: &Order) -> Result<(), StoreError> {
-        let sql = "UPDATE orders SET document = ?2 WHERE id = ?1";
-        self.0.prepare_cached(sql)?.execute(params![id.cast_signed(), text(order)?])?;
-        self.1.orders.put(id, order.clone());
+        let sql = "UPDATE orders SET document = ?2 WHERE id = ?1 AND account = ?3";
+        let row = params![id.cast_signed(), text(order)?, order.account.cast_signed()];
+        if self.0.prepare_cached(sql)?.execute(row)? > 0 {
+            self.1.orders.put(id, order.clone());
+        }
         Ok(())
     }
 
@@ -278,18 +281,17 @@ impl AcmeTx<'_> {
         }
     }
 
-    /// Changes an authorization.
+    /// Changes an authorization, if it is still there, as [`AcmeTx::put_order`].
     ///
     /// # Errors
     /// As above.
     pub fn put_authorization(&self, id: u64, authorization: &Authorization) -> Result<(), StoreError> {
-        let sql = "UPDATE authorization SET expires = ?2, document = ?3 WHERE id = ?1";
-        self.0.prepare_cached(sql)?.execute(params![
-            id.cast_signed(),
-            millis(authorization.expires),
-            text(authorization)?
-        ])?;
-        self.1.authorizations.put(id, authorization.clone());
+        let sql = "UPDATE authorization SET expires = ?2, document = ?3 WHERE id = ?1 AND account = ?4";
+        let Authorization { account, expires, .. } = authorization;
+        let row = params![id.cast_signed(), millis(*expires), text(authorization)?, account.cast_signed()];
+        if self.0.prepare_cached(sql)?.execute(row)? > 0 {
+            self.1.authorizations.put(id, authorization.clone());
+        }
         Ok(())
     }
 
