@@ -332,8 +332,8 @@ mod tests {
         assert!(looks.waiting().is_empty(), "nothing is kept of whom nobody looks for");
     }
 
-    #[test]
-    fn what_was_found_for_one_authorization_proves_no_other() {
+    #[tokio::test(flavor = "multi_thread")]
+    async fn what_was_found_for_one_authorization_proves_no_other() {
         let maker = Party::found("devices.acme.example");
         let acme = AcmeSetup { config: AcmeConfig::default(), url: "https://ics.acme.example".to_owned() };
         let app = maker.open_with(|setup| setup.acme = Some(acme));
