@@ -58,6 +58,7 @@ const ACME_STEPS: &[&str] = &[
     include_str!("schema/acme-4.sql"),
     include_str!("schema/acme-5.sql"),
     include_str!("schema/acme-6.sql"),
+    include_str!("schema/acme-7.sql"),
 ];
 
 /// The page cache of a connection, in which the trees' inner pages stay. With a million entries there are some 150 of

@@ -153,7 +153,7 @@ impl App {
         self.acme(domain).map_err(told)
     }
 
-    /// The server, for those who look after what it keeps of a domain: accounts with their contacts stay when the domain
+    /// The server, for whoever looks after what it keeps of a domain: accounts with their contacts stay when the domain
     /// issues no more, or has another home.
     fn acme_kept(&self, domain: &DomainName) -> Result<&Acme, AppError> {
         self.hosted(domain)?;
