@@ -1,18 +1,34 @@
 //! On which days a node has looked at its clock, and so what is over for long.
 //!
-//! What is deleted some time after its end cannot be brought back, so no single look decides: each day on which the node
-//! looks is noted, and what is over for long was over on [`KEPT_DAYS`] of them. A clock that is ahead, even by years,
-//! adds one day for each that it is ahead for, and these are forgotten once it is right again.
+//! What is deleted some time after its end cannot be brought back, so no single look decides: each day on which the
+//! node looks is noted, and what is over for long was over on [`KEPT_DAYS`] of them. A clock that is ahead, even by
+//! years, adds one day for each that it is ahead for, and these are forgotten once it is right again.
 
 use ics_core::time::Timestamp;
 use rusqlite::{Connection, OptionalExtension as _};
 
+use super::Store;
 use super::error::StoreError;
 
 /// On how many days the node sees that something is over before it counts as over for long.
 const KEPT_DAYS: u32 = 30;
 /// The milliseconds of a day.
 pub(super) const DAY_MILLIS: u64 = 24 * 60 * 60 * 1000;
+
+impl Store {
+    /// The time before which whatever ended is over for long; `None` if the node has not seen enough days. This one is
+    /// noted.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn long_ago(&self, now: Timestamp) -> Result<Option<Timestamp>, StoreError> {
+        // Only looking is free: an idle node writes nothing.
+        if !self.shared.pool.read(|reader| is_noted(&reader.log, now))? {
+            self.desk(move |log| note(log, now))?;
+        }
+        self.shared.pool.read(|reader| long_ago(&reader.log))
+    }
+}
 
 /// Whether this day is noted already, and none that has yet to come.
 fn is_noted(connection: &Connection, now: Timestamp) -> Result<bool, StoreError> {
