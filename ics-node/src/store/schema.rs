@@ -377,6 +377,22 @@ mod tests {
     }
 
     #[test]
+    fn what_earlier_versions_kept_of_certificates_stays() {
+        let dir = tempfile::tempdir().expect("dir");
+        for version in [18, 19] {
+            let path = dir.path().join(format!("{version}.db"));
+            let former = former(File::Log, &path, version);
+            let rows = "INSERT INTO certified (position, document) VALUES (7, '{}');
+                 INSERT INTO unconfirmed (domain, serial, until) VALUES (1, zeroblob(20), 9);";
+            former.execute_batch(rows).expect("inserted");
+            drop(former);
+            let log = open_writer(File::Log, &path).expect("open");
+            assert_eq!(column::<String>(&log, "SELECT document FROM certified WHERE position = 7"), ["{}"]);
+            assert_eq!(column::<bool>(&log, "SELECT until = 9 AND exchange IS NULL FROM unconfirmed"), [true]);
+        }
+    }
+
+    #[test]
     fn accounts_of_an_earlier_version_are_found_by_whom_they_speak_for() {
         use crate::acme::account::{Account, Holder};
         let dir = tempfile::tempdir().expect("dir");
