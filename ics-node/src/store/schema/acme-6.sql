@@ -6,3 +6,6 @@ CREATE TABLE scrubbed (
     cleaned INTEGER NOT NULL
 ) STRICT;
 INSERT INTO scrubbed SELECT 1, EXISTS (SELECT 1 FROM account), 0;
+-- The days on which the node has looked at its clock, in milliseconds. What ended before the first of the last 31 is
+-- deleted.
+CREATE TABLE day (at INTEGER PRIMARY KEY) STRICT;

@@ -5,5 +5,8 @@ ALTER TABLE unconfirmed ADD COLUMN exchange BLOB;
 ALTER TABLE unconfirmed ADD COLUMN signed_by BLOB;
 ALTER TABLE unconfirmed ADD COLUMN nonce BLOB;
 ALTER TABLE unconfirmed ADD COLUMN digest BLOB;
--- When the node first saw that a certificate had ended, in milliseconds: its contents are kept for a while from then.
-ALTER TABLE certified ADD COLUMN ended INTEGER;
+-- A time below 0 says that the certificate was confirmed: until then its holder may say so once more.
+--
+-- The days on which the node has looked at its clock, in milliseconds. The contents of certificates that ended before
+-- the first of the last 31 are deleted.
+CREATE TABLE day (at INTEGER PRIMARY KEY) STRICT;
