@@ -159,11 +159,15 @@ impl App {
         if self.is_cut_short(sight, id)? { Err(cut_short(id)) } else { Ok(()) }
     }
 
-    /// Refuses to say that a domain says nothing of an identity while all that it says of it is cut short. Whoever is
-    /// not certain to be shown everything must not learn that there is anything.
+    /// Whether all that a domain says of an identity is cut short, as far as the reader may know that: whoever is not
+    /// certain to be shown everything must not learn that there is anything.
+    pub(super) fn is_silenced(&self, reader: Reader, domain: &Domain, kept: &Kept) -> bool {
+        kept.cut_short && kept.known().is_none() && self.is_shown_all(reader, domain)
+    }
+
+    /// Refuses to say that a domain says nothing of an identity while that is so.
     pub(super) fn check_silence(&self, reader: Reader, domain: &Domain, kept: &Kept) -> Result<(), AppError> {
-        let is_nothing_left = kept.cut_short && kept.known().is_none();
-        if is_nothing_left && self.is_shown_all(reader, domain) { Err(cut_short(&kept.id)) } else { Ok(()) }
+        if self.is_silenced(reader, domain, kept) { Err(cut_short(&kept.id)) } else { Ok(()) }
     }
 
     /// All statements about an identity; those at hand are not read again.

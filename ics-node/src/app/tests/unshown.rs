@@ -155,6 +155,16 @@ async fn whoever_reads_is_told_that_what_is_left_of_an_erased_block_waits() {
         app.answer_view(Reader::Anonymous, &query(&gone), Extent::Whole, Depth::Store).map(drop),
     ];
     assert!(told.iter().all(|it| it.as_ref().is_err_and(|error| error.code() == Code::Behind)), "{told:?}");
+
+    // What another domain says about it is told, and that this one was not heard.
+    let other = Party::found("readers.acme.example");
+    other.found_at(&app);
+    other.publish(&app, &known[2], "Pump", "L9").await;
+    let view = app.view(Reader::Anonymous, &gone).expect("known");
+    assert_eq!((view.records.len(), &view.unheard), (1, &vec![of.clone()]));
+    let encoded = app.answer_view(Reader::Anonymous, &query(&gone), Extent::Whole, Depth::Store).expect("known");
+    let json: serde_json::Value = serde_json::from_slice(&encoded.expect("the store was asked").json).expect("JSON");
+    assert_eq!(json["unheard"][0], of.as_str(), "{json}");
 }
 
 /// Whoever has stolen it has its key.
