@@ -14,7 +14,7 @@ use ics_core::statement::Claims;
 use ics_core::statement::make::{certify, sign_descriptor};
 use ics_core::trust::{Outcome, Reason};
 use ics_core::vocabulary::Act;
-use ics_sync::wire::Watch;
+use ics_sync::wire::{Entry, Watch};
 
 use super::{PERMITS, check, node};
 use crate::api::problem::Code;
@@ -197,21 +197,34 @@ async fn what_was_hidden_by_what_was_erased_stays_hidden_while_the_rest_waits() 
         assert!(descriptor.access.contains(all), "the template's rule");
         descriptor.access = descriptor.access.replace(all, unless);
     });
-    let (known, of) = (devices(1), &maker.domain);
-    let app = node(&maker, &known, PERMITS, 1 << 24).await;
-    let id = known[0].fingerprint().to_string();
+    let (known, of) = (devices(2), &maker.domain);
+    let app = node(&maker, &known[..1], PERMITS, 1 << 24).await;
+    let [id, unknown] = [&known[0], &known[1]].map(|key| key.fingerprint().to_string());
     let record = |reader| app.record(reader, of, &id).map(|it| it.record).map_err(|error| error.code());
-    stolen(&app, &maker, &known[0]).await;
+    let attested = |reader, id: &str| {
+        let query = Query::parse(id).expect("an id");
+        let attested = tokio::task::block_in_place(|| app.attest(reader, of, &query, 0));
+        attested.map(|it| it.is_some()).map_err(|error| error.code())
+    };
+    let blocked = stolen(&app, &maker, &known[0]).await;
     assert_eq!(record(Reader::Anonymous), Err(Code::UnknownIdentity));
     let introduced = record(Reader::Operator).expect("known").vouched[0].index;
+    let is_hidden = |index: u64| {
+        let page = app.entries(Reader::Anonymous, of, 0, 100, None).expect("a page");
+        matches!(page.entries[usize::try_from(index).expect("a few")], Entry::Hidden(_))
+    };
+    assert_eq!([introduced, blocked].map(is_hidden), [true, true]);
+    assert_eq!([&id, &unknown].map(|id| attested(Reader::Anonymous, id)), [Ok(true), Ok(true)]);
     erased_unshown(&app, &maker, [introduced]).await;
     let left = record(Reader::Operator).expect("known");
     assert!(left.cut_short && left.attributes.is_empty(), "{left:?}");
     assert_eq!(record(Reader::Anonymous), Err(Code::UnknownIdentity));
-    // A node without a copy that has heard of the block must not hear now that nothing is said about the thing.
-    let query = Query::parse(&id).expect("an id");
-    let attested = tokio::task::block_in_place(|| app.attest(Reader::Anonymous, of, &query, 0));
-    assert_eq!(attested.map(drop).map_err(|error| error.code()), Err(Code::Behind));
+    assert_eq!([introduced, blocked].map(is_hidden), [true, true], "a mirror of a part is not shown it either");
+    // A node without a copy that has heard of the block must not hear now that nothing is said about the thing; and a
+    // stranger must not hear of it something else than of what nobody knows.
+    let told = [&id, &unknown].map(|id| attested(Reader::Anonymous, id));
+    assert_eq!(told, [Err(Code::Behind), Err(Code::Behind)]);
+    assert_eq!(attested(Reader::Operator, &unknown), Ok(true), "whoever is shown everything may be told that");
 }
 
 /// It is gone once it is committed, while what the erasure restates is shown once that is durable; and whoever has
