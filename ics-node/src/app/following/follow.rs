@@ -198,7 +198,7 @@ impl App {
         (things, certificates): (&BTreeSet<IdentityId>, BTreeSet<u64>),
         new_from: u64,
     ) -> Result<(), AppError> {
-        let About { mut all, mut left_to_source } = self.entries_about(sight, things)?;
+        let About { mut all, mut left_to_source, .. } = self.entries_about(sight, things)?;
         // A signer who no longer has any role says nothing that could be missed.
         left_to_source.extend(certificates.difference(&all));
         all.extend(certificates);

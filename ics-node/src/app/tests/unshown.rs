@@ -18,7 +18,7 @@ use ics_sync::wire::{Entry, Watch};
 
 use super::{PERMITS, check, node};
 use crate::api::problem::Code;
-use crate::api::{ListQuery, assessment};
+use crate::api::{AdoptionRequest, ListQuery, assessment};
 use crate::app::keys::KeySearch;
 use crate::app::{App, CertifyError, Depth, Extent, Query, Reader};
 use crate::fixture::{Party, SALT, claims, devices, owner, word};
@@ -165,6 +165,25 @@ async fn whoever_reads_is_told_that_what_is_left_of_an_erased_block_waits() {
     let encoded = app.answer_view(Reader::Anonymous, &query(&gone), Extent::Whole, Depth::Store).expect("known");
     let json: serde_json::Value = serde_json::from_slice(&encoded.expect("the store was asked").json).expect("JSON");
     assert_eq!(json["unheard"][0], of.as_str(), "{json}");
+}
+
+/// Otherwise nobody would hear of a block that can no longer be taken over. Whoever follows hears of it later.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_left_of_an_erased_block_is_waited_for_before_its_thing_is_adopted() {
+    let [maker, plant] = ["devices.acme.example", "factory.acme.example"].map(Party::found);
+    let known = devices(2);
+    let app = node(&maker, &known[..1], PERMITS, 1 << 24).await;
+    plant.found_at(&app);
+    let indices = [stolen(&app, &maker, &known[0]).await, stolen(&app, &maker, &known[1]).await];
+    erased_unshown(&app, &maker, indices).await;
+    for key in &known {
+        for (follow, expected) in [(None, Err(Code::Behind)), (Some(true), Ok(()))] {
+            let (source, ids) = (maker.domain.to_string(), vec![key.fingerprint().to_string()]);
+            let request = AdoptionRequest { source, ids, follow, ..AdoptionRequest::default() };
+            let adopted = app.adopt(&plant.domain, request).await;
+            assert_eq!(adopted.map(drop).map_err(|error| error.code()), expected, "{follow:?}");
+        }
+    }
 }
 
 /// Whoever has stolen it has its key.
