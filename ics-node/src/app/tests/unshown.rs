@@ -92,6 +92,7 @@ async fn what_was_erased_is_not_unblocked_while_its_erasure_waits_for_witnesses(
 
     let erasure = app.erasure(Reader::Operator, &maker.domain, index).expect("it can be erased");
     waits_for_witnesses(&app, &maker).await;
+    let stamp = app.stamp();
     assert!(!is_withheld(), "the block is shown");
     let blocked = check(&app, 0, Depth::Store).map(|it| (it.verdict, it.reason));
     assert_eq!(blocked, Some((Outcome::Deny, Reason::Blocked)), "and the checker has its proof");
@@ -100,6 +101,7 @@ async fn what_was_erased_is_not_unblocked_while_its_erasure_waits_for_witnesses(
     let hosted = app.hosted(&maker.domain).expect("here");
     assert_eq!(app.store().entry(hosted.number, index).expect("an entry").content, None, "it is gone");
     assert!(is_withheld(), "what it restates is not shown yet");
+    assert_ne!(app.stamp(), stamp, "and answers that have it are not given again");
     let withheld = check(&app, 0, Depth::Store).map(|it| (it.verdict, it.reason));
     assert_eq!(withheld, Some((Outcome::Unknown, Reason::Withheld)), "and not because the checker rejects the answer");
     let told = (attested(), heads(&app, &maker, &id).await);
