@@ -127,7 +127,8 @@ impl App {
         Ok((taken.result, taken.size))
     }
 
-    /// Which of these things the source's rules let a domain follow.
+    /// Which of these things the source's rules let a domain follow, without those whose records are cut short: for
+    /// these the rules say it when the rest is shown.
     fn rights_to_follow(
         &self,
         target: &Hosted,
@@ -137,7 +138,7 @@ impl App {
         let Some(domain) = target.domain() else { return Ok(BTreeMap::new()) };
         let mut rights = BTreeMap::new();
         for id in ids {
-            let record = self.resolve(sight, id)?.map(|(record, _)| record);
+            let record = self.resolve(sight, id)?.map(|(record, _)| record).filter(|record| !record.cut_short);
             rights.extend(record.map(|record| (*id, self.may_follow(&domain, &sight.domain, &record))));
         }
         Ok(rights)

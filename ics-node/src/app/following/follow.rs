@@ -157,7 +157,10 @@ impl App {
             named: &|| self.followed_by_name(number, from),
             may: &|record| {
                 let may = self.may_follow(&domain, &sight.domain, record);
-                rights.borrow_mut().insert(record.identity.id, may);
+                // What the rules say while a record is cut short holds only until the rest is shown.
+                if !record.cut_short {
+                    rights.borrow_mut().insert(record.identity.id, may);
+                }
                 may
             },
             serves: &|_| true,
