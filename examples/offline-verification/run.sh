@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # A record is exported from a node, carried to a place without a network, and verified there: by `ics verify --document`,
-# which checks signatures, rules and the place of every statement in the log, and by stock gpg, which checks signatures.
+# which checks signatures, rules and the place of every statement in the log, by stock gpg, which checks signatures, and by
+# sha256sum and openssl (check-entry), which show that an entry is in the log.
 . "$(dirname "$0")/../lib.sh"
 
 acme=$(address 5)
@@ -21,8 +22,15 @@ as acme export serial:SN-0001 --openpgp --armor -o "$work/usb-stick/pump.asc"
 as acme key show signer --armor >"$work/usb-stick/acme.asc"
 group=$(as acme --json list --kind group | sed -n 's/.*"id": *"\(sha256:[0-9a-f]*\)".*/\1/p')
 as acme export "$group" --openpgp -o "$work/usb-stick/model-p7.pgp"
-# The origin (the domain's name and the hash of its entry 0) is delivered separately: it is what the verifier trusts.
-origin=$(curl --silent --fail "http://$acme/v1/domains/devices.acme.example" | sed 's/.*"origin":"\([^"]*\)".*/\1/')
+# One entry with its proof, as anybody gets it who has nothing but curl.
+log=http://$acme/v1/domains/devices.acme.example
+member() { sed "s/.*\"$1\":\"\([^\"]*\)\".*/\1/"; }
+curl --silent --fail "$log/entries/2/tlog-proof" >"$work/usb-stick/entry-2.tlog-proof"
+curl --silent --fail "$log/entries/2" | member body | base64 --decode >"$work/usb-stick/entry-2.pgp"
+# The origin (the domain's name and the hash of its entry 0) and the log's key are delivered separately: they are what the
+# verifier trusts.
+origin=$(curl --silent --fail "$log" | member origin)
+log_key=$(curl --silent --fail "$log" | member verifier_key)
 
 step "3. The node is stopped"
 kill "${nodes[0]}" && wait "${nodes[0]}" || true
@@ -47,5 +55,11 @@ gpg --batch --list-options show-notations --check-sigs 'SN-0001'
 
 step "8. gpg alone: a document about a group"
 gpg --batch --verify "$work/usb-stick/model-p7.pgp" 2>&1
+
+step "9. sha256sum and openssl alone: the entry is in the log, and an altered one is not"
+check_entry() { "$repository/examples/offline-verification/check-entry" "$work/usb-stick/entry-2.tlog-proof" "$1" "$log_key"; }
+check_entry "$work/usb-stick/entry-2.pgp"
+{ cat "$work/usb-stick/entry-2.pgp" && echo; } >"$work/altered.pgp"
+if check_entry "$work/altered.pgp"; then exit 1; else echo "exit code $?"; fi
 
 step "Done"

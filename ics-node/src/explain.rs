@@ -16,7 +16,7 @@ use ics_core::trust::{Outcome, Party, Rule, Step, Verdict};
 use ics_core::vocabulary::{Act, DomainName, Role};
 
 use crate::api::{AsOf, Explanation, Point, RecordAnswer, Section};
-use crate::words::{attribute, brief, clean, short, span, when};
+use crate::words::{attribute, because, brief, clean, short, span, when};
 
 /// The heading of the section about contradictions.
 pub const CONFLICTS: &str = "Conflicts";
@@ -369,7 +369,7 @@ fn ignored(record: &Record) -> Vec<Point> {
         let end = listed.ended_by.and_then(|id| record.statements.iter().find(|other| other.by.statement == id));
         let end = end.map(|other| format!(", entry {}", other.by.index)).unwrap_or_default();
         let who = speaker(record, &listed.by);
-        let text = format!("{who} {}: no longer counts, {}{end}", says(listed), clean(&listed.because));
+        let text = format!("{who} {}: no longer counts, {}{end}", says(listed), because(listed));
         at(record, listed, text)
     };
     let mut points: Vec<Point> = ended.map(point).collect();

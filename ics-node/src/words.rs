@@ -1,12 +1,12 @@
 //! Wording that all faces share: times, spans, and text that others wrote.
 
+use ics_core::record::{Listed, Standing};
 use ics_core::time::Timestamp;
 use ics_core::vocabulary::Attribute;
 
 /// Makes text that others wrote fit for one line of a terminal or a page: replaces control characters, which could move
 /// the cursor or forge colours, and characters that change the direction of writing, break the line or are invisible,
 /// by which two names could look alike.
-/// which two names could look alike.
 #[must_use]
 pub fn clean(text: &str) -> String {
     text.chars().map(|c| if c.is_control() || is_unseen(c) { '\u{fffd}' } else { c }).collect()
@@ -55,6 +55,16 @@ pub fn short(id: &str) -> String {
 pub fn when(time: Timestamp) -> String {
     let text = Timestamp::from_seconds(time.as_seconds()).to_string();
     text.replacen('T', " ", 1).replacen('Z', " UTC", 1)
+}
+
+/// Why a statement counts or no longer does; a record states the times in it for programs.
+#[must_use]
+pub fn because(listed: &Listed) -> String {
+    match (listed.standing, listed.from, listed.until) {
+        (Standing::NotYet, Some(from), _) => format!("it holds only from {} on", when(from)),
+        (Standing::Lapsed, _, Some(until)) => format!("it held until {}", when(until)),
+        _ => clean(&listed.because),
+    }
 }
 
 /// A time for use in a sentence: to the minute, in UTC.
@@ -115,6 +125,22 @@ mod tests {
         assert_eq!(clean("a\u{200b}b\u{2028}c\u{e0041}d\u{feff}"), "a\u{fffd}b\u{fffd}c\u{fffd}d\u{fffd}");
         assert_eq!(brief("pump", 4), "pump");
         assert_eq!(brief("a pump", 2), "a…");
+    }
+
+    #[test]
+    fn the_end_of_a_statement_is_told_as_its_other_times_are() {
+        let vectors = include_str!("../../schemas/vectors/records.json");
+        let vectors: serde_json::Value = serde_json::from_str(vectors).expect("vectors");
+        let records = vectors["plant.example"]["records"].as_array().expect("records");
+        let first = records.iter().find_map(|it| it["record"]["statements"].get(0)).expect("a statement");
+        let mut listed: Listed = serde_json::from_value(first.clone()).expect("a statement");
+        let time = Timestamp::from_seconds(1_767_225_600);
+        (listed.standing, listed.from, listed.until) = (Standing::Lapsed, None, Some(time));
+        assert_eq!(because(&listed), "it held until 2026-01-01 00:00:00 UTC");
+        (listed.standing, listed.from) = (Standing::NotYet, Some(time));
+        assert_eq!(because(&listed), "it holds only from 2026-01-01 00:00:00 UTC on");
+        (listed.standing, listed.because) = (Standing::Withdrawn, "it was\ttaken back".to_owned());
+        assert_eq!(because(&listed), "it was\u{fffd}taken back");
     }
 
     #[test]

@@ -84,7 +84,9 @@ fn offline_verification() {
         &said,
         &["== 4.", "the evidence holds", "== 5.", "exit code 1", "== 6.", "exit code 1", "== 7.", "2 good signatures"],
     );
-    in_order(&said, &["act@cm4it.example=identity", "act@cm4it.example=approval", "== Done"]);
+    in_order(&said, &["act@cm4it.example=identity", "act@cm4it.example=approval", "== 9.", "== Done"]);
+    in_order(&said, &["== 9.", "✓ entry 2 is in the log of devices.acme.example/", "exit code 1", "== Done"]);
+    assert!(said.contains("✗ entry 2 is not what the checkpoint has"), "{said}");
     assert!(said.contains("Good signature from \"Manufacturer of devices.acme.example\""), "{said}");
     assert_eq!(said.matches("the evidence is refused").count(), 2, "{said}");
 }

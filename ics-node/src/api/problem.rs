@@ -73,7 +73,7 @@ codes! {
     OutOfRange "out-of-range" 400 "a number is outside of its range" "";
     AmbiguousName "ambiguous-name" 409 "the name fits several identities" "ask for one of the ids";
     UnknownDomain "unknown-domain" 404 "this node does not hold the domain" "GET /v1/domains lists the domains that it holds";
-    UnknownIdentity "unknown-identity" 404 "the domain knows no such identity" "";
+    UnknownIdentity "unknown-identity" 404 "the domain knows no such identity" "a domain that has not introduced a thing knows it by its id only: ask for the id, or ask all domains of the node at once (GET /v1/identities/{id}, `ics lookup` without --domain); `ics peer add` copies other domains";
     TooMuchSaid "too-much-said" 422 "more is said of the thing than one such answer can hold" "ask a node with a copy of the domain for the verdict and the evidence separately: GET /v1/verdict, and GET /v1/domains/{domain}/identities/{id}/evidence";
     UnknownEntry "unknown-entry" 404 "the log has no such entry" "";
     UnknownDescriptor "unknown-descriptor" 404 "the domain has no such version of its descriptor" "";
@@ -113,7 +113,7 @@ codes! {
     ErasesFormer "erases-former" 403 "certificates are revoked by what the status blocked before the descriptor changed" "let the status block for ever again, erase the entry, and then weaken the status: `ics domain update --from-file`, twice";
     NotTheOwners "not-the-owners" 403 "an erasure takes the signatures of the domain's owners" "as many owners must sign it as must sign a new version of the descriptor";
     ForeignDomain "foreign-domain" 422 "the statement was made for another domain" "submit it to that domain, or adopt it from there";
-    UnknownSource "unknown-source" 403 "the descriptor does not list the domain to adopt from" "the owners add it to `sources` in a new version of the descriptor";
+    UnknownSource "unknown-source" 403 "the descriptor does not list the domain to adopt from" "the owners add it to `sources` in a new version of the descriptor: `ics domain update --add-source FILE`, with what a node that holds it answers at /v1/domains/{domain}, and `ics domain submit`";
     SourceMismatch "source-mismatch" 422 "the statement was made for a domain other than the one that it is adopted from" "";
     AdoptedOwn "adopted-own" 422 "a domain cannot adopt its own statements" "";
     UnknownSigner "unknown-signer" 403 "the domain does not know the signer" "submit the signer's certificate first, or in the same batch before the signer's statements";
@@ -126,8 +126,8 @@ codes! {
     RevocationMismatch "revocation-mismatch" 422 "the signature type does not match what the statement says" "";
     IssuedToBlocked "issued-to-blocked" 403 "a blocked identity gets no certificate" "lift the status that blocks it first";
     UnknownRole "unknown-role" 403 "the descriptor does not define the role" "";
-    RoleNotHeld "role-not-held" 403 "the signer does not have the role that the statement claims" "an owner must name the signer in the descriptor, or somebody entitled must grant the signer the role";
-    NameNotPermitted "name-not-permitted" 403 "the role may not give this name" "the descriptor says which names a role may give";
+    RoleNotHeld "role-not-held" 403 "the signer does not have the role that the statement claims" "an owner must name the signer in the descriptor (`ics domain update --add-signer ROLE=KEY`), or somebody entitled must grant the signer the role (`ics grant`)";
+    NameNotPermitted "name-not-permitted" 403 "the role may not give this name" "the descriptor says which names a role may give: its owners add a pattern with `ics domain update --add-names ROLE=PATTERN`";
     SupersedesUnknown "supersedes-unknown" 422 "the statement supersedes something unknown" "";
     SupersedesOtherAct "supersedes-other-act" 422 "the statement supersedes one of another act" "";
     SupersedesWithdrawal "supersedes-withdrawal" 422 "a withdrawal cannot be superseded" "make the withdrawn statement again";
@@ -138,7 +138,7 @@ codes! {
     Quota "quota" 422 "the signer has used up the quota for this identity" "a signer who does not block it yet may still block it, up to 16 times; anything more must come from another signer, or the domain's owners raise `statements_per_signer_and_identity` in `limits` of the descriptor (`ics domain update --from-file`)";
     RecordFull "record-full" 422 "too much has been said about this identity" "a signer who does not block it yet may still block it, as long as there are fewer than 3840 statements, or fewer than 4096 if the descriptor names that signer; earlier statements stay in the log for ever and make no room";
     NotPermitted "not-permitted" 403 "the domain's access rules do not permit it" "";
-    CertificateNotNamed "certificate-not-named" 403 "nobody has named the holder of the certificate" "an owner must name the holder in the descriptor, or somebody entitled must grant the holder a role";
+    CertificateNotNamed "certificate-not-named" 403 "nobody has named the holder of the certificate" "an owner must name the holder in the descriptor (`ics domain update --add-signer ROLE=KEY`), or somebody entitled must grant the holder a role (`ics grant`)";
     CertificateShrinks "certificate-shrinks" 422 "the certificate lacks what an earlier one had" "";
     CertificateKeyTaken "certificate-key-taken" 422 "a key of the certificate belongs to another certificate" "";
     CertifiesUnknown "certifies-unknown" 403 "the certification is on no certificate that is known here" "submit the certificate with the certified User ID first";
@@ -215,8 +215,9 @@ impl Problem {
     #[must_use]
     pub fn refused(refusal: &Refusal) -> Self {
         let problem = Self::of(Code::named(refusal.code()).unwrap_or(Code::Refused), refusal.to_string());
-        let Refusal::NotPermitted { rules, .. } = refusal else { return problem };
-        match rules.iter().find_map(|rule| hint_of_rule(rule)) {
+        let Refusal::NotPermitted { rules, errors, .. } = refusal else { return problem };
+        let unpermitted = (rules.is_empty() && errors.is_empty()).then_some(UNPERMITTED);
+        match unpermitted.or_else(|| rules.iter().find_map(|rule| hint_of_rule(rule))) {
             Some(hint) => Self { hint: Some(hint.to_owned()), ..problem },
             None => problem,
         }
@@ -240,6 +241,11 @@ impl Problem {
         self.status < 500 && self.status != 429
     }
 }
+
+/// What to do if no rule permits it: a certification body, for instance, labels, and gives no status.
+const UNPERMITTED: &str =
+    "another role may be permitted to say it (`--role`); `ics --json domain show` prints the rules as `access`, and \
+     the owners change them with `ics domain update --from-file`";
 
 /// What to do if a rule of the templates forbids it.
 fn hint_of_rule(rule: &str) -> Option<&'static str> {
@@ -304,6 +310,27 @@ mod tests {
             assert_eq!(problem.code(), "not-permitted");
             assert!(problem.hint.is_some_and(|hint| hint.contains("ics domain update --add-signer ")), "{rule}");
             assert_eq!(forbidden(&["another"]).hint, None);
+        }
+    }
+
+    #[test]
+    fn what_no_rule_permits_comes_with_the_way_to_the_rules() {
+        let refusal = Refusal::NotPermitted { said: None, rules: Vec::new(), errors: Vec::new() };
+        let hint = Problem::refused(&refusal).hint.unwrap_or_default();
+        assert!(hint.contains("`ics --json domain show`") && hint.contains("--from-file"), "{hint}");
+    }
+
+    /// Whoever adopts for the first time is refused until the owners have named the source, its signers and their
+    /// names.
+    #[test]
+    fn what_the_owners_have_to_change_comes_as_a_command() {
+        for (code, command) in [
+            (Code::UnknownSource, "`ics domain update --add-source FILE`"),
+            (Code::CertificateNotNamed, "`ics domain update --add-signer ROLE=KEY`"),
+            (Code::RoleNotHeld, "`ics domain update --add-signer ROLE=KEY`"),
+            (Code::NameNotPermitted, "`ics domain update --add-names ROLE=PATTERN`"),
+        ] {
+            assert!(code.hint().is_some_and(|hint| hint.contains(command)), "{code}");
         }
     }
 

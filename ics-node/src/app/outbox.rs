@@ -196,7 +196,16 @@ impl App {
     /// Passes on a stranger's bodies, which are not kept.
     async fn pass_on(&self, hosted: &Hosted, bodies: Vec<Vec<u8>>) -> Result<SubmissionResults, AppError> {
         let unreachable = |detail: String| AppError::new(Code::Upstream, detail);
-        let outcomes = self.home_of(hosted)?.submit(&hosted.name, bodies).await;
+        // What no bundle would take there must not read as if it waited for one.
+        let missing = || {
+            unreachable(format!(
+                "no address leads to the home of `{}`, and of a signer whom that domain does not know nothing is kept \
+                 here for a bundle: its owners name the signer first, or somebody there grants them a role",
+                hosted.name
+            ))
+        };
+        let home = self.towards_home(&hosted.name).ok_or_else(missing)?;
+        let outcomes = home.submit(&hosted.name, bodies).await;
         let outcomes = outcomes.map_err(|error| unreachable(error.to_string()))?;
         let results = outcomes.into_iter().map(result).collect::<Result<_, _>>();
         Ok(SubmissionResults { results: results.map_err(|error| unreachable(error.to_string()))? })

@@ -176,18 +176,27 @@ fn with_folded_examples(command: clap::Command) -> clap::Command {
     command.mut_subcommands(with_folded_examples)
 }
 
-/// Joins each paragraph of a help text into one line: clap wraps it at the terminal's width, and would otherwise also
-/// keep the line breaks of the source. Indented lines are examples and tables, and stay as they are.
+/// Joins each paragraph of a help text, also a caption or an item of a list, into one line: clap wraps it at the
+/// terminal's width, and would otherwise also keep the line breaks of the source. What begins with `$`, or is further
+/// indented, is an example or a table, and stays as it is.
 fn with_whole_paragraphs(help: &str) -> String {
     let mut text = String::new();
-    let mut was_prose = false;
+    // The column at which the paragraph of the line before goes on.
+    let mut column = None;
     for line in help.lines() {
-        let is_prose = line.starts_with(|first: char| !first.is_whitespace());
+        let said = line.trim_start_matches(' ');
+        let indent = line.len() - said.len();
+        let (is_item, is_text) = (said.starts_with("- "), !said.is_empty() && !said.starts_with('$'));
+        if is_text && !is_item && column == Some(indent) {
+            text.push(' ');
+            text.push_str(said);
+            continue;
+        }
         if !text.is_empty() {
-            text.push(if was_prose && is_prose { ' ' } else { '\n' });
+            text.push('\n');
         }
         text.push_str(line);
-        was_prose = is_prose;
+        column = if is_item { Some(indent + 2) } else { (is_text && indent <= 2).then_some(indent) };
     }
     text
 }

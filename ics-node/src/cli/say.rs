@@ -178,7 +178,10 @@ impl Things {
                 Exit::NotFound,
                 format!("`{}` knows nothing of that lot or model", signing.domain()),
             )
-            .hint("`ics list --lot LOT` or `ics list --model MODEL` shows what it knows"));
+            .hint(
+                "`ics list --lot LOT` or `ics list --model MODEL` shows what it knows; what another domain knows is \
+                 listed with --domain, and taken over with `ics adopt`, or named with --from-file",
+            ));
         }
         if queries.is_empty() {
             return Err(Failure::new(Exit::Usage, "no thing is named to say it of")
@@ -225,7 +228,8 @@ pub(crate) async fn say_with(
     if signing.unsigned().is_some() {
         return prepare(context, node, signing, sayings, with).await;
     }
-    confirm(asking.asks(), &format!("Sign {} and submit it?", counted(sayings.len(), "statement")))?;
+    let them = if sayings.len() == 1 { "it" } else { "them" };
+    confirm(asking.asks(), &format!("Sign {} and submit {them}?", counted(sayings.len(), "statement")))?;
     let mut said = Vec::with_capacity(sayings.len());
     let ended = say_all(context, node, signing, &sayings, &with, &mut said).await;
     let told = tell(context, sayings.len(), &said, ended);

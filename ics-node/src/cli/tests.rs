@@ -86,10 +86,18 @@ fn every_command_has_examples_that_parse() {
 #[test]
 fn a_paragraph_of_help_is_broken_by_the_terminal_alone() {
     let is_prose = |line: &str| line.starts_with(char::is_alphanumeric) && !line.ends_with(':');
+    // A caption of an example, or an item of a list, and a line that goes on with it.
+    let begins = |first: char| first.is_alphanumeric() || first == '`';
+    let is_indented = |line: &str, by: &str| line.strip_prefix(by).is_some_and(|text| text.starts_with(begins));
+    let goes_on = |first: &str, next: &str| {
+        let is_caption = is_indented(first, "  ") && !first.ends_with(':') && is_indented(next, "  ");
+        is_caption || (first.starts_with("  - ") && is_indented(next, "    "))
+    };
     for (words, command) in all_commands(&definition(), &[]) {
         let help = command.get_after_long_help().map(ToString::to_string).unwrap_or_default();
         let lines: Vec<&str> = help.lines().collect();
         assert!(!lines.windows(2).any(|two| is_prose(two[0]) && is_prose(two[1])), "`ics {}`: {help}", words.join(" "));
+        assert!(!lines.windows(2).any(|two| goes_on(two[0], two[1])), "`ics {}`: {help}", words.join(" "));
         assert!(help.is_empty() || help.lines().any(|line| line == "Examples:"), "`ics {}`: {help}", words.join(" "));
     }
 }

@@ -138,6 +138,27 @@ pub async fn known(node: &Node, query: &str) -> Result<Option<ViewAnswer>, NodeE
     }
 }
 
+/// Asks a domain about an id or a name. One that has not introduced the thing knows no name of it: it is asked once
+/// more, by the id to which the node's other domains give the name.
+///
+/// # Errors
+/// When the node does not answer or cannot say, or the domain knows nothing about it.
+pub async fn in_domain<T>(
+    node: &Node,
+    query: &str,
+    ask: impl AsyncFn(&str) -> Result<T, NodeError>,
+) -> Result<T, NodeError> {
+    let unknown = match ask(query).await {
+        Err(NodeError::Problem(problem)) if problem.code() == Code::UnknownIdentity.as_str() => problem,
+        answer => return answer,
+    };
+    let ids = known(node, query).await.ok().flatten().map(|view| view.identities).unwrap_or_default();
+    match ids.as_slice() {
+        [id] if id != query => ask(id.as_str()).await,
+        _ => Err(NodeError::Problem(unknown)),
+    }
+}
+
 /// Statements about the thing itself rather than its groups.
 fn about_itself(record: &Record) -> impl Iterator<Item = &Listed> {
     record.statements.iter().filter(|it| it.by.group.is_none())

@@ -195,7 +195,8 @@ pub(super) fn extractor_errors() -> (PathConfig, QueryConfig) {
             QueryPayloadError::Deserialize(reason) => reason.to_string(),
             other => other.to_string(),
         };
-        Failure::new(Code::MalformedQuery, format_args!("`{query}`: {reason}")).into()
+        let detail = if query.is_empty() { reason } else { format!("`{query}`: {reason}") };
+        Failure::new(Code::MalformedQuery, detail).into()
     });
     (path, query)
 }

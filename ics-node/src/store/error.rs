@@ -36,7 +36,7 @@ pub enum StoreError {
     /// log.
     #[error(
         "domain `{domain}` holds {size} entries, fewer than this node may have signed{}; it stays silent until the \
-         lost entries are back", .signed.map_or(String::new(), |signed| format!(" ({signed})"))
+         lost entries are back (`ics restore`)", .signed.map_or(String::new(), |signed| format!(" ({signed})"))
     )]
     Behind {
         /// The domain.

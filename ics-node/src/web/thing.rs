@@ -14,7 +14,7 @@ use super::{path_of, segment};
 use crate::api::{Point, RecordAnswer, Section};
 use crate::app::{PublicThing, Software};
 use crate::qr::Qr;
-use crate::words::{attribute, brief, clean, short, span};
+use crate::words::{attribute, because, brief, clean, short, span};
 use crate::{explain, openpgp};
 
 /// How many statements of one domain the page lists; the API returns all.
@@ -125,7 +125,7 @@ fn since(thing: &PublicThing) -> Markup {
                 "Nobody entitled to vouch for it says that this is what it claims to be. " (given(thing, domain, status))
             }
             (_, Some((domain, status))) => { (given(thing, domain, status)) }
-            (_, None) => { "Somebody vouches for it; nobody has put it into use or blocked it." }
+            (_, None) => { "Somebody vouches for it; nobody has released it, put it into use or blocked it." }
         }
     }
 }
@@ -374,7 +374,7 @@ fn event(record: &Record, listed: &Listed) -> Markup {
                 "as " (capacity(&listed.by, explain::is_of_owners(listed)))
                 @if !stands {
                     @if listed.is_to_come() { "; does not count yet: " } @else { "; no longer counts: " }
-                    bdi { (clean(&listed.because)) }
+                    bdi { (because(listed)) }
                     @if let Some(ended) = ended { ", entry " (ended.by.index) }
                 }
                 @if let Some(source) = listed.source.first() { "; adopted from " (source.domain) }
@@ -461,7 +461,12 @@ fn proofs(thing: &PublicThing) -> Markup {
                     li { a href={ "/v1/domains/" (domain) "/checkpoint" } { "Checkpoint" } small { "signed by the home" } }
                 }
             }
-            p { "Without a network, and without trusting this node:" }
+            @let first = thing.answers.first().map(|it| &it.record.domain);
+            p {
+                "Without a network, and without trusting this node"
+                @if let Some(domain) = first.filter(|_| thing.answers.len() > 1) { ", with the files of " (domain) }
+                ":"
+            }
             pre tabindex="0" aria-label="Commands that check the downloads" {
                 code { @for command in commands(thing, &id, &file) { (command) "\n" } }
             }

@@ -364,6 +364,21 @@ fn the_domain_that_speaks_of_a_file_is_named_when_another_one_is_asked() {
     assert!(elsewhere.failure().1.ends_with(&format!("`--domain {CODE}`")), "{elsewhere:?}");
 }
 
+/// The domain of an integrator speaks about software, but vouches for none; it is the one in ics.toml.
+#[test]
+fn the_domain_that_vouches_for_a_file_is_named_when_the_own_one_does_not() {
+    let stage = at_home_in_two_domains();
+    let file = stage.write("firmware.bin", "firmware");
+    let words = ["publish", "--file", &file, "--name", "firmware", "--version", "1", "--domain", OTHER];
+    let id = stage.ok(&words)["id"].as_str().expect("an id").to_owned();
+    stage.ok(&["status", "released", &id, "--domain", CODE, "--yes"]);
+    let told = stage.for_people("home", &["verify", &file]);
+    assert!(told.code == 1 && told.stdout.contains("nobody who is entitled to do so vouches for it"), "{told:?}");
+    assert!(told.stderr.contains(&format!("somebody vouches for the file elsewhere: `--domain {OTHER}`")), "{told:?}");
+    let named = stage.for_people("home", &["verify", &file, "--domain", CODE]);
+    assert!(named.code == 1 && !named.stderr.contains("elsewhere"), "that one was meant: {named:?}");
+}
+
 /// Whoever looks a file up under one name must see that somebody gives it another.
 #[test]
 fn a_file_that_two_domains_call_differently_is_shown_with_both_names() {

@@ -75,6 +75,14 @@ fn a_domain_is_mirrored_and_adopted_from() {
     plant.ok(&["domain", "submit"]);
     assert_eq!(current(&plant)["domain"], DOMAIN);
 
+    // A domain that has only spoken about a thing knows no name of it; the node's other domains do.
+    plant.ok(&["approve", "serial:SN-2", "--yes"]);
+    let history = plant.ok(&["history", "serial:SN-2"]);
+    assert_eq!(history["items"][0]["act"], "approval", "{history}");
+    let alone = plant.ok(&["lookup", "serial:SN-2", "--domain", PLANT]);
+    assert_eq!(alone["records"][0]["record"]["domain"], PLANT, "{alone}");
+    assert_eq!(plant.run(&["history", "serial:SN-1"]).code, 3, "nothing was said about it there");
+
     let adopted = plant.ok(&["adopt", "--from", DOMAIN, "serial:SN-1"]);
     assert_eq!((&adopted["adopted"], adopted["identities"].as_array().map(Vec::len)), (&2.into(), Some(1)));
     let again = plant.ok(&["adopt", "--from", DOMAIN, "--model", "P7"]);

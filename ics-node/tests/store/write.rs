@@ -254,7 +254,7 @@ fn many_threads_write_and_read() {
 
 #[test]
 fn a_job_that_fails_or_panics_leaves_nothing() {
-    let (dir, store, domain) = founded();
+    let (_dir, store, domain) = founded();
     append(&store, domain, &["stays"]).expect("append");
     let before = head(&store, domain);
     let (release, held) = hold_up(&store, domain);

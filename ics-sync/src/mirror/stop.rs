@@ -184,7 +184,8 @@ pub enum Trouble {
     Failure(String),
     /// The peer knows less than this mirror: it lags behind, or was rolled back.
     #[error(
-        "the peer's checkpoint has {theirs} entries, but {ours} are known here: the peer lags behind or was rolled back"
+        "the peer's checkpoint has {theirs} entries, but {ours} are known here: the bundle is an older one, or the \
+         peer lags behind or was rolled back"
     )]
     Stale {
         /// The size that is known here.

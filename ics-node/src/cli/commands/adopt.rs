@@ -25,7 +25,19 @@ Examples:
   $ ics adopt --from devices.acme.example --model P7 --follow
   $ ics adopt --from devices.acme.example --model P7 --no-follow
   $ ics adopt --from code.soft.example --into plant.integrator.example \
-sha256:2c26b46b68ffc68ff99b453c1d30413413422d706483bfa0f98a5e886266e7ae")]
+sha256:2c26b46b68ffc68ff99b453c1d30413413422d706483bfa0f98a5e886266e7ae
+
+  Before the first adoption the owners of your domain name the other one as a source, its signers with their role, \
+which `ics domain show --node` tells, and the names that come with the things:
+  $ curl https://ics.acme.example/v1/domains/devices.acme.example > acme.json
+  $ ics domain show devices.acme.example --node https://ics.acme.example
+  $ ics domain update --add-source acme.json --add-signer \
+manufacturer=0123456789abcdef0123456789abcdef01234567 --add-names 'manufacturer=serial:*'
+  $ ics domain submit
+
+Not everything needs an adoption. Single things of any domain that the node holds can be approved, labelled or given a
+status by id or name, and a trust policy that names both domains decides about them. Adopt where your own domain has to
+tell all of it: for --model, --lot and --group, and for those who copy your domain alone.")]
 pub(crate) struct Adopt {
     /// Things by id or name.
     #[arg(value_name = "ID|NAME", group = "chosen")]
@@ -85,11 +97,16 @@ fn text(from: &DomainName, into: &DomainName, follow: Option<bool>, result: &Ado
         Some(true) if result.identities.is_empty() => {
             let text = format!(
                 "what there is and what is said of it later is taken over as far as the rules of {from} let this node \
-                 read it: `ics domain show {into}` tells how that goes"
+                 read it: `ics domain show {into}` tells how that goes. A domain that did not introduce the things, \
+                 such as one of labels, knows no model or lot: follow them there by id"
             );
             rows.push(("followed", text));
         }
-        Some(true) => rows.push(("followed", "what is said of them later is taken over by the node".to_owned())),
+        Some(true) => {
+            let is_whole = result.refused.is_empty();
+            let made_up = if is_whole { "" } else { ", and what is refused now as soon as the rules permit it" };
+            rows.push(("followed", format!("what is said of them later is taken over by the node{made_up}")));
+        }
         Some(false) => rows.push(("followed", "no longer".to_owned())),
         None => {}
     }
@@ -154,6 +171,7 @@ fn said(count: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::api::problem::Code;
 
     #[test]
     fn what_was_taken_and_what_not() {
@@ -197,6 +215,11 @@ mod tests {
         assert!(shown.contains("`ics grant ROLE --to` that owner's key, not a signer's"), "{shown}");
         assert!(!shown.contains("is taken over by the node"), "{shown}");
 
+        let refused = vec![Problem::of(Code::NameNotPermitted, "not this name".to_owned())];
+        let result = AdoptionResult { identities: vec!["id-1".to_owned()], refused, ..AdoptionResult::default() };
+        let told = text(&from, &into, Some(true), &result);
+        assert!(told.contains("and what is refused now as soon as the rules permit it"), "{told}");
+
         // The model is in a domain that is not copied here.
         let shown = |barred| {
             let result = AdoptionResult { barred, ..AdoptionResult::default() };
@@ -204,5 +227,7 @@ mod tests {
         };
         assert!(shown(1).contains("✗ the rules of a.example do not let b.example take over"), "{}", shown(1));
         assert!(shown(0).contains("as far as the rules of a.example let this node read it"), "{}", shown(0));
+        // Nor does a domain of labels ever know a model: what it says would not be followed, and nobody would notice.
+        assert!(shown(0).contains("follow them there by id"), "{}", shown(0));
     }
 }

@@ -34,7 +34,8 @@ Examples:
   The proof that one entry is in the log, with the cosignatures of witnesses, and its body in a file beside it:
   $ ics export --entry 17 -o entry-17.tlog-proof
 
-  Whole domains on a stick, for a node without a link; later only what is new:
+  Whole domains on a stick, for a node without a link that is a peer here (`ics peer add --key`); later only what is \
+new. That node decides by them while they are fresh, by its trust policy and by `fresh for` in `ics domain show`:
   $ ics export --bundle --for ics.site4.example -o /media/stick/to-site4.bundle
   $ ics export --bundle --for ics.site4.example --since /media/stick/from-site4.bundle -o /media/stick/to-site4.bundle
 

@@ -96,8 +96,12 @@ fn text(report: &Report, repaired: bool) -> String {
         (false, true) => "none yet: the next start builds it",
         (false, false) => "fits its entries",
     };
+    let entries = match report.without_content {
+        0 => report.entries.to_string(),
+        bare => format!("{}, of {bare} only the leaf is here", report.entries),
+    };
     let mut rows = vec![
-        ("entries", format!("{}, of {} only the leaf is here", report.entries, report.without_content)),
+        ("entries", entries),
         ("log", lines(&report.findings, "leaves, tiles, roots and checkpoints fit, and so does what has effect")),
         ("index", lines(&report.index, index)),
     ];

@@ -11,6 +11,7 @@ use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::session::InDomain;
 use crate::cli::words::{self, Freshness, clean, in_colour, when};
+use crate::client::lookup::in_domain;
 use crate::explain;
 
 /// What `ics history` takes.
@@ -32,7 +33,8 @@ impl History {
         let config = context.config()?;
         let domain = self.domain.or_default(&config)?;
         let node = context.node(&config)?;
-        let history = context.wait(async { Ok(node.history(&domain, &self.query).await?) })?;
+        let ask = async |query: &str| node.history(&domain, query).await;
+        let history = context.wait(async { Ok(in_domain(&node, &self.query, ask).await?) })?;
         context.output.result(&history, || text(domain.as_str(), &history))?;
         Ok(Exit::Ok)
     }
@@ -90,7 +92,7 @@ fn became(item: &Listed, all: &[Listed]) -> Option<String> {
         return item.erased.then(|| style(clean(&item.because)).yellow().to_string());
     }
     let cause = item.ended_by.map(|id| place(&id, all)).unwrap_or_default();
-    Some(style(format!("without effect: {}{cause}", clean(&item.because))).yellow().to_string())
+    Some(style(format!("without effect: {}{cause}", words::because(item))).yellow().to_string())
 }
 
 /// The place of the statement that ended another.

@@ -27,7 +27,10 @@ Examples:
   The node beside a gateway, with nobody at the terminal:
   $ ics --home /var/lib/ics init --role infield --domain site4.acme.example --generate-passphrase")]
 pub(crate) struct Init {
-    /// The party's trade: manufacturer, developer, maintenance, infield or certification.
+    /// The party's trade, from which the signer has a role: `manufacturer` introduces devices, `developer` code;
+    /// `maintenance`, an integrator, and `infield`, a maintainer at a site, approve things and give them a status;
+    /// `certification`, a certification body, labels. News of an `infield` domain is good for an hour, of others for a
+    /// day.
     #[arg(long, value_name = "ROLE", value_parser = template)]
     role: Template,
     /// The domain that the node will be the home of, such as devices.acme.example.
@@ -158,12 +161,19 @@ fn text(context: &Context, new: &NewHome, made: &MadeHome, is_kept: bool) -> Str
         let advice = "made up, and kept there: anybody who reads it and the keys can sign";
         rows.push(("passphrase", format!("{}\n{advice}", path.display())));
     }
-    format!("{}\n{}\n{}", card(&title, &rows), style("Next").bold(), next_steps())
+    format!("{}\n{}\n{}", card(&title, &rows), style("Next").bold(), next_steps(new.template))
 }
 
-fn next_steps() -> String {
+fn next_steps(trade: Template) -> String {
+    let first = match trade {
+        Template::Manufacturer | Template::Developer => ("ics publish", "introduce what you make"),
+        Template::Maintenance | Template::Infield | Template::Certification => {
+            ("ics peer add", "copy the domains about whose things you speak")
+        }
+    };
     let steps = [
         ("ics serve", "run the node"),
+        first,
         ("ics key show signer", "who signs"),
         ("ics domain show", "the rules of the domain"),
         ("ics --help", "what else there is"),

@@ -26,6 +26,17 @@ Examples:
   $ ics label iec-62443-4-2-2027 serial:SN-0001 --until 2032-12-31T00:00:00Z \
 --supersedes 00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff
 
+  A label is suspended by taking it back, and given again later; the history shows both, with the reason:
+  $ ics withdraw serial:SN-0001 --label iec-62443-4-2 --reason 'audit failed'
+  $ ics label iec-62443-4-2 serial:SN-0001 --until 2029-12-31T00:00:00Z
+
+  All things of a model of another domain, each named by its id:
+  $ ics --json list --domain devices.acme.example --model P7 --all | jq -r '.items[].id' > p7.txt
+  $ ics label iec-62443-4-2 --from-file p7.txt --until 2029-12-31T00:00:00Z
+
+  What a signer has spoken of so far:
+  $ ics list --signer 0123456789abcdef0123456789abcdef01234567
+
   A new signer gives the label to all things that have it from the previous signer in the same role, until the same end:
   $ ics label iec-62443-4-2 --all --dry-run
 

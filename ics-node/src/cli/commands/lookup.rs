@@ -16,6 +16,7 @@ use crate::cli::exit::{Exit, Failure};
 use crate::cli::output::table;
 use crate::cli::record::{heading, overall, record_card};
 use crate::cli::words::{Freshness, clean};
+use crate::client::lookup::in_domain;
 use crate::client::node::{Node, NodeError};
 
 /// How many identities that match an ambiguous name are looked up for their titles.
@@ -94,7 +95,8 @@ impl Lookup {
 
     async fn ask(self, node: &Node) -> Result<ViewAnswer, Failure> {
         let Some(domain) = self.domain else { return known(node, node.view(&self.query).await).await };
-        let answer = known(node, node.record(&domain, &self.query).await).await?;
+        let ask = async |query: &str| node.record(&domain, query).await;
+        let answer = known(node, in_domain(node, &self.query, ask).await).await?;
         let identities = vec![answer.record.identity.id.to_string()];
         Ok(ViewAnswer { query: self.query, identities, records: vec![answer], unheard: Vec::new() })
     }

@@ -7,13 +7,14 @@ use console::style;
 use ics_core::record::{GivenStatus, Record};
 use ics_core::vocabulary::DomainName;
 
+use crate::api::RecordAnswer;
 use crate::cli::words::in_colour;
 use crate::client::lookup::Found;
 
 /// Its status in a word or two: that in the own domain, and the most restrictive one of another domain that goes beyond
 /// it. Whoever is about to approve a thing thus sees its manufacturer's recall.
 pub(super) fn status_text(found: &Found) -> String {
-    let own = found.own.as_ref().map(|answer| own_text(&answer.record));
+    let own = found.own.as_ref().map(|answer| own_text(&answer.record, &found.others));
     let other = elsewhere(found).map(|(domain, given)| {
         let warning = if given.effect.blocks() { format!("{} ", style("!").yellow().bold()) } else { String::new() };
         format!("{warning}{} in {domain}", in_colour(given.name.as_str(), given.effect))
@@ -38,10 +39,16 @@ fn elsewhere(found: &Found) -> Option<(&DomainName, &GivenStatus)> {
     more.min_by_key(|(_, given)| Reverse(given.effect))
 }
 
-fn own_text(record: &Record) -> String {
-    let vouched = if record.vouched.is_empty() { ", nobody vouches" } else { "" };
+/// A domain of labels or approvals introduces nothing itself: what is said there is about what other domains vouch for.
+fn own_text(record: &Record, others: &[RecordAnswer]) -> String {
     let status = record.status.as_ref().map_or_else(|| "no status".to_owned(), |it| it.decides.name.to_string());
-    format!("{status}{vouched}")
+    if !record.vouched.is_empty() {
+        return status;
+    }
+    match others.iter().find(|it| !it.record.vouched.is_empty()) {
+        Some(answer) => format!("{status}, vouched for in {}", answer.record.domain),
+        None => format!("{status}, nobody vouches"),
+    }
 }
 
 #[cfg(test)]
@@ -53,7 +60,6 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::api::RecordAnswer;
     use crate::client::thing::Thing;
 
     type Said = Option<(&'static str, &'static str)>;
@@ -106,6 +112,26 @@ mod tests {
             let text = status_text(&found);
             assert_eq!(console::strip_ansi_codes(&text), expected);
             assert_eq!(is_blocked_elsewhere(&found), is_blocked, "{expected}");
+        }
+    }
+
+    #[test]
+    fn a_signer_is_warned_of_what_no_domain_vouches_for() {
+        let (maker, label) = ("devices.acme.example", "labels.tuv.example");
+        let silent = |domain| {
+            let mut answer = answer(domain, None);
+            answer.record.vouched.clear();
+            answer
+        };
+        let group = Group { kind: Kind::Group, name: "Lot 11".to_owned(), attributes: BTreeMap::new() };
+        for (others, expected) in [
+            (vec![], "no status, nobody vouches"),
+            (vec![silent(maker)], "no status, nobody vouches"),
+            (vec![answer(maker, None)], "no status, vouched for in devices.acme.example"),
+        ] {
+            let thing = Thing::Document(Subject::Group(group.clone()));
+            let text = status_text(&Found { thing, own: Some(silent(label)), others });
+            assert_eq!(console::strip_ansi_codes(&text), expected);
         }
     }
 }

@@ -31,7 +31,7 @@ Examples:
   $ ics domain update --compromised devices.maker.example/0123456789abcdef0123456789abcdef01234567@16
   $ ics domain update --add-witness ics.cert.example=11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo= --quorum 1
 
-  To change anything else, edit the JSON itself:
+  To change anything else, such as for how long news is fresh (`freshness`, in seconds), edit the JSON itself:
   $ ics --json domain show > next.json
   $ ics domain update --from-file next.json")]
 pub(crate) struct Update {

@@ -16,7 +16,7 @@ use crate::cli::exit::{Exit, Failure};
 use crate::cli::files;
 use crate::cli::output::card;
 use crate::cli::progress;
-use crate::cli::words::counted;
+use crate::cli::words::{counted, counted_entries};
 use crate::client::bundle::{CarryError, Made, Order, make};
 use crate::client::node::Node;
 use crate::config::{Config, PeerConfig, PeerName};
@@ -129,7 +129,7 @@ fn text(path: &Path, reader: &PeerName, bytes: u64, made: &[Made]) -> String {
     for Made { domain, from, size, submitted } in made {
         match (from, size) {
             (Some(from), Some(size)) => {
-                rows.push(("domain", format!("{domain}: entries {from} to {size}")));
+                rows.push(("domain", format!("{domain}: {}", carried(*from, *size))));
             }
             _ => rows.push(("to home", format!("{domain}: {}", counted(*submitted as u64, "statement")))),
         }
@@ -140,6 +140,14 @@ fn text(path: &Path, reader: &PeerName, bytes: u64, made: &[Made]) -> String {
     card(&format!("{} {} for {reader}", style("✓").green(), path.display()), &rows)
 }
 
+/// The entries that a bundle holds of a log of this size.
+fn carried(from: u64, size: u64) -> String {
+    match size.checked_sub(1).filter(|last| from <= *last) {
+        Some(last) => format!("entries {from} to {last}"),
+        None => format!("nothing new, {} as before", counted_entries(size)),
+    }
+}
+
 impl From<CarryError> for Failure {
     fn from(error: CarryError) -> Self {
         match error {
@@ -148,5 +156,18 @@ impl From<CarryError> for Failure {
             CarryError::Checkpoint(_) => Self::new(Exit::Network, error),
             CarryError::Changed(_) => Self::new(Exit::Refused, error).hint("do it again"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_bundle_holds_is_counted_to_the_last_entry() {
+        assert_eq!(carried(0, 3), "entries 0 to 2");
+        assert_eq!(carried(2, 3), "entries 2 to 2");
+        assert_eq!(carried(3, 3), "nothing new, 3 entries as before");
+        assert_eq!(carried(0, 0), "nothing new, 0 entries as before");
     }
 }

@@ -46,7 +46,7 @@ devices.acme.example/5f2c3ab1904f6dd1e0c7b8a92e6d4b5c8f7a1029384756abcdef0011223
   $ ics peer add ics.acme.example --url https://ics.acme.example --roam \
 devices.acme.example/5f2c3ab1904f6dd1e0c7b8a92e6d4b5c8f7a1029384756abcdef001122334455
 
-  Have the origin shown first, and compare it with what the owners say:
+  Have the origin shown first, and compare it with what the owners say, who see it in `ics domain show --node URL`:
   $ ics peer add ics.soft.example --url https://ics.soft.example code.soft.example
 
   Let another node read as itself, with the roles of its signer, and no more than ten times a second:

@@ -85,9 +85,11 @@ pub(crate) struct Init {
     /// Who may connect to whom, by kind or model: FROM:TO; may be given several times.
     #[arg(long, value_name = "FROM:TO")]
     talk: Vec<Pair>,
-    /// How many seconds old news may be. An answer about a thing of a domain that is not copied here (`ics peer add
-    /// --roam`) is kept for this long, so a block there may be noticed this late even over a healthy link. Domains that
-    /// are copied need more than 120, since their homes confirm them every 60 s.
+    /// How many seconds old news may be. Where the rules of a domain allow less for its own news, that counts (`fresh
+    /// for` in `ics domain show`): an hour for domains of the template `infield`, a day for others. An answer about a
+    /// thing of a domain that is not copied here (`ics peer add --roam`) is kept for this long, so a block there may be
+    /// noticed this late even over a healthy link. Domains that are copied need more than 120, since their homes
+    /// confirm them every 60 s.
     #[arg(long, value_name = "SECONDS", default_value_t = 86_400)]
     fresh: u64,
     /// How many seconds old news may be for one use: USE=SECONDS.
@@ -200,7 +202,8 @@ impl Init {
         context.output.result(&document, || {
             let domains = counted(document.domains.len(), "domain");
             format!(
-                "✓ {} written, for {domains}\n  the node decides by it with\n    [trust]\n    policy = \"{}\"\n  in ics.toml",
+                "✓ {} written, for {domains}\n  the node decides by it with\n    [trust]\n    policy = \"{}\"\n  in \
+                 ics.toml, from its next start on",
                 path.display(),
                 path.strip_prefix(&context.home).unwrap_or(&path).display()
             )

@@ -42,7 +42,22 @@ pub(super) fn run(verify: &Verify, context: &Context) -> Result<Exit, Failure> {
     report.checked = Checked::Artifact;
     report.artifact = Some(told(verify, id, refusal.as_ref()));
     context.output.result(&report, || report::text(&report))?;
+    if refusal == Some(ArtifactRefusal::NotVouched) && verify.domain.is_none() {
+        note_who_vouches(context, &report.verified.origin.domain, view);
+    }
     Ok(if refusal.is_none() { Exit::Ok } else { Exit::Refused })
+}
+
+/// A domain that only approves of others' software vouches for none of it, and is asked all the same if it is the one
+/// in ics.toml: tells whom to name.
+fn note_who_vouches(context: &Context, asked: &DomainName, view: Option<&ViewAnswer>) {
+    let others = view.into_iter().flat_map(|view| &view.records).map(|answer| &answer.record);
+    let vouching = others.filter(|record| record.domain != *asked && !record.vouched.is_empty());
+    let domains: Vec<String> = vouching.map(|record| format!("`--domain {}`", record.domain)).collect();
+    if !domains.is_empty() {
+        let domains = domains.join(" or ");
+        context.output.note(&format!("only `{asked}` was asked; somebody vouches for the file elsewhere: {domains}"));
+    }
 }
 
 /// Why the file must not be used, according to the domain, to any other domain at the node, and to what must be proven.
