@@ -28,6 +28,10 @@ const BREATH: Duration = Duration::from_micros(100);
 const LONG_BREATH: Duration = Duration::from_millis(2);
 const BULK: usize = 250;
 
+/// How long work that nobody waits for lets others go first. It gets a hundredth or less of a processor that others want
+/// all the time.
+const ASIDE: Duration = Duration::from_millis(10);
+
 /// Items of such work between two looks at the clock; each item takes some microseconds.
 const ITEMS_A_LOOK: u8 = 16;
 
@@ -57,25 +61,26 @@ pub(crate) fn in_turns<R: Send + 'static>(work: impl Future<Output = R> + Send +
     }
 }
 
-/// How long a thread is spared brief work after it has answered from memory, or after such work was not brief.
+/// How long a thread is spared brief work after it has answered from memory, and after such work was not brief.
 const SPARED: Duration = Duration::from_secs(1);
+const SPARED_AFTER_WORK: Duration = Duration::from_millis(100);
 
 /// How long brief work may use the processor between two waits, and how long it may take in all if others want the
 /// processor too, or the disk is slow.
 const BRIEF: Duration = Duration::from_millis(2);
 const BRIEF_AMONG_OTHERS: Duration = Duration::from_millis(25);
 
-thread_local!(static SPARED_SINCE: Cell<Option<Instant>> = const { Cell::new(None) });
+thread_local!(static SPARED_UNTIL: Cell<Option<Instant>> = const { Cell::new(None) });
 
 /// Notes that this thread has answered from memory.
 pub(crate) fn note_answer(at: Instant) {
-    SPARED_SINCE.set(Some(at));
+    SPARED_UNTIL.set(Some(at + SPARED));
 }
 
 /// Whether this thread answers from memory, as far as it was asked lately, or lately spent too long on brief work: then
 /// nothing else should keep it.
 pub(crate) fn is_spared() -> bool {
-    SPARED_SINCE.get().is_some_and(|since| since.elapsed() < SPARED)
+    SPARED_UNTIL.get().is_some_and(|until| Instant::now() < until)
 }
 
 /// Does brief work on this thread, or as [`in_turns`] if the thread is to be spared when the work begins. Nobody knows
@@ -96,7 +101,8 @@ pub(crate) async fn at_once<R: Send + 'static>(work: impl Future<Output = R> + S
         // The system is asked how much of that the processor was used only if it matters: it takes a microsecond.
         let is_brief = || processor_time().saturating_sub(used) < BRIEF && took < BRIEF_AMONG_OTHERS;
         if took >= BRIEF && !is_brief() {
-            SPARED_SINCE.set(Some(Instant::now()));
+            let until = Instant::now() + SPARED_AFTER_WORK;
+            SPARED_UNTIL.set(SPARED_UNTIL.get().max(Some(until)));
         }
         polled
     });
@@ -123,7 +129,7 @@ pub(crate) fn lower() {
 
 /// Yields the processor to waiting threads; long computations must call this often.
 pub(crate) fn breathe() {
-    breathe_after(BREATH);
+    let _ = breathe_after(BREATH);
 }
 
 /// As [`breathe`], in work on this many items.
@@ -132,17 +138,28 @@ pub(crate) fn breathe_among(items: usize) {
     if items < BULK {
         breathe();
     } else if SINCE.replace((SINCE.get() + 1) % ITEMS_A_LOOK) == 0 {
-        breathe_after(LONG_BREATH);
+        let _ = breathe_after(LONG_BREATH);
     }
 }
 
-fn breathe_after(breath: Duration) {
-    thread_local!(static LAST: Cell<Option<Instant>> = const { Cell::new(None) });
-    let now = Instant::now();
-    if LAST.get().is_none_or(|last| now.duration_since(last) >= breath) {
-        std::thread::yield_now();
-        LAST.set(Some(Instant::now()));
+/// As [`breathe`], for work that nobody waits for: if others want the processor, it is theirs for [`ASIDE`].
+pub(crate) fn step_aside() {
+    if breathe_after(BREATH).is_some_and(|others| others >= BREATH) {
+        std::thread::sleep(ASIDE);
     }
+}
+
+/// Yields if the last time was so long ago; returns how long others then used the processor.
+fn breathe_after(breath: Duration) -> Option<Duration> {
+    thread_local!(static LAST: Cell<Option<Instant>> = const { Cell::new(None) });
+    let began = Instant::now();
+    if LAST.get().is_some_and(|last| began.duration_since(last) < breath) {
+        return None;
+    }
+    std::thread::yield_now();
+    let ended = Instant::now();
+    LAST.set(Some(ended));
+    Some(ended.duration_since(began))
 }
 
 #[cfg(all(test, target_os = "linux"))]
@@ -164,7 +181,7 @@ mod tests {
     async fn what_is_not_brief_spares_its_thread_the_next() {
         let own = thread::current().id();
         for (long, spares) in [(super::Duration::ZERO, false), (super::BRIEF, true)] {
-            super::SPARED_SINCE.set(None);
+            super::SPARED_UNTIL.set(None);
             assert_eq!(super::at_once(computes(long)).await.expect("is done"), own);
             // Others may have kept the processor from it for long, which spares the thread, too.
             assert!(super::is_spared() || !spares);

@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 
 use actix_web::http::header::Header as _;
-use actix_web::http::header::{self, EntityTag, HeaderName, IfNoneMatch};
+use actix_web::http::header::{self, EntityTag, HeaderName, HeaderValue, IfNoneMatch};
 use actix_web::web::Bytes;
 use actix_web::{HttpRequest, HttpResponse};
 use data_encoding::BASE64URL_NOPAD;
@@ -104,23 +104,25 @@ pub(super) fn tag_of(bytes: &[u8]) -> EntityTag {
 
 /// The answer with its tag, or 304 if the client has it already (RFC 9110, 13.1.2).
 pub(super) fn tagged(request: &HttpRequest, tag: EntityTag, answer: impl FnOnce() -> HttpResponse) -> HttpResponse {
-    with_tag(if has(request, &tag) { HttpResponse::NotModified().finish() } else { answer() }, &tag)
+    with_tag(if has(request, &tag) { HttpResponse::NotModified().finish() } else { answer() }, tag.to_string())
 }
 
-fn with_tag(mut response: HttpResponse, tag: &EntityTag) -> HttpResponse {
+/// `tag` is one as headers write it.
+fn with_tag(mut response: HttpResponse, tag: String) -> HttpResponse {
     let headers = response.headers_mut();
-    if let Ok(value) = header::HeaderValue::try_from(tag.to_string()) {
+    if let Ok(value) = HeaderValue::from_maybe_shared(Bytes::from(tag)) {
         headers.insert(header::ETAG, value);
     }
-    headers.insert(header::CACHE_CONTROL, header::HeaderValue::from_static("no-cache"));
-    headers.insert(header::VARY, header::HeaderValue::from_static("Accept, Authorization"));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    headers.insert(header::VARY, HeaderValue::from_static("Accept, Authorization"));
     response
 }
 
 /// An answer that is already encoded, for a client that has none yet.
 pub(super) fn fresh(answer: Encoded) -> HttpResponse {
-    let tag = EntityTag::new_weak(answer.tag);
-    with_tag(HttpResponse::Ok().content_type(JSON).body(answer.json), &tag)
+    // As an `EntityTag` writes it, with one copy less.
+    let tag = ["W/\"", &answer.tag, "\""].concat();
+    with_tag(HttpResponse::Ok().content_type(HeaderValue::from_static(JSON)).body(answer.json), tag)
 }
 
 /// An answer that is already encoded, or 304 if the client has it.

@@ -24,22 +24,20 @@ pub use self::holders::Made;
 use self::memory::Memory;
 use self::together::Together;
 use super::error::StoreError;
-use super::{make_private, schema};
+use super::{days, make_private, schema};
 use crate::acme::account::{Account, Holder};
 use crate::acme::authorization::Authorization;
 use crate::acme::identifier::Identifier;
 use crate::acme::order::Order;
 
 pub(crate) const FILE: &str = "acme.db";
-/// How many milliseconds something is kept after its end, so that its client can still ask what became of it.
-const KEPT_MILLIS: u64 = 30 * 24 * 60 * 60 * 1000;
 /// How many orders, or authorizations without an order, are added between two clearings, and how many rows of each
 /// table a clearing deletes.
 const CLEARED_EACH: u64 = 16;
 const CLEARED_AT_ONCE: u32 = 256;
 
 /// The size of the statement cache: all statements that there are.
-const STATEMENTS: usize = 49;
+const STATEMENTS: usize = 54;
 
 /// The open file.
 #[derive(Debug)]
@@ -222,14 +220,17 @@ impl AcmeTx<'_> {
         }
     }
 
-    /// Changes an order.
+    /// Changes an order, if it is still there: the transaction that made it may have been taken back meanwhile, and its
+    /// number given to an order of another account.
     ///
     /// # Errors
     /// As above.
     pub fn put_order(&self, id: u64, order: &Order) -> Result<(), StoreError> {
-        let sql = "UPDATE orders SET document = ?2 WHERE id = ?1";
-        self.0.prepare_cached(sql)?.execute(params![id.cast_signed(), text(order)?])?;
-        self.1.orders.put(id, order.clone());
+        let sql = "UPDATE orders SET document = ?2 WHERE id = ?1 AND account = ?3";
+        let row = params![id.cast_signed(), text(order)?, order.account.cast_signed()];
+        if self.0.prepare_cached(sql)?.execute(row)? > 0 {
+            self.1.orders.put(id, order.clone());
+        }
         Ok(())
     }
 
@@ -278,18 +279,17 @@ impl AcmeTx<'_> {
         }
     }
 
-    /// Changes an authorization.
+    /// Changes an authorization, if it is still there, as [`AcmeTx::put_order`].
     ///
     /// # Errors
     /// As above.
     pub fn put_authorization(&self, id: u64, authorization: &Authorization) -> Result<(), StoreError> {
-        let sql = "UPDATE authorization SET expires = ?2, document = ?3 WHERE id = ?1";
-        self.0.prepare_cached(sql)?.execute(params![
-            id.cast_signed(),
-            millis(authorization.expires),
-            text(authorization)?
-        ])?;
-        self.1.authorizations.put(id, authorization.clone());
+        let sql = "UPDATE authorization SET expires = ?2, document = ?3 WHERE id = ?1 AND account = ?4";
+        let Authorization { account, expires, .. } = authorization;
+        let row = params![id.cast_signed(), millis(*expires), text(authorization)?, account.cast_signed()];
+        if self.0.prepare_cached(sql)?.execute(row)? > 0 {
+            self.1.authorizations.put(id, authorization.clone());
+        }
         Ok(())
     }
 
@@ -402,9 +402,14 @@ impl AcmeTx<'_> {
         if id.is_multiple_of(CLEARED_EACH) { self.clear(now) } else { Ok(()) }
     }
 
-    /// Deletes some of what ended long ago.
-    fn clear(&self, now: Timestamp) -> Result<(), StoreError> {
-        let before = Timestamp::from_millis(now.as_millis().saturating_sub(KEPT_MILLIS));
+    /// Deletes some of what ended long ago; until then its client can ask what became of it, and a certificate tells
+    /// whom to block.
+    ///
+    /// # Errors
+    /// As above.
+    pub fn clear(&self, now: Timestamp) -> Result<(), StoreError> {
+        days::note(self.0, now)?;
+        let Some(before) = days::long_ago(self.0)? else { return Ok(()) };
         self.clear_rows("orders", before, |id| self.1.orders.remove(id))?;
         self.clear_rows("authorization", before, |id| self.1.authorizations.remove(id))?;
         self.clear_rows("certificate", before, |id| self.1.certificates.remove(id))

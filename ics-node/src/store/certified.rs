@@ -7,7 +7,6 @@ pub(super) mod unconfirmed;
 use std::collections::BTreeSet;
 
 use ics_core::name::Name;
-use ics_core::time::Timestamp;
 use ics_core::vocabulary::CertificateUse;
 use rusqlite::{Connection, OptionalExtension as _, params};
 use serde::{Deserialize, Serialize};
@@ -49,43 +48,19 @@ impl Store {
         })
     }
 
-    /// The next entries of a domain, from one on, that name certificates whose contents are stored; each with the time
-    /// since which its certificate is known to have ended, if it is.
+    /// The next entries of a domain, from one on, that name certificates whose contents are stored.
     ///
     /// # Errors
     /// When the database fails.
-    pub fn certified_from(
-        &self,
-        domain: DomainNumber,
-        from: u64,
-        limit: usize,
-    ) -> Result<Vec<(u64, Option<Timestamp>)>, StoreError> {
+    pub fn certified_from(&self, domain: DomainNumber, from: u64, limit: usize) -> Result<Vec<u64>, StoreError> {
         let (from, end) = (Position::new(domain, from).0, Position::new(domain, DOMAIN_ENTRIES).0);
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         self.shared.pool.read(|reader| {
-            let sql = "SELECT position, ended FROM certified \
-                       WHERE position >= ?1 AND position < ?2 ORDER BY position LIMIT ?3";
+            let sql =
+                "SELECT position FROM certified WHERE position >= ?1 AND position < ?2 ORDER BY position LIMIT ?3";
             let mut statement = reader.log.prepare_cached(sql)?;
-            let found = statement.query_map([from, end, limit], |row| {
-                let ended = row.get::<_, Option<i64>>(1)?.map(|millis| Timestamp::from_millis(millis.cast_unsigned()));
-                Ok((Position(row.get(0)?).index(), ended))
-            })?;
-            Ok(found.collect::<Result<Vec<_>, _>>()?)
-        })
-    }
-
-    /// Notes since when the certificates that these entries name are known to have ended, or that they have not.
-    ///
-    /// # Errors
-    /// When the database fails.
-    pub fn note_ended(&self, domain: DomainNumber, entries: Vec<(u64, Option<Timestamp>)>) -> Result<(), StoreError> {
-        self.desk(move |log| {
-            let mut statement = log.prepare_cached("UPDATE certified SET ended = ?2 WHERE position = ?1")?;
-            for (entry, since) in entries {
-                let since = since.map(|since| since.as_millis().cast_signed());
-                statement.execute(params![Position::new(domain, entry).0, since])?;
-            }
-            Ok(())
+            let found = statement.query_map([from, end, limit], |row| Ok(Position(row.get(0)?).index()))?;
+            Ok(found.collect::<Result<Vec<u64>, _>>()?)
         })
     }
 

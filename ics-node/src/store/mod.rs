@@ -17,6 +17,7 @@ mod certified;
 mod check;
 mod clean;
 mod damage;
+mod days;
 mod desk;
 mod draft;
 mod emptied;

@@ -39,6 +39,7 @@ const LOG_STEPS: &[&str] = &[
     include_str!("schema/log-17.sql"),
     include_str!("schema/log-18.sql"),
     include_str!("schema/log-19.sql"),
+    include_str!("schema/log-20.sql"),
 ];
 const INDEX_STEPS: &[&str] = &[
     include_str!("schema/index-1.sql"),
@@ -58,6 +59,7 @@ const ACME_STEPS: &[&str] = &[
     include_str!("schema/acme-4.sql"),
     include_str!("schema/acme-5.sql"),
     include_str!("schema/acme-6.sql"),
+    include_str!("schema/acme-7.sql"),
 ];
 
 /// The page cache of a connection, in which the trees' inner pages stay. With a million entries there are some 150 of
@@ -372,6 +374,22 @@ mod tests {
             Ok([row.get(0)?, row.get(1)?, row.get::<_, i64>(2)?])
         });
         assert_eq!(cursor.expect("a row"), [0, 9, 9], "all is looked at once more, and nothing is news");
+    }
+
+    #[test]
+    fn what_earlier_versions_kept_of_certificates_stays() {
+        let dir = tempfile::tempdir().expect("dir");
+        for version in [18, 19] {
+            let path = dir.path().join(format!("{version}.db"));
+            let former = former(File::Log, &path, version);
+            let rows = "INSERT INTO certified (position, document) VALUES (7, '{}');
+                 INSERT INTO unconfirmed (domain, serial, until) VALUES (1, zeroblob(20), 9);";
+            former.execute_batch(rows).expect("inserted");
+            drop(former);
+            let log = open_writer(File::Log, &path).expect("open");
+            assert_eq!(column::<String>(&log, "SELECT document FROM certified WHERE position = 7"), ["{}"]);
+            assert_eq!(column::<bool>(&log, "SELECT until = 9 AND exchange IS NULL FROM unconfirmed"), [true]);
+        }
     }
 
     #[test]

@@ -23,6 +23,7 @@ use ics_sync::wire::Base64;
 use serde_json::json;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
+use tokio::sync::watch;
 
 use self::client::{Client, Server, Wanted, request};
 use crate::report::{Report, median};
@@ -251,6 +252,9 @@ fn serve(tls: &TlsConfig, port: u16, devices: usize) -> Outcome {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let server = runtime.block_on(async { http::serve(world.app.clone(), &settings) })?;
     runtime.spawn(server.run(std::future::pending()));
+    // As `ics serve` does.
+    let (_goes_on, stop) = watch::channel(false);
+    runtime.spawn(world.app.clone().stay_ready(stop));
     let credentials = (0..CLIENTS).map(|_| credential(&world)).collect::<Result<Vec<_>, _>>()?;
     writeln!(io::stdout(), "{}", serde_json::to_string(&credentials)?)?;
     io::stdin().read_to_end(&mut Vec::new())?;

@@ -416,6 +416,22 @@ fn a_signer_whose_certificate_is_revoked_asks_for_nothing() {
     Client::bound(&server, 44, &server.credential(&maker())).order(&[URN]).is(201);
 }
 
+/// Their contacts are deleted only with them, and they could issue again.
+#[test]
+fn accounts_of_a_domain_that_issues_no_more_can_be_taken_away() {
+    let mut server = Server::start();
+    let contact = "mailto:jo@acme.example";
+    Client::new(&server, 7).register(&json!({"contact": [contact]})).is(201);
+    server.world.change(|descriptor| descriptor.certificates = None);
+    let app = &server.world.app;
+    assert!(app.acme_directory_url(&domain()).is_err(), "nobody gets another account");
+    let contacts = || pages_of_accounts(app).into_iter().flat_map(|it| it.contact).collect::<Vec<_>>();
+    assert_eq!(contacts(), [contact]);
+    let id = signer(7).public_key().fingerprint().to_string();
+    assert_eq!(app.acme_revoke_accounts(&domain(), &id).expect("takes away").accounts, 1);
+    assert_eq!(contacts(), Vec::<String>::new());
+}
+
 /// All accounts, page by page.
 fn pages_of_accounts(app: &App) -> Vec<AcmeAccount> {
     let (mut all, mut next) = (Vec::new(), Some(0));

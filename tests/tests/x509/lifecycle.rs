@@ -275,8 +275,9 @@ fn what_stands_in_a_certificate_is_forgotten_long_after_its_end() {
     let issued = world.certify(7, "ldevid", &bench.request("device", &[])).expect("is issued");
     world.certify(7, "idevid", &bench.request("endless", &[])).expect("is issued");
     let end = issued.not_after.expect("it ends");
-    let known_after = |days: u64| known_at(&world, end.plus_millis(days * DAY));
-    assert_eq!([1, 30, 31].map(known_after), [2, 2, 1], "what has no end is never over");
+    let known_after = |day: u64| known_at(&world, end.plus_millis(day * DAY));
+    assert!((1..=30).map(known_after).all(|known| known == 2), "the node has seen that for less than 30 days");
+    assert_eq!(known_after(31), 1, "what has no end is never over");
 }
 
 /// How many certificates' contents are known after a look at this time.
@@ -291,16 +292,11 @@ fn known_at(world: &World, at: Timestamp) -> i64 {
 fn a_clock_that_is_ahead_for_a_while_has_nothing_forgotten() {
     let (world, bench) = (World::new(), Bench::new());
     let issued = world.certify(7, "ldevid", &bench.request("device", &[])).expect("is issued");
-    let (now, end) = (world.app.clock().now(), issued.not_after.expect("it ends"));
-    let after = |days: u64| end.plus_millis(days * DAY);
-    for (at, what) in [
-        (after(4_000), "it is ahead by years"),
-        (now, "it is right again"),
-        (after(4_031), "it is ahead once more"),
-        (after(1), "the certificate has ended indeed"),
-        (after(30), "so it was seen 29 days ago"),
-    ] {
-        assert_eq!(known_at(&world, at), 1, "{what}");
+    let end = issued.not_after.expect("it ends");
+    let after = |day: u64| end.plus_millis(day * DAY);
+    // Also not if the certificate has ended indeed.
+    for day in (1..=20).chain(4_000..4_010).chain(21..=30) {
+        assert_eq!(known_at(&world, after(day)), 1, "on day {day}");
     }
     assert_eq!(known_at(&world, after(31)), 0);
 }

@@ -177,7 +177,7 @@ impl App {
         if (extent, depth) == (Extent::Whole, Depth::Memory) && told.is_over() {
             return Ok(None);
         }
-        let mut encoded = Encoded { json: Vec::with_capacity(1024), tag: String::new() };
+        let mut encoded = Encoded::empty();
         self.write(reader, told, extent, &mut encoded)?;
         Ok(Some(encoded))
     }
@@ -278,7 +278,7 @@ impl App {
         extent: Extent,
     ) -> Result<Encoded, AppError> {
         let text = |value: &str| serde_json::to_vec(value).map_err(|error| AppError::Internal(error.to_string()));
-        let mut encoded = Encoded { json: Vec::with_capacity(1024), tag: String::new() };
+        let mut encoded = Encoded::empty();
         encoded.json.extend_from_slice(b"{\"query\":");
         encoded.json.extend(text(&query.text)?);
         encoded.json.extend_from_slice(b",\"identities\":[");
@@ -309,9 +309,8 @@ impl App {
     fn write(&self, reader: Reader, told: &Told, extent: Extent, encoded: &mut Encoded) -> Result<(), AppError> {
         let domain = told.hosted.domain();
         let fresh_for = domain.map_or(0, |domain| domain.descriptor_at(told.reach.size).freshness.default);
-        let as_of = self.as_of_reach(&told.reach, fresh_for);
         encoded.json.extend_from_slice(b"{\"as_of\":");
-        serde_json::to_writer(&mut encoded.json, &as_of).map_err(|error| AppError::Internal(error.to_string()))?;
+        self.write_as_of(&told.reach, fresh_for, &mut encoded.json)?;
         encoded.json.extend_from_slice(match extent {
             Extent::Summary => b",\"summary\":",
             Extent::Whole => b",\"record\":",
@@ -467,6 +466,11 @@ impl App {
 }
 
 impl Encoded {
+    /// Room for a summary and its tag.
+    fn empty() -> Self {
+        Self { json: Vec::with_capacity(1024), tag: String::with_capacity(64) }
+    }
+
     /// Adds to the JSON object which domains could not be heard; the tag changes with them.
     fn add_unheard(&mut self, unheard: &[DomainName]) -> Result<(), AppError> {
         let names = serde_json::to_vec(unheard).map_err(|error| AppError::Internal(error.to_string()))?;

@@ -1,6 +1,7 @@
 //! Answering: look-ups, verdicts and what they rest on, as of now and as of other moments.
 
 pub(super) mod answers;
+mod as_of;
 pub(super) mod case;
 pub(super) mod denied;
 pub(super) mod directory;

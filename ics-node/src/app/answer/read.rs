@@ -16,7 +16,7 @@ use super::answers::Query;
 use super::memory::{Kept, name_key};
 use super::resolved::{check_whole, cut_short};
 use crate::api::problem::Code;
-use crate::api::{AsOf, Evidence, History, RecordAnswer, ViewAnswer};
+use crate::api::{Evidence, History, RecordAnswer, ViewAnswer};
 use crate::app::entries::{Said, Snapshot, kind_key};
 use crate::app::hosted::Hosted;
 use crate::app::{App, AppError, Reader};
@@ -92,23 +92,6 @@ impl App {
     pub(crate) fn is_awaited(&self, hosted: &Hosted) -> bool {
         let is_damaged = || self.store().check_sound(hosted.number).is_err();
         hosted.part == Part::Home || self.peers_table().copies(&hosted.name) || is_damaged()
-    }
-
-    /// How complete and how fresh answers from it are.
-    pub(crate) fn as_of(&self, sight: &Sight<'_>) -> AsOf {
-        self.as_of_reach(&sight.reach(), sight.shown.descriptor().freshness.default)
-    }
-
-    /// As `as_of`, for answers from a log of this reach.
-    pub(super) fn as_of_reach(&self, reach: &Reach, fresh_for_seconds: u64) -> AsOf {
-        let time = reach.cosigned_at;
-        AsOf {
-            size: reach.size,
-            root: reach.root.to_string(),
-            time,
-            age_seconds: time.map(|time| self.clock().now().millis_since(time) / 1000),
-            fresh_for_seconds,
-        }
     }
 
     /// What a domain says about an identity, asked for by id or name.

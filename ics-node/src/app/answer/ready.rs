@@ -1,8 +1,8 @@
 //! Fills memory before anybody asks, so that a gateway's first question about a thing is answered as fast as the next
 //! one.
 //!
-//! This happens in the background after a start and after news, newest identities first, as long as there is room. A
-//! domain that grows faster than this has to wait until it is at rest.
+//! This happens in the background after a start and after news, newest identities first, as long as there is room, and
+//! with what others leave of the processors. A domain that grows faster than this has to wait until it is at rest.
 
 use core::ops::Range;
 use std::collections::BTreeMap;
@@ -18,7 +18,7 @@ use crate::app::entries::restore;
 use crate::app::home::heartbeat::stopped;
 use crate::app::hosted::Hosted;
 use crate::app::{App, AppError};
-use crate::background::{self, breathe};
+use crate::background::{self, step_aside};
 use crate::store::DomainNumber;
 
 /// The pause once everything is ready, or as much as time and room allow.
@@ -128,7 +128,7 @@ impl App {
             let Some(last) = entries.last() else { return Ok(false) };
             from = last.index + 1;
             for entry in &entries {
-                breathe();
+                step_aside();
                 if let Some(statement) = restore(&sight.domain, entry)? {
                     self.ready_subject(&sight, &statement)?;
                 }

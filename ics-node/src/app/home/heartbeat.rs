@@ -37,6 +37,9 @@ impl App {
                 app.store().look_over(LOOKED_OVER);
                 app.all_hosted().iter().for_each(|hosted| hosted.forget_line_if_idle());
                 app.acme_clean();
+                if let Err(error) = app.acme_clear() {
+                    tracing::error!(%error, "orders of ACME clients that ended long ago could not be deleted");
+                }
                 if let Err(error) = app.forget_certified(app.clock().now()) {
                     tracing::error!(%error, "names and uses of certificates that have ended could not be deleted");
                 }

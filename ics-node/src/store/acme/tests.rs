@@ -296,17 +296,52 @@ fn what_was_taken_back_is_not_remembered() {
     });
     assert!(failed.is_err());
     assert_eq!(found(), (None, None));
+    // Its certificate may have been under way all the time.
+    store.with(Durability::Soon, |tx| tx.put_order(number, &order(at(100)))).expect("works");
+    assert_eq!(found(), (None, None), "it is not there any more");
+}
+
+/// Whoever finalizes an order waits for the log without holding the store.
+#[test]
+fn an_order_that_was_taken_back_does_not_become_another_accounts() {
+    let (_dir, store, domain, holder) = store();
+    let account = |key| Account::new(Jwk::Ed25519([key; 32]), holder, Vec::new(), at(1));
+    let accounts = store.with(Durability::Now, |tx| {
+        Ok::<_, StoreError>((tx.add_account(&domain, &account(7))?, tx.add_account(&domain, &account(8))?))
+    });
+    let (one, other) = accounts.expect("is kept");
+    let of = |account, expires| Order { account, ..order(at(expires)) };
+    let mut taken_back = None;
+    let failed = store.with(Durability::Soon, |tx| {
+        taken_back = Some(tx.add_order(&of(one, 100), at(1))?);
+        Err::<(), _>(StoreError::not_found("anything"))
+    });
+    let number = taken_back.filter(|_| failed.is_err()).expect("was made");
+    let found = store.with(Durability::Soon, |tx| {
+        assert_eq!(tx.add_order(&of(other, 300), at(1))?, number, "the number is given again");
+        tx.put_order(number, &of(one, 200))?;
+        let in_memory = tx.order(number)?;
+        tx.1.forget();
+        Ok::<_, StoreError>([in_memory, tx.order(number)?])
+    });
+    assert_eq!(found.expect("works"), [Some(of(other, 300)), Some(of(other, 300))]);
 }
 
 #[test]
 fn what_ended_long_ago_is_cleared_away() {
     let (_dir, store, domain, holder) = store();
     let account = Account::new(Jwk::Ed25519([7; 32]), holder, Vec::new(), at(1));
-    let late = at(100).plus_millis(KEPT_MILLIS + 1);
+    let day = |day: u64| at(100).plus_millis(day * days::DAY_MILLIS);
+    let late = day(31);
     let left = store.with(Durability::Soon, |tx| {
         tx.add_account(&domain, &account)?;
         let first = tx.add_order(&order(at(100)), at(1))?;
         let second = tx.add_order(&order(late), at(1))?;
+        // The clock is ahead by years for some days, which do not count once it is right again.
+        for seen in (1..=20).chain(4_000..4_010).chain(21..=30) {
+            tx.clear(day(seen))?;
+            assert!(tx.order(first)?.is_some(), "on day {seen}");
+        }
         let others = (2..CLEARED_EACH).map(|_| tx.add_order(&order(late), late)).collect::<Result<Vec<_>, _>>()?;
         assert_eq!(tx.order(first)?, None);
         let left: Vec<u64> = others.into_iter().rev().chain([second]).collect();

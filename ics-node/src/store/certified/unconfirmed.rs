@@ -1,6 +1,9 @@
 //! Certificates that wait for their holders to confirm them (CMP): until when, and by what. Each is noted by the commit
 //! of the statement that names it, so that no restart leaves one in force that nobody confirms, or has one revoked that
 //! is confirmed in time.
+//!
+//! One that is confirmed is kept for as long, with the negative of its time: its holder says so once more if the node
+//! stopped before it could answer.
 
 use ics_core::time::Timestamp;
 use rusqlite::{Connection, params};
@@ -50,16 +53,16 @@ pub(in crate::store) fn forget_all(log: &Connection, domain: DomainNumber) -> Re
 }
 
 impl Store {
-    /// The certificates of all domains that can still be confirmed in the way that was noted; at most `limit`, of which
-    /// the newest come first.
+    /// The certificates of all domains that can still be confirmed, or be so again, in the way that was noted; at most
+    /// `limit`, of which the newest come first.
     ///
     /// # Errors
     /// When the database fails.
     pub fn unconfirmed(&self, now: Timestamp, limit: usize) -> Result<Vec<Unconfirmed>, StoreError> {
         let (now, limit) = (now.as_millis().cast_signed(), i64::try_from(limit).unwrap_or(i64::MAX));
         self.shared.pool.read(|reader| {
-            let sql = "SELECT serial, until, exchange, signed_by, nonce, digest FROM unconfirmed \
-                       WHERE until > ?1 AND exchange IS NOT NULL ORDER BY until DESC LIMIT ?2";
+            let sql = "SELECT serial, abs(until), exchange, signed_by, nonce, digest FROM unconfirmed \
+                       WHERE abs(until) > ?1 AND exchange IS NOT NULL ORDER BY abs(until) DESC LIMIT ?2";
             let mut statement = reader.log.prepare_cached(sql)?;
             let found = statement.query_map([now, limit], |row| {
                 Ok(Unconfirmed {
@@ -75,26 +78,27 @@ impl Store {
         })
     }
 
-    /// Notes that a certificate is confirmed; false if that comes too late, since it is being revoked.
+    /// Notes that a certificate is confirmed, perhaps once more; false if that comes too late, since it is being
+    /// revoked.
     ///
     /// # Errors
     /// When the database fails.
     pub fn note_confirmed(&self, domain: DomainNumber, serial: [u8; 20]) -> Result<bool, StoreError> {
         self.desk(move |log| {
-            let sql = "DELETE FROM unconfirmed WHERE domain = ?1 AND serial = ?2 AND until > 0";
+            let sql = "UPDATE unconfirmed SET until = -abs(until) WHERE domain = ?1 AND serial = ?2 AND until <> 0";
             Ok(log.prepare_cached(sql)?.execute(params![domain.get(), serial.as_slice()])? > 0)
         })
     }
 
-    /// The certificates of a domain whose time is over. From then on they can no longer be confirmed; they are found
-    /// again until they are forgotten.
+    /// The certificates of a domain whose time is over and that nobody has confirmed. From then on they can no longer
+    /// be confirmed; they are found again until they are forgotten.
     ///
     /// # Errors
     /// When the database fails.
     pub fn lapsed(&self, domain: DomainNumber, now: Timestamp) -> Result<Vec<Vec<u8>>, StoreError> {
         let now = now.as_millis().cast_signed();
         let (is_any_new, found) = self.shared.pool.read(|reader| {
-            let sql = "SELECT 1 FROM unconfirmed WHERE domain = ?1 AND until > 0 AND until <= ?2";
+            let sql = "SELECT 1 FROM unconfirmed WHERE domain = ?1 AND until <> 0 AND abs(until) <= ?2";
             let is_any_new = reader.log.prepare_cached(sql)?.exists(params![domain.get(), now])?;
             Ok((is_any_new, lapsed(&reader.log, domain)?))
         })?;
@@ -103,6 +107,8 @@ impl Store {
             return Ok(found);
         }
         self.desk(move |log| {
+            let sql = "DELETE FROM unconfirmed WHERE domain = ?1 AND until < 0 AND abs(until) <= ?2";
+            log.prepare_cached(sql)?.execute(params![domain.get(), now])?;
             let sql = "UPDATE unconfirmed SET until = 0 WHERE domain = ?1 AND until > 0 AND until <= ?2";
             log.prepare_cached(sql)?.execute(params![domain.get(), now])?;
             lapsed(log, domain)
@@ -173,7 +179,7 @@ mod tests {
         let lapsed = |now| store.lapsed(domain, now).expect("reads");
         let confirm = |serial| store.note_confirmed(domain, serial).expect("writes");
         assert!(lapsed(early).is_empty());
-        assert!(confirm(serials[0]) && !confirm(serials[0]));
+        assert!(confirm(serials[0]) && confirm(serials[0]), "its holder may repeat that");
         for now in [until, early] {
             assert_eq!(lapsed(now), [serials[1].to_vec()], "{now}");
             assert!(!confirm(serials[1]), "it is being revoked");
@@ -183,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_confirmation_must_fit_is_known_until_it_comes_or_is_too_late() {
+    fn what_a_confirmation_must_fit_is_known_until_it_is_too_late() {
         let dir = tempfile::tempdir().expect("dir");
         let (store, domain) = open(dir.path());
         let (early, until) = (Timestamp::from_seconds(599), Timestamp::from_seconds(600));
@@ -196,10 +202,13 @@ mod tests {
         };
         assert_eq!(known(early, 9), serials.map(|serial| waiting(serial, until)));
         assert_eq!((known(early, 1).len(), known(until, 9)), (1, Vec::new()));
-        assert!(store.note_confirmed(domain, serials[0]).expect("writes"));
-        assert_eq!(known(early, 9), [waiting(serials[1], until)]);
-        store.lapsed(domain, until).expect("writes");
-        assert!(known(early, 9).is_empty(), "it is being revoked");
+        for _ in 0..2 {
+            assert!(store.note_confirmed(domain, serials[0]).expect("writes"));
+            assert_eq!(known(early, 9).len(), 2, "it may be repeated for as long as it had time for that");
+        }
+        assert_eq!(store.lapsed(domain, until).expect("writes"), [serials[1].to_vec()]);
+        assert!(known(early, 9).is_empty(), "one is done with, and one is being revoked");
+        assert!(!store.note_confirmed(domain, serials[0]).expect("writes"));
     }
 
     /// What cannot be revoked at present is found each time.

@@ -105,10 +105,14 @@ fn whoever_confirms_one_after_a_restart_keeps_it() {
     let (code, answer) = sent(&site, CMP, &guess);
     assert!(code == "200" && answer.contains("is not the senderNonce of the message"), "{answer}");
     // The key that signed the request is known as well.
-    for message in [bare(&confirmation), confirmation] {
-        let (code, answer) = sent(&site, CMP, &message);
+    for message in [&bare(&confirmation), &confirmation] {
+        let (code, answer) = sent(&site, CMP, message);
         assert!(code == "200" && is_confirmed(&site), "{answer}");
     }
+    // Whoever got no answer to that, since the node has stopped, repeats it.
+    let site = site.restarted();
+    let (code, answer) = sent(&site, CMP, &confirmation);
+    assert!(code == "200" && is_confirmed(&site), "{answer}");
     site.look_in(LATE);
     assert_eq!(site.revoked(), Vec::<String>::new());
 }

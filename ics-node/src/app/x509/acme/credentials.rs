@@ -109,9 +109,9 @@ impl App {
     /// account. The accounts' contacts are deleted, from the unallocated parts of the file as well.
     ///
     /// # Errors
-    /// When no certificates are issued here, or the store fails.
+    /// When the domain is not here, the node has no ACME server, or the store fails.
     pub fn acme_revoke_accounts(&self, domain: &DomainName, id: &str) -> Result<AcmeRevoked, AppError> {
-        let (acme, _) = self.acme_of(domain)?;
+        let acme = self.acme_kept(domain)?;
         let id: Fingerprint = id.parse().map_err(|error| AppError::new(Code::MalformedId, format!("{error}")))?;
         let accounts = acme.store.with(Durability::Now, |tx| {
             let mut revoked = 0;
@@ -138,10 +138,10 @@ impl App {
     /// may have brought back former ones.
     ///
     /// # Errors
-    /// When no certificates are issued here, the page asked for is too long, or the store fails.
+    /// When the domain is not here, the node has no ACME server, the page asked for is too long, or the store fails.
     pub fn acme_accounts(&self, domain: &DomainName, query: PageQuery) -> Result<AcmeAccountPage, AppError> {
         let limit = page_items(query.limit)?;
-        let (acme, _) = self.acme_of(domain)?;
+        let acme = self.acme_kept(domain)?;
         let found = acme.store.look(|tx| tx.accounts(domain, query.after, limit))?;
         let next = found.last().filter(|_| found.len() == limit).map(|(number, _)| *number);
         Ok(AcmeAccountPage { items: found.into_iter().map(shown).collect(), next })
@@ -151,6 +151,13 @@ impl App {
     fn acme_of(&self, domain: &DomainName) -> Result<(&Acme, Urls), AppError> {
         self.hosted(domain)?;
         self.acme(domain).map_err(told)
+    }
+
+    /// The server, for whoever looks after what it keeps of a domain: accounts with their contacts stay when the domain
+    /// issues no more, or has another home.
+    fn acme_kept(&self, domain: &DomainName) -> Result<&Acme, AppError> {
+        self.hosted(domain)?;
+        self.acme_server().map_err(told)
     }
 
     /// The holder for whom an account of this key would speak, and the keys with which the holder proves possession.

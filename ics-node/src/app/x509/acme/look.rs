@@ -123,7 +123,10 @@ impl App {
     fn acme_found(&self, look: &Look, found: Result<(), Problem>) -> Result<(), Problem> {
         let now = self.acme_now();
         self.acme_server()?.note(|tx| {
-            if let Some(mut authorization) = tx.authorization(look.authorization)? {
+            // If the transaction that made it was taken back meanwhile, its number may be another one's.
+            if let Some(mut authorization) = tx.authorization(look.authorization)?
+                && authorization.challenge(look.method).is_ok_and(|challenge| challenge.token == look.token)
+            {
                 authorization.finish(look.method, found, now);
                 tx.put_authorization(look.authorization, &authorization)?;
             }
@@ -294,6 +297,12 @@ impl ServerCertVerifier for Anybody {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::acme::account::Account;
+    use crate::acme::authorization::Authorization;
+    use crate::acme::identifier::Identifier;
+    use crate::acme::jwk::Jwk;
+    use crate::app::AcmeSetup;
+    use crate::fixture::Party;
 
     fn holder(number: usize) -> Holder {
         Holder::Thing(format!("{number:040x}").parse().expect("a fingerprint"))
@@ -321,6 +330,34 @@ mod tests {
         assert_eq!(queue(1_000).err(), full);
         drop((waiting, other));
         assert!(looks.waiting().is_empty(), "nothing is kept of whom nobody looks for");
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn what_was_found_for_one_authorization_proves_no_other() {
+        let maker = Party::found("devices.acme.example");
+        let acme = AcmeSetup { config: AcmeConfig::default(), url: "https://ics.acme.example".to_owned() };
+        let app = maker.open_with(|setup| setup.acme = Some(acme));
+        let acme = app.acme_server().expect("a server");
+        let (now, method) = (app.acme_now(), Method::Http01);
+        let account = Account::new(Jwk::Ed25519([7; 32]), holder(1), Vec::new(), now);
+        let made = acme.keep(|tx| {
+            let (id, host) = (tx.add_account(&maker.domain, &account)?, Identifier::dns("gw.acme.example")?);
+            let ways = [(method, "its own token".to_owned())];
+            let mut authorization = Authorization::to_prove(id, host, now.plus_millis(60_000), ways);
+            authorization.begin(method, false, now)?;
+            Ok(tx.add_authorization(&authorization)?)
+        });
+        let authorization = made.expect("is kept");
+        let is_valid_after = |token: &str| {
+            let waits = acme.looks.queue(authorization, method, holder(1)).expect("waits");
+            let (host, token, key_authorization) = ("gw.acme.example".to_owned(), token.to_owned(), String::new());
+            let look = Look { _waits: waits, authorization, method, host, token, key_authorization };
+            app.acme_found(&look, Ok(())).expect("is kept");
+            let found = acme.look(|tx| Ok(tx.authorization(authorization)?)).expect("reads");
+            found.is_some_and(|it| it.is_valid(now))
+        };
+        assert!(!is_valid_after("that of another, which had this number before"));
+        assert!(is_valid_after("its own token"));
     }
 
     #[test]

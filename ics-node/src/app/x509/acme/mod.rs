@@ -157,6 +157,16 @@ impl App {
         }))
     }
 
+    /// Deletes some of what ended long ago. Orders have that done as well, but they may be rare.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub(in crate::app) fn acme_clear(&self) -> Result<(), AppError> {
+        let Some(acme) = &self.0.acme else { return Ok(()) };
+        let now = self.acme_now();
+        Ok(acme.store.with(Durability::Soon, |tx| tx.clear(now))?)
+    }
+
     /// A nonce.
     ///
     /// # Errors

@@ -1,7 +1,7 @@
 //! Certificates that nobody confirms. Each is announced with the time until which that is possible (`confirmWaitTime`,
 //! RFC 9810, 5.1.1.2), after which it is revoked as if its holder had rejected it: its holder may never have got it.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::sync::PoisonError;
 use std::time::Duration;
 
@@ -23,28 +23,30 @@ use crate::x509::SerialNumber;
 /// How often to look for certificates whose time is over.
 const LOOK: Duration = Duration::from_secs(60);
 
-/// Certificates that nobody has confirmed and that cannot be revoked as things are: the key that issued them is not at
-/// this node, or the log refuses what it says. Keys come with a start, and other rules with a descriptor: before one of
-/// the two, none of them is tried again.
+/// For how many milliseconds a certificate that cannot be revoked is left alone.
+const AGAIN_MILLIS: u64 = 60 * 60 * 1000;
+
+/// Certificates that nobody has confirmed and that could not be revoked, with the time at which that was tried: the key
+/// that issued them is not at this node, or the log refuses what it says. Nothing tells when that changes, which may be
+/// with a start, other rules, another state of the issuer's OpenPGP certificate, or a clock that is right again: each
+/// is tried again after an hour.
 #[derive(Debug, Default)]
-pub(in crate::app) struct InVain {
-    /// The version of the descriptor.
-    version: u64,
-    serials: BTreeSet<[u8; 20]>,
-}
+pub(in crate::app) struct InVain(BTreeMap<[u8; 20], Timestamp>);
 
 impl InVain {
-    /// Whether a certificate need not be tried under this version of the descriptor.
-    fn has(&mut self, version: u64, serial: &SerialNumber) -> bool {
-        if self.version != version {
-            *self = Self { version, ..Self::default() };
-        }
-        self.serials.contains(serial.as_bytes())
+    /// Forgets what was tried long ago, or by a clock that was ahead.
+    fn begin(&mut self, now: Timestamp) {
+        self.0.retain(|_, tried| *tried <= now && now.millis_since(*tried) < AGAIN_MILLIS);
+    }
+
+    /// Whether a certificate is left alone.
+    fn has(&self, serial: &SerialNumber) -> bool {
+        self.0.contains_key(serial.as_bytes())
     }
 
     /// Notes that a certificate could not be revoked.
-    fn put(&mut self, serial: &SerialNumber) {
-        self.serials.insert(*serial.as_bytes());
+    fn put(&mut self, serial: &SerialNumber, now: Timestamp) {
+        self.0.insert(*serial.as_bytes(), now);
     }
 }
 
@@ -96,7 +98,7 @@ impl App {
     }
 
     /// Revokes the certificates of this node's domains that nobody has confirmed until `now`. What fails is tried again
-    /// the next time, unless it would fail again.
+    /// the next time, or after an hour if it would fail again as things are.
     pub async fn revoke_unconfirmed(&self, now: Timestamp) {
         for hosted in self.all_hosted() {
             // A silent domain can revoke nothing, and what it has noted may be that of a restored copy.
@@ -113,11 +115,11 @@ impl App {
     async fn revoke_unconfirmed_of(&self, hosted: &Hosted, now: Timestamp) -> Result<(), AppError> {
         let number = hosted.number;
         let lapsed = self.blocking(move |app| Ok(app.store().lapsed(number, now)?)).await?;
-        let version = hosted.domain().map_or(0, |domain| domain.descriptor().version);
         let in_vain = || hosted.unrevoked.lock().unwrap_or_else(PoisonError::into_inner);
+        in_vain().begin(now);
         let (are_all_shown, mut failures) = (self.unshown(hosted)?.is_none(), Vec::new());
         for serial in lapsed.iter().filter_map(|bytes| SerialNumber::read(bytes)) {
-            if in_vain().has(version, &serial) {
+            if in_vain().has(&serial) {
                 continue;
             }
             // It is the node itself that waited in vain; the log names nobody.
@@ -127,8 +129,8 @@ impl App {
                 Ok(()) | Err(CertifyError::IssuerCompromised(_)) => true,
                 // It may be in the log and wait for its witnesses.
                 Err(CertifyError::UnknownCertificate(_)) => are_all_shown,
-                Err(CertifyError::IssuerAway(_) | CertifyError::Refused(_)) => {
-                    in_vain().put(&serial);
+                Err(CertifyError::IssuerAway(_) | CertifyError::Refused(_) | CertifyError::Record(_)) => {
+                    in_vain().put(&serial, now);
                     false
                 }
                 Err(_) => false,
@@ -170,11 +172,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_could_not_be_revoked_is_tried_again_under_other_rules() {
+    fn what_could_not_be_revoked_is_tried_again_after_an_hour() {
         let (mut in_vain, serial) = (InVain::default(), SerialNumber::new([7; 20]));
-        assert!(!in_vain.has(1, &serial));
-        in_vain.put(&serial);
-        assert!(in_vain.has(1, &serial) && !in_vain.has(1, &SerialNumber::new([8; 20])));
-        assert!(!in_vain.has(2, &serial));
+        let minute = |minute: u64| Timestamp::from_seconds(60 * minute);
+        in_vain.put(&serial, minute(100));
+        in_vain.begin(minute(159));
+        assert!(in_vain.has(&serial) && !in_vain.has(&SerialNumber::new([8; 20])));
+        in_vain.begin(minute(160));
+        assert!(!in_vain.has(&serial));
+        in_vain.put(&serial, minute(9_000));
+        in_vain.begin(minute(161));
+        assert!(!in_vain.has(&serial), "the clock was ahead, so everything may have failed");
     }
 }
