@@ -200,8 +200,8 @@ impl App {
     /// A number that changes whenever what this node has to say may have changed, except with time alone; `None` while
     /// a domain is silent.
     ///
-    /// It is made of the numbers of entries and the cosignature times of all domains, which only grow. What is not shown
-    /// yet counts too: an erasure deletes at once, and access rules are in force at once.
+    /// It is made of the numbers of entries and the cosignature times of all domains, which only grow. What is not
+    /// shown yet counts too: an erasure deletes at once, and access rules are in force at once.
     #[must_use]
     pub fn stamp(&self) -> Option<u128> {
         let mut stamp = 0_u128;
