@@ -125,7 +125,7 @@ impl App {
     pub fn challenge(&self, reader: Reader, asker: Asker, query: &Query) -> Result<Challenge, AppError> {
         let sources = self.open_to(reader, self.sources(self.all_hosted())?);
         let gathered = self.gather(query, &sources, (Depth::Store, self.clock().now()))?.unwrap_or_default();
-        let known = self.readable_of(reader, gathered)?;
+        let (known, _) = self.readable_of(reader, gathered)?;
         let id = only(query.text(), known.iter().map(|(id, _)| *id).collect())?;
         if !matches!(id, IdentityId::Key(_)) {
             return Err(AppError::new(Code::NoKey, format!("{id} has no key that could sign")));

@@ -1,7 +1,7 @@
 //! What is known of every domain without reading the database: as of the last commit that is durable everywhere.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock};
 
 use ics_core::log::merkle::{Tree, TreeError, leaf_hash};
 use ics_core::log::tile::TileId;
@@ -113,7 +113,7 @@ impl Published {
 /// The commits that erase something of a domain. From the commit on it is gone, while what takes its place is shown
 /// only when the commit is durable.
 #[derive(Debug, Default)]
-pub(crate) struct Erasing(Mutex<BTreeMap<DomainNumber, Erasures>>);
+pub(crate) struct Erasing(RwLock<BTreeMap<DomainNumber, Erasures>>);
 
 /// How many such commits there have been since the start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -126,20 +126,20 @@ pub(crate) struct Erasures {
 impl Erasing {
     /// To be called before the commit.
     pub(crate) fn begin(&self, domain: DomainNumber) {
-        self.with(domain, |erasures| erasures.begun += 1);
+        self.count(domain, |erasures| erasures.begun += 1);
     }
 
     /// To be called once the commit is shown, or has left everything as it was.
     pub(crate) fn end(&self, domain: DomainNumber) {
-        self.with(domain, |erasures| erasures.ended += 1);
+        self.count(domain, |erasures| erasures.ended += 1);
     }
 
     pub(crate) fn of(&self, domain: DomainNumber) -> Erasures {
-        self.with(domain, |erasures| *erasures)
+        self.0.read().unwrap_or_else(PoisonError::into_inner).get(&domain).copied().unwrap_or_default()
     }
 
-    fn with<T>(&self, domain: DomainNumber, work: impl FnOnce(&mut Erasures) -> T) -> T {
-        work(self.0.lock().unwrap_or_else(PoisonError::into_inner).entry(domain).or_default())
+    fn count(&self, domain: DomainNumber, add: impl FnOnce(&mut Erasures)) {
+        add(self.0.write().unwrap_or_else(PoisonError::into_inner).entry(domain).or_default());
     }
 }
 

@@ -4,6 +4,7 @@
 //! [`Depth::Store`] reads what memory lacks, and blocks.
 
 use core::fmt::Write as _;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use ics_core::domain::Domain;
@@ -15,6 +16,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::memory::{Kept, name_key};
 use super::read::{only, parse};
+use super::resolved::cut_short;
 use crate::app::hosted::Hosted;
 use crate::app::{App, AppError, Reader};
 use crate::store::{DomainNumber, Key, Reach};
@@ -168,7 +170,7 @@ impl App {
         }
         let sources = self.open_to(reader, self.sources([hosted])?);
         let Some(gathered) = self.gather(query, &sources, (depth, self.clock().now()))? else { return Ok(None) };
-        let known = self.readable_of(reader, gathered)?;
+        let (known, _) = self.readable_of(reader, gathered)?;
         only(&query.text, known.iter().map(|(id, _)| *id).collect())?;
         let told = known.first().and_then(|(_, told)| told.first());
         let told = told.ok_or_else(|| AppError::unknown_identity(&query.text))?;
@@ -193,10 +195,11 @@ impl App {
     ) -> Result<Option<Encoded>, AppError> {
         let hosted = self.all_hosted();
         let sources = self.sources(hosted.iter().cloned())?;
-        let missed = if sources.len() < hosted.len() { self.missed(&hosted, &sources) } else { Vec::new() };
+        let mut missed = if sources.len() < hosted.len() { self.missed(&hosted, &sources) } else { Vec::new() };
         let sources = self.open_to(reader, sources);
         let Some(gathered) = self.gather(query, &sources, (depth, self.clock().now()))? else { return Ok(None) };
-        let known = self.readable_of(reader, gathered)?;
+        let (known, silenced) = self.readable_of(reader, gathered)?;
+        missed.extend(silenced);
         if known.is_empty() {
             let silent = self.sights(&hosted).1;
             return Err(silent.unwrap_or_else(|| AppError::unknown_identity(&query.text)));
@@ -218,6 +221,13 @@ impl App {
         Ok(self.missed(&hosted, &self.sources(hosted.iter().cloned())?))
     }
 
+    /// These domains, and those that show nothing of what they say about a thing.
+    pub(crate) fn unheard_with(&self, silenced: BTreeSet<DomainName>) -> Result<Vec<DomainName>, AppError> {
+        let mut unheard = self.unheard_domains()?;
+        unheard.extend(silenced);
+        Ok(unheard)
+    }
+
     /// Those of these domains that are not among the sources although this node should know them.
     fn missed(&self, hosted: &[Arc<Hosted>], sources: &[Source]) -> Vec<DomainName> {
         let is_source = |hosted: &Hosted| sources.iter().any(|source| source.hosted.number == hosted.number);
@@ -225,24 +235,39 @@ impl App {
         missed.map(|hosted| hosted.name.clone()).collect()
     }
 
-    /// The identities about which the reader may read anything, with what that is. The reader is not told that others
+    /// The identities about which the reader may read anything, with what that is; and the domains that show nothing of
+    /// what they say about one of the identities, because all of it is cut short. The reader is not told that others
     /// exist.
-    pub(crate) fn readable_of(&self, reader: Reader, gathered: Gathered) -> Result<Gathered, AppError> {
-        let mut known = Gathered::new();
+    ///
+    /// # Errors
+    /// When there is nothing else, or memory is damaged.
+    pub(crate) fn readable_of(
+        &self,
+        reader: Reader,
+        gathered: Gathered,
+    ) -> Result<(Gathered, BTreeSet<DomainName>), AppError> {
+        let (mut known, mut silenced, mut silent) = (Gathered::new(), BTreeSet::new(), None);
         for (id, told) in gathered {
             let mut readable = Vec::with_capacity(told.len());
             for one in told {
                 if one.is_readable(self, reader)? {
                     readable.push(one);
-                } else if let Some(domain) = one.hosted.domain() {
-                    self.check_silence(reader, &domain, &one.kept)?;
+                } else if one.kept.cut_short
+                    && let Some(domain) = one.hosted.domain()
+                    && self.is_silenced(reader, &domain, &one.kept)
+                {
+                    silenced.insert(one.hosted.name.clone());
+                    silent.get_or_insert_with(|| cut_short(&id));
                 }
             }
             if !readable.is_empty() {
                 known.push((id, readable));
             }
         }
-        Ok(known)
+        match silent {
+            Some(silent) if known.is_empty() => Err(silent),
+            _ => Ok((known, silenced)),
+        }
     }
 
     fn encode_view(

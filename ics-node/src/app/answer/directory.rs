@@ -200,7 +200,8 @@ impl App {
     /// A number that changes whenever what this node has to say may have changed, except with time alone; `None` while
     /// a domain is silent.
     ///
-    /// It is made of the numbers of entries and the cosignature times of all domains, which only grow.
+    /// It is made of the numbers of entries and the cosignature times of all domains, which only grow. What is not
+    /// shown yet counts too: an erasure deletes at once, and access rules are in force at once.
     #[must_use]
     pub fn stamp(&self) -> Option<u128> {
         let mut stamp = 0_u128;
@@ -211,7 +212,7 @@ impl App {
             }
             let Some(seal) = head.seal else { continue };
             let cosigned = seal.cosigned_at.map_or(0, ics_core::time::Timestamp::as_millis);
-            stamp += (u128::from(seal.size) << 64) + u128::from(cosigned);
+            stamp += ((u128::from(head.size) + u128::from(seal.size)) << 64) + u128::from(cosigned);
         }
         Some(stamp)
     }

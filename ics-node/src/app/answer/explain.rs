@@ -1,6 +1,6 @@
 //! Why this node gives the answers it gives, in the words of [`crate::explain`].
 
-use super::read::ambiguous;
+use super::read::{Records, ambiguous};
 use crate::api::{Explanation, assessment};
 use crate::app::{App, AppError, Reader};
 use crate::explain;
@@ -19,11 +19,11 @@ impl App {
         peer: Option<&str>,
     ) -> Result<Explanation, AppError> {
         let Some(usage) = usage else {
-            let (ids, answers) = self.records(reader, thing)?;
+            let Records { ids, answers, silenced } = self.records(reader, thing)?;
             if ids.len() != 1 {
                 return Err(ambiguous(thing, &ids));
             }
-            return Ok(explain::records(&answers, &assessment(&answers, &self.unheard_domains()?)));
+            return Ok(explain::records(&answers, &assessment(&answers, &self.unheard_with(silenced)?)));
         };
         Ok(explain::verdict(thing, peer, &self.verdict(reader, thing, usage, peer)?))
     }

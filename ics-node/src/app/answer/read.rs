@@ -14,7 +14,7 @@ use ics_core::vocabulary::DomainName;
 
 use super::answers::Query;
 use super::memory::{Kept, name_key};
-use super::resolved::check_whole;
+use super::resolved::{check_whole, cut_short};
 use crate::api::problem::Code;
 use crate::api::{Evidence, History, RecordAnswer, ViewAnswer};
 use crate::app::entries::{Said, Snapshot, kind_key};
@@ -33,6 +33,16 @@ pub(crate) struct Sight<'a> {
     /// What had been erased before.
     pub(super) erasures: Erasures,
     pub(crate) entries: Snapshot<'a>,
+}
+
+/// What is known about what a text means in all domains here, as far as the reader may read it.
+pub(crate) struct Records {
+    /// The identities that are known.
+    pub(crate) ids: BTreeSet<IdentityId>,
+    /// What each domain says about each of them.
+    pub(crate) answers: Vec<RecordAnswer>,
+    /// The domains that show nothing of what they say about one of them, because all of it is cut short.
+    pub(crate) silenced: BTreeSet<DomainName>,
 }
 
 impl Sight<'_> {
@@ -134,36 +144,35 @@ impl App {
     /// When the text is neither an id nor a name, or nothing that the reader may read is known about it, or that cannot
     /// be known because a domain of this node is silent.
     pub fn view(&self, reader: Reader, query: &str) -> Result<ViewAnswer, AppError> {
-        let (ids, records) = self.records(reader, query)?;
-        let answers = if ids.len() == 1 { records } else { Vec::new() };
+        let Records { ids, answers, silenced } = self.records(reader, query)?;
+        let answers = if ids.len() == 1 { answers } else { Vec::new() };
         Ok(ViewAnswer {
             query: query.to_owned(),
             identities: ids.iter().map(ToString::to_string).collect(),
             records: answers,
-            unheard: self.unheard_domains()?,
+            unheard: self.unheard_with(silenced)?,
         })
     }
 
     /// The identities that a text means in any domain here, and the records about them that the reader may read.
-    pub(crate) fn records(
-        &self,
-        reader: Reader,
-        query: &str,
-    ) -> Result<(BTreeSet<IdentityId>, Vec<RecordAnswer>), AppError> {
+    pub(crate) fn records(&self, reader: Reader, query: &str) -> Result<Records, AppError> {
         let lookup = parse(query)?;
         let mut ids = BTreeSet::new();
         let mut answers = Vec::new();
         let hosted = self.all_hosted();
-        let (mut sights, silent) = self.sights(&hosted);
+        let (mut sights, mut silent) = self.sights(&hosted);
         sights.retain(|sight| self.may_read_any(reader, &sight.domain));
         for sight in &sights {
             ids.extend(self.identities(sight, &lookup)?);
         }
-        let mut known = BTreeSet::new();
+        let (mut known, mut silenced) = (BTreeSet::new(), BTreeSet::new());
         for id in &ids {
             for sight in &sights {
                 let kept = self.kept(sight, id)?;
-                if let Some(answer) = self.answer_of(reader, sight, &kept)? {
+                if self.is_silenced(reader, &sight.domain, &kept) {
+                    silenced.insert(sight.hosted.name.clone());
+                    silent.get_or_insert_with(|| cut_short(id));
+                } else if let Some(answer) = self.answer_of(reader, sight, &kept)? {
                     known.insert(*id);
                     answers.push(answer);
                 }
@@ -172,7 +181,7 @@ impl App {
         if known.is_empty() {
             return Err(silent.unwrap_or_else(|| AppError::unknown_identity(query)));
         }
-        Ok((known, answers))
+        Ok(Records { ids: known, answers, silenced })
     }
 
     /// What is kept about the one identity that a text means; a name in memory leads to it directly.

@@ -5,13 +5,14 @@ use std::sync::Arc;
 use ics_core::domain::Domain;
 use ics_core::identity::IdentityId;
 use ics_core::limits;
+use ics_core::log::entry::EntryKind;
 use ics_core::record::{CandidateGroups, Logged, Posting, Record, candidate_groups, resolve};
 use ics_core::time::Timestamp;
 
 use super::memory::{Around, Era, Kept, place_of};
 use super::read::Sight;
 use crate::api::problem::Code;
-use crate::app::entries::{Said, find_besides, is_more_about, keys};
+use crate::app::entries::{Said, find_besides, is_more_about, keys, kind_key};
 use crate::app::{App, AppError, Reader};
 
 /// What was read about an identity.
@@ -159,11 +160,28 @@ impl App {
         if self.is_cut_short(sight, id)? { Err(cut_short(id)) } else { Ok(()) }
     }
 
-    /// Refuses to say that a domain says nothing of an identity while all that it says of it is cut short. Whoever is
-    /// not certain to be shown everything must not learn that there is anything.
+    /// Refuses while what is left of anything that was erased is not shown yet, whatever it was about.
+    pub(in crate::app) fn check_no_erasure_waits(&self, sight: &Sight<'_>) -> Result<(), AppError> {
+        let (number, from) = (sight.hosted.number, sight.seal.size);
+        let mut is_any = self.store().erasures(number).may_hide_since(sight.erasures);
+        let size = self.store().head(number)?.size;
+        if !is_any && from < size {
+            let erasures = [kind_key(EntryKind::Erasure)];
+            is_any = !self.store().all_positions(number, &erasures, from..size, 1)?.is_empty();
+        }
+        let why = "something was erased, and what is left of it is not shown yet";
+        if is_any { Err(AppError::new(Code::Behind, why)) } else { Ok(()) }
+    }
+
+    /// Whether all that a domain says of an identity is cut short, as far as the reader may know that: whoever is not
+    /// certain to be shown everything must not learn that there is anything.
+    pub(super) fn is_silenced(&self, reader: Reader, domain: &Domain, kept: &Kept) -> bool {
+        kept.cut_short && kept.known().is_none() && self.is_shown_all(reader, domain)
+    }
+
+    /// Refuses to say that a domain says nothing of an identity while that is so.
     pub(super) fn check_silence(&self, reader: Reader, domain: &Domain, kept: &Kept) -> Result<(), AppError> {
-        let is_nothing_left = kept.cut_short && kept.known().is_none();
-        if is_nothing_left && self.is_shown_all(reader, domain) { Err(cut_short(&kept.id)) } else { Ok(()) }
+        if self.is_silenced(reader, domain, kept) { Err(cut_short(&kept.id)) } else { Ok(()) }
     }
 
     /// All statements about an identity; those at hand are not read again.

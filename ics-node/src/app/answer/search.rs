@@ -1,11 +1,14 @@
 //! Look-ups the way people do them: by what they can read off a thing, in whatever spelling.
 
+use std::collections::BTreeSet;
+
 use ics_core::gs1::{DigitalLink, Gtin};
 use ics_core::limits;
 use ics_core::name::Lookup;
 use ics_core::record::Record;
 use ics_core::vocabulary::Attribute;
 
+use super::read::Records;
 use super::thing::Found;
 use crate::api::problem::Code;
 use crate::app::{App, AppError, Reader};
@@ -35,16 +38,15 @@ impl App {
     pub fn thing_of_link(&self, reader: Reader, link: &DigitalLink) -> Result<Found, AppError> {
         let unknown = || AppError::unknown_identity(&format!("GTIN {}", link.gtin));
         let serial = link.serial.as_ref().ok_or_else(unknown)?;
-        let (_, answers) = self.records(reader, &format!("serial:{serial}"))?;
+        let Records { answers, silenced, .. } = self.records(reader, &format!("serial:{serial}"))?;
         let fits = |record: &Record| {
             let given = |attribute| record.attributes.get(&attribute).into_iter().flatten().map(|given| &given.value);
             given(Attribute::ProductId).any(|value| value.parse::<Gtin>().is_ok_and(|gtin| gtin == link.gtin))
                 && link.lot.as_ref().is_none_or(|lot| given(Attribute::Lot).any(|value| value == lot))
         };
-        let ids: std::collections::BTreeSet<_> =
-            answers.iter().filter(|it| fits(&it.record)).map(|it| it.record.identity.id).collect();
+        let ids: BTreeSet<_> = answers.iter().filter(|it| fits(&it.record)).map(|it| it.record.identity.id).collect();
         let answers: Vec<_> = answers.into_iter().filter(|it| ids.contains(&it.record.identity.id)).collect();
-        if ids.is_empty() { Err(unknown()) } else { self.shown(reader, ids.len(), answers) }
+        if ids.is_empty() { Err(unknown()) } else { self.shown(reader, Records { ids, answers, silenced }) }
     }
 }
 

@@ -9,7 +9,7 @@ use ics_core::record::{Assessment, Identity, Outlook, Record};
 use ics_core::vocabulary::{Attribute, DomainName};
 
 use super::list::{Since, summary};
-use super::read::Sight;
+use super::read::{Records, Sight};
 use crate::api::problem::Code;
 use crate::api::{Explanation, IdentitySummary, ListQuery, RecordAnswer, assessment};
 use crate::app::{App, AppError, Reader};
@@ -81,21 +81,15 @@ impl App {
     /// When the text is neither an id nor a name, or nothing that the reader may read is known about it: what is hidden
     /// and what is unknown look alike.
     pub fn public_thing(&self, reader: Reader, query: &str) -> Result<Found, AppError> {
-        let (ids, answers) = self.records(reader, query)?;
-        self.shown(reader, ids.len(), answers)
+        self.shown(reader, self.records(reader, query)?)
     }
 
-    /// As [`App::public_thing`], for records that were read; `candidates` is the number of identities that they are
-    /// about.
-    pub(crate) fn shown(
-        &self,
-        reader: Reader,
-        candidates: usize,
-        answers: Vec<RecordAnswer>,
-    ) -> Result<Found, AppError> {
-        let unheard = self.unheard_domains()?;
+    /// As [`App::public_thing`], for records that were read.
+    pub(crate) fn shown(&self, reader: Reader, records: Records) -> Result<Found, AppError> {
+        let Records { ids, answers, silenced } = records;
+        let unheard = self.unheard_with(silenced)?;
         let thing = match answers.first() {
-            Some(first) if candidates == 1 => first.record.clone(),
+            Some(first) if ids.len() == 1 => first.record.clone(),
             _ => return Ok(Found::Several(namesakes(&answers, &unheard))),
         };
         // The domain that introduces a thing knows best what it is called.
@@ -166,11 +160,14 @@ impl App {
 
     /// A piece of software by its digest. A group may have the same digest; then it is not known which is meant.
     fn software(&self, reader: Reader, id: String, unheard: &[DomainName]) -> Software {
-        let answers = match self.records(reader, &id) {
-            Ok((ids, answers)) if ids.iter().all(|id| matches!(id, IdentityId::Software(_))) => answers,
+        let (answers, silenced) = match self.records(reader, &id) {
+            Ok(Records { ids, answers, silenced }) if ids.iter().all(|id| matches!(id, IdentityId::Software(_))) => {
+                (answers, silenced)
+            }
             _ => return Software { title: id.clone(), id, status: None, outlook: None },
         };
-        let assessment = assessment(&answers, unheard);
+        let unheard: Vec<DomainName> = unheard.iter().cloned().chain(silenced).collect();
+        let assessment = assessment(&answers, &unheard);
         Software {
             title: answers.first().map_or_else(|| id.clone(), |it| it.record.title.clone()),
             id,

@@ -208,15 +208,10 @@ impl Eyes<'_> {
         Ok(may)
     }
 
-    /// Whether the reader may read what is said about the identity itself.
+    /// Whether the reader may read what is said about the identity itself, as whoever looks it up: so not while what
+    /// may hide it is erased and what is left of that is not shown yet.
     fn may_read(&self, id: &IdentityId) -> Result<bool, AppError> {
-        if !self.may_read_any() {
-            return Ok(false);
-        }
-        let (app, domain) = (self.app, &self.sight.domain);
-        let said = Said::read(&self.sight.entries, domain, id)?;
-        let record = resolve(domain, id, &said.about, &said.groups, app.clock().now());
-        Ok(record.is_some_and(|record| app.may_read(self.reader, domain, &record)))
+        Ok(self.app.readable(self.reader, &self.sight, id)?.is_some())
     }
 
     /// Whether the reader may read one of a group's members, whose record rests on what is said about the group.

@@ -23,6 +23,7 @@ use crate::api::{AdoptionRequest, AdoptionResult, Problem, ProvenEntry};
 use crate::app::admit::check::{Checked, What, check_sent};
 use crate::app::admit::submit::{Incoming, Outcome, reach};
 use crate::app::answer::read::{Sight, only, parse};
+use crate::app::answer::resolved::cut_short;
 use crate::app::entries::{Entries, Snapshot, find_logged};
 use crate::app::hosted::Hosted;
 use crate::app::{App, AppError, random};
@@ -55,6 +56,8 @@ pub(in crate::app) struct About {
     /// else. It concerns certificates for which the source is responsible, and which it revokes itself: a domain that
     /// does not entitle those signers misses nothing.
     pub(in crate::app) left_to_source: BTreeSet<u64>,
+    /// One of the things of which more was said than is shown at present: see [`Record::cut_short`].
+    pub(in crate::app) cut_short: Option<IdentityId>,
 }
 
 impl App {
@@ -62,8 +65,9 @@ impl App {
     /// everything said about them and about their groups, and the certificates of the signers.
     ///
     /// # Errors
-    /// When the domain has its home elsewhere, the source is not held here, nothing matches, or the witnesses that the
-    /// domain demands have not cosigned what was taken over.
+    /// When the domain has its home elsewhere, the source is not held here, nothing matches, something said about one
+    /// of the things was erased and what is left of it is not shown yet, or the witnesses that the domain demands have
+    /// not cosigned what was taken over.
     pub async fn adopt(&self, domain: &DomainName, request: AdoptionRequest) -> Result<AdoptionResult, AppError> {
         let target = self.hosted(domain)?;
         let source: Result<DomainName, _> = request.source.parse();
@@ -107,7 +111,12 @@ impl App {
             }
             taken.result.barred = self.barred_of(target, &name, &self.rights_to_follow(target, &sight, &chosen)?)?;
         }
-        let About { all, left_to_source } = self.entries_about(&sight, &chosen)?;
+        let about = self.entries_about(&sight, &chosen)?;
+        // The erasure, which tells of a block that cannot be taken over, comes later only to those who follow.
+        if let Some(id) = about.cut_short.filter(|_| request.follow.is_none()) {
+            return Err(cut_short(&id));
+        }
+        let About { all, left_to_source, .. } = about;
         taken.left_to_source = left_to_source;
         let indices: Vec<u64> = all.into_iter().collect();
         for indices in indices.chunks(limits::BATCH_STATEMENTS) {
@@ -118,7 +127,8 @@ impl App {
         Ok((taken.result, taken.size))
     }
 
-    /// Which of these things the source's rules let a domain follow.
+    /// Which of these things the source's rules let a domain follow, without those whose records are cut short: for
+    /// these the rules say it when the rest is shown.
     fn rights_to_follow(
         &self,
         target: &Hosted,
@@ -128,7 +138,7 @@ impl App {
         let Some(domain) = target.domain() else { return Ok(BTreeMap::new()) };
         let mut rights = BTreeMap::new();
         for id in ids {
-            let record = self.resolve(sight, id)?.map(|(record, _)| record);
+            let record = self.resolve(sight, id)?.map(|(record, _)| record).filter(|record| !record.cut_short);
             rights.extend(record.map(|record| (*id, self.may_follow(&domain, &sight.domain, &record))));
         }
         Ok(rights)
@@ -177,7 +187,12 @@ impl App {
     ) -> Result<About, AppError> {
         let (mut about, mut signers, mut others) = (About::default(), BTreeSet::new(), BTreeSet::new());
         for id in ids {
-            let Some((record, said)) = self.resolve(sight, id)? else { continue };
+            let known = self.resolve(sight, id)?;
+            let is_cut_short = known.as_ref().map(|(record, _)| record.cut_short);
+            if is_cut_short.map_or_else(|| self.is_cut_short(sight, id), Ok)? {
+                about.cut_short = Some(*id);
+            }
+            let Some((record, said)) = known else { continue };
             let effective = said.about.iter().chain(&said.groups).filter(|it| !it.is_refused());
             let effective = effective.filter(|it| !it.is_erased() || still_blocks(&record, Logged::index(it)));
             for statement in effective {

@@ -157,7 +157,10 @@ impl App {
             named: &|| self.followed_by_name(number, from),
             may: &|record| {
                 let may = self.may_follow(&domain, &sight.domain, record);
-                rights.borrow_mut().insert(record.identity.id, may);
+                // What the rules say while a record is cut short holds only until the rest is shown.
+                if !record.cut_short {
+                    rights.borrow_mut().insert(record.identity.id, may);
+                }
                 may
             },
             serves: &|_| true,
@@ -198,7 +201,7 @@ impl App {
         (things, certificates): (&BTreeSet<IdentityId>, BTreeSet<u64>),
         new_from: u64,
     ) -> Result<(), AppError> {
-        let About { mut all, mut left_to_source } = self.entries_about(sight, things)?;
+        let About { mut all, mut left_to_source, .. } = self.entries_about(sight, things)?;
         // A signer who no longer has any role says nothing that could be missed.
         left_to_source.extend(certificates.difference(&all));
         all.extend(certificates);

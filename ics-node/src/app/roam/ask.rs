@@ -79,7 +79,8 @@ enum Unanswered {
 pub(super) struct Unheard {
     /// The reasons, in words.
     pub(super) why: String,
-    /// Whether an answer was refused, or too long: answers about other things may be usable.
+    /// Whether an answer was refused, too long, or waits for what is left of something erased: answers about other
+    /// things may be usable.
     pub(super) is_refused: bool,
     /// Whether the home has signed for somebody what contradicts what was seen of its log.
     pub(super) is_contradicted: bool,
@@ -102,7 +103,9 @@ impl Unanswered {
     fn is_refused(&self) -> bool {
         match self {
             Self::Refused(_) | Self::Peer(PeerError::Wire(_)) => true,
-            Self::Peer(PeerError::Status { problem: Some(kind), .. }) => *kind == Code::TooMuchSaid.uri(),
+            Self::Peer(PeerError::Status { problem: Some(kind), .. }) => {
+                [Code::TooMuchSaid, Code::Behind].iter().any(|code| *kind == code.uri())
+            }
             _ => false,
         }
     }
@@ -381,11 +384,11 @@ mod tests {
 
     /// A follower of many things continues with the next one.
     #[test]
-    fn that_too_much_is_said_of_a_thing_says_nothing_of_others() {
+    fn that_a_thing_has_no_answer_for_now_says_nothing_of_others() {
         let answered = |code: Code| {
             let (status, problem) = (code.status(), Some(code.uri()));
             Unanswered::from(PeerError::Status { status, detail: String::new(), problem }).is_refused()
         };
-        assert!(answered(Code::TooMuchSaid) && !answered(Code::UnknownIdentity));
+        assert!(answered(Code::TooMuchSaid) && answered(Code::Behind) && !answered(Code::UnknownIdentity));
     }
 }

@@ -8,7 +8,6 @@ use ics_core::limits;
 use ics_core::log::checkpoint::{Checkpoint, Origin};
 use ics_core::log::note::Note;
 use ics_core::log::record_head::{Finding, HeadReader, RecordHead};
-use ics_core::record::Record;
 use ics_core::vocabulary::DomainName;
 use ics_sync::wire::{Attestation, Base64};
 
@@ -30,7 +29,8 @@ impl App {
     ///
     /// # Errors
     /// When a name fits several things, the domain cannot be read now, something said about the thing was erased and
-    /// what is left of it is not shown yet, or the log grows faster than it is read.
+    /// what is left of it is not shown yet, or the log grows faster than it is read. While that is so of anything in
+    /// the domain, readers who may not read everything are not told of any thing that nothing is said about it.
     pub fn attest(
         &self,
         reader: Reader,
@@ -49,15 +49,13 @@ impl App {
                 return Err(ambiguous(query.text(), &ids));
             }
             let evidence = self.all_that_is_said(reader, &sight, query, ids.first())?;
-            // A reader who may read nothing about the thing must not learn that it is known, unless that reader is
-            // certain to be shown everything. But whoever may read what is left now is not told that nothing is said:
-            // that would take the place of an earlier answer, which may have had a block.
-            if let Some(id) = ids.first()
-                && (!is_nothing(&evidence)
-                    || self.is_shown_all(reader, &sight.domain)
-                    || self.may_read_left(reader, &sight, id)?)
-            {
-                self.check_all_is_shown(&sight, id)?;
+            let is_shown_all = self.is_shown_all(reader, &sight.domain);
+            match ids.first() {
+                Some(id) if is_shown_all || !is_nothing(&evidence) => self.check_all_is_shown(&sight, id)?,
+                // That nothing is said would take the place of an earlier answer, which may have had a block. But who
+                // may read nothing about a thing must not learn that it is known, so that is not said of any thing.
+                _ if !is_shown_all && self.may_read_any(reader, &sight.domain) => self.check_no_erasure_waits(&sight)?,
+                _ => {}
             }
             // The log may have grown meanwhile.
             if size_of(&evidence.checkpoint) == Some(sight.seal.size) {
@@ -79,12 +77,6 @@ impl App {
         let attested = self.attest(reader, domain, query, 0)?.map(|attested| attested.evidence);
         let said = attested.filter(|evidence| !is_nothing(evidence));
         said.ok_or_else(|| AppError::unknown_identity(query.text()))
-    }
-
-    /// Whether a reader might read what can be read about a thing, if that were everything.
-    fn may_read_left(&self, reader: Reader, sight: &Sight<'_>, id: &IdentityId) -> Result<bool, AppError> {
-        let record = self.resolve(sight, id)?.map(|(record, _)| Record { cut_short: false, ..record });
-        Ok(record.is_some_and(|record| self.may_read(reader, &sight.domain, &record)))
     }
 
     fn all_that_is_said(

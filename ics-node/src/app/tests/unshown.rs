@@ -14,14 +14,17 @@ use ics_core::statement::Claims;
 use ics_core::statement::make::{certify, sign_descriptor};
 use ics_core::trust::{Outcome, Reason};
 use ics_core::vocabulary::Act;
-use ics_sync::wire::Watch;
+use ics_sync::wire::{Entry, Watch};
 
 use super::{PERMITS, check, node};
 use crate::api::problem::Code;
-use crate::api::{ListQuery, assessment};
+use crate::api::{AdoptionRequest, ListQuery, assessment};
 use crate::app::keys::KeySearch;
 use crate::app::{App, CertifyError, Depth, Extent, Query, Reader};
 use crate::fixture::{Party, SALT, claims, devices, owner, word};
+
+/// The template's rule by which anybody may read everything.
+const ALL: &str = "permit (principal, action in [Action::\"read\", Action::\"follow\", Action::\"mirror\"], resource);";
 
 async fn is_not_cosigned(app: &App, maker: &Party, json: &[u8]) {
     let now = app.clock().now();
@@ -92,6 +95,7 @@ async fn what_was_erased_is_not_unblocked_while_its_erasure_waits_for_witnesses(
 
     let erasure = app.erasure(Reader::Operator, &maker.domain, index).expect("it can be erased");
     waits_for_witnesses(&app, &maker).await;
+    let stamp = app.stamp();
     assert!(!is_withheld(), "the block is shown");
     let blocked = check(&app, 0, Depth::Store).map(|it| (it.verdict, it.reason));
     assert_eq!(blocked, Some((Outcome::Deny, Reason::Blocked)), "and the checker has its proof");
@@ -100,6 +104,7 @@ async fn what_was_erased_is_not_unblocked_while_its_erasure_waits_for_witnesses(
     let hosted = app.hosted(&maker.domain).expect("here");
     assert_eq!(app.store().entry(hosted.number, index).expect("an entry").content, None, "it is gone");
     assert!(is_withheld(), "what it restates is not shown yet");
+    assert_ne!(app.stamp(), stamp, "and answers that have it are not given again");
     let withheld = check(&app, 0, Depth::Store).map(|it| (it.verdict, it.reason));
     assert_eq!(withheld, Some((Outcome::Unknown, Reason::Withheld)), "and not because the checker rejects the answer");
     let told = (attested(), heads(&app, &maker, &id).await);
@@ -155,6 +160,39 @@ async fn whoever_reads_is_told_that_what_is_left_of_an_erased_block_waits() {
         app.answer_view(Reader::Anonymous, &query(&gone), Extent::Whole, Depth::Store).map(drop),
     ];
     assert!(told.iter().all(|it| it.as_ref().is_err_and(|error| error.code() == Code::Behind)), "{told:?}");
+
+    // What another domain says about it is told, and that this one was not heard.
+    let other = Party::found("readers.acme.example");
+    other.found_at(&app);
+    other.publish(&app, &known[2], "Pump", "L9").await;
+    let view = app.view(Reader::Anonymous, &gone).expect("known");
+    assert_eq!((view.records.len(), &view.unheard), (1, &vec![of.clone()]));
+    let encoded = app.answer_view(Reader::Anonymous, &query(&gone), Extent::Whole, Depth::Store).expect("known");
+    let json: serde_json::Value = serde_json::from_slice(&encoded.expect("the store was asked").json).expect("JSON");
+    assert_eq!(json["unheard"][0], of.as_str(), "{json}");
+}
+
+/// Otherwise nobody would hear of a block that can no longer be taken over. Whoever follows hears of it later.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_left_of_an_erased_block_is_waited_for_before_its_thing_is_adopted() {
+    let (plant, known) = (Party::found("factory.acme.example"), devices(2));
+    let maker = Party::found_with("devices.acme.example", |descriptor| {
+        let rule = "permit (principal, action in [Action::\"read\", Action::\"follow\"], resource) \
+                    unless { resource has lot && resource.lot == \"secret\" };";
+        descriptor.access = descriptor.access.replace(ALL, rule);
+    });
+    let app = node(&maker, &known[..1], PERMITS, 1 << 24).await;
+    plant.found_at(&app);
+    let indices = [stolen(&app, &maker, &known[0]).await, stolen(&app, &maker, &known[1]).await];
+    erased_unshown(&app, &maker, indices).await;
+    for key in &known {
+        for (follow, barred) in [(None, Err(Code::Behind)), (Some(true), Ok(0))] {
+            let (source, ids) = (maker.domain.to_string(), vec![key.fingerprint().to_string()]);
+            let request = AdoptionRequest { source, ids, follow, ..AdoptionRequest::default() };
+            let adopted = app.adopt(&plant.domain, request).await;
+            assert_eq!(adopted.map(|it| it.barred).map_err(|error| error.code()), barred, "{follow:?}");
+        }
+    }
 }
 
 /// Whoever has stolen it has its key.
@@ -180,28 +218,40 @@ async fn what_is_blocked_asks_for_nothing_while_what_is_left_of_the_block_waits(
 /// Rules hide it by what is gone, and the erasure that says so is not shown.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_hidden_by_what_was_erased_stays_hidden_while_the_rest_waits() {
-    let all = "permit (principal, action in [Action::\"read\", Action::\"follow\", Action::\"mirror\"], resource);";
     let unless = "permit (principal, action == Action::\"read\", resource) \
                   unless { resource has lot && resource.lot == \"0\" };";
     let maker = Party::found_with("devices.acme.example", |descriptor| {
-        assert!(descriptor.access.contains(all), "the template's rule");
-        descriptor.access = descriptor.access.replace(all, unless);
+        assert!(descriptor.access.contains(ALL), "the template's rule");
+        descriptor.access = descriptor.access.replace(ALL, unless);
     });
-    let (known, of) = (devices(1), &maker.domain);
-    let app = node(&maker, &known, PERMITS, 1 << 24).await;
-    let id = known[0].fingerprint().to_string();
+    let (known, of) = (devices(2), &maker.domain);
+    let app = node(&maker, &known[..1], PERMITS, 1 << 24).await;
+    let [id, unknown] = [&known[0], &known[1]].map(|key| key.fingerprint().to_string());
     let record = |reader| app.record(reader, of, &id).map(|it| it.record).map_err(|error| error.code());
-    stolen(&app, &maker, &known[0]).await;
+    let attested = |reader, id: &str| {
+        let query = Query::parse(id).expect("an id");
+        let attested = tokio::task::block_in_place(|| app.attest(reader, of, &query, 0));
+        attested.map(|it| it.is_some()).map_err(|error| error.code())
+    };
+    let blocked = stolen(&app, &maker, &known[0]).await;
     assert_eq!(record(Reader::Anonymous), Err(Code::UnknownIdentity));
     let introduced = record(Reader::Operator).expect("known").vouched[0].index;
+    let is_hidden = |index: u64| {
+        let page = app.entries(Reader::Anonymous, of, 0, 100, None).expect("a page");
+        matches!(page.entries[usize::try_from(index).expect("a few")], Entry::Hidden(_))
+    };
+    assert_eq!([introduced, blocked].map(is_hidden), [true, true]);
+    assert_eq!([&id, &unknown].map(|id| attested(Reader::Anonymous, id)), [Ok(true), Ok(true)]);
     erased_unshown(&app, &maker, [introduced]).await;
     let left = record(Reader::Operator).expect("known");
     assert!(left.cut_short && left.attributes.is_empty(), "{left:?}");
     assert_eq!(record(Reader::Anonymous), Err(Code::UnknownIdentity));
-    // A node without a copy that has heard of the block must not hear now that nothing is said about the thing.
-    let query = Query::parse(&id).expect("an id");
-    let attested = tokio::task::block_in_place(|| app.attest(Reader::Anonymous, of, &query, 0));
-    assert_eq!(attested.map(drop).map_err(|error| error.code()), Err(Code::Behind));
+    assert_eq!([introduced, blocked].map(is_hidden), [true, true], "a mirror of a part is not shown it either");
+    // A node without a copy that has heard of the block must not hear now that nothing is said about the thing; and a
+    // stranger must not hear of it something else than of what nobody knows.
+    let told = [&id, &unknown].map(|id| attested(Reader::Anonymous, id));
+    assert_eq!(told, [Err(Code::Behind), Err(Code::Behind)]);
+    assert_eq!(attested(Reader::Operator, &unknown), Ok(true), "whoever is shown everything may be told that");
 }
 
 /// It is gone once it is committed, while what the erasure restates is shown once that is durable; and whoever has
