@@ -261,6 +261,23 @@ async fn what_a_directory_has_of_a_damaged_domain_stays() {
     check_afterwards(&place_of(&party.open()), &party, &other, &whole, &new);
 }
 
+/// Restored from a copy that was made before its first checkpoint: it has been shown since all the same.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_directory_has_of_a_domain_without_its_checkpoint_stays() {
+    let (party, other, app) = two().await;
+    let whole = told(&place_of(&app), None, true);
+    let number = app.hosted(&other.domain).expect("here").number;
+    silence(&app, &other, true);
+    drop(app);
+    let log = rusqlite::Connection::open(party.data().join("ics.db")).expect("open");
+    let sql = "UPDATE head SET seal_size = NULL, seal_root = NULL, note = NULL, cosigned_at = NULL WHERE domain = ?1";
+    assert_eq!(log.execute(sql, [number.get()]).expect("written"), 1);
+    drop(log);
+    let app = party.open();
+    goes_on(&party, &app).await;
+    check_meanwhile(&place_of(&app), &party, &other, &whole);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_domain_that_falls_silent_ends_no_search_that_persists() {
     let (party, other, app) = two().await;
