@@ -103,6 +103,12 @@ pub const fn millis_of(age: u32) -> u64 {
     (if minutes == 0 { age } else { SECONDS + 60 * minutes }) * 1000
 }
 
+/// How many steps of time after an entry's admission a later moment is: see [`Moment::age`].
+#[must_use]
+pub fn age_at(admitted_at: Timestamp, now: Timestamp) -> u32 {
+    steps(now.millis_since(admitted_at)).0
+}
+
 /// How many hours back are searched for statements that begin or end.
 const HOURS: u64 = 24 * 366;
 
