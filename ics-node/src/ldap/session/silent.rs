@@ -368,6 +368,29 @@ async fn whoever_has_missed_too_much_of_one_thing_gets_everything() {
     }
 }
 
+/// It does not fit when something else is asked for, when other rights are given, and perhaps after an upgrade.
+#[tokio::test(flavor = "multi_thread")]
+async fn nor_does_a_cookie_that_does_not_fit_keep_anybody_from_the_others() {
+    let (party, other, app) = two().await;
+    let place = place_of(&app);
+    let whole = told(&place, None, true);
+    silence(&app, &other, true);
+    goes_on(&party, &app).await;
+    let things = || equal("objectClass", "icsIdentityEntry");
+    for reload_hint in [false, true] {
+        let more = told_of(&place, things(), Some(&whole.cookie), reload_hint);
+        assert_eq!(more.code, LdapResultCode::Success, "{more:?}");
+        assert!(more.names.contains(&thing(&party, 1)) && more.names.contains(&thing(&party, 3)), "{more:?}");
+        assert!(more.deletes && !more.gone.iter().any(|name| name.contains(other.domain.as_str())), "{more:?}");
+        assert_eq!(more.cookie, whole.cookie);
+    }
+    silence(&app, &other, false);
+    let back = told_of(&place, things(), Some(&whole.cookie), true);
+    assert_eq!(back.code, LdapResultCode::Success, "{back:?}");
+    assert!(!back.deletes && back.names.contains(&thing(&other, 2)), "{back:?}");
+    assert_ne!(back.cookie, whole.cookie);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_domain_that_falls_silent_ends_no_search_that_persists() {
     let (party, other, app) = two().await;

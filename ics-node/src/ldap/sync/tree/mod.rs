@@ -10,8 +10,9 @@
 //! A domain that cannot answer keeps nobody from the others. A consumer that has nothing of it gets what there is. One
 //! that has something of it keeps that, since nobody can tell what has become of it: it hears of the others, and keeps
 //! its cookie, so that it is told again once the domain answers, together with the keys, which follow from all domains;
-//! until then only keys come that must not be used, or go if the filter leaves such keys out. Whoever would have to
-//! begin anew meanwhile, and so forget what the domain said, has to wait.
+//! until then only keys come that must not be used, or go if the filter leaves such keys out. If its cookie does not
+//! fit, nobody can tell what it has: it gets everything that there is, and forgets nothing until then. Whoever comes
+//! with something else than a cookie of this server's would have to forget what the domain said, and so has to wait.
 
 mod planning;
 
@@ -79,7 +80,7 @@ impl Work {
     }
 }
 
-/// What a consumer keeps while a domain cannot answer of which it has something.
+/// What a consumer keeps while a domain cannot answer of which it has something, or may have.
 #[derive(Debug)]
 struct Kept {
     /// The cookie with which it came.

@@ -38,10 +38,13 @@ impl Tree {
         };
         let is_refused = |failure: &Failure| failure.code == LdapResultCode::EsyncRefreshRequired;
         match touched {
-            Err(failure) if is_refused(&failure) && !silent.is_empty() => Err(not_now()),
-            Err(failure) if self.reload && is_refused(&failure) => {
+            Err(failure) if is_refused(&failure) && (self.reload || !silent.is_empty()) => {
                 // A part of the cookie may fit, and says nothing.
                 self.has.clear();
+                if !silent.is_empty() {
+                    let cookie = cookie.clone().ok_or_else(not_now)?;
+                    self.kept = Some(Kept { cookie, silent });
+                }
                 self.go_behind(place, cookie.unwrap_or_default(), STEP_PAUSES)
             }
             touched => {
