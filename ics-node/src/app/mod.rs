@@ -37,7 +37,7 @@ pub use answer::denied::Denied;
 pub use answer::directory::{Looked, Mark, Thing, ThingPage};
 pub use answer::everything::Mentions;
 use answer::memory::Memory;
-pub use answer::moments::{Gone, Moment, Moments, Touched, millis_of};
+pub use answer::moments::{Gone, Moment, Moments, Touched, age_at, millis_of};
 pub use answer::then::Then;
 pub use answer::thing::{Found, Namesake, PublicThing, Software};
 pub use answer::verdict::check_use;

@@ -146,8 +146,7 @@ mod tests {
         let mut threads = tokio::runtime::Builder::new_multi_thread();
         let runtime = threads.worker_threads(1).max_blocking_threads(1).enable_all().build().expect("a runtime");
         runtime.block_on(async {
-            let party = Party::found("devices.acme.example");
-            let app = party.open();
+            let (party, app) = Party::opened();
             let body = party.introduce(&app, &device(1), "Pump", "L1");
             party.submit_one(&app, body.clone()).await.expect("admitted");
             let statement = dn(&party, &body);

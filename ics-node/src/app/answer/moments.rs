@@ -23,7 +23,7 @@ use crate::api::{DomainInfo, ShownLog};
 use crate::app::entries::{Entries, Snapshot, about, find_logged, keys, kind_key, restore};
 use crate::app::hosted::Hosted;
 use crate::app::{App, AppError, Reader};
-use crate::store::{DomainNumber, Key, Seal, StoreError, StoredEntry};
+use crate::store::{DomainNumber, Key, Seal, Standing, StoreError, StoredEntry};
 
 /// A domain as it was at a size of its log and a time, under the policy and certificates of a moment. The newest rules
 /// decide what may be read; the rules that the log shows decide what stands.
@@ -101,6 +101,12 @@ pub const fn millis_of(age: u32) -> u64 {
     let age = age as u64;
     let minutes = age.saturating_sub(SECONDS);
     (if minutes == 0 { age } else { SECONDS + 60 * minutes }) * 1000
+}
+
+/// How many steps of time after an entry's admission a later moment is: see [`Moment::age`].
+#[must_use]
+pub fn age_at(admitted_at: Timestamp, now: Timestamp) -> u32 {
+    steps(now.millis_since(admitted_at)).0
 }
 
 /// How many hours back are searched for statements that begin or end.
@@ -235,9 +241,12 @@ impl App {
     }
 
     fn moment_of(&self, hosted: Arc<Hosted>) -> Result<Option<Moment>, AppError> {
-        // First: a damaged domain may not be known at all, and has been shown all the same.
+        // First: a damaged domain, or one restored from a copy that was made early, may not be known at all or have no
+        // checkpoint, and has been shown all the same.
         self.store().check_sound(hosted.number)?;
-        if hosted.domain().is_none() || self.store().head(hosted.number)?.seal.is_none() {
+        let is_restored = matches!(self.store().standing(hosted.number)?, Standing::Behind { .. });
+        let is_shown = hosted.domain().is_some() && self.store().head(hosted.number)?.seal.is_some();
+        if !is_shown && !is_restored {
             return Ok(None);
         }
         let seal = self.seal(&hosted)?;

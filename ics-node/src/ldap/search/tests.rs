@@ -9,8 +9,7 @@ use crate::fixture::{Party, device};
 /// The statements of things that do not match are looked through as well: a thing may have thousands.
 #[tokio::test(flavor = "multi_thread")]
 async fn statements_count_as_things_do() {
-    let party = Party::found("devices.acme.example");
-    let app = party.open();
+    let (party, app) = Party::opened();
     for number in 1..=3 {
         party.publish(&app, &device(number), "Pump", &number.to_string()).await;
     }

@@ -46,8 +46,15 @@ pub(super) struct Name {
     pub(super) dn: String,
 }
 
-/// An entry, or `None` if the filter leaves it out.
-pub(super) type Made = (Name, Option<Entry>);
+/// What an entry comes to.
+#[derive(Debug)]
+pub(super) struct Made {
+    pub(super) name: Name,
+    /// `None` if the filter leaves it out.
+    pub(super) entry: Option<Entry>,
+    /// Whether it is that of a key that must not be used, also if the filter leaves it out.
+    pub(super) is_unusable: bool,
+}
 
 impl Content {
     pub(super) fn new(place: &Place, reader: Reader, request: LdapSearchRequest) -> Result<Self, Failure> {
@@ -230,12 +237,13 @@ impl Content {
 
     fn made(&self, place: &Place, mut entry: Entry) -> Made {
         let name = Name { uuid: entry_uuid(&place.tree, &entry.dn), dn: entry.dn.clone() };
+        let is_unusable = keyspace::is_unusable(&entry);
         if filter::matches(&self.filter, &entry) != Some(true) {
-            return (name, None);
+            return Made { name, entry: None, is_unusable };
         }
         let computed = [&schema::ENTRY_DN, &schema::SUBSCHEMA, &schema::HAS_SUBORDINATES];
         entry.attributes.retain(|(attribute, _)| !computed.contains(attribute));
-        (name, Some(entry))
+        Made { name, entry: Some(entry), is_unusable }
     }
 
     /// Encodes an entry to be sent, with the change sequence number of the state that it belongs to.

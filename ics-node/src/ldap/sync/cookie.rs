@@ -18,7 +18,7 @@ use ics_core::limits;
 use ics_core::time::Timestamp;
 use sha2::{Digest as _, Sha256};
 
-use crate::app::{Moment, millis_of};
+use crate::app::{Moment, age_at, millis_of};
 
 /// Server ids have three hexadecimal digits; the highest bit distinguishes tags from states.
 const TAG: u32 = 0x800;
@@ -67,6 +67,11 @@ impl Spot {
         let digest: [u8; 32] = Sha256::digest(tagged.concat()).into();
         let [a, b, c, ..] = digest;
         Self { size, admitted_at, age: moment.age(), tag: u32::from_be_bytes([0, a, b, c]) }
+    }
+
+    /// The same place at a later time, to which nothing was added since.
+    pub(super) fn aged(self, now: Timestamp) -> Self {
+        Self { age: self.age.max(age_at(self.admitted_at, now)), ..self }
     }
 
     /// The place of the key space when the domains are at these places.

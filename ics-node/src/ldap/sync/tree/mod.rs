@@ -10,8 +10,9 @@
 //! A domain that cannot answer keeps nobody from the others. A consumer that has nothing of it gets what there is. One
 //! that has something of it keeps that, since nobody can tell what has become of it: it hears of the others, and keeps
 //! its cookie, so that it is told again once the domain answers, together with the keys, which follow from all domains;
-//! until then only keys come that must not be used. Whoever would have to begin anew meanwhile, and so forget what the
-//! domain said, has to wait.
+//! until then only keys come that must not be used, or go if the filter leaves such keys out. If its cookie does not
+//! fit, nobody can tell what it has: it gets everything that there is, and forgets nothing until then. Whoever comes
+//! with something else than a cookie of this server's would have to forget what the domain said, and so has to wait.
 
 mod planning;
 
@@ -23,7 +24,6 @@ use ldap3_proto::proto::{LdapResultCode, LdapSearchRequest};
 
 use super::super::control::Sync as Asked;
 use super::super::entry::Entry;
-use super::super::keyspace;
 use super::super::message::Failure;
 use super::super::search::{Place, failed};
 use super::content::{Content, Made, Name, nothing_of};
@@ -80,7 +80,7 @@ impl Work {
     }
 }
 
-/// What a consumer keeps while a domain cannot answer of which it has something.
+/// What a consumer keeps while a domain cannot answer of which it has something, or may have.
 #[derive(Debug)]
 struct Kept {
     /// The cookie with which it came.
@@ -116,6 +116,8 @@ pub(in crate::ldap) struct Tree {
     /// The CSNs of the states that the domains and the keys are brought to.
     csns: BTreeMap<DomainName, String>,
     keys_csn: Option<String>,
+    /// When these were computed.
+    counted_at: Timestamp,
     /// Whether anything was sent since the last cookie.
     has_sent: bool,
     /// The client's size limit for the refresh (RFC 4533, 3.5.3).
@@ -150,6 +152,7 @@ impl Tree {
             work: [Work::Begin(planning::UNSETTLED_PAUSES)].into(),
             csns: BTreeMap::new(),
             keys_csn: None,
+            counted_at: Timestamp::default(),
             has_sent: false,
         })
     }
@@ -166,11 +169,19 @@ impl Tree {
     /// # Errors
     /// When the search ends here: its base does not exist, a limit is reached, or the consumer has to begin anew.
     pub(super) fn go_on(&mut self, place: &Place, out: &mut Vec<Sent>) -> Result<Step, Failure> {
-        let done = self.work_off(place, out);
-        let is_any_silent = || matches!(self.content.moments(place), Ok(Some(now)) if !now.silent.is_empty());
-        done.map_err(|failure| {
-            if failure.code == LdapResultCode::EsyncRefreshRequired && is_any_silent() { not_now() } else { failure }
-        })
+        let failure = match self.work_off(place, out) {
+            Err(failure) if failure.code == LdapResultCode::EsyncRefreshRequired => failure,
+            done => return done,
+        };
+        // So much has happened to one thing that nobody can tell what the consumer has of it. It gets everything, or it
+        // would ask with the same cookie for ever.
+        if self.work.iter().any(|work| matches!(work, Work::Refreshed)) {
+            self.work.clear();
+            self.plan(place, None);
+            return Ok(Step::More);
+        }
+        let is_any_silent = matches!(self.content.moments(place), Ok(Some(now)) if !now.silent.is_empty());
+        Err(if is_any_silent { not_now() } else { failure })
     }
 
     fn work_off(&mut self, place: &Place, out: &mut Vec<Sent>) -> Result<Step, Failure> {
@@ -253,6 +264,7 @@ impl Tree {
             let is_first = |then: &Then| index.is_none_or(|index| then.is_found_at(index));
             if then.as_ref().is_none_or(is_first) {
                 let made = self.made_of(place, &self.aim, &domain, &id, then.as_ref())?;
+                self.leave_out(&made, out);
                 self.add(made, Some(&domain), out)?;
             }
         }
@@ -314,16 +326,23 @@ impl Tree {
         self.kept.is_some() && self.content.is_key(name)
     }
 
-    /// Whether an entry may be sent now. A key that waits is sent only if it must not be used: nothing that is said
-    /// elsewhere can change that.
-    fn is_due(&self, name: &Name, entry: &Entry) -> bool {
-        !self.waits(name) || keyspace::is_unusable(entry)
+    /// Whether a consumer may be told of an entry now. It is told of a key that waits only if that must not be used:
+    /// nothing that is said elsewhere can change that.
+    fn is_due(&self, made: &Made) -> bool {
+        !self.waits(&made.name) || made.is_unusable
+    }
+
+    /// Tells a consumer that keeps what a refresh does not mention what of it the filter leaves out.
+    fn leave_out(&self, made: &[Made], out: &mut Vec<Sent>) {
+        let left_out = made.iter().filter(|made| self.kept.is_some() && made.entry.is_none() && self.is_due(made));
+        out.extend(left_out.map(|made| deleted(&made.name)));
     }
 
     /// Sends the entry of a key, whatever the consumer has of it.
     fn send_key(&mut self, place: &Place, domain: &DomainName, id: &str, out: &mut Vec<Sent>) -> Result<(), Failure> {
-        let made = self.content.key(place, self.aim.values(), None, id)?;
-        self.add(made.into_iter().collect(), Some(domain), out)
+        let made: Vec<Made> = self.content.key(place, self.aim.values(), None, id)?.into_iter().collect();
+        self.leave_out(&made, out);
+        self.add(made, Some(domain), out)
     }
 
     /// Sends everything of a thing, whatever the consumer has of it.
@@ -334,31 +353,31 @@ impl Tree {
         // and statements that a full record no longer lists.
         let gone = place.app.gone(self.content.reader, was, now, id).map_err(|error| failed(&error))?;
         let gone = gone.ok_or_else(refresh_required)?;
-        let made: Vec<Made> = made.into_iter().filter(|(_, entry)| entry.is_some()).collect();
         let names = gone.iter().flat_map(|gone| self.content.names(place, domain, gone));
-        let is_made = |name: &Name| made.iter().any(|(held, _)| held == name);
-        names.filter(|name| !is_made(name) && !self.waits(name)).for_each(|name| out.push(deleted(&name)));
+        let goes = |name: &Name| match made.iter().find(|made| made.name == *name) {
+            Some(made) => made.entry.is_none() && self.is_due(made),
+            None => !self.waits(name),
+        };
+        names.filter(goes).for_each(|name| out.push(deleted(&name)));
         self.add(made, Some(domain), out)
     }
 
     /// Sends whatever of a thing differs from what the consumer has.
     fn compare(&mut self, place: &Place, domain: &DomainName, id: &str, out: &mut Vec<Sent>) -> Result<(), Failure> {
-        let entries = |at: &BTreeMap<DomainName, Moment>| -> Result<BTreeMap<Name, Entry>, Failure> {
-            let made = self.made(place, at, domain, id)?;
-            Ok(made.into_iter().filter_map(|(name, entry)| Some((name, entry?))).collect())
-        };
-        let mut was = entries(&self.has)?;
-        for (name, entry) in entries(&self.aim)? {
-            let state = match was.remove(&name) {
-                Some(before) if before == entry => continue,
-                Some(_) => State::Modify,
-                None => State::Add,
-            };
-            if !self.is_due(&name, &entry) {
+        let was = self.made(place, &self.has, domain, id)?.into_iter();
+        let mut was: BTreeMap<Name, Entry> = was.filter_map(|made| Some((made.name, made.entry?))).collect();
+        for made in self.made(place, &self.aim, domain, id)? {
+            let (is_due, before) = (self.is_due(&made), was.remove(&made.name));
+            if !is_due || before == made.entry {
                 continue;
             }
-            let operation = self.content.encode(entry, self.csn(&name, Some(domain)));
-            out.push(Sent { operation, controls: control::state(state, &name.uuid) });
+            let Some(entry) = made.entry else {
+                out.push(deleted(&made.name));
+                continue;
+            };
+            let state = if before.is_some() { State::Modify } else { State::Add };
+            let operation = self.content.encode(entry, self.csn(&made.name, Some(domain)));
+            out.push(Sent { operation, controls: control::state(state, &made.name.uuid) });
         }
         was.keys().filter(|name| !self.waits(name)).for_each(|name| out.push(deleted(name)));
         Ok(())
@@ -370,22 +389,27 @@ impl Tree {
     }
 
     /// Computes the CSNs of the moments aimed at.
-    fn count(&mut self) {
+    fn count(&mut self, place: &Place) {
+        self.counted_at = place.app.clock().now();
         let numbered = self.aim.iter().filter_map(|(domain, moment)| Some((domain.clone(), entry_csn(moment)?)));
         self.csns = numbered.collect();
         self.keys_csn = Some(self.keys_at(&self.aim).state(KEYS));
     }
 
     /// The place of the key space when the domains are at these moments, and those that cannot answer are where the
-    /// consumer has them: slapd takes only what is newer than what it has.
+    /// consumer has them. Time passes for these as well: slapd takes only what is newer than what it has, also when
+    /// another domain's block begins.
     fn keys_at(&self, at: &BTreeMap<DomainName, Moment>) -> Spot {
         let silent = self.kept.as_ref().map(Kept::spots).unwrap_or_default();
-        Spot::of_keys(at.values().map(|moment| Spot::at(moment, &self.content.digest)).chain(silent))
+        let spots = at.values().map(|moment| Spot::at(moment, &self.content.digest)).chain(silent);
+        Spot::of_keys(spots.map(|spot| spot.aged(self.counted_at)))
     }
 
     fn add(&mut self, made: Vec<Made>, of: Option<&DomainName>, out: &mut Vec<Sent>) -> Result<(), Failure> {
-        for (name, entry) in made {
-            let Some(entry) = entry.filter(|entry| self.is_due(&name, entry)) else { continue };
+        for made in made {
+            let is_due = self.is_due(&made);
+            let Made { name, entry, .. } = made;
+            let Some(entry) = entry.filter(|_| is_due) else { continue };
             if let Some(wanted) = &mut self.wanted {
                 *wanted = wanted.checked_sub(1).ok_or(Failure::new(LdapResultCode::SizeLimitExceeded, ""))?;
             }

@@ -38,22 +38,29 @@ impl Tree {
         };
         let is_refused = |failure: &Failure| failure.code == LdapResultCode::EsyncRefreshRequired;
         match touched {
-            Err(failure) if is_refused(&failure) && !silent.is_empty() => Err(not_now()),
-            Err(failure) if self.reload && is_refused(&failure) => {
+            Err(failure) if is_refused(&failure) && (self.reload || !silent.is_empty()) => {
+                // A part of the cookie may fit, and says nothing.
+                self.has.clear();
+                if !silent.is_empty() {
+                    let cookie = cookie.clone().ok_or_else(not_now)?;
+                    self.kept = Some(Kept { cookie, silent });
+                }
                 self.go_behind(place, cookie.unwrap_or_default(), STEP_PAUSES)
             }
             touched => {
-                self.plan(touched?);
+                self.plan(place, touched?);
                 Ok(None)
             }
         }
     }
 
     /// Plans the work from what may have changed; `None` means that everything is to be sent. What a consumer keeps
-    /// cannot be mentioned, so it is told of what else is gone only when it comes back with its cookie.
-    fn plan(&mut self, touched: Option<BTreeMap<DomainName, BTreeSet<String>>>) {
+    /// cannot be mentioned, so of what else is gone it is told only what the filter leaves out, and the rest when it
+    /// comes back with its cookie.
+    pub(super) fn plan(&mut self, place: &Place, touched: Option<BTreeMap<DomainName, BTreeSet<String>>>) {
         self.deletes = touched.is_some() || self.kept.is_some();
-        self.count();
+        let is_any_left = touched.is_none() && self.leave_for_later();
+        self.count(place);
         match touched {
             Some(touched) => {
                 for (domain, ids) in touched {
@@ -70,6 +77,18 @@ impl Tree {
             }
         }
         self.work.push_back(Work::Refreshed);
+        // Who asks once is told of them when asking again.
+        self.work.extend(is_any_left.then_some(Work::Look));
+    }
+
+    /// Leaves those domains for later that are new to a consumer which has others; returns whether there are any. slapd
+    /// deletes what a refresh does not mention only if it gets as many CSNs as it has.
+    fn leave_for_later(&mut self) -> bool {
+        let all = self.aim.len();
+        if self.kept.is_none() && !self.has.is_empty() {
+            self.aim.retain(|domain, _| self.has.contains_key(domain));
+        }
+        self.aim.len() < all
     }
 
     /// Does this work after a pause, in which others have their turn.
@@ -92,7 +111,7 @@ impl Tree {
         match pauses.checked_sub(1) {
             Some(pauses) if !is_behind => self.pause(Work::Behind(cookie, pauses)),
             _ => {
-                self.plan(None);
+                self.plan(place, None);
                 Ok(None)
             }
         }
@@ -197,7 +216,7 @@ impl Tree {
         self.work.push_back(Work::Changed);
         let gone = self.without_base(place)?.cloned();
         self.work.extend(gone.map(Work::Gone));
-        self.count();
+        self.count(place);
         Ok(())
     }
 
