@@ -243,8 +243,7 @@ impl Problem {
 }
 
 /// What to do if no rule permits it: a certification body, for instance, labels, and gives no status.
-const UNPERMITTED: &str =
-    "another role may be permitted to say it (`--role`); `ics --json domain show` prints the rules as `access`, and \
+const UNPERMITTED: &str = "another role may be permitted to say it (`--role`); `ics --json domain show` prints the rules as `access`, and \
      the owners change them with `ics domain update --from-file`";
 
 /// What to do if a rule of the templates forbids it.

@@ -63,13 +63,7 @@ impl App {
 impl Says {
     fn as_of(self) -> AsOf {
         let Self { reach, age_seconds, fresh_for_seconds } = self;
-        AsOf {
-            size: reach.size,
-            root: reach.root.to_string(),
-            time: reach.cosigned_at,
-            age_seconds,
-            fresh_for_seconds,
-        }
+        AsOf { size: reach.size, root: reach.root.to_string(), time: reach.cosigned_at, age_seconds, fresh_for_seconds }
     }
 }
 

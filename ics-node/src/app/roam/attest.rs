@@ -54,7 +54,9 @@ impl App {
                 Some(id) if is_shown_all || !is_nothing(&evidence) => self.check_all_is_shown(&sight, id)?,
                 // That nothing is said would take the place of an earlier answer, which may have had a block. But who
                 // may read nothing about a thing must not learn that it is known, so that is not said of any thing.
-                _ if !is_shown_all && self.may_read_any(reader, &sight.domain) => self.check_no_erasure_waits(&sight)?,
+                _ if !is_shown_all && self.may_read_any(reader, &sight.domain) => {
+                    self.check_no_erasure_waits(&sight)?
+                }
                 _ => {}
             }
             // The log may have grown meanwhile.

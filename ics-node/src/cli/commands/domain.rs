@@ -107,11 +107,10 @@ impl DomainCommand {
 impl From<DescriptorFileError> for Failure {
     fn from(error: DescriptorFileError) -> Self {
         match &error {
-            DescriptorFileError::Missing { .. } => Self::new(Exit::NotFound, error)
-                .hint(
-                    "name the domain or a file; `ics domain show DOMAIN --node URL` shows what is in force at a node, \
+            DescriptorFileError::Missing { .. } => Self::new(Exit::NotFound, error).hint(
+                "name the domain or a file; `ics domain show DOMAIN --node URL` shows what is in force at a node, \
                      and `ics domain create` makes a first descriptor",
-                ),
+            ),
             DescriptorFileError::Rule(_) | DescriptorFileError::Edit(_) => Self::new(Exit::Usage, error),
             DescriptorFileError::File { source, .. } if source.kind() == std::io::ErrorKind::AlreadyExists => {
                 Self::new(Exit::Local, error)
