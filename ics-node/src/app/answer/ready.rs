@@ -1,8 +1,10 @@
 //! Fills memory before anybody asks, so that a gateway's first question about a thing is answered as fast as the next
 //! one.
 //!
-//! This happens in the background after a start and after news, newest identities first, as long as there is room, and
-//! with what others leave of the processors. A domain that grows faster than this has to wait until it is at rest.
+//! This happens in the background after a start and after news, newest identities first, as long as there is room. A
+//! domain that grows faster than this has to wait until it is at rest. What a start leaves to be read shares the
+//! processors with those who ask meanwhile; news get what others leave, since whoever brings many of them, as those who
+//! have certificates issued, keeps the node busy.
 
 use core::ops::Range;
 use std::collections::BTreeMap;
@@ -18,7 +20,7 @@ use crate::app::entries::restore;
 use crate::app::home::heartbeat::stopped;
 use crate::app::hosted::Hosted;
 use crate::app::{App, AppError};
-use crate::background::{self, step_aside};
+use crate::background::{self, breathe, step_aside};
 use crate::store::DomainNumber;
 
 /// The pause once everything is ready, or as much as time and room allow.
@@ -103,7 +105,8 @@ impl App {
                 *done = Done::none(&era, size);
             }
             let Some(page) = done.next(size) else { return Ok(()) };
-            if !self.ready_page(hosted, page.clone())? {
+            let breathe = if page.start < done.upto { breathe } else { step_aside };
+            if !self.ready_page(hosted, page.clone(), breathe)? {
                 return Ok(());
             }
             done.add(&page);
@@ -119,7 +122,7 @@ impl App {
     }
 
     /// Makes ready the subjects of a page of entries, as far as they fit; false if the log does not reach that far.
-    fn ready_page(&self, hosted: &Hosted, page: Range<u64>) -> Result<bool, AppError> {
+    fn ready_page(&self, hosted: &Hosted, page: Range<u64>, breathe: fn()) -> Result<bool, AppError> {
         let sight = self.sight(hosted)?;
         let mut from = page.start;
         while from < page.end {
@@ -128,7 +131,7 @@ impl App {
             let Some(last) = entries.last() else { return Ok(false) };
             from = last.index + 1;
             for entry in &entries {
-                step_aside();
+                breathe();
                 if let Some(statement) = restore(&sight.domain, entry)? {
                     self.ready_subject(&sight, &statement)?;
                 }
