@@ -40,7 +40,7 @@ struct Node {
     stored: Vec<f64>,
     /// Look-ups, after memory was made ready, of devices not asked for before, as far as there are enough.
     ready: Vec<f64>,
-    /// The same over HTTP, one after the other over one connection.
+    /// Look-ups over HTTP, one after the other over one connection, as many at each size.
     fetched: Vec<f64>,
     /// The same devices found in [`Plain`].
     plain: Vec<f64>,
@@ -125,7 +125,7 @@ fn ask_memory(report: &mut Report, runtime: &Runtime, nodes: &mut [Node]) -> Out
             node.plain.push(plain.look_up(others(node.size, turn))?);
         }
         for (node, url) in nodes.iter_mut().zip(&urls) {
-            node.fetched.push(runtime.block_on(fetch(url, &node.home, others(node.size, turn)))?);
+            node.fetched.push(runtime.block_on(fetch(url, &node.home, spread(node.size)))?);
         }
     }
     for (node, app) in nodes.iter_mut().zip(&apps) {
