@@ -28,8 +28,8 @@ const BREATH: Duration = Duration::from_micros(100);
 const LONG_BREATH: Duration = Duration::from_millis(2);
 const BULK: usize = 250;
 
-/// How long work that nobody waits for lets others go first. It gets a hundredth or less of a processor that others want
-/// all the time.
+/// How long work that nobody waits for lets others go first. It was seen to get some four hundredths of a processor that
+/// others wanted all the time.
 const ASIDE: Duration = Duration::from_millis(10);
 
 /// Items of such work between two looks at the clock; each item takes some microseconds.
@@ -129,7 +129,7 @@ pub(crate) fn lower() {
 
 /// Yields the processor to waiting threads; long computations must call this often.
 pub(crate) fn breathe() {
-    let _ = breathe_after(BREATH);
+    breathe_after(BREATH);
 }
 
 /// As [`breathe`], in work on this many items.
@@ -138,7 +138,7 @@ pub(crate) fn breathe_among(items: usize) {
     if items < BULK {
         breathe();
     } else if SINCE.replace((SINCE.get() + 1) % ITEMS_A_LOOK) == 0 {
-        let _ = breathe_after(LONG_BREATH);
+        breathe_after(LONG_BREATH);
     }
 }
 

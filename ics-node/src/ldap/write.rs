@@ -92,11 +92,10 @@ mod tests {
     use tokio::sync::Semaphore;
 
     use super::super::room::Room;
+    use super::super::session::turns::frugal_peer;
     use super::super::tree::{Suffix, Tree};
     use super::*;
-    use crate::config::PeerConfig;
     use crate::fixture::{Party, device};
-    use crate::tls::PeerKey;
 
     fn work() -> Working {
         let place = Arc::new(Semaphore::new(1)).try_acquire_owned().expect("a place");
@@ -117,13 +116,8 @@ mod tests {
     /// What is sent to the key space counts, as over HKP; what a spent budget must not keep out is a block.
     #[tokio::test(flavor = "multi_thread")]
     async fn keys_count_in_the_budget_of_a_peer_and_statements_do_not() {
-        let key = PeerKey::of_node(&ed25519_dalek::SigningKey::from_bytes(&[5; 32]).verifying_key());
-        let reader = Reader::Key(key.pin());
-        let peer = PeerConfig {
-            key: Some(key),
-            requests_per_minute: Some(1),
-            ..PeerConfig::new("shop.example".parse().expect("a name"))
-        };
+        let peer = frugal_peer();
+        let reader = Reader::Key(peer.pin().expect("a key"));
         let party = Party::found("devices.acme.example");
         let app = party.open_for(vec![peer]);
         party.publish(&app, &device(1), "Pump", "L1").await;

@@ -17,7 +17,7 @@ mod silent;
 #[cfg(test)]
 mod time_limit;
 #[cfg(test)]
-mod turns;
+pub(super) mod turns;
 
 use std::collections::VecDeque;
 use std::sync::Arc;

@@ -130,20 +130,22 @@ fn code(session: &mut Session, place: &Place) -> LdapResultCode {
     results.next().expect("a result")
 }
 
+/// A peer with a key of its own that may ask once a minute.
+pub(in crate::ldap) fn frugal_peer() -> PeerConfig {
+    let key = PeerKey::of_node(&ed25519_dalek::SigningKey::from_bytes(&[5; 32]).verifying_key());
+    let peer = PeerConfig::new("shop.example".parse().expect("a name"));
+    PeerConfig { key: Some(key), requests_per_minute: Some(1), ..peer }
+}
+
 /// A peer's budget of requests per minute holds for the directory as for everything else.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_peer_has_his_budget_over_ldap_as_well() {
-    let key = PeerKey::of_node(&ed25519_dalek::SigningKey::from_bytes(&[5; 32]).verifying_key());
-    let pin = key.pin();
-    let peer = PeerConfig {
-        key: Some(key),
-        requests_per_minute: Some(1),
-        ..PeerConfig::new("shop.example".parse().expect("a name"))
-    };
+    let peer = frugal_peer();
+    let pin = peer.pin();
     let party = Party::found("devices.acme.example");
     let app = party.open_for(vec![peer]);
     let place = Arc::new(Place { app, tree: Tree::new(Suffix::default()), has_tls: true, in_step: Room::new(2, 2) });
-    let mut session = Session::new(Arc::clone(&place), Arc::new(Hot::new(0)), true, Some(pin));
+    let mut session = Session::new(Arc::clone(&place), Arc::new(Hot::new(0)), true, pin);
     let cred = LdapBindCred::SASL(SaslCredentials { mechanism: "EXTERNAL".to_owned(), credentials: Vec::new() });
     receive(&mut session, 1, LdapOp::BindRequest(LdapBindRequest { dn: String::new(), cred, version: 3 }), Vec::new());
     assert_eq!(code(&mut session, &place), LdapResultCode::Success);
