@@ -93,20 +93,22 @@ impl App {
         id: &IdentityId,
         at_hand: &[Logged],
     ) -> Result<Option<(Record, Vec<Logged>)>, AppError> {
-        let (number, place) = (sight.hosted.number, place_of(id));
+        let (number, place, now) = (sight.hosted.number, place_of(id), self.clock().now());
         let (era, lately) = (self.memory().era(number), self.memory().lately());
-        let read = match lately.recall(number, place) {
-            Some(about) => Read { about, cut_short: false },
+        let known = match lately.recall(number, place, now) {
+            Some(known) => known,
             None => {
                 let read = self.read_about(sight, id, at_hand)?;
-                if !read.cut_short {
-                    lately.keep(number, place, &read.about, (&era, sight.seal.size));
+                let cut_short = read.cut_short;
+                let Judged { record, about, around } = self.judge(sight, &era, id, read, now)?;
+                let known = (record, about);
+                if !cut_short {
+                    lately.keep(number, place, &known, (&era, &around, sight.seal.size));
                 }
-                read
+                known
             }
         };
-        let Judged { record, about, .. } = self.judge(sight, &era, id, read, self.clock().now())?;
-        Ok(record.map(|record| (record, about)))
+        Ok(known.0.map(|record| (record, known.1)))
     }
 
     fn judge(
