@@ -223,8 +223,8 @@ impl App {
 
     /// The time as of which the domain is known here, and for how many milliseconds from then on an answer is valid;
     /// `None` if that time is too long ago. A home knows the domain as of now, unless there are entries that it may not
-    /// show yet, as when they wait for witnesses: then what it shows must not be called current. One of those entries
-    /// may be a revocation, so nothing is promised for longer than otherwise.
+    /// show yet, as when they wait for witnesses, or it has signed another log than it holds: then what it shows must not
+    /// be called current. What it does not show may be a revocation, so nothing is promised for longer than otherwise.
     pub(super) fn as_of_news(
         &self,
         sight: &Sight<'_>,
@@ -233,7 +233,8 @@ impl App {
     ) -> Result<Option<(Timestamp, u64)>, AppError> {
         let is_home = sight.hosted.part == Part::Home;
         let hold = hold_seconds.saturating_mul(1000);
-        if is_home && self.store().head(sight.hosted.number)?.size == sight.seal.size {
+        let is_all_shown = self.store().head(sight.hosted.number)?.size == sight.seal.size;
+        if is_home && is_all_shown && !self.is_silent(sight.hosted)? {
             return Ok(Some((now, hold)));
         }
         let fresh = sight.domain.descriptor().freshness.default.saturating_mul(1000);
