@@ -278,18 +278,11 @@ fn is_within(name: &GeneralName, base: &GeneralName) -> Option<bool> {
             Some(name.len() == address.len() && name.iter().zip(address).zip(mask).all(same))
         }
         (GeneralName::DirectoryName(name), GeneralName::DirectoryName(base)) => {
-            Some(folded(name).starts_with(&folded(base)))
+            Some(subject::folded(name).starts_with(&subject::folded(base)))
         }
         // A URN has no host to compare with a constraint on URIs (RFC 5280, 4.2.1.10).
         _ => None,
     }
-}
-
-/// The parts of a distinguished name in the form in which they are compared (RFC 5280, 7.1): by characters, whatever
-/// their encoding, ignoring case and differences in spaces.
-fn folded(name: &DistinguishedName) -> Vec<String> {
-    let fold = |text: String| text.to_lowercase().split_whitespace().collect::<Vec<_>>().join(" ");
-    name.0.iter().map(|part| fold(part.to_string())).collect()
 }
 
 pub(super) const fn usage_oid(usage: CertificateUse) -> der::asn1::ObjectIdentifier {
