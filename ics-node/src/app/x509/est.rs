@@ -128,14 +128,14 @@ impl App {
         own.ok_or_else(|| AppError::new(Code::UnknownCertificate, "the domain has no such issuer"))
     }
 
-    /// The issuers that a domain's descriptor names.
+    /// The issuers that a domain's descriptor names; one that cannot be read issues nothing either.
     pub(in crate::app) fn authorities(&self, domain: &DomainName) -> Result<Vec<Arc<Authority>>, AppError> {
         let hosted = self.hosted(domain)?;
         let sight = self.sight(&hosted)?;
         let rules = sight.domain.descriptor().certificates.as_ref();
         let unknown = || AppError::new(Code::UnknownCertificate, "the domain issues no certificates");
         let issuers = &rules.ok_or_else(unknown)?.issuers;
-        issuers.iter().map(|it| self.authority(it).map_err(|e| AppError::Internal(e.to_string()))).collect()
+        Ok(self.authorities_of(issuers).collect())
     }
 }
 
