@@ -281,8 +281,9 @@ fn replaces(scene: &Scene<'_>) -> Vec<Given<String>> {
 }
 
 /// All statements by index; beyond the bound, those that do not stand are left out, oldest first. What comes into force
-/// later is kept, so that nobody can bury it under what is over; and so is what is said about the subject itself, as far
-/// as that alone is within the bound: what is said about its groups must not bury that a certificate of it is revoked.
+/// later is kept, so that nobody can bury it under what is over; and so is what is said about the subject itself, as
+/// far as that alone is within the bound: what is said about its groups must not bury that a certificate of it is
+/// revoked.
 fn list(scene: &Scene<'_>) -> (Vec<Listed>, u64) {
     let own = scene.judged.iter().filter(|it| it.is_direct(&scene.subject)).count();
     let beyond = |number: usize| number.saturating_sub(limits::RECORD_STATEMENTS);

@@ -239,8 +239,8 @@ impl App {
 
     /// Whether a list includes all certificates that are known here to be revoked: this node may have heard of more
     /// before it was disconnected, or from others than the peer that gave the list, and a status may begin or end with
-    /// time. It must not contradict itself with a list that others have signed. Only a copy of a part believes what came
-    /// now as it is: what lifts a block may be hidden from it.
+    /// time. It must not contradict itself with a list that others have signed. Only a copy of a part believes what
+    /// came now as it is: what lifts a block may be hidden from it.
     async fn says_all(&self, of: Elsewhere, list: SignedList, came_now: bool) -> Result<bool, AppError> {
         self.blocking(move |app| {
             let number = app.hosted(&of.domain)?.number;

@@ -223,8 +223,9 @@ impl App {
 
     /// The time as of which the domain is known here, and for how many milliseconds from then on an answer is valid;
     /// `None` if that time is too long ago. A home knows the domain as of now, unless there are entries that it may not
-    /// show yet, as when they wait for witnesses, or it has signed another log than it holds: then what it shows must not
-    /// be called current. What it does not show may be a revocation, so nothing is promised for longer than otherwise.
+    /// show yet, as when they wait for witnesses, or it has signed another log than it holds: then what it shows must
+    /// not be called current. What it does not show may be a revocation, so nothing is promised for longer than
+    /// otherwise.
     pub(super) fn as_of_news(
         &self,
         sight: &Sight<'_>,
