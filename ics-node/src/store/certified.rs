@@ -27,8 +27,8 @@ pub struct Certified {
     /// Whether its key shows that the thing itself is connecting: true if the thing, the registrar or a signer of the
     /// domain asked for it, and not just somebody with a role over the thing or in control of its host.
     pub shows: bool,
-    /// How its holder may confirm it, if it is revoked otherwise (CMP). This is kept apart, and only until one of the
-    /// two has happened.
+    /// How its holder may confirm it, if it is revoked otherwise, or that this is not needed (CMP). This is kept apart,
+    /// and only for the time that its holder has for it, or until it is revoked.
     #[serde(skip)]
     pub unconfirmed: Option<Unconfirmed>,
 }
