@@ -176,8 +176,8 @@ impl AcmeStore {
         self.together.run(durability, |connection| job(&AcmeTx(connection, &self.memory)))
     }
 
-    /// Whether copies may be left in the file or its write-ahead log of what was deleted: contacts of accounts that have
-    /// ended, and names in what ended long ago.
+    /// Whether copies may be left in the file or its write-ahead log of what was deleted: contacts of accounts that
+    /// have ended, and names in what ended long ago.
     ///
     /// # Errors
     /// When the database fails.

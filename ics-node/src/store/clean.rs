@@ -69,8 +69,8 @@ impl Writer {
         self.cleaning.scrub = Some(self.cleaning.scrub.map_or(Scrub::new(), Scrub::again));
     }
 
-    /// As [`Writer::note_erased`], for what may stay until the next pass. One that is under way must not delete the note
-    /// when it ends: it may have passed copies already.
+    /// As [`Writer::note_erased`], for what may stay until the next pass. One that is under way must not delete the
+    /// note when it ends: it may have passed copies already.
     pub(crate) fn note_forgotten(&mut self) {
         self.cleaning.is_due_again = self.cleaning.scrub.is_some();
     }

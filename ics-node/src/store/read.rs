@@ -52,8 +52,8 @@ impl Store {
         self.shared.erasing.of(domain)
     }
 
-    /// Waits until the erasures of a domain that are under way are shown, which is a matter of one sync; returns whether
-    /// they are.
+    /// Waits until the erasures of a domain that are under way are shown, which is a matter of one sync; returns
+    /// whether they are.
     pub(crate) fn await_erasures(&self, domain: DomainNumber) -> bool {
         let (before, began) = (self.erasures(domain), Instant::now());
         while !self.erasures(domain).are_over_since(before) {

@@ -293,8 +293,9 @@ impl App {
         LogThen { snapshot, nothing: &moment.nothing }
     }
 
-    /// What erasures that the moment does not show restate about an identity: the erased bodies are already gone, and no
-    /// moment may show a thing without the block that was on it. For what had been erased by then, see [`Self::erased`].
+    /// What erasures that the moment does not show restate about an identity: the erased bodies are already gone, and
+    /// no moment may show a thing without the block that was on it. For what had been erased by then, see
+    /// [`Self::erased`].
     ///
     /// Between the commit of an erasure and its being shown nobody can read what it restates, so that is waited for.
     ///
