@@ -178,10 +178,11 @@ async fn a_listing_says_that_things_may_be_missing_while_what_is_left_of_somethi
     let (maker, known) = (Party::found("devices.acme.example"), devices(2));
     let (app, of) = (node(&maker, &known, PERMITS, 1 << 24).await, &maker.domain);
     let index = stolen(&app, &maker, &known[0]).await;
-    let (query, by) = (ListQuery { status: Some("stolen".to_owned()), ..ListQuery::default() }, [word("stolen")]);
+    let query = ListQuery { status: Some("stolen".to_owned()), ..ListQuery::default() };
+    let by = [Posting::Status(word("stolen"))];
     let listed = || {
         let page = app.list(Reader::Anonymous, of, &query).expect("a page");
-        let found = app.things(Reader::Anonymous, of, &by.clone().map(Posting::Status), None, 10).expect("a page");
+        let found = app.things(Reader::Anonymous, of, &by, None, 10).expect("a page");
         [(page.items.len(), page.cut_short), (found.things.len(), found.cut_short)]
     };
     assert_eq!(listed(), [(1, false); 2]);
