@@ -244,21 +244,34 @@ impl Eyes<'_> {
         Ok(self.app.readable(self.reader, &self.sight, id)?.is_some())
     }
 
-    /// Whether the reader may read one of a group's members, whose record rests on what is said about the group.
+    /// Whether the reader may read one of a group's members, whose record rests on what is said about the group; or a
+    /// member of a group that belongs to it, and so on, because who may speak about that group depends on it.
     fn may_read_member(&self, id: &IdentityId, group: &Group) -> Result<bool, AppError> {
         let IdentityId::Group(named) = id else { return Ok(false) };
-        let mut seen = BTreeSet::new();
-        for posting in members_of(group, named) {
-            let found = find_logged(&self.sight.entries, &self.sight.domain, &posting, limits::GROUP_MEMBERS_SOUGHT)?;
-            // There may be more members; failing to show a block would be worse than showing one too many.
-            let cut = found.len() >= limits::GROUP_MEMBERS_SOUGHT;
-            for id in found.iter().map(Logged::subject_id) {
-                if seen.insert(id) && self.app.is_member(&self.sight, &id, group, named)? && self.may_read(&id)? {
+        let (mut groups, mut waiting) = (BTreeSet::from([*named]), vec![(*named, group.clone())]);
+        while let Some((named, group)) = waiting.pop() {
+            let mut seen = BTreeSet::new();
+            for posting in members_of(&group, &named) {
+                let (entries, domain) = (&self.sight.entries, &self.sight.domain);
+                let found = find_logged(entries, domain, &posting, limits::GROUP_MEMBERS_SOUGHT)?;
+                for member in &found {
+                    let id = member.subject_id();
+                    if !seen.insert(id) || !self.app.is_member(&self.sight, &id, &group, &named)? {
+                        continue;
+                    }
+                    if self.may_read(&id)? {
+                        return Ok(true);
+                    }
+                    if let (IdentityId::Group(inner), Subject::Group(within)) = (id, member.subject())
+                        && groups.insert(inner)
+                    {
+                        waiting.push((inner, within.clone()));
+                    }
+                }
+                // There may be more members; failing to show a block would be worse than showing one too many.
+                if found.len() >= limits::GROUP_MEMBERS_SOUGHT || groups.len() > limits::GROUPS_NAMED {
                     return Ok(true);
                 }
-            }
-            if cut {
-                return Ok(true);
             }
         }
         Ok(false)
