@@ -106,6 +106,9 @@ pub const KEYS_FOUND: usize = 100;
 pub const READINGS: usize = 256;
 /// Statements about one identity that are read to make its record.
 pub const RECORD_STATEMENTS: usize = 4_096;
+/// Entries about one identity that are read to find these: each statement may have been erased, and then what is left
+/// of it is found beside its erasure.
+pub const RECORD_ENTRIES: usize = 2 * RECORD_STATEMENTS;
 /// Entries of the evidence for one record: its statements, those about its groups, and descriptors and certificates.
 pub const EVIDENCE_ENTRIES: usize = 2 * RECORD_STATEMENTS;
 /// Bytes of the evidence for one record, as JSON.

@@ -308,6 +308,9 @@ pub struct IdentityPage {
     /// `after` for the next page; absent on the last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next: Option<u64>,
+    /// Whether something was erased and what is left of it is not shown yet: things that fit by it may be missing.
+    #[serde(default, skip_serializing_if = "core::ops::Not::not")]
+    pub cut_short: bool,
 }
 
 /// A summary of a record: `?view=summary`.

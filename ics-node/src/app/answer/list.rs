@@ -81,7 +81,15 @@ impl App {
         let hosted = self.hosted(domain)?;
         let sight = self.sight(&hosted)?;
         let (records, next) = self.page(reader, &sight, query)?;
-        Ok(IdentityPage { as_of: self.as_of(&sight), items: records.iter().map(summary).collect(), next })
+        let mut cut_short = self.may_miss(reader, &sight)?;
+        if query.runs.is_some() {
+            // Any domain here may have said something of the software.
+            let all = self.all_hosted();
+            for sight in self.sights(&all).0 {
+                cut_short |= self.may_miss(reader, &sight)?;
+            }
+        }
+        Ok(IdentityPage { as_of: self.as_of(&sight), items: records.iter().map(summary).collect(), next, cut_short })
     }
 
     /// The records of a page, and the `after` of the next one.

@@ -105,10 +105,15 @@ async fn print_pages(
     if all && context.output.json {
         return print_whole(node, domain, query).await;
     }
-    let mut found = false;
+    let (mut found, mut misses) = (false, false);
     loop {
         let page = node.list(domain, &query).await?;
         found |= !page.items.is_empty();
+        if page.cut_short && !core::mem::replace(&mut misses, true) {
+            context.output.note(&format!(
+                "something was erased in {domain}, and what is left of it is not shown yet: things may be missing here"
+            ));
+        }
         // A page may be empty without being the last.
         if !found && page.next.is_none() {
             context.output.note(&format!("nothing in {domain} fits"));
@@ -132,9 +137,10 @@ async fn print_pages(
 /// Prints all pages as one JSON value, in parts as they come; output cut short is not valid JSON, so nobody takes it
 /// for all.
 async fn print_whole(node: &Node, domain: &DomainName, mut query: ListQuery) -> Result<Exit, Failure> {
-    let (mut begun, mut listed) = (false, false);
+    let (mut begun, mut listed, mut misses) = (false, false, false);
     loop {
         let page = node.list(domain, &query).await?;
+        misses |= page.cut_short;
         // Every page is as of the first one or later.
         let mut text = String::new();
         if !begun {
@@ -147,7 +153,7 @@ async fn print_whole(node: &Node, domain: &DomainName, mut query: ListQuery) -> 
             listed = true;
         }
         if page.next.is_none() {
-            text.push_str("\n]}\n");
+            text.push_str(if misses { "\n], \"cut_short\": true}\n" } else { "\n]}\n" });
         }
         print(text.as_bytes())?;
         match page.next {
