@@ -24,10 +24,10 @@ pub(super) const SAID_OF_GROUPS: usize = 1_000;
 pub(super) struct Filter {
     /// An entry is found if it has all the postings of one of these.
     pub(super) alternatives: Vec<Vec<Posting>>,
-    pub(super) kind: Option<Kind>,
+    kind: Option<Kind>,
     model: Option<String>,
     lot: Option<String>,
-    pub(super) status: Option<StatusName>,
+    status: Option<StatusName>,
     label: Option<String>,
     signer: Option<Fingerprint>,
     /// Software, one piece of which must be installed on the thing.
@@ -81,6 +81,13 @@ impl Filter {
         Ok(Self::of(alternatives))
     }
 
+    /// Software that has a status; nothing if the reader may read nothing in the domain.
+    pub(super) fn software_with(sight: &Sight<'_>, is_open: bool, status: &StatusName) -> Result<Self, AppError> {
+        let any_of = Self::any_of(sight, is_open, &[Posting::Status(status.clone())])?;
+        Ok(Self { kind: Some(Kind::Software), status: Some(status.clone()), ..any_of })
+    }
+
+    /// The filter of a query, when it is known which software it asks for, and which group's members.
     pub(super) fn read(
         query: &ListQuery,
         sight: &Sight<'_>,

@@ -3,7 +3,7 @@
 use core::ops::Range;
 use std::collections::BTreeSet;
 
-use ics_core::identity::{IdentityId, Kind};
+use ics_core::identity::IdentityId;
 use ics_core::limits;
 use ics_core::record::{Digest, Logged, Posting, Record};
 use ics_core::time::Timestamp;
@@ -155,15 +155,12 @@ impl App {
         (software, looked): (&mut BTreeSet<[u8; 32]>, &mut usize),
     ) -> Result<(), AppError> {
         let ask = |what: String| AppError::new(Code::OutOfRange, format!("{what}: ask for each piece of software"));
-        let (kind, status) = (Some(Kind::Software), Some(status.clone()));
-        let said: Vec<Posting> = status.iter().cloned().map(Posting::Status).collect();
         // The refusal suggests asking for a lot, which is no help here: the lot would be that of the devices.
         let is_open = self.may_read_any(reader, &sight.domain);
-        let any_of = Filter::any_of(sight, is_open, &said).map_err(|error| match error.code() {
+        let filter = Filter::software_with(sight, is_open, status).map_err(|error| match error.code() {
             Code::OutOfRange => ask(format!("more than {SAID_OF_GROUPS} statements give that status to groups")),
             _ => error,
         })?;
-        let filter = Filter { kind, status, ..any_of };
         let mut after = None;
         loop {
             let found = self.found_by(reader, sight, &filter, after, SOFTWARE_PER_PAGE + 1)?;
