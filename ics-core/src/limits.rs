@@ -99,6 +99,8 @@ pub const BUNDLE_PARTS: usize = 1 << 18;
 pub const BUNDLE_DOMAINS: usize = 1_024;
 /// Identities or statements in one page of a listing.
 pub const PAGE_ITEMS: usize = 500;
+/// Labels that one line of a listing names.
+pub const LABELS_LISTED: usize = 8;
 /// Keys in one answer of a key server.
 pub const KEYS_FOUND: usize = 100;
 /// Choices among contradicting attributes with which access rules are asked before they show one identity. An identity

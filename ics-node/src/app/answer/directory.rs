@@ -9,7 +9,8 @@ use ics_core::record::{Posting, Record};
 use ics_core::vocabulary::DomainName;
 
 use super::answers::Told;
-use super::list::{Filter, Found};
+use super::filter::Filter;
+use super::list::Found;
 use super::read::{Sight, parse};
 use super::resolved::check_whole;
 use crate::api::AsOf;
