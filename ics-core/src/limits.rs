@@ -216,7 +216,7 @@ pub const LDAP_SYNC_DOMAINS: usize = 256;
 pub const LDAP_COOKIE_BYTES: usize = 24 * 1024;
 /// Searches that are kept in step at once, over all connections; at most half of them belong to strangers.
 pub const LDAP_IN_STEP: usize = 256;
-/// Such searches of strangers in one network: an IPv4 address, or the /64 that one IPv6 host has to itself.
+/// Such searches of strangers in one network: an IPv4 address, or the IPv6 /48 that one site may have to itself.
 pub const LDAP_IN_STEP_OF_NETWORK: usize = 16;
 /// Messages beyond [`LDAP_REQUEST_BYTES`] that arrive at once, over all connections; at most half are strangers'.
 pub const LDAP_LONG_MESSAGES: usize = 64;

@@ -55,7 +55,7 @@ pub struct NodeConfig {
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct PagesConfig {
-    /// Pages that one client (an IPv4 address, an IPv6 /64) may request in a minute, 1 to 60,000, 120 by default; up to
+    /// Pages that one client (an IPv4 address, an IPv6 /48) may request in a minute, 1 to 60,000, 120 by default; up to
     /// 40 of them at once. Further requests get 429.
     #[serde(deserialize_with = "per_minute")]
     pub per_minute: u32,
