@@ -13,12 +13,12 @@ use tokio_util::bytes::BytesMut;
 use tokio_util::codec::{Decoder as _, Encoder as _};
 
 use super::super::hot::Hot;
-use super::super::room::Room;
 use super::super::search::Place;
 use super::super::tree::{Suffix, Tree};
 use super::{Next, Session};
 use crate::config::PeerConfig;
 use crate::fixture::{Party, devices};
+use crate::room::Room;
 use crate::tls::PeerKey;
 
 /// How many things the domain has: more than are looked at in one go.

@@ -17,10 +17,10 @@ use self::log::Log;
 use self::tree::Tree;
 use super::control::Sync as Asked;
 use super::message::Failure;
-use super::room::{Full, Held};
 use super::search::{Place, failed};
 use super::tree::Node;
 use crate::app::Reader;
+use crate::room::{Full, Held};
 
 /// One message to the consumer: an operation and its controls.
 pub(super) struct Sent {
