@@ -57,8 +57,17 @@ impl Room {
     /// # Errors
     /// When there is none.
     pub(crate) fn take(&self, is_stranger: bool, network: Option<u64>) -> Result<Held, Full> {
-        let place = |of: &Arc<Semaphore>| Arc::clone(of).try_acquire_owned().map_err(|_| Full::All);
-        let of_network = network.filter(|_| is_stranger).map(|network| self.networks.take(network)).transpose()?;
+        self.take_many(1, is_stranger, network)
+    }
+
+    /// As [`Room::take`], for what takes this many places.
+    ///
+    /// # Errors
+    /// When there are fewer.
+    pub(crate) fn take_many(&self, count: u32, is_stranger: bool, network: Option<u64>) -> Result<Held, Full> {
+        let place = |of: &Arc<Semaphore>| Arc::clone(of).try_acquire_many_owned(count).map_err(|_| Full::All);
+        let network = network.filter(|_| is_stranger);
+        let of_network = network.map(|network| self.networks.take(network, count as usize)).transpose()?;
         let of_strangers = is_stranger.then(|| place(&self.strangers)).transpose()?;
         Ok(Held { _of_all: place(&self.all)?, _of_strangers: of_strangers, _of_network: of_network })
     }
@@ -69,14 +78,14 @@ impl Networks {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn take(&self, network: u64) -> Result<OfNetwork, Full> {
+    fn take(&self, network: u64, count: usize) -> Result<OfNetwork, Full> {
         let mut held = self.held();
         let places = held.get(&network).copied().unwrap_or_default();
-        if places >= self.most {
+        if count > self.most.saturating_sub(places) {
             return Err(Full::Network(places));
         }
-        held.insert(network, places + 1);
-        Ok(OfNetwork { network, networks: self.clone() })
+        held.insert(network, places + count);
+        Ok(OfNetwork { network, count, networks: self.clone() })
     }
 }
 
@@ -87,16 +96,17 @@ pub(crate) struct Held {
     _of_network: Option<OfNetwork>,
 }
 
-/// One of the places that a network holds.
+/// Some of the places that a network holds.
 struct OfNetwork {
     network: u64,
+    count: usize,
     networks: Networks,
 }
 
 impl Drop for OfNetwork {
     fn drop(&mut self) {
         let mut held = self.networks.held();
-        let left = held.get(&self.network).map_or(0, |places| places.saturating_sub(1));
+        let left = held.get(&self.network).map_or(0, |places| places.saturating_sub(self.count));
         if left == 0 {
             held.remove(&self.network);
         } else {

@@ -12,6 +12,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError, watch};
 use super::answer;
 use super::everybody::{self, Paused};
 use super::failure::Failure;
+use super::long;
 use super::metrics::Metrics;
 use super::ocsp;
 use super::request::{network, whence};
@@ -48,6 +49,7 @@ pub(super) struct Face {
     /// Places for strangers' questions that wait for another node.
     asking: Arc<Semaphore>,
     listeners: Room,
+    answers: Room,
     closing: watch::Sender<bool>,
 }
 
@@ -92,6 +94,7 @@ impl Face {
             forwards: Forwards::new(part(settings.max_uploads, 8)),
             asking: Arc::new(Semaphore::new(part(usize::MAX, 8))),
             listeners: Room::quartered(settings.max_listeners, listeners),
+            answers: Room::quartered(long::UNITS + long::UNITS / 8, long::UNITS),
             closing: watch::Sender::new(false),
         }
     }
@@ -119,6 +122,15 @@ impl Face {
     pub(super) fn listen(&self, request: &HttpRequest, reader: Reader) -> Result<Listening, Failure> {
         let taken = self.listeners.take(self.app.is_stranger(reader), network(request));
         taken.map(Listening::at).map_err(|full| busy(full, "listeners"))
+    }
+
+    /// Takes room for a long answer, in units, until its client has taken it.
+    ///
+    /// # Errors
+    /// At once, when too much is held for others.
+    pub(super) fn hold(&self, request: &HttpRequest, units: u32) -> Result<Held, Failure> {
+        let (is_stranger, network) = whence(self, request);
+        self.answers.take_many(units, is_stranger, network).map_err(|full| busy(full, "long answers"))
     }
 
     /// Has other nodes asked what a decision about these things needs. If too many strangers wait for that, nobody is
@@ -257,7 +269,7 @@ impl Face {
 fn busy(full: Full, whom: &str) -> Failure {
     let detail = match full {
         Full::All => format!("all places for {whom} are taken"),
-        Full::Network(places) => format!("all {places} places for {whom} from this network are taken"),
+        Full::Network(_) => format!("all places for {whom} from this network are taken"),
     };
     Failure::new(Code::Busy, detail)
 }
