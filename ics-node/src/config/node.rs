@@ -60,7 +60,8 @@ pub struct PagesConfig {
     #[serde(deserialize_with = "per_minute")]
     pub per_minute: u32,
     /// Addresses of proxies in front of the node whose `X-Forwarded-For` names the client, for pages and for everything
-    /// else that is limited by address (challenges, questions to other nodes). The header is ignored from anybody else.
+    /// else that is limited by address (challenges, questions to other nodes, bodies and streams at once). The header is
+    /// ignored from anybody else.
     pub trusted_proxies: Vec<IpAddr>,
 }
 
