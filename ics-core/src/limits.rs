@@ -141,6 +141,9 @@ pub const RECORD_STATEMENTS_ISSUED: usize = 2_048;
 /// fill the rest.
 pub const FIRST_BLOCKS: usize = 16;
 
+// The longest answer fits into what is held for one network.
+const _: () = assert!(CASE_BYTES <= ANSWERS_HELD_BYTES / 4);
+
 // A record fills in this order, and all of it is evidence.
 const _: () = {
     assert!(CASE_ENTRIES < RECORD_STATEMENTS && RECORD_STATEMENTS < EVIDENCE_ENTRIES);
@@ -166,6 +169,9 @@ pub const HTTP_HEADER_BYTES: usize = 16 * 1024;
 pub const HTTP_REQUEST_SECONDS: u64 = 10;
 /// Seconds for which a client may leave an answer unread.
 pub const HTTP_ANSWER_SECONDS: u64 = 30;
+/// Bytes of long answers that are held over HTTP until their clients have taken them. A quarter of them may be held for
+/// the strangers of one network; there is an eighth more for those whom the node knows.
+pub const ANSWERS_HELD_BYTES: usize = 512 * 1024 * 1024;
 /// Bodies that wait in a node for the home of one domain, which is another node.
 pub const OUTBOX_BODIES: usize = 100_000;
 /// Bytes of these bodies.
@@ -221,7 +227,7 @@ pub const LDAP_SYNC_DOMAINS: usize = 256;
 pub const LDAP_COOKIE_BYTES: usize = 24 * 1024;
 /// Searches that are kept in step at once, over all connections; at most half of them belong to strangers.
 pub const LDAP_IN_STEP: usize = 256;
-/// Such searches of strangers in one network: an IPv4 address, or the /64 that one IPv6 host has to itself.
+/// Such searches of strangers in one network: an IPv4 address, or the IPv6 /48 that one site may have to itself.
 pub const LDAP_IN_STEP_OF_NETWORK: usize = 16;
 /// Messages beyond [`LDAP_REQUEST_BYTES`] that arrive at once, over all connections; at most half are strangers'.
 pub const LDAP_LONG_MESSAGES: usize = 64;

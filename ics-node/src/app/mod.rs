@@ -32,6 +32,8 @@ use tokio::sync::watch;
 use zeroize::Zeroizing;
 
 pub use access::{Party, Reader};
+pub(crate) use admit::sender::Forwards;
+pub use admit::sender::Sender;
 pub use answer::answers::{Depth, Encoded, Extent, Query};
 pub use answer::denied::Denied;
 pub use answer::directory::{Looked, Mark, Thing, ThingPage};

@@ -28,11 +28,11 @@ use super::looked::Looked;
 use super::message::Failure;
 use super::named::{Dated, entry_of};
 use super::rests::Resting;
-use super::room::Room;
 use super::schema;
 use super::tree::{Node, Tree};
 use crate::api::problem::Code;
 use crate::app::{App, AppError, Reader, Thing};
+use crate::room::Room;
 
 /// What every operation needs to know of the server.
 #[derive(Clone)]

@@ -210,6 +210,7 @@ impl App {
         let mut stamp = 0_u128;
         for hosted in self.all_hosted() {
             let head = self.store().head(hosted.number).ok()?;
+            self.store().check_sound(hosted.number).ok()?;
             if matches!(self.store().standing(hosted.number).ok()?, Standing::Behind { .. }) {
                 return None;
             }
