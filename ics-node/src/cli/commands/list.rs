@@ -297,9 +297,7 @@ mod tests {
             json!({"signer": "ab".repeat(20), "name": name, "role": "certification-body", "statement": "07".repeat(32),
                    "index": 3})
         };
-        let item = |labels: &serde_json::Value| {
-            json!({"id": "ab12", "kind": "device", "title": "Pump", "effect": "none", "labels": labels})
-        };
+        let item = |labels: &serde_json::Value| json!({"id": "ab12", "kind": "device", "title": "Pump", "effect": "none", "labels": labels});
         let (one, two) = (
             json!([{"value": "ce", "until": "2030-01-01T00:00:00Z", "by": by(Some("Certifix"))}]),
             json!([{"value": "ce", "by": by(None)}, {"value": "ce", "by": by(Some("Other\u{1b}"))}]),
