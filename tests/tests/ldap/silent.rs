@@ -1,0 +1,73 @@
+//! The distribution's slapd beside a node with a domain that is silent, as after a restore: what slapd has of it stays,
+//! also if slapd or the node is restarted meanwhile, and the blocks of the others arrive.
+
+use ics_core::descriptor::Template;
+use ics_core::vocabulary::DomainName;
+use ics_node::app::App;
+
+use crate::slapd::{Consumer, PERSIST};
+use crate::support::{Directory, SECRET, device, submit};
+use crate::world::{CARE, certificate, changed_descriptor, domain, introduction, introduction_to_care, maker, stolen};
+
+const STOLEN: &str = "(&(objectClass=icsIdentityEntry)(icsStatus=stolen))";
+
+fn care() -> DomainName {
+    CARE.parse().expect("a domain")
+}
+
+/// Founds a second domain that strangers may read, which knows a device of the first, and one that nobody else knows.
+async fn found_care(app: &App) {
+    let founding = app.clone();
+    let founded = move || founding.found(&changed_descriptor(Template::Manufacturer, CARE, Vec::new(), |_| {}));
+    tokio::task::spawn_blocking(founded).await.expect("runs").expect("founds");
+    let said = [certificate(&maker(), "Acme <keys@acme.example>"), introduction_to_care(10), introduction_to_care(29)];
+    submit(app, &care(), said.into()).await;
+}
+
+/// Waits until slapd has so many stolen things, and looks whether it still has what only the silent domain says.
+async fn has_both(slapd: &Consumer, stolen: usize) {
+    slapd.until(STOLEN, stolen).await;
+    let (both, one) = (device(10), device(29));
+    slapd.until(&format!("(&(objectClass=icsIdentityEntry)(|(icsIdentity={both})(icsIdentity={one})))"), 3).await;
+    slapd.until(&format!("(&(objectClass=pgpKeyInfo)(gpgFingerprint={one}))"), 1).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn slapd_keeps_what_a_silent_domain_has_said() {
+    let node = Directory::start().await;
+    found_care(&node.app).await;
+    let mut slapd = Consumer::new(node.plain, PERSIST).await;
+    slapd.until_same(&node).await;
+    has_both(&slapd, 1).await;
+
+    // All have asked their mirrors, except one that still waits for them.
+    node.app.hold().expect("silenced");
+    for domain in [domain(), SECRET.parse().expect("a domain")] {
+        node.app.go_on(&domain).expect("goes on");
+    }
+    assert_eq!(node.app.silent(), [care()]);
+    submit(&node.app, &domain(), vec![stolen(&maker(), 14), introduction(&maker(), 20)]).await;
+    has_both(&slapd, 2).await;
+    slapd.stop().await;
+    submit(&node.app, &domain(), vec![stolen(&maker(), 15)]).await;
+    slapd.start();
+    has_both(&slapd, 3).await;
+    let node = node.restarted().await;
+    assert_eq!(node.app.silent(), [care()], "it is silent after a restart too");
+    submit(&node.app, &domain(), vec![stolen(&maker(), 16)]).await;
+    has_both(&slapd, 4).await;
+
+    // A new copy gets what there is.
+    let mut new = Consumer::new(node.plain, PERSIST).await;
+    new.until(STOLEN, 4).await;
+    new.until(&format!("(&(objectClass=icsIdentityEntry)(icsIdentity={}))", device(29)), 0).await;
+
+    node.app.go_on(&care()).expect("goes on");
+    submit(&node.app, &care(), vec![introduction_to_care(28)]).await;
+    for slapd in [&mut slapd, &mut new] {
+        slapd.until_same(&node).await;
+        has_both(slapd, 4).await;
+        slapd.stop().await;
+    }
+    node.stop().await;
+}
