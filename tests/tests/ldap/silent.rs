@@ -57,8 +57,10 @@ async fn slapd_keeps_what_a_silent_domain_has_said() {
     submit(&node.app, &domain(), vec![stolen(&maker(), 16)]).await;
     has_both(&slapd, 4).await;
 
-    // A new copy gets what there is.
-    let mut new = Consumer::new(node.plain, PERSIST).await;
+    // A new copy gets what there is, this one over StartTLS.
+    let authority = node.files.certificate.display();
+    let over_tls = format!("{PERSIST} starttls=critical tls_reqcert=demand tls_cacert={authority}");
+    let mut new = Consumer::new(node.plain, &over_tls).await;
     new.until(STOLEN, 4).await;
     new.until(&format!("(&(objectClass=icsIdentityEntry)(icsIdentity={}))", device(29)), 0).await;
 
