@@ -390,8 +390,8 @@ fn event(record: &Record, listed: &Listed) -> Markup {
     }
 }
 
-/// The file name under which an entry's OpenPGP is saved. Like all of them it names the domain, or a browser would rename
-/// what another domain says of the same thing, and the commands would check the wrong file.
+/// The file name under which an entry's OpenPGP is saved. Like all of them it names the domain, or a browser would
+/// rename what another domain says of the same thing, and the commands would check the wrong file.
 fn entry_file(domain: &DomainName, index: u64) -> String {
     format!("{domain}.entry-{index}.asc")
 }

@@ -235,8 +235,8 @@ fn days_pass(places: &mut Places) {
     assert!(second(&verdict["at"]) >= second(&taken["as_of"]), "it is remembered: {verdict}");
 }
 
-/// A home whose disk is gone gets back what the gateway was brought. Nobody can tell it what it signed after that, so it
-/// says until when its log is whole, and whom it could not ask.
+/// A home whose disk is gone gets back what the gateway was brought. Nobody can tell it what it signed after that, so
+/// it says until when its log is whole, and whom it could not ask.
 #[test]
 fn what_a_gateway_was_not_brought_is_said_to_be_lost() {
     let mut places = Places::found();

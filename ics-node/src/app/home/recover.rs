@@ -54,7 +54,7 @@ pub struct Asked {
     pub name: String,
     /// How many lost entries it gave; `None` if it holds no copy of the domain; or why it is not known what it has.
     pub answer: Result<Option<u64>, String>,
-    /// Until when it is known by its copy, and by what is held here, what the domain's home signed. A copy that was carried
+    /// Until when it is known, by its copy and by what is held here, what the home signed. A copy that was carried
     /// here, or is brought bundles, cannot tell what was signed later.
     pub as_of: Option<Timestamp>,
 }
@@ -85,6 +85,15 @@ impl App {
     /// Whether more may have been signed for a domain of this node than it holds.
     pub(in crate::app) fn is_behind(&self, hosted: &Hosted) -> Result<bool, AppError> {
         Ok(hosted.part == Part::Home && self.store().standing(hosted.number)? != Standing::Current)
+    }
+
+    /// How many entries were signed for a domain of this node, if that is known to be more than it holds.
+    #[must_use]
+    pub fn signed_beyond(&self, domain: &DomainName) -> Option<u64> {
+        match self.store().standing(self.hosted(domain).ok()?.number).ok()? {
+            Standing::Behind { signed } => signed.map(|signed| signed.size),
+            Standing::Current | Standing::Forked { .. } => None,
+        }
     }
 
     /// Silences all domains of this node, and its own witness, for an operator who knows that the machine was restored

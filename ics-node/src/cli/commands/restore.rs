@@ -146,9 +146,9 @@ impl Restore {
             let size = app.domain(&domain).map(|info| info.info.size).ok();
             let as_of = asked.iter().filter_map(|asked| asked.as_of).max();
             let asked: Vec<Value> = asked.iter().map(answer).collect();
-            let not_asked = app.who_cannot_be_asked();
-            told.push(json!({ "domain": domain, "state": state, "size": size, "as_of": as_of, "asked": asked,
-                "not_asked": not_asked }));
+            let (signed, not_asked) = (app.signed_beyond(&domain), app.who_cannot_be_asked());
+            told.push(json!({ "domain": domain, "state": state, "size": size, "signed": signed, "as_of": as_of,
+                "asked": asked, "not_asked": not_asked }));
         }
         Ok(told)
     }
@@ -256,7 +256,8 @@ it: --cosign-again. Otherwise give the node a new key, and its logs the new witn
 
 fn domain_text(domain: &Value) -> String {
     let is_current = domain["state"] == "current";
-    let mut rows = vec![("entries", domain["size"].to_string())];
+    let of = domain["signed"].as_u64().map(|signed| format!(" of {signed} that it has signed")).unwrap_or_default();
+    let mut rows = vec![("entries", format!("{}{of}", domain["size"]))];
     for asked in domain["asked"].as_array().into_iter().flatten() {
         let source = asked["source"].as_str().unwrap_or_default();
         let said = match (asked["problem"].as_str(), asked["entries"].as_u64()) {
