@@ -191,6 +191,12 @@ impl Charter {
         Ok(None)
     }
 
+    /// Whether a checkpoint that counted when it came counts still: a version known since may have replaced its key.
+    pub(super) fn still_counts(&self, known: &SignedCheckpoint, now: Timestamp) -> bool {
+        // Versions that were forgotten are asked for again.
+        known.descriptor > self.last().version || matches!(self.open(&known.note, now), Ok(Some(_)))
+    }
+
     /// Whether enough witnesses have cosigned for the descriptor in force, or for a later one: owners whose witnesses
     /// are gone name others, and the checkpoint over that descriptor is cosigned only by the new ones.
     pub(super) fn is_witnessed(&self, note: &str) -> Result<bool, Stop> {

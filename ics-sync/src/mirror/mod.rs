@@ -227,6 +227,7 @@ impl Mirror {
             return self.fail(Trouble::Failure("the peer has no descriptor of the domain".to_owned()), now);
         }
         let learnt = self.learn(&descriptors.entries);
+        self.forget_replaced(now);
         if let Some((note, claimed)) = self.or_stop(learnt).and_then(|()| self.undecided.take()) {
             self.decide(&note, &claimed, descriptors.entries.is_empty(), now);
         }
