@@ -49,6 +49,25 @@ fn a_peer_that_floods_with_what_is_known_fails_and_heartbeats_do_not() {
     assert_eq!((memory.size(), mirror.status().trouble), (15, None));
 }
 
+/// Of a home whose clock was ahead for a while there are two heads of which each is newer than the other in one way. A
+/// copy would write down one after the other without end.
+#[test]
+fn a_peer_that_floods_with_other_times_fails_as_well() {
+    let (mut home, mut mirror, mut memory) = listening(|_| {});
+    let later = at(NOW + 60_000);
+    let notes = [later, at(NOW + 86_400_000)].map(|time| {
+        home.sign(time);
+        home.note.clone()
+    });
+    let mut told = 0;
+    while mirror.status().trouble.is_none() && told < 1_000 {
+        mirror.handle_news(News::Checkpoint(notes[told % 2].clone()), later);
+        drive(&mut mirror, &home, &mut memory, later);
+        told += 1;
+    }
+    assert_eq!((told, mirror.status().failures), (33, 1));
+}
+
 /// Its signatures are not checked again: it would otherwise need witnesses that came into force after it.
 #[test]
 fn what_was_reached_is_known_when_it_is_told_again() {
