@@ -209,6 +209,7 @@ impl Mirror {
             stopped: self.stopped.clone(),
             doubt: self.held.as_ref().and_then(|held| held.doubt.clone()),
             is_partial: self.is_partial(),
+            is_looking: self.review.is_some(),
         }
     }
 
