@@ -49,7 +49,7 @@ impl Listening {
     }
 
     /// Counts a piece of news that brought no entries; returns whether there were too many.
-    fn idles(&mut self, now: Timestamp) -> bool {
+    pub(crate) fn idles(&mut self, now: Timestamp) -> bool {
         if self.minute.until(now).is_none() {
             (self.minute, self.idle) = (Pause::of(now, IDLE_MILLIS), 0);
         }
