@@ -1,7 +1,7 @@
-//! Peers that repeat themselves.
+//! How a mirror listens, and peers that repeat themselves.
 
 use ics_core::descriptor::Witnesses;
-use ics_sync::mirror::{Action, Mirror, Settings, Trouble};
+use ics_sync::mirror::{Action, Mirror, Settings, Trouble, Way};
 use ics_sync::news::News;
 
 use crate::home::{Home, at, node_key};
@@ -77,4 +77,18 @@ fn what_was_reached_is_known_when_it_is_told_again() {
     let next = mirror.poll_action(at(NOW + 10_000));
     assert!(matches!(next, Action::Listen { .. }), "{next:?}");
     assert_eq!((mirror.status().size, mirror.status().trouble), (11, None));
+}
+
+/// Behind some proxies nothing is pushed, and over LDAP no request waits; the next peer is asked in another way.
+#[test]
+fn a_way_that_does_not_lead_to_one_peer_is_tried_with_the_next() {
+    let (_, mut mirror, _) = listening(|_| {});
+    let way = |mirror: &Mirror| match mirror.poll_action(at(NOW)) {
+        Action::Listen { way, .. } => Some(way),
+        _ => None,
+    };
+    mirror.handle_silence("there is no stream", at(NOW));
+    assert_eq!(way(&mirror), Some(Way::LongPoll));
+    mirror.hears(1);
+    assert_eq!(way(&mirror), Some(Way::Stream));
 }
