@@ -132,7 +132,7 @@ impl App {
             }
         }
         let sought = Sought { origin: origin.clone(), asked: Query::parse(query)?.canonical() };
-        let answer = self.ask_peers(&sought, limits::ROAMING_HOPS, Asker::Own).await;
+        let answer = self.ask_peers(&sought, (limits::ROAMING_HOPS, Asker::Own), |_| true).await;
         let answer = answer.map_err(|unheard| not_heard(origin, &unheard.why))?;
         adopted.ids.insert(answer.identity().ok_or_else(|| AppError::unknown_identity(query))?);
         let attested = answer.attested.checkpoint.size;
@@ -187,7 +187,8 @@ impl App {
         new_from: u64,
     ) -> Result<u64, NotTaken> {
         let sought = Sought { origin: origin.clone(), asked: id.to_owned() };
-        let answer = match self.ask_peers(&sought, limits::ROAMING_HOPS, Asker::Own).await {
+        let is_enough = |answer: &Answer| answer.attested.checkpoint.size >= size;
+        let answer = match self.ask_peers(&sought, (limits::ROAMING_HOPS, Asker::Own), is_enough).await {
             Ok(answer) => answer,
             Err(unheard) if unheard.is_contradicted => {
                 let (into, source) = (Arc::clone(target), following.source.clone());
