@@ -142,6 +142,11 @@ impl Charter {
         Ok(())
     }
 
+    /// Forgets the versions that the log has not reached. Their owners may have signed them and put others in force.
+    pub(super) fn forget_following(&mut self) {
+        self.following.clear();
+    }
+
     /// Takes a descriptor that is in the log, under the checkpoint that proves it. One that the owners did not sign has
     /// no effect.
     pub(super) fn enact(&mut self, body: &[u8], proven_by: &SignedCheckpoint) -> Result<(), Stop> {
