@@ -32,14 +32,17 @@ use tokio::sync::watch;
 use zeroize::Zeroizing;
 
 pub use access::{Party, Reader};
+pub(crate) use admit::sender::Forwards;
+pub use admit::sender::Sender;
 pub use answer::answers::{Depth, Encoded, Extent, Query};
 pub use answer::denied::Denied;
 pub use answer::directory::{Looked, Mark, Thing, ThingPage};
 pub use answer::everything::Mentions;
 use answer::memory::Memory;
 pub use answer::moments::{Gone, Moment, Moments, Touched, age_at, millis_of};
+pub use answer::register::Register;
 pub use answer::then::Then;
-pub use answer::thing::{Found, Namesake, PublicThing, Software};
+pub use answer::thing::{Assessed, Found, PublicThing, Software};
 pub use answer::verdict::check_use;
 use challenge::Challenges;
 pub use clock::Clock;

@@ -4,7 +4,8 @@ use ics_core::record::Outlook;
 use ics_core::time::Timestamp;
 use maud::{Markup, html};
 
-use crate::words::{brief, clean, day, when};
+use crate::api::AsOf;
+use crate::words::{brief, clean, day, span, when};
 
 /// Characters of a name that pages show outside of lists.
 const NAME_CHARACTERS: usize = 96;
@@ -33,6 +34,19 @@ pub(super) fn prose(text: &str) -> Markup {
 /// A point in time.
 pub(super) fn time(at: Timestamp) -> Markup {
     html! { time datetime=(at.to_string()) title=(when(at)) { (day(at)) } }
+}
+
+/// When a domain's home last confirmed what is shown, and how long that is good for.
+pub(super) fn confirmed(as_of: &AsOf) -> Markup {
+    html! {
+        @match (as_of.time, as_of.age_seconds) {
+            (Some(_), Some(age)) if as_of.is_fresh() => {
+                strong { "Confirmed " (span(age)) " ago" } ", good for " (span(as_of.fresh_for_seconds))
+            }
+            (Some(at), Some(_)) => { strong { "Last confirmed " (time(at)) } ", too old" }
+            _ => { strong { "Never confirmed" } }
+        }
+    }
 }
 
 /// Hex and the like: selected as a whole, and broken anywhere.

@@ -78,4 +78,13 @@ fn paths_hold_any_name() {
     assert_eq!(path_of("serial:SN-0001"), "/id/serial:SN-0001");
     assert_eq!(path_of("serial:a/b?c#d%\"<é"), "/id/serial:a%2Fb%3Fc%23d%25%22%3C%C3%A9");
     assert_eq!(path_of("ni:///sha-256;abc"), "/id/ni:%2F%2F%2Fsha-256%3Babc");
+    let domain: DomainName = "labels.cert.example".parse().expect("a domain");
+    for (label, after, path) in [
+        (None, None, "/domain/labels.cert.example"),
+        (Some("IIa, 5+1&x=y#é"), None, "/domain/labels.cert.example?label=IIa,%205%2B1%26x=y%23%C3%A9"),
+        (None, Some(7), "/domain/labels.cert.example?after=7"),
+        (Some("ce"), Some(7), "/domain/labels.cert.example?label=ce&after=7"),
+    ] {
+        assert_eq!(register_of(&domain, label, after), path);
+    }
 }

@@ -3,18 +3,18 @@
 use std::collections::BTreeSet;
 
 use ics_core::identity::Kind;
-use ics_core::record::{Assessment, By, GivenStatus, Listed, Outlook, Record, Standing};
+use ics_core::record::{Assessment, By, GivenLabel, GivenStatus, Listed, Outlook, Record, Standing};
 use ics_core::vocabulary::DomainName;
 use maud::{Markup, html};
 
-use super::parts::{Mark, code, look, mark, prose, theirs, theirs_brief, time};
+use super::parts::{Mark, code, confirmed, look, mark, prose, theirs, theirs_brief, time};
 use super::shell::{Site, page};
 use super::what::{names, what};
-use super::{path_of, segment};
+use super::{path_of, register_of, segment};
 use crate::api::{Point, RecordAnswer, Section};
 use crate::app::{PublicThing, Software};
 use crate::qr::Qr;
-use crate::words::{attribute, because, brief, clean, short, span};
+use crate::words::{attribute, because, brief, clean, short};
 use crate::{explain, openpgp};
 
 /// How many statements of one domain the page lists; the API returns all.
@@ -169,8 +169,10 @@ fn vouchers(thing: &PublicThing) -> Markup {
     });
     let by: Vec<(&str, &By)> = all.filter(|(what, by)| seen.insert((*what, by.signer, by.role.clone()))).collect();
     let mut seen = BTreeSet::new();
-    let labels = thing.answers.iter().flat_map(|it| &it.record.labels);
-    let labels: Vec<_> = labels.filter(|label| seen.insert((label.by.signer, &label.value, label.until))).collect();
+    let records = thing.answers.iter().map(|it| &it.record);
+    let labels = records.flat_map(|record| record.labels.iter().map(move |label| (&record.domain, label)));
+    let labels: Vec<(&DomainName, &GivenLabel)> =
+        labels.filter(|(_, label)| seen.insert((label.by.signer, &label.value, label.until))).collect();
     html! {
         section aria-labelledby="who" {
             h2 #who { "Who stands behind it" }
@@ -178,18 +180,24 @@ fn vouchers(thing: &PublicThing) -> Markup {
                 @for (what, by) in by.iter().take(SHOWN) {
                     li { (mark(Mark::Tick)) span { strong { (name(by)) } ", " (by.role) ", " (what) } }
                 }
-                @for label in labels.iter().take(SHOWN) {
+                @for (domain, label) in labels.iter().take(SHOWN) {
                     li {
                         (mark(Mark::Tick))
-                        span {
-                            strong { (theirs_brief(&label.value)) } ", a label by " (name(&label.by))
-                            @if let Some(until) = label.until { ", until " (time(until)) }
-                        }
+                        span { (given_label(domain, label)) }
                     }
                 }
                 @if by.is_empty() { li .bad { (mark(Mark::Exclamation)) span { "Nobody entitled to vouch for it." } } }
             }
         }
+    }
+}
+
+/// A label, by whom it is given and until when; it leads to the register of the domain, with all that has it there.
+pub(super) fn given_label(domain: &DomainName, label: &GivenLabel) -> Markup {
+    html! {
+        strong { a href=(register_of(domain, Some(&label.value), None)) { (theirs_brief(&label.value)) } }
+        ", a label by " (name(&label.by))
+        @if let Some(until) = label.until { ", until " (time(until)) }
     }
 }
 
@@ -240,15 +248,7 @@ fn fresh(thing: &PublicThing) -> Markup {
                 ul .who {
                     li .(if is_fresh { "good" } else { "unsure" }) {
                         (mark(if is_fresh { Mark::Tick } else { Mark::Question }))
-                        span {
-                            @match (as_of.time, as_of.age_seconds) {
-                                (Some(_), Some(age)) if is_fresh => {
-                                    strong { "Confirmed " (span(age)) " ago" } ", good for " (span(as_of.fresh_for_seconds))
-                                }
-                                (Some(at), Some(_)) => { strong { "Last confirmed " (time(at)) } ", too old" }
-                                _ => { strong { "Never confirmed" } }
-                            }
-                        }
+                        span { (confirmed(as_of)) }
                     }
                 }
             }

@@ -1,5 +1,8 @@
 //! Real processes: a copy of a domain that serves the issuer's own lists, even when their home is gone.
 
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::TcpListener;
+
 use ics_node::app::Clock;
 
 use crate::tools::said;
@@ -107,6 +110,46 @@ fn a_mirror_gives_no_list_without_what_it_knows_to_be_revoked() {
     std::thread::sleep(std::time::Duration::from_millis(1_100));
     assert_eq!(list(&town, &mirror, &path), None, "it was suspended since");
     town.eventually("time blocks it again", || list(&town, &mirror, &later).is_none());
+}
+
+/// A peer that answers whoever asks for a list with this one, and nothing else; returns its URL.
+fn behind(list: Vec<u8>) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let url = format!("http://{}", listener.local_addr().expect("an address"));
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().filter_map(Result::ok) {
+            let reader = BufReader::new(stream.try_clone().expect("the same"));
+            let head: Vec<String> = reader.lines().map_while(Result::ok).take_while(|line| !line.is_empty()).collect();
+            let is_asked = head.first().is_some_and(|line| line.contains(".crl?"));
+            let (status, body) = if is_asked { ("200 OK", &list[..]) } else { ("503 Service Unavailable", &[][..]) };
+            let head = format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", body.len());
+            // Whoever has gone away has enough.
+            let _ = stream.write_all(&[head.as_bytes(), body].concat());
+        }
+    });
+    url
+}
+
+/// A copy that has two peers hears of a revocation from one, and gets lists from the other, which is behind.
+#[test]
+fn a_mirror_gives_no_list_that_came_now_without_what_it_knows_to_be_revoked() {
+    let (town, path) = with_a_certificate();
+    assert!(list(&town, &town.url, &path).is_some_and(|text| text.contains("No Revoked Certificates")));
+    let peer = behind(town.bench.read("copy.crl"));
+    let (mut node, mirror) = town.mirror("mirror");
+    town.start_again(&mut node, "mirror", |home| {
+        let text = std::fs::read_to_string(home.join("ics.toml")).expect("is there");
+        let (before, maker) = text.rsplit_once("[[peer]]").expect("a peer");
+        let behind = maker.replace("\"maker\"", "\"behind\"").replace(&town.url, &peer);
+        let text = format!("{before}[[peer]]{behind}\n[[peer]]{maker}");
+        std::fs::write(home.join("ics.toml"), text).expect("writes");
+    });
+    town.eventually("the list of the peer is given", || list(&town, &mirror, &path).is_some());
+    town.ok(&["status", "suspended", "serial:SN-7", "--signer", "monitor", "--role", "security-controller", "--yes"]);
+    let hears = || town.words(&["--node", &mirror, "lookup", "serial:SN-7"]).contains("suspended");
+    town.eventually("the copy hears of it", hears);
+    let holds = || list(&town, &mirror, &path).is_some_and(|text| text.contains("Certificate Hold"));
+    assert!(holds(), "what the first peer gives lacks it, so the next one is asked");
 }
 
 /// A copy could sign away what it has not heard of yet: it serves what the home has signed, although it has the key.

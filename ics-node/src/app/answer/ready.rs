@@ -1,10 +1,9 @@
 //! Fills memory before anybody asks, so that a gateway's first question about a thing is answered as fast as the next
 //! one.
 //!
-//! This happens in the background after a start and after news, newest identities first, as long as there is room. A
-//! domain that grows faster than this has to wait until it is at rest. What a start leaves to be read shares the
-//! processors with those who ask meanwhile; news get what others leave, since whoever brings many of them, as those who
-//! have certificates issued, keeps the node busy.
+//! This happens in the background after a start and after news, newest identities first, as long as there is room. News
+//! of a domain that grows fast wait until it grows slowly: whoever brings them keeps the node busy, and what one has
+//! said may be outdated by the next.
 
 use core::ops::Range;
 use std::collections::BTreeMap;
@@ -20,7 +19,7 @@ use crate::app::entries::restore;
 use crate::app::home::heartbeat::stopped;
 use crate::app::hosted::Hosted;
 use crate::app::{App, AppError};
-use crate::background::{self, breathe, step_aside};
+use crate::background::{self, breathe};
 use crate::store::DomainNumber;
 
 /// The pause once everything is ready, or as much as time and room allow.
@@ -35,16 +34,24 @@ struct Done {
     era: Arc<Era>,
     from: u64,
     upto: u64,
+    /// The size of the log at the last look, and whether it had grown slowly until then.
+    size: u64,
+    is_slow: bool,
 }
 
 impl Done {
     fn none(era: &Arc<Era>, size: u64) -> Self {
-        Self { era: Arc::clone(era), from: size, upto: size }
+        Self { era: Arc::clone(era), from: size, upto: size, size, is_slow: true }
     }
 
-    /// The next page in a log of this size: news first, then older entries.
+    /// Looks at how far the log has grown in the pause since the last look.
+    fn look(&mut self, size: u64) {
+        (self.size, self.is_slow) = (size, size <= self.size + PAGE);
+    }
+
+    /// The next page in a log of this size: news first if there are few, then older entries.
     fn next(&self, size: u64) -> Option<Range<u64>> {
-        let page = if self.upto < size {
+        let page = if self.upto < size && self.is_slow {
             self.upto..size.min(self.upto + PAGE)
         } else {
             self.from.saturating_sub(PAGE)..self.from
@@ -97,6 +104,9 @@ impl App {
 
     /// Fills memory with what a domain says about all things, as far as there is room.
     fn ready_domain(&self, hosted: &Hosted, progress: &mut Progress, stop: &dyn Fn() -> bool) -> Result<(), AppError> {
+        if let (Some(done), Some(size)) = (progress.get_mut(&hosted.number), self.reaches(hosted)?) {
+            done.look(size);
+        }
         while !stop() && self.memory().has_room() {
             let Some(size) = self.reaches(hosted)? else { return Ok(()) };
             let era = self.memory().era(hosted.number);
@@ -105,8 +115,7 @@ impl App {
                 *done = Done::none(&era, size);
             }
             let Some(page) = done.next(size) else { return Ok(()) };
-            let breathe = if page.start < done.upto { breathe } else { step_aside };
-            if !self.ready_page(hosted, page.clone(), breathe)? {
+            if !self.ready_page(hosted, page.clone(), &era)? {
                 return Ok(());
             }
             done.add(&page);
@@ -122,8 +131,8 @@ impl App {
     }
 
     /// Makes ready the subjects of a page of entries, as far as they fit; false if the log does not reach that far.
-    fn ready_page(&self, hosted: &Hosted, page: Range<u64>, breathe: fn()) -> Result<bool, AppError> {
-        let sight = self.sight(hosted)?;
+    fn ready_page(&self, hosted: &Hosted, page: Range<u64>, era: &Era) -> Result<bool, AppError> {
+        let mut sight = self.sight(hosted)?;
         let mut from = page.start;
         while from < page.end {
             let limit = usize::try_from(page.end - from).unwrap_or(usize::MAX);
@@ -132,6 +141,10 @@ impl App {
             from = last.index + 1;
             for entry in &entries {
                 breathe();
+                if !era.reaches(sight.seal.size) {
+                    // What is read by a sight from before the last news is not kept.
+                    sight = self.sight(hosted)?;
+                }
                 if let Some(statement) = restore(&sight.domain, entry)? {
                     self.ready_subject(&sight, &statement)?;
                 }

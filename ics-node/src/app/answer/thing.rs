@@ -26,13 +26,13 @@ pub enum Found {
     /// The thing.
     Thing(Box<PublicThing>),
     /// The name fits several things.
-    Several(Vec<Namesake>),
+    Several(Vec<Assessed>),
 }
 
-/// One of several things with the same name.
+/// One of several things that a person is shown.
 #[derive(Debug, Clone)]
-pub struct Namesake {
-    /// What it is, according to the first domain that knows it.
+pub struct Assessed {
+    /// What it is, according to one domain that knows it.
     pub summary: IdentitySummary,
     /// The joint assessment of all domains.
     pub assessment: Assessment,
@@ -214,14 +214,19 @@ impl App {
 }
 
 /// Each of several things once.
-fn namesakes(answers: &[RecordAnswer], unheard: &[DomainName]) -> Vec<Namesake> {
+fn namesakes(answers: &[RecordAnswer], unheard: &[DomainName]) -> Vec<Assessed> {
     let mut seen = BTreeSet::new();
     let once = answers.iter().map(|it| &it.record).filter(|record| seen.insert(record.identity));
-    let namesake = |record: &Record| {
-        let of_it = answers.iter().filter(|it| it.record.identity.id == record.identity.id);
-        Namesake { summary: summary(record), assessment: assessment(of_it, unheard) }
+    let namesake = |record: &Record| Assessed {
+        summary: summary(record),
+        assessment: assessment_of(&record.identity.id, answers, unheard),
     };
     once.map(namesake).collect()
+}
+
+/// What the answers that are about one identity amount to.
+pub(super) fn assessment_of(id: &IdentityId, answers: &[RecordAnswer], unheard: &[DomainName]) -> Assessment {
+    assessment(answers.iter().filter(|it| it.record.identity.id == *id), unheard)
 }
 
 /// The attributes for which all domains that give them give the same value.

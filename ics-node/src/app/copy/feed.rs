@@ -144,7 +144,7 @@ impl App {
         let limit = limit.max(1).min(room);
         let stored = self.store().entries(hosted.number, from, limit, bytes)?;
         let rights = self.rights(reader, hosted)?;
-        let mut eyes = self.eyes(reader, hosted)?;
+        let mut eyes = self.eyes(reader, hosted, rights.as_ref().map(|_| size))?;
         let mut entries = Vec::with_capacity(stored.len());
         let (mut earlier, mut ended) = (BTreeSet::new(), BTreeSet::new());
         for entry in &stored {
@@ -157,7 +157,11 @@ impl App {
                 earlier.extend(told.0);
                 ended.extend(told.1);
             }
-            entries.push(eyes.travelling(entry)?);
+            match eyes.travelling(entry) {
+                // What comes before it can be told.
+                Err(error) if error.code() == Code::Behind && !entries.is_empty() => break,
+                entry => entries.push(entry?),
+            }
         }
         let listed = |indices: BTreeSet<u64>| indices.into_iter().collect();
         let sight = rights.map(|rights| wire::Sight { rights, earlier: listed(earlier), ended: listed(ended) });
@@ -302,7 +306,7 @@ impl App {
             return Err(unknown());
         }
         let entry = self.store().entry(hosted.number, index)?;
-        if self.eyes(reader, hosted)?.may_have(&entry)? { Ok(entry) } else { Err(unknown()) }
+        if self.eyes(reader, hosted, None)?.may_have(&entry)? { Ok(entry) } else { Err(unknown()) }
     }
 
     /// The proof that an entry stands in the log, with the checkpoint and its cosignatures, as text (C2SP tlog-proof).

@@ -168,7 +168,7 @@ impl App {
         let size = self.store().head(hosted.number)?.size;
         let log = Snapshot { store: self.store(), number: hosted.number, size };
         for (id, first) in firsts {
-            let mut indices = log.indices(&[Posting::Subject(id)], limits::RECORD_STATEMENTS + 1)?;
+            let mut indices = log.indices(&[Posting::Subject(id)], limits::RECORD_ENTRIES)?;
             indices.retain(|index| *index > first && known.insert(*index));
             behind.extend(self.store().entries_held(hosted.number, &indices)?);
         }

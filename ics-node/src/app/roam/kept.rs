@@ -58,7 +58,7 @@ impl Asker {
     }
 
     /// Whether this node does not know the asker.
-    pub(in crate::app) const fn is_stranger(self) -> bool {
+    pub(crate) const fn is_stranger(self) -> bool {
         matches!(self, Self::Address(_))
     }
 

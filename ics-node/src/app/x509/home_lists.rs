@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 use ics_core::limits;
 use ics_core::time::Timestamp;
 use ics_core::vocabulary::DomainName;
+use ics_sync::http::HttpPeer;
 
 use super::revocation::{Elsewhere, SignedList, elsewhere};
 use crate::app::{App, AppError};
@@ -48,6 +49,9 @@ struct Place {
     newest: AtomicU64,
     /// Whether the last list that came was not accepted: the one that is kept may lack what is known by now.
     in_doubt: AtomicBool,
+    /// The number of the last list that was found to have everything that was known here, and how many entries of the
+    /// domain were held then.
+    whole: Mutex<Option<(u64, u64)>>,
     failed_at: Mutex<Option<Instant>>,
     /// When a peer was last asked for it.
     tried_at: Mutex<Option<Instant>>,
@@ -163,6 +167,15 @@ impl Place {
         Some(self.kept().filter(|kept| holds(kept) && (!in_doubt || kept.size >= size))?.list)
     }
 
+    /// Whether it was this list that had everything, when as many entries were held.
+    fn is_whole(&self, found: (u64, u64)) -> bool {
+        *self.whole.lock().unwrap_or_else(PoisonError::into_inner) == Some(found)
+    }
+
+    fn found_whole(&self, found: (u64, u64)) {
+        *self.whole.lock().unwrap_or_else(PoisonError::into_inner) = Some(found);
+    }
+
     /// Whether a list is accepted; if not, the kept one is in doubt.
     fn takes(&self, list: &ReadList, now: Timestamp) -> Result<(), NotTaken> {
         let refused = if list.this_update.believed_at(now).is_none() {
@@ -187,7 +200,7 @@ impl Place {
 }
 
 impl App {
-    /// The list that an issuer has signed at the home of its domain, requested from the node from which the domain is
+    /// The list that an issuer has signed at the home of its domain, requested from the nodes from which the domain is
     /// copied. `hops` is sent by nodes: how many more may be asked, so that copies which turn to each other come to an
     /// end.
     ///
@@ -205,32 +218,75 @@ impl App {
             None => place.asking.lock().await,
         };
         self.recall(&of, &place).await;
-        let is_new = |kept: &Kept| kept.size == of.size && kept.is_new();
-        if !place.rests()
-            && !place.kept().is_some_and(|kept| is_new(&kept))
-            && let Some(further) = hops.unwrap_or(HOPS).min(HOPS).checked_sub(1)
-        {
-            self.fetch_list(&of, &place, further).await;
+        let came_now = || place.kept().is_some_and(|kept| kept.size == of.size && kept.is_new());
+        let further = hops.unwrap_or(HOPS).min(HOPS).checked_sub(1).filter(|_| !place.rests() && !came_now());
+        let mut next = further.map(|further| (0, further));
+        loop {
+            if let Some((from, further)) = next {
+                next = self.fetch_list(&of, &place, further, from).await.map(|from| (from, further));
+            }
+            match self.whole_list(&of, &place, came_now()).await {
+                // Another peer may know more.
+                Err(_) if next.is_some() => {}
+                list => return list,
+            }
         }
-        let list = holds(self)?;
-        let came_now = place.kept().is_some_and(|kept| is_new(&kept));
-        if came_now || self.says_all(of, list.clone()).await? { Ok(list) } else { Err(elsewhere()) }
     }
 
-    /// Whether a list that came earlier includes all certificates that are known here to be revoked: this node may have
-    /// heard of more before it was disconnected, and a status may begin or end with time. It must not contradict itself
-    /// with a list that others have signed.
-    async fn says_all(&self, of: Elsewhere, list: SignedList) -> Result<bool, AppError> {
+    /// The kept list, if it holds and includes all that is known here to be revoked.
+    async fn whole_list(&self, of: &Elsewhere, place: &Place, came_now: bool) -> Result<SignedList, AppError> {
+        let list = place.given(of.size, self.clock().now()).ok_or_else(elsewhere)?;
+        let found = (list.number, of.size);
+        if came_now && place.is_whole(found) {
+            return Ok(list);
+        }
+        if !self.says_all(of.clone(), list.clone(), came_now).await? {
+            return Err(elsewhere());
+        }
+        place.found_whole(found);
+        Ok(list)
+    }
+
+    /// Whether a list includes all certificates that are known here to be revoked: this node may have heard of more
+    /// before it was disconnected, or from others than the peer that gave the list, and a status may begin or end with
+    /// time. It must not contradict itself with a list that others have signed. Only a copy of a part believes what
+    /// came now as it is: what lifts a block may be hidden from it.
+    async fn says_all(&self, of: Elsewhere, list: SignedList, came_now: bool) -> Result<bool, AppError> {
         self.blocking(move |app| {
+            let number = app.hosted(&of.domain)?.number;
+            if came_now && app.store().sight(number)?.is_partial() {
+                return Ok(true);
+            }
             let listed = read_revoked(&list.der, &of.authority).map_err(AppError::Internal)?.revoked;
             Ok(app.revoked_here(&of)?.iter().all(|serial| listed.contains_key(serial)))
         })
         .await
     }
 
-    /// Fetches a list, and keeps it if it is the issuer's and not older than what is here.
-    async fn fetch_list(&self, of: &Elsewhere, place: &Place, hops: u8) {
-        let Some(peer) = self.towards_home(&of.domain) else { return };
+    /// Fetches a list from the first peer that gives one, beginning with the one at place `from` in the configuration;
+    /// returns the place behind it.
+    async fn fetch_list(&self, of: &Elsewhere, place: &Place, hops: u8, from: usize) -> Option<usize> {
+        for (number, peer) in self.givers(&of.domain).iter().enumerate().skip(from) {
+            if self.fetch_from(peer, of, place, hops).await {
+                return Some(number + 1);
+            }
+        }
+        None
+    }
+
+    /// The peers that are asked for the lists of a domain: those from which it is copied over HTTP.
+    fn givers(&self, domain: &DomainName) -> Vec<HttpPeer> {
+        let sources = self.peers_table().sources();
+        let all = sources.get(domain).into_iter().flatten().filter_map(|peer| match peer.pulls(domain)? {
+            ics_sync::Peer::Http(peer) => Some(peer.clone()),
+            ics_sync::Peer::Ldap(_) => None,
+        });
+        all.collect()
+    }
+
+    /// Fetches a list from a peer, and keeps it if it is the issuer's and not older than what is here; returns whether
+    /// it is kept.
+    async fn fetch_from(&self, peer: &HttpPeer, of: &Elsewhere, place: &Place, hops: u8) -> bool {
         place.try_now();
         let asked = peer.revocation_list(&of.domain, &of.issuer, of.shard, hops).await;
         let now = self.clock().now();
@@ -242,11 +298,11 @@ impl App {
             Ok(read) => read,
             Err(error) if place.fail() => {
                 tracing::warn!(domain = %of.domain, error, "a peer gave no revocation list");
-                return;
+                return false;
             }
             Err(error) => {
                 tracing::debug!(domain = %of.domain, error, "a peer gave no revocation list again");
-                return;
+                return false;
             }
         };
         match place.takes(&read, now) {
@@ -257,10 +313,12 @@ impl App {
                 if is_other {
                     self.store_list(of, der, forgotten).await;
                 }
+                true
             }
             Err(why) => {
                 place.fail();
                 self.alarm_of_list(of.domain.clone(), why).await;
+                false
             }
         }
     }

@@ -162,6 +162,7 @@ async fn every_page_takes_head() {
         "/id/serial:SN-0010",
         "/id/serial:SN-9999",
         "/01/9506000134352/21/SN-0010",
+        "/domain/devices.acme.example",
         "/statement/devices.acme.example/2",
         "/style/x.css",
         "/icon.svg",

@@ -1,0 +1,56 @@
+//! What a domain lists, for people: each thing with what all domains here make of it.
+
+use ics_core::record::Record;
+use ics_core::vocabulary::DomainName;
+
+use super::list::summary_of;
+use super::read::Records;
+use super::thing::{Assessed, assessment_of};
+use crate::api::problem::Code;
+use crate::api::{AsOf, ListQuery};
+use crate::app::{App, AppError, Reader};
+
+/// A page of what a domain lists. By label it is the public register of whoever gives that label there.
+#[derive(Debug, Clone)]
+pub struct Register {
+    /// The domain.
+    pub domain: DomainName,
+    /// The label that was asked for; without one, everything is listed.
+    pub label: Option<String>,
+    /// How complete and fresh the domain is.
+    pub as_of: AsOf,
+    /// The things, as the domain calls them, with the labels that it gives them.
+    pub things: Vec<Assessed>,
+    /// `after` for the next page, if there may be more.
+    pub next: Option<u64>,
+}
+
+impl App {
+    /// A page of a listing as [`App::list`] gives it, for people: a domain that labels a thing may know nothing of what
+    /// blocks it, so each is shown with what all domains here say.
+    ///
+    /// # Errors
+    /// As [`App::list`].
+    pub fn register(&self, reader: Reader, domain: &DomainName, query: &ListQuery) -> Result<Register, AppError> {
+        let hosted = self.hosted(domain)?;
+        let sight = self.sight(&hosted)?;
+        let (records, next) = self.page(reader, &sight, query)?;
+        let mut things = Vec::with_capacity(records.len());
+        for record in &records {
+            things.extend(self.assessed(reader, record, query.label.as_deref())?);
+        }
+        let (domain, label) = (hosted.name.clone(), query.label.clone());
+        Ok(Register { domain, label, as_of: self.as_of(&sight), things, next })
+    }
+
+    /// The thing of a record, and what all domains here make of it; `None` if nothing is shown of it any more.
+    fn assessed(&self, reader: Reader, record: &Record, label: Option<&str>) -> Result<Option<Assessed>, AppError> {
+        let id = &record.identity.id;
+        let Records { answers, silenced, .. } = match self.records(reader, &id.to_string()) {
+            Err(error) if error.code() == Code::UnknownIdentity => return Ok(None),
+            records => records?,
+        };
+        let assessment = assessment_of(id, &answers, &self.unheard_with(silenced)?);
+        Ok(Some(Assessed { summary: summary_of(record, label), assessment }))
+    }
+}
