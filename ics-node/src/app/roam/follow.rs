@@ -177,17 +177,18 @@ impl App {
     }
 
     /// Asks what a home attests about a thing, at a size of its log or later, and takes it over; returns the size at
-    /// which the home attested it. What is refused and stands before `new_from`, or was reported before the domain's
-    /// own rules changed, had been refused before.
+    /// which the home attested it. As long as no answer reaches the size `hoped` for, the next peer is asked. What is
+    /// refused and stands before `new_from`, or was reported before the domain's own rules changed, had been refused
+    /// before.
     pub(super) async fn take_from_afar(
         &self,
         Work { target, following, origin, .. }: &Work,
         id: &str,
-        size: u64,
+        (size, hoped): (u64, u64),
         new_from: u64,
     ) -> Result<u64, NotTaken> {
         let sought = Sought { origin: origin.clone(), asked: id.to_owned() };
-        let is_enough = |answer: &Answer| answer.attested.checkpoint.size >= size;
+        let is_enough = |answer: &Answer| answer.attested.checkpoint.size >= size.max(hoped);
         let answer = match self.ask_peers(&sought, (limits::ROAMING_HOPS, Asker::Own), is_enough).await {
             Ok(answer) => answer,
             Err(unheard) if unheard.is_contradicted => {
