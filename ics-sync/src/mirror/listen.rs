@@ -11,7 +11,8 @@ use crate::pause::Pause;
 const FALLBACK_MILLIS: u64 = 10 * 60 * 1000;
 /// Milliseconds, at most, after which a mirror that has heard nothing polls: several heartbeats.
 pub(super) const SILENCE_MILLIS: u64 = 45_000;
-/// Pieces of news per minute that may bring no entries: several times the number of heartbeats.
+/// Pieces of news per minute that may bring no entries, counted anew once some have come: several times the number of
+/// heartbeats.
 const IDLE_NEWS: u32 = 32;
 const IDLE_MILLIS: u64 = 60_000;
 
@@ -55,6 +56,12 @@ impl Listening {
         }
         self.idle = self.idle.saturating_add(1);
         self.idle > IDLE_NEWS
+    }
+
+    /// Notes that entries have come. A stream that is opened again after they were fetched begins with what is known by
+    /// then.
+    pub(super) const fn brought_entries(&mut self) {
+        self.idle = 0;
     }
 
     /// Ends the current way. If it never brought anything, the next one is used from now on.

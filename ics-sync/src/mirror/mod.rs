@@ -291,6 +291,9 @@ impl Mirror {
     pub fn handle_applied(&mut self, now: Timestamp) {
         let Some((page, next)) = self.pending.take() else { return };
         self.portion = self.portion.after_success();
+        if !page.entries.is_empty() {
+            self.listening.brought_entries();
+        }
         let is_settled = next.doubt.is_none();
         let is_confirmed = self.held.replace(next).is_some_and(|held| held.doubt.is_some()) && is_settled;
         self.unsettled &= !page.settles;

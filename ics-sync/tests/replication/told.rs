@@ -49,6 +49,22 @@ fn a_peer_that_floods_with_what_is_known_fails_and_heartbeats_do_not() {
     assert_eq!((memory.size(), mirror.status().trouble), (15, None));
 }
 
+/// What a home logs at once and is too much for a piece of news is fetched; then its stream is opened again.
+#[test]
+fn what_is_known_by_the_time_it_is_told_is_no_flood_where_entries_arrive() {
+    let (mut home, mut mirror, mut memory) = listening(|_| {});
+    let now = at(NOW + 60_000);
+    for round in 0..100 {
+        home.append_many(3, "true", now);
+        home.sign(now);
+        for _ in 0..2 {
+            mirror.handle_news(again(&home), now);
+            drive(&mut mirror, &home, &mut memory, now);
+        }
+        assert_eq!((mirror.status().trouble, memory.size()), (None, 13 + 3 * round), "{round}");
+    }
+}
+
 /// Of a home whose clock was ahead for a while there are two heads of which each is newer than the other in one way. A
 /// copy would write down one after the other without end.
 #[test]
