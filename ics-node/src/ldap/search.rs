@@ -424,7 +424,8 @@ impl Search {
         (from, left): (u64, usize),
         part: &mut Part<'_>,
     ) -> Result<(), Failure> {
-        let told = place.app.descriptors_within(&domain, from, left.min(PART_BYTES)).map_err(|error| failed(&error))?;
+        let most = (limits::FEED_ENTRIES, left.min(PART_BYTES));
+        let told = place.app.descriptors_within(&domain, from, most).map_err(|error| failed(&error))?;
         // The first one is returned whatever its size.
         if told.entries.is_empty() || told.entries.iter().map(Told::bytes).sum::<usize>() > left {
             return Ok(());
