@@ -14,7 +14,7 @@ use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::output::{print, table};
 use crate::cli::session::InDomain;
-use crate::cli::words::{Freshness, clean, in_colour, short, when};
+use crate::cli::words::{Freshness, clean, in_colour, may_miss, short, when};
 use crate::client::node::Node;
 
 /// Columns for a text of unbounded length.
@@ -120,9 +120,7 @@ async fn print_pages(
         let page = node.list(domain, &query).await?;
         found |= !page.items.is_empty();
         if page.cut_short && !core::mem::replace(&mut misses, true) {
-            context.output.note(&format!(
-                "something was erased in {domain}, and what is left of it is not shown yet: things may be missing here"
-            ));
+            context.output.note(&may_miss(domain));
         }
         // A page may be empty without being the last.
         if !found && page.next.is_none() {
