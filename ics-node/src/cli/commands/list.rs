@@ -50,8 +50,8 @@ pub(crate) struct List {
     /// Only identities that have this status now.
     #[arg(long)]
     status: Option<StatusName>,
-    /// Only identities that have this label now, with its end and its giver. A thing that is blocked keeps its labels,
-    /// and its status shows the block.
+    /// Only identities that have this label now, with its end and its giver. A thing that is blocked keeps its labels.
+    /// The status is what this domain says; what others say is told by `ics lookup`, and on the page /domain/DOMAIN.
     #[arg(long)]
     label: Option<String>,
     /// Only identities about which this signer has said something; with --label, those to which this signer gives it.
@@ -118,6 +118,11 @@ async fn print_pages(
     let (mut found, mut misses) = (false, false);
     loop {
         let page = node.list(domain, &query).await?;
+        if query.label.is_some() && !found && !page.items.is_empty() {
+            context.output.note(&format!(
+                "the status is what {domain} says: see also `ics lookup`, or /domain/{domain} of the node in a browser"
+            ));
+        }
         found |= !page.items.is_empty();
         if page.cut_short && !core::mem::replace(&mut misses, true) {
             context.output.note(&may_miss(domain));
