@@ -7,10 +7,10 @@ use ics_core::record::{Assessment, By, GivenLabel, GivenStatus, Listed, Outlook,
 use ics_core::vocabulary::DomainName;
 use maud::{Markup, html};
 
-use super::parts::{Mark, code, confirmed, look, mark, prose, theirs, theirs_brief, time};
+use super::parts::{Mark, code, confirmed, given_label, look, mark, name, prose, theirs, theirs_brief, time};
 use super::shell::{Site, page};
 use super::what::{names, what};
-use super::{path_of, register_of, segment};
+use super::{path_of, segment};
 use crate::api::{Point, RecordAnswer, Section};
 use crate::app::{PublicThing, Software};
 use crate::qr::Qr;
@@ -151,16 +151,6 @@ fn capacity(by: &By, is_by_owners: bool) -> Markup {
     html! { @if is_by_owners { "an owner of the domain" } @else { (by.role) } }
 }
 
-/// A signer's name, or key if the signer's certificate gives no name.
-fn name(by: &By) -> Markup {
-    html! {
-        @match &by.name {
-            Some(name) => { (theirs_brief(name)) }
-            None => { "the holder of the key " (code(&short(&by.signer.to_string()))) }
-        }
-    }
-}
-
 fn vouchers(thing: &PublicThing) -> Markup {
     let mut seen = BTreeSet::new();
     let all = thing.answers.iter().flat_map(|it| {
@@ -189,15 +179,6 @@ fn vouchers(thing: &PublicThing) -> Markup {
                 @if by.is_empty() { li .bad { (mark(Mark::Exclamation)) span { "Nobody entitled to vouch for it." } } }
             }
         }
-    }
-}
-
-/// A label, by whom it is given and until when; it leads to the register of the domain, with all that has it there.
-pub(super) fn given_label(domain: &DomainName, label: &GivenLabel) -> Markup {
-    html! {
-        strong { a href=(register_of(domain, Some(&label.value), None)) { (theirs_brief(&label.value)) } }
-        ", a label by " (name(&label.by))
-        @if let Some(until) = label.until { ", until " (time(until)) }
     }
 }
 

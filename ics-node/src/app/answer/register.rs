@@ -3,9 +3,8 @@
 use ics_core::record::Record;
 use ics_core::vocabulary::DomainName;
 
-use super::list::summary_of;
 use super::read::Records;
-use super::thing::{Assessed, assessment_of};
+use super::thing::Assessed;
 use crate::api::problem::Code;
 use crate::api::{AsOf, ListQuery};
 use crate::app::{App, AppError, Reader};
@@ -19,10 +18,12 @@ pub struct Register {
     pub label: Option<String>,
     /// How complete and fresh the domain is.
     pub as_of: AsOf,
-    /// The things, as the domain calls them, with the labels that it gives them.
+    /// The things, with the labels that the domain gives them.
     pub things: Vec<Assessed>,
     /// `after` for the next page, if there may be more.
     pub next: Option<u64>,
+    /// Whether things may be missing because something was erased and what is left of it is not shown yet.
+    pub cut_short: bool,
 }
 
 impl App {
@@ -39,18 +40,16 @@ impl App {
         for record in &records {
             things.extend(self.assessed(reader, record, query.label.as_deref())?);
         }
-        let (domain, label) = (hosted.name.clone(), query.label.clone());
-        Ok(Register { domain, label, as_of: self.as_of(&sight), things, next })
+        let (domain, label, cut_short) = (hosted.name.clone(), query.label.clone(), self.may_miss(reader, &sight)?);
+        Ok(Register { domain, label, as_of: self.as_of(&sight), things, next, cut_short })
     }
 
     /// The thing of a record, and what all domains here make of it; `None` if nothing is shown of it any more.
     fn assessed(&self, reader: Reader, record: &Record, label: Option<&str>) -> Result<Option<Assessed>, AppError> {
-        let id = &record.identity.id;
-        let Records { answers, silenced, .. } = match self.records(reader, &id.to_string()) {
+        let Records { answers, silenced, .. } = match self.records(reader, &record.identity.id.to_string()) {
             Err(error) if error.code() == Code::UnknownIdentity => return Ok(None),
             records => records?,
         };
-        let assessment = assessment_of(id, &answers, &self.unheard_with(silenced)?);
-        Ok(Some(Assessed { summary: summary_of(record, label), assessment }))
+        Ok(Some(Assessed::of(record, label, &answers, &self.unheard_with(silenced)?)))
     }
 }

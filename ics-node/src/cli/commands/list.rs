@@ -14,7 +14,7 @@ use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::output::{print, table};
 use crate::cli::session::InDomain;
-use crate::cli::words::{Freshness, clean, in_colour, short, when};
+use crate::cli::words::{Freshness, clean, in_colour, may_miss, short, when};
 use crate::client::node::Node;
 
 /// Columns for a text of unbounded length.
@@ -50,8 +50,8 @@ pub(crate) struct List {
     /// Only identities that have this status now.
     #[arg(long)]
     status: Option<StatusName>,
-    /// Only identities that have this label now, with its end and its giver. A thing that is blocked keeps its labels,
-    /// and its status shows the block.
+    /// Only identities that have this label now, with its end and its giver. A thing that is blocked keeps its labels.
+    /// The status is what this domain says; what others say is told by `ics lookup`, and on the page /domain/DOMAIN.
     #[arg(long)]
     label: Option<String>,
     /// Only identities about which this signer has said something; with --label, those to which this signer gives it.
@@ -118,11 +118,14 @@ async fn print_pages(
     let (mut found, mut misses) = (false, false);
     loop {
         let page = node.list(domain, &query).await?;
+        if query.label.is_some() && !found && !page.items.is_empty() {
+            context.output.note(&format!(
+                "the status is what {domain} says: see also `ics lookup`, or /domain/{domain} of the node in a browser"
+            ));
+        }
         found |= !page.items.is_empty();
         if page.cut_short && !core::mem::replace(&mut misses, true) {
-            context.output.note(&format!(
-                "something was erased in {domain}, and what is left of it is not shown yet: things may be missing here"
-            ));
+            context.output.note(&may_miss(domain));
         }
         // A page may be empty without being the last.
         if !found && page.next.is_none() {
