@@ -344,7 +344,6 @@ fn of_issuers(answer: &Answer) -> BTreeSet<u64> {
 mod tests {
     use tokio::sync::watch;
 
-    use super::*;
     use crate::config::PeerConfig;
     use crate::fixture::{Party, catches_up, copy, device, served, word};
 
