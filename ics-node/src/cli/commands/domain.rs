@@ -64,7 +64,8 @@ pub(crate) enum DomainCommand {
     ///
     /// Shows a descriptor: the newest one of a domain in this home directory, and whether another one is in force; the
     /// one in a file; or with `--node` the one in force at a node, and how the domain is doing there. Signers whose
-    /// keys the node knows to be revoked or expired are marked. With `--json` it prints the descriptor itself.
+    /// keys the node knows to be revoked or expired are marked. With `--json` it prints the descriptor itself; from a
+    /// node, with the log's origin and key.
     Show(show::Show),
     /// Empty this node's copy of a domain, so that it is copied again.
     ///
