@@ -212,6 +212,12 @@ pub(super) fn unlock_all(context: &Context, names: &[String]) -> Result<Vec<Unlo
     context.unlock_all(&keys)
 }
 
+/// Says how a version that was made comes into force.
+pub(super) fn tell_of_submit(context: &Context) {
+    let program = context.program();
+    context.output.note(&format!("`{program} domain submit` puts it into force once enough owners have signed"));
+}
+
 /// The named domain, or the default from the configuration.
 pub(super) fn domain_or_default(context: &Context, domain: Option<DomainName>) -> Result<DomainName, Failure> {
     match domain {

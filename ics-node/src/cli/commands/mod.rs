@@ -71,6 +71,9 @@ pub(super) enum Command {
     #[command(subcommand)]
     Key(key::KeyCommand),
     /// Make, change, sign and show descriptors: the rules of a domain.
+    ///
+    /// These commands take the domain itself as their argument, since it is what they act on. With `--domain`, other
+    /// commands are told in which domain to speak or to look.
     #[command(subcommand)]
     Domain(domain::DomainCommand),
     /// Make and sign what issues X.509 certificates: a root, issuing authorities, their lists.
