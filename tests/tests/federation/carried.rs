@@ -36,7 +36,9 @@ impl Places {
         maker.serve();
         gateway.serve();
         // What the two tell each other once, on paper: names, keys and origins. Neither knows an address.
-        gateway.ics(&["peer", "add", "maker", "--key", &maker.key(), &maker.origin()]).ok();
+        let added = gateway.ics(&["peer", "add", "maker", "--key", &maker.key(), &maker.origin()]).ok();
+        let next = format!("`ics --home {} import --bundle`", gateway.home.display());
+        assert!(added.contains(&next), "it can be copied: {added}");
         maker.ics(&["peer", "add", "gateway", "--key", &gateway.key(), &gateway.origin()]).ok();
         gateway.trusts(&["--permit", "anything-vouched", "--domain", &maker.origin(), "--fresh", "86400"]);
         gateway.restarts_at(None);
