@@ -18,7 +18,7 @@ use super::ocsp;
 use super::request::{network, whence};
 use super::server::Settings;
 use crate::api::problem::Code;
-use crate::app::{App, AppError, Asker, Depth, Forwards, Query, Reader, Sender};
+use crate::app::{App, AppError, Asker, Depth, Forwards, Reader, Sender};
 use crate::background;
 use crate::room::{Full, Held, Room};
 use crate::seats::{Kept, Seats};
@@ -133,11 +133,12 @@ impl Face {
         self.answers.take_many(units, is_stranger, network).map_err(|full| busy(full, "long answers"))
     }
 
-    /// Has other nodes asked what a decision about these things needs. If too many strangers wait for that, nobody is
-    /// asked for another: as beyond an asker's share, the decision rests on what is kept.
-    pub(super) async fn roam(&self, asker: Asker, usage: &str, things: &[&Query]) {
+    /// Has other nodes asked what a client's decisions need: the client waits in one place, however much it asks for. If
+    /// too many strangers wait for that, nobody is asked for another: as beyond an asker's share, the decision rests on
+    /// what is kept.
+    pub(super) async fn roam(&self, asker: Asker, asking: impl Future) {
         if let Ok(_place) = self.place_to_ask(asker) {
-            self.app.roam(asker, usage, things).await;
+            asking.await;
         }
     }
 
