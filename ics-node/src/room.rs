@@ -7,7 +7,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// A number of places. Strangers share a part of them, so that clients known to this node find the rest free. One
-/// network gets only a part of that part, so that no host takes the places of all.
+/// network gets only a part of that part, so that no host takes the places of all. But a single thing that needs more
+/// places than that may have them, if the network has none yet: otherwise it could never be had.
 #[derive(Clone)]
 pub(crate) struct Room {
     all: Arc<Semaphore>,
@@ -81,7 +82,7 @@ impl Networks {
     fn take(&self, network: u64, count: usize) -> Result<OfNetwork, Full> {
         let mut held = self.held();
         let places = held.get(&network).copied().unwrap_or_default();
-        if count > self.most.saturating_sub(places) {
+        if places > 0 && count > self.most.saturating_sub(places) {
             return Err(Full::Network(places));
         }
         held.insert(network, places + count);
@@ -143,6 +144,17 @@ mod tests {
             let known: Vec<_> = (0..=places).map_while(|_| room.take(false, Some(1)).ok()).collect();
             assert_eq!(known.len(), places - of_strangers, "and who is known has what no stranger gets");
         }
+    }
+
+    #[test]
+    fn a_single_thing_may_need_more_places_than_a_network_has() {
+        let room = Room::quartered(16, 16);
+        let large = room.take_many(16, true, Some(1)).expect("its network has nothing else");
+        assert_eq!(room.take(true, Some(1)).err(), Some(Full::Network(16)), "nothing beside it");
+        drop(large);
+        let _one = room.take(true, Some(1)).expect("room");
+        assert_eq!(room.take_many(4, true, Some(1)).err(), Some(Full::Network(1)), "one more than its part");
+        assert!(room.take_many(3, true, Some(1)).is_ok());
     }
 
     #[test]

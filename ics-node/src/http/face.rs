@@ -94,7 +94,7 @@ impl Face {
             forwards: Forwards::new(part(settings.max_uploads, 8)),
             asking: Arc::new(Semaphore::new(part(usize::MAX, 8))),
             listeners: Room::quartered(settings.max_listeners, listeners),
-            answers: Room::quartered(long::UNITS + long::UNITS / 8, long::UNITS),
+            answers: long::room(settings.answers_held),
             closing: watch::Sender::new(false),
         }
     }

@@ -8,18 +8,19 @@ use std::task::{Context, Poll};
 use actix_web::body::{BodySize, BoxBody, MessageBody};
 use actix_web::dev::ServiceResponse;
 use actix_web::web::{Bytes, Data};
-use ics_core::limits;
 
 use super::face::Face;
-use crate::room::Held;
+use crate::room::{Held, Room};
 
-/// From how many bytes on an answer is long, and by how many it counts.
-const UNIT: usize = 64 * 1024;
-/// How many such units may be held.
-pub(super) const UNITS: usize = limits::ANSWERS_HELD_BYTES / UNIT;
-/// How much is handed to the connection at once: actix copies it, and would hold the copy of a whole answer beside what
-/// is counted.
-const PORTION: usize = 32 * 1024;
+/// From how many bytes on an answer is long, by how many it counts, and how many are handed to the connection at once:
+/// actix copies them, and would hold the copy of a whole answer beside what is counted.
+const UNIT: usize = 32 * 1024;
+
+/// Room for so many bytes of answers to strangers. For those whom the node knows there is an eighth more.
+pub(super) fn room(bytes: usize) -> Room {
+    let units = bytes / UNIT;
+    Room::quartered(units + units / 8, units)
+}
 
 /// An answer in portions.
 struct Portions {
@@ -36,7 +37,7 @@ impl MessageBody for Portions {
 
     fn poll_next(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Bytes, Infallible>>> {
         let rest = &mut self.get_mut().rest;
-        let portion = rest.split_to(rest.len().min(PORTION));
+        let portion = rest.split_to(rest.len().min(UNIT));
         Poll::Ready((!portion.is_empty()).then_some(Ok(portion)))
     }
 }
@@ -81,34 +82,41 @@ mod tests {
     use crate::http::Settings;
     use crate::http::watch::watch;
 
-    fn face() -> Data<Face> {
-        Data::new(Face::new(Party::found("devices.acme.example").open(), &Settings::default()))
+    /// With room for this many units of strangers' answers.
+    fn face(units: usize) -> Data<Face> {
+        let settings = Settings { answers_held: units * UNIT, ..Settings::default() };
+        Data::new(Face::new(Party::found("devices.acme.example").open(), &settings))
     }
 
     #[tokio::test(flavor = "multi_thread")]
     async fn what_is_held_of_long_answers_is_bounded() {
-        let face = face();
-        let hold = |last: u8, units: usize| {
+        let face = face(16);
+        let hold = |last: u8, units: u32| {
             let request = TestRequest::default().peer_addr(([192, 0, 2, last], 9).into()).to_http_request();
-            face.hold(&request, u32::try_from(units).expect("fits")).ok()
+            face.hold(&request, units).ok()
         };
-        let held: Vec<_> = (1..=4).map(|last| hold(last, UNITS / 4).expect("its network's part")).collect();
+        let held: Vec<_> = (1..=4).map(|last| hold(last, 4).expect("its network's part")).collect();
         assert!(hold(5, 1).is_none(), "one more than there is");
         drop(held);
-        assert!(hold(5, UNITS / 4 + 1).is_none(), "one more than the part of a network");
-        assert!(hold(5, UNITS / 4).is_some());
+        let one = hold(5, 1).expect("room");
+        assert!(hold(5, 4).is_none(), "one more than the part of a network");
+        drop(one);
+        assert!(hold(5, 17).is_none(), "one more than there is");
+        let longest = hold(5, 16).expect("a single answer may have all of it");
+        assert!(hold(6, 1).is_none(), "there is no more");
+        drop(longest);
+        assert!(hold(6, 1).is_some());
     }
 
     /// Otherwise whoever takes no answers could ask for more than fits into memory.
     #[test]
     fn a_long_answer_counts_until_it_is_taken() {
-        let face = face();
+        let face = face(16);
         actix_web::rt::System::new().block_on(is_counted_until_taken(&face));
     }
 
     async fn is_counted_until_taken(face: &Data<Face>) {
-        let others = u32::try_from(UNITS - 2).expect("fits");
-        let _others = face.hold(&TestRequest::default().to_http_request(), others).expect("room");
+        let _others = face.hold(&TestRequest::default().to_http_request(), 14).expect("room");
         let route = web::get().to(|| async { HttpResponse::Ok().body(vec![7; UNIT + 1]) });
         let service = App::new().app_data(Data::clone(face)).route("/", route).wrap(from_fn(watch));
         let service = init_service(service).await;
