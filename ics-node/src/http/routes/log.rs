@@ -16,8 +16,7 @@ use serde::Deserialize;
 use tokio::sync::{mpsc, watch};
 
 use crate::api::problem::Code;
-use crate::app::{AppError, Event, Reader};
-
+use crate::app::{App, AppError, Event, Reader};
 use crate::http::answer::{self, OCTET_STREAM};
 use crate::http::body::Json;
 use crate::http::face::{Face, Listening};
@@ -74,16 +73,18 @@ pub(super) async fn entries(
     let Range { from, limit, until, wait } = query.into_inner();
     let limit = limit.unwrap_or(limits::FEED_ENTRIES).min(limits::FEED_ENTRIES);
     let form = Form::of(&request);
-    if let (Some(wait), None) = (wait, until) {
-        let _place = face.listen(&request, reader.0)?;
-        let time = Duration::from_secs(wait.min(LONGEST_WAIT_SECONDS));
-        let page = face.app.next_entries(reader.0, domain.0.clone(), from, limit, time).await?;
-        let sent = face.blocking(move |_| Ok(form.send(&page))).await?;
-        return Ok(paged(&face, reader.0, &domain.0, sent));
-    }
     let asked = domain.0.clone();
-    let sent = face.blocking(move |app| app.entries(reader.0, &asked, from, limit, until).map(|page| form.send(&page)));
-    Ok(paged(&face, reader.0, &domain.0, sent.await?))
+    let read = move |app: &App| app.entries(reader.0, &asked, from, limit, until).map(|page| form.send(&page));
+    let sent = if let (Some(wait), None) = (wait, until) {
+        let place = face.listen(&request, reader.0)?;
+        let time = Duration::from_secs(wait.min(LONGEST_WAIT_SECONDS));
+        face.app.await_more(&domain.0, from, time).await?;
+        // Many may have waited for the same news, and none of them is to be sent away now.
+        face.heavy(place, read).await?
+    } else {
+        face.heavy(face.under_way()?, read).await?
+    };
+    Ok(paged(&face, reader.0, &domain.0, sent))
 }
 
 /// How a page is sent: packed to mirrors, compressed too if they accept it; as JSON to everyone else.
@@ -151,7 +152,8 @@ pub(super) async fn again(
     again: Json<Again>,
 ) -> Result<HttpResponse, Failure> {
     let again = again.0;
-    face.json(move |app| app.entries_again(reader.0, &domain.0, &again)).await
+    let shown = move |app: &App| app.entries_again(reader.0, &domain.0, &again).map(|it| answer::json_bytes(&it));
+    Ok(answer::bytes(answer::JSON, face.heavy(face.under_way()?, shown).await?))
 }
 
 /// Where news is to begin, for clients that cannot send `Last-Event-ID` with their first request.
