@@ -38,14 +38,10 @@ impl Room {
         Self::shared(places, places / 2, of_network)
     }
 
-    /// This many places, of which strangers get at most `of_strangers`, and those of one network a quarter of that.
-    pub(crate) fn quartered(places: usize, of_strangers: usize) -> Self {
-        Self::shared(places, of_strangers, of_strangers.div_ceil(4))
-    }
-
-    /// As [`Room::quartered`], with half instead of a quarter.
-    pub(crate) fn halved(places: usize, of_strangers: usize) -> Self {
-        Self::shared(places, of_strangers, of_strangers.div_ceil(2))
+    /// This many places, of which strangers get at most `of_strangers`, and those of one network one of so many parts of
+    /// these.
+    pub(crate) fn parted(places: usize, of_strangers: usize, parts: usize) -> Self {
+        Self::shared(places, of_strangers, of_strangers.div_ceil(parts.max(1)))
     }
 
     fn shared(places: usize, of_strangers: usize, of_network: usize) -> Self {
@@ -136,7 +132,7 @@ mod tests {
     #[test]
     fn four_networks_share_what_is_the_strangers() {
         for (places, of_strangers, of_network) in [(64, 64, 16), (64, 6, 2), (2, 1, 1), (0, 0, 0)] {
-            let room = Room::quartered(places, of_strangers);
+            let room = Room::parted(places, of_strangers, 4);
             let of_one: Vec<_> = (0..=of_network).map_while(|_| room.take(true, Some(1)).ok()).collect();
             assert_eq!(of_one.len(), of_network, "of {of_strangers}");
             let others: Vec<_> = (2..).map_while(|number| room.take(true, Some(number)).ok()).collect();
@@ -148,7 +144,7 @@ mod tests {
 
     #[test]
     fn a_single_thing_may_need_more_places_than_a_network_has() {
-        let room = Room::quartered(16, 16);
+        let room = Room::parted(16, 16, 4);
         let large = room.take_many(16, true, Some(1)).expect("its network has nothing else");
         assert_eq!(room.take(true, Some(1)).err(), Some(Full::Network(16)), "nothing beside it");
         drop(large);

@@ -90,13 +90,13 @@ impl Face {
             request_timeout: settings.request_timeout,
             trusted_proxies: settings.pages.trusted_proxies.iter().map(IpAddr::to_canonical).collect(),
             proxies: settings.pages.trusted_proxies.iter().copied().map(shares::network).collect(),
-            work: Room::halved(part(settings.max_work, 4), part(settings.max_work, 4)),
+            work: Room::parted(part(settings.max_work, 4), part(settings.max_work, 4), 2),
             heavy: Arc::new(Semaphore::new(2 * settings.threads())),
             // Who is known finds a place beside all strangers.
-            uploads: Room::quartered(settings.max_uploads + settings.max_uploads / 8, part(settings.max_uploads, 8)),
+            uploads: Room::parted(settings.max_uploads + settings.max_uploads / 8, part(settings.max_uploads, 8), 4),
             forwards: Forwards::new(part(settings.max_uploads, 8)),
             asking: Arc::new(Semaphore::new(part(usize::MAX, 8))),
-            listeners: Room::quartered(settings.max_listeners, listeners),
+            listeners: Room::parted(settings.max_listeners, listeners, 4),
             answers: long::room(settings.answers_held),
             closing: watch::Sender::new(false),
         }

@@ -16,10 +16,14 @@ use crate::room::{Held, Room};
 /// actix copies them, and would hold the copy of a whole answer beside what is counted.
 const UNIT: usize = 32 * 1024;
 
+/// What part of the strangers' room one network has, unless it takes a single answer: enough for a few pages of a log at
+/// once, and so little that many networks are needed to keep others out.
+const PARTS: usize = 16;
+
 /// Room for so many bytes of answers to strangers. For those whom the node knows there is an eighth more.
 pub(super) fn room(bytes: usize) -> Room {
     let units = bytes / UNIT;
-    Room::quartered(units + units / 8, units)
+    Room::parted(units + units / 8, units, PARTS)
 }
 
 /// An answer in portions.
@@ -90,22 +94,22 @@ mod tests {
 
     #[tokio::test(flavor = "multi_thread")]
     async fn what_is_held_of_long_answers_is_bounded() {
-        let face = face(16);
+        let face = face(32);
         let hold = |last: u8, units: u32| {
             let request = TestRequest::default().peer_addr(([192, 0, 2, last], 9).into()).to_http_request();
             face.hold(&request, units).ok()
         };
-        let held: Vec<_> = (1..=4).map(|last| hold(last, 4).expect("its network's part")).collect();
-        assert!(hold(5, 1).is_none(), "one more than there is");
+        let held: Vec<_> = (1..=16).map(|last| hold(last, 2).expect("its network's part")).collect();
+        assert!(hold(17, 1).is_none(), "one more than there is");
         drop(held);
-        let one = hold(5, 1).expect("room");
-        assert!(hold(5, 4).is_none(), "one more than the part of a network");
+        let one = hold(17, 1).expect("room");
+        assert!(hold(17, 2).is_none(), "one more than the part of a network");
         drop(one);
-        assert!(hold(5, 17).is_none(), "one more than there is");
-        let longest = hold(5, 16).expect("a single answer may have all of it");
-        assert!(hold(6, 1).is_none(), "there is no more");
+        assert!(hold(17, 33).is_none(), "one more than there is");
+        let longest = hold(17, 32).expect("a single answer may have all of it");
+        assert!(hold(18, 1).is_none(), "there is no more");
         drop(longest);
-        assert!(hold(6, 1).is_some());
+        assert!(hold(18, 1).is_some());
     }
 
     /// Otherwise whoever takes no answers could ask for more than fits into memory.

@@ -75,7 +75,7 @@ pub struct Settings {
     /// for four connections, and one network a quarter of that. Each holds an event or two, and keeps its connection.
     pub max_listeners: usize,
     /// Bytes of long answers to strangers that are held until their clients have taken them; further ones get 503, as
-    /// does a network that has a quarter of them. For those whom the node knows there is an eighth more.
+    /// does a network that has a sixteenth of them. For those whom the node knows there is an eighth more.
     pub answers_held: usize,
 }
 
