@@ -38,8 +38,8 @@ impl Room {
         Self::shared(places, places / 2, of_network)
     }
 
-    /// This many places, of which strangers get at most `of_strangers`, and those of one network one of so many parts of
-    /// these.
+    /// This many places, of which strangers get at most `of_strangers`, and those of one network one in so many parts
+    /// of these.
     pub(crate) fn parted(places: usize, of_strangers: usize, parts: usize) -> Self {
         Self::shared(places, of_strangers, of_strangers.div_ceil(parts.max(1)))
     }

@@ -136,9 +136,9 @@ impl Face {
         self.answers.take_many(units, is_stranger, network).map_err(|full| busy(full, "long answers"))
     }
 
-    /// Has other nodes asked what a client's decisions need: the client waits in one place, however much it asks for. If
-    /// too many strangers wait for that, nobody is asked for another: as beyond an asker's share, the decision rests on
-    /// what is kept.
+    /// Has other nodes asked what a client's decisions need. The client waits in one place, however many they are. If
+    /// too many strangers wait so, nobody is asked for another: as beyond an asker's share, the decision rests on what
+    /// is kept.
     pub(super) async fn roam(&self, asker: Asker, asking: impl Future) {
         if let Ok(_place) = self.place_to_ask(asker) {
             asking.await;

@@ -16,8 +16,8 @@ use crate::room::{Held, Room};
 /// actix copies them, and would hold the copy of a whole answer beside what is counted.
 const UNIT: usize = 32 * 1024;
 
-/// What part of the strangers' room one network has, unless it takes a single answer: enough for a few pages of a log at
-/// once, and so little that many networks are needed to keep others out.
+/// What part of the strangers' room one network has, unless it takes a single answer: enough for a few pages of a log,
+/// and so little that many networks are needed to keep others out.
 const PARTS: usize = 16;
 
 /// Room for so many bytes of answers to strangers. For those whom the node knows there is an eighth more.
