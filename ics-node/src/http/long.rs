@@ -8,8 +8,10 @@ use std::task::{Context, Poll};
 use actix_web::body::{BodySize, BoxBody, MessageBody};
 use actix_web::dev::ServiceResponse;
 use actix_web::web::{Bytes, Data};
+use actix_web::{HttpRequest, HttpResponse};
 
 use super::face::Face;
+use super::failure::Failure;
 use crate::room::{Held, Room};
 
 /// From how many bytes on an answer is long, by how many it counts, and how many are handed to the connection at once:
@@ -59,17 +61,30 @@ pub(super) fn is_long(body: &BoxBody) -> bool {
     units(body).is_some()
 }
 
-/// The answer if it is not long, or there is room for it until the client has taken it; otherwise a refusal.
+/// The answer if it is not long, is held already, or there is room for it until the client has taken it.
+///
+/// # Errors
+/// When too much is held for others.
+pub(super) fn held(face: &Face, request: &HttpRequest, answer: HttpResponse) -> Result<HttpResponse, Failure> {
+    let Some(units) = units(answer.body()) else { return Ok(answer) };
+    let (head, body) = answer.into_parts();
+    Ok(head.set_body(match body.try_into_bytes() {
+        Ok(rest) => BoxBody::new(Portions { rest, _held: face.hold(request, units)? }),
+        // It is in portions.
+        Err(body) => body,
+    }))
+}
+
+/// As [`held`], with a refusal instead of the error.
 pub(super) fn bounded(response: ServiceResponse<BoxBody>) -> ServiceResponse<BoxBody> {
-    let Some(units) = units(response.response().body()) else { return response };
-    let request = response.request();
-    let Some(face) = request.app_data::<Data<Face>>() else { return response };
-    match face.hold(request, units) {
-        Ok(held) => response.map_body(|_, body| match body.try_into_bytes() {
-            Ok(rest) => BoxBody::new(Portions { rest, _held: held }),
-            Err(body) => body,
-        }),
-        Err(failure) => response.error_response(failure),
+    if !is_long(response.response().body()) {
+        return response;
+    }
+    let (request, answer) = response.into_parts();
+    let Some(face) = request.app_data::<Data<Face>>() else { return ServiceResponse::new(request, answer) };
+    match held(face, &request, answer) {
+        Ok(answer) => ServiceResponse::new(request, answer),
+        Err(failure) => ServiceResponse::from_err(failure, request),
     }
 }
 
@@ -79,7 +94,7 @@ mod tests {
     use actix_web::http::StatusCode;
     use actix_web::middleware::from_fn;
     use actix_web::test::{TestRequest, call_service, init_service};
-    use actix_web::{App, HttpResponse, web};
+    use actix_web::{App, web};
 
     use super::*;
     use crate::fixture::Party;
