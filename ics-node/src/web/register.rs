@@ -8,12 +8,13 @@ use super::shell::{Site, page};
 use super::thing::{given_label, word};
 use super::{path_of, register_of, segment};
 use crate::app::{Assessed, Register};
+use crate::explain;
 use crate::words::{clean, short};
 
 /// A page of the register.
 #[must_use]
 pub fn register(site: &Site, register: &Register) -> Markup {
-    let Register { domain, label, as_of, things, next } = register;
+    let Register { domain, label, as_of, things, next, cut_short } = register;
     let label = label.as_deref();
     let main = html! {
         div .head { h1 { "Register of " (domain) } }
@@ -27,6 +28,7 @@ pub fn register(site: &Site, register: &Register) -> Markup {
                 }
             }
             p .note { (confirmed(as_of)) }
+            @if *cut_short { p { strong { "Not all is shown" } ": " (explain::MAY_MISS) "." } }
             @if things.is_empty() { p .none { (nothing(next.is_some())) } }
             ul .things .who { @for thing in things { (line(thing, Some(domain))) } }
             @if let Some(next) = next {

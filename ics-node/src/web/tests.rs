@@ -1,6 +1,9 @@
 use std::collections::BTreeMap;
 
 use super::*;
+use crate::api::AsOf;
+use crate::app::Register;
+use crate::explain;
 
 /// The colours of the style sheet, in its light and its dark scheme.
 fn colours() -> [BTreeMap<String, [f64; 3]>; 2] {
@@ -87,4 +90,17 @@ fn paths_hold_any_name() {
     ] {
         assert_eq!(register_of(&domain, label, after), path);
     }
+}
+
+/// What blocks a thing may be what has been erased, and then it is not listed by that.
+#[test]
+fn a_register_says_when_things_may_be_missing() {
+    let site = Site { name: "ics.cert.example".to_owned(), url: "https://ics.cert.example".to_owned() };
+    let drawn = |cut_short| {
+        let as_of = AsOf { size: 3, root: String::new(), time: None, age_seconds: None, fresh_for_seconds: 60 };
+        let (domain, label) = ("labels.cert.example".parse().expect("a domain"), Some("ce".to_owned()));
+        register(&site, &Register { domain, label, as_of, things: Vec::new(), next: None, cut_short }).into_string()
+    };
+    assert!(drawn(true).contains(explain::MAY_MISS));
+    assert!(!drawn(false).contains(explain::MAY_MISS));
 }

@@ -3,7 +3,7 @@
 use ics_core::record::Record;
 use ics_core::vocabulary::DomainName;
 
-use super::list::summary_of;
+use super::list::{Page, summary_of};
 use super::read::Records;
 use super::thing::{Assessed, assessment_of};
 use crate::api::problem::Code;
@@ -23,6 +23,8 @@ pub struct Register {
     pub things: Vec<Assessed>,
     /// `after` for the next page, if there may be more.
     pub next: Option<u64>,
+    /// Whether something was erased and what is left of it is not shown yet: things that fit by it may be missing.
+    pub cut_short: bool,
 }
 
 impl App {
@@ -34,13 +36,13 @@ impl App {
     pub fn register(&self, reader: Reader, domain: &DomainName, query: &ListQuery) -> Result<Register, AppError> {
         let hosted = self.hosted(domain)?;
         let sight = self.sight(&hosted)?;
-        let (records, next) = self.page(reader, &sight, query)?;
+        let Page { records, next, cut_short } = self.page(reader, &sight, query)?;
         let mut things = Vec::with_capacity(records.len());
         for record in &records {
             things.extend(self.assessed(reader, record, query.label.as_deref())?);
         }
         let (domain, label) = (hosted.name.clone(), query.label.clone());
-        Ok(Register { domain, label, as_of: self.as_of(&sight), things, next })
+        Ok(Register { domain, label, as_of: self.as_of(&sight), things, next, cut_short })
     }
 
     /// The thing of a record, and what all domains here make of it; `None` if nothing is shown of it any more.

@@ -183,11 +183,36 @@ async fn a_listing_says_that_things_may_be_missing_while_what_is_left_of_somethi
     let listed = || {
         let page = app.list(Reader::Anonymous, of, &query).expect("a page");
         let found = app.things(Reader::Anonymous, of, &by, None, 10).expect("a page");
-        [(page.items.len(), page.cut_short), (found.things.len(), found.cut_short)]
+        let register = app.register(Reader::Anonymous, of, &query).expect("a page");
+        [
+            (page.items.len(), page.cut_short),
+            (found.things.len(), found.cut_short),
+            (register.things.len(), register.cut_short),
+        ]
     };
-    assert_eq!(listed(), [(1, false); 2]);
+    assert_eq!(listed(), [(1, false); 3]);
     erased_unshown(&app, &maker, [index]).await;
-    assert_eq!(listed(), [(0, true); 2]);
+    assert_eq!(listed(), [(0, true); 3]);
+}
+
+/// The status may have been given by any domain here.
+#[tokio::test(flavor = "multi_thread")]
+async fn nor_are_all_devices_listed_by_the_status_of_what_they_run_while_something_erased_elsewhere_waits() {
+    let (maker, known) = (Party::found("devices.acme.example"), devices(2));
+    let app = node(&maker, &known, PERMITS, 1 << 24).await;
+    let other = Party::found("software.acme.example");
+    other.found_at(&app);
+    other.publish(&app, &known[0], "Pump", "L9").await;
+    let index = stolen(&app, &other, &known[0]).await;
+    let is_cut_short = |runs: Option<&str>| {
+        let query = ListQuery { runs: runs.map(str::to_owned), ..ListQuery::default() };
+        app.list(Reader::Anonymous, &maker.domain, &query).expect("a page").cut_short
+    };
+    let digest = format!("sha256:{}", "07".repeat(32));
+    let asked = [None, Some(digest.as_str()), Some("stolen")];
+    assert_eq!(asked.map(is_cut_short), [false; 3]);
+    erased_unshown(&app, &other, [index]).await;
+    assert_eq!(asked.map(is_cut_short), [false, false, true], "of one piece of software only this domain is asked");
 }
 
 /// A copy of a part could not tell that the erasure is still to come, and would show the thing without its block.

@@ -16,6 +16,7 @@ use crate::cli::output::{print, table};
 use crate::cli::session::InDomain;
 use crate::cli::words::{Freshness, clean, in_colour, short, when};
 use crate::client::node::Node;
+use crate::explain::MAY_MISS;
 
 /// Columns for a text of unbounded length.
 const TEXT_COLUMNS: usize = 48;
@@ -120,12 +121,10 @@ async fn print_pages(
         let page = node.list(domain, &query).await?;
         found |= !page.items.is_empty();
         if page.cut_short && !core::mem::replace(&mut misses, true) {
-            context.output.note(&format!(
-                "something was erased in {domain}, and what is left of it is not shown yet: things may be missing here"
-            ));
+            context.output.note(MAY_MISS);
         }
         // A page may be empty without being the last.
-        if !found && page.next.is_none() {
+        if !found && !misses && page.next.is_none() {
             context.output.note(&format!("nothing in {domain} fits"));
         }
         let on = goes_on(&page, all);

@@ -295,6 +295,41 @@ async fn an_erasure_is_found_behind_all_that_may_be_left_of_a_thing() {
     assert!(said.unseen, "the erasures of the others are still to come");
 }
 
+/// A copy of a part may have remnants that nothing ever confirms, and only while it shows less than it holds could the
+/// erasure still be among that. An entry that may lack a block is not given, so the directory must not seem complete.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_directory_says_that_a_thing_is_missing_of_which_more_may_be_shown() {
+    let maker = Party::found_showing("devices.acme.example", "L1");
+    let (home, of) = (maker.open(), &maker.domain);
+    maker.publish(&home, &device(1), "urn:dev:os:32473-1", "L1").await;
+    let data = tempfile::tempdir().expect("directory");
+    let copied = copy(data.path(), &home, of, &[("home", "http://127.0.0.1:9")]);
+    let hosted = copied.hosted(of).expect("copied");
+    tokio::task::block_in_place(|| copy_pages(&home, &copied, of, &mut goes_on(&home, &copied, of), 1));
+    assert!(copied.store().sight(hosted.number).expect("copied").is_partial());
+    let listed = || {
+        let page = copied.all_things(Reader::Operator, of, None, 10).expect("a page");
+        (page.things.len(), page.cut_short)
+    };
+    let takes = |change: &dyn Fn(&mut VerifiedPage)| {
+        tokio::task::block_in_place(|| {
+            let mut page = VerifiedPage::clone(&next_page(&home, &copied, of, &mut goes_on(&home, &copied, of)));
+            change(&mut page);
+            copied.take_page(&hosted, &Arc::new(page), None).expect("is stored");
+        });
+    };
+    let remnant = Remnant { statement: StatementId([7; 32]), identity: IdentityId::Key(device(1).fingerprint()) };
+    maker.publish(&home, &device(2), "urn:dev:os:32473-2", "L1").await;
+    takes(&|page| {
+        let leaves = page.entries.iter().map(VerifiedEntry::leaf_data);
+        page.entries = leaves.map(|leaf| VerifiedEntry::Erased { leaf, remnant }).collect();
+    });
+    assert_eq!(listed(), (1, false), "what a peer says falsely is confirmed by nothing");
+    maker.publish(&home, &device(3), "urn:dev:os:32473-3", "L1").await;
+    takes(&|page| page.checkpoint = None);
+    assert_eq!(listed(), (0, true));
+}
+
 /// When both are shown at once, what comes behind the erasure would else be erased as soon as it is filled in.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_erasure_of_what_comes_behind_it_erases_nothing() {
