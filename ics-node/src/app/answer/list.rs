@@ -139,8 +139,8 @@ impl App {
         Ok((filter, lacks_software))
     }
 
-    /// The software that a query asks for, and whether some may be missing: see [`Page::cut_short`]. Any domain here may
-    /// have given it the status.
+    /// The software that a query asks for, and whether some may be missing: see [`Page::cut_short`]. Any domain here
+    /// may have given it the status.
     fn running(&self, reader: Reader, query: &ListQuery) -> Result<(Option<BTreeSet<[u8; 32]>>, bool), AppError> {
         let Some(runs) = query.runs.as_deref() else { return Ok((None, false)) };
         if let Ok(digest) = runs.parse::<Digest>() {
