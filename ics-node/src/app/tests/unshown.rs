@@ -279,6 +279,23 @@ async fn what_is_left_of_an_erased_block_is_waited_for_before_its_thing_is_adopt
     }
 }
 
+/// Nothing in the index leads to a thing of the lot if the only statement that says so is gone.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_left_of_anything_erased_is_waited_for_before_a_lot_is_adopted() {
+    let (plant, maker) = (Party::found("factory.acme.example"), Party::found("devices.acme.example"));
+    let known = devices(2);
+    let app = node(&maker, &known[..1], PERMITS, 1 << 24).await;
+    plant.found_at(&app);
+    let index = maker.publish(&app, &known[1], "Pump", "L9").await.index;
+    erased_unshown(&app, &maker, [index]).await;
+    for (follow, adopted) in [(None, Err(Code::Behind)), (Some(true), Ok(0))] {
+        let (source, lot) = (maker.domain.to_string(), Some("L9".to_owned()));
+        let request = AdoptionRequest { source, lot, follow, ..AdoptionRequest::default() };
+        let taken = app.adopt(&plant.domain, request).await;
+        assert_eq!(taken.map(|it| it.identities.len()).map_err(|error| error.code()), adopted, "{follow:?}");
+    }
+}
+
 /// Whoever has stolen it has its key.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_blocked_asks_for_nothing_while_what_is_left_of_the_block_waits() {
