@@ -1,4 +1,4 @@
-//! Everything that a search looks through is counted.
+//! What a search looks through is counted, and it does not seem complete if things may be missing.
 
 use ics_core::statement::make::sign_descriptor;
 use ldap3_proto::proto::LdapDerefAliases;
