@@ -211,7 +211,10 @@ impl Eyes<'_> {
             return Ok(*known);
         }
         let may = self.may_read(id)?;
-        self.known.insert(*id, may);
+        // A peer may call a statement about a group erased. Whether that may be known depends on its members as well.
+        if !matches!(id, IdentityId::Group(_)) {
+            self.known.insert(*id, may);
+        }
         Ok(may)
     }
 
