@@ -25,8 +25,6 @@ pub const CONFLICTS: &str = "Conflicts";
 pub const WORDS_ERASED: &str = "its words are erased";
 /// What a domain does while a record is cut short.
 pub const NOT_SHOWN: &str = "does not show yet what is left of something that was erased, and that may block its use";
-/// Why a listing may lack things.
-pub const MAY_MISS: &str = "something was erased, and what is left of it is not shown yet: things may be missing";
 /// The maximum length of a name in a sentence, in characters.
 const NAME_CHARACTERS: usize = 80;
 

@@ -4,6 +4,9 @@ use ics_core::record::{Listed, Standing};
 use ics_core::time::Timestamp;
 use ics_core::vocabulary::Attribute;
 
+/// What a listing says while something that was erased may be what leads to a thing.
+pub const MAY_MISS: &str = "something was erased, and what is left of it is not shown yet: things may be missing";
+
 /// Makes text that others wrote fit for one line of a terminal or a page: replaces control characters, which could move
 /// the cursor or forge colours, and characters that change the direction of writing, break the line or are invisible,
 /// by which two names could look alike.

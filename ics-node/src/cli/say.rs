@@ -37,7 +37,7 @@ use super::exit::{Exit, Failure};
 use super::output::{self, card, table};
 use super::progress;
 use super::review::{claims_rows, stays};
-use super::words::{clean, counted, short};
+use super::words::{MAY_MISS, clean, counted, short};
 use crate::api::{IdentitySummary, ListQuery};
 use crate::client::batch::{Head, Item};
 use crate::client::lookup::{self, Found, Listing};
@@ -45,7 +45,6 @@ use crate::client::moment;
 use crate::client::node::Node;
 use crate::client::signing::{Signing, SigningError};
 use crate::client::thing::GivenKey;
-use crate::explain::MAY_MISS;
 
 /// Concurrent look-ups.
 const AT_ONCE: usize = 8;

@@ -32,8 +32,8 @@ use super::schema;
 use super::tree::{Node, Tree};
 use crate::api::problem::Code;
 use crate::app::{App, AppError, Reader, Thing};
-use crate::explain::MAY_MISS;
 use crate::room::Room;
+use crate::words::MAY_MISS;
 
 /// What every operation needs to know of the server.
 #[derive(Clone)]
@@ -422,7 +422,8 @@ impl Search {
         (from, left): (u64, usize),
         part: &mut Part<'_>,
     ) -> Result<(), Failure> {
-        let told = place.app.descriptors_within(&domain, from, left.min(PART_BYTES)).map_err(|error| failed(&error))?;
+        let most = (limits::FEED_ENTRIES, left.min(PART_BYTES));
+        let told = place.app.descriptors_within(&domain, from, most).map_err(|error| failed(&error))?;
         // The first one is returned whatever its size.
         if told.entries.is_empty() || told.entries.iter().map(Told::bytes).sum::<usize>() > left {
             return Ok(());

@@ -80,7 +80,7 @@ pub fn several(site: &Site, asked: &str, things: &[Assessed]) -> Markup {
         section .block aria-labelledby="which" {
             h2 #which { "Which one" }
             ul .things .who {
-                @for thing in things { (line(thing, None)) }
+                @for thing in things { (line(thing, &html! {})) }
             }
         }
     };

@@ -163,6 +163,8 @@ async fn what_is_asked_for_beside_a_label_or_a_signer_must_hold_as_well() {
         (ListQuery { signer: of(2), ..of_label("iec") }, vec![]),
         (ListQuery { signer: by_maker.clone(), ..of_label("ce") }, vec![]),
         (ListQuery { kind: some("group"), ..of_label("ce") }, vec![lot]),
+        // In the order of the labels: the devices are not gone through one by one.
+        (ListQuery { kind: some("device"), ..of_label("ce") }, vec![id(7), id(1), id(6), id(8)]),
         (ListQuery { lot: some("L7"), kind: some("device"), ..of_label("ce") }, vec![id(7)]),
         (ListQuery { status: some("stolen"), ..of_label("ce") }, vec![id(6)]),
         (ListQuery { status: some("stolen"), ..of_label("iec") }, vec![]),
@@ -232,4 +234,22 @@ async fn a_register_for_people_shows_what_becomes_of_each_thing() {
         thing.assessment.outlook == Outlook::Blocked
     };
     assert_eq!([blocked(&id(1)), blocked(&id(6)), blocked(&id(7)), blocked(&lot)], [false, true, false, false]);
+}
+
+/// Whoever merely labels a thing need not know what it is.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_register_for_people_calls_things_what_their_makers_call_them() {
+    let maker = certified(|_| ());
+    let app = opened(&maker, 1).await;
+    let other = Party::found("factory.acme.example");
+    other.found_at(&app);
+    other.publish(&app, &device(2), "Infusion pump", "L2").await;
+    submit(&maker, &app, vec![says(&app, 1, 2, &label(&maker, "ce"))]).await;
+    let query = of_label("ce");
+    let listed = listed(&app, &maker, Reader::Anonymous, &query).remove(0);
+    assert_eq!((listed.title.as_str(), listed.attributes.len()), ("Pump", 0), "what this domain alone says");
+    let register = app.register(Reader::Anonymous, &maker.domain, &query).expect("a page");
+    let things = register.things.iter().map(|thing| &thing.summary);
+    let called: Vec<_> = things.map(|it| (it.title.as_str(), it.attributes.get("lot").map(String::as_str))).collect();
+    assert_eq!(called, [("Infusion pump", Some("L2"))]);
 }

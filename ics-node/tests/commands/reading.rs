@@ -130,7 +130,9 @@ fn what_has_a_label_is_listed_with_its_end() {
     let after = first["next"].to_string();
     assert_eq!(ids(&stage.ok(&["list", "--label", "ce", "--limit", "1", "--after", &after])), all[1..2]);
 
-    let shown = stage.words_alone("home", &["list", "--label", "ce"]);
+    let listing = stage.for_people("home", &["list", "--label", "ce"]);
+    let (shown, hint) = (listing.stdout, format!("the status is what {DOMAIN} says"));
+    assert_eq!((listing.code, listing.stderr.matches(&hint).count()), (0, 1), "{}", listing.stderr);
     let heads: Vec<&str> = shown.lines().next().expect("a head").split_whitespace().collect();
     assert_eq!(heads, ["kind", "title", "status", "until", "by", "model", "lot", "id"]);
     assert_eq!(shown.matches(" 2040-01-01 00:00:00 UTC ").count(), 2, "{shown}");

@@ -22,7 +22,7 @@ pub(super) const SAID_OF_GROUPS: usize = 1_000;
 
 /// A parsed query: what to look up in the index, and what the record must satisfy.
 pub(super) struct Filter {
-    /// An entry is found if it has all the postings of one of these.
+    /// An entry is found if it has all the postings of one of these; sorted by their last.
     pub(super) alternatives: Vec<Vec<Posting>>,
     kind: Option<Kind>,
     model: Option<String>,
@@ -52,7 +52,8 @@ impl Filter {
         Self { is_rest: true, ..Self::of(not_introducing()) }
     }
 
-    fn of(alternatives: Vec<Vec<Posting>>) -> Self {
+    fn of(mut alternatives: Vec<Vec<Posting>>) -> Self {
+        alternatives.sort_unstable_by(|a, b| a.last().cmp(&b.last()));
         Self {
             alternatives,
             kind: None,
@@ -99,7 +100,8 @@ impl Filter {
         let status = query.status.as_deref().map(str::parse::<StatusName>).transpose().map_err(malformed)?;
         let signer = query.signer.as_deref().map(str::parse::<Fingerprint>).transpose().map_err(malformed)?;
         let mut postings = Vec::new();
-        postings.extend(kind.map(Posting::Kind));
+        // Nearly all things of a domain may be of one kind, so a label finds fewer; the record tells their kind.
+        postings.extend(kind.filter(|_| query.label.is_none()).map(Posting::Kind));
         postings.extend(query.model.clone().map(|model| Posting::Attribute(Attribute::Model, model)));
         postings.extend(query.lot.clone().map(|lot| Posting::Attribute(Attribute::Lot, lot)));
         // Labels and statuses are mostly given in statements of their own, apart from the attributes and by other
@@ -119,10 +121,17 @@ impl Filter {
         Ok(Self { kind, model, lot, status, label, signer, runs, members, title, ..Self::of(alternatives) })
     }
 
-    /// Whether a statement really has the postings that were looked up, since hashes collide.
+    /// Whether a statement really has the postings that were looked up, since hashes collide. A label may be given to a
+    /// thousand lots, and each statement about each thing is compared: only with the alternatives that end with one of
+    /// its postings, which for a lot is its number.
     pub(super) fn fits_statement(&self, statement: &Logged) -> bool {
         let postings = ics_core::record::postings(statement);
-        self.alternatives.iter().any(|wanted| wanted.iter().all(|posting| postings.contains(posting)))
+        postings.iter().any(|last| {
+            let start = self.alternatives.partition_point(|wanted| wanted.last() < Some(last));
+            let ends_so = |wanted: &&Vec<Posting>| wanted.last() == Some(last);
+            let mut wanted = self.alternatives.iter().skip(start).take_while(ends_so);
+            wanted.any(|wanted| wanted.iter().all(|posting| postings.contains(posting)))
+        })
     }
 
     /// Whether a record is what is looked for: by what stands in it now, whatever led to it.

@@ -20,7 +20,7 @@ use crate::app::home::heartbeat::stopped;
 use crate::app::hosted::Hosted;
 use crate::app::{App, AppError};
 use crate::background::{self, breathe};
-use crate::store::DomainNumber;
+use crate::store::{DomainNumber, StoredEntry};
 
 /// The pause once everything is ready, or as much as time and room allow.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -139,24 +139,61 @@ impl App {
             let entries = self.store().entries(hosted.number, from, limit, PAGE_BYTES)?;
             let Some(last) = entries.last() else { return Ok(false) };
             from = last.index + 1;
-            for entry in &entries {
-                breathe();
-                if !era.reaches(sight.seal.size) {
-                    // What is read by a sight from before the last news is not kept.
-                    sight = self.sight(hosted)?;
-                }
-                if let Some(statement) = restore(&sight.domain, entry)? {
-                    self.ready_subject(&sight, &statement)?;
-                }
-            }
+            self.ready_entries(&mut sight, &entries, era)?;
         }
         Ok(true)
     }
 
+    /// Makes ready the subjects of entries that were read by this sight, which is a later one after this if there were
+    /// news.
+    fn ready_entries<'a>(&'a self, sight: &mut Sight<'a>, entries: &[StoredEntry], era: &Era) -> Result<(), AppError> {
+        let mut is_current = true;
+        for entry in entries {
+            breathe();
+            if !era.reaches(sight.seal.size) {
+                // What is read by a sight from before the last news is not kept.
+                *sight = self.sight(sight.hosted)?;
+                is_current = false;
+            }
+            if let Some(statement) = restore(&sight.domain, entry)? {
+                // By a later sight all is read again: an entry from before may have been erased since.
+                let at_hand = if is_current { core::slice::from_ref(&statement) } else { &[] };
+                self.ready_subject(sight, &statement, at_hand)?;
+            }
+        }
+        Ok(())
+    }
+
     /// Makes ready what a statement is about, and the names that it gives.
-    fn ready_subject(&self, sight: &Sight<'_>, statement: &Logged) -> Result<(), AppError> {
-        let at_hand = core::slice::from_ref(statement);
+    fn ready_subject(&self, sight: &Sight<'_>, statement: &Logged, at_hand: &[Logged]) -> Result<(), AppError> {
         self.kept_besides(sight, &statement.subject_id(), at_hand)?;
         statement.names().iter().try_for_each(|name| self.know_name(sight, name, at_hand))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ics_core::identity::IdentityId;
+
+    use super::*;
+    use crate::fixture::{Party, device};
+
+    /// Memory must not bring back what is gone from the log.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn what_is_erased_while_memory_is_made_ready_is_not_kept() {
+        let (maker, app) = Party::opened();
+        let introduced = maker.publish(&app, &device(1), "Pump", "L1").await;
+        let hosted = app.hosted(&maker.domain).expect("here");
+        let era = app.memory().era(hosted.number);
+        let mut sight = app.sight(&hosted).expect("readable");
+        let entries = app.store().entries(hosted.number, 0, 100, PAGE_BYTES).expect("read");
+        assert!(entries.iter().any(|entry| entry.index == introduced.index && entry.content.is_some()));
+
+        maker.erase(&app, introduced.index).await;
+        app.ready_entries(&mut sight, &entries, &era).expect("is made ready");
+        let (id, now) = (IdentityId::Key(device(1).fingerprint()), app.clock().now());
+        let kept = app.memory().recall(hosted.number, &id, now).expect("is kept");
+        let record = kept.record().expect("readable").expect("something was said");
+        assert_eq!((record.names, record.title.contains("Pump")), (Vec::new(), false));
     }
 }

@@ -3,9 +3,9 @@
 use ics_core::record::Record;
 use ics_core::vocabulary::DomainName;
 
-use super::list::{Page, summary_of};
+use super::list::Page;
 use super::read::Records;
-use super::thing::{Assessed, assessment_of};
+use super::thing::Assessed;
 use crate::api::problem::Code;
 use crate::api::{AsOf, ListQuery};
 use crate::app::{App, AppError, Reader};
@@ -19,11 +19,11 @@ pub struct Register {
     pub label: Option<String>,
     /// How complete and fresh the domain is.
     pub as_of: AsOf,
-    /// The things, as the domain calls them, with the labels that it gives them.
+    /// The things, with the labels that the domain gives them.
     pub things: Vec<Assessed>,
     /// `after` for the next page, if there may be more.
     pub next: Option<u64>,
-    /// Whether something was erased and what is left of it is not shown yet: things that fit by it may be missing.
+    /// Whether things may be missing because something was erased and what is left of it is not shown yet.
     pub cut_short: bool,
 }
 
@@ -47,12 +47,10 @@ impl App {
 
     /// The thing of a record, and what all domains here make of it; `None` if nothing is shown of it any more.
     fn assessed(&self, reader: Reader, record: &Record, label: Option<&str>) -> Result<Option<Assessed>, AppError> {
-        let id = &record.identity.id;
-        let Records { answers, silenced, .. } = match self.records(reader, &id.to_string()) {
+        let Records { answers, silenced, .. } = match self.records(reader, &record.identity.id.to_string()) {
             Err(error) if error.code() == Code::UnknownIdentity => return Ok(None),
             records => records?,
         };
-        let assessment = assessment_of(id, &answers, &self.unheard_with(silenced)?);
-        Ok(Some(Assessed { summary: summary_of(record, label), assessment }))
+        Ok(Some(Assessed::of(record, label, &answers, &self.unheard_with(silenced)?)))
     }
 }

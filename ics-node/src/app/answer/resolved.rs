@@ -233,3 +233,38 @@ fn of_groups(candidates: &CandidateGroups) -> impl Iterator<Item = Posting> {
     let named = candidates.named.iter().map(|group| Posting::Subject(IdentityId::Group(*group)));
     named.chain(candidates.selectors.iter().map(|selector| Posting::Selector(*selector)))
 }
+
+#[cfg(test)]
+mod tests {
+    use ics_core::identity::Kind;
+    use ics_core::statement::Claims;
+    use ics_core::statement::make::certify;
+    use ics_core::vocabulary::Act;
+
+    use super::*;
+    use crate::fixture::{Party, SALT, claims, device, word};
+
+    const HOUR: u64 = 3_600_000;
+
+    /// Certificates are issued by it.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_record_that_is_used_again_ends_when_its_statements_begin_and_end() {
+        let (maker, app) = Party::opened();
+        maker.publish(&app, &device(1), "Pump", "L1").await;
+        let now = Timestamp::from_seconds(app.clock().now().as_seconds());
+        let (from, until) = (Some(now.plus_millis(HOUR)), Some(now.plus_millis(3 * HOUR)));
+        let said = Claims { status: Some(word("suspended")), from, until, ..claims(&maker, Act::Status) };
+        let body = certify(&maker.signer, &device(1), "Pump", None, Kind::Device, &said, true, now, &SALT);
+        maker.submit_one(&app, body.expect("made")).await.expect("admitted");
+        let (hosted, id) = (app.hosted(&maker.domain).expect("here"), IdentityId::Key(device(1).fingerprint()));
+        let blocks = || {
+            let known = app.resolve_again(&app.sight(&hosted).expect("readable"), &id, &[]).expect("read");
+            known.is_some_and(|(record, _)| record.effect().blocks())
+        };
+        for is_blocked in [false, true, false] {
+            assert_eq!([blocks(), blocks()], [is_blocked; 2]);
+            assert!(app.memory().lately().recall(hosted.number, place_of(&id), app.clock().now()).is_some());
+            app.clock().pass(2 * HOUR);
+        }
+    }
+}

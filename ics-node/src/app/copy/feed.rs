@@ -182,10 +182,10 @@ impl App {
     /// # Errors
     /// When the domain is not held here.
     pub fn descriptors(&self, domain: &DomainName, from: u64) -> Result<wire::Descriptors, AppError> {
-        self.descriptors_within(domain, from, limits::FEED_BYTES)
+        self.descriptors_within(domain, from, (limits::FEED_ENTRIES, limits::FEED_BYTES))
     }
 
-    /// As [`App::descriptors`], with a limit on bytes, but at least one if there is one.
+    /// As [`App::descriptors`], with limits on their number and on bytes, but at least one if there is one.
     ///
     /// # Errors
     /// As [`App::descriptors`].
@@ -193,7 +193,7 @@ impl App {
         &self,
         domain: &DomainName,
         from: u64,
-        most: usize,
+        (most, most_bytes): (usize, usize),
     ) -> Result<wire::Descriptors, AppError> {
         let hosted = self.hosted(domain)?;
         let known = hosted.domain();
@@ -205,7 +205,7 @@ impl App {
             let Some(content) = &entry.content else { continue };
             let entry = wire::Entry::Whole(whole(&entry, content));
             bytes += entry.bytes();
-            if bytes > most && !entries.is_empty() {
+            if !entries.is_empty() && (bytes > most_bytes || entries.len() >= most) {
                 break;
             }
             entries.push(entry);
@@ -398,4 +398,27 @@ pub(crate) fn decode(header: &[u8]) -> Result<Header, AppError> {
 fn id_of(bytes: &[u8]) -> Result<StatementId, AppError> {
     let parsed = body::parse(bytes);
     parsed.map(|body| body.id()).map_err(|error| AppError::Internal(format!("a stored body is damaged: {error}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::app::tests::amended;
+    use crate::fixture::Party;
+
+    /// More than belong to one answer would be refused by everybody who begins a copy, for ever.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn of_many_descriptors_as_many_come_at_once_as_belong_to_an_answer() {
+        let (maker, app) = Party::opened();
+        for version in 2..5 {
+            let next = amended(&app, &maker.domain, |next| next.description = format!("version {version}"));
+            maker.submit_one(&app, next).await.expect("admitted");
+        }
+        let versions = |from| {
+            let shown = app.descriptors_within(&maker.domain, from, (3, limits::FEED_BYTES)).expect("shown");
+            (shown.from, shown.entries.len())
+        };
+        let shown = [1, 2, 4, 5].map(|from| tokio::task::block_in_place(|| versions(from)));
+        assert_eq!(shown, [(1, 3), (2, 3), (4, 1), (5, 0)]);
+    }
 }

@@ -184,11 +184,8 @@ async fn a_listing_says_that_things_may_be_missing_while_what_is_left_of_somethi
         let page = app.list(Reader::Anonymous, of, &query).expect("a page");
         let found = app.things(Reader::Anonymous, of, &by, None, 10).expect("a page");
         let register = app.register(Reader::Anonymous, of, &query).expect("a page");
-        [
-            (page.items.len(), page.cut_short),
-            (found.things.len(), found.cut_short),
-            (register.things.len(), register.cut_short),
-        ]
+        let for_people = (register.things.len(), register.cut_short);
+        [(page.items.len(), page.cut_short), (found.things.len(), found.cut_short), for_people]
     };
     assert_eq!(listed(), [(1, false); 3]);
     erased_unshown(&app, &maker, [index]).await;

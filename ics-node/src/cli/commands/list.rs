@@ -14,9 +14,8 @@ use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::output::{print, table};
 use crate::cli::session::InDomain;
-use crate::cli::words::{Freshness, clean, in_colour, short, when};
+use crate::cli::words::{Freshness, MAY_MISS, clean, in_colour, short, when};
 use crate::client::node::Node;
-use crate::explain::MAY_MISS;
 
 /// Columns for a text of unbounded length.
 const TEXT_COLUMNS: usize = 48;
@@ -51,8 +50,8 @@ pub(crate) struct List {
     /// Only identities that have this status now.
     #[arg(long)]
     status: Option<StatusName>,
-    /// Only identities that have this label now, with its end and its giver. A thing that is blocked keeps its labels,
-    /// and its status shows the block.
+    /// Only identities that have this label now, with its end and its giver. A thing that is blocked keeps its labels.
+    /// The status is what this domain says; what others say is told by `ics lookup`, and on the page /domain/DOMAIN.
     #[arg(long)]
     label: Option<String>,
     /// Only identities about which this signer has said something; with --label, those to which this signer gives it.
@@ -119,6 +118,11 @@ async fn print_pages(
     let (mut found, mut misses) = (false, false);
     loop {
         let page = node.list(domain, &query).await?;
+        if query.label.is_some() && !found && !page.items.is_empty() {
+            context.output.note(&format!(
+                "the status is what {domain} says: see also `ics lookup`, or /domain/{domain} of the node in a browser"
+            ));
+        }
         found |= !page.items.is_empty();
         if page.cut_short && !core::mem::replace(&mut misses, true) {
             context.output.note(MAY_MISS);
@@ -296,9 +300,7 @@ mod tests {
             json!({"signer": "ab".repeat(20), "name": name, "role": "certification-body", "statement": "07".repeat(32),
                    "index": 3})
         };
-        let item = |labels: &serde_json::Value| {
-            json!({"id": "ab12", "kind": "device", "title": "Pump", "effect": "none", "labels": labels})
-        };
+        let item = |labels: &serde_json::Value| json!({"id": "ab12", "kind": "device", "title": "Pump", "effect": "none", "labels": labels});
         let (one, two) = (
             json!([{"value": "ce", "until": "2030-01-01T00:00:00Z", "by": by(Some("Certifix"))}]),
             json!([{"value": "ce", "by": by(None)}, {"value": "ce", "by": by(Some("Other\u{1b}"))}]),

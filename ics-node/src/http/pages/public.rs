@@ -128,18 +128,23 @@ pub(super) async fn register(
     face: Data<Face>,
     pages: Data<Pages>,
     request: HttpRequest,
-    domain: Domain,
+    domain: Result<Domain, Failure>,
     sought: Query<Sought>,
 ) -> HttpResponse {
     if let Some(refused) = pages.refusal(&pages.budget, &request) {
         return refused;
     }
+    // People type its name.
+    let domain = match domain {
+        Ok(Domain(domain)) => domain,
+        Err(failure) => return pages.failure(&failure),
+    };
     let Sought { label, after } = sought.into_inner();
     // An empty field of the form is sent as well.
     let label = label.filter(|label| !label.is_empty());
     let query = ListQuery { label, after, limit: Some(REGISTERED), ..ListQuery::default() };
     let reader = proven(&request);
-    match face.blocking(move |app| app.register(reader, &domain.0, &query)).await {
+    match face.blocking(move |app| app.register(reader, &domain, &query)).await {
         Ok(register) => html(StatusCode::OK, draw::register(&pages.site, &register)),
         Err(failure) => pages.failure(&failure),
     }

@@ -58,20 +58,24 @@ async fn a_register_has_a_page() {
         "Register of labels.certifix.example",
         "What has this label",
         "Confirmed ",
-        "Acme P7 pump 10",
+        "Acme P7 pump 10 device, Acme Pumps, P7, 09506000134352, 2026-11",
         "Genuine, in use",
-        "Medical device, class IIa, a label by Certifix, until 1 Jan 2040",
+        "Labelled by Certifix, until 1 Jan 2040",
     ] {
         assert!(text.contains(expected), "`{expected}` is missing: {text}");
     }
+    assert!(page.contains(&format!("<p class=\"strong\"><bdi>{LABEL}</bdi></p>")), "{page}");
     assert!(page.contains(&format!("value=\"{LABEL}\"")), "the form keeps what was asked for: {page}");
     assert!(!text.contains("Acme P7 pump 11"), "{text}");
     // A form without a label, and one that nothing has.
     let all = words(&node.visit(&format!("{register}?label=")).await.text());
     assert!(all.contains("What it speaks of") && all.contains("Acme P7 pump 10"), "{all}");
+    assert!(all.contains(&format!("{LABEL}, a label by Certifix, until 1 Jan 2040")), "{all}");
     let none = words(&node.visit(&format!("{register}?label=Medical+device")).await.text());
     assert!(none.contains("Nothing that you may see."), "{none}");
     assert_eq!(node.visit("/domain/nowhere.example").await.status, 404);
+    let mistyped = node.visit("/domain/Labels.Certifix.example").await;
+    assert_eq!((mistyped.status, mistyped.header("content-type")), (400, "text/html; charset=utf-8"));
 }
 
 /// What blocks a thing stands first, whichever domain says it, and names written by others come out as text.

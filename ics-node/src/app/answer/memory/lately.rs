@@ -63,6 +63,10 @@ impl Lately {
         known: &Known,
         (era, around, size): (&Arc<Era>, &Arc<Around>, u64),
     ) {
+        // What there was no room for, or has ended, would only be held here beyond that room.
+        if around.is_over() {
+            return;
+        }
         let (era, around, is_confirmed) = (Arc::clone(era), Arc::clone(around), AtomicBool::new(false));
         let resolved = Arc::new(Resolved { rest, era, around, is_confirmed, known: known.clone() });
         self.0.insert((domain, key), Arc::clone(&resolved));
@@ -113,6 +117,9 @@ mod tests {
         assert!(!known(b"a"));
         keep(b"a", 10);
         keep(b"c", 10);
+        let crowded = Arounds::new(0).keep(domain, Vec::new(), Vec::new(), (&era, 10));
+        lately.keep(domain, place(b"d"), &nothing, (&era, &crowded, 10));
+        assert!(lately.0.get(&(domain, place(b"d").0)).is_none(), "what is said about its groups has no room");
         arounds.forget(domain, groups.iter());
         assert!(!known(b"a"), "something has come in about its groups");
         era.over.store(true, Ordering::Release);

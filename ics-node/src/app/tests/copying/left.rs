@@ -388,3 +388,32 @@ async fn an_erasure_of_what_comes_behind_it_erases_nothing() {
     });
     assert_eq!(status_at(&copied, of).as_deref(), Some("suspended"));
 }
+
+/// The node could not read the domain after a restart, and would believe nobody who shows what is missing.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_domain_says_about_itself_stays_whatever_a_peer_says_of_it() {
+    let maker = Party::found_private("devices.acme.example", "principal has node");
+    let (home, of) = (maker.open(), &maker.domain);
+    maker.publish(&home, &device(1), "urn:dev:os:32473-1", "L1").await;
+    let data = tempfile::tempdir().expect("directory");
+    let open = || copy(data.path(), &home, of, &[("home", "http://127.0.0.1:9")]);
+    let copied = open();
+    // The descriptor, the certificate and the leaf.
+    tokio::task::block_in_place(|| copy_pages(&home, &copied, of, &mut goes_on(&home, &copied, of), 1));
+    maker.publish(&home, &device(2), "urn:dev:os:32473-2", "L1").await;
+    tokio::task::block_in_place(|| {
+        let hosted = copied.hosted(of).expect("copied");
+        let fill = next_fill(&home, &copied, of, &mut goes_on(&home, &copied, of), |_, _| ());
+        let mut fill = Fill::clone(&fill);
+        fill.lost = vec![0, 1];
+        copied.take_fill(&hosted, &fill).expect("is noted");
+        let ends = |page: &mut Page| page.sight.iter_mut().for_each(|sight| sight.ended = vec![0, 1]);
+        let page = next_page_as(&home, &copied, of, &mut goes_on(&home, &copied, of), ends);
+        assert_eq!(page.ended, [0, 1]);
+        copied.take_page(&hosted, &page, None).expect("is stored");
+    });
+    drop(copied);
+    let again = open();
+    let known = again.hosted(of).expect("copied").domain().expect("it is known");
+    assert_eq!((known.descriptor().version, known.certificates().count()), (1, 1));
+}
