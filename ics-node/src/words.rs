@@ -2,7 +2,10 @@
 
 use ics_core::record::{Listed, Standing};
 use ics_core::time::Timestamp;
-use ics_core::vocabulary::{Attribute, DomainName};
+use ics_core::vocabulary::Attribute;
+
+/// What a listing says while something that was erased may be what leads to a thing.
+pub const MAY_MISS: &str = "something was erased, and what is left of it is not shown yet: things may be missing";
 
 /// Makes text that others wrote fit for one line of a terminal or a page: replaces control characters, which could move
 /// the cursor or forge colours, and characters that change the direction of writing, break the line or are invisible,
@@ -65,12 +68,6 @@ pub fn because(listed: &Listed) -> String {
         (Standing::Lapsed, _, Some(until)) => format!("it held until {}", when(until)),
         _ => clean(&listed.because),
     }
-}
-
-/// What a listing says while something that was erased may be what leads to a thing.
-#[must_use]
-pub fn may_miss(domain: &DomainName) -> String {
-    format!("something was erased in {domain}, and what is left of it is not shown yet: things may be missing here")
 }
 
 /// A time for use in a sentence: to the minute, in UTC.

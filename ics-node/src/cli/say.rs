@@ -37,10 +37,10 @@ use super::exit::{Exit, Failure};
 use super::output::{self, card, table};
 use super::progress;
 use super::review::{claims_rows, stays};
-use super::words::{clean, counted, short};
-use crate::api::ListQuery;
+use super::words::{MAY_MISS, clean, counted, short};
+use crate::api::{IdentitySummary, ListQuery};
 use crate::client::batch::{Head, Item};
-use crate::client::lookup::{self, Found};
+use crate::client::lookup::{self, Found, Listing};
 use crate::client::moment;
 use crate::client::node::Node;
 use crate::client::signing::{Signing, SigningError};
@@ -162,10 +162,11 @@ impl Things {
         let (of_lot, of_model) = (self.lot.is_some(), self.model.is_some());
         if of_lot || of_model {
             let query = ListQuery { lot: self.lot, model: self.model, ..ListQuery::default() };
-            queries.extend(lookup::list_all(node, signing.domain(), query).await?);
+            let listing = lookup::list(node, signing.domain(), query).await?;
+            queries.extend(whole(listing)?.into_iter().map(|item| item.id));
         }
         if self.all {
-            let things = lookup::list(node, signing.domain(), ListQuery::default()).await?;
+            let things = whole(lookup::list(node, signing.domain(), ListQuery::default()).await?)?;
             queries.extend(things.into_iter().filter(|item| item.kind != Kind::Group).map(|item| item.id));
             if queries.is_empty() {
                 let nothing = format!("`{}` speaks of nothing yet that --all would mean", signing.domain());
@@ -189,6 +190,15 @@ impl Things {
         }
         Ok(queries)
     }
+}
+
+/// All that is listed. Refuses if things may be missing: of these nothing would be said, and whoever blocks a whole lot
+/// would not learn that some of it is not blocked.
+fn whole(listing: Listing) -> Result<Vec<IdentitySummary>, Failure> {
+    if listing.cut_short {
+        return Err(Failure::new(Exit::Network, MAY_MISS).hint("try again in a moment, or name the things"));
+    }
+    Ok(listing.items)
 }
 
 fn given_key(path: &Path) -> Result<GivenKey, Failure> {
@@ -458,6 +468,14 @@ mod tests {
 
     use super::*;
     use crate::client::thing::Thing;
+
+    /// A recall would pass over a thing of its lot.
+    #[test]
+    fn nothing_is_said_of_what_is_listed_while_things_may_be_missing() {
+        let listing = |cut_short| Listing { items: Vec::new(), cut_short };
+        assert_eq!(whole(listing(false)), Ok(Vec::new()));
+        assert_eq!(whole(listing(true)).map_err(|failure| failure.exit()), Err(Exit::Network));
+    }
 
     #[test]
     fn all_that_will_be_said_is_reviewed() {
