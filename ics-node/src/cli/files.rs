@@ -9,6 +9,7 @@ use tempfile::NamedTempFile;
 
 use super::exit::{Exit, Failure};
 use super::output;
+use crate::keys::file::unnamed;
 
 /// Stands for standard input or output.
 pub(crate) const STANDARD: &str = "-";
@@ -74,10 +75,9 @@ pub(crate) fn write_by<T>(path: &Path, make: impl FnOnce(&mut dyn Write) -> Resu
             let (made, file) = filled(File::create(&place).map_err(broken)?, make, broken)?;
             return file.sync_all().map(|()| made).map_err(broken);
         }
-        // The error must not name the temporary file, which means nothing to the user.
-        file => file.map_err(|error| failed(path, error.to_string().split(" at path ").next().unwrap_or_default()))?,
+        file => file.map_err(|error| broken(unnamed(&error)))?,
     };
-    let (made, file) = filled(file, make, broken)?;
+    let made = filled(file.as_file(), make, broken).map(|(made, _)| made)?;
     take_place(file, &place, former.as_ref()).map(|()| made).map_err(broken)
 }
 
@@ -136,11 +136,15 @@ pub(crate) fn create(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
     if path.to_str() == Some(STANDARD) {
         return output::print(bytes);
     }
-    let made = File::create_new(path).and_then(|mut file| file.write_all(bytes));
-    made.map_err(|error| match error.kind() {
+    let mut file = File::create_new(path).map_err(|error| match error.kind() {
         ErrorKind::AlreadyExists => failed(path, "it is there already, and is not overwritten")
             .hint("choose another name with --out, or remove it if nothing rests on it"),
         _ => failed(path, error),
+    })?;
+    file.write_all(bytes).and_then(|()| file.sync_all()).map_err(|error| {
+        // A part of it would be in the way of the next attempt, which tells if it cannot be removed.
+        let _ = fs::remove_file(path);
+        failed(path, error)
     })
 }
 

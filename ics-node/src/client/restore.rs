@@ -95,7 +95,8 @@ struct Place {
 impl Place {
     fn make_in(beside: &Path) -> io::Result<Self> {
         let permissions = Permissions::from_mode(0o700);
-        let dir = tempfile::Builder::new().prefix(PLACE).permissions(permissions).tempdir_in(beside)?;
+        let dir = tempfile::Builder::new().prefix(PLACE).permissions(permissions).tempdir_in(beside);
+        let dir = dir.map_err(|error| file::unnamed(&error))?;
         let lock = File::open(dir.path())?;
         // On systems that cannot lock directories, [`remove_left`] takes every such directory to be in use.
         let _ = lock.lock();

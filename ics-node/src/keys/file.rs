@@ -44,10 +44,17 @@ pub fn replace_private(path: &Path, content: &[u8]) -> io::Result<()> {
 
 fn written_beside(path: &Path, content: &[u8]) -> io::Result<(NamedTempFile, File)> {
     let directory = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut file = NamedTempFile::new_in(directory)?;
-    file.write_all(content)?;
+    let mut file = NamedTempFile::new_in(directory).map_err(|error| unnamed(&error))?;
+    file.as_file_mut().write_all(content)?;
     file.as_file().sync_all()?;
     Ok((file, File::open(directory)?))
+}
+
+/// An error about a temporary file without the path of that file, which means nothing to people.
+#[must_use]
+pub fn unnamed(error: &io::Error) -> io::Error {
+    let text = error.to_string();
+    io::Error::new(error.kind(), text.split(" at path ").next().unwrap_or_default())
 }
 
 /// Whether anybody but the owner may access the file.
@@ -107,6 +114,9 @@ mod tests {
         assert_eq!(fs::read(&path).expect("read"), b"three");
         assert!(!is_open_to_others(&path).expect("metadata"));
         assert_eq!(fs::read_dir(&inner).expect("listed").count(), 1, "nothing is left behind");
+        let nowhere = create_private(&directory.path().join("none/k"), b"one").expect_err("there is no directory");
+        let expected = (io::ErrorKind::NotFound, "No such file or directory (os error 2)".to_owned());
+        assert_eq!((nowhere.kind(), nowhere.to_string()), expected);
     }
 
     #[test]

@@ -1,0 +1,44 @@
+//! What commands leave where they cannot write, and how they name it.
+
+use crate::stage::Stage;
+
+#[test]
+fn a_full_disk_is_told_by_the_name_of_the_file_and_leaves_no_part_of_it() {
+    let stage = Stage::started();
+    stage.ok(&["key", "make", "root", "--algorithm", "p256"]);
+    let path = |name: &str| stage.path(name).display().to_string();
+    let (root, report) = (path("root.pem"), path("certificates.csv"));
+    let made = |name: &str| format!("{}/{name}", path("home"));
+    for (words, file) in [
+        (&["ca", "root", "--name", "Acme Root", "--out", &root][..], root.clone()),
+        (&["report", "--format", "csv", "--out", &report], report.clone()),
+        (&["key", "make", "second"], made("keys/second.asc")),
+        (&["ca", "request", "--key", "root", "--name", "Acme", "--out", "issuer.csr"], "issuer.csr".to_owned()),
+    ] {
+        let refused = stage.run_in_little_room(0, words);
+        let expected = format!("`{file}`: File too large (os error 27)");
+        assert_eq!((refused.code, refused.failure().0), (5, expected), "{words:?}");
+    }
+    let other = path("other");
+    let init = ["--home", &other, "init", "--role", "infield", "--domain", "site4.example", "--generate-passphrase"];
+    let (message, _) = stage.run_in_little_room(0, &init).failure();
+    assert_eq!(message, format!("`{other}/passphrase`: File too large (os error 27)"));
+
+    let names = |directory: &str| {
+        let entries = std::fs::read_dir(stage.path(directory)).expect("listed").flatten();
+        let mut names: Vec<String> = entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
+        names.sort();
+        names
+    };
+    assert_eq!(names("."), ["home"], "nothing is left");
+    assert_eq!(names("home/keys"), ["node.asc", "owner.asc", "root.asc", "signer.asc"]);
+    stage.ok(&["ca", "root", "--name", "Acme Root", "--out", &root]);
+}
+
+#[test]
+fn a_reader_who_has_read_enough_of_a_report_is_no_failure() {
+    let stage = Stage::started();
+    for format in ["html", "csv", "json"] {
+        assert_eq!(stage.run_unheard(false, &["report", "--format", format]), Some(0), "{format}");
+    }
+}
