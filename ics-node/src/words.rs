@@ -1,5 +1,7 @@
 //! Wording that all faces share: times, spans, and text that others wrote.
 
+use std::path::Path;
+
 use ics_core::record::{Listed, Standing};
 use ics_core::time::Timestamp;
 use ics_core::vocabulary::Attribute;
@@ -39,6 +41,12 @@ pub fn shell_word(text: &str) -> String {
         true => text,
         false => format!("'{}'", text.replace('\'', r"'\''")),
     }
+}
+
+/// As [`shell_word`], for the path of a file.
+#[must_use]
+pub fn shell_path(path: &Path) -> String {
+    shell_word(&path.display().to_string())
 }
 
 /// The beginning of an id, enough for comparing by eye.

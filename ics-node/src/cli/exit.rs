@@ -10,6 +10,7 @@ use super::words::clean;
 use crate::config::ConfigError;
 use crate::keys::token::TokenError;
 use crate::keys::{KeyError, PassphraseError};
+use crate::words::shell_path;
 
 /// The exit codes. They never change their meaning; `ics --help` lists them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -126,7 +127,7 @@ impl From<PassphraseError> for Failure {
             PassphraseError::Nowhere => {
                 failure.hint("give it with --passphrase-file FILE, or as the systemd credential `ics-passphrase`")
             }
-            PassphraseError::OpenToOthers(path) => failure.hint(format!("chmod 600 {}", path.display())),
+            PassphraseError::OpenToOthers(path) => failure.hint(format!("chmod 600 {}", shell_path(&path))),
             _ => failure,
         }
     }
@@ -164,7 +165,7 @@ impl From<KeyError> for Failure {
                 "use it by that name; for an OpenPGP key, `ics key import {name} FILE` adds what is new in the file"
             )),
             KeyError::OpenToOthers(ref path) => {
-                Self::new(Exit::Local, &error).hint(format!("chmod 600 {}", path.display()))
+                Self::new(Exit::Local, &error).hint(format!("chmod 600 {}", shell_path(path)))
             }
             _ => Self::new(Exit::Local, &error),
         }

@@ -45,6 +45,7 @@ use crate::client::moment;
 use crate::client::node::Node;
 use crate::client::signing::{Signing, SigningError};
 use crate::client::thing::GivenKey;
+use crate::words::shell_path;
 
 /// Concurrent look-ups.
 const AT_ONCE: usize = 8;
@@ -341,10 +342,11 @@ pub(crate) fn say_prepared(
     let file = path.display().to_string();
     let said = Prepared { unsigned: &file, holds: what, batch: digest, signer: head.signer, beside };
     context.output.result(&said, || {
+        let there = "on the machine that has the key; compare the batch's digest there";
         let rows = [
             ("to be signed by", head.signer.to_string()),
             ("batch", digest.to_owned()),
-            ("next", format!("ics sign {file}\non the machine that has the key; compare the batch's digest there")),
+            ("next", format!("ics sign {}\n{there}", shell_path(path))),
         ];
         card(&format!("{} {file}: {what}", style("✓").green()), &rows)
     })?;

@@ -1,6 +1,6 @@
 //! What commands leave where they cannot write, and how they name it.
 
-use crate::stage::Stage;
+use crate::stage::{Stage, spki};
 
 #[test]
 fn a_full_disk_is_told_by_the_name_of_the_file_and_leaves_no_part_of_it() {
@@ -40,5 +40,31 @@ fn a_reader_who_has_read_enough_of_a_report_is_no_failure() {
     let stage = Stage::started();
     for format in ["html", "csv", "json"] {
         assert_eq!(stage.run_unheard(false, &["report", "--format", format]), Some(0), "{format}");
+    }
+}
+
+#[test]
+fn the_next_command_names_a_file_as_a_shell_reads_it() {
+    let stage = Stage::started();
+    let (key, file) = (spki(1), "Acme's lot.ics");
+    let prepared = stage.for_people("home", &["publish", "--spki", &key, "--serial", "SN-1", "--unsigned", file]);
+    assert!(prepared.stdout.contains(r"ics sign 'Acme'\''s lot.ics'"), "{prepared:?}");
+    let signed = stage.for_people("home", &["sign", file, "--yes"]);
+    assert!(signed.stdout.contains(r"ics submit 'Acme'\''s lot.signed.ics'"), "{signed:?}");
+}
+
+#[test]
+fn a_file_that_nobody_signs_is_told_from_a_damaged_one() {
+    let stage = Stage::new();
+    stage.write("device.pem", "-----BEGIN PUBLIC KEY-----\n");
+    stage.write("empty", "");
+    let other = "it is neither a batch nor a descriptor";
+    for (words, expected) in [
+        (["sign", "device.pem"], format!("`device.pem`: {other}")),
+        (["submit", "device.pem"], format!("`device.pem`: {other}")),
+        (["sign", "empty"], "`empty` is not a batch: it is empty".to_owned()),
+    ] {
+        let refused = stage.run(&words);
+        assert_eq!((refused.code, refused.failure().0), (5, expected), "{words:?}");
     }
 }

@@ -16,7 +16,7 @@ use crate::cli::output::card;
 use crate::cli::session::InDomain;
 use crate::cli::words::{Freshness, clean, counted};
 use crate::openpgp::{self, Armor};
-use crate::words::shell_word;
+use crate::words::shell_path;
 use bundle::BundleArgs;
 pub(super) use bundle::open;
 
@@ -183,7 +183,7 @@ fn proof(context: &Context, entry: &ProvenEntry, path: &Path) -> Result<Exit, Fa
     let rows = [
         ("proof", path.display().to_string()),
         ("body", body.display().to_string()),
-        ("verify", format!("ics verify --document {} --log-key KEY", shell_word(&path.display().to_string()))),
+        ("verify", format!("ics verify --document {} --log-key KEY", shell_path(path))),
     ];
     context.output.result(&shown, || card(&format!("entry {index}, a {}", clean(&entry.kind)), &rows))?;
     Ok(Exit::Ok)

@@ -8,6 +8,7 @@ use zeroize::Zeroizing;
 
 use super::TokenError;
 use crate::keys::file;
+use crate::words::shell_path;
 
 /// The environment variable that may hold the PIN.
 pub const PIN_VARIABLE: &str = "ICS_PIN";
@@ -41,7 +42,7 @@ impl Pin {
         let failed = |reason: String| TokenError::PinFile { path: path.to_owned(), reason };
         // A systemd credential belongs to root and a group of its own, so only access by everybody is refused.
         if file::open_to_all(path).map_err(|e| failed(e.to_string()))?.is_some() {
-            return Err(failed(format!("everybody may read it: chmod 600 {}", path.display())));
+            return Err(failed(format!("everybody may read it: chmod 600 {}", shell_path(path))));
         }
         let content = file::read_secret(path, BYTES + 2).map_err(|e| failed(e.to_string()))?;
         let text = core::str::from_utf8(&content).map_err(|_| failed("it is not text".to_owned()))?;

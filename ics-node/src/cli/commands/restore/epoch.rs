@@ -20,6 +20,7 @@ use crate::client::descriptor::{self, DescriptorFile};
 use crate::config::{Config, FILE_NAME, NodeConfig, edit};
 use crate::keys::{Algorithm, KeyError, KeyName, KeyVersion, StoredKey, file};
 use crate::service::Service;
+use crate::words::shell_path;
 
 pub(super) fn begin(
     context: &Context,
@@ -48,7 +49,7 @@ pub(super) fn begin(
     if missing {
         let path = descriptor::path(&context.home, domain, file.descriptor.version);
         let hint =
-            format!("`ics domain sign` it, then `ics restore --begin-anew {domain} --descriptor {}`", path.display());
+            format!("`ics domain sign` it, then `ics restore --begin-anew {domain} --descriptor {}`", shell_path(&path));
         return Err(Failure::new(Exit::Refused, "other owners must sign the descriptor of the new epoch").hint(hint));
     }
     let keys = NodeKeys { name: node.name.clone(), key: context.unlock(&key)?.node_key()?, issuers: Vec::new() };
