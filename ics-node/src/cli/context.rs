@@ -22,7 +22,7 @@ pub(crate) struct Context {
     /// The node that `--node` names.
     pub(crate) node: Option<Url>,
     passphrase_file: Option<PathBuf>,
-    pin_file: Option<PathBuf>,
+    pins: PinSource,
     pkcs11_module: Option<PathBuf>,
     clock: Clock,
 }
@@ -46,7 +46,7 @@ impl Context {
             output: Output { json: global.json, quiet: global.quiet },
             node: global.node,
             passphrase_file: global.passphrase_file,
-            pin_file: global.pin_file,
+            pins: PinSource::new(global.pin_file),
             pkcs11_module: global.pkcs11_module,
             clock: Clock::default(),
         })
@@ -87,7 +87,7 @@ impl Context {
             Some(path) => Some(path.clone()),
             None => self.config()?.pkcs11.module,
         };
-        Ok(Tokens { module, pins: PinSource::new(self.pin_file.clone()) })
+        Ok(Tokens { module, pins: self.pins.clone() })
     }
 
     /// Unlocks the secret of a key: asks for its passphrase, or for the PIN of its token.

@@ -238,7 +238,8 @@ impl Stage {
         let mut command = Command::new("script");
         command.env_clear().env("PATH", "/usr/bin:/bin").env("ICS_HOME", self.path("home")).env("NO_COLOR", "1");
         command.args(["--quiet", "--return", "--command", &line, "/dev/null"]);
-        command.current_dir(self.directory.path()).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.envs(self.environment.iter().cloned()).current_dir(self.directory.path());
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut terminal = command.spawn().expect("script is there");
         terminal.stdin.take().expect("piped").write_all(typed.as_bytes()).expect("typed");
         Ended::new(terminal.wait_with_output().expect("run"))
