@@ -10,7 +10,7 @@ use super::{Color, Global};
 use crate::app::clock::Clock;
 use crate::config::{Config, Url};
 use crate::keys::token::{PinSource, Tokens};
-use crate::keys::{KeyStore, PassphraseSource, StoredKey, UnlockedKey};
+use crate::keys::{KeyError, KeyStore, Passphrase, PassphraseSource, StoredKey, UnlockedKey};
 
 /// The surroundings of one command.
 #[derive(Debug)]
@@ -98,7 +98,21 @@ impl Context {
         if key.token().is_some() {
             return Ok(key.open(&self.tokens()?)?);
         }
-        Ok(key.unlock(&self.passphrases().get(&format!("the key `{}`", key.name()))?)?)
+        self.unlock_by(key, &self.passphrases().get(&format!("the key `{}`", key.name()))?)
+    }
+
+    /// Tells where a wrong passphrase is from: it may be another file than its user thinks.
+    fn unlock_by(&self, key: &StoredKey, passphrase: &Passphrase) -> Result<UnlockedKey, Failure> {
+        key.unlock(passphrase).map_err(|error| {
+            let file = self.passphrases().file().filter(|_| matches!(error, KeyError::WrongPassphrase(_)));
+            let failure = Failure::from(error);
+            match file {
+                Some(path) => {
+                    failure.hint(format!("it is from `{}`: --passphrase-file FILE names another one", path.display()))
+                }
+                None => failure,
+            }
+        })
     }
 
     /// As [`Self::unlock`], for several keys; keys in files share one passphrase.
@@ -113,7 +127,7 @@ impl Context {
             names => Some(self.passphrases().get(&names.join(", "))?),
         };
         let unlock = |key: &StoredKey| match passphrase.as_ref().filter(|_| key.token().is_none()) {
-            Some(passphrase) => Ok(key.unlock(passphrase)?),
+            Some(passphrase) => self.unlock_by(key, passphrase),
             None => self.unlock(key),
         };
         keys.iter().map(unlock).collect()

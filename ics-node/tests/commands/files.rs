@@ -68,3 +68,19 @@ fn a_file_that_nobody_signs_is_told_from_a_damaged_one() {
         assert_eq!((refused.code, refused.failure().0), (5, expected), "{words:?}");
     }
 }
+
+#[test]
+fn a_wrong_passphrase_is_told_with_the_file_that_it_is_from() {
+    let mut stage = Stage::new();
+    let own = stage.path("home/passphrase");
+    let other = stage.write("other", "not the one\n");
+    std::fs::write(&own, "not the one\n").expect("written");
+    let unlock = ["ca", "root", "--key", "owner", "--name", "Acme Root"];
+    for path in [own.display().to_string(), other.clone()] {
+        let refused = stage.run(&unlock);
+        let (message, hint) = refused.failure();
+        assert_eq!((refused.code, message.as_str()), (5, "the passphrase does not unlock the key `owner`"));
+        assert!(hint.starts_with(&format!("it is from `{path}`")), "{hint}");
+        stage.set("ICS_PASSPHRASE_FILE", &other);
+    }
+}
