@@ -159,7 +159,7 @@ fn files_in(home: &Path, directory: &str) -> Result<Vec<PathBuf>, BackupError> {
 fn copy(from: &Path, to: &Path) -> Result<(), BackupError> {
     let content = file::read_secret(from, FILE_BYTES.min(size(from)?)).map_err(failed(from))?;
     if let Some(parent) = to.parent() {
-        fs::create_dir_all(parent).map_err(failed(parent))?;
+        file::make_private_directory(parent).map_err(failed(parent))?;
     }
     file::create_private(to, &content).map_err(failed(to))
 }

@@ -84,3 +84,20 @@ fn a_wrong_passphrase_is_told_with_the_file_that_it_is_from() {
         stage.set("ICS_PASSPHRASE_FILE", &other);
     }
 }
+
+#[test]
+fn a_damaged_store_is_told_with_what_is_to_be_done() {
+    let mut stage = Stage::started();
+    stage.kill();
+    for name in ["ics.db-wal", "ics.db-shm"] {
+        // It is not there if the node had just written everything to the database itself.
+        let _ = std::fs::remove_file(stage.path("home/data").join(name));
+    }
+    stage.write("home/data/ics.db", "not a database any more".repeat(300));
+    for (command, told) in [("serve", "`ics fsck` says"), ("fsck", "`ics restore COPY`")] {
+        let ended = stage.run(&[command]);
+        let (message, hint) = ended.failure();
+        assert!(ended.code == 5 && message.starts_with("the store is damaged"), "{ended:?}");
+        assert!(hint.contains(told), "{hint}");
+    }
+}

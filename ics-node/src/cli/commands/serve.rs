@@ -251,6 +251,9 @@ pub(super) fn failed(error: &ServiceError) -> Failure {
             "make room on it, or look in the system's log for what is wrong with it, and start the node again; what \
              was acknowledged is there",
         ),
+        ServiceError::App(AppError::Store(StoreError::Corrupt { .. })) => {
+            failure.hint("keep the data directory as it is; `ics fsck` says what is to be done")
+        }
         ServiceError::Serve(ServeError::Tls(_)) => {
             failure.hint("`[node] tls` in ics.toml names the files of its certificate and key")
         }
