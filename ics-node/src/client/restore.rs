@@ -155,7 +155,9 @@ pub fn missing_files(copy: &CopyOfHome, home: &Path) -> Result<Vec<PathBuf>, Res
     let mut files = vec![PathBuf::from(config::FILE_NAME)];
     for directory in [descriptor::DIRECTORY, keys::DIRECTORY] {
         let entries = fs::read_dir(copy.join(directory)).into_iter().flatten().flatten();
-        files.extend(entries.map(|entry| Path::new(directory).join(entry.file_name())));
+        let mut paths: Vec<_> = entries.map(|entry| Path::new(directory).join(entry.file_name())).collect();
+        paths.sort_unstable();
+        files.extend(paths);
     }
     files.extend(config.files().iter().filter_map(|file| file.below(copy)).map(Path::to_owned));
     let mut put = Vec::new();

@@ -1,4 +1,6 @@
-//! What commands leave where they cannot write, and how they name it.
+//! The files of commands: what is left where they cannot write, how they are named, and what must not get into one.
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::stage::{Stage, spki};
 
@@ -100,4 +102,14 @@ fn a_damaged_store_is_told_with_what_is_to_be_done() {
         assert!(ended.code == 5 && message.starts_with("the store is damaged"), "{ended:?}");
         assert!(hint.contains(told), "{hint}");
     }
+}
+
+#[test]
+fn nothing_writes_a_core_dump_with_secret_keys_in_it() {
+    let Rlimit { maximum, .. } = getrlimit(Resource::Core);
+    setrlimit(Resource::Core, Rlimit { current: maximum, maximum }).expect("raised for all that is started here");
+    let stage = Stage::started();
+    let limits = std::fs::read_to_string(format!("/proc/{}/limits", stage.process())).expect("read");
+    let of_core = limits.lines().find(|line| line.starts_with("Max core file size")).expect("it is limited");
+    assert_eq!(of_core.split_whitespace().nth(4), Some("0"), "{of_core}");
 }
