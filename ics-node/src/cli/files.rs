@@ -37,6 +37,14 @@ pub(crate) fn read(path: &Path, limit: usize) -> Result<Vec<u8>, Failure> {
     Ok(bytes)
 }
 
+/// As [`read()`], for text.
+///
+/// # Errors
+/// When it cannot be read, is longer, or is not UTF-8.
+pub(crate) fn read_text(path: &Path, limit: usize) -> Result<String, Failure> {
+    String::from_utf8(read(path, limit)?).map_err(|_| failed(path, "it is not text in UTF-8"))
+}
+
 /// Replaces a file, or writes to standard output for `-`.
 ///
 /// # Errors
@@ -161,6 +169,10 @@ mod tests {
         let failure = read(&path, 4).expect_err("too long");
         assert_eq!(failure.exit(), Exit::Local);
         assert_eq!(read(&directory.path().join("none"), 4).expect_err("missing").exit(), Exit::Local);
+        assert_eq!(read_text(&path, 5).expect("text"), "12345");
+        write(&path, b"\xff").expect("written");
+        let expected = failed(&path, "it is not text in UTF-8");
+        assert_eq!(read_text(&path, 5).expect_err("not text"), expected);
     }
 
     #[test]

@@ -16,6 +16,7 @@ use clap::Args;
 use console::style;
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 use ics_core::identity::{Fingerprint, Kind};
+use ics_core::limits;
 use ics_core::record::Listed;
 use ics_core::statement::{Claims, Draft};
 use ics_core::time::Timestamp;
@@ -34,6 +35,7 @@ pub(crate) use self::said::waits;
 use self::said::{note_what_waits, tell};
 use super::context::Context;
 use super::exit::{Exit, Failure};
+use super::files;
 use super::output::{self, card, table};
 use super::progress;
 use super::review::{claims_rows, stays};
@@ -59,7 +61,7 @@ pub(crate) struct Things {
     /// Ids or names: fingerprint, sha256:…, urn:…, serial:…, host:…
     #[arg(value_name = "ID|NAME")]
     things: Vec<String>,
-    /// A file with one id or name in each line.
+    /// A file with one id or name in each line; `-` is standard input.
     #[arg(long, value_name = "FILE")]
     from_file: Option<PathBuf>,
     /// A file with the public key of the thing, as `ics publish --key` takes it, if only one thing is named. It is
@@ -153,8 +155,7 @@ impl Things {
     async fn queries(self, node: &Node, signing: &Signing) -> Result<Vec<String>, Failure> {
         let mut queries = self.things;
         if let Some(path) = self.from_file {
-            let failed = |e| Failure::new(Exit::Local, format!("`{}`: {e}", path.display()));
-            let text = std::fs::read_to_string(&path).map_err(failed)?;
+            let text = files::read_text(&path, limits::BATCH_FILE_BYTES)?;
             queries.extend(text.lines().map(str::trim).filter(|line| !line.is_empty()).map(str::to_owned));
         }
         if let Some(name) = self.group {

@@ -113,3 +113,11 @@ fn nothing_writes_a_core_dump_with_secret_keys_in_it() {
     let of_core = limits.lines().find(|line| line.starts_with("Max core file size")).expect("it is limited");
     assert_eq!(of_core.split_whitespace().nth(4), Some("0"), "{of_core}");
 }
+
+/// A machine has nobody who could be asked, so it says `--yes`; its standard input is empty here.
+#[test]
+fn things_are_named_through_standard_input_as_well() {
+    let stage = Stage::started();
+    let nothing = stage.run(&["approve", "--from-file", "-", "--yes"]);
+    assert_eq!((nothing.code, nothing.failure().0.as_str()), (2, "no thing is named to say it of"), "{nothing:?}");
+}

@@ -244,8 +244,7 @@ impl Request {
 impl Sign {
     fn run(self, context: &Context) -> Result<Exit, Failure> {
         let (above, _) = authority(&[&self.certificate])?;
-        let text = files::read(&self.request, limits::CSR_BYTES * 2)?;
-        let text = String::from_utf8(text).map_err(|error| files::failed(&self.request, error))?;
+        let text = files::read_text(&self.request, limits::CSR_BYTES * 2)?;
         let request = pem(&text, "CERTIFICATE REQUEST").map_err(|error| files::failed(&self.request, error))?;
         let uses = (!self.uses.is_empty()).then_some(self.uses);
         let constraints = Constraints::parse(&self.permit, &self.exclude, uses);

@@ -133,8 +133,6 @@ impl Crl {
 
 /// Reads the entries of a former list of the root.
 fn former(path: &Path, authority: &Authority) -> Result<ReadRevoked, Failure> {
-    let failed = |error: String| files::failed(path, error);
-    let text = String::from_utf8(files::read(path, limits::REVOCATION_LIST_BYTES * 2)?);
-    let text = text.map_err(|error| failed(error.to_string()))?;
-    pem(&text, LABEL).and_then(|der| read_revoked(&der, authority)).map_err(failed)
+    let text = files::read_text(path, limits::REVOCATION_LIST_BYTES * 2)?;
+    pem(&text, LABEL).and_then(|der| read_revoked(&der, authority)).map_err(|error| files::failed(path, error))
 }

@@ -3,11 +3,13 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use ics_core::limits;
 use ics_core::openpgp::certificate;
 use serde::Serialize;
 
 use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure};
+use crate::cli::files;
 use crate::cli::output::card;
 use crate::cli::words::clean;
 use crate::keys::token::{Listed, Module, Token, TokenError, TokenUri};
@@ -73,10 +75,8 @@ impl Adopt {
         let uri = TokenUri::read(&self.uri)?;
         let user_id = self.user_id.unwrap_or_else(|| self.name.to_string());
         let version = if self.v6 { KeyVersion::V6 } else { KeyVersion::V4 };
-        let given = self.certificate.as_ref().map(|path| {
-            std::fs::read(path).map_err(|e| Failure::new(Exit::Local, format!("`{}`: {e}", path.display())))
-        });
-        let given = given.transpose()?;
+        let read = |path: &PathBuf| files::read(path, 2 * limits::PERSON_CERTIFICATE_BYTES);
+        let given = self.certificate.as_ref().map(read).transpose()?;
         let certificate = match &given {
             Some(bytes) => TokenCertificate::Given(bytes),
             None => TokenCertificate::New { user_id: &user_id, version },
