@@ -197,7 +197,7 @@ impl From<Problem> for Failure {
             _ if problem.status == 404 || problem.status == 410 => Exit::NotFound,
             _ => Exit::Refused,
         };
-        let failure = Self::new(exit, &problem.detail);
+        let failure = Self::new(exit, &problem.detail).code(problem.code());
         match local_hint(&problem).map(str::to_owned).or(problem.hint) {
             Some(hint) => failure.hint(hint),
             None => failure,
