@@ -11,6 +11,7 @@ use super::descriptor;
 use crate::config::{self, Config};
 use crate::keys::{self, file};
 use crate::store::{self, Report, StoreError};
+use crate::words::serialize_path;
 
 /// The store's directory in the copy.
 pub const DATA: &str = "data";
@@ -35,6 +36,7 @@ pub struct Backup {
 #[derive(Debug, PartialEq, Eq, Serialize)]
 pub struct LeftOut {
     /// Its path.
+    #[serde(serialize_with = "serialize_path")]
     pub path: PathBuf,
     /// Why it was left out.
     pub why: &'static str,

@@ -1,7 +1,11 @@
 //! The files of commands: what is left where they cannot write, how they are named, and what must not get into one.
 
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt as _;
+
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
+use crate::reading::with_a_device;
 use crate::stage::{Stage, spki};
 
 #[test]
@@ -120,4 +124,19 @@ fn things_are_named_through_standard_input_as_well() {
     let stage = Stage::started();
     let nothing = stage.run(&["approve", "--from-file", "-", "--yes"]);
     assert_eq!((nothing.code, nothing.failure().0.as_str()), (2, "no thing is named to say it of"), "{nothing:?}");
+}
+
+#[test]
+fn a_file_whose_name_is_no_text_is_told_all_the_same() {
+    let stage = with_a_device();
+    for (words, file) in [
+        (&["export", "serial:SN-1", "-o"][..], &b"\xff.json"[..]),
+        (&["export", "--entry", "2", "-o"], b"\xff.tlog-proof"),
+        (&["qr", "serial:SN-1", "--at", "https://id.acme.example", "-o"], b"\xff.svg"),
+        (&["backup"], b"\xff"),
+    ] {
+        let ended = stage.run_on(words, OsStr::from_bytes(file));
+        assert!(ended.code == 0 && ended.stdout.contains('\u{fffd}'), "{words:?}: {ended:?}");
+        assert!(stage.path(".").join(OsStr::from_bytes(file)).exists(), "{words:?}");
+    }
 }

@@ -1,5 +1,6 @@
 //! A home directory, a node, and commands run in them.
 
+use std::ffi::OsStr;
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -161,6 +162,11 @@ impl Stage {
     /// Runs a command that talks to the node, with output in JSON.
     pub(crate) fn run(&self, words: &[&str]) -> Ended {
         Ended::new(self.command().args(words).output().expect("run"))
+    }
+
+    /// As [`Self::run`], with the name of a file at the end, which need not be text.
+    pub(crate) fn run_on(&self, words: &[&str], file: &OsStr) -> Ended {
+        Ended::new(self.command().args(words).arg(file).output().expect("run"))
     }
 
     /// As [`Self::run`], in another home directory, which only knows the node by its address.

@@ -11,6 +11,7 @@ use crate::cli::output::card;
 use crate::cli::progress;
 use crate::config::Config;
 use crate::store::Report;
+use crate::words::path_text;
 
 /// What `ics fsck` takes.
 #[derive(Debug, Args)]
@@ -50,9 +51,9 @@ impl Fsck {
             report = read(&bar).map_err(failed)?;
         }
         bar.finish_and_clear();
-        let shown = json!({ "store": node.data, "entries": report.entries, "without_content": report.without_content,
-            "findings": report.findings, "index": report.index, "without_index": report.without_index,
-            "repaired": repaired, "advice": advice(&report) });
+        let shown = json!({ "store": path_text(&node.data), "entries": report.entries,
+            "without_content": report.without_content, "findings": report.findings, "index": report.index,
+            "without_index": report.without_index, "repaired": repaired, "advice": advice(&report) });
         context.output.result(&shown, || text(&report, repaired))?;
         Ok(if report.findings.is_empty() && report.index.is_empty() { Exit::Ok } else { Exit::Local })
     }

@@ -21,7 +21,7 @@ use crate::client::bundle::{CarryError, Made, Order, make};
 use crate::client::node::Node;
 use crate::config::{Config, PeerConfig, PeerName};
 use crate::keys::file::unnamed;
-use crate::words::shell_word;
+use crate::words::{path_text, shell_word};
 
 /// What a bundle takes.
 #[derive(Debug, Args)]
@@ -64,7 +64,7 @@ impl BundleArgs {
         bar.finish_and_clear();
         let made = made?;
         let bytes = std::fs::metadata(path).map_err(|error| files::failed(path, error))?.len();
-        let shown = json!({ "file": path, "for": name, "bytes": bytes, "domains": made });
+        let shown = json!({ "file": path_text(path), "for": name, "bytes": bytes, "domains": made });
         context.output.result(&shown, || text(path, &name, bytes, &made))?;
         Ok(Exit::Ok)
     }
