@@ -38,7 +38,8 @@ fn a_full_disk_is_told_by_the_name_of_the_file_and_leaves_no_part_of_it() {
     };
     assert_eq!(names("."), ["home"], "nothing is left");
     assert_eq!(names("home/keys"), ["node.asc", "owner.asc", "root.asc", "signer.asc"]);
-    stage.ok(&["ca", "root", "--name", "Acme Root", "--out", &root]);
+    let made = stage.ok(&["ca", "root", "--name", "Acme Root", "--out", &root]);
+    assert_eq!(made["file"], root.as_str());
 }
 
 #[test]

@@ -7,7 +7,7 @@ use clap::Args;
 use ics_core::limits;
 use ics_core::time::Timestamp;
 
-use super::{DAY, authority, check_key, refused, unlocked};
+use super::{DAY, authority, check_key, refused, unlocked, written};
 use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::files;
@@ -98,8 +98,7 @@ impl Crl {
         };
         let der = list.sign(signer).map_err(refused)?;
         files::write(&self.out, pem_block(LABEL, &der).as_bytes())?;
-        context.output.note("put it where the `--crl-url` of `ics ca sign` says it is");
-        Ok(Exit::Ok)
+        written(context, &self.out, "put it where the `--crl-url` of `ics ca sign` says it is")
     }
 
     /// Returns all entries of the new list: those of the former list and those to be revoked now. A later list must not
