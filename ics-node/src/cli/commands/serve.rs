@@ -99,6 +99,7 @@ impl Serve {
             tokio::spawn(follow_certificates(changes, service.certificates(), responders));
             let stop = async {
                 stop.await;
+                tracing::info!("the node was told to stop, and answers what it was asked before");
                 tell_systemd(NotifyState::Stopping);
             };
             service.run(stop).await.map_err(|error| failed(&error))
@@ -149,6 +150,7 @@ async fn follow_certificates(
         }
     };
     while changes.recv().await.is_some() {
+        tracing::info!("certificates are read again; what else was changed in ics.toml needs a restart");
         tokio::task::block_in_place(|| {
             for certificate in &of_tls {
                 tell(certificate.path(), certificate.read_again().map_err(|error| error.to_string()));
