@@ -2,14 +2,14 @@
 
 use std::fs::{self, File, Metadata, Permissions};
 use std::io::{self, BufWriter, ErrorKind, Read, Seek as _, Write};
-use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, fchown};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 use tempfile::NamedTempFile;
 
 use super::exit::{Exit, Failure};
 use super::output;
-use crate::keys::file::unnamed;
+use crate::keys::file::{make_alike, unnamed};
 
 /// Stands for standard input or output.
 pub(crate) const STANDARD: &str = "-";
@@ -114,16 +114,6 @@ fn take_place(file: NamedTempFile, place: &Path, former: Option<&Metadata>) -> i
     target.sync_all()
 }
 
-/// Gives a file the owner, group and permissions of the former one. The owner comes first, since changing it clears
-/// permissions.
-fn make_alike(file: &File, former: &Metadata) -> io::Result<()> {
-    let own = file.metadata()?;
-    if (own.uid(), own.gid()) != (former.uid(), former.gid()) {
-        fchown(file, Some(former.uid()), Some(former.gid()))?;
-    }
-    file.set_permissions(former.permissions())
-}
-
 /// Returns the result of `make`, and the file with all that it has written.
 fn filled<T, F: Write>(
     file: F,
@@ -158,6 +148,8 @@ pub(crate) fn create(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::MetadataExt as _;
+
     use super::*;
 
     #[test]

@@ -1,7 +1,9 @@
 //! The files of commands: what is left where they cannot write, how they are named, and what must not get into one.
 
 use std::ffi::OsStr;
+use std::fs::Permissions;
 use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::PermissionsExt as _;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
@@ -139,5 +141,21 @@ fn a_file_whose_name_is_no_text_is_told_all_the_same() {
         let ended = stage.run_on(words, OsStr::from_bytes(file));
         assert!(ended.code == 0 && ended.stdout.contains('\u{fffd}'), "{words:?}: {ended:?}");
         assert!(stage.path(".").join(OsStr::from_bytes(file)).exists(), "{words:?}");
+    }
+}
+
+/// By the node while it runs, and by the command while it does not.
+#[test]
+fn a_configuration_keeps_the_permissions_that_its_operator_gave_it() {
+    let mut stage = Stage::started();
+    let file = stage.path("home/ics.toml");
+    std::fs::set_permissions(&file, Permissions::from_mode(0o640)).expect("set");
+    let key = "11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=";
+    for words in [&["peer", "add", "gateway", "--key", key][..], &["peer", "remove", "gateway"]] {
+        let before = std::fs::read(&file).expect("read");
+        stage.ok(words);
+        assert_ne!(std::fs::read(&file).expect("read"), before, "{words:?}");
+        assert_eq!(std::fs::metadata(&file).expect("metadata").permissions().mode() & 0o777, 0o640, "{words:?}");
+        stage.kill();
     }
 }

@@ -61,7 +61,7 @@ pub(super) fn begin(
     let path = context.home.join(FILE_NAME);
     let text = std::fs::read_to_string(&path).map_err(|error| local(&error))?;
     let text = edit::set_node_key(&text, &path, &key_name).map_err(|error| local(&error))?;
-    file::replace_private(&path, text.as_bytes()).map_err(|error| local(&error))?;
+    file::replace_alike(&path, text.as_bytes()).map_err(|error| local(&error))?;
     let shown = json!({ "domain": domain, "version": file.descriptor.version, "index": index, "key": key_name,
         "last_head": { "size": head.size, "root": head.root.to_string() }, "under_the_former_key": others });
     context.output.result(&shown, || {
