@@ -78,6 +78,8 @@ echo 'the firmware of the pump' >"$work/firmware.bin"
 as soft publish --file "$work/firmware.bin" --name p7-firmware --version 2.4.1
 until_ok as cert lookup serial:SN-0001
 as cert label medical-device-2027 serial:SN-0001 --yes
+# Everybody finds this register at the body's node, also as a page: /domain/labels.cert.example
+as cert list --label medical-device-2027
 
 step "8. The integrator adopts the pump, approves it and puts it into use"
 until_ok as plant adopt --from devices.acme.example serial:SN-0001

@@ -99,6 +99,8 @@ pub const BUNDLE_PARTS: usize = 1 << 18;
 pub const BUNDLE_DOMAINS: usize = 1_024;
 /// Identities or statements in one page of a listing.
 pub const PAGE_ITEMS: usize = 500;
+/// Labels that one line of a listing names.
+pub const LABELS_LISTED: usize = 8;
 /// Keys in one answer of a key server.
 pub const KEYS_FOUND: usize = 100;
 /// Choices among contradicting attributes with which access rules are asked before they show one identity. An identity
@@ -106,6 +108,9 @@ pub const KEYS_FOUND: usize = 100;
 pub const READINGS: usize = 256;
 /// Statements about one identity that are read to make its record.
 pub const RECORD_STATEMENTS: usize = 4_096;
+/// Entries about one identity that are read to find these: each statement may have been erased, and then what is left
+/// of it is found beside its erasure.
+pub const RECORD_ENTRIES: usize = 2 * RECORD_STATEMENTS;
 /// Entries of the evidence for one record: its statements, those about its groups, and descriptors and certificates.
 pub const EVIDENCE_ENTRIES: usize = 2 * RECORD_STATEMENTS;
 /// Bytes of the evidence for one record, as JSON.
@@ -136,6 +141,9 @@ pub const RECORD_STATEMENTS_ISSUED: usize = 2_048;
 /// fill the rest.
 pub const FIRST_BLOCKS: usize = 16;
 
+// The longest answer fits into what is held for one network.
+const _: () = assert!(CASE_BYTES <= ANSWERS_HELD_BYTES / 4);
+
 // A record fills in this order, and all of it is evidence.
 const _: () = {
     assert!(CASE_ENTRIES < RECORD_STATEMENTS && RECORD_STATEMENTS < EVIDENCE_ENTRIES);
@@ -161,6 +169,9 @@ pub const HTTP_HEADER_BYTES: usize = 16 * 1024;
 pub const HTTP_REQUEST_SECONDS: u64 = 10;
 /// Seconds for which a client may leave an answer unread.
 pub const HTTP_ANSWER_SECONDS: u64 = 30;
+/// Bytes of long answers that are held over HTTP until their clients have taken them. A quarter of them may be held for
+/// the strangers of one network; there is an eighth more for those whom the node knows.
+pub const ANSWERS_HELD_BYTES: usize = 512 * 1024 * 1024;
 /// Bodies that wait in a node for the home of one domain, which is another node.
 pub const OUTBOX_BODIES: usize = 100_000;
 /// Bytes of these bodies.
@@ -216,7 +227,7 @@ pub const LDAP_SYNC_DOMAINS: usize = 256;
 pub const LDAP_COOKIE_BYTES: usize = 24 * 1024;
 /// Searches that are kept in step at once, over all connections; at most half of them belong to strangers.
 pub const LDAP_IN_STEP: usize = 256;
-/// Such searches of strangers in one network: an IPv4 address, or the /64 that one IPv6 host has to itself.
+/// Such searches of strangers in one network: an IPv4 address, or the IPv6 /48 that one site may have to itself.
 pub const LDAP_IN_STEP_OF_NETWORK: usize = 16;
 /// Messages beyond [`LDAP_REQUEST_BYTES`] that arrive at once, over all connections; at most half are strangers'.
 pub const LDAP_LONG_MESSAGES: usize = 64;

@@ -15,7 +15,7 @@ pub use ics_core::evidence::{Evidence, ProvenEntry};
 use ics_core::identity::Kind;
 use ics_core::log::note::VerifierKey;
 use ics_core::log::receipt::Receipt;
-use ics_core::record::{Assessment, Given, Heard, Listed, Record};
+use ics_core::record::{Assessment, Given, GivenLabel, Heard, Listed, Record};
 use ics_core::time::Timestamp;
 use ics_core::vocabulary::DomainName;
 use ics_sync::wire;
@@ -292,6 +292,10 @@ pub struct IdentitySummary {
     /// Whether something said about it was erased and what is left of that, perhaps a block, is not shown yet.
     #[serde(default, skip_serializing_if = "core::ops::Not::not")]
     pub cut_short: bool,
+    /// The labels that stand, in a listing by label only that one: the first [`ics_core::limits::LABELS_LISTED`]. The
+    /// record has all.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub labels: Vec<GivenLabel>,
     /// Its attributes.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub attributes: BTreeMap<String, String>,
@@ -308,6 +312,9 @@ pub struct IdentityPage {
     /// `after` for the next page; absent on the last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next: Option<u64>,
+    /// Whether something was erased and what is left of it is not shown yet: things that fit by it may be missing.
+    #[serde(default, skip_serializing_if = "core::ops::Not::not")]
+    pub cut_short: bool,
 }
 
 /// A summary of a record: `?view=summary`.
@@ -391,7 +398,10 @@ pub struct ListQuery {
     /// By current status.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub status: Option<String>,
-    /// By the fingerprint of a signer who has said something about the thing.
+    /// By a label that stands.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub label: Option<String>,
+    /// By the fingerprint of a signer who has said something about the thing; with `label`, of one who gives it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub signer: Option<String>,
     /// By software installed on the thing (`sha256:…`), or by the status of any such software.

@@ -28,10 +28,6 @@ const BREATH: Duration = Duration::from_micros(100);
 const LONG_BREATH: Duration = Duration::from_millis(2);
 const BULK: usize = 250;
 
-/// How long work that nobody waits for lets others go first. It was seen to get some four hundredths of a processor that
-/// others wanted all the time.
-const ASIDE: Duration = Duration::from_millis(10);
-
 /// Items of such work between two looks at the clock; each item takes some microseconds.
 const ITEMS_A_LOOK: u8 = 16;
 
@@ -142,24 +138,13 @@ pub(crate) fn breathe_among(items: usize) {
     }
 }
 
-/// As [`breathe`], for work that nobody waits for: if others want the processor, it is theirs for [`ASIDE`].
-pub(crate) fn step_aside() {
-    if breathe_after(BREATH).is_some_and(|others| others >= BREATH) {
-        std::thread::sleep(ASIDE);
-    }
-}
-
-/// Yields if the last time was so long ago; returns how long others then used the processor.
-fn breathe_after(breath: Duration) -> Option<Duration> {
+fn breathe_after(breath: Duration) {
     thread_local!(static LAST: Cell<Option<Instant>> = const { Cell::new(None) });
-    let began = Instant::now();
-    if LAST.get().is_some_and(|last| began.duration_since(last) < breath) {
-        return None;
+    if LAST.get().is_some_and(|last| last.elapsed() < breath) {
+        return;
     }
     std::thread::yield_now();
-    let ended = Instant::now();
-    LAST.set(Some(ended));
-    Some(ended.duration_since(began))
+    LAST.set(Some(Instant::now()));
 }
 
 #[cfg(all(test, target_os = "linux"))]

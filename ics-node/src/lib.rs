@@ -29,6 +29,7 @@ mod open_files;
 pub mod openpgp;
 mod parallel;
 pub mod qr;
+mod room;
 mod seats;
 pub mod service;
 mod shares;

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::future::{AbortHandle, AbortRegistration};
 
-use crate::shares::network;
+use crate::shares::elsewhere;
 
 /// The least time between two lines in the log that say that all places are taken.
 const TOLD_EVERY: Duration = Duration::from_secs(60);
@@ -184,8 +184,7 @@ impl Seats {
     /// Takes a place for a connection from this address; `None` if all are taken by connections that are kept. The
     /// future that serves the connection must end with the registration (`Abortable`).
     pub(crate) fn take(self: &Arc<Self>, address: IpAddr) -> Option<(Seated, AbortRegistration)> {
-        let address = address.to_canonical();
-        let network = (!address.is_loopback()).then(|| network(address));
+        let network = elsewhere(address);
         let (cut, registration) = AbortHandle::new_pair();
         let mut taken = self.taken();
         let is_full = taken.seats.len() >= self.most;
@@ -369,7 +368,7 @@ mod tests {
     #[tokio::test]
     async fn the_crowd_makes_room() {
         let seats = Arc::new(Seats::new("test", 5));
-        let crowd = ["2001:db8::1", "2001:db8::2", "2001:db8::ffff:3"];
+        let crowd = ["2001:db8::1", "2001:db8::2", "2001:db8:0:ffff::3"];
         let known = connect(&seats, "2001:db8::9", true).expect("room");
         let alone = connect(&seats, "192.0.2.1", false).expect("room");
         let mut crowd = crowd.map(|address| connect(&seats, address, false).expect("room")).into_iter();

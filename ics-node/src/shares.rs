@@ -80,12 +80,19 @@ impl Shares {
     }
 }
 
-/// Identifies a client: by an IPv4 address, or by the /64 that one IPv6 host has to itself.
+/// Identifies a client: by an IPv4 address, or by the IPv6 /48 that one site may have to itself (RFC 6177). Whoever has
+/// a /48 has 65,536 networks of the size that one link takes, and would otherwise have as many budgets and places.
 pub(crate) fn network(address: IpAddr) -> u64 {
     match address.to_canonical() {
         IpAddr::V4(address) => u64::from(u32::from(address)),
-        IpAddr::V6(address) => u64::try_from(u128::from(address) >> 64).unwrap_or_default(),
+        IpAddr::V6(address) => u64::try_from(u128::from(address) >> 80).unwrap_or_default(),
     }
+}
+
+/// The network of a client elsewhere. This machine has none: anybody may be behind a proxy here.
+pub(crate) fn elsewhere(address: IpAddr) -> Option<u64> {
+    let address = address.to_canonical();
+    (!address.is_loopback()).then(|| network(address))
 }
 
 #[cfg(test)]
@@ -124,14 +131,26 @@ mod tests {
     }
 
     #[test]
-    fn others_have_their_own_and_a_host_of_ipv6_has_one() {
+    fn others_have_their_own_and_a_site_of_ipv6_has_one() {
         let budget = Shares::new(65_536, 1, 60_000);
         let v6 = |text: &str| network(text.parse().expect("an address"));
         assert_eq!(budget.take_at(v6("2001:db8::1"), 0), Ok(()));
-        assert_eq!(budget.take_at(v6("2001:db8::ffff:2"), 0), Err(60));
+        for same in ["2001:db8::ffff:2", "2001:db8:0:ffff::1"] {
+            assert_eq!(budget.take_at(v6(same), 0), Err(60), "{same}");
+        }
+        assert_ne!(v6("2001:db8::1"), v6("2001:db8:1::1"), "another site");
         assert_eq!(network(IpAddr::from([192, 0, 2, 1])), network("::ffff:192.0.2.1".parse().expect("mapped")));
         let others =
             (0..100).filter(|last| budget.take_at(network(IpAddr::from([10, 0, 0, *last])), 0).is_ok()).count();
         assert!(others >= 98, "{others} of 100 do not share a slot");
+    }
+
+    #[test]
+    fn this_machine_has_no_network() {
+        let is_elsewhere = |address: &str| elsewhere(address.parse().expect("an address")).is_some();
+        for here in ["127.0.0.1", "::1", "::ffff:127.0.0.1"] {
+            assert!(!is_elsewhere(here), "{here}");
+        }
+        assert!(is_elsewhere("192.0.2.1") && is_elsewhere("2001:db8::1"));
     }
 }

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use ics_core::record::{Listed, Standing};
 use ics_core::time::Timestamp;
-use ics_core::vocabulary::Attribute;
+use ics_core::vocabulary::{Attribute, DomainName};
 use serde::Serializer;
 
 /// Makes text that others wrote fit for one line of a terminal or a page: replaces control characters, which could move
@@ -89,6 +89,12 @@ pub fn because(listed: &Listed) -> String {
         (Standing::Lapsed, _, Some(until)) => format!("it held until {}", when(until)),
         _ => clean(&listed.because),
     }
+}
+
+/// What a listing says while something that was erased may be what leads to a thing.
+#[must_use]
+pub fn may_miss(domain: &DomainName) -> String {
+    format!("something was erased in {domain}, and what is left of it is not shown yet: things may be missing here")
 }
 
 /// A time for use in a sentence: to the minute, in UTC.

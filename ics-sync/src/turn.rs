@@ -152,8 +152,8 @@ mod tests {
 
     fn status(failures: u32, as_of: u64) -> Status {
         let as_of = Some(Timestamp::from_millis(as_of));
-        let (trouble, stopped, doubt, ahead, is_partial) = (None, None, None, None, false);
-        Status { size: 7, known: 7, as_of, failures, trouble, stopped, doubt, ahead, is_partial }
+        let (trouble, stopped, doubt, ahead, is_partial, is_looking) = (None, None, None, None, false, false);
+        Status { size: 7, known: 7, as_of, failures, trouble, stopped, doubt, ahead, is_partial, is_looking }
     }
 
     /// A mirror that has not reached the end of what it knows of.

@@ -207,9 +207,14 @@ impl Watcher {
         match &taken {
             Ok(()) => {
                 self.listening.heard();
-                // A peer that answers without waiting must not be asked incessantly.
-                if heads.upto == self.upto && self.listening.way(now) == Some(Way::LongPoll) {
-                    self.pause = Pause::of(now, IDLE_MILLIS);
+                // A peer that answers without waiting must not be asked incessantly, and one that pushes without end must
+                // not have the same things asked about for ever.
+                if heads.upto == self.upto {
+                    if self.listening.way(now) == Some(Way::LongPoll) {
+                        self.pause = Pause::of(now, IDLE_MILLIS);
+                    } else if self.listening.idles(now) {
+                        self.fail(now);
+                    }
                 }
             }
             Err(error) => {

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use super::fields::fail_if;
-use super::{Descriptor, DescriptorError, Owners, Problem};
+use super::{Descriptor, DescriptorError, FieldError, Owners, Problem};
 use crate::identity::Fingerprint;
 use crate::statement::{SignedDescriptor, SignedErasure};
 
@@ -58,7 +58,11 @@ pub fn admit_next(
     json: &[u8],
     signed_by: &BTreeSet<Fingerprint>,
 ) -> Result<Descriptor, DescriptorError> {
-    let next = Descriptor::parse(json)?;
+    let next = Descriptor::parse(json).map_err(|error| match previous.require_threshold(signed_by) {
+        // Anybody can name rules that nobody knows. They are those of the domain only if its owners say so.
+        Err(below) if is_of_rules(&error) => below,
+        _ => error,
+    })?;
     fail_if(next.domain != previous.domain, "domain", || Problem::OtherDomain(next.domain.to_string()))?;
     let (version, ruling) = (next.version, previous.version);
     fail_if(ruling.checked_add(1) != Some(version), "version", || Problem::Version { version, previous: ruling })?;
@@ -68,6 +72,11 @@ pub fn admit_next(
     fail_if(new_key && next.last_head.is_none(), "last_head", || Problem::HeadMissing)?;
     previous.require_threshold(signed_by)?;
     Ok(next)
+}
+
+/// Whether a descriptor names rules that are not known here.
+const fn is_of_rules(error: &DescriptorError) -> bool {
+    matches!(error, DescriptorError::Field(FieldError { problem: Problem::Rules(_), .. }))
 }
 
 impl Descriptor {

@@ -281,15 +281,22 @@ fn replaces(scene: &Scene<'_>) -> Vec<Given<String>> {
 }
 
 /// All statements by index; beyond the bound, those that do not stand are left out, oldest first. What comes into force
-/// later is kept, so that nobody can bury it under what is over.
+/// later is kept, so that nobody can bury it under what is over; and so is what is said about the subject itself, as
+/// far as that alone is within the bound: what is said about its groups must not bury that a certificate of it is
+/// revoked.
 fn list(scene: &Scene<'_>) -> (Vec<Listed>, u64) {
-    let mut surplus = scene.judged.len().saturating_sub(limits::RECORD_STATEMENTS);
+    let own = scene.judged.iter().filter(|it| it.is_direct(&scene.subject)).count();
+    let beyond = |number: usize| number.saturating_sub(limits::RECORD_STATEMENTS);
+    let (mut surplus, mut own_surplus) = (beyond(scene.judged.len()), beyond(own));
     let mut statements = Vec::with_capacity(scene.judged.len() - surplus);
     let mut omitted = 0;
     let (grants, forestalled) = (scene.grants(), scene.forestalled());
     for it in &scene.judged {
-        if surplus > 0 && !(it.stands() || it.standing == Standing::NotYet) {
+        let is_own = it.is_direct(&scene.subject);
+        let is_surplus = surplus > 0 && (own_surplus > 0 || !is_own);
+        if is_surplus && !(it.stands() || it.standing == Standing::NotYet) {
             surplus -= 1;
+            own_surplus -= usize::from(is_own);
             omitted += 1;
         } else {
             let line = listed(scene, it, &grants);

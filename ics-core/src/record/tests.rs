@@ -357,6 +357,47 @@ fn a_record_says_the_rest_with_its_evidence() {
     assert_eq!(serde_json::from_str::<Record>(&text).expect("the same"), record);
 }
 
+/// A register shows these labels and no others, whatever index led to the thing.
+#[test]
+fn a_label_is_in_force_as_long_as_its_statement_stands() {
+    let given = |n, label: &str| {
+        say(n, LABELLER, "certification-body", Act::Label).with(|said| said.claims.label = Some(label.to_owned()))
+    };
+    let ce = || given(2, "ce");
+    let withdrawn = |signer, role| say(3, signer, role, Act::Withdrawal).ends(2);
+    let lost = || {
+        changed(9, |descriptor| {
+            descriptor.roles.insert(word("certification-body"), crate::descriptor::RoleSpec::default());
+        })
+    };
+    let compromised = |from_index| {
+        let compromise = Compromise { signer: LABELLER, domain: home(), from_index };
+        changed(9, |descriptor| descriptor.compromised.push(compromise))
+    };
+    let lifted = || changed(9, |descriptor| descriptor.lifted.extend([id(2)]));
+    for (what, domain, said, expected) in [
+        ("nothing ends it", domain(), vec![ce()], &["ce"][..]),
+        ("it ends later", domain(), vec![ce().until(1_000_001)], &["ce"]),
+        ("its time is over", domain(), vec![ce().until(1_000_000)], &[]),
+        ("it begins later", domain(), vec![ce().from(1_000_001)], &[]),
+        ("its signer takes it back", domain(), vec![ce(), withdrawn(LABELLER, "certification-body")], &[]),
+        ("somebody else does", domain(), vec![ce(), withdrawn(KEEPER, "maintainer")], &["ce"]),
+        ("another one takes its place", domain(), vec![ce(), given(3, "iec").ends(2)], &["iec"]),
+        ("it is given again", domain(), vec![ce(), given(3, "ce").until(2_000_000)], &["ce", "ce"]),
+        ("its signer never had the role", domain(), vec![ce().by(BUYER)], &[]),
+        ("its signer has lost the role", lost(), vec![ce()], &[]),
+        ("its signer was compromised before", compromised(2), vec![ce()], &[]),
+        ("its signer was compromised after", compromised(3), vec![ce()], &["ce"]),
+        ("the owners lifted it", lifted(), vec![ce()], &[]),
+        ("it was not to be admitted", domain(), vec![ce().refused()], &[]),
+        ("its thing is blocked", domain(), vec![ce(), status(3, KEEPER, "maintainer", "stolen")], &["ce"]),
+    ] {
+        let record = record_in(&domain, &[vec![pump(0)], said].concat());
+        let labels: Vec<&str> = record.labels.iter().map(|label| label.value.as_str()).collect();
+        assert_eq!(labels, expected, "{what}");
+    }
+}
+
 #[test]
 fn of_what_nobody_speaks_there_is_no_record() {
     let recall = status(5, MAKER, "manufacturer", "withdrawn").on(&lot()).log();

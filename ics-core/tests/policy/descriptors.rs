@@ -403,6 +403,16 @@ fn the_next_version_takes_the_threshold_of_the_one_before() {
     }
 }
 
+/// A peer that made them up would stop a mirror that needs newer software for them.
+#[test]
+fn rules_that_are_not_known_are_those_of_the_domain_if_its_owners_say_so() {
+    let json = next(|d| d.rules = 2);
+    let unknown = FieldError { field: "rules".to_owned(), problem: Problem::Rules(2) };
+    assert_eq!(admit_next(&base(), &json, &fingerprints(&[1, 2])), Err(DescriptorError::Field(unknown)));
+    let below = DescriptorError::BelowThreshold { signed: 1, threshold: 2, version: 1 };
+    assert_eq!(admit_next(&base(), &json, &fingerprints(&[1])), Err(below));
+}
+
 #[test]
 fn the_next_version_follows_the_one_before() {
     let head = Some(Head { size: 5, root: Hash([1; 32]) });

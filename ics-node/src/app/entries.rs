@@ -230,7 +230,7 @@ const fn is_about_group(subject: &Subject) -> bool {
 
 /// All statements about an identity, in log order.
 pub(crate) fn about(entries: &impl Entries, domain: &Domain, id: &IdentityId) -> Result<Vec<Logged>, StoreError> {
-    find_logged(entries, domain, &Posting::Subject(*id), limits::RECORD_STATEMENTS + 1)
+    find_logged(entries, domain, &Posting::Subject(*id), limits::RECORD_ENTRIES)
 }
 
 /// Whether an earlier statement is about the same identity, as far as a single look-up tells; `false` if that is
@@ -247,7 +247,7 @@ pub(crate) fn is_spoken_of_before(
 
 /// The entries about an identity, in log order, including any that collide with it.
 pub(crate) fn entries_about(entries: &impl Entries, id: &IdentityId) -> Result<Vec<StoredEntry>, StoreError> {
-    entries.find(&[Posting::Subject(*id)], limits::RECORD_STATEMENTS + 1)
+    entries.find(&[Posting::Subject(*id)], limits::RECORD_ENTRIES)
 }
 
 /// All statements about an identity among these entries, and whether there is more, of which only the remnant has come

@@ -25,6 +25,7 @@ mod x509;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
+use std::time::{Duration, Instant};
 
 use ics_core::trust::TrustPolicy;
 use ics_core::vocabulary::DomainName;
@@ -32,14 +33,17 @@ use tokio::sync::watch;
 use zeroize::Zeroizing;
 
 pub use access::{Party, Reader};
+pub(crate) use admit::sender::Forwards;
+pub use admit::sender::Sender;
 pub use answer::answers::{Depth, Encoded, Extent, Query};
 pub use answer::denied::Denied;
 pub use answer::directory::{Looked, Mark, Thing, ThingPage};
 pub use answer::everything::Mentions;
 use answer::memory::Memory;
 pub use answer::moments::{Gone, Moment, Moments, Touched, age_at, millis_of};
+pub use answer::register::Register;
 pub use answer::then::Then;
-pub use answer::thing::{Found, Namesake, PublicThing, Software};
+pub use answer::thing::{Assessed, Found, PublicThing, Software};
 pub use answer::verdict::check_use;
 use challenge::Challenges;
 pub use clock::Clock;
@@ -109,9 +113,37 @@ struct Inner {
     closed: OnceLock<BTreeSet<DomainName>>,
     /// The ACME server, if there is one.
     acme: Option<x509::acme::Acme>,
+    /// The last to be dropped: see [`Closing`].
+    open: watch::Sender<()>,
+}
+
+/// Tells when a node's files are closed, which they are once nobody uses its use cases any more. A process that ends
+/// before that leaves its write-ahead logs behind, so that its databases cannot be read alone.
+#[derive(Debug)]
+pub struct Closing(watch::Receiver<()>);
+
+impl Closing {
+    /// Waits until the files are closed, but not longer than this, and returns whether they are.
+    #[must_use]
+    pub fn wait(self, most: Duration) -> bool {
+        let until = Instant::now() + most;
+        while self.0.has_changed().is_ok() {
+            if Instant::now() >= until {
+                return false;
+            }
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        true
+    }
 }
 
 impl App {
+    /// Tells when the node's files are closed.
+    #[must_use]
+    pub fn closing(&self) -> Closing {
+        Closing(self.0.open.subscribe())
+    }
+
     pub(crate) fn store(&self) -> &Store {
         &self.0.store
     }

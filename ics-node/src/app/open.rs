@@ -112,6 +112,7 @@ impl App {
             submissions: super::admit::submit::Submissions::default(),
             closed: OnceLock::new(),
             acme: setup.acme.as_ref().map(|acme| Acme::open(acme, &setup.data)).transpose()?,
+            open: tokio::sync::watch::Sender::new(()),
         }));
         let hosted: Result<BTreeMap<_, _>, AppError> =
             app.store().domains().into_iter().map(|info| Ok((info.name.clone(), app.host(&info)?))).collect();

@@ -32,7 +32,7 @@ use super::admit::unite::stands_for;
 use super::entries::{Snapshot, find_logged};
 use super::home::heartbeat::stopped;
 use super::hosted::Hosted;
-use super::{App, AppError, random};
+use super::{App, AppError, Sender, random};
 use crate::api::problem::Code;
 use crate::api::{OutboxItem, Pending, Problem, SubmissionResult, SubmissionResults};
 use crate::store::{Part, Posted};
@@ -122,19 +122,27 @@ impl App {
     /// Submits bodies to the domain's home; those of known signers are kept until it has answered.
     pub(crate) async fn forward(
         &self,
+        sender: &mut Sender,
         hosted: &Arc<Hosted>,
         bodies: Vec<Vec<u8>>,
     ) -> Result<SubmissionResults, AppError> {
         let of = Arc::clone(hosted);
         let posted = match self.blocking(move |app| app.post(&of, bodies)).await? {
             Ok(posted) => posted,
-            Err(bodies) => return self.pass_on(hosted, bodies).await,
+            Err(bodies) => {
+                sender.waits_for(hosted)?;
+                return self.pass_on(hosted, bodies).await;
+            }
         };
-        let (app, of) = (self.clone(), Arc::clone(hosted));
-        // This continues after the submitter has gone away or has waited long enough.
-        let sending = tokio::spawn(async move { app.send_waiting(&of, true).await });
-        if let Ok(Ok(Err(error))) = tokio::time::timeout(ANSWER, sending).await {
-            tracing::warn!(domain = %hosted.name, %error, "the outbox was not sent");
+        // What is on disk is taken in, also if there is no place from which to wait for the home's answer: strangers
+        // must not keep a block out. The next look at the outboxes sends it.
+        if sender.waits_for(hosted).is_ok() {
+            let (app, of) = (self.clone(), Arc::clone(hosted));
+            // This continues after the submitter has gone away or has waited long enough.
+            let sending = tokio::spawn(async move { app.send_waiting(&of, true).await });
+            if let Ok(Ok(Err(error))) = tokio::time::timeout(ANSWER, sending).await {
+                tracing::warn!(domain = %hosted.name, %error, "the outbox was not sent");
+            }
         }
         self.blocking(move |app| app.results_of(&posted)).await
     }

@@ -200,6 +200,7 @@ async fn what_was_damaged_before_the_index_was_made_anew_lets_nothing_through() 
         let refused = app.record(Reader::Anonymous, &maker.domain, "serial:SN-0").expect_err("damaged").problem();
         assert_eq!((refused.status, refused.code()), (503, "behind"), "{start}");
         assert_eq!(app.ready(), Err(refused.detail), "{start}");
+        assert_eq!(app.stamp(), None, "{start}: answers about all domains are not given again");
         let submitted = app.submit(&maker.domain, vec![maker.certificate.clone()]).await.expect_err("damaged");
         assert_eq!(submitted.code(), Code::Behind, "{start}: it may be admitted later");
     }

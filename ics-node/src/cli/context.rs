@@ -6,11 +6,12 @@ use ics_core::time::Timestamp;
 
 use super::exit::{Exit, Failure};
 use super::output::Output;
-use super::{Color, Global};
+use super::{Color, Global, HOME_VARIABLE};
 use crate::app::clock::Clock;
 use crate::config::{Config, Url};
 use crate::keys::token::{PinSource, Tokens};
 use crate::keys::{KeyError, KeyStore, Passphrase, PassphraseSource, StoredKey, UnlockedKey};
+use crate::words::shell_word;
 
 /// The surroundings of one command.
 #[derive(Debug)]
@@ -38,7 +39,7 @@ impl Context {
             Color::Always => set_colors(true),
             Color::Never => set_colors(false),
         }
-        let home = global.home.or_else(|| std::env::home_dir().map(|home| home.join(".ics"))).ok_or_else(|| {
+        let home = global.home.or_else(default_home).ok_or_else(|| {
             Failure::new(Exit::Usage, "there is no home directory to keep things in").hint("name one with --home DIR")
         })?;
         Ok(Self {
@@ -50,6 +51,16 @@ impl Context {
             pkcs11_module: global.pkcs11_module,
             clock: Clock::default(),
         })
+    }
+
+    /// How a command that people are to copy begins, so that it acts on this home directory.
+    #[must_use]
+    pub(crate) fn program(&self) -> String {
+        let usual = std::env::var_os(HOME_VARIABLE).map(PathBuf::from).or_else(default_home);
+        match usual.as_ref() == Some(&self.home) {
+            true => "ics".to_owned(),
+            false => format!("ics --home {}", shell_word(&self.home.display().to_string())),
+        }
     }
 
     /// The time now.
@@ -132,6 +143,11 @@ impl Context {
         };
         keys.iter().map(unlock).collect()
     }
+}
+
+/// The home directory that is meant if none is named.
+fn default_home() -> Option<PathBuf> {
+    std::env::home_dir().map(|home| home.join(".ics"))
 }
 
 fn set_colors(enabled: bool) {

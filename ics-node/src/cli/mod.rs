@@ -26,6 +26,9 @@ use self::context::Context;
 pub use self::exit::{Exit, Failure};
 use crate::config::{Url, quoted};
 
+/// The variable that names the home directory.
+const HOME_VARIABLE: &str = "ICS_HOME";
+
 /// Identity certificate server network: what is this thing, who vouches for it, and what is its status now?
 #[derive(Debug, Parser)]
 #[command(
@@ -50,7 +53,7 @@ pub struct Cli {
 #[command(next_help_heading = "Everywhere")]
 pub struct Global {
     /// The directory of configuration, keys and data [default: ~/.ics].
-    #[arg(long, global = true, env = "ICS_HOME", hide_env_values = true, value_name = "DIR")]
+    #[arg(long, global = true, env = HOME_VARIABLE, hide_env_values = true, value_name = "DIR")]
     home: Option<PathBuf>,
     /// Print results as JSON.
     #[arg(long, global = true)]

@@ -102,6 +102,15 @@ fn a_paragraph_of_help_is_broken_by_the_terminal_alone() {
     }
 }
 
+/// A script that gives it to one of them need not know which of them ask.
+#[test]
+fn every_command_with_which_signers_speak_takes_yes() {
+    for (words, command) in all_commands(&definition(), &[]) {
+        let takes = |name| command.get_arguments().any(|argument| argument.get_long() == Some(name));
+        assert!(takes("yes") || !(takes("signer") && takes("unsigned")), "`ics {}`", words.join(" "));
+    }
+}
+
 #[test]
 fn every_argument_is_explained() {
     for (words, command) in all_commands(&definition(), &[]) {

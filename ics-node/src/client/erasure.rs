@@ -36,10 +36,10 @@ impl ErasureFile {
         Self::from_body(body).map_err(DescriptorFileError::Sign)
     }
 
-    /// Adds the signature of one more owner.
+    /// Adds the signature of one more owner; whoever has signed already need not again.
     ///
     /// # Errors
-    /// When the key is not an owner's, has signed already, or cannot sign.
+    /// When the key is not an owner's, or cannot sign.
     pub fn add_signature(
         &self,
         owners: &[OwnerKey],
@@ -47,6 +47,9 @@ impl ErasureFile {
         at: Timestamp,
     ) -> Result<Self, DescriptorFileError> {
         refuse_strangers(owners, &[signer])?;
+        if !self.signed.verified_by(core::slice::from_ref(signer.public_key())).is_empty() {
+            return Ok(self.clone());
+        }
         let body = make::add_signature(&self.body, signer, at, &salt()?).map_err(failed)?;
         Self::from_body(body).map_err(DescriptorFileError::Sign)
     }

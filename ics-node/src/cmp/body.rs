@@ -28,6 +28,8 @@ const ERROR: u8 = 23;
 const CONFIRMATION: u8 = 24;
 /// Bytes of the longest digest: what a holder says of a certificate is remembered, so that it can be answered again.
 const DIGEST_BYTES: usize = 64;
+/// Bytes of the longest id of a request, in DER: it is remembered, so that its confirmation can be told from others.
+const NUMBER_BYTES: usize = 32;
 
 /// What a message asks for.
 #[derive(Debug)]
@@ -61,6 +63,16 @@ pub struct Enrolment {
     pub updates: Option<Named>,
 }
 
+impl Enrolment {
+    /// The id by which its holder confirms the certificate: that of the request. A PKCS #10 request has none, and is
+    /// confirmed as -1 or, by older versions of openssl, as 0.
+    #[must_use]
+    pub fn confirmed_as(&self) -> Option<&[u8]> {
+        let has_one = pkcs10_number().is_ok_and(|none| none != self.number);
+        has_one.then_some(self.number.as_slice())
+    }
+}
+
 /// A certificate as messages identify it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Named {
@@ -82,6 +94,8 @@ pub struct Revocation {
 /// What a holder says of the certificate it got.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Confirmation {
+    /// The id of the request: an INTEGER in DER.
+    pub number: Vec<u8>,
     /// The digest by which the holder identifies it.
     pub hash: Vec<u8>,
     /// The algorithm of the digest; by default that of the certificate's signature.
@@ -163,6 +177,15 @@ fn pkcs10_number() -> der::Result<Vec<u8>> {
     (-1_i8).to_der()
 }
 
+/// The id of a request, an INTEGER in DER.
+pub(super) fn number_of(id: &Int) -> Result<Vec<u8>, Failure> {
+    let number = id.to_der().map_err(Failure::form)?;
+    if number.len() > NUMBER_BYTES {
+        return Err(Failure::form(format!("the id of a request may have at most {NUMBER_BYTES} bytes")));
+    }
+    Ok(number)
+}
+
 fn pkcs10(content: &[u8]) -> Result<Enrolment, Failure> {
     let csr = Csr::parse(content).map_err(refused)?;
     let number = pkcs10_number().map_err(Failure::form)?;
@@ -214,11 +237,12 @@ fn confirmation(content: &[u8]) -> Result<Option<Confirmation>, Failure> {
             return Err(Failure::new(FailureInfo::BadRequest, text));
         }
     };
-    let (hash, algorithm) = (confirmed.hash.into_bytes(), confirmed.algorithm.map(|it| it.oid));
+    let (number, hash) = (number_of(&confirmed.number)?, confirmed.hash.into_bytes());
+    let algorithm = confirmed.algorithm.map(|it| it.oid);
     if hash.len() > DIGEST_BYTES {
         return Err(Failure::form(format!("a digest may have at most {DIGEST_BYTES} bytes")));
     }
-    Ok(Some(Confirmation { hash, algorithm, is_accepted }))
+    Ok(Some(Confirmation { number, hash, algorithm, is_accepted }))
 }
 
 /// Why a request is refused, as CMP's failure.
@@ -259,5 +283,15 @@ mod tests {
         assert_eq!(long, Err(FailureInfo::BadDataFormat), "it would be remembered");
         let none = confirmation(&[0x30, 0]).map(|said| said.is_none());
         assert_eq!(none, Ok(true));
+    }
+
+    #[test]
+    fn the_id_of_a_request_is_short_enough_to_be_remembered() {
+        let read = |length: usize| {
+            let number = number_of(&Int::new(&vec![1; length]).expect("a number"));
+            number.map(|number| number.len()).map_err(|failure| failure.info)
+        };
+        assert_eq!(read(NUMBER_BYTES - 2), Ok(NUMBER_BYTES));
+        assert_eq!(read(NUMBER_BYTES - 1), Err(FailureInfo::BadDataFormat));
     }
 }

@@ -11,7 +11,7 @@ use x509_cert::spki::{AlgorithmIdentifierOwned, SubjectPublicKeyInfoRef};
 use super::mac::Mac;
 use super::{Failure, FailureInfo, Party};
 use crate::tls::KeyPin;
-use crate::x509::{oid, verify};
+use crate::x509::{is_same_name, oid, verify};
 
 /// Accepted lengths in bytes of nonces and transaction ids; 128 bits are required (RFC 9483, 3.1).
 const TOKEN_BYTES: core::ops::RangeInclusive<usize> = 16..=64;
@@ -234,16 +234,33 @@ impl<'a> Message<'a> {
     /// # Errors
     /// When the first certificate sent along is malformed.
     pub fn key(&self) -> Result<Option<Vec<u8>>, Failure> {
-        let Some(shown) = &self.shown else { return Ok(self.known.clone()) };
-        let by = shown.to_der().and_then(|der| Certificate::from_der(&der)).map_err(Failure::form)?;
+        let Some(by) = self.certificate()? else { return Ok(self.known.clone()) };
         by.tbs_certificate.subject_public_key_info.to_der().map(Some).map_err(Failure::form)
+    }
+
+    /// The first certificate sent along.
+    fn certificate(&self) -> Result<Option<Certificate>, Failure> {
+        let read = |shown: &Any| shown.to_der().and_then(|der| Certificate::from_der(&der)).map_err(Failure::form);
+        self.shown.as_ref().map(read).transpose()
+    }
+
+    /// Whether a signed message names as its sender whoever its certificate is for (RFC 9483, 3.1). One that does not
+    /// know its own name leaves it empty (RFC 9810, 5.1.1).
+    fn is_by_sender(&self) -> Result<bool, Failure> {
+        let Some(by) = self.certificate()? else { return Ok(true) };
+        Ok(match &self.header.sender {
+            GeneralName::DirectoryName(sender) => {
+                sender.is_empty() || is_same_name(sender, &by.tbs_certificate.subject)
+            }
+            _ => false,
+        })
     }
 
     /// Verifies the protection; returns how the message proves its origin. `secret` is shared with the node's
     /// registrar.
     ///
     /// # Errors
-    /// When the protection does not fit the message, or uses an algorithm that is not accepted here.
+    /// When the protection does not fit the message or its sender, or uses an algorithm that is not accepted here.
     pub fn protection(&self, secret: Option<&[u8]>) -> Result<Protection, Failure> {
         let (with, bits) = match (&self.header.protection, &self.protection) {
             (None, None) => return Ok(Protection::None),
@@ -265,6 +282,10 @@ impl<'a> Message<'a> {
         let spki = SubjectPublicKeyInfoRef::from_der(&key).map_err(Failure::form)?;
         if !verify(spki, with, &self.protected, bits) {
             return Err(wrong());
+        }
+        if !self.is_by_sender()? {
+            let text = "the sender must be the subject of the first certificate in extraCerts (RFC 9483, 3.1)";
+            return Err(Failure::new(FailureInfo::BadMessageCheck, text));
         }
         Ok(Protection::Key(KeyPin::of(&key)))
     }

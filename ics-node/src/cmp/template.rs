@@ -98,7 +98,7 @@ pub(super) fn read(content: &[u8], reply: u8) -> Result<Enrolment, Failure> {
     let csr =
         Csr::proven(&subject, &key, &template.extensions.unwrap_or_default(), &proof).map_err(super::body::refused)?;
     let updates = updated(request.controls.unwrap_or_default())?;
-    let number = request.number.to_der().map_err(Failure::form)?;
+    let number = super::body::number_of(&request.number)?;
     let asks_for_validity = template.validity.is_some();
     Ok(Enrolment { reply, number, csr, asks_for_validity, issuer: template.issuer, updates })
 }

@@ -33,6 +33,9 @@ impl Party {
 /// A certificate that its holder has not confirmed or rejected yet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Waiting {
+    /// The id of the request (`certReqId`), an INTEGER in DER; `None` if it had none, or after a restart: then the
+    /// digest alone tells which certificate its holder means.
+    pub number: Option<Vec<u8>>,
     /// The nonce of the message that carried it.
     pub nonce: [u8; 16],
     /// Its digest, as its holder computes it: with the algorithm of its signature.
@@ -51,9 +54,17 @@ impl Waiting {
     /// which counts as a rejection.
     ///
     /// # Errors
-    /// When the digest is another, or by another algorithm, which tells nothing about it.
+    /// When its holder speaks of another request, or names another digest, or one by another algorithm, which tells
+    /// nothing about it.
     pub fn is_taken(&self, said: Option<&Confirmation>) -> Result<bool, Failure> {
-        let Some(said) = said.filter(|said| said.is_accepted) else { return Ok(false) };
+        let Some(said) = said else { return Ok(false) };
+        if self.number.as_ref().is_some_and(|number| *number != said.number) {
+            let text = "the certReqId is not that of the request for the certificate, which still waits";
+            return Err(Failure::new(FailureInfo::BadRequest, text));
+        }
+        if !said.is_accepted {
+            return Ok(false);
+        }
         if said.algorithm.is_some_and(|named| named != self.algorithm()) {
             let text = "the digest must use the hash of the certificate's signature, and hashAlg must be left out";
             return Err(Failure::new(FailureInfo::BadAlg, text));
@@ -222,7 +233,11 @@ mod tests {
     }
 
     fn waiting() -> Waiting {
-        Waiting { nonce: [7; 16], hash: vec![1], serial: SerialNumber::new([0; 20]) }
+        Waiting { number: Some(vec![2, 1, 0]), nonce: [7; 16], hash: vec![1], serial: SerialNumber::new([0; 20]) }
+    }
+
+    fn takes(hash: &[u8]) -> Confirmation {
+        Confirmation { number: vec![2, 1, 0], hash: hash.to_vec(), algorithm: None, is_accepted: true }
     }
 
     #[test]
@@ -291,7 +306,7 @@ mod tests {
     #[test]
     fn a_repeated_confirmation_counts_as_heard() {
         let transactions = Transactions::default();
-        let takes = |hash| Confirmation { hash: vec![hash], algorithm: None, is_accepted: true };
+        let takes = |hash| takes(&[hash]);
         let heard = |by, nonce: &[u8], said: Option<&Confirmation>, millis| {
             transactions.is_heard(by, b"one", nonce, said, at(millis))
         };
@@ -307,7 +322,7 @@ mod tests {
 
     #[test]
     fn a_certificate_is_taken_by_its_own_digest() {
-        let said = |hash: u8, algorithm, is_accepted| Confirmation { hash: vec![hash], algorithm, is_accepted };
+        let said = |hash: u8, algorithm, is_accepted| Confirmation { algorithm, is_accepted, ..takes(&[hash]) };
         let taken = |said: Option<&Confirmation>| waiting().is_taken(said).map_err(|failure| failure.info);
         let (own, other) = (Some(oid::SHA256), Some(oid::SHA512));
         assert_eq!(taken(None), Ok(false));
@@ -321,8 +336,21 @@ mod tests {
             assert_eq!(taken(Some(&said)), expected, "{said:?}");
         }
         let long = Waiting { hash: vec![1; SHA384_BYTES], ..waiting() };
-        let said = |named| Confirmation { hash: vec![1; SHA384_BYTES], algorithm: Some(named), is_accepted: true };
+        let said = |named| Confirmation { algorithm: Some(named), ..takes(&[1; SHA384_BYTES]) };
         assert!(long.is_taken(Some(&said(oid::SHA384))).is_ok() && long.is_taken(Some(&said(oid::SHA256))).is_err());
+    }
+
+    #[test]
+    fn a_certificate_is_confirmed_or_rejected_by_the_id_of_its_request() {
+        let (other, restarted) = (vec![2, 1, 0xff], Waiting { number: None, ..waiting() });
+        for is_accepted in [true, false] {
+            let own = Confirmation { is_accepted, ..takes(&[1]) };
+            let said = Confirmation { number: other.clone(), ..own.clone() };
+            let info = waiting().is_taken(Some(&said)).map_err(|failure| failure.info);
+            assert_eq!(info, Err(FailureInfo::BadRequest));
+            assert_eq!(waiting().is_taken(Some(&own)), Ok(is_accepted));
+            assert_eq!(restarted.is_taken(Some(&said)), Ok(is_accepted), "the digest is the certificate's");
+        }
     }
 
     #[test]

@@ -55,12 +55,13 @@ pub struct NodeConfig {
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct PagesConfig {
-    /// Pages that one client (an IPv4 address, an IPv6 /64) may request in a minute, 1 to 60,000, 120 by default; up to
+    /// Pages that one client (an IPv4 address, an IPv6 /48) may request in a minute, 1 to 60,000, 120 by default; up to
     /// 40 of them at once. Further requests get 429.
     #[serde(deserialize_with = "per_minute")]
     pub per_minute: u32,
     /// Addresses of proxies in front of the node whose `X-Forwarded-For` names the client, for pages and for everything
-    /// else that is limited by address (challenges, questions to other nodes). The header is ignored from anybody else.
+    /// else that is limited by address (challenges, questions to other nodes, bodies and streams at once). The header is
+    /// ignored from anybody else.
     pub trusted_proxies: Vec<IpAddr>,
 }
 

@@ -41,7 +41,7 @@ pub struct PeerConfig {
     pub mirror: Vec<Origin>,
     /// The domains of which this node keeps no copy and about which it asks this peer, thing by thing, each with the
     /// leaf data of its entry 0. The peer need not be the home: an answer counts by the home's signature. If several
-    /// peers are given, the next is asked when one has no answer. If absent, none.
+    /// peers are given, the next is asked when one has none, or an old one. If absent, none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub roam: Vec<Origin>,
     /// Whether this node asks it, as a witness, to cosign the checkpoints of its own domains (C2SP tlog-witness; `url`

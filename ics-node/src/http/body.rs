@@ -37,7 +37,7 @@ impl<T: DeserializeOwned> FromRequest for Json<T> {
         let (request, mut payload) = (request.clone(), payload.take());
         Box::pin(async move {
             media_type(&request, &[JSON])?;
-            let _place = face(&request)?.upload()?;
+            let _place = face(&request)?.upload(&request)?;
             let bytes = read(&request, &mut payload, JSON_BYTES).await?;
             parse(&bytes).map(Self)
         })

@@ -56,6 +56,12 @@ pub(super) fn kept() -> Option<Kept> {
     SEAT.try_with(Seated::kept).ok()
 }
 
+/// The network of the connection whose request is being served; `None` for this machine, and outside requests to this
+/// server.
+pub(super) fn network() -> Option<u64> {
+    SEAT.try_with(Seated::network).ok().flatten()
+}
+
 /// Notes that the client whose request is being served has said all that is needed for its answer: nearly nothing is
 /// read of what it sends until the returned value is dropped. `None` outside requests to this server.
 pub(super) fn paused() -> Option<Paused> {

@@ -7,18 +7,22 @@ use std::time::{Duration, Instant};
 use actix_web::http::header::EntityTag;
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde::Serialize;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError, watch};
 
 use super::answer;
 use super::everybody::{self, Paused};
 use super::failure::Failure;
+use super::long;
 use super::metrics::Metrics;
 use super::ocsp;
+use super::request::{network, whence};
 use super::server::Settings;
 use crate::api::problem::Code;
-use crate::app::{App, AppError, Depth, Reader};
+use crate::app::{App, AppError, Asker, Depth, Forwards, Query, Reader, Sender};
 use crate::background;
+use crate::room::{Full, Held, Room};
 use crate::seats::{Kept, Seats};
+use crate::shares;
 
 /// What all handlers share.
 pub(super) struct Face {
@@ -36,22 +40,22 @@ pub(super) struct Face {
     pub(super) request_timeout: Duration,
     /// Proxies whose word about the client's address is trusted.
     pub(super) trusted_proxies: Vec<IpAddr>,
-    work: Arc<Semaphore>,
-    uploads: Arc<Semaphore>,
+    /// Their networks: each is that of many clients.
+    proxies: Vec<u64>,
+    work: Room,
+    uploads: Room,
     /// Places for submissions that wait for another node.
-    pub(super) forwards: Arc<Semaphore>,
-    listeners: Arc<Semaphore>,
-    strangers: Arc<Semaphore>,
+    forwards: Forwards,
+    /// Places for strangers' questions that wait for another node.
+    asking: Arc<Semaphore>,
+    listeners: Room,
+    answers: Room,
     closing: watch::Sender<bool>,
 }
 
-/// A place among the requests under way; given back when dropped.
-pub(super) type Place = OwnedSemaphorePermit;
-
 /// A place among the clients that listen or wait; given back when dropped.
 pub(super) struct Listening {
-    _place: Place,
-    _among_strangers: Option<Place>,
+    _place: Held,
     /// The connection is kept as long and no longer. A client that is let go may take the last events as slowly as it
     /// likes, and then begin a request that it never finishes.
     _kept: Option<Kept>,
@@ -59,17 +63,19 @@ pub(super) struct Listening {
 }
 
 impl Listening {
-    fn at(place: Place, among_strangers: Option<Place>) -> Self {
+    fn at(place: Held) -> Self {
         let (kept, paused) = (everybody::kept(), everybody::paused());
-        Self { _place: place, _among_strangers: among_strangers, _kept: kept, _paused: paused }
+        Self { _place: place, _kept: kept, _paused: paused }
     }
 }
 
 impl Face {
     /// A face over the use cases.
     pub(super) fn new(app: App, settings: &Settings) -> Self {
-        // A listener keeps its connection: strangers may hold at most half of these, too.
-        let strangers = settings.max_listeners.div_ceil(2).min((settings.places() / 2).max(1));
+        // Whoever listens, sends a body, or waits for an answer keeps their connection. However few there may be, what
+        // strangers keep leaves places to newcomers.
+        let part = |most: usize, parts: usize| most.min((settings.places() / parts).max(1));
+        let listeners = part(settings.max_listeners.div_ceil(2), 4);
         let seats = Arc::new(Seats::new("http", settings.places()));
         let metrics = Metrics::new();
         metrics.show(Arc::clone(&seats));
@@ -81,33 +87,70 @@ impl Face {
             url: settings.public_url.trim_end_matches('/').to_owned(),
             request_timeout: settings.request_timeout,
             trusted_proxies: settings.pages.trusted_proxies.iter().map(IpAddr::to_canonical).collect(),
-            work: Arc::new(Semaphore::new(settings.max_work)),
-            uploads: Arc::new(Semaphore::new(settings.max_uploads)),
-            forwards: Arc::new(Semaphore::new(settings.max_uploads)),
-            listeners: Arc::new(Semaphore::new(settings.max_listeners)),
-            strangers: Arc::new(Semaphore::new(strangers)),
+            proxies: settings.pages.trusted_proxies.iter().copied().map(shares::network).collect(),
+            work: Room::halved(part(settings.max_work, 4), part(settings.max_work, 4)),
+            // Who is known finds a place beside all strangers.
+            uploads: Room::quartered(settings.max_uploads + settings.max_uploads / 8, part(settings.max_uploads, 8)),
+            forwards: Forwards::new(part(settings.max_uploads, 8)),
+            asking: Arc::new(Semaphore::new(part(usize::MAX, 8))),
+            listeners: Room::quartered(settings.max_listeners, listeners),
+            answers: Room::quartered(long::UNITS + long::UNITS / 8, long::UNITS),
             closing: watch::Sender::new(false),
         }
     }
 
     /// Takes a place for a request with a body. These are apart from the places for use cases: a client that sends
-    /// slowly must not keep others from reading.
+    /// slowly must not keep others from reading. Nor do strangers of one network take the places of all.
     ///
     /// # Errors
     /// At once, when all are taken.
-    pub(super) fn upload(&self) -> Result<Place, Failure> {
-        place(&self.uploads, "all places for requests with a body are taken")
+    pub(super) fn upload(&self, request: &HttpRequest) -> Result<Held, Failure> {
+        let (is_stranger, network) = whence(self, request);
+        self.uploads.take(is_stranger, network).map_err(|full| busy(full, "requests with a body"))
+    }
+
+    /// The client that has sent a submission, which takes this place while it is handled here.
+    pub(super) fn sender(&self, request: &HttpRequest, uploaded: Held) -> Sender {
+        Sender::client(whence(self, request), uploaded, &self.forwards)
     }
 
     /// Takes a place for a client that listens or waits for news. Strangers get half of the places at most, so that
-    /// parties in the configuration always find one.
+    /// parties in the configuration always find one, and those of one network a quarter of that.
     ///
     /// # Errors
     /// At once, when all are taken.
-    pub(super) fn listen(&self, reader: Reader) -> Result<Listening, Failure> {
-        let full = "all places for listeners are taken";
-        let among_strangers = self.app.is_stranger(reader).then(|| place(&self.strangers, full)).transpose()?;
-        Ok(Listening::at(place(&self.listeners, full)?, among_strangers))
+    pub(super) fn listen(&self, request: &HttpRequest, reader: Reader) -> Result<Listening, Failure> {
+        let taken = self.listeners.take(self.app.is_stranger(reader), network(request));
+        taken.map(Listening::at).map_err(|full| busy(full, "listeners"))
+    }
+
+    /// Takes room for a long answer, in units, until its client has taken it.
+    ///
+    /// # Errors
+    /// At once, when too much is held for others.
+    pub(super) fn hold(&self, request: &HttpRequest, units: u32) -> Result<Held, Failure> {
+        let (is_stranger, network) = whence(self, request);
+        self.answers.take_many(units, is_stranger, network).map_err(|full| busy(full, "long answers"))
+    }
+
+    /// Has other nodes asked what a decision about these things needs. If too many strangers wait for that, nobody is
+    /// asked for another: as beyond an asker's share, the decision rests on what is kept.
+    pub(super) async fn roam(&self, asker: Asker, usage: &str, things: &[&Query]) {
+        if let Ok(_place) = self.place_to_ask(asker) {
+            self.app.roam(asker, usage, things).await;
+        }
+    }
+
+    /// A place from which a stranger waits for other nodes; whoever is known needs none.
+    fn place_to_ask(&self, asker: Asker) -> Result<Option<OwnedSemaphorePermit>, TryAcquireError> {
+        asker.is_stranger().then(|| Arc::clone(&self.asking).try_acquire_owned()).transpose()
+    }
+
+    /// Takes a place for a use case at once or fails: a queue would only make everybody wait. One network gets half of
+    /// the places at most.
+    fn under_way(&self) -> Result<Held, Failure> {
+        let network = everybody::network().filter(|network| !self.proxies.contains(network));
+        self.work.take(true, network).map_err(|full| busy(full, "requests under way"))
     }
 
     /// Becomes true once the node stops, and listeners are to be let go.
@@ -128,7 +171,7 @@ impl Face {
         &self,
         work: impl FnOnce(&App) -> Result<T, AppError> + Send + 'static,
     ) -> Result<T, Failure> {
-        let place = place(&self.work, "all places for requests under way are taken")?;
+        let place = self.under_way()?;
         let app = self.app.clone();
         let done = web::block(move || {
             background::lower();
@@ -159,7 +202,7 @@ impl Face {
         &self,
         work: impl Future<Output = T> + Send + 'static,
     ) -> Result<T, Failure> {
-        let place = place(&self.work, "all places for requests under way are taken")?;
+        let place = self.under_way()?;
         let done = background::in_turns(async move {
             let _place = place;
             work.await
@@ -181,7 +224,7 @@ impl Face {
         if background::is_spared() || !self.app.certifies_at_once() {
             return self.in_turns(work).await;
         }
-        let place = place(&self.work, "all places for requests under way are taken")?;
+        let place = self.under_way()?;
         // A task of its own: what is begun is also ended if the client is gone.
         let done = actix_web::rt::spawn(async move {
             let _place = place;
@@ -222,13 +265,18 @@ impl Face {
     }
 }
 
-/// Takes a place at once or fails: a queue would only make everybody wait.
-fn place(places: &Arc<Semaphore>, full: &str) -> Result<Place, Failure> {
-    Arc::clone(places).try_acquire_owned().map_err(|_| Failure::new(Code::Busy, full))
+/// The failure when there is no place.
+fn busy(full: Full, whom: &str) -> Failure {
+    let detail = match full {
+        Full::All => format!("all places for {whom} are taken"),
+        Full::Network(_) => format!("all places for {whom} from this network are taken"),
+    };
+    Failure::new(Code::Busy, detail)
 }
 
 #[cfg(test)]
 mod tests {
+    use actix_web::test::TestRequest;
     use futures_util::FutureExt as _;
 
     use super::*;
@@ -259,6 +307,52 @@ mod tests {
         tokio::task::LocalSet::new().run_until(worked).await;
     }
 
+    fn from(address: &str) -> HttpRequest {
+        TestRequest::default().peer_addr(address.parse().expect("an address")).to_http_request()
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn strangers_leave_places_to_others_however_few_there_are() {
+        let settings = Settings { max_connections: 64, workers: Some(1), ..Settings::default() };
+        let face = Face::new(Party::found("devices.acme.example").open(), &settings);
+        let one = from("192.0.2.1:9");
+        let bodies: Vec<_> = (0..100).map_while(|_| face.upload(&one).ok()).collect();
+        let listening: Vec<_> = (0..100).map_while(|_| face.listen(&one, Reader::Anonymous).ok()).collect();
+        assert_eq!((bodies.len(), listening.len()), (2, 4), "of one network");
+        drop((bodies, listening));
+
+        let networks: Vec<HttpRequest> = (0..100).map(|number| from(&format!("10.0.0.{number}:9"))).collect();
+        let bodies: Vec<_> = networks.iter().map_while(|it| face.upload(it).ok()).collect();
+        let listening: Vec<_> = networks.iter().map_while(|it| face.listen(it, Reader::Anonymous).ok()).collect();
+        let working: Vec<_> = (0..100).map_while(|_| face.under_way().ok()).collect();
+        let asking: Vec<_> = (0..100).map_while(|_| face.place_to_ask(Asker::Address(None)).ok()).collect();
+        let counts = [bodies.len(), listening.len(), working.len(), asking.len()];
+        assert_eq!(counts, [7, 14, 14, 7], "of all");
+        // As many submissions as bodies may wait for other nodes besides.
+        assert!(counts.iter().sum::<usize>() + bodies.len() < settings.places());
+        assert!(face.listen(&one, Reader::Operator).is_ok(), "who is known has places beside theirs");
+        assert!(face.place_to_ask(Asker::Own).is_ok());
+    }
+
+    /// The work of one client may take long, and there is never a queue.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn one_network_has_half_of_the_places_for_work() {
+        let mut settings = Settings { max_work: 8, ..Settings::default() };
+        settings.pages.trusted_proxies = vec![[192, 0, 2, 9].into()];
+        let face = Face::new(Party::found("devices.acme.example").open(), &settings);
+        let seats = Arc::new(Seats::new("test", 9));
+        let work_of = async |last: u8| {
+            let (seat, _cut) = seats.take([192, 0, 2, last].into()).expect("room");
+            let work = async { (0..100).map_while(|_| face.under_way().ok()).collect::<Vec<_>>() };
+            everybody::in_seat(seat, work).await
+        };
+        let first = work_of(1).await;
+        assert_eq!(first.len(), 4);
+        assert_eq!(work_of(2).await.len(), 4, "others have the rest");
+        drop(first);
+        assert_eq!(work_of(9).await.len(), 8, "many are behind a proxy");
+    }
+
     /// Otherwise whoever was let go often enough would have all seats.
     #[tokio::test]
     async fn a_listener_that_is_let_go_keeps_no_seat() {
@@ -266,8 +360,7 @@ mod tests {
         let (seat, _cut) = seats.take([192, 0, 2, 1].into()).expect("room");
         let is_room = || seats.take([192, 0, 2, 2].into()).is_some();
         let listens = async {
-            let free = Arc::new(Semaphore::new(1));
-            let listening = Listening::at(place(&free, "full").expect("a place"), None);
+            let listening = Listening::at(Room::new(1, 0).take(false, None).expect("a place"));
             assert!(!is_room());
             // It ends in the task that makes the events, while its connection goes on.
             tokio::spawn(async move { drop(listening) }).await.expect("ends");

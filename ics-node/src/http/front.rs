@@ -18,7 +18,7 @@ use ics_core::limits;
 use super::face::Face;
 use super::request::{ProvenKey, is_text};
 use super::routes::{self, checks, x509};
-use super::{answer, watch};
+use super::{answer, long, watch};
 use crate::app::{self, Depth, Extent, Reader};
 use crate::background;
 
@@ -98,6 +98,9 @@ fn hot(face: &Face, request: &Request) -> Option<HttpResponse> {
         routes::CHECK if is_text(query) => (routes::CHECK, checks::hot(face, query)?),
         _ => record(face, path, query)?,
     };
+    if long::is_long(response.body()) {
+        return None;
+    }
     background::note_answer(started);
     routes::open(response.headers_mut());
     watch::guard(response.headers_mut());

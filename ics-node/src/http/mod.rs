@@ -13,6 +13,7 @@ mod everybody;
 mod face;
 mod failure;
 mod front;
+mod long;
 mod metrics;
 mod ocsp;
 mod openapi;

@@ -20,6 +20,7 @@ use crate::api::READER;
 use crate::api::problem::Code;
 use crate::app::{Asker, Reader};
 use crate::config::PeerName;
+use crate::shares::elsewhere;
 use crate::tls::KeyPin;
 
 /// The domain in the path.
@@ -89,6 +90,18 @@ pub(super) fn client(request: &HttpRequest) -> Option<IpAddr> {
     }
     let last = request.headers().get_all("x-forwarded-for").last()?.to_str().ok()?;
     last.rsplit(',').next()?.trim().parse().ok()
+}
+
+/// The network that a request comes from, as far as the client is elsewhere.
+pub(super) fn network(request: &HttpRequest) -> Option<u64> {
+    client(request).and_then(elsewhere)
+}
+
+/// Whether this node does not know who sends a request, neither by a token nor by a key, and where it comes from.
+pub(super) fn whence(face: &Face, request: &HttpRequest) -> (bool, Option<u64>) {
+    // Whoever sends a wrong token is a stranger here, and told of it, if it matters, by the route.
+    let reader = reader(request).unwrap_or(Reader::Anonymous);
+    (face.app.is_stranger(reader), network(request))
 }
 
 /// Who reads: the operator if the token is right, else the party with the connection's key, else anonymous.

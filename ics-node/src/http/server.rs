@@ -65,13 +65,14 @@ pub struct Settings {
     /// Open connections for each worker. When nearly all are in use, a new one displaces the oldest idle connection of
     /// the network that holds most.
     pub max_connections: usize,
-    /// Use cases that run or wait at once; further requests get 503.
+    /// Use cases that run or wait at once, but at most one for four connections; further requests get 503.
     pub max_work: usize,
-    /// Requests with a body that arrive or are worked on at once; further ones get 503. Each holds up to
-    /// [`limits::BATCH_BYTES`]. As many submissions may wait for other nodes besides.
+    /// Requests of strangers with a body that arrive or are worked on at once, but at most one for eight connections;
+    /// further ones get 503, as does a network that has sent a quarter of them. Those whom the node knows may send an
+    /// eighth more. Each holds up to [`limits::BATCH_BYTES`]. As many submissions may wait for other nodes besides.
     pub max_uploads: usize,
-    /// Clients that listen or wait for news; further ones get 503. Each holds an event or two, and keeps its
-    /// connection.
+    /// Clients that listen or wait for news; further ones get 503. Strangers get half of the places, but at most one
+    /// for four connections, and one network a quarter of that. Each holds an event or two, and keeps its connection.
     pub max_listeners: usize,
 }
 

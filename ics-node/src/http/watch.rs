@@ -22,7 +22,7 @@ use super::face::Face;
 use super::failure::{Failure, PROBLEM_JSON, code_for, error_id};
 use super::pages::Pages;
 use super::request::not_text;
-use super::{accept, routes};
+use super::{accept, long, routes};
 use crate::api::problem::Code;
 
 /// The route of requests that match none.
@@ -73,7 +73,7 @@ async fn answer(
         return Ok(for_people(request.error_response(failure)));
     }
     let response = next.call(request).await?.map_into_boxed_body();
-    Ok(for_people(as_problem(response)))
+    Ok(for_people(as_problem(long::bounded(response))))
 }
 
 /// Bytes of the request line and the headers, as HTTP/1.1 writes them.

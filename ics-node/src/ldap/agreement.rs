@@ -20,7 +20,6 @@ use reqwest::Client;
 use tokio_util::codec::{Decoder as _, Encoder as _};
 
 use super::hot::Hot;
-use super::room::Room;
 use super::search::Place;
 use super::session::{Next, Session};
 use super::tree::{Suffix, Tree};
@@ -28,6 +27,7 @@ use crate::api::{IdentityPage, RecordAnswer, SubmissionResult};
 use crate::app::App;
 use crate::fixture::{OPERATOR_TOKEN, Party, SALT, claims, device, word};
 use crate::http;
+use crate::room::Room;
 
 /// The total number of questions.
 const QUESTIONS: usize = 100_000;

@@ -14,10 +14,11 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
 use super::hot::Hot;
-use super::room::{Held, Room};
 use super::search::Place;
 use super::session::{Next, Session};
 use super::work::Working;
+use crate::app::Forwards;
+use crate::room::{Held, Room};
 use crate::seats::{Kept, Seated};
 use crate::tls::{KeyPin, proven_key};
 
@@ -34,7 +35,7 @@ pub(super) struct Shared {
     /// Limits how many operations run at once.
     pub(super) work: Arc<Semaphore>,
     /// Limits how many submissions wait for other nodes at once.
-    pub(super) forwards: Arc<Semaphore>,
+    pub(super) forwards: Arc<Forwards>,
     /// Limits how many long messages arrive at once.
     pub(super) long: Room,
 }
@@ -175,7 +176,8 @@ impl Connection {
                 Next::Flush => self.send().await?,
                 Next::Job(job) => {
                     let work = Arc::clone(&self.shared.work).acquire_owned().await.map_err(io::Error::other)?;
-                    let work = Working { place: work, forwards: Arc::clone(&self.shared.forwards) };
+                    let (network, forwards) = (self.seated.network(), Arc::clone(&self.shared.forwards));
+                    let work = Working { place: work, network, forwards };
                     let place = Arc::clone(&self.shared.place);
                     // What the previous part produced is sent while the next is made; a client that is slow to take it
                     // holds up nobody else's work.

@@ -250,9 +250,8 @@ pub(super) async fn write(
     if !sent.keys().any(|key| long_id(key).eq_ignore_ascii_case(&id)) {
         return Err(Failure::new(LdapResultCode::NamingViolation, "the name is not the id of the key in it"));
     }
-    let held = place.app.submission_place(sent.domains(), work.place, &work.forwards);
-    let _place = held.map_err(|error| failed(&error))?;
-    let merged = place.app.merge_keys(sent).await.map_err(|error| not_taken(&error))?;
+    let mut sender = work.sender(&place.app, reader);
+    let merged = place.app.merge_keys(&mut sender, sent).await.map_err(|error| not_taken(&error))?;
     taken(&merged)
 }
 

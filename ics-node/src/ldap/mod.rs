@@ -21,7 +21,6 @@ mod message;
 mod named;
 mod paging;
 mod rests;
-mod room;
 mod schema;
 mod search;
 mod server;

@@ -28,11 +28,11 @@ use super::looked::Looked;
 use super::message::Failure;
 use super::named::{Dated, entry_of};
 use super::rests::Resting;
-use super::room::Room;
 use super::schema;
 use super::tree::{Node, Tree};
 use crate::api::problem::Code;
 use crate::app::{App, AppError, Reader, Thing};
+use crate::room::Room;
 
 /// What every operation needs to know of the server.
 #[derive(Clone)]
@@ -81,6 +81,8 @@ enum Stage {
     Key(Fingerprint),
     /// Why absence cannot be claimed if no key has been found.
     Silent(Failure),
+    /// The end, when things may be missing.
+    Misses,
 }
 
 /// A search.
@@ -286,6 +288,10 @@ impl Search {
             Stage::Key(key) => self.key(place, key, part),
             Stage::Silent(failure) if self.keys.is_empty() => Err(failure),
             Stage::Silent(_) => Ok(()),
+            Stage::Misses => {
+                let text = "something was erased, and what is left of it is not shown yet: things may be missing";
+                Err(Failure::new(LdapResultCode::Unavailable, text))
+            }
         }
     }
 
@@ -358,6 +364,10 @@ impl Search {
         part.looked += page.looked.max(LOOK_AT_LEAST);
         // Things that are found may be sent; those passed over count against the search.
         self.looked.through(self.reader, page.looked.saturating_sub(page.things.len()))?;
+        // Everything else is found before the search ends there.
+        if page.cut_short && !matches!(self.stages.first(), Some(Stage::Misses)) {
+            self.stages.insert(0, Stage::Misses);
+        }
         self.stages.extend(page.next.map(|next| Stage::Things(domain, Some(next))));
         self.stages.extend(page.things.into_iter().rev().map(|thing| Stage::Thing(Arc::new(thing))));
         Ok(())
@@ -414,7 +424,8 @@ impl Search {
         (from, left): (u64, usize),
         part: &mut Part<'_>,
     ) -> Result<(), Failure> {
-        let told = place.app.descriptors_within(&domain, from, left.min(PART_BYTES)).map_err(|error| failed(&error))?;
+        let most = (limits::FEED_ENTRIES, left.min(PART_BYTES));
+        let told = place.app.descriptors_within(&domain, from, most).map_err(|error| failed(&error))?;
         // The first one is returned whatever its size.
         if told.entries.is_empty() || told.entries.iter().map(Told::bytes).sum::<usize>() > left {
             return Ok(());

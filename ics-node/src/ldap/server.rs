@@ -14,12 +14,12 @@ use tokio_rustls::TlsAcceptor;
 
 use super::connection::{Connection, Shared};
 use super::hot::Hot;
-use super::room::Room;
 use super::search::Place;
 use super::tree::{Suffix, Tree};
 use crate::accepted;
-use crate::app::App;
+use crate::app::{App, Forwards};
 use crate::config::TlsConfig;
+use crate::room::Room;
 use crate::seats::Seats;
 use crate::tls::{self, ShownCertificate, TlsError};
 
@@ -123,7 +123,7 @@ pub fn serve(app: App, settings: &Settings) -> Result<LdapServer, LdapError> {
         patience: settings.patience,
         idle: settings.idle,
         work: Arc::new(Semaphore::new(settings.max_work.max(1))),
-        forwards: Arc::new(Semaphore::new(settings.max_work.max(1))),
+        forwards: Arc::new(Forwards::new(settings.max_work.max(1))),
         long: Room::new(limits::LDAP_LONG_MESSAGES, limits::LDAP_LONG_MESSAGES_OF_NETWORK),
     };
     let seats = Arc::new(Seats::new("ldap", settings.max_connections));

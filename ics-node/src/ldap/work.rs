@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ldap3_proto::proto::LdapResultCode;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::JoinError;
 
 use super::filter::equal;
@@ -15,12 +15,21 @@ use super::search::{Place, Progress, Search, Sendable};
 use super::sync::{self, Sent, Step, Sync};
 use super::tree::Node;
 use super::write::{self, Write};
-use crate::app::Reader;
+use crate::app::{App, Forwards, Reader, Sender};
 
-/// A place among the jobs under way, and the places for submissions that are passed on to other nodes.
+/// A place among the jobs under way, for whom it is, and the places for submissions that wait for other nodes.
 pub(super) struct Working {
     pub(super) place: OwnedSemaphorePermit,
-    pub(super) forwards: Arc<Semaphore>,
+    /// The network that the client comes from; `None` if that is this machine.
+    pub(super) network: Option<u64>,
+    pub(super) forwards: Arc<Forwards>,
+}
+
+impl Working {
+    /// The client that has sent a submission, which takes the place.
+    pub(super) fn sender(self, app: &App, reader: Reader) -> Sender {
+        Sender::client((app.is_stranger(reader), self.network), self.place, &self.forwards)
+    }
 }
 
 /// A job.
@@ -140,11 +149,12 @@ impl Compare {
 #[cfg(test)]
 mod tests {
     use futures_util::FutureExt as _;
+    use tokio::sync::Semaphore;
 
-    use super::super::room::Room;
     use super::super::tree::{Suffix, Tree};
     use super::*;
     use crate::fixture::Party;
+    use crate::room::Room;
 
     #[test]
     fn work_keeps_its_place_when_its_client_is_cut() {
@@ -163,7 +173,7 @@ mod tests {
             for job in [Job::Compare(compare), Job::Write(Reader::Anonymous, delete)] {
                 let places = Arc::new(Semaphore::new(1));
                 let work = Arc::clone(&places).try_acquire_owned().expect("a place");
-                let work = Working { place: work, forwards: Arc::new(Semaphore::new(0)) };
+                let work = Working { place: work, network: None, forwards: Arc::new(Forwards::new(0)) };
                 assert!(job.run(Arc::clone(&place), work).now_or_never().is_none());
                 assert_eq!(places.available_permits(), 0, "its work goes on");
                 all.push(places);

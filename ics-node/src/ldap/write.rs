@@ -69,9 +69,9 @@ async fn add(
     if blocking(place, move |place| entry_of(place, reader, &node)).await?.is_some() {
         return Err(Failure::new(LdapResultCode::EntryAlreadyExists, ""));
     }
-    let held = place.app.submission_place([domain], work.place, &work.forwards);
-    let _place = held.map_err(|error| failed(&error))?;
-    let results = place.app.submit(domain, vec![body]).await.map_err(|error| failed(&error))?.results;
+    let mut sender = work.sender(&place.app, reader);
+    let submitted = place.app.submit_from(&mut sender, domain, vec![body]).await;
+    let results = submitted.map_err(|error| failed(&error))?.results;
     match results.into_iter().next() {
         // A statement that waits for its domain's home is on disk here; LDAP has no result code for that.
         Some(SubmissionResult::Receipt(_) | SubmissionResult::Pending(_)) => Ok(LdapResultCode::Success),
@@ -91,15 +91,16 @@ mod tests {
     use ldap3_proto::proto::LdapPartialAttribute;
     use tokio::sync::Semaphore;
 
-    use super::super::room::Room;
     use super::super::session::turns::frugal_peer;
     use super::super::tree::{Suffix, Tree};
     use super::*;
+    use crate::app::Forwards;
     use crate::fixture::{Party, device};
+    use crate::room::Room;
 
     fn work() -> Working {
         let place = Arc::new(Semaphore::new(1)).try_acquire_owned().expect("a place");
-        Working { place, forwards: Arc::new(Semaphore::new(0)) }
+        Working { place, network: None, forwards: Arc::new(Forwards::new(0)) }
     }
 
     /// The name of a statement's entry.

@@ -176,13 +176,14 @@ impl AcmeStore {
         self.together.run(durability, |connection| job(&AcmeTx(connection, &self.memory)))
     }
 
-    /// Whether copies of the contacts of accounts that have ended may be left in the file or its write-ahead log.
+    /// Whether copies may be left in the file or its write-ahead log of what was deleted: contacts of accounts that
+    /// have ended, and names in what ended long ago.
     ///
     /// # Errors
     /// When the database fails.
     pub fn must_clean(&self) -> Result<bool, StoreError> {
-        let (ended, cleaned) = self.together.look(together::scrubbed)?;
-        Ok(ended > cleaned)
+        let (deleted, cleaned) = self.together.look(together::scrubbed)?;
+        Ok(deleted > cleaned)
     }
 
     /// Removes deleted data from the unallocated parts of the file's pages and from the write-ahead log. This reads the
@@ -410,22 +411,39 @@ impl AcmeTx<'_> {
     pub fn clear(&self, now: Timestamp) -> Result<(), StoreError> {
         days::note(self.0, now)?;
         let Some(before) = days::long_ago(self.0)? else { return Ok(()) };
-        self.clear_rows("orders", before, |id| self.1.orders.remove(id))?;
-        self.clear_rows("authorization", before, |id| self.1.authorizations.remove(id))?;
-        self.clear_rows("certificate", before, |id| self.1.certificates.remove(id))
+        let deleted = self.clear_rows("orders", before, |id| self.1.orders.remove(id))?
+            + self.clear_rows("authorization", before, |id| self.1.authorizations.remove(id))?
+            + self.clear_rows("certificate", before, |id| self.1.certificates.remove(id))?;
+        // Each row may name people. The whole file is read to find copies, so that is due only once all of a day's rows
+        // are deleted.
+        if deleted > 0 && !self.is_any_to_clear(before)? { self.must_clean() } else { Ok(()) }
     }
 
-    /// Deletes some rows of a table that ended before, and has memory forget them.
-    fn clear_rows(&self, table: &str, before: Timestamp, forget: impl Fn(u64)) -> Result<(), StoreError> {
+    fn is_any_to_clear(&self, before: Timestamp) -> Result<bool, StoreError> {
+        let sql = "SELECT EXISTS (SELECT 1 FROM orders WHERE expires < ?1) \
+                   OR EXISTS (SELECT 1 FROM authorization WHERE expires < ?1) \
+                   OR EXISTS (SELECT 1 FROM certificate WHERE expires < ?1)";
+        Ok(self.0.query_row(sql, [millis(before)], |row| row.get(0))?)
+    }
+
+    /// Notes that the file must be cleaned ([`AcmeStore::clean`]), for those who start the node after a crash as well.
+    fn must_clean(&self) -> Result<(), StoreError> {
+        self.0.execute("UPDATE scrubbed SET ended = ended + 1", [])?;
+        Ok(())
+    }
+
+    /// Deletes some rows of a table that ended before, and has memory forget them; returns how many.
+    fn clear_rows(&self, table: &str, before: Timestamp, forget: impl Fn(u64)) -> Result<usize, StoreError> {
         let sql = format!(
             "DELETE FROM {table} WHERE id IN (SELECT id FROM {table} WHERE expires < ?1 LIMIT {CLEARED_AT_ONCE}) \
              RETURNING id"
         );
-        let mut statement = self.0.prepare_cached(&sql)?;
+        let (mut statement, mut deleted) = (self.0.prepare_cached(&sql)?, 0);
         for id in statement.query_map([millis(before)], |row| row.get::<_, i64>(0))? {
             forget(id?.cast_unsigned());
+            deleted += 1;
         }
-        Ok(())
+        Ok(deleted)
     }
 
     fn insert(&self, sql: &str, row: impl rusqlite::Params) -> Result<u64, StoreError> {

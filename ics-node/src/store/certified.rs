@@ -27,8 +27,8 @@ pub struct Certified {
     /// Whether its key shows that the thing itself is connecting: true if the thing, the registrar or a signer of the
     /// domain asked for it, and not just somebody with a role over the thing or in control of its host.
     pub shows: bool,
-    /// How its holder may confirm it, if it is revoked otherwise (CMP). This is kept apart, and only until one of the
-    /// two has happened.
+    /// How its holder may confirm it, if it is revoked otherwise, or that this is not needed (CMP). This is kept apart,
+    /// and only for the time that its holder has for it, or until it is revoked.
     #[serde(skip)]
     pub unconfirmed: Option<Unconfirmed>,
 }
@@ -64,12 +64,13 @@ impl Store {
         })
     }
 
-    /// Deletes the contents of the certificates that these entries name.
+    /// Deletes the contents of the certificates that these entries name. Copies of them are removed from the file with
+    /// the next day ([`Store::long_ago`]): for that all of it is read.
     ///
     /// # Errors
     /// When the database fails.
     pub fn forget_certified(&self, domain: DomainNumber, entries: Vec<u64>) -> Result<(), StoreError> {
-        self.desk(move |log| {
+        self.desk_forgetting(move |log| {
             let mut statement = log.prepare_cached("DELETE FROM certified WHERE position = ?1")?;
             for entry in entries {
                 statement.execute([Position::new(domain, entry).0])?;
@@ -98,4 +99,57 @@ pub(crate) fn keep(log: &Connection, domain: DomainNumber, all: &[(u64, Certifie
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::time::{Duration, Instant};
+
+    use ics_core::time::Timestamp;
+
+    use super::*;
+    use crate::store::days::DAY_MILLIS;
+    use crate::store::{Content, NewContent, NewEntry, Options, Part, Sealer, SignedNote};
+
+    /// For copies the whole file is read, and something may be forgotten each minute.
+    #[test]
+    fn copies_of_what_is_forgotten_are_removed_with_the_next_day() {
+        let dir = tempfile::tempdir().expect("dir");
+        let note = SignedNote { note: "a note".to_owned(), cosigned_at: None };
+        let sealer: Sealer = Arc::new(move |_, _, _| Ok(note.clone()));
+        let store = Store::open(dir.path(), Options::new(Arc::new(|_| Vec::new()), sealer)).expect("opens");
+        let name = "d.example".parse().expect("a name");
+        let domain = store.create_domain(&name, Part::Home, None).expect("made").number;
+        let job = |tx: &mut WriteTx<'_>| {
+            let content = NewContent::Whole(Content { salt: [0; 16], body: vec![1] });
+            let index = tx.append(NewEntry { header: vec![1], content, keys: Vec::new(), effective: true })?;
+            let (names, uses) = (BTreeSet::new(), BTreeSet::new());
+            tx.certify(index, Certified { names, uses, shows: true, unconfirmed: None });
+            Ok::<_, StoreError>(())
+        };
+        store.write(domain, job).expect("queued").wait().expect("written");
+        let beside = Connection::open(dir.path().join("ics.db")).expect("opens");
+        let is_due = || {
+            let sql = "SELECT EXISTS (SELECT 1 FROM unscrubbed)";
+            beside.query_row(sql, [], |row| row.get::<_, bool>(0)).expect("reads")
+        };
+        let is_cleaned = || {
+            let began = Instant::now();
+            while is_due() {
+                assert!(began.elapsed() < Duration::from_secs(60), "nobody cleans it");
+                std::thread::sleep(Duration::from_millis(10));
+            }
+        };
+        // A new file says so of what earlier versions left.
+        is_cleaned();
+        let day = |number: u64| Timestamp::from_millis(number * DAY_MILLIS);
+        store.long_ago(day(1)).expect("is noted");
+        store.forget_certified(domain, vec![0]).expect("is deleted");
+        assert_eq!(store.certified(domain, 0).expect("reads"), None);
+        store.long_ago(day(1)).expect("reads");
+        assert!(is_due());
+        store.long_ago(day(2)).expect("is noted");
+        is_cleaned();
+    }
 }

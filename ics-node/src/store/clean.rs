@@ -23,6 +23,8 @@ pub(crate) struct Cleaning {
     wal_holds_erased: bool,
     /// The present pass over the file's pages.
     scrub: Option<Scrub>,
+    /// Whether another pass stays noted as due when this one ends.
+    is_due_again: bool,
     tried: Instant,
     /// Whether the last attempt failed; only the first of several failures is logged as a warning.
     has_failed: bool,
@@ -32,7 +34,8 @@ impl Cleaning {
     /// What a process that was killed may have left to do.
     pub(crate) fn after_start(log: &Connection) -> Result<Self, StoreError> {
         let scrub = is_due(log)?.then(Scrub::new);
-        Ok(Self { wal_holds_erased: true, scrub, tried: Instant::now(), has_failed: false })
+        let (is_due_again, has_failed) = (false, false);
+        Ok(Self { wal_holds_erased: true, scrub, is_due_again, tried: Instant::now(), has_failed })
     }
 
     /// How long the next step waits for a pause between writes; `None` if there is nothing to do.
@@ -62,8 +65,22 @@ impl Cleaning {
 impl Writer {
     /// Notes that something was deleted that must not survive. The transaction of the deletion has called [`note_due`].
     pub(crate) fn note_erased(&mut self) {
-        self.cleaning.wal_holds_erased = true;
+        (self.cleaning.wal_holds_erased, self.cleaning.is_due_again) = (true, false);
         self.cleaning.scrub = Some(self.cleaning.scrub.map_or(Scrub::new(), Scrub::again));
+    }
+
+    /// As [`Writer::note_erased`], for what may stay until the next pass. One that is under way must not delete the
+    /// note when it ends: it may have passed copies already.
+    pub(crate) fn note_forgotten(&mut self) {
+        self.cleaning.is_due_again = self.cleaning.scrub.is_some();
+    }
+
+    /// Begins a pass if one was noted as due.
+    pub(crate) fn note_if_due(&mut self) -> Result<(), StoreError> {
+        if self.cleaning.scrub.is_none() && is_due(&self.log)? {
+            self.note_erased();
+        }
+        Ok(())
     }
 
     /// Finishes cleaning before the store closes, unless that takes long: what a command erases that opens the store
@@ -112,7 +129,9 @@ impl Writer {
     /// next.
     fn scrub(&mut self) {
         let Some(mut round) = self.cleaning.scrub else { return };
-        let done = super::writer::sync_with_commit(&self.log, true).and_then(|()| round.step(&self.log, end));
+        let is_due_again = self.cleaning.is_due_again;
+        let at_end = |log: &Connection| if is_due_again { Ok(()) } else { end(log) };
+        let done = super::writer::sync_with_commit(&self.log, true).and_then(|()| round.step(&self.log, at_end));
         match done {
             Ok(zeroed) => {
                 (self.cleaning.wal_holds_erased, self.cleaning.has_failed) = (zeroed > 0, false);
@@ -178,6 +197,7 @@ mod tests {
         let cleaning = |has_failed| Cleaning {
             wal_holds_erased: false,
             scrub: Some(Scrub::new()),
+            is_due_again: false,
             tried: Instant::now(),
             has_failed,
         };

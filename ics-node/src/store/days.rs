@@ -17,7 +17,7 @@ pub(super) const DAY_MILLIS: u64 = 24 * 60 * 60 * 1000;
 
 impl Store {
     /// The time before which whatever ended is over for long; `None` if the node has not seen enough days. This one is
-    /// noted.
+    /// noted, and if it is new, copies of what was deleted before are removed from the file.
     ///
     /// # Errors
     /// When the database fails.
@@ -25,6 +25,7 @@ impl Store {
         // Only looking is free: an idle node writes nothing.
         if !self.shared.pool.read(|reader| is_noted(&reader.log, now))? {
             self.desk(move |log| note(log, now))?;
+            self.clean_if_due()?;
         }
         self.shared.pool.read(|reader| long_ago(&reader.log))
     }

@@ -1,6 +1,7 @@
 //! Reading: domains, heads, entries, tiles, proofs, look-ups. Everything is as of the last durable commit.
 
 use core::ops::Range;
+use std::time::{Duration, Instant};
 
 use ics_core::log::Hash;
 use ics_core::log::merkle::Tree;
@@ -16,6 +17,11 @@ use super::table;
 use super::types::{DomainInfo, DomainNumber, Head, Key, Reach, Standing, StoredEntry};
 use super::{Shared, Store};
 use crate::background::breathe_among;
+
+/// How long erasures under way are waited for: after that the disk must be failing.
+const ERASURES_AWAITED: Duration = Duration::from_secs(1);
+/// The pause between two looks at them.
+const BETWEEN_LOOKS: Duration = Duration::from_millis(1);
 
 impl Store {
     /// All domains, in the order in which they were made.
@@ -44,6 +50,19 @@ impl Store {
     /// What has been erased of a domain so far: to be asked before reading, and compared after that.
     pub(crate) fn erasures(&self, domain: DomainNumber) -> Erasures {
         self.shared.erasing.of(domain)
+    }
+
+    /// Waits until the erasures of a domain that are under way are shown, which is a matter of one sync; returns
+    /// whether they are.
+    pub(crate) fn await_erasures(&self, domain: DomainNumber) -> bool {
+        let (before, began) = (self.erasures(domain), Instant::now());
+        while !self.erasures(domain).are_over_since(before) {
+            if began.elapsed() >= ERASURES_AWAITED {
+                return false;
+            }
+            std::thread::sleep(BETWEEN_LOOKS);
+        }
+        true
     }
 
     /// How far answers from a domain reach: its last checkpoint, unless the domain is damaged or behind what this node

@@ -317,7 +317,10 @@ impl WriteTx<'_> {
         if self.draft.base.sight.rights != rights {
             self.follow_back(0);
         }
-        if rights.is_some() || self.draft.base.sight.is_partial() {
+        // Where the rights are the same and nothing waits to take effect, nothing changes for readers. Caches, directories
+        // and copies of this copy would else begin anew with every page.
+        let before = self.draft.sight();
+        if before.rights != rights || before.unsettled {
             self.draft.amendments.rights = Some(rights);
         }
         self.doubt(doubt);

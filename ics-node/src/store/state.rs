@@ -144,6 +144,11 @@ impl Erasing {
 }
 
 impl Erasures {
+    /// Whether all that had begun `before` have ended.
+    pub(crate) const fn are_over_since(self, before: Self) -> bool {
+        self.ended >= before.begun
+    }
+
     /// Whether whoever began to read when there were `before`, and is done now, may have missed what one of them
     /// erased and restated: it was not shown yet at the beginning.
     pub(crate) const fn may_hide_since(self, before: Self) -> bool {
@@ -250,10 +255,12 @@ mod tests {
         erasing.begin(one);
         let during = erasing.of(one);
         assert!([before, during].iter().all(|began| erasing.of(one).may_hide_since(*began)), "it is committed");
+        assert!(erasing.of(one).are_over_since(before) && !erasing.of(one).are_over_since(during));
         assert!(!erasing.of(other).may_hide_since(erasing.of(other)), "each domain has its own");
         erasing.begin(one);
         erasing.end(one);
         assert!(erasing.of(one).may_hide_since(erasing.of(one)), "the next one is not shown yet");
+        assert!(erasing.of(one).are_over_since(during), "whoever waited for the first need not wait for it");
         erasing.end(one);
         assert!([before, during].iter().all(|began| erasing.of(one).may_hide_since(*began)), "it was read before that");
         assert!(!erasing.of(one).may_hide_since(erasing.of(one)), "all is shown");

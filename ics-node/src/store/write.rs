@@ -140,6 +140,28 @@ impl Store {
         })
     }
 
+    /// As [`Store::desk`], for work that deletes what must not survive in the files for long. Such work comes again and
+    /// again, so the pages are cleaned when [`Store::clean_if_due`] is called, or with the next start.
+    pub(crate) fn desk_forgetting<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        self.with_writer(move |writer| {
+            let done = at_desk(writer, |log| {
+                let done = work(log)?;
+                note_due(log)?;
+                Ok(done)
+            })?;
+            writer.note_forgotten();
+            Ok(done)
+        })
+    }
+
+    /// Begins to clean the pages if it was noted that this is due.
+    pub(crate) fn clean_if_due(&self) -> Result<(), StoreError> {
+        self.with_writer(Writer::note_if_due)
+    }
+
     /// Runs work that only the writer may do, between two group commits.
     pub(crate) fn with_writer<T: Send + 'static>(
         &self,

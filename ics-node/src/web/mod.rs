@@ -7,6 +7,7 @@
 
 mod operator;
 mod parts;
+mod register;
 pub(crate) mod report;
 mod shell;
 mod thing;
@@ -14,11 +15,13 @@ mod visitor;
 mod what;
 
 use data_encoding::BASE64URL_NOPAD;
+use ics_core::vocabulary::DomainName;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use sha2::{Digest as _, Sha256};
 use std::sync::LazyLock;
 
 pub use operator::{login, operations};
+pub use register::register;
 pub use report::inventory;
 pub use shell::Site;
 pub use thing::thing;
@@ -53,6 +56,16 @@ pub fn segment(text: &str) -> String {
 #[must_use]
 pub fn path_of(query: &str) -> String {
     format!("/id/{}", segment(query))
+}
+
+/// The path of the page that lists what a domain speaks of, or only what has a label there; `after` is where it begins.
+#[must_use]
+pub fn register_of(domain: &DomainName, label: Option<&str>, after: Option<u64>) -> String {
+    let label = label.map(|label| format!("label={}", segment(label)));
+    let after = after.map(|after| format!("after={after}"));
+    let query: Vec<String> = label.into_iter().chain(after).collect();
+    let mark = if query.is_empty() { "" } else { "?" };
+    format!("/domain/{domain}{mark}{}", query.join("&"))
 }
 
 #[cfg(test)]

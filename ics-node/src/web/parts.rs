@@ -1,10 +1,13 @@
 //! Parts that several pages share.
 
-use ics_core::record::Outlook;
+use ics_core::record::{By, GivenLabel, Outlook};
 use ics_core::time::Timestamp;
+use ics_core::vocabulary::DomainName;
 use maud::{Markup, html};
 
-use crate::words::{brief, clean, day, when};
+use super::register_of;
+use crate::api::AsOf;
+use crate::words::{brief, clean, day, short, span, when};
 
 /// Characters of a name that pages show outside of lists.
 const NAME_CHARACTERS: usize = 96;
@@ -33,6 +36,46 @@ pub(super) fn prose(text: &str) -> Markup {
 /// A point in time.
 pub(super) fn time(at: Timestamp) -> Markup {
     html! { time datetime=(at.to_string()) title=(when(at)) { (day(at)) } }
+}
+
+/// When a domain's home last confirmed what is shown, and how long that is good for.
+pub(super) fn confirmed(as_of: &AsOf) -> Markup {
+    html! {
+        @match (as_of.time, as_of.age_seconds) {
+            (Some(_), Some(age)) if as_of.is_fresh() => {
+                strong { "Confirmed " (span(age)) " ago" } ", good for " (span(as_of.fresh_for_seconds))
+            }
+            (Some(at), Some(_)) => { strong { "Last confirmed " (time(at)) } ", too old" }
+            _ => { strong { "Never confirmed" } }
+        }
+    }
+}
+
+/// A signer's name, or key if the signer's certificate gives no name.
+pub(super) fn name(by: &By) -> Markup {
+    html! {
+        @match &by.name {
+            Some(name) => { (theirs_brief(name)) }
+            None => { "the holder of the key " (code(&short(&by.signer.to_string()))) }
+        }
+    }
+}
+
+/// A label, by whom it is given and until when; it leads to the register of the domain, with all that has it there.
+pub(super) fn given_label(domain: &DomainName, label: &GivenLabel) -> Markup {
+    html! {
+        strong { a href=(register_of(domain, Some(&label.value), None)) { (theirs_brief(&label.value)) } }
+        ", a label by " (by_whom(label))
+    }
+}
+
+/// Who gives a label, and until when.
+pub(super) fn by_whom(label: &GivenLabel) -> Markup {
+    html! {
+        (name(&label.by))
+        @if label.by.group.is_some() { ", for its whole group" }
+        @if let Some(until) = label.until { ", until " (time(until)) }
+    }
 }
 
 /// Hex and the like: selected as a whole, and broken anywhere.

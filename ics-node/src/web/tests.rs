@@ -1,6 +1,9 @@
 use std::collections::BTreeMap;
 
+use serde_json::{Value, json};
+
 use super::*;
+use crate::app::{Assessed, Register};
 
 /// The colours of the style sheet, in its light and its dark scheme.
 fn colours() -> [BTreeMap<String, [f64; 3]>; 2] {
@@ -78,4 +81,69 @@ fn paths_hold_any_name() {
     assert_eq!(path_of("serial:SN-0001"), "/id/serial:SN-0001");
     assert_eq!(path_of("serial:a/b?c#d%\"<é"), "/id/serial:a%2Fb%3Fc%23d%25%22%3C%C3%A9");
     assert_eq!(path_of("ni:///sha-256;abc"), "/id/ni:%2F%2F%2Fsha-256%3Babc");
+    let domain: DomainName = "labels.cert.example".parse().expect("a domain");
+    for (label, after, path) in [
+        (None, None, "/domain/labels.cert.example"),
+        (Some("IIa, 5+1&x=y#é"), None, "/domain/labels.cert.example?label=IIa,%205%2B1%26x=y%23%C3%A9"),
+        (None, Some(7), "/domain/labels.cert.example?after=7"),
+        (Some("ce"), Some(7), "/domain/labels.cert.example?label=ce&after=7"),
+    ] {
+        assert_eq!(register_of(&domain, label, after), path);
+    }
+}
+
+/// A register with one thing, of which these things are not known.
+fn register_of_one(label: Option<&str>, cut_short: bool, unknown: &Value) -> Register {
+    let mut assessment = json!({"outlook": "unknown", "stale": [], "unheard": [], "conflict": false});
+    let given = unknown.as_object().expect("an object").clone();
+    assessment.as_object_mut().expect("an object").extend(given);
+    let by = json!({"signer": "ab".repeat(20), "name": "Certifix", "role": "certification-body", "index": 3,
+                    "statement": "07".repeat(32), "group": format!("sha256:{}", "cd".repeat(32))});
+    let summary = json!({"id": "ab".repeat(20), "kind": "device", "title": "device SN-1", "effect": "none",
+                         "labels": [{"value": "<ce>", "by": by}], "attributes": {"lot": "L1", "manu": "Acme & Co"}});
+    let as_of = json!({"size": 3, "root": "", "time": "2026-11-20T08:10:00Z", "age_seconds": 1,
+                       "fresh_for_seconds": 60});
+    let summary = serde_json::from_value(summary).expect("a summary");
+    let assessment = serde_json::from_value(assessment).expect("an assessment");
+    Register {
+        domain: "labels.cert.example".parse().expect("a domain"),
+        label: label.map(str::to_owned),
+        as_of: serde_json::from_value(as_of).expect("how far it reaches"),
+        things: vec![Assessed { summary, assessment }],
+        next: None,
+        cut_short,
+    }
+}
+
+fn drawn(page: &Register) -> String {
+    let site = Site { name: "ics.cert.example".to_owned(), url: "https://ics.cert.example".to_owned() };
+    register(&site, page).into_string()
+}
+
+#[test]
+fn a_register_says_what_is_not_known() {
+    let nothing = drawn(&register_of_one(None, false, &json!({})));
+    assert!(!nothing.contains("What is not known here"), "{nothing}");
+    for (cut_short, unknown, said) in [
+        (true, json!({}), "something was erased in labels.cert.example"),
+        (false, json!({"unheard": ["a.example"]}), "a.example was not heard"),
+        (false, json!({"cut_short": ["a.example"]}), "a.example does not show yet what is left"),
+        (false, json!({"stale": ["a.example"]}), "The last news of a.example is too old"),
+    ] {
+        let page = drawn(&register_of_one(None, cut_short, &unknown));
+        assert!(page.contains("What is not known here") && page.contains(said), "{said}: {page}");
+    }
+}
+
+#[test]
+fn a_line_of_a_register_says_what_it_is_and_who_labels_it() {
+    let all = drawn(&register_of_one(None, false, &json!({})));
+    let one = drawn(&register_of_one(Some("<ce>"), false, &json!({})));
+    let called = "<bdi>device SN-1</bdi></a>, <bdi>Acme &amp; Co</bdi>, <bdi>L1</bdi>";
+    let link = "<a href=\"/domain/labels.cert.example?label=%3Cce%3E\"><bdi>&lt;ce&gt;</bdi></a>";
+    let by = "<bdi>Certifix</bdi>, for its whole group";
+    assert!(all.contains(called) && one.contains(called), "{all}");
+    assert!(all.contains(&format!("{link}</strong>, a label by {by}")), "{all}");
+    assert!(one.contains(&format!("Labelled by {by}")) && !one.contains(link), "{one}");
+    assert!(one.contains("<title>&lt;ce&gt; · Register of labels.cert.example · "), "{one}");
 }

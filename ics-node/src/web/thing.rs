@@ -3,18 +3,18 @@
 use std::collections::BTreeSet;
 
 use ics_core::identity::Kind;
-use ics_core::record::{Assessment, By, GivenStatus, Listed, Outlook, Record, Standing};
+use ics_core::record::{Assessment, By, GivenLabel, GivenStatus, Listed, Outlook, Record, Standing};
 use ics_core::vocabulary::DomainName;
 use maud::{Markup, html};
 
-use super::parts::{Mark, code, look, mark, prose, theirs, theirs_brief, time};
+use super::parts::{Mark, code, confirmed, given_label, look, mark, name, prose, theirs, theirs_brief, time};
 use super::shell::{Site, page};
 use super::what::{names, what};
 use super::{path_of, segment};
 use crate::api::{Point, RecordAnswer, Section};
 use crate::app::{PublicThing, Software};
 use crate::qr::Qr;
-use crate::words::{attribute, because, brief, clean, short, span};
+use crate::words::{attribute, because, brief, clean, short};
 use crate::{explain, openpgp};
 
 /// How many statements of one domain the page lists; the API returns all.
@@ -151,16 +151,6 @@ fn capacity(by: &By, is_by_owners: bool) -> Markup {
     html! { @if is_by_owners { "an owner of the domain" } @else { (by.role) } }
 }
 
-/// A signer's name, or key if the signer's certificate gives no name.
-fn name(by: &By) -> Markup {
-    html! {
-        @match &by.name {
-            Some(name) => { (theirs_brief(name)) }
-            None => { "the holder of the key " (code(&short(&by.signer.to_string()))) }
-        }
-    }
-}
-
 fn vouchers(thing: &PublicThing) -> Markup {
     let mut seen = BTreeSet::new();
     let all = thing.answers.iter().flat_map(|it| {
@@ -169,8 +159,10 @@ fn vouchers(thing: &PublicThing) -> Markup {
     });
     let by: Vec<(&str, &By)> = all.filter(|(what, by)| seen.insert((*what, by.signer, by.role.clone()))).collect();
     let mut seen = BTreeSet::new();
-    let labels = thing.answers.iter().flat_map(|it| &it.record.labels);
-    let labels: Vec<_> = labels.filter(|label| seen.insert((label.by.signer, &label.value, label.until))).collect();
+    let records = thing.answers.iter().map(|it| &it.record);
+    let labels = records.flat_map(|record| record.labels.iter().map(move |label| (&record.domain, label)));
+    let labels: Vec<(&DomainName, &GivenLabel)> =
+        labels.filter(|(_, label)| seen.insert((label.by.signer, &label.value, label.until))).collect();
     html! {
         section aria-labelledby="who" {
             h2 #who { "Who stands behind it" }
@@ -178,13 +170,10 @@ fn vouchers(thing: &PublicThing) -> Markup {
                 @for (what, by) in by.iter().take(SHOWN) {
                     li { (mark(Mark::Tick)) span { strong { (name(by)) } ", " (by.role) ", " (what) } }
                 }
-                @for label in labels.iter().take(SHOWN) {
+                @for (domain, label) in labels.iter().take(SHOWN) {
                     li {
                         (mark(Mark::Tick))
-                        span {
-                            strong { (theirs_brief(&label.value)) } ", a label by " (name(&label.by))
-                            @if let Some(until) = label.until { ", until " (time(until)) }
-                        }
+                        span { (given_label(domain, label)) }
                     }
                 }
                 @if by.is_empty() { li .bad { (mark(Mark::Exclamation)) span { "Nobody entitled to vouch for it." } } }
@@ -240,15 +229,7 @@ fn fresh(thing: &PublicThing) -> Markup {
                 ul .who {
                     li .(if is_fresh { "good" } else { "unsure" }) {
                         (mark(if is_fresh { Mark::Tick } else { Mark::Question }))
-                        span {
-                            @match (as_of.time, as_of.age_seconds) {
-                                (Some(_), Some(age)) if is_fresh => {
-                                    strong { "Confirmed " (span(age)) " ago" } ", good for " (span(as_of.fresh_for_seconds))
-                                }
-                                (Some(at), Some(_)) => { strong { "Last confirmed " (time(at)) } ", too old" }
-                                _ => { strong { "Never confirmed" } }
-                            }
-                        }
+                        span { (confirmed(as_of)) }
                     }
                 }
             }
@@ -383,17 +364,23 @@ fn event(record: &Record, listed: &Listed) -> Markup {
                     "Entry " (listed.by.index) " with proof"
                 }
                 " · "
-                a href={ "/statement/" (record.domain) "/" (listed.by.index) } download=(file_of_entry(listed.by.index)) {
-                    "OpenPGP"
-                }
+                a href={ "/statement/" (record.domain) "/" (listed.by.index) }
+                    download=(entry_file(&record.domain, listed.by.index)) { "OpenPGP" }
             }
         }
     }
 }
 
-/// The file name under which an entry's OpenPGP is saved.
-fn file_of_entry(index: u64) -> String {
-    format!("entry-{index}.asc")
+/// The file name under which an entry's OpenPGP is saved. Like all of them it names the domain, or a browser would
+/// rename what another domain says of the same thing, and the commands would check the wrong file.
+fn entry_file(domain: &DomainName, index: u64) -> String {
+    format!("{domain}.entry-{index}.asc")
+}
+
+/// How the names of a domain's other files about a thing begin.
+fn file_of(domain: &DomainName, id: &str) -> String {
+    let id = short(id.strip_prefix("sha256:").unwrap_or(id));
+    format!("{domain}.{}", id.trim_end_matches('…'))
 }
 
 /// The newest statement of a record whose body has not been erased.
@@ -402,11 +389,12 @@ fn newest(record: &Record) -> Option<u64> {
 }
 
 /// Commands that check the files offered for the first domain.
-fn commands(thing: &PublicThing, id: &str, file: &str) -> Vec<String> {
+fn commands(thing: &PublicThing, id: &str) -> Vec<String> {
+    let Some(first) = thing.answers.first().map(|it| &it.record) else { return Vec::new() };
+    let file = file_of(&first.domain, id);
     let mut commands = vec![format!("ics verify --document {file}.evidence.json")];
-    let first = thing.answers.first().map(|it| &it.record);
-    let statement = first.and_then(newest).map(file_of_entry);
-    match (first.and_then(openpgp::version), statement) {
+    let statement = newest(first).map(|index| entry_file(&first.domain, index));
+    match (openpgp::version(first), statement) {
         (Some(4), _) if thing.identity.kind.has_key() => {
             commands.push(format!("gpg --allow-non-selfsigned-uid --import {file}.asc"));
             // The whole fingerprint: gpg takes 16 digits for a key id, which for a version 4 key are the last ones.
@@ -435,13 +423,13 @@ const fn readers(version: u8) -> &'static str {
 /// Everything to take away and check.
 fn proofs(thing: &PublicThing) -> Markup {
     let id = thing.identity.id.to_string();
-    let file = short(id.strip_prefix("sha256:").unwrap_or(&id)).trim_end_matches('…').to_owned();
     let has_key = thing.identity.kind.has_key();
     html! {
         section .block aria-labelledby="proofs" {
             h2 #proofs { "Check it yourself" }
             @for RecordAnswer { record, .. } in &thing.answers {
                 @let domain = &record.domain;
+                @let file = file_of(domain, &id);
                 @let of = format!("/v1/domains/{domain}/identities/{}", segment(&id));
                 h3 { (domain) }
                 ul .downloads {
@@ -451,7 +439,7 @@ fn proofs(thing: &PublicThing) -> Markup {
                             @if has_key { "OpenPGP keyring" } @else { "Signers' certificates" }
                         } small { (readers(version)) } }
                         @if let Some(index) = newest(record).filter(|_| !has_key) {
-                            li { a href={ "/statement/" (domain) "/" (index) } download=(file_of_entry(index)) {
+                            li { a href={ "/statement/" (domain) "/" (index) } download=(entry_file(domain, index)) {
                                 "Newest statement"
                             } small { (readers(version)) } }
                         }
@@ -468,7 +456,7 @@ fn proofs(thing: &PublicThing) -> Markup {
                 ":"
             }
             pre tabindex="0" aria-label="Commands that check the downloads" {
-                code { @for command in commands(thing, &id, &file) { (command) "\n" } }
+                code { @for command in commands(thing, &id) { (command) "\n" } }
             }
         }
     }

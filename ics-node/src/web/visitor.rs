@@ -1,14 +1,15 @@
 //! Look-ups, and what is shown if there is nothing to show.
 
+use ics_core::vocabulary::DomainName;
 use maud::{Markup, html};
 
-use super::parts::{Mark, code, look, mark, theirs, theirs_brief};
-use super::path_of;
+use super::parts::{Mark, mark, theirs, theirs_brief};
+use super::register::line;
+use super::register_of;
 use super::shell::{Site, page};
-use super::thing::word;
 use crate::api::Problem;
-use crate::app::Namesake;
-use crate::words::{brief, clean, short};
+use crate::app::Assessed;
+use crate::words::{brief, clean};
 
 /// The look-up form, filled with the last query.
 fn search(asked: &str) -> Markup {
@@ -31,7 +32,7 @@ fn search(asked: &str) -> Markup {
 
 /// The first page.
 #[must_use]
-pub fn home(site: &Site, domains: &[String]) -> Markup {
+pub fn home(site: &Site, domains: &[DomainName]) -> Markup {
     let main = html! {
         section .welcome {
             h1 { "What is this thing, and may it be used?" }
@@ -41,7 +42,7 @@ pub fn home(site: &Site, domains: &[String]) -> Markup {
         section .block aria-labelledby="here" {
             h2 #here { "Domains that are held here" }
             @if domains.is_empty() { p .none { "None yet." } }
-            ul .plain { @for domain in domains { li { (domain) } } }
+            ul .plain { @for domain in domains { li { a href=(register_of(domain, None, None)) { (domain) } } } }
         }
     };
     page(site, "Look up", &main)
@@ -66,7 +67,7 @@ pub fn nothing(site: &Site, asked: &str) -> Markup {
 
 /// For a name that fits several things: it says nothing of any, so each is listed with its own answer.
 #[must_use]
-pub fn several(site: &Site, asked: &str, things: &[Namesake]) -> Markup {
+pub fn several(site: &Site, asked: &str, things: &[Assessed]) -> Markup {
     let main = html! {
         section .answer .unsure aria-labelledby="answer" {
             (mark(Mark::Question))
@@ -79,16 +80,7 @@ pub fn several(site: &Site, asked: &str, things: &[Namesake]) -> Markup {
         section .block aria-labelledby="which" {
             h2 #which { "Which one" }
             ul .things .who {
-                @for Namesake { summary: thing, assessment } in things {
-                    @let (class, shape) = look(assessment.outlook);
-                    li .(class) { (mark(shape)) span {
-                        a href=(path_of(&thing.id)) { (theirs_brief(&thing.title)) }
-                        " " (thing.kind)
-                        @for (_, value) in thing.attributes.iter().take(4) { ", " (theirs_brief(value)) }
-                        br; span .whole { (word(assessment)) }
-                        br; small { (code(&short(&thing.id))) }
-                    } }
-                }
+                @for thing in things { (line(thing, &html! {})) }
             }
         }
     };

@@ -278,18 +278,11 @@ fn is_within(name: &GeneralName, base: &GeneralName) -> Option<bool> {
             Some(name.len() == address.len() && name.iter().zip(address).zip(mask).all(same))
         }
         (GeneralName::DirectoryName(name), GeneralName::DirectoryName(base)) => {
-            Some(folded(name).starts_with(&folded(base)))
+            Some(subject::folded(name).starts_with(&subject::folded(base)))
         }
         // A URN has no host to compare with a constraint on URIs (RFC 5280, 4.2.1.10).
         _ => None,
     }
-}
-
-/// The parts of a distinguished name in the form in which they are compared (RFC 5280, 7.1): by characters, whatever
-/// their encoding, ignoring case and differences in spaces.
-fn folded(name: &DistinguishedName) -> Vec<String> {
-    let fold = |text: String| text.to_lowercase().split_whitespace().collect::<Vec<_>>().join(" ");
-    name.0.iter().map(|part| fold(part.to_string())).collect()
 }
 
 pub(super) const fn usage_oid(usage: CertificateUse) -> der::asn1::ObjectIdentifier {
@@ -386,6 +379,10 @@ pub fn ca_request(signer: &dyn Signer, common_name: &str, organization: Option<&
 /// What is wrong with a request that has an acceptable key.
 const UNPROVEN: &str = "it is not signed with its own key, or not with SHA-256 or longer";
 
+/// An authority needs a name (RFC 5280, 4.1.2.6), and under that of the one above it its certificate would look like a
+/// root's.
+const UNNAMED: &str = "its subject is empty, or the name of the authority above it";
+
 /// Issues the certificate of an authority: a root for the signer itself, or one for the key and name in a request,
 /// whose signature is verified.
 ///
@@ -410,7 +407,11 @@ pub fn issue_authority(
             if !signature::verify(key, &request.algorithm, &message, &request.signature) {
                 return Err(AuthorityMakeError::Request(UNPROVEN.to_owned()));
             }
-            (request.info.subject, request.info.public_key)
+            let subject = request.info.subject;
+            if subject.is_empty() || above.is_some_and(|above| subject::is_same_name(&subject, &above.name)) {
+                return Err(AuthorityMakeError::Request(UNNAMED.to_owned()));
+            }
+            (subject, request.info.public_key)
         }
     };
     let (not_before, not_after) = new.validity;

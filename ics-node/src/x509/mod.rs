@@ -35,7 +35,7 @@ pub use self::ocsp::{AnswerTimes, OcspError, Question, Questions, Responder};
 pub use self::revocation::{Reason, State, because, is_key_compromised, is_only_of_revoked};
 pub use self::shown::Shown;
 pub use self::signature::{SignError, algorithm as signature_algorithm, sign, verify};
-pub use self::subject::{certificate_pem, pem_block};
+pub use self::subject::{certificate_pem, is_same_name, pem_block};
 pub use self::taken_back::{AskedBy, TakenBack, asked_for, is_permitted_after, is_permitted_since, sets_status};
 
 use der::Decode as _;

@@ -21,6 +21,19 @@ pub(super) fn name(attributes: &[(ObjectIdentifier, &str)]) -> der::Result<Name>
     Ok(RdnSequence(rdns.collect::<der::Result<_>>()?))
 }
 
+/// The parts of a distinguished name in the form in which they are compared (RFC 5280, 7.1): by characters, whatever
+/// their encoding, ignoring case and differences in spaces.
+pub(super) fn folded(name: &Name) -> Vec<String> {
+    let fold = |text: String| text.to_lowercase().split_whitespace().collect::<Vec<_>>().join(" ");
+    name.0.iter().map(|part| fold(part.to_string())).collect()
+}
+
+/// Whether two distinguished names are the same (RFC 5280, 7.1).
+#[must_use]
+pub fn is_same_name(one: &Name, other: &Name) -> bool {
+    folded(one) == folded(other)
+}
+
 /// A certificate in PEM (RFC 7468, 5).
 #[must_use]
 pub fn certificate_pem(der: &[u8]) -> String {

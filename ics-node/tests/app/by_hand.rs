@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use ics_core::time::Timestamp;
 use ics_core::vocabulary::DomainName;
+use ics_node::api::SubmissionResult;
 use ics_node::app::{App, Reader, Source};
 use ics_node::config::PeerConfig;
 use ics_sync::carried::{Carried, Reached, Wanted};
@@ -212,4 +213,23 @@ async fn a_time_that_is_not_believed_does_not_undo_one_that_is() {
         assert_eq!((taken.size, taken.trouble), (SHARED + 1, None));
         assert_eq!(taken.as_of, known.map(Timestamp::from_seconds), "cosigned at {cosigned}");
     }
+}
+
+/// Whoever brought the rest could not: that there were no receipts yet was an error.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_waits_in_a_copy_of_which_nothing_is_proven_keeps_nobody_from_bringing_the_rest() {
+    let forked = Forked::with(1, 1).await;
+    let (gateway, domain) = (forked.gateway(), &forked.maker.domain);
+    let cut = |carried: Carried| match carried {
+        Carried::Page(page) if page.from > 0 => Carried::Missing("the rest is not here".to_owned()),
+        other => other,
+    };
+    let brought = bring(&gateway, domain, &forked.home, cut);
+    assert_eq!((brought.size, brought.trouble.as_deref()), (2, Some("the rest is not here")));
+    let body = forked.maker.introduce(&forked.home, &device(50), "urn:dev:os:32473-50", "L2");
+    let results = gateway.submit(domain, vec![body]).await.expect("taken in").results;
+    assert!(matches!(results.as_slice(), [SubmissionResult::Pending(_)]), "{results:?}");
+    let again = bring(&gateway, domain, &forked.home, cut);
+    assert_eq!((again.size, again.trouble.as_deref()), (2, Some("the rest is not here")));
+    assert_eq!(bring(&gateway, domain, &forked.home, identity).trouble, None);
 }

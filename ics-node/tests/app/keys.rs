@@ -3,7 +3,7 @@
 use ics_core::identity::Fingerprint;
 use ics_core::statement::split;
 use ics_node::app::keys::{Change, KeySearch, Merged};
-use ics_node::app::{App, AppError, Reader};
+use ics_node::app::{App, AppError, Reader, Sender};
 
 use crate::fixture::{Party, device};
 
@@ -13,7 +13,7 @@ fn found(app: &App, search: &KeySearch) -> Vec<Fingerprint> {
 }
 
 async fn merge(app: &App, reader: Reader, bytes: Vec<u8>) -> Result<Merged, AppError> {
-    app.merge_keys(app.read_keys(reader, bytes).await?).await
+    app.merge_keys(&mut Sender::own(), app.read_keys(reader, bytes).await?).await
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -10,6 +10,7 @@ mod copies;
 mod erased;
 mod fixture;
 mod keys;
+mod labels;
 mod lots;
 mod outbox;
 mod recovery;

@@ -10,7 +10,7 @@ use ics_core::time::Timestamp;
 use ics_core::vocabulary::Role;
 use ics_node::api::{AdoptionRequest, SubmissionResult};
 use ics_node::app::keys::Change;
-use ics_node::app::{App, Reader};
+use ics_node::app::{App, Reader, Sender};
 use ics_sync::wire;
 use tokio::sync::watch;
 
@@ -80,7 +80,7 @@ async fn what_became_too_long_is_refused_with_the_reason() {
         assert!(refusal.contains(part), "{part}: {refusal}");
     }
     let uploaded = app.read_keys(Reader::Anonymous, forgetful(&maker, 1)).await.expect("read");
-    let merged = app.merge_keys(uploaded).await.expect("heard");
+    let merged = app.merge_keys(&mut Sender::own(), uploaded).await.expect("heard");
     assert_eq!(merged.keys.get(&maker.signer.public_key().fingerprint()), Some(&Change::Refused), "{merged:?}");
 }
 

@@ -226,6 +226,30 @@ fn what_another_machine_allows_over_plain_http_lets_nothing_happen() {
     }
 }
 
+/// SWUpdate logs only what a gate complains of.
+#[test]
+fn what_a_gate_complains_of_names_what_it_refuses() {
+    let stage = Stage::new();
+    let verdict = serde_json::json!({
+        "outcome": "deny", "reason": "blocked", "use": "install", "at": "2026-11-20T08:10:00Z", "reasons": [],
+        "rules": [], "derivation": [], "as_of": [],
+    });
+    let check = serde_json::json!({
+        "answers": [{"verdict": "deny", "reason": "blocked", "view": ""}], "time": "2026-11-20T08:10:00Z",
+    });
+    let denies = stands_in(move |head| {
+        let answer = if head.contains("/v1/check") { &check } else { &verdict };
+        answer.to_string()
+    });
+    let description = stage.write("sw-description", "software = {}");
+    let ended = stage.run_alone("nobody", &["--node", &denies, "gate", "swupdate", &description]);
+    let (message, hint) = ended.failure();
+    assert_eq!(ended.code, 1, "{ended:?}");
+    assert!(message.starts_with("1 of 1 ") && message.ends_with("sw-description: deny, blocked"), "{message}");
+    let digest = "095ae42809eefa1da635d0adfbdd2aae3341ad7aaf582b003b0832691654fd3d";
+    assert!(hint.contains(&format!("`ics explain sha256:{digest} --use install`")), "{hint}");
+}
+
 /// Without the node's time nobody can tell how long its answer is good.
 #[test]
 fn a_node_that_is_older_than_its_gateway_is_to_be_upgraded() {

@@ -103,6 +103,43 @@ fn listings_are_filtered_and_come_in_pages() {
     assert_eq!(ids(&stage.ok(&["list", "--lot", "3", "--all"])), Vec::<String>::new());
 }
 
+/// The public register of a body that certifies: what has its label now, and until when.
+#[test]
+fn what_has_a_label_is_listed_with_its_end() {
+    const END: &str = "2040-01-01T00:00:00Z";
+    let mut stage = Stage::of("certification", DOMAIN);
+    stage.start();
+    let all: Vec<String> = (1..=4).map(|number| publish(&stage, number, &format!("SN-{number}"))).collect();
+    stage.ok(&["label", "ce", "serial:SN-1", "serial:SN-2", "--until", END, "--yes"]);
+    stage.ok(&["label", "iec 62443", "serial:SN-3", "--yes"]);
+    stage.ok(&["label", "ce", "serial:SN-4", "--yes"]);
+    stage.ok(&["withdraw", "serial:SN-4", "--label", "ce", "--yes"]);
+    let signer = stage.ok(&["key", "show", "signer"])["fingerprint"].as_str().expect("a fingerprint").to_owned();
+    for (filter, expected) in [
+        (&["--label", "ce"][..], &all[..2]),
+        (&["--label", "ce", "--signer", &signer], &all[..2]),
+        (&["--label", "ce", "--lot", "2"], &all[1..2]),
+        (&["--label", "iec 62443"], &all[2..3]),
+        (&["--label", "iec"], &[]),
+    ] {
+        let page = stage.ok(&[&["list"], filter].concat());
+        assert_eq!(ids(&page), expected, "{filter:?}");
+    }
+    let first = stage.ok(&["list", "--label", "ce", "--limit", "1"]);
+    assert_eq!((ids(&first), &first["items"][0]["labels"][0]["until"]), (vec![all[0].as_str()], &END.into()));
+    let after = first["next"].to_string();
+    assert_eq!(ids(&stage.ok(&["list", "--label", "ce", "--limit", "1", "--after", &after])), all[1..2]);
+
+    let listing = stage.for_people("home", &["list", "--label", "ce"]);
+    let (shown, hint) = (listing.stdout, format!("the status is what {DOMAIN} says"));
+    assert_eq!((listing.code, listing.stderr.matches(&hint).count()), (0, 1), "{}", listing.stderr);
+    let heads: Vec<&str> = shown.lines().next().expect("a head").split_whitespace().collect();
+    assert_eq!(heads, ["kind", "title", "status", "until", "by", "model", "lot", "id"]);
+    assert_eq!(shown.matches(" 2040-01-01 00:00:00 UTC ").count(), 2, "{shown}");
+    let none = stage.for_people("home", &["list", "--label", "iec"]);
+    assert_eq!((none.code, none.stderr.contains(&format!("nothing in {DOMAIN} fits"))), (0, true), "{none:?}");
+}
+
 #[test]
 fn a_history_says_what_became_of_each_statement() {
     let stage = with_a_device();

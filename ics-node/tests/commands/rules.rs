@@ -336,7 +336,9 @@ fn an_erased_block_falls_with_its_signer_and_that_is_reported() {
     let [stolen, ..] = [1, 2].map(|number| publish(&stage, number, &format!("SN-{number}")));
     let size = stage.size("serial:SN-1");
     stage.ok(&["status", "stolen", "serial:SN-1", "--yes"]);
-    stage.ok(&["erase", "--entry", &size.to_string(), "--yes"]);
+    // The only owner signs first, and submits later what is signed already.
+    stage.ok(&["erase", "--entry", &size.to_string(), "--output", "erasure.pgp", "--yes"]);
+    stage.ok(&["erase", "--from", "erasure.pgp", "--yes"]);
     let is_blocked = || stage.record("serial:SN-1")["status"]["effect"] == "blocks";
     assert!(is_blocked());
     let fallen = stage.ok(&["domain", "update", "--compromised", &format!("{signer}@{size}")]);

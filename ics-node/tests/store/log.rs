@@ -158,6 +158,31 @@ fn shown(filling: Filling) -> impl FnOnce(&mut WriteTx<'_>) -> Result<(), StoreE
     }
 }
 
+/// Caches, directories and copies of this copy begin anew with each round.
+#[test]
+fn a_round_ends_only_if_something_takes_effect() {
+    let (_dir, mirror, copy) = copied();
+    let (leaf, filling) = late("late", "late");
+    mirror.write(copy, move |tx| tx.append(bare(leaf))).expect("queue").wait().expect("a leaf");
+    let settle = |rights: Option<[u8; 16]>| {
+        let job = move |tx: &mut WriteTx<'_>| -> Result<(), StoreError> {
+            tx.settle(rights, None);
+            Ok(())
+        };
+        mirror.write(copy, job).expect("queue").wait().expect("written");
+        mirror.sight(copy).expect("here").settled
+    };
+    let (some, other) = (Some([1; 16]), Some([2; 16]));
+    for (rights, rounds) in [(None, 0), (some, 1), (some, 1), (other, 2), (other, 2)] {
+        assert_eq!(settle(rights), rounds, "{rights:?}");
+    }
+    let fills = move |tx: &mut WriteTx<'_>| tx.fill(filling, true);
+    mirror.write(copy, fills).expect("queue").wait().expect("filled in");
+    let is_shown = || mirror.entry(copy, 0).expect("entry").content.is_some();
+    assert_eq!((is_shown(), settle(other)), (false, 3));
+    assert_eq!((is_shown(), settle(other)), (true, 3));
+}
+
 /// A later version of the node may index entries by more keys than the version that filled them in.
 #[test]
 fn what_is_filled_in_is_filed_again_with_the_index() {

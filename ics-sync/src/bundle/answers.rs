@@ -67,6 +67,11 @@ impl<R: Read + Seek> Bundle<R> {
             return Ok(Carried::Missing(why));
         };
         let page = cut(self.page(place)?, from);
+        // A node would refuse it, and whoever brings the bundle would bring nothing of the domains that follow.
+        if page.sight.as_ref().is_some_and(|sight| sight.earlier.len() + sight.ended.len() > limits::SIGHT_INDICES) {
+            let why = format!("what the entries from {from} on rest on is too much for a page: bring a newer bundle");
+            return Ok(Carried::Missing(why));
+        }
         // The proof leads on from the end of the whole page.
         if page.entries.len() > limit {
             let why = format!("the bundle's page has {} entries, but {limit} were asked for", page.entries.len());

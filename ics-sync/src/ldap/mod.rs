@@ -139,7 +139,7 @@ impl LdapPeer {
     /// When it does not answer as expected and within bounds.
     pub async fn descriptors(&self, domain: &DomainName, from: u64) -> Result<Descriptors, PeerError> {
         let filter = format!("(icsDescriptorVersion>={from})");
-        let entries = self.ask(domain, Scope::OneLevel, &filter, 0, None).await?;
+        let entries = self.ask(domain, Scope::OneLevel, &filter, limits::FEED_ENTRIES, None).await?;
         let mut descriptors = Descriptors { from, entries: Vec::new() };
         for (version, mut entry) in (from..).zip(entries) {
             if entry.number("icsDescriptorVersion")? != Some(version) {

@@ -142,6 +142,11 @@ impl Charter {
         Ok(())
     }
 
+    /// Forgets the versions that the log has not reached. Their owners may have signed them and put others in force.
+    pub(super) fn forget_following(&mut self) {
+        self.following.clear();
+    }
+
     /// Takes a descriptor that is in the log, under the checkpoint that proves it. One that the owners did not sign has
     /// no effect.
     pub(super) fn enact(&mut self, body: &[u8], proven_by: &SignedCheckpoint) -> Result<(), Stop> {
@@ -189,6 +194,12 @@ impl Charter {
             }));
         }
         Ok(None)
+    }
+
+    /// Whether a checkpoint that counted when it came counts still: a version known since may have replaced its key.
+    pub(super) fn still_counts(&self, known: &SignedCheckpoint, now: Timestamp) -> bool {
+        // Versions that were forgotten are asked for again.
+        known.descriptor > self.last().version || matches!(self.open(&known.note, now), Ok(Some(_)))
     }
 
     /// Whether enough witnesses have cosigned for the descriptor in force, or for a later one: owners whose witnesses

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Mirror;
 use super::charter::Charter;
+use super::listen::Listening;
 use super::page::Held;
 use super::stop::Trouble;
 use crate::wire;
@@ -109,12 +110,16 @@ impl Mirror {
 
     /// Sets which of its peers answers from now on, counted from 0. What one peer has begun to show is not taken as
     /// another's word if that one continues it; nor need another peer know the descriptors that the checkpoint of one
-    /// requires, or lead to that checkpoint at all.
+    /// requires, or those that only one has shown, or lead to that checkpoint at all. News may get through from one and
+    /// not from another.
     pub fn hears(&mut self, peer: usize) {
         if self.sources.asked != peer {
             self.break_off_review();
             self.aim_anew();
-            (self.undecided, self.looks_late) = (None, false);
+            (self.undecided, self.looks_late, self.listening) = (None, false, Listening::default());
+            if let Some(held) = &mut self.held {
+                held.charter.forget_following();
+            }
             self.sources.asked = peer;
         }
     }

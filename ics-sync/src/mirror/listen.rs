@@ -11,7 +11,8 @@ use crate::pause::Pause;
 const FALLBACK_MILLIS: u64 = 10 * 60 * 1000;
 /// Milliseconds, at most, after which a mirror that has heard nothing polls: several heartbeats.
 pub(super) const SILENCE_MILLIS: u64 = 45_000;
-/// Pieces of news per minute that may bring nothing new: several times the number of heartbeats.
+/// Pieces of news per minute that may bring no entries, counted anew once some have come: several times the number of
+/// heartbeats.
 const IDLE_NEWS: u32 = 32;
 const IDLE_MILLIS: u64 = 60_000;
 
@@ -31,7 +32,7 @@ pub(crate) struct Listening {
     fallback: Option<(Option<Way>, Pause)>,
     /// Whether the current way has brought anything yet.
     heard: bool,
-    /// The current minute, and the pieces of news in it that brought nothing new.
+    /// The current minute, and the pieces of news in it that brought no entries.
     minute: Pause,
     idle: u32,
 }
@@ -48,13 +49,19 @@ impl Listening {
         self.heard = true;
     }
 
-    /// Counts a piece of news that brought nothing new; returns whether there were too many.
-    fn idles(&mut self, now: Timestamp) -> bool {
+    /// Counts a piece of news that brought no entries; returns whether there were too many.
+    pub(crate) fn idles(&mut self, now: Timestamp) -> bool {
         if self.minute.until(now).is_none() {
             (self.minute, self.idle) = (Pause::of(now, IDLE_MILLIS), 0);
         }
         self.idle = self.idle.saturating_add(1);
         self.idle > IDLE_NEWS
+    }
+
+    /// Notes that entries have come. A stream that is opened again after they were fetched begins with what is known by
+    /// then.
+    pub(super) const fn brought_entries(&mut self) {
+        self.idle = 0;
     }
 
     /// Ends the current way. If it never brought anything, the next one is used from now on.
@@ -74,11 +81,12 @@ impl Listening {
 }
 
 impl Mirror {
-    /// Takes what the peer sent unasked. A peer that endlessly repeats what is known here fails.
+    /// Takes what the peer sent unasked. A peer that endlessly repeats what is known here fails, and so does one that
+    /// endlessly has other times or rights to tell: each of them is written down.
     pub fn handle_news(&mut self, news: News, now: Timestamp) {
         self.listening.heard();
         self.take_news(news, now);
-        let is_idle = self.resting && self.stopped.is_none() && self.pending.is_none() && self.target.is_none();
+        let is_idle = self.resting && self.stopped.is_none() && self.target.is_none();
         if is_idle && self.listening.idles(now) {
             self.fail(Trouble::Failure("the peer keeps sending what is already known here".to_owned()), now);
         }

@@ -209,6 +209,7 @@ impl Mirror {
             stopped: self.stopped.clone(),
             doubt: self.held.as_ref().and_then(|held| held.doubt.clone()),
             is_partial: self.is_partial(),
+            is_looking: self.review.is_some(),
         }
     }
 
@@ -227,6 +228,7 @@ impl Mirror {
             return self.fail(Trouble::Failure("the peer has no descriptor of the domain".to_owned()), now);
         }
         let learnt = self.learn(&descriptors.entries);
+        self.forget_replaced(now);
         if let Some((note, claimed)) = self.or_stop(learnt).and_then(|()| self.undecided.take()) {
             self.decide(&note, &claimed, descriptors.entries.is_empty(), now);
         }
@@ -289,6 +291,9 @@ impl Mirror {
     pub fn handle_applied(&mut self, now: Timestamp) {
         let Some((page, next)) = self.pending.take() else { return };
         self.portion = self.portion.after_success();
+        if !page.entries.is_empty() {
+            self.listening.brought_entries();
+        }
         let is_settled = next.doubt.is_none();
         let is_confirmed = self.held.replace(next).is_some_and(|held| held.doubt.is_some()) && is_settled;
         self.unsettled &= !page.settles;

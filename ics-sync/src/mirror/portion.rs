@@ -1,5 +1,5 @@
 //! How many entries are asked for at once: as many as a page may have, and fewer if that many do not arrive in time, as
-//! over a slow line. Asked for again unchanged, such a page would never arrive.
+//! over a slow line. Asked for again unchanged, such a page would never arrive, nor would what is shown in a second look.
 
 use ics_core::limits;
 use ics_core::time::Timestamp;
@@ -59,7 +59,7 @@ impl Mirror {
     /// stored. It is tried again later.
     pub fn handle_failure(&mut self, what: &str, now: Timestamp) {
         let was_a_page = self.target.is_some() && self.pending.is_none() && self.wanted_descriptor().is_none();
-        if was_a_page {
+        if was_a_page || self.review.as_ref().is_some_and(Review::is_asking) {
             self.portion = self.portion.after_failure();
         }
         if self.review.as_ref().is_some_and(Review::is_testing_erased) {

@@ -9,7 +9,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use ics_core::limits;
 use ics_core::log::LeafData;
 use ics_core::log::entry::{Entry, EntryKind, Header};
 use ics_core::statement::Remnant;
@@ -22,7 +21,7 @@ use super::stop::{Stop, Trouble};
 use crate::pause::Pause;
 use crate::wire::{self, Rights};
 
-/// The entries to be looked at again: the next of them, at most [`limits::FEED_ENTRIES`], in ascending order.
+/// The entries to be looked at again: the next of them, at most [`ics_core::limits::FEED_ENTRIES`], in ascending order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Survey {
     /// The first index that counts.
@@ -155,17 +154,25 @@ impl Review {
     }
 
     /// Takes what is held; false if nothing is left to be looked at. `told` is what the erasures on the page that waits
-    /// say is left.
-    fn surveyed(&mut self, seen: Vec<Seen>, told: &Arc<BTreeMap<u64, Remnant>>) -> bool {
+    /// say is left; `most` is how many entries are asked for at once.
+    fn surveyed(&mut self, seen: Vec<Seen>, told: &Arc<BTreeMap<u64, Remnant>>, most: usize) -> bool {
         let Some(last) = seen.last() else { return self.goes_on(told) };
         // Entries that were named and are here need no question; only a change of rights can take them away. The same
         // holds when the only question left is what was erased.
         let is_of_missing = self.rest.among.is_some() || self.told.is_some();
         self.rest.from = last.index.saturating_add(1);
         self.question = self.question.wrapping_add(1);
-        let asked = seen.into_iter().filter(|seen| !(is_of_missing && seen.is_whole));
-        self.asked = asked.take(limits::FEED_ENTRIES).collect();
+        let mut asked = seen.into_iter().filter(|seen| !(is_of_missing && seen.is_whole));
+        self.asked = asked.by_ref().take(most).collect();
+        if let Some(next) = asked.next() {
+            self.rest.from = next.index;
+        }
         true
+    }
+
+    /// Whether the peer is being asked.
+    pub(super) fn is_asking(&self) -> bool {
+        self.fill.is_none() && !self.asked.is_empty()
     }
 
     /// Continues after one pass through what is held: with the entries that are needed besides, and then, if anything
@@ -376,8 +383,9 @@ impl Mirror {
     /// Takes what is held of the entries that [`super::Action::Survey`] asks about, in ascending order; none when there are no
     /// more.
     pub fn handle_surveyed(&mut self, seen: Vec<Seen>) {
+        let most = self.portion.entries();
         let (Some(review), Some((page, next))) = (&mut self.review, &mut self.pending) else { return };
-        if review.surveyed(seen, &next.borne_out) {
+        if review.surveyed(seen, &next.borne_out, most) {
             return;
         }
         if review.is_full() {
@@ -391,7 +399,7 @@ impl Mirror {
         let asks = matches!(self.review.as_ref().map(Review::step), Some(Step::Ask(_)));
         let Some(review) = self.review.as_mut().filter(|_| asks) else { return };
         match review.shown(shown) {
-            Ok(()) => {}
+            Ok(()) => self.portion = self.portion.after_success(),
             Err(Refused::Stop(stop)) => self.stopped = Some(stop),
             Err(Refused::Trouble(trouble)) => self.fail(trouble, now),
         }

@@ -53,4 +53,6 @@ pub struct Status {
     pub doubt: Option<Doubt>,
     /// Whether there is anything that this node may not read.
     pub is_partial: bool,
+    /// Whether a second look at what is held is under way. If it is broken off, the next one begins anew.
+    pub is_looking: bool,
 }

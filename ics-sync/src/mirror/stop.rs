@@ -124,7 +124,8 @@ pub enum Stop {
 impl Stop {
     /// Whether it may be caused by the peer alone, so that another peer may do better. What the home has signed is the
     /// same at all of them, and so is what was believed here before. What a replaced key has signed is not the home's:
-    /// a thief of that key only needs one peer to show it.
+    /// a thief of that key only needs one peer to show it. Nor has the home signed where a header ends and the body
+    /// begins: a header that is too short or too long has the leaf of the true one if the rest is in the body.
     #[must_use]
     pub const fn is_of_peer(&self) -> bool {
         match self {
@@ -134,7 +135,8 @@ impl Stop {
             | Self::Descriptor { .. }
             | Self::Checkpoint(_)
             | Self::FormerKey { .. }
-            | Self::Unsigned => true,
+            | Self::Unsigned
+            | Self::Header { problem: HeaderError::Truncated | HeaderError::Trailing(_), .. } => true,
             Self::Fork { .. }
             | Self::Rules { .. }
             | Self::Header { .. }

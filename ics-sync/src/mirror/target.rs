@@ -19,11 +19,25 @@ impl Mirror {
         match self.or_stop(opened) {
             Some(Some(checkpoint)) => self.consider(checkpoint, no_more_descriptors, now),
             // Perhaps under a key that has been replaced since; whose it was no longer matters.
-            Some(None) if theirs < ours => self.fail(Trouble::Stale { ours, theirs }, now),
+            Some(None) if !self.is_of_use(theirs) => self.fail(Trouble::Stale { ours, theirs }, now),
             Some(None) if no_more_descriptors => self.stopped = Some(Stop::Unsigned),
             Some(None) => self.await_descriptors(note.to_owned(), claimed.clone()),
             None => {}
         }
+    }
+
+    /// Whether a checkpoint of this size is of use. A larger one, which another peer has shown, may lead nowhere now
+    /// because nobody has those entries any more, or never had them. So without a target a smaller one is of use as
+    /// well, as long as it is ahead of what is held.
+    fn is_of_use(&self, size: u64) -> bool {
+        size >= self.known().max(1) || (self.target.is_none() && size > self.size())
+    }
+
+    /// Forgets what is known beyond the target if a version that has become known has replaced its key: it leads nowhere,
+    /// and what the home signs now must not be held against it.
+    pub(super) fn forget_replaced(&mut self, now: Timestamp) {
+        let Some(held) = &self.held else { return };
+        self.later = self.later.take().filter(|later| held.charter.still_counts(later, now));
     }
 
     /// Keeps a checkpoint that later descriptors may explain.
@@ -44,10 +58,7 @@ impl Mirror {
             (self.earlier, self.pause, self.resting) = (Some(checkpoint), Pause::default(), false);
             return;
         }
-        // A larger checkpoint, which another peer has shown, may lead nowhere now because nobody has those entries any more.
-        // Without a target a smaller one is of use as well, as long as it is ahead of what is held.
-        let leads_on = self.target.is_none() && theirs > self.size();
-        if theirs < ours.max(1) && !leads_on {
+        if !self.is_of_use(theirs) {
             return self.fail(Trouble::Stale { ours, theirs }, now);
         }
         self.ahead = checkpoint.claimed.filter(|_| checkpoint.as_of.is_none()).map(|at| Ahead { at, now });

@@ -76,6 +76,18 @@ fn what_is_pushed_is_fetched_and_then_noted() {
     assert_eq!(watcher.poll(at(5)), listen(20, Way::Stream), "a heartbeat costs nothing");
 }
 
+/// What it names would be asked about as fast as that may be, and nobody else could ask any more.
+#[test]
+fn a_home_that_floods_with_what_is_known_is_not_heard_for_a_while() {
+    let mut watcher = watcher();
+    let mut beats = |now| {
+        watcher.handle_heads(&heads(10, 10, &[]), now).expect("heads");
+        watcher.poll(now) == listen(10, Way::Stream)
+    };
+    assert!((0..100).all(|beat| beats(at(10_000 * beat))), "heartbeats cost nothing");
+    assert_eq!((0..1_000).take_while(|_| beats(at(2_000_000))).count(), 32);
+}
+
 #[test]
 fn what_was_not_taken_is_asked_for_again() {
     let mut watcher = watcher();
@@ -365,7 +377,7 @@ impl World {
                 let told = self.told(from);
                 if told.upto == from {
                     // A heartbeat comes when it is due.
-                    self.now = self.now.plus_millis(1_000);
+                    self.now = self.now.plus_millis(10_000);
                 }
                 self.watcher.handle_heads(&told, self.now).expect("an honest home");
             }

@@ -194,3 +194,22 @@ fn a_reader_whose_rights_have_changed_needs_a_whole_one() {
     take(&mut memory, &home, bundle(&home, None)).expect("a whole one");
     assert!(memory.kept.iter().all(|kept| matches!(kept, Kept::Whole(_))));
 }
+
+/// Otherwise nothing of the other domains in the bundle would be brought.
+#[test]
+fn a_page_that_names_too_much_once_it_is_cut_is_missing() {
+    let mut home = home(10);
+    home.partial = true;
+    let bytes = written(|writer| {
+        writer.domain(&home.origin).expect("memory");
+        writer.checkpoint(&home.note).expect("memory");
+        for mut page in pages(&home, 0) {
+            page.sight.iter_mut().for_each(|sight| sight.earlier = vec![0; limits::SIGHT_INDICES]);
+            writer.page(&page).expect("memory");
+        }
+    });
+    let mut bundle = open(bytes).expect("whole");
+    let mut answer = |from| bundle.answer(0, &Wanted::Page { from, limit: limits::FEED_ENTRIES, until: 10 });
+    assert!(matches!(answer(0), Ok(Carried::Page(_))));
+    assert!(matches!(answer(1), Ok(Carried::Missing(_))));
+}

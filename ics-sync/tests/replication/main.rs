@@ -18,6 +18,7 @@ mod owners;
 mod promises;
 mod reading;
 mod remnants;
+mod replaced;
 mod request;
 mod rules;
 mod simulation;

@@ -4,9 +4,10 @@ use ics_core::descriptor::{Descriptor, Witnesses};
 use ics_core::limits;
 use ics_core::log::checkpoint::Origin;
 use ics_core::log::cosignature;
-use ics_core::log::entry::EntryKind;
+use ics_core::log::entry::{Entry, EntryKind};
 use ics_core::time::Timestamp;
 use ics_sync::mirror::{Action, Mirror, Settings, Stop, Trouble};
+use ics_sync::wire;
 
 use crate::home::{Home, NODE, at, entry, node_key, signing_key};
 use crate::memory::{Kept, Memory};
@@ -202,8 +203,33 @@ fn a_home_that_breaks_the_rules_of_the_log_stops_the_mirror() {
         strange.header[0] = 9;
         home.push(strange);
     });
-    assert!(matches!(end, Action::Stopped(Stop::Header { index: 10, .. })), "{end:?}");
+    let Action::Stopped(stop @ Stop::Header { index: 10, .. }) = end else { panic!("{end:?}") };
+    assert!(!stop.is_of_peer(), "all of its peers show the same");
     assert_eq!(memory.size(), 10);
+}
+
+/// The leaf covers header and body in one piece, and so it is that of the home's entry. Others show that one.
+#[test]
+fn a_peer_that_moves_the_end_of_a_header_is_left_out() {
+    type Move = fn(&mut Entry);
+    let moves: [Move; 2] = [
+        |entry| entry.body.insert(0, entry.header.pop().expect("a header")),
+        |entry| entry.header.push(entry.body.remove(0)),
+    ];
+    let home = home(10);
+    for change in moves {
+        let mut mirror = Mirror::pinned(home.origin.clone(), SETTINGS);
+        mirror.handle_descriptors(&home.descriptors(1), at(NOW));
+        mirror.handle_checkpoint(&home.note, at(NOW));
+        let mut page = home.page(0, 10, 10).expect("page");
+        let wire::Entry::Whole(entry) = &mut page.entries[5] else { panic!("it is whole") };
+        let leaf = entry.leaf_data();
+        change(entry);
+        assert_eq!(entry.leaf_data(), leaf);
+        mirror.handle_page(page, at(NOW));
+        let stop = mirror.status().stopped.expect("it is refused");
+        assert!(matches!(stop, Stop::Header { index: 5, .. }) && stop.is_of_peer(), "{stop:?}");
+    }
 }
 
 #[test]

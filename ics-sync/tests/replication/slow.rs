@@ -5,9 +5,9 @@ use ics_core::time::Timestamp;
 use ics_sync::Turn;
 use ics_sync::mirror::{Action, Mirror, Trouble};
 
-use crate::home::{Home, at};
+use crate::home::{Home, IDENTITIES, at};
 use crate::memory::Memory;
-use crate::rules::{NOW, SETTINGS, perform};
+use crate::rules::{NOW, SETTINGS, drive, mirrored, perform};
 
 const MINUTE: u64 = 60_000;
 
@@ -125,4 +125,32 @@ fn what_nobody_serves_does_not_keep_a_copy_from_what_somebody_does() {
     assert_eq!(mirror.status().trouble, Some(Trouble::Stale { ours: 30, theirs: 20 }), "it still lacks something");
     ask(&mut mirror, &mut memory, &home, later());
     assert_eq!((memory.size(), mirror.status().known, mirror.status().trouble), (30, 30, None));
+}
+
+/// Over a slow line it would never arrive if it was asked for unchanged.
+#[test]
+fn what_is_asked_for_again_and_does_not_come_is_asked_for_in_parts() {
+    let mut home = Home::new("devices.acme.example", 1, at(NOW));
+    (home.partial, home.hidden) = (true, (0..IDENTITIES).collect());
+    home.append_many(1_200, "true", at(NOW));
+    home.sign(at(NOW));
+    let (mut mirror, mut memory) = mirrored(&home);
+    (0..IDENTITIES).for_each(|id| home.turn(id, crate::home::Turn::Peer, at(NOW)));
+    home.append_many(1, "true", at(NOW));
+    home.sign(at(NOW));
+    let mut asked = Vec::new();
+    for hour in 1..4 {
+        let now = at(NOW + hour * 60 * MINUTE);
+        let again = loop {
+            match mirror.poll_action(now) {
+                Action::FetchAgain(again) => break again,
+                action => assert_eq!(perform(action, &mut mirror, &home, &mut memory, now), None),
+            }
+        };
+        asked.push(again.hidden.len() + again.held.len());
+        mirror.handle_failure("it takes too long", now);
+    }
+    assert_eq!(asked, [1_000, 500, 250]);
+    drive(&mut mirror, &home, &mut memory, at(NOW + 240 * MINUTE));
+    assert_eq!((mirror.status().trouble, memory.shown().count()), (None, 1_202));
 }

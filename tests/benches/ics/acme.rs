@@ -36,6 +36,11 @@ const ORDERS: usize = 3_200;
 const CLIENTS: usize = 64;
 /// The number of rounds; the servers take turns.
 const ROUNDS: usize = 3;
+/// A server is at rest when it has used no more milliseconds of a processor than this for so long.
+const AT_REST: Duration = Duration::from_secs(2);
+const AT_REST_USES: f64 = 30.0;
+/// How long a server may take to come to rest.
+const PATIENCE: Duration = Duration::from_secs(60);
 /// Set in the process that runs this program as a node; says how many devices it has.
 const NODE: &str = "ICS_BENCH_ACME_NODE";
 
@@ -111,7 +116,8 @@ impl Side {
         Self { process: process.id(), clients: Vec::new(), rates: Vec::new(), spent: Spent::default() }
     }
 
-    /// Has all clients make their share of the orders concurrently.
+    /// Has all clients make their share of the orders concurrently. The server is left alone before until it has nothing
+    /// to do: a node makes memory ready after a start and after news.
     fn round(
         &mut self,
         runtime: &Runtime,
@@ -120,6 +126,7 @@ impl Side {
     ) -> Outcome {
         let of_client = |client| (0..orders / CLIENTS).map(|order| wanted(client, order)).collect();
         let work = (0..CLIENTS).map(of_client).collect::<Result<Vec<Vec<_>>, Error>>()?;
+        wait_until_at_rest(self.process)?;
         let (began, before) = (Instant::now(), Spent::until_now(self.process)?);
         self.clients = runtime.block_on(all(std::mem::take(&mut self.clients), work))?;
         self.rates.push(crate::report::per_second(orders, began.elapsed()));
@@ -157,6 +164,24 @@ fn processor_time(process: &str) -> Result<f64, Error> {
     let fields = stat.rsplit(") ").next().unwrap_or_default().split(' ').skip(11).take(2);
     let ticks = fields.map(str::parse::<u32>).sum::<Result<u32, _>>()?;
     Ok(f64::from(ticks) * 10.0)
+}
+
+/// Waits until a process has used next to no processor time for longer than a node pauses between two looks for news.
+fn wait_until_at_rest(process: u32) -> Outcome {
+    let process = process.to_string();
+    let began = Instant::now();
+    let (mut since, mut used) = (began, processor_time(&process)?);
+    while since.elapsed() < AT_REST {
+        if began.elapsed() > PATIENCE {
+            return Err("the server does not come to rest".into());
+        }
+        std::thread::sleep(AT_REST / 10);
+        let now = processor_time(&process)?;
+        if now - used > AT_REST_USES {
+            (since, used) = (Instant::now(), now);
+        }
+    }
+    Ok(())
 }
 
 /// The manufacturer's statements that introduce a device and say that it is in use.

@@ -235,6 +235,30 @@ fn days_pass(places: &mut Places) {
     assert!(second(&verdict["at"]) >= second(&taken["as_of"]), "it is remembered: {verdict}");
 }
 
+/// A home whose disk is gone gets back what the gateway was brought. Nobody can tell it what it signed after that, so
+/// it says until when its log is whole, and whom it could not ask.
+#[test]
+fn what_a_gateway_was_not_brought_is_said_to_be_lost() {
+    let mut places = Places::found();
+    let (backup, copy) = (places.file("backup"), places.file("copy"));
+    places.maker.json(&["backup", &backup]);
+    places.maker.json(&["publish", "--spki", &crate::spki(3), "--serial", "SN-0003"]);
+    places.to_gateway("1", None);
+    let taken = places.at_gateway("1");
+    places.maker.json(&["publish", "--spki", &crate::spki(4), "--serial", "SN-0004"]);
+    places.gateway.json(&["backup", &copy]);
+    places.maker.kill();
+    fs::remove_dir_all(places.maker.home.join("data")).expect("gone, with the file of the highest head");
+    let told = places.maker.json(&["restore", &backup, "--from-copy", &copy]);
+    let domain = &told["domains"][0];
+    assert_eq!((&domain["state"], &domain["size"]), (&json!("current"), &taken["size"]), "{told}");
+    assert_eq!((&domain["asked"][0]["entries"], &domain["not_asked"]), (&json!(1), &json!(["gateway"])), "{told}");
+    assert_eq!(second(&domain["as_of"]), second(&taken["as_of"]), "{told}");
+    let said = places.maker.ics(&["restore", "--hold", "--from-copy", &copy]).ok();
+    assert!(said.contains("whatever this node signed after 20"), "{said}");
+    assert!(said.contains("ics.toml has no address of it"), "{said}");
+}
+
 /// A bundle leaves out what its reader may not read; if the reader may read it later, a later bundle brings it.
 #[test]
 fn a_bundle_holds_what_its_reader_may_read() {

@@ -191,8 +191,10 @@ fn what_nobody_has_any_more_ends_an_epoch() {
     let left = size(&pair.home);
     pair.mirror.kill();
     publish(&pair.home, 10, 5);
+    let signed = size(&pair.home);
     pair.home.kill();
-    pair.home.ics(&["restore", &copy]).ends_with(1);
+    let silent = pair.home.ics(&["restore", &copy]).ends_with(1).stdout;
+    assert!(silent.contains(&format!("{left} of {signed} that it has signed")), "{silent}");
     let alone = pair.home.ics(&["restore", "--alone", DEVICES]).ends_with(5);
     assert!(alone.stderr.contains("silent"), "it knows that more was signed: {}", alone.stderr);
     // The owner's key is in a safe: an attempt that failed without it is repeated with it.

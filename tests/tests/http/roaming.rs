@@ -463,3 +463,18 @@ async fn an_old_answer_is_no_fresh_one() {
     };
     tokio::time::timeout(PATIENCE, told).await.expect("said in words");
 }
+
+/// A peer in between that has lost its link answers with what it has kept, and one that lies with what it likes.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_old_answer_keeps_nobody_from_asking_the_next_peer() {
+    let home = home().await;
+    let [first, next] = [Liar::honest(&home).await, Liar::honest(&home).await];
+    let gateway = Gateway::asking(&origin(&home), &first.url(), 2);
+    gateway.says(&serial(20), Outcome::Allow, Reason::Permitted).await;
+    let captured = first.last();
+    first.set(move |_, _| Reply::Json(captured.clone()));
+    gateway.says(&serial(20), Outcome::Unknown, Reason::Stale).await;
+    let next = PeerConfig { name: "next".parse().expect("a name"), ..upstream(&origin(&home), &next.url()) };
+    tokio::task::block_in_place(|| gateway.app.put_peer(next)).expect("one more");
+    gateway.says(&serial(20), Outcome::Allow, Reason::Permitted).await;
+}

@@ -10,7 +10,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 use crate::support::{Answer, Node, settings};
-use crate::world::{CARE, DOMAIN, World, certificate, hanging_home, introduction_to_care, maker};
+use crate::world::{CARE, DOMAIN, TOKEN, World, certificate, hanging_home, introduction_to_care, maker};
 
 /// How long a test waits for what must come.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -371,12 +371,13 @@ async fn whoever_comes_finds_a_place() {
 /// The body of a request, which [`begun`] does not send.
 const BODY: &[u8] = br#"{"statements": []}"#;
 
-/// Sends the head of a request whose answer waits for its body.
+/// Sends the head of an operator's request whose answer waits for its body. Of strangers' requests so few places would
+/// not be kept.
 async fn begun(node: &Node) -> TcpStream {
     let mut slow = TcpStream::connect(node.addresses[0]).await.expect("connects");
     let head = format!(
         "POST /v1/domains/nowhere.example/statements HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n\
-         connection: close\r\nexpect: 100-continue\r\ncontent-length: {}\r\n\r\n",
+         authorization: Bearer {TOKEN}\r\nconnection: close\r\nexpect: 100-continue\r\ncontent-length: {}\r\n\r\n",
         BODY.len()
     );
     slow.write_all(head.as_bytes()).await.expect("sends");

@@ -13,6 +13,7 @@ mod persisting;
 mod raw;
 mod replicas;
 mod served;
+mod silent;
 mod slapd;
 mod support;
 mod tools;

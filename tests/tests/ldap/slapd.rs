@@ -96,7 +96,7 @@ impl Consumer {
     }
 
     /// Starts it; what it logs about replication is recorded from the beginning.
-    fn start(&mut self) {
+    pub(crate) fn start(&mut self) {
         let log = fs::File::create(self.dir.path().join("log")).expect("a file");
         let mut command = Command::new("/usr/sbin/slapd");
         command.args(["-d", "sync,stats2", "-h", &format!("ldap://{}", self.address), "-F"]);
@@ -147,7 +147,7 @@ impl Consumer {
     }
 
     /// Waits until it has exactly what a stranger finds at the node.
-    async fn until_same(&self, node: &Directory) {
+    pub(crate) async fn until_same(&self, node: &Directory) {
         let began = Instant::now();
         loop {
             let (theirs, ours) = (self.search("(objectClass=*)").await, of_node(node).await);

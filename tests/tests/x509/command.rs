@@ -248,8 +248,13 @@ fn what_is_wrong_with_an_authority_to_be_is_said_as_it_is() {
     authorities(&bench);
     bench.openssl("genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:1024 -out weak.key");
     bench.openssl("req -new -key weak.key -subj /CN=Weak -out weak.csr");
+    bench.openssl("genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out plain.key");
+    bench.openssl("req -new -key plain.key -subj / -out plain.csr");
+    bench.openssl("req -new -key plain.key -subj /CN=root -out same.csr");
     for (words, why) in [
         ("ca sign weak.csr --certificate root.pem --out x.pem", "its key is not accepted"),
+        ("ca sign plain.csr --certificate root.pem --out x.pem", "its subject is empty"),
+        ("ca sign same.csr --certificate root.pem --out x.pem", "or the name of the authority above it"),
         ("ca sign issuer.csr --certificate root.pem --use bogus --out x.pem", "client, server, ocsp"),
         ("ca sign issuer.csr --certificate root.pem --permit http://x --out x.pem", "neither a host name"),
     ] {
@@ -324,4 +329,18 @@ fn an_import_says_which_keys_the_node_is_to_have() {
     configure(&format!("[\"issuer\", {}]", key["fingerprint"]));
     let known = import("next.pem", "");
     assert!(!known.contains("[node] issuers"), "{known}");
+}
+
+/// Its lists would bear the newer name, and be none for what it has issued under the other.
+#[test]
+fn a_key_issues_under_one_name() {
+    let bench = Bench::new();
+    authorities(&bench);
+    let more = "--chain root.pem --domain devices.acme.example --url http://pki.acme.example/x509/devices.acme.example";
+    done(&bench, "home", &format!("ca import issuer.pem {more}"));
+    done(&bench, "home", "ca request --name Other --out other.csr");
+    done(&bench, "home", "ca sign other.csr --certificate root.pem --out other.pem");
+    let refused = ics(&bench, "home", &format!("ca import other.pem {more}"));
+    let told = said(&refused);
+    assert!(!refused.status.success() && told.contains("issues as `CN=Issuing`"), "{told}");
 }

@@ -1,5 +1,11 @@
 //! Real processes: a copy of a domain that serves the issuer's own lists, even when their home is gone.
 
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::TcpListener;
+use std::process::Command;
+use std::sync::mpsc::{Receiver, channel};
+use std::time::Duration;
+
 use ics_node::app::Clock;
 
 use crate::tools::said;
@@ -49,7 +55,7 @@ fn a_mirror_gives_the_issuers_list_and_keeps_it_when_the_home_is_gone() {
         town.eventually("it is on the list there", || holds(node));
     }
     // The list that was fetched before would hold for half an hour more.
-    assert!(began.elapsed() < std::time::Duration::from_secs(30), "{:?}", began.elapsed());
+    assert!(began.elapsed() < Duration::from_secs(30), "{:?}", began.elapsed());
 
     let (lists, _) = path.rsplit_once('/').expect("a path");
     assert_eq!(list(&town, &mirror, &format!("{lists}/99.crl")), None, "no other list is made up");
@@ -104,9 +110,95 @@ fn a_mirror_gives_no_list_without_what_it_knows_to_be_revoked() {
     town.ok(&["status", "suspended", "serial:SN-7", "--yes"]);
     town.eventually("the copy hears of it", || says("SN-7", "suspended"));
     town.kill();
-    std::thread::sleep(std::time::Duration::from_millis(1_100));
+    std::thread::sleep(Duration::from_millis(1_100));
     assert_eq!(list(&town, &mirror, &path), None, "it was suspended since");
     town.eventually("time blocks it again", || list(&town, &mirror, &later).is_none());
+}
+
+/// A peer that answers whoever asks for a list with this one, and nothing else; returns its URL.
+fn behind(list: Vec<u8>) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let url = format!("http://{}", listener.local_addr().expect("an address"));
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().filter_map(Result::ok) {
+            let reader = BufReader::new(stream.try_clone().expect("the same"));
+            let head: Vec<String> = reader.lines().map_while(Result::ok).take_while(|line| !line.is_empty()).collect();
+            let is_asked = head.first().is_some_and(|line| line.contains(".crl?"));
+            let (status, body) = if is_asked { ("200 OK", &list[..]) } else { ("503 Service Unavailable", &[][..]) };
+            let head = format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", body.len());
+            // Whoever has gone away has enough.
+            let _ = stream.write_all(&[head.as_bytes(), body].concat());
+        }
+    });
+    url
+}
+
+/// A copy that has two peers hears of a revocation from one, and gets lists from the other, which is behind.
+#[test]
+fn a_mirror_gives_no_list_that_came_now_without_what_it_knows_to_be_revoked() {
+    let (town, path) = with_a_certificate();
+    assert!(list(&town, &town.url, &path).is_some_and(|text| text.contains("No Revoked Certificates")));
+    let peer = behind(town.bench.read("copy.crl"));
+    let (mut node, mirror) = town.mirror("mirror");
+    town.start_again(&mut node, "mirror", |home| {
+        let text = std::fs::read_to_string(home.join("ics.toml")).expect("is there");
+        let (before, maker) = text.rsplit_once("[[peer]]").expect("a peer");
+        let behind = maker.replace("\"maker\"", "\"behind\"").replace(&town.url, &peer);
+        let text = format!("{before}[[peer]]{behind}\n[[peer]]{maker}");
+        std::fs::write(home.join("ics.toml"), text).expect("writes");
+    });
+    town.eventually("the list of the peer is given", || list(&town, &mirror, &path).is_some());
+    town.ok(&["status", "suspended", "serial:SN-7", "--signer", "monitor", "--role", "security-controller", "--yes"]);
+    let hears = || town.words(&["--node", &mirror, "lookup", "serial:SN-7"]).contains("suspended");
+    town.eventually("the copy hears of it", hears);
+    let holds = || list(&town, &mirror, &path).is_some_and(|text| text.contains("Certificate Hold"));
+    assert!(holds(), "what the first peer gives lacks it, so the next one is asked");
+}
+
+/// A peer that answers nobody; returns its URL, and the first line of each request.
+fn mute() -> (String, Receiver<String>) {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let url = format!("http://{}", listener.local_addr().expect("an address"));
+    let (tell, told) = channel();
+    std::thread::spawn(move || {
+        let mut held = Vec::new();
+        for stream in listener.incoming().filter_map(Result::ok) {
+            let mut line = String::new();
+            // Whoever has gone away, and a test that is over, have enough.
+            let _ = BufReader::new(&stream).read_line(&mut line);
+            let _ = tell.send(line);
+            held.push(stream);
+        }
+    });
+    (url, told)
+}
+
+/// Nodes that ask each other for a list do not wait for each other, and anybody can ask as a node does.
+#[test]
+fn a_mirror_that_is_asked_back_gives_no_list_without_what_it_knows_to_be_revoked() {
+    let (town, path) = with_a_certificate();
+    let (mut node, mirror) = town.mirror("mirror");
+    town.eventually("a list travels", || list(&town, &mirror, &path).is_some());
+    town.ok(&["status", "suspended", "serial:SN-7", "--signer", "monitor", "--role", "security-controller", "--yes"]);
+    let hears = || town.words(&["--node", &mirror, "lookup", "serial:SN-7"]).contains("suspended");
+    town.eventually("the copy hears of it", hears);
+
+    let (peer, asked) = mute();
+    town.start_again(&mut node, "mirror", |home| {
+        let text = std::fs::read_to_string(home.join("ics.toml")).expect("is there");
+        std::fs::write(home.join("ics.toml"), text.replace(&town.url, &peer)).expect("writes");
+    });
+    let domain = format!("{mirror}/v1/domains/{DOMAIN}");
+    let runs = || town.bench.run("curl", &["--silent", "--fail", &domain]).status.success();
+    town.eventually("it runs", runs);
+    let mut waits = Command::new("curl");
+    let waits = waits.current_dir(town.bench.path()).args(["--silent", "--output", "other.crl"]);
+    let mut waits = waits.arg(format!("{mirror}{path}")).spawn().expect("starts");
+    while !asked.recv_timeout(Duration::from_secs(60)).expect("it asks its peer").contains(&path) {}
+    let given = list(&town, &mirror, &format!("{path}?hops=1"));
+    assert!(given.is_none_or(|text| text.contains("Certificate Hold")), "it was suspended since that list was made");
+    waits.kill().expect("is killed");
+    waits.wait().expect("is gone");
 }
 
 /// A copy could sign away what it has not heard of yet: it serves what the home has signed, although it has the key.
@@ -117,7 +209,7 @@ fn a_copy_with_the_issuers_key_signs_no_lists() {
     town.eventually("a list travels", || list(&town, &spare, &path).is_some());
     let before = town.bench.read("copy.crl");
     town.kill();
-    std::thread::sleep(std::time::Duration::from_millis(1_100));
+    std::thread::sleep(Duration::from_millis(1_100));
     assert!(list(&town, &spare, &path).is_some(), "the last list holds");
     assert_eq!(town.bench.read("copy.crl"), before);
     town.start_again(&mut node, "spare", |home| {

@@ -1,7 +1,7 @@
 //! From now on another key issues. What the former key has issued is revoked with the former key, since the log accepts
 //! that from no other.
 
-use ics_core::descriptor::Compromise;
+use ics_core::descriptor::{Compromise, Issuer};
 use ics_core::openpgp::certificate::Certificate;
 use ics_core::openpgp::signer::Signer as _;
 use ics_node::app::{CertifyFault, Clock, Issued, IssuerKey, Requester, Revoker};
@@ -158,4 +158,20 @@ fn a_compromised_signer_of_a_block_brings_no_certificate_back() {
     assert!(is_listed(&world, &issuer, &ended), "only a hold ends");
     let new = issue(&world, &bench, "new");
     assert!(!is_listed(&world, &issuer, &new), "it was issued after that");
+}
+
+/// Its owners may have pasted it there, since the log knows nothing of X.509.
+#[test]
+fn an_authority_that_cannot_be_read_keeps_no_other_from_its_work() {
+    let (mut world, bench) = (World::new(), Bench::new());
+    let issued = issue(&world, &bench, "key");
+    world.change(|descriptor| {
+        let issuers = &mut descriptor.certificates.as_mut().expect("it issues").issuers;
+        issuers.push(Issuer { certificate: "AAAA".to_owned(), chain: Vec::new() });
+    });
+    let all = world.app.est_certificates(&domain()).expect("those of the others");
+    assert!(all.windows(world.issuer.len()).any(|part| part == world.issuer));
+    let own = issuer_id(&authority(&[&world.issuer, &world.root]));
+    assert_eq!(world.app.issuer_certificate(&domain(), &own).expect("its own"), world.issuer);
+    assert!(!is_listed(&world, &world.issuer, &issued));
 }

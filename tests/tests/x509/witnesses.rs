@@ -171,3 +171,19 @@ fn what_revoked_a_certificate_and_was_erased_does_not_bring_it_back() {
         }
     });
 }
+
+/// What it said before that, which may have been a revocation, it does not know.
+#[test]
+fn a_home_that_has_signed_another_log_says_nothing_as_of_now() {
+    let (world, bench) = (World::new(), Bench::new());
+    let fresh = issued(&world, &bench);
+    bench.openssl("ocsp -issuer issuer.pem -cert device.pem -no_nonce -reqout request.der");
+    let shown = world.app.clock().now();
+    let world = world.forked();
+    assert_eq!(world.app.silent(), [domain()]);
+    let (as_of, _) = good(&world, &bench).expect("it is fresh");
+    assert!(as_of <= shown, "{as_of} {shown}");
+    let issuer = issuer_id(&authority(&[&world.issuer, &world.root]));
+    let list = world.list(&issuer, fresh.serial.bucket() % 4).expect("it is fresh");
+    assert!(list.this_update <= shown, "{} {shown}", list.this_update);
+}

@@ -312,7 +312,8 @@ fn open(data: &Path, issuers: Vec<IssuerKey>, acme: Option<AcmeSetup>) -> App {
         config_file: None,
         trust: None,
         operator_token: Some(Zeroizing::new(TOKEN.to_owned())),
-        memory_bytes: 1 << 24,
+        // As much as a node has by default.
+        memory_bytes: 256 << 20,
         acme,
     };
     // The threads of a stopped server release the store a moment later.

@@ -117,6 +117,19 @@ fn a_seller_does_not_come_back_by_the_lot() {
     assert_eq!([3, 5, 6].map(|n| standing(&sold, n)), expected.map(Some));
 }
 
+/// That a certificate was taken back, for example, must stay in the list of what is said of the thing.
+#[test]
+fn what_is_said_of_its_groups_leaves_room_for_what_is_said_of_the_thing() {
+    let most = crate::limits::RECORD_STATEMENTS;
+    let taken_back = say(1, MAKER, "manufacturer", Act::Approval);
+    let mut drafts = vec![pump(0), taken_back, say(2, MAKER, "manufacturer", Act::Withdrawal).ends(1)];
+    drafts.extend((3..most as u64 + 3).map(|n| status(n, BUYER, "owner", "in-use").on(&lot())));
+    let record = record(&drafts);
+    assert_eq!((record.statements.len(), record.omitted), (most, 3));
+    let expected = [Some(Standing::Withdrawn), Some(Standing::Stands), None, Some(Standing::NotCovering)];
+    assert_eq!([1, 2, 5, 6].map(|n| standing(&record, n)), expected);
+}
+
 #[test]
 fn candidate_groups_are_all_that_can_concern_a_thing() {
     let order = group("order 12", &[]);

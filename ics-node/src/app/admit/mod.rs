@@ -5,6 +5,7 @@ pub(super) mod enrol;
 pub(super) mod erase;
 pub(super) mod judge;
 pub(super) mod noted;
+pub(super) mod sender;
 pub(super) mod submit;
 pub(super) mod unite;
 pub(super) mod upload;

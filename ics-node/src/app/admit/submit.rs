@@ -9,10 +9,10 @@ use ics_core::log::entry::{EntryKind, Header, Salt};
 use ics_core::log::source::Source;
 use ics_core::time::Timestamp;
 use ics_core::vocabulary::DomainName;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::check::{Checked, What, check_sent};
 use super::judge::{Judgement, judge};
+use super::sender::Sender;
 use super::unite::{revocation_alone, united_late};
 use crate::api::problem::Code;
 use crate::api::{Problem, SubmissionResult, SubmissionResults};
@@ -92,8 +92,21 @@ impl App {
     /// # Errors
     /// When the batch as a whole exceeds a limit, the domain is not held here, or the node cannot write.
     pub async fn submit(&self, domain: &DomainName, bodies: Vec<Vec<u8>>) -> Result<SubmissionResults, AppError> {
+        self.submit_from(&mut Sender::own(), domain, bodies).await
+    }
+
+    /// As [`App::submit`], for a client of a face.
+    ///
+    /// # Errors
+    /// As [`App::submit`]; also when what is not kept here finds no place from which to wait for the home.
+    pub(crate) async fn submit_from(
+        &self,
+        sender: &mut Sender,
+        domain: &DomainName,
+        bodies: Vec<Vec<u8>>,
+    ) -> Result<SubmissionResults, AppError> {
         let count = bodies.len() as u64;
-        let taken = self.take_in(domain, bodies).await;
+        let taken = self.take_in(sender, domain, bodies).await;
         match &taken {
             Ok(results) => self.0.submissions.hear(&results.results),
             Err(error) => self.0.submissions.add(error.code().as_str(), count),
@@ -101,11 +114,16 @@ impl App {
         taken
     }
 
-    async fn take_in(&self, domain: &DomainName, bodies: Vec<Vec<u8>>) -> Result<SubmissionResults, AppError> {
+    async fn take_in(
+        &self,
+        sender: &mut Sender,
+        domain: &DomainName,
+        bodies: Vec<Vec<u8>>,
+    ) -> Result<SubmissionResults, AppError> {
         check_batch(&bodies)?;
         let hosted = self.hosted(domain)?;
         if hosted.part == Part::Mirror {
-            return self.forward(&hosted, bodies).await;
+            return self.forward(sender, &hosted, bodies).await;
         }
         let home = Arc::clone(&hosted);
         let outcomes = match self.blocking(move |app| app.submit_home(&home, bodies)).await? {
@@ -114,26 +132,6 @@ impl App {
         };
         self.until_shown(&hosted, reach(&outcomes)).await?;
         self.blocking(move |app| app.results(&hosted, outcomes)).await
-    }
-
-    /// The place that a submission to these domains occupies while it is handled; so far it occupies `held`. A
-    /// submission that goes on to another node, which may be slow or not answer at all, waits in one of `forwards`,
-    /// where it is not in the way of others.
-    ///
-    /// # Errors
-    /// At once, when all of `forwards` are taken.
-    pub(crate) fn submission_place<'a>(
-        &self,
-        domains: impl IntoIterator<Item = &'a DomainName>,
-        held: OwnedSemaphorePermit,
-        forwards: &Arc<Semaphore>,
-    ) -> Result<OwnedSemaphorePermit, AppError> {
-        let goes_on = |domain: &DomainName| self.hosted(domain).is_ok_and(|hosted| hosted.part == Part::Mirror);
-        if !domains.into_iter().any(goes_on) {
-            return Ok(held);
-        }
-        let full = "all places for submissions that wait for another node are taken";
-        Arc::clone(forwards).try_acquire_owned().map_err(|_| AppError::new(Code::Busy, full))
     }
 
     fn submit_home(&self, hosted: &Arc<Hosted>, bodies: Vec<Vec<u8>>) -> Result<Taken, AppError> {

@@ -9,7 +9,8 @@ use ics_core::record::{Posting, Record};
 use ics_core::vocabulary::DomainName;
 
 use super::answers::Told;
-use super::list::{Filter, Found};
+use super::filter::Filter;
+use super::list::Found;
 use super::read::{Sight, parse};
 use super::resolved::check_whole;
 use crate::api::AsOf;
@@ -63,6 +64,8 @@ pub struct ThingPage {
     pub next: Option<u64>,
     /// How many entries of the log were looked at.
     pub looked: usize,
+    /// Whether things may be missing because something was erased and what is left of it is not shown yet.
+    pub cut_short: bool,
 }
 
 impl App {
@@ -152,7 +155,7 @@ impl App {
         let sight = self.sight(&hosted)?;
         let is_open = self.may_read_any(reader, &sight.domain);
         let found = self.found_by(reader, &sight, &Filter::any_of(&sight, is_open, postings)?, after, limit)?;
-        Ok(self.things_of(&sight, found))
+        self.things_of(reader, &sight, found)
     }
 
     /// The next of all things that a domain mentions, at most `limit`: first those that it introduces.
@@ -169,10 +172,10 @@ impl App {
         let hosted = self.hosted(domain)?;
         let sight = self.sight(&hosted)?;
         let found = self.everything(reader, &sight, after, limit)?;
-        Ok(self.things_of(&sight, found))
+        self.things_of(reader, &sight, found)
     }
 
-    fn things_of(&self, sight: &Sight<'_>, found: Found) -> ThingPage {
+    fn things_of(&self, reader: Reader, sight: &Sight<'_>, found: Found) -> Result<ThingPage, AppError> {
         let as_of = self.as_of(sight);
         let thing = |record| Thing { as_of: as_of.clone(), record, domain: sight.hosted.number };
         // If two identities have the same text as id, neither is returned, as for any name that fits several.
@@ -184,7 +187,7 @@ impl App {
         // An entry that lacks a block would say that there is none.
         let whole = found.records.into_iter().filter(|record| !record.cut_short);
         let things = whole.filter(alone).map(thing).collect();
-        ThingPage { things, next: found.next, looked: found.looked }
+        Ok(ThingPage { things, next: found.next, looked: found.looked, cut_short: self.may_miss(reader, sight)? })
     }
 
     /// The bodies of entries that are listed in a record which the reader may read.
@@ -207,6 +210,7 @@ impl App {
         let mut stamp = 0_u128;
         for hosted in self.all_hosted() {
             let head = self.store().head(hosted.number).ok()?;
+            self.store().check_sound(hosted.number).ok()?;
             if matches!(self.store().standing(hosted.number).ok()?, Standing::Behind { .. }) {
                 return None;
             }

@@ -8,7 +8,8 @@ use ics_core::record::{Logged, Posting, Record};
 use ics_core::statement::openpgp_key_of;
 use ics_core::vocabulary::Act;
 
-use super::list::{Filter, Found};
+use super::filter::Filter;
+use super::list::Found;
 use super::moments::Moment;
 use super::read::Sight;
 use crate::app::entries::{is_spoken_of_before, restore};

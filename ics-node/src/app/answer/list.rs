@@ -3,19 +3,18 @@
 use core::ops::Range;
 use std::collections::BTreeSet;
 
-use ics_core::identity::{Fingerprint, IdentityId, Kind};
+use ics_core::identity::IdentityId;
 use ics_core::limits;
 use ics_core::record::{Digest, Logged, Posting, Record};
-use ics_core::statement::Subject;
 use ics_core::time::Timestamp;
-use ics_core::vocabulary::{Attribute, DomainName, StatusName};
+use ics_core::vocabulary::{DomainName, StatusName};
 
-use super::everything::{introducing, is_introduction, not_introducing};
-use super::members::Members;
+use super::everything::is_introduction;
+use super::filter::{Filter, SAID_OF_GROUPS};
 use super::read::Sight;
 use crate::api::problem::Code;
 use crate::api::{IdentityPage, IdentitySummary, ListQuery};
-use crate::app::entries::{about, find_logged, is_spoken_of_before, keys, restore};
+use crate::app::entries::{about, is_spoken_of_before, keys, restore};
 use crate::app::{App, AppError, Reader};
 use crate::store::DomainNumber;
 
@@ -35,29 +34,6 @@ const FIRST_SPAN: u64 = 1_000;
 const ENTRIES_FOR_EACH: usize = 20;
 /// For how many pieces of software with a given status the devices running them are searched.
 const SOFTWARE_PER_PAGE: usize = 64;
-/// For how many statements that give a status or label to a group the members are searched: for every page, each
-/// statement is read and its members are looked up.
-const SAID_OF_GROUPS: usize = 1_000;
-
-/// A parsed query: what to look up in the index, and what the record must satisfy.
-pub(super) struct Filter {
-    /// An entry is found if it has all the postings of one of these.
-    alternatives: Vec<Vec<Posting>>,
-    kind: Option<Kind>,
-    model: Option<String>,
-    lot: Option<String>,
-    status: Option<StatusName>,
-    signer: Option<Fingerprint>,
-    /// Software, one piece of which must be installed on the thing.
-    runs: Option<BTreeSet<[u8; 32]>>,
-    /// The group to which the thing must belong.
-    members: Option<Members>,
-    /// A part of its title, in lower case. The index does not have titles, so what the other criteria find is searched
-    /// through.
-    title: Option<String>,
-    /// Whether only things that nobody introduces are wanted.
-    is_rest: bool,
-}
 
 /// The result of one look-up in the index.
 pub(in crate::app) struct Found {
@@ -81,7 +57,16 @@ impl App {
         let hosted = self.hosted(domain)?;
         let sight = self.sight(&hosted)?;
         let (records, next) = self.page(reader, &sight, query)?;
-        Ok(IdentityPage { as_of: self.as_of(&sight), items: records.iter().map(summary).collect(), next })
+        let mut cut_short = self.may_miss(reader, &sight)?;
+        if query.runs.is_some() {
+            // Any domain here may have said something of the software.
+            let all = self.all_hosted();
+            for sight in self.sights(&all).0 {
+                cut_short |= self.may_miss(reader, &sight)?;
+            }
+        }
+        let items = records.iter().map(|record| summary_of(record, query.label.as_deref())).collect();
+        Ok(IdentityPage { as_of: self.as_of(&sight), items, next, cut_short })
     }
 
     /// The records of a page, and the `after` of the next one.
@@ -178,15 +163,12 @@ impl App {
         (software, looked): (&mut BTreeSet<[u8; 32]>, &mut usize),
     ) -> Result<(), AppError> {
         let ask = |what: String| AppError::new(Code::OutOfRange, format!("{what}: ask for each piece of software"));
-        let (kind, status) = (Some(Kind::Software), Some(status.clone()));
-        let said: Vec<Posting> = status.iter().cloned().map(Posting::Status).collect();
         // The refusal suggests asking for a lot, which is no help here: the lot would be that of the devices.
         let is_open = self.may_read_any(reader, &sight.domain);
-        let any_of = Filter::any_of(sight, is_open, &said).map_err(|error| match error.code() {
+        let filter = Filter::software_with(sight, is_open, status).map_err(|error| match error.code() {
             Code::OutOfRange => ask(format!("more than {SAID_OF_GROUPS} statements give that status to groups")),
             _ => error,
         })?;
-        let filter = Filter { kind, status, ..any_of };
         let mut after = None;
         loop {
             let found = self.found_by(reader, sight, &filter, after, SOFTWARE_PER_PAGE + 1)?;
@@ -346,142 +328,15 @@ fn first_of(sight: &Sight<'_>, filter: &Filter, id: &IdentityId) -> Result<Optio
     Ok(said.into_iter().find(|statement| filter.fits_statement(statement)))
 }
 
-impl Filter {
-    /// Everything that somebody introduces.
-    pub(in crate::app) fn introduced() -> Self {
-        Self::of(introducing(), None)
-    }
-
-    /// Everything that is mentioned but introduced by nobody.
-    pub(in crate::app) fn rest() -> Self {
-        Self { is_rest: true, ..Self::of(not_introducing(), None) }
-    }
-
-    fn of(alternatives: Vec<Vec<Posting>>, signer: Option<Fingerprint>) -> Self {
-        Self {
-            alternatives,
-            kind: None,
-            model: None,
-            lot: None,
-            status: None,
-            signer,
-            runs: None,
-            members: None,
-            title: None,
-            is_rest: false,
-        }
-    }
-
-    /// Everything that has one of the postings; nothing if the reader may read nothing in the domain.
-    pub(super) fn any_of(sight: &Sight<'_>, is_open: bool, postings: &[Posting]) -> Result<Self, AppError> {
-        let mut alternatives = Vec::new();
-        for posting in postings.iter().filter(|_| is_open) {
-            alternatives.extend(match posting {
-                Posting::Signer(signer) => by_signer(sight, *signer),
-                Posting::Status(_) | Posting::Label(_) => with_members(sight, posting)?,
-                other => vec![vec![other.clone()]],
-            });
-        }
-        let signer = postings.iter().find_map(|posting| match posting {
-            Posting::Signer(signer) => Some(*signer),
-            _ => None,
-        });
-        Ok(Self::of(alternatives, signer))
-    }
-
-    fn read(
-        query: &ListQuery,
-        sight: &Sight<'_>,
-        is_open: bool,
-        runs: Option<BTreeSet<[u8; 32]>>,
-        members: Option<Members>,
-    ) -> Result<Self, AppError> {
-        let kind = query.kind.as_deref().map(str::parse::<Kind>).transpose().map_err(malformed)?;
-        let status = query.status.as_deref().map(str::parse::<StatusName>).transpose().map_err(malformed)?;
-        let signer = query.signer.as_deref().map(str::parse::<Fingerprint>).transpose().map_err(malformed)?;
-        let mut postings = Vec::new();
-        postings.extend(kind.map(Posting::Kind));
-        postings.extend(query.model.clone().map(|model| Posting::Attribute(Attribute::Model, model)));
-        postings.extend(query.lot.clone().map(|lot| Posting::Attribute(Attribute::Lot, lot)));
-        // Statuses are mostly given in statements of their own, apart from the attributes and by other signers.
-        let alternatives = match (&status, signer) {
-            _ if !is_open => Vec::new(),
-            _ if runs.is_some() => runs.iter().flatten().map(|it| vec![Posting::Installed(*it)]).collect(),
-            _ if members.is_some() => members.iter().flat_map(Members::alternatives).collect(),
-            _ if !postings.is_empty() => vec![postings],
-            (Some(status), _) => with_members(sight, &Posting::Status(status.clone()))?,
-            (None, Some(signer)) => by_signer(sight, signer),
-            (None, None) => introducing(),
-        };
-        let (model, lot) = (query.model.clone(), query.lot.clone());
-        let title = query.title.as_deref().map(str::to_lowercase);
-        Ok(Self { kind, model, lot, status, runs, members, title, ..Self::of(alternatives, signer) })
-    }
-
-    /// Whether a statement really has the postings that were looked up, since hashes collide.
-    fn fits_statement(&self, statement: &Logged) -> bool {
-        if self.runs.is_none() && self.members.is_none() && self.signer == Some(statement.signer()) {
-            return true;
-        }
-        let postings = ics_core::record::postings(statement);
-        self.alternatives.iter().any(|wanted| wanted.iter().all(|posting| postings.contains(posting)))
-    }
-
-    fn fits(&self, record: &Record) -> bool {
-        let has = |attribute, wanted: &Option<String>| {
-            let given = record.attributes.get(&attribute);
-            wanted.as_ref().is_none_or(|wanted| given.is_some_and(|given| given.iter().any(|it| it.value == *wanted)))
-        };
-        let status = record.status.as_ref().map(|status| &status.decides.name);
-        self.kind.is_none_or(|kind| record.identity.kind == kind)
-            && has(Attribute::Model, &self.model)
-            && has(Attribute::Lot, &self.lot)
-            && self.status.as_ref().is_none_or(|wanted| status == Some(wanted))
-            && self.runs.as_ref().is_none_or(|runs| record.installed.iter().any(|it| runs.contains(&it.value.0)))
-            && self.members.as_ref().is_none_or(|members| members.include(record))
-            && self.title.as_ref().is_none_or(|part| record.titles().any(|title| title.to_lowercase().contains(part)))
-            && self.signer.is_none_or(|by| record.statements.iter().any(|it| it.by.signer == by || it.is_of(&by)))
-    }
-}
-
-/// What is said about a group holds for its members, so things that it selects and things that name it are found as
-/// well. If there are too many groups to look up, the query is refused rather than answered for only some of the
-/// members.
-fn with_members(sight: &Sight<'_>, posting: &Posting) -> Result<Vec<Vec<Posting>>, AppError> {
-    let mut alternatives = vec![vec![posting.clone()]];
-    let (of_groups, what) = match posting {
-        Posting::Status(status) => (Posting::GroupStatus(status.clone()), format!("the status `{status}`")),
-        Posting::Label(label) => (Posting::GroupLabel(label.clone()), format!("the label `{label}`")),
-        _ => return Ok(alternatives),
-    };
-    let said = find_logged(&sight.entries, &sight.domain, &of_groups, SAID_OF_GROUPS + 1)?;
-    if said.len() > SAID_OF_GROUPS {
-        let detail = format!("more than {SAID_OF_GROUPS} statements give {what} to groups: ask for a lot as well");
-        return Err(AppError::new(Code::OutOfRange, detail));
-    }
-    let mut seen = BTreeSet::new();
-    for statement in said {
-        let (Subject::Group(group), IdentityId::Group(id)) = (statement.subject(), statement.subject_id()) else {
-            continue;
-        };
-        if seen.insert(id) {
-            alternatives.extend(Members::of(id, group).alternatives());
-        }
-    }
-    Ok(alternatives)
-}
-
-/// Entries are filed under the key that signed them, so a signer has as many keys as their certificate.
-fn by_signer(sight: &Sight<'_>, signer: Fingerprint) -> Vec<Vec<Posting>> {
-    match sight.domain.signer(&signer) {
-        Ok(certificate) => certificate.keys().map(|key| vec![Posting::Signer(key)]).collect(),
-        Err(_) => vec![vec![Posting::Signer(signer)]],
-    }
-}
-
 /// The one-line summary of a record.
 pub(crate) fn summary(record: &Record) -> IdentitySummary {
+    summary_of(record, None)
+}
+
+/// As [`summary`]; if a label was looked for, it names no other.
+pub(super) fn summary_of(record: &Record, label: Option<&str>) -> IdentitySummary {
     let attributes = record.agreed_attributes();
+    let labels = record.labels.iter().filter(|given| label.is_none_or(|label| given.value == label));
     IdentitySummary {
         id: record.identity.id.to_string(),
         kind: record.identity.kind,
@@ -489,6 +344,7 @@ pub(crate) fn summary(record: &Record) -> IdentitySummary {
         status: record.status.as_ref().map(|status| status.decides.name.to_string()),
         effect: record.effect().to_string(),
         cut_short: record.cut_short,
+        labels: labels.take(limits::LABELS_LISTED).cloned().collect(),
         attributes: attributes.into_iter().map(|(attribute, value)| (attribute.to_string(), value)).collect(),
     }
 }

@@ -17,10 +17,11 @@ use ics_core::vocabulary::DomainName;
 use tokio::sync::watch;
 
 use super::read::as_shown;
+use super::resolved::cut_short;
 use super::then::Then;
 use crate::api::problem::Code;
 use crate::api::{DomainInfo, ShownLog};
-use crate::app::entries::{Entries, Snapshot, about, find_logged, keys, kind_key, restore};
+use crate::app::entries::{Entries, Snapshot, find_besides, find_logged, is_more_about, keys, kind_key, restore};
 use crate::app::hosted::Hosted;
 use crate::app::{App, AppError, Reader};
 use crate::store::{DomainNumber, Key, Seal, Standing, StoreError, StoredEntry};
@@ -34,6 +35,8 @@ pub struct Moment {
     /// The domain under the rules that the log shows.
     shown: Arc<Domain>,
     seal: Seal,
+    /// How much of the log was shown when it was looked at: an earlier moment is made from a later one.
+    newest: u64,
     /// Up to which entry the rules are known: at a home that waits for its witnesses, further than the log is shown.
     ruled_upto: u64,
     /// How often entries that had been hidden from this node were filled in: each time what the log said before
@@ -262,6 +265,7 @@ impl App {
             hosted,
             shown: as_shown(&domain, seal.size),
             domain,
+            newest: seal.size,
             seal,
             ruled_upto,
             filled,
@@ -289,14 +293,24 @@ impl App {
         LogThen { snapshot, nothing: &moment.nothing }
     }
 
-    /// What erasures that still wait for witnesses restate about an identity: the erased bodies are already gone, and
-    /// no moment may show a thing without the block that was on it. For what was erased before now, see
+    /// What erasures that the moment does not show restate about an identity: the erased bodies are already gone, and
+    /// no moment may show a thing without the block that was on it. For what had been erased by then, see
     /// [`Self::erased`].
+    ///
+    /// Between the commit of an erasure and its being shown nobody can read what it restates, so that is waited for.
+    ///
+    /// # Errors
+    /// When that takes long, because the disk fails; and when the store does.
     pub(super) fn left_unshown(&self, moment: &Moment, id: &IdentityId) -> Result<Vec<Logged>, AppError> {
-        let (number, shown) = (moment.number_here(), self.seal(&moment.hosted)?.size);
+        let number = moment.number_here();
+        let are_shown = self.store().await_erasures(number);
         let whole = Snapshot { store: self.store(), number, size: self.store().head(number)?.size };
-        let mut left = about(&whole, &moment.domain, id)?;
-        left.retain(|it| it.is_erased() && it.index() >= shown);
+        let (subject, limit) = (Posting::Subject(*id), limits::RECORD_ENTRIES);
+        let (mut left, remnants) = find_besides(&whole, &moment.domain, &subject, limit, &[])?;
+        if !are_shown && is_more_about(id, &left, &remnants) {
+            return Err(cut_short(id));
+        }
+        left.retain(|it| it.is_erased() && it.index() >= moment.newest);
         Ok(left)
     }
 

@@ -1,10 +1,9 @@
 //! Fills memory before anybody asks, so that a gateway's first question about a thing is answered as fast as the next
 //! one.
 //!
-//! This happens in the background after a start and after news, newest identities first, as long as there is room. A
-//! domain that grows faster than this has to wait until it is at rest. What a start leaves to be read shares the
-//! processors with those who ask meanwhile; news get what others leave, since whoever brings many of them, as those who
-//! have certificates issued, keeps the node busy.
+//! This happens in the background after a start and after news, newest identities first, as long as there is room. News
+//! of a domain that grows fast wait until it grows slowly: whoever brings them keeps the node busy, and what one has
+//! said may be outdated by the next.
 
 use core::ops::Range;
 use std::collections::BTreeMap;
@@ -20,8 +19,8 @@ use crate::app::entries::restore;
 use crate::app::home::heartbeat::stopped;
 use crate::app::hosted::Hosted;
 use crate::app::{App, AppError};
-use crate::background::{self, breathe, step_aside};
-use crate::store::DomainNumber;
+use crate::background::{self, breathe};
+use crate::store::{DomainNumber, StoredEntry};
 
 /// The pause once everything is ready, or as much as time and room allow.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -35,16 +34,24 @@ struct Done {
     era: Arc<Era>,
     from: u64,
     upto: u64,
+    /// The size of the log at the last look, and whether it had grown slowly until then.
+    size: u64,
+    is_slow: bool,
 }
 
 impl Done {
     fn none(era: &Arc<Era>, size: u64) -> Self {
-        Self { era: Arc::clone(era), from: size, upto: size }
+        Self { era: Arc::clone(era), from: size, upto: size, size, is_slow: true }
     }
 
-    /// The next page in a log of this size: news first, then older entries.
+    /// Looks at how far the log has grown in the pause since the last look.
+    fn look(&mut self, size: u64) {
+        (self.size, self.is_slow) = (size, size <= self.size + PAGE);
+    }
+
+    /// The next page in a log of this size: news first if there are few, then older entries.
     fn next(&self, size: u64) -> Option<Range<u64>> {
-        let page = if self.upto < size {
+        let page = if self.upto < size && self.is_slow {
             self.upto..size.min(self.upto + PAGE)
         } else {
             self.from.saturating_sub(PAGE)..self.from
@@ -97,6 +104,9 @@ impl App {
 
     /// Fills memory with what a domain says about all things, as far as there is room.
     fn ready_domain(&self, hosted: &Hosted, progress: &mut Progress, stop: &dyn Fn() -> bool) -> Result<(), AppError> {
+        if let (Some(done), Some(size)) = (progress.get_mut(&hosted.number), self.reaches(hosted)?) {
+            done.look(size);
+        }
         while !stop() && self.memory().has_room() {
             let Some(size) = self.reaches(hosted)? else { return Ok(()) };
             let era = self.memory().era(hosted.number);
@@ -105,8 +115,7 @@ impl App {
                 *done = Done::none(&era, size);
             }
             let Some(page) = done.next(size) else { return Ok(()) };
-            let breathe = if page.start < done.upto { breathe } else { step_aside };
-            if !self.ready_page(hosted, page.clone(), breathe)? {
+            if !self.ready_page(hosted, page.clone(), &era)? {
                 return Ok(());
             }
             done.add(&page);
@@ -122,28 +131,69 @@ impl App {
     }
 
     /// Makes ready the subjects of a page of entries, as far as they fit; false if the log does not reach that far.
-    fn ready_page(&self, hosted: &Hosted, page: Range<u64>, breathe: fn()) -> Result<bool, AppError> {
-        let sight = self.sight(hosted)?;
+    fn ready_page(&self, hosted: &Hosted, page: Range<u64>, era: &Era) -> Result<bool, AppError> {
+        let mut sight = self.sight(hosted)?;
         let mut from = page.start;
         while from < page.end {
             let limit = usize::try_from(page.end - from).unwrap_or(usize::MAX);
             let entries = self.store().entries(hosted.number, from, limit, PAGE_BYTES)?;
             let Some(last) = entries.last() else { return Ok(false) };
             from = last.index + 1;
-            for entry in &entries {
-                breathe();
-                if let Some(statement) = restore(&sight.domain, entry)? {
-                    self.ready_subject(&sight, &statement)?;
-                }
-            }
+            self.ready_entries(&mut sight, &entries, era)?;
         }
         Ok(true)
     }
 
+    /// Makes ready the subjects of entries that were read by this sight, which is a later one after this if there were
+    /// news.
+    fn ready_entries<'a>(&'a self, sight: &mut Sight<'a>, entries: &[StoredEntry], era: &Era) -> Result<(), AppError> {
+        let mut is_current = true;
+        for entry in entries {
+            breathe();
+            if !era.reaches(sight.seal.size) {
+                // What is read by a sight from before the last news is not kept.
+                *sight = self.sight(sight.hosted)?;
+                is_current = false;
+            }
+            if let Some(statement) = restore(&sight.domain, entry)? {
+                // By a later sight all is read again: an entry from before may have been erased since.
+                let at_hand = if is_current { core::slice::from_ref(&statement) } else { &[] };
+                self.ready_subject(sight, &statement, at_hand)?;
+            }
+        }
+        Ok(())
+    }
+
     /// Makes ready what a statement is about, and the names that it gives.
-    fn ready_subject(&self, sight: &Sight<'_>, statement: &Logged) -> Result<(), AppError> {
-        let at_hand = core::slice::from_ref(statement);
+    fn ready_subject(&self, sight: &Sight<'_>, statement: &Logged, at_hand: &[Logged]) -> Result<(), AppError> {
         self.kept_besides(sight, &statement.subject_id(), at_hand)?;
         statement.names().iter().try_for_each(|name| self.know_name(sight, name, at_hand))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ics_core::identity::IdentityId;
+
+    use super::*;
+    use crate::fixture::{Party, device};
+
+    /// Memory must not bring back what is gone from the log.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn what_is_erased_while_memory_is_made_ready_is_not_kept() {
+        let (maker, app) = Party::opened();
+        let introduced = maker.publish(&app, &device(1), "Pump", "L1").await;
+        let hosted = app.hosted(&maker.domain).expect("here");
+        let era = app.memory().era(hosted.number);
+        let mut sight = app.sight(&hosted).expect("readable");
+        let entries = app.store().entries(hosted.number, 0, 100, PAGE_BYTES).expect("read");
+        assert!(entries.iter().any(|entry| entry.index == introduced.index && entry.content.is_some()));
+
+        maker.erase(&app, introduced.index).await;
+        app.ready_entries(&mut sight, &entries, &era).expect("is made ready");
+        let (id, now) = (IdentityId::Key(device(1).fingerprint()), app.clock().now());
+        let kept = app.memory().recall(hosted.number, &id, now).expect("is kept");
+        let record = kept.record().expect("readable").expect("something was said");
+        assert_eq!((record.names, record.title.contains("Pump")), (Vec::new(), false));
     }
 }

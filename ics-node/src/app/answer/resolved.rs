@@ -93,20 +93,22 @@ impl App {
         id: &IdentityId,
         at_hand: &[Logged],
     ) -> Result<Option<(Record, Vec<Logged>)>, AppError> {
-        let (number, place) = (sight.hosted.number, place_of(id));
+        let (number, place, now) = (sight.hosted.number, place_of(id), self.clock().now());
         let (era, lately) = (self.memory().era(number), self.memory().lately());
-        let read = match lately.recall(number, place) {
-            Some(about) => Read { about, cut_short: false },
+        let known = match lately.recall(number, place, now) {
+            Some(known) => known,
             None => {
                 let read = self.read_about(sight, id, at_hand)?;
-                if !read.cut_short {
-                    lately.keep(number, place, &read.about, (&era, sight.seal.size));
+                let cut_short = read.cut_short;
+                let Judged { record, about, around } = self.judge(sight, &era, id, read, now)?;
+                let known = (record, about);
+                if !cut_short {
+                    lately.keep(number, place, &known, (&era, &around, sight.seal.size));
                 }
-                read
+                known
             }
         };
-        let Judged { record, about, .. } = self.judge(sight, &era, id, read, self.clock().now())?;
-        Ok(record.map(|record| (record, about)))
+        Ok(known.0.map(|record| (record, known.1)))
     }
 
     fn judge(
@@ -141,7 +143,7 @@ impl App {
     /// it restates, perhaps a block, is shown when the commit is durable, and may even then wait for witnesses. To be
     /// asked after reading. Where not everything may be read, peers tell what is left of entries, and that stays even
     /// if it is false, so there this can only be if an erasure was shown since, or some entries are not shown.
-    fn is_unshown(&self, sight: &Sight<'_>) -> Result<bool, AppError> {
+    pub(in crate::app) fn is_unshown(&self, sight: &Sight<'_>) -> Result<bool, AppError> {
         let number = sight.hosted.number;
         let is_partial = self.store().sight(number)?.is_partial();
         let is_erased_since = self.store().erasures(number).may_hide_since(sight.erasures);
@@ -162,15 +164,25 @@ impl App {
 
     /// Refuses while what is left of anything that was erased is not shown yet, whatever it was about.
     pub(in crate::app) fn check_no_erasure_waits(&self, sight: &Sight<'_>) -> Result<(), AppError> {
-        let (number, from) = (sight.hosted.number, sight.seal.size);
-        let mut is_any = self.store().erasures(number).may_hide_since(sight.erasures);
-        let size = self.store().head(number)?.size;
-        if !is_any && from < size {
-            let erasures = [kind_key(EntryKind::Erasure)];
-            is_any = !self.store().all_positions(number, &erasures, from..size, 1)?.is_empty();
-        }
         let why = "something was erased, and what is left of it is not shown yet";
-        if is_any { Err(AppError::new(Code::Behind, why)) } else { Ok(()) }
+        if self.does_erasure_wait(sight)? { Err(AppError::new(Code::Behind, why)) } else { Ok(()) }
+    }
+
+    /// Whether what is left of anything that was erased is not shown yet, whatever it was about. To be asked after
+    /// reading.
+    fn does_erasure_wait(&self, sight: &Sight<'_>) -> Result<bool, AppError> {
+        let (number, from) = (sight.hosted.number, sight.seal.size);
+        if self.store().erasures(number).may_hide_since(sight.erasures) {
+            return Ok(true);
+        }
+        let (size, erasures) = (self.store().head(number)?.size, [kind_key(EntryKind::Erasure)]);
+        Ok(from < size && !self.store().all_positions(number, &erasures, from..size, 1)?.is_empty())
+    }
+
+    /// Whether a listing may lack things because an erasure waits: nothing in the index leads any more to what is gone,
+    /// and nothing yet to what is left of it. To be asked after reading. Of which thing that is true nobody is told.
+    pub(super) fn may_miss(&self, reader: Reader, sight: &Sight<'_>) -> Result<bool, AppError> {
+        Ok(self.may_read_any(reader, &sight.domain) && self.does_erasure_wait(sight)?)
     }
 
     /// Whether all that a domain says of an identity is cut short, as far as the reader may know that: whoever is not
@@ -186,8 +198,8 @@ impl App {
 
     /// All statements about an identity; those at hand are not read again.
     fn read_about(&self, sight: &Sight<'_>, id: &IdentityId, at_hand: &[Logged]) -> Result<Read, AppError> {
-        let limit = limits::RECORD_STATEMENTS + 1;
-        let (about, remnants) = find_besides(&sight.entries, &sight.domain, &Posting::Subject(*id), limit, at_hand)?;
+        let (subject, limit) = (Posting::Subject(*id), limits::RECORD_ENTRIES);
+        let (about, remnants) = find_besides(&sight.entries, &sight.domain, &subject, limit, at_hand)?;
         let cut_short = is_more_about(id, &about, &remnants) && self.is_unshown(sight)?;
         Ok(Read { about, cut_short })
     }
@@ -220,4 +232,39 @@ pub(in crate::app) fn cut_short(id: &IdentityId) -> AppError {
 fn of_groups(candidates: &CandidateGroups) -> impl Iterator<Item = Posting> {
     let named = candidates.named.iter().map(|group| Posting::Subject(IdentityId::Group(*group)));
     named.chain(candidates.selectors.iter().map(|selector| Posting::Selector(*selector)))
+}
+
+#[cfg(test)]
+mod tests {
+    use ics_core::identity::Kind;
+    use ics_core::statement::Claims;
+    use ics_core::statement::make::certify;
+    use ics_core::vocabulary::Act;
+
+    use super::*;
+    use crate::fixture::{Party, SALT, claims, device, word};
+
+    const HOUR: u64 = 3_600_000;
+
+    /// Certificates are issued by it.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_record_that_is_used_again_ends_when_its_statements_begin_and_end() {
+        let (maker, app) = Party::opened();
+        maker.publish(&app, &device(1), "Pump", "L1").await;
+        let now = Timestamp::from_seconds(app.clock().now().as_seconds());
+        let (from, until) = (Some(now.plus_millis(HOUR)), Some(now.plus_millis(3 * HOUR)));
+        let said = Claims { status: Some(word("suspended")), from, until, ..claims(&maker, Act::Status) };
+        let body = certify(&maker.signer, &device(1), "Pump", None, Kind::Device, &said, true, now, &SALT);
+        maker.submit_one(&app, body.expect("made")).await.expect("admitted");
+        let (hosted, id) = (app.hosted(&maker.domain).expect("here"), IdentityId::Key(device(1).fingerprint()));
+        let blocks = || {
+            let known = app.resolve_again(&app.sight(&hosted).expect("readable"), &id, &[]).expect("read");
+            known.is_some_and(|(record, _)| record.effect().blocks())
+        };
+        for is_blocked in [false, true, false] {
+            assert_eq!([blocks(), blocks()], [is_blocked; 2]);
+            assert!(app.memory().lately().recall(hosted.number, place_of(&id), app.clock().now()).is_some());
+            app.clock().pass(2 * HOUR);
+        }
+    }
 }

@@ -48,7 +48,7 @@ impl App {
     /// What a domain said about the identity with this id; as always, nothing if two identities share the id.
     ///
     /// # Errors
-    /// When the store fails.
+    /// When the store fails, or what is left of something erased cannot be read yet.
     pub fn thing_then(&self, reader: Reader, moment: &Moment, id: &str) -> Result<Option<Then>, AppError> {
         let mut found = None;
         for id in IdentityId::candidates(id).unwrap_or_default() {

@@ -8,7 +8,7 @@ use ics_core::identity::{IdentityId, Kind};
 use ics_core::record::{Assessment, Identity, Outlook, Record};
 use ics_core::vocabulary::{Attribute, DomainName};
 
-use super::list::{Since, summary};
+use super::list::{Since, summary, summary_of};
 use super::read::{Records, Sight};
 use crate::api::problem::Code;
 use crate::api::{Explanation, IdentitySummary, ListQuery, RecordAnswer, assessment};
@@ -26,16 +26,32 @@ pub enum Found {
     /// The thing.
     Thing(Box<PublicThing>),
     /// The name fits several things.
-    Several(Vec<Namesake>),
+    Several(Vec<Assessed>),
 }
 
-/// One of several things with the same name.
+/// One of several things that a person is shown.
 #[derive(Debug, Clone)]
-pub struct Namesake {
-    /// What it is, according to the first domain that knows it.
+pub struct Assessed {
+    /// What one domain says of it, with the title that it has where it is introduced, and the attributes on which all
+    /// domains agree.
     pub summary: IdentitySummary,
     /// The joint assessment of all domains.
     pub assessment: Assessment,
+}
+
+impl Assessed {
+    /// The thing of a record, given what all domains say; if a label was looked for, it names no other. Whoever merely
+    /// labels a thing says neither who makes it nor what model it is.
+    pub(super) fn of(record: &Record, label: Option<&str>, answers: &[RecordAnswer], unheard: &[DomainName]) -> Self {
+        let of_it = || answers.iter().filter(|it| it.record.identity.id == record.identity.id);
+        let mut summary = summary_of(record, label);
+        if let Some(introduced) = introduced(of_it()) {
+            summary.title.clone_from(&introduced.title);
+        }
+        let agreed = agreed(of_it()).into_iter();
+        summary.attributes = agreed.map(|(attribute, value)| (attribute.to_string(), value)).collect();
+        Self { summary, assessment: assessment(of_it(), unheard) }
+    }
 }
 
 /// A thing, and all that a person is told about it.
@@ -92,8 +108,7 @@ impl App {
             Some(first) if ids.len() == 1 => first.record.clone(),
             _ => return Ok(Found::Several(namesakes(&answers, &unheard))),
         };
-        // The domain that introduces a thing knows best what it is called.
-        let named = answers.iter().find(|it| !it.record.vouched.is_empty()).map_or(&thing, |it| &it.record);
+        let named = introduced(&answers).unwrap_or(&thing);
         let attributes = agreed(&answers);
         let assessment = assessment(&answers, &unheard);
         let installed = self.installed(reader, &answers, &unheard);
@@ -214,20 +229,21 @@ impl App {
 }
 
 /// Each of several things once.
-fn namesakes(answers: &[RecordAnswer], unheard: &[DomainName]) -> Vec<Namesake> {
+fn namesakes(answers: &[RecordAnswer], unheard: &[DomainName]) -> Vec<Assessed> {
     let mut seen = BTreeSet::new();
     let once = answers.iter().map(|it| &it.record).filter(|record| seen.insert(record.identity));
-    let namesake = |record: &Record| {
-        let of_it = answers.iter().filter(|it| it.record.identity.id == record.identity.id);
-        Namesake { summary: summary(record), assessment: assessment(of_it, unheard) }
-    };
-    once.map(namesake).collect()
+    once.map(|record| Assessed::of(record, None, answers, unheard)).collect()
+}
+
+/// The record of the domain that introduces a thing, which knows best what it is called.
+fn introduced<'a>(answers: impl IntoIterator<Item = &'a RecordAnswer>) -> Option<&'a Record> {
+    answers.into_iter().map(|it| &it.record).find(|record| !record.vouched.is_empty())
 }
 
 /// The attributes for which all domains that give them give the same value.
-fn agreed(answers: &[RecordAnswer]) -> BTreeMap<Attribute, String> {
+fn agreed<'a>(answers: impl IntoIterator<Item = &'a RecordAnswer>) -> BTreeMap<Attribute, String> {
     let mut values: BTreeMap<Attribute, BTreeSet<&str>> = BTreeMap::new();
-    for (attribute, given) in answers.iter().flat_map(|it| &it.record.attributes) {
+    for (attribute, given) in answers.into_iter().flat_map(|it| &it.record.attributes) {
         values.entry(*attribute).or_default().extend(given.iter().map(|given| given.value.as_str()));
     }
     let only = |(attribute, values): (Attribute, BTreeSet<&str>)| match (values.len(), values.first()) {

@@ -261,6 +261,10 @@ impl App {
                     found.push((id, entry));
                 }
             }
+            // Of a copy of which nothing is proven yet there are no receipts either.
+            if found.is_empty() {
+                continue;
+            }
             let (ids, entries): (Vec<u64>, Vec<Unproven>) = found.into_iter().unzip();
             let receipts = self.receipts(hosted, entries)?;
             let done = ids

@@ -144,7 +144,7 @@ impl App {
         let limit = limit.max(1).min(room);
         let stored = self.store().entries(hosted.number, from, limit, bytes)?;
         let rights = self.rights(reader, hosted)?;
-        let mut eyes = self.eyes(reader, hosted)?;
+        let mut eyes = self.eyes(reader, hosted, rights.as_ref().map(|_| size))?;
         let mut entries = Vec::with_capacity(stored.len());
         let (mut earlier, mut ended) = (BTreeSet::new(), BTreeSet::new());
         for entry in &stored {
@@ -157,7 +157,11 @@ impl App {
                 earlier.extend(told.0);
                 ended.extend(told.1);
             }
-            entries.push(eyes.travelling(entry)?);
+            match eyes.travelling(entry) {
+                // What comes before it can be told.
+                Err(error) if error.code() == Code::Behind && !entries.is_empty() => break,
+                entry => entries.push(entry?),
+            }
         }
         let listed = |indices: BTreeSet<u64>| indices.into_iter().collect();
         let sight = rights.map(|rights| wire::Sight { rights, earlier: listed(earlier), ended: listed(ended) });
@@ -178,10 +182,10 @@ impl App {
     /// # Errors
     /// When the domain is not held here.
     pub fn descriptors(&self, domain: &DomainName, from: u64) -> Result<wire::Descriptors, AppError> {
-        self.descriptors_within(domain, from, limits::FEED_BYTES)
+        self.descriptors_within(domain, from, (limits::FEED_ENTRIES, limits::FEED_BYTES))
     }
 
-    /// As [`App::descriptors`], with a limit on bytes, but at least one if there is one.
+    /// As [`App::descriptors`], with limits on their number and on bytes, but at least one if there is one.
     ///
     /// # Errors
     /// As [`App::descriptors`].
@@ -189,7 +193,7 @@ impl App {
         &self,
         domain: &DomainName,
         from: u64,
-        most: usize,
+        (most, most_bytes): (usize, usize),
     ) -> Result<wire::Descriptors, AppError> {
         let hosted = self.hosted(domain)?;
         let known = hosted.domain();
@@ -201,7 +205,7 @@ impl App {
             let Some(content) = &entry.content else { continue };
             let entry = wire::Entry::Whole(whole(&entry, content));
             bytes += entry.bytes();
-            if bytes > most && !entries.is_empty() {
+            if !entries.is_empty() && (bytes > most_bytes || entries.len() >= most) {
                 break;
             }
             entries.push(entry);
@@ -302,7 +306,7 @@ impl App {
             return Err(unknown());
         }
         let entry = self.store().entry(hosted.number, index)?;
-        if self.eyes(reader, hosted)?.may_have(&entry)? { Ok(entry) } else { Err(unknown()) }
+        if self.eyes(reader, hosted, None)?.may_have(&entry)? { Ok(entry) } else { Err(unknown()) }
     }
 
     /// The proof that an entry stands in the log, with the checkpoint and its cosignatures, as text (C2SP tlog-proof).
@@ -394,4 +398,27 @@ pub(crate) fn decode(header: &[u8]) -> Result<Header, AppError> {
 fn id_of(bytes: &[u8]) -> Result<StatementId, AppError> {
     let parsed = body::parse(bytes);
     parsed.map(|body| body.id()).map_err(|error| AppError::Internal(format!("a stored body is damaged: {error}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::app::tests::amended;
+    use crate::fixture::Party;
+
+    /// More than belong to one answer would be refused by everybody who begins a copy, for ever.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn of_many_descriptors_as_many_come_at_once_as_belong_to_an_answer() {
+        let (maker, app) = Party::opened();
+        for version in 2..5 {
+            let next = amended(&app, &maker.domain, |next| next.description = format!("version {version}"));
+            maker.submit_one(&app, next).await.expect("admitted");
+        }
+        let versions = |from| {
+            let shown = app.descriptors_within(&maker.domain, from, (3, limits::FEED_BYTES)).expect("shown");
+            (shown.from, shown.entries.len())
+        };
+        let shown = [1, 2, 4, 5].map(|from| tokio::task::block_in_place(|| versions(from)));
+        assert_eq!(shown, [(1, 3), (2, 3), (4, 1), (5, 0)]);
+    }
 }

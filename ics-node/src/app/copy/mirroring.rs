@@ -56,6 +56,14 @@ impl Retry {
         }
     }
 
+    /// Waits until it is time and no second look at what is held is under way: it would begin anew, and a peer that is
+    /// left out again and again would keep a long one from its end.
+    async fn may_break_off(&self, mut progress: watch::Receiver<Progress>) {
+        self.is_due().await;
+        // If there is no more progress, nothing is under way.
+        let _ = progress.wait_for(|progress| !progress.status.is_looking).await;
+    }
+
     /// Whether it is time to try again; if so, nothing is planned any more.
     fn take_due(&mut self, now: Instant) -> bool {
         self.due.take_if(|due| *due <= now).is_some()
@@ -100,15 +108,7 @@ impl App {
         let hosted = self.hosted(domain)?;
         let (mut asked, mut retry, mut told) = (peers.to_vec(), Retry::default(), None);
         while !*stop.borrow() {
-            let mut moved = hosted.moved.subscribe();
-            let shutdown = async {
-                tokio::select! {
-                    () = stopped(&mut stop) => {}
-                    _ = moved.changed() => {}
-                    () = retry.is_due() => {}
-                }
-            };
-            match self.mirror_until(&hosted, &asked, shutdown).await? {
+            match self.mirror_until(&hosted, &asked, &mut stop, &retry).await? {
                 Some((reason, progress)) if reason.is_of_peer() && asked.len() > 1 && progress.peer < asked.len() => {
                     self.leave_out(&hosted, &asked.remove(progress.peer), &reason)?;
                     // The others continue at once.
@@ -184,14 +184,16 @@ impl App {
         Ok(kept.filter(|alarm| alarm.kind == kind).map(|alarm| alarm.text).collect())
     }
 
-    /// Mirrors until `shutdown` is ready, or until it stops for the returned reason, with its progress and the peer
-    /// asked last.
+    /// Mirrors until it is to end, the copy was changed by somebody else, or it is time to try again; or until it stops
+    /// for the returned reason, with its progress and the peer asked last.
     async fn mirror_until(
         &self,
         hosted: &Arc<Hosted>,
         peers: &[Arc<Peer>],
-        shutdown: impl Future<Output = ()> + Send,
+        stop: &mut watch::Receiver<bool>,
+        retry: &Retry,
     ) -> Result<Option<(Stop, Progress)>, AppError> {
+        let mut moved = hosted.moved.subscribe();
         let domain = &hosted.name;
         let known = peers.iter().filter(|peer| peer.pulls(domain).is_some()).map(|peer| peer.source()).collect();
         let of = Arc::clone(hosted);
@@ -203,7 +205,15 @@ impl App {
         if !is_stopped(hosted) {
             hosted.set_mirror(Some(info(&names, &progress.borrow())));
         }
+        let retrying = retry.may_break_off(seen.clone());
         let watching = tokio::spawn(show(Arc::clone(hosted), names, mirror.status(), seen));
+        let shutdown = async {
+            tokio::select! {
+                () = stopped(stop) => {}
+                _ = moved.changed() => {}
+                () = retrying => {}
+            }
+        };
         let mut applier = Taking::new(self, hosted, changes);
         let clock = self.clock().clone();
         let ended = ics_sync::run(&mut mirror, &sources, &mut applier, || clock.now(), &progress, shutdown).await;
@@ -330,8 +340,8 @@ mod tests {
 
     fn status() -> Status {
         let (as_of, trouble, stopped, doubt) = (None, None, None, None);
-        let is_partial = false;
-        Status { size: 7, known: 7, as_of, ahead: None, failures: 0, trouble, stopped, doubt, is_partial }
+        let (ahead, failures, is_partial, is_looking) = (None, 0, false, false);
+        Status { size: 7, known: 7, as_of, ahead, failures, trouble, stopped, doubt, is_partial, is_looking }
     }
 
     /// Entries arrive, and only this reason tells why the copy does not get fresher.
@@ -436,6 +446,17 @@ mod tests {
         ] {
             assert_eq!(fails(has_failed, peers, &began, &now), expected, "{has_failed} {peers} {now:?}");
         }
+    }
+
+    #[tokio::test]
+    async fn no_second_look_is_broken_off_to_ask_a_peer_that_was_left_out() {
+        let told = |is_looking| Progress { status: Status { is_looking, ..status() }, peer: 0 };
+        let (progress, seen) = watch::channel(told(true));
+        let retry = Retry { due: Some(Instant::now()), ..Retry::default() };
+        let waits = tokio::time::timeout(Duration::from_millis(50), retry.may_break_off(seen.clone())).await;
+        waits.expect_err("it is under way");
+        progress.send_replace(told(false));
+        retry.may_break_off(seen).await;
     }
 
     #[test]

@@ -199,6 +199,11 @@ impl Peers {
         self.all().iter().filter_map(|peer| Some((peer.config.name.to_string(), peer.lost.clone()?))).collect()
     }
 
+    /// The names of the peers whose address is not known.
+    pub(in crate::app) fn without_address(&self) -> Vec<String> {
+        self.all().iter().filter(|peer| peer.lost.is_none()).map(|peer| peer.config.name.to_string()).collect()
+    }
+
     /// The domains to copy, each with the peers to copy it from, in the order of asking.
     pub(in crate::app) fn sources(&self) -> BTreeMap<DomainName, Vec<Arc<Peer>>> {
         let mut sources: BTreeMap<DomainName, Vec<Arc<Peer>>> = BTreeMap::new();

@@ -168,7 +168,7 @@ impl App {
         let size = self.store().head(hosted.number)?.size;
         let log = Snapshot { store: self.store(), number: hosted.number, size };
         for (id, first) in firsts {
-            let mut indices = log.indices(&[Posting::Subject(id)], limits::RECORD_STATEMENTS + 1)?;
+            let mut indices = log.indices(&[Posting::Subject(id)], limits::RECORD_ENTRIES)?;
             indices.retain(|index| *index > first && known.insert(*index));
             behind.extend(self.store().entries_held(hosted.number, &indices)?);
         }
@@ -206,10 +206,15 @@ fn leave(tx: &mut WriteTx<'_>, left: Vec<Left>) -> Result<(), StoreError> {
 }
 
 /// Deletes what this node may no longer read, since it would not hear of an erasure. That it is missing stays known.
+///
+/// What a domain says about itself is for everybody, whatever a peer says: without it nothing could be read after a
+/// restart, and no peer could be believed.
 pub(crate) fn lose(tx: &mut WriteTx<'_>, index: u64) -> Result<(), StoreError> {
-    match tx.entry(index)?.content {
-        Some(content) => tx.lose(index, keys_of_missed(&content.body)),
-        None => Ok(()),
+    let StoredEntry { header, content, .. } = tx.entry(index)?;
+    let kind = Header::decode(&header).map(|header| header.kind);
+    match (content, kind) {
+        (Some(_), Ok(EntryKind::Descriptor | EntryKind::Certificate | EntryKind::Certification)) | (None, _) => Ok(()),
+        (Some(content), _) => tx.lose(index, keys_of_missed(&content.body)),
     }
 }
 

@@ -14,8 +14,10 @@ use ics_sync::wire::{self, Base64, Rights};
 use sha2::{Digest as _, Sha256};
 
 use crate::api::problem::Code;
+use crate::app::admit::judge::is_borne_out;
 use crate::app::answer::read::{Sight, with_groups};
-use crate::app::entries::{Said, about, entries_about, find_logged, restore};
+use crate::app::answer::resolved::cut_short;
+use crate::app::entries::{Said, Snapshot, about, entries_about, find_logged, restore};
 use crate::app::following::concern::members_of;
 use crate::app::hosted::Hosted;
 use crate::app::{App, AppError, Reader};
@@ -29,6 +31,8 @@ pub(crate) struct Eyes<'a> {
     known: BTreeMap<IdentityId, bool>,
     /// Identities for which it has been told on which entries they rest.
     told: BTreeSet<IdentityId>,
+    /// How many entries the reader will have with what is told; `None` if it may copy everything.
+    part: Option<u64>,
 }
 
 impl App {
@@ -101,7 +105,7 @@ impl App {
             return Err(AppError::new(Code::OutOfRange, format!("there is no entry {beyond} among {size}")));
         }
         let rights = self.rights(reader, &hosted)?;
-        let mut eyes = self.eyes(reader, &hosted)?;
+        let mut eyes = self.eyes(reader, &hosted, rights.as_ref().map(|_| size))?;
         let mut shown = wire::Shown {
             question: again.question,
             rights,
@@ -134,24 +138,50 @@ impl App {
         Ok(shown)
     }
 
-    pub(crate) fn eyes<'a>(&'a self, reader: Reader, hosted: &'a Hosted) -> Result<Eyes<'a>, AppError> {
-        Ok(Eyes { app: self, reader, sight: self.sight(hosted)?, known: BTreeMap::new(), told: BTreeSet::new() })
+    /// How a reader sees a domain. For one that takes a part of it, `part` is how many entries it will then have.
+    pub(crate) fn eyes<'a>(
+        &'a self,
+        reader: Reader,
+        hosted: &'a Hosted,
+        part: Option<u64>,
+    ) -> Result<Eyes<'a>, AppError> {
+        let sight = self.sight(hosted)?;
+        Ok(Eyes { app: self, reader, sight, known: BTreeMap::new(), told: BTreeSet::new(), part })
     }
 }
 
 impl Eyes<'_> {
     /// An entry as it is sent to the reader.
+    ///
+    /// Refuses with [`Code::Behind`] what cannot be told yet.
     pub(crate) fn travelling(&mut self, entry: &StoredEntry) -> Result<wire::Entry, AppError> {
         Ok(match &entry.content {
             Some(content) if self.may_have(entry)? => wire::Entry::Whole(super::feed::whole(entry, content)),
             Some(_) => wire::Entry::Hidden(entry.leaf),
             None => match Remnant::from_bytes(&entry.header) {
                 Some(remnant) if self.may_have_of(&remnant.identity)? => {
+                    self.check_erasure_comes(entry.index, &remnant)?;
                     wire::Entry::Erased { leaf: entry.leaf, remnant }
                 }
                 _ => wire::Entry::Hidden(entry.leaf),
             },
         })
+    }
+
+    /// Refuses to tell a reader of a part what is left of an erased entry if its erasure is not among what that reader
+    /// will then have, because it is not shown yet or comes later than what was asked for. Such a reader cannot tell
+    /// whether it is ever to come, and would see the thing without the block that the erasure restates. Others wait for
+    /// it themselves.
+    fn check_erasure_comes(&self, index: u64, remnant: &Remnant) -> Result<(), AppError> {
+        let Some(part) = self.part else { return Ok(()) };
+        let (store, number) = (self.app.store(), self.sight.hosted.number);
+        let comes_within = |size| is_borne_out(&Snapshot { store, number, size }, index, remnant);
+        if comes_within(part)? {
+            return Ok(());
+        }
+        // What a peer of this node said falsely is confirmed by nothing, and passed on as it is.
+        let is_to_come = self.app.is_unshown(&self.sight)? || comes_within(store.head(number)?.size)?;
+        if is_to_come { Err(cut_short(&remnant.identity)) } else { Ok(()) }
     }
 
     /// Whether the reader may have an entry's body, or know that it was erased. Readers who may copy the domain may;
@@ -214,21 +244,34 @@ impl Eyes<'_> {
         Ok(self.app.readable(self.reader, &self.sight, id)?.is_some())
     }
 
-    /// Whether the reader may read one of a group's members, whose record rests on what is said about the group.
+    /// Whether the reader may read one of a group's members, whose record rests on what is said about the group; or a
+    /// member of a group that belongs to it, and so on, because who may speak about that group depends on it.
     fn may_read_member(&self, id: &IdentityId, group: &Group) -> Result<bool, AppError> {
         let IdentityId::Group(named) = id else { return Ok(false) };
-        let mut seen = BTreeSet::new();
-        for posting in members_of(group, named) {
-            let found = find_logged(&self.sight.entries, &self.sight.domain, &posting, limits::GROUP_MEMBERS_SOUGHT)?;
-            // There may be more members; failing to show a block would be worse than showing one too many.
-            let cut = found.len() >= limits::GROUP_MEMBERS_SOUGHT;
-            for id in found.iter().map(Logged::subject_id) {
-                if seen.insert(id) && self.app.is_member(&self.sight, &id, group, named)? && self.may_read(&id)? {
+        let (mut groups, mut waiting) = (BTreeSet::from([*named]), vec![(*named, group.clone())]);
+        while let Some((named, group)) = waiting.pop() {
+            let mut seen = BTreeSet::new();
+            for posting in members_of(&group, &named) {
+                let (entries, domain) = (&self.sight.entries, &self.sight.domain);
+                let found = find_logged(entries, domain, &posting, limits::GROUP_MEMBERS_SOUGHT)?;
+                for member in &found {
+                    let id = member.subject_id();
+                    if !seen.insert(id) || !self.app.is_member(&self.sight, &id, &group, &named)? {
+                        continue;
+                    }
+                    if self.may_read(&id)? {
+                        return Ok(true);
+                    }
+                    if let (IdentityId::Group(inner), Subject::Group(within)) = (id, member.subject())
+                        && groups.insert(inner)
+                    {
+                        waiting.push((inner, within.clone()));
+                    }
+                }
+                // There may be more members; failing to show a block would be worse than showing one too many.
+                if found.len() >= limits::GROUP_MEMBERS_SOUGHT || groups.len() > limits::GROUPS_NAMED {
                     return Ok(true);
                 }
-            }
-            if cut {
-                return Ok(true);
             }
         }
         Ok(false)

@@ -71,7 +71,7 @@ impl Line {
         next: &Logged,
     ) -> Result<Said, StoreError> {
         let id = next.subject_id();
-        let indices = entries.indices(&[Posting::Subject(id)], limits::RECORD_STATEMENTS + 1)?;
+        let indices = entries.indices(&[Posting::Subject(id)], limits::RECORD_ENTRIES)?;
         self.work += 1;
         if indices.len() >= LONG {
             // Anybody can resubmit what is already in the log; its id alone shows that.
@@ -93,7 +93,7 @@ impl Line {
         domain: &Domain,
         id: &IdentityId,
     ) -> Result<Said, StoreError> {
-        let indices = entries.indices(&[Posting::Subject(*id)], limits::RECORD_STATEMENTS + 1)?;
+        let indices = entries.indices(&[Posting::Subject(*id)], limits::RECORD_ENTRIES)?;
         self.said_at(entries, domain, id, &indices, None)
     }
 

@@ -20,6 +20,7 @@ use ics_core::log::checkpoint::{Checkpoint, Origin};
 use ics_core::log::note::Note;
 use ics_core::statement::Remnant;
 use ics_core::statement::body::{self, Body};
+use ics_core::time::Timestamp;
 use ics_core::vocabulary::DomainName;
 use ics_sync::mirror::{Action, Mirror, SignedCheckpoint, Stop, Trouble, VerifiedEntry, VerifiedPage};
 use tokio::sync::watch;
@@ -53,6 +54,9 @@ pub struct Asked {
     pub name: String,
     /// How many lost entries it gave; `None` if it holds no copy of the domain; or why it is not known what it has.
     pub answer: Result<Option<u64>, String>,
+    /// Until when it is known, by its copy and by what is held here, what the home signed. A copy that was carried
+    /// here, or is brought bundles, cannot tell what was signed later.
+    pub as_of: Option<Timestamp>,
 }
 
 fn in_words(answer: &Result<Option<u64>, String>) -> String {
@@ -83,6 +87,15 @@ impl App {
         Ok(hosted.part == Part::Home && self.store().standing(hosted.number)? != Standing::Current)
     }
 
+    /// How many entries were signed for a domain of this node, if that is known to be more than it holds.
+    #[must_use]
+    pub fn signed_beyond(&self, domain: &DomainName) -> Option<u64> {
+        match self.store().standing(self.hosted(domain).ok()?.number).ok()? {
+            Standing::Behind { signed } => signed.map(|signed| signed.size),
+            Standing::Current | Standing::Forked { .. } => None,
+        }
+    }
+
     /// Silences all domains of this node, and its own witness, for an operator who knows that the machine was restored
     /// from a snapshot.
     ///
@@ -99,6 +112,13 @@ impl App {
     pub fn who_may_have_it(&self) -> Vec<Source> {
         let source = |(name, peer)| Source::Peer { name, peer };
         self.peers_table().answering().into_iter().map(source).collect()
+    }
+
+    /// The names of the peers that cannot be asked, since no address of theirs is known here: they are brought bundles,
+    /// or come by themselves, and may hold more than those who can be.
+    #[must_use]
+    pub fn who_cannot_be_asked(&self) -> Vec<String> {
+        self.peers_table().without_address()
     }
 
     /// Asks all peers again and again until a silent domain may speak, or `stop` becomes true; after a change of the
@@ -167,7 +187,7 @@ impl App {
         self.go_on_if_complete(&hosted, &asked)?;
         self.tell_of_end(&hosted)?;
         if let Err(error) = self.check_home_key(&hosted) {
-            asked.push(Asked { name: "this node".to_owned(), answer: Err(error.to_string()) });
+            asked.push(Asked { name: "this node".to_owned(), answer: Err(error.to_string()), as_of: None });
         }
         Ok(asked)
     }
@@ -196,7 +216,7 @@ impl App {
     async fn ask_each(&self, hosted: &Arc<Hosted>, sources: &[Source]) -> Vec<Asked> {
         let mut asked = Vec::with_capacity(sources.len());
         for source in sources {
-            asked.push(Asked { name: source.name().to_owned(), answer: self.ask(hosted, source).await });
+            asked.push(self.ask(hosted, source).await);
         }
         asked
     }
@@ -224,9 +244,17 @@ impl App {
         self.tell_of_end(&hosted)
     }
 
-    async fn ask(&self, hosted: &Arc<Hosted>, source: &Source) -> Result<Option<u64>, String> {
+    async fn ask(&self, hosted: &Arc<Hosted>, source: &Source) -> Asked {
+        let (answer, as_of) = match self.mirror_of_own(hosted) {
+            Ok(mut mirror) => (self.fetch(hosted, source, &mut mirror).await, mirror.status().as_of),
+            Err(error) => (Err(error.to_string()), None),
+        };
+        let as_of = as_of.filter(|_| matches!(answer, Ok(Some(_))));
+        Asked { name: source.name().to_owned(), answer, as_of }
+    }
+
+    async fn fetch(&self, hosted: &Arc<Hosted>, source: &Source, mirror: &mut Mirror) -> Result<Option<u64>, String> {
         let text = |error: AppError| error.to_string();
-        let mut mirror = self.mirror_of_own(hosted).map_err(text)?;
         let (mut fetched, mut erased) = (0, Erased::new());
         loop {
             let now = self.clock().now();
@@ -261,7 +289,7 @@ impl App {
                     mirror.handle_applied(self.clock().now());
                     Ok(())
                 }
-                action => source.answer(&mut mirror, action, self).await,
+                action => source.answer(mirror, action, self).await,
             };
             let Err(none) = answer else { continue };
             self.put_on_file(hosted, mirror.target().cloned()).await.map_err(text)?;

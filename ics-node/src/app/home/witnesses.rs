@@ -294,7 +294,8 @@ impl App {
         if let Some(trouble) = trouble.filter(|it| it.is_alarming() && before.last_error != last_error) {
             let text = format!("the witness `{}` does not cosign: {trouble}", witness.name);
             tracing::error!(domain = %hosted.name, "{text}");
-            self.store().alarm(Some(hosted.number), now, "witness", &text)?;
+            // One for each witness: it may say something else each time.
+            self.store().alarm_about(hosted.number, now, ("witness", witness.name.as_str()), &text)?;
         }
         let now = match last_error {
             None => Witnessing { size, at: Some(now), last_error: None, lasts: false },
@@ -393,4 +394,29 @@ fn too_slow() -> Trouble {
 
 fn unusable(error: ics_core::log::checkpoint::CheckpointError) -> AppError {
     AppError::Internal(format!("a cosigned checkpoint: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use ics_sync::http::client_builder;
+
+    use super::*;
+    use crate::fixture::{Party, word};
+
+    /// Nobody would find any other alarm among those.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_witness_has_one_alarm_whatever_it_says() {
+        let (maker, home) = Party::opened();
+        let (hosted, url) = (home.hosted(&maker.domain).expect("here"), "http://127.0.0.1:9");
+        let client = client_builder(url).build().expect("a client");
+        let http = HttpPeer::new(url, client).expect("an address");
+        let witness = Witness { name: word("court"), http, key: [7; 32] };
+        for seen in 10..20 {
+            let trouble = Trouble::Ahead { seen, size: 1 };
+            home.note_witness(&hosted, &witness, 1, Some(&trouble)).expect("noted");
+        }
+        let alarms = home.store().alarms(Some(hosted.number), 100).expect("alarms").into_iter();
+        let told: Vec<String> = alarms.filter(|alarm| alarm.kind == "witness").map(|alarm| alarm.text).collect();
+        assert!(matches!(told.as_slice(), [text] if text.contains("it has seen 19 entries")), "{told:?}");
+    }
 }

@@ -13,7 +13,7 @@ use super::KeySearch;
 use crate::api::problem::Code;
 use crate::api::{Problem, SubmissionResult};
 use crate::app::hosted::Hosted;
-use crate::app::{App, AppError, Reader};
+use crate::app::{App, AppError, Reader, Sender};
 use crate::store::Part;
 
 /// What became of a key that was sent in.
@@ -61,12 +61,6 @@ pub struct SentKeys {
 }
 
 impl SentKeys {
-    /// The domains to which something in it may go.
-    #[must_use]
-    pub const fn domains(&self) -> &BTreeSet<DomainName> {
-        &self.domains
-    }
-
     /// The keys that something in it is about.
     pub fn keys(&self) -> impl Iterator<Item = &Fingerprint> {
         self.merged.keys.keys()
@@ -87,11 +81,12 @@ impl App {
     /// domain at home here whose policy admits it. What is new on a key is added to what is there; nothing is replaced.
     ///
     /// # Errors
-    /// When the node cannot write, or the home of a domain is not reached.
-    pub async fn merge_keys(&self, sent: SentKeys) -> Result<Merged, AppError> {
+    /// When the node cannot write, or the home of a domain is not reached, or what is not kept here finds no place from
+    /// which to wait for it.
+    pub async fn merge_keys(&self, sender: &mut Sender, sent: SentKeys) -> Result<Merged, AppError> {
         let SentKeys { mut merged, mut uploads, domains, not_revoked } = sent;
         for domain in domains {
-            self.upload_to(&domain, &mut uploads).await?;
+            self.upload_to(sender, &domain, &mut uploads).await?;
         }
         uploads.sort_by_key(|upload| !upload.is_denied());
         let refused = refused(merged.keys.keys(), &uploads);
@@ -139,14 +134,19 @@ impl App {
         self.all_hosted().iter().filter(|hosted| takes(hosted)).map(|hosted| hosted.name.clone()).collect()
     }
 
-    async fn upload_to(&self, domain: &DomainName, uploads: &mut [Upload]) -> Result<(), AppError> {
+    async fn upload_to(
+        &self,
+        sender: &mut Sender,
+        domain: &DomainName,
+        uploads: &mut [Upload],
+    ) -> Result<(), AppError> {
         let is_home = self.hosted(domain)?.part == Part::Home;
         let goes = |upload: &&mut Upload| upload.domain.as_ref().map_or(is_home, |named| named == domain);
         let mut chosen: Vec<&mut Upload> = uploads.iter_mut().filter(goes).collect();
         for batch in chosen.chunks_mut(limits::BATCH_STATEMENTS) {
             let bodies = batch.iter().map(|upload| upload.body.clone()).collect();
             let before = self.hosted(domain)?.domain().map_or(0, |domain| domain.size());
-            let results = self.submit(domain, bodies).await?.results;
+            let results = self.submit_from(sender, domain, bodies).await?.results;
             batch.iter_mut().zip(results).for_each(|(upload, result)| upload.hear(result, before));
         }
         Ok(())

@@ -4,6 +4,7 @@ use rusqlite::{Connection, params};
 use tempfile::TempDir;
 
 use super::*;
+use crate::app::Forwards;
 use crate::fixture::{Party, catches_up, copy, device, served};
 
 /// A home, and a node that has copied its domain and copies no more.
@@ -57,6 +58,24 @@ async fn an_answer_that_cannot_be_kept_is_asked_for_again_after_a_pause() {
     assert!(error.to_string().contains("nothing can be written"), "{error}");
     assert_eq!(copied.home.domain(&copied.maker.domain).expect("here").info.size, before + 1, "the home has answered");
     assert_eq!(hosted.retry.lock().await.failures, 1, "so it is not sent at once again");
+}
+
+/// Strangers may have taken all places from which to wait for homes, of which one answers nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_known_signer_says_needs_no_place_from_which_to_wait_for_the_home() {
+    let (copied, full) = (Copied::new().await, Forwards::new(0));
+    let domain = &copied.maker.domain;
+    let mut sender = Sender::client((true, None), (), &full);
+    let taken = copied.copy.submit_from(&mut sender, domain, vec![copied.introduce(2)]).await.expect("is on disk");
+    assert!(matches!(taken.results.as_slice(), [SubmissionResult::Pending(_)]), "{:?}", taken.results);
+    let stranger = Party::found("devices.other.example");
+    let refused = copied.copy.submit_from(&mut sender, domain, vec![stranger.certificate.clone()]).await;
+    assert_eq!(refused.expect_err("a stranger's is not kept").code(), Code::Busy);
+
+    let before = copied.home.domain(domain).expect("here").info.size;
+    let hosted = copied.copy.hosted(domain).expect("copied");
+    copied.copy.send_waiting(&hosted, false).await.expect("sent with the next look");
+    assert_eq!(copied.home.domain(domain).expect("here").info.size, before + 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -123,7 +123,7 @@ impl Again {
                 tokio::time::sleep(self.pace.spend(1, Instant::now())).await;
             }
             self.app.until_paced(&self.work.origin).await;
-            match self.app.take_from_afar(&self.work, id, size, self.noted).await {
+            match self.app.take_from_afar(&self.work, id, (size, page.upto), self.noted).await {
                 Ok(attested) => {
                     reached = reached.min(attested);
                     self.aside.remove(id);

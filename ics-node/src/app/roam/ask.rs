@@ -130,11 +130,17 @@ impl Unanswered {
 }
 
 impl App {
-    /// Asks for what a home attests, and keeps the answer.
+    /// Asks for what a home attests, one peer after the other until an answer is enough, and keeps the answers. If none
+    /// is enough, the newest is returned: a peer that shows an old one must not keep this node from asking the next.
     ///
     /// # Errors
     /// When no peer has an answer that is proven.
-    pub(super) async fn ask_peers(&self, sought: &Sought, hops: u8, asker: Asker) -> Result<Arc<Answer>, Unheard> {
+    pub(super) async fn ask_peers(
+        &self,
+        sought: &Sought,
+        (hops, asker): (u8, Asker),
+        is_enough: impl Fn(&Answer) -> bool + Send,
+    ) -> Result<Arc<Answer>, Unheard> {
         let now = Instant::now();
         if !asker.wait(&self.roaming().pace, now).is_zero() {
             self.roaming().count(Outcome::Limited);
@@ -143,6 +149,7 @@ impl App {
         }
         self.roaming().pace.spend(1, now);
         let (mut why, mut is_refused, mut is_contradicted) = (Vec::new(), false, false);
+        let mut newest: Option<Arc<Answer>> = None;
         for peer in self.peers_table().asked_about(&sought.origin) {
             let mut asked = self.ask_peer(&peer, sought, (hops, asker)).await;
             // Two things of one domain may be asked about at once, and its log may grow between the answers.
@@ -157,7 +164,10 @@ impl App {
                         asking.has_answered(&sought.origin.domain, self.clock().now());
                     }
                     self.roaming().keep(sought, &answer);
-                    return Ok(answer);
+                    if is_enough(&answer) {
+                        return Ok(answer);
+                    }
+                    newest = newest.filter(|known| known.reached() >= answer.reached()).or(Some(answer));
                 }
                 Err(error) => {
                     self.note_unanswered(&peer, sought, &error).await;
@@ -167,7 +177,7 @@ impl App {
                 }
             }
         }
-        Err(Unheard { why: why.join("; "), is_refused, is_contradicted })
+        newest.ok_or_else(|| Unheard { why: why.join("; "), is_refused, is_contradicted })
     }
 
     async fn ask_peer(

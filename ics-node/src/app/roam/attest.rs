@@ -157,7 +157,7 @@ impl App {
         let asker = self.asker(reader, None);
         let answer = if self.roaming().may_ask(asker) {
             let _place = self.roaming().place(&sought).await;
-            self.ask_peers(&sought, hops.min(limits::ROAMING_HOPS) - 1, asker).await.ok()
+            self.ask_peers(&sought, (hops.min(limits::ROAMING_HOPS) - 1, asker), |_| true).await.ok()
         } else {
             self.roaming().count(Outcome::Limited);
             None

@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use futures_util::future::join_all;
 use ics_core::identity::{Fingerprint, IdentityId};
 use ics_core::limits;
 use ics_core::log::checkpoint::Origin;
@@ -131,7 +132,7 @@ impl App {
             }
         }
         let sought = Sought { origin: origin.clone(), asked: Query::parse(query)?.canonical() };
-        let answer = self.ask_peers(&sought, limits::ROAMING_HOPS, Asker::Own).await;
+        let answer = self.ask_peers(&sought, (limits::ROAMING_HOPS, Asker::Own), |_| true).await;
         let answer = answer.map_err(|unheard| not_heard(origin, &unheard.why))?;
         adopted.ids.insert(answer.identity().ok_or_else(|| AppError::unknown_identity(query))?);
         let attested = answer.attested.checkpoint.size;
@@ -176,17 +177,19 @@ impl App {
     }
 
     /// Asks what a home attests about a thing, at a size of its log or later, and takes it over; returns the size at
-    /// which the home attested it. What is refused and stands before `new_from`, or was reported before the domain's
-    /// own rules changed, had been refused before.
+    /// which the home attested it. As long as no answer reaches the size `hoped` for, the next peer is asked. What is
+    /// refused and stands before `new_from`, or was reported before the domain's own rules changed, had been refused
+    /// before.
     pub(super) async fn take_from_afar(
         &self,
         Work { target, following, origin, .. }: &Work,
         id: &str,
-        size: u64,
+        (size, hoped): (u64, u64),
         new_from: u64,
     ) -> Result<u64, NotTaken> {
         let sought = Sought { origin: origin.clone(), asked: id.to_owned() };
-        let answer = match self.ask_peers(&sought, limits::ROAMING_HOPS, Asker::Own).await {
+        let is_enough = |answer: &Answer| answer.attested.checkpoint.size >= size.max(hoped);
+        let answer = match self.ask_peers(&sought, (limits::ROAMING_HOPS, Asker::Own), is_enough).await {
             Ok(answer) => answer,
             Err(unheard) if unheard.is_contradicted => {
                 let (into, source) = (Arc::clone(target), following.source.clone());
@@ -215,16 +218,12 @@ impl App {
         Ok(attested)
     }
 
-    /// How far the log is said to reach. Only whether to ask about things depends on it.
+    /// How far the log reaches by what the peers say, the largest size that any of them shows: one that lags, or keeps
+    /// news back, must not be believed before others. Only whether to ask about things depends on it.
     pub(super) async fn size_elsewhere(&self, origin: &Origin) -> Option<u64> {
-        for peer in self.peers_table().asked_about(origin) {
-            if let Some(asking) = peer.asking()
-                && let Ok(note) = asking.http.checkpoint(&origin.domain).await
-            {
-                return size_of(&note);
-            }
-        }
-        None
+        let peers = self.asked_by_http(origin);
+        let notes = join_all(peers.iter().map(|peer| peer.checkpoint(&origin.domain))).await;
+        notes.iter().flatten().filter_map(|note| size_of(note)).max()
     }
 
     /// Takes over what a home attests, if it is followed and the home's rules permit that; raises alarms for what is
@@ -339,4 +338,36 @@ fn of_issuers(answer: &Answer) -> BTreeSet<u64> {
     let is_of_issuer = |(_, holder): &(u64, Fingerprint)| issuers.contains(holder) && !others.contains(holder);
     found.extend(certificates.into_iter().filter(is_of_issuer).map(|(index, _)| index));
     found
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::watch;
+
+    use crate::config::PeerConfig;
+    use crate::fixture::{Party, catches_up, copy, device, served, word};
+
+    /// What is followed would not be asked about for as long as that peer does not hear of anything.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_peer_that_lags_does_not_say_how_far_the_log_reaches() {
+        let (maker, home) = Party::opened();
+        let (data, url) = (tempfile::tempdir().expect("directory"), served(&home));
+        let lagging = copy(data.path(), &home, &maker.domain, &[("home", &url)]);
+        let (stop, stopped) = watch::channel(false);
+        let replicating = tokio::spawn(lagging.clone().replicate(stopped));
+        catches_up(&lagging, &home, &maker.domain).await;
+        stop.send_replace(true);
+        replicating.await.expect("ends");
+        maker.publish(&home, &device(1), "urn:dev:os:32473-1", "L1").await;
+        let info = home.domain(&maker.domain).expect("here").info;
+        let peer = |(name, url): (&str, &str)| PeerConfig {
+            url: Some(word(url)),
+            roam: vec![info.origin.clone()],
+            ..PeerConfig::new(word(name))
+        };
+        let peers = [("nobody", "http://127.0.0.1:9"), ("lagging", &*served(&lagging)), ("home", &*url)].map(peer);
+        let site = Party::found("plant.example");
+        let app = site.open_for(peers.into());
+        assert_eq!(app.size_elsewhere(&info.origin).await, Some(info.size));
+    }
 }

@@ -69,7 +69,7 @@ impl App {
         let mut refused = None;
         for (entry, id) in things {
             self.until_paced(origin).await;
-            match self.take_from_afar(work, &id, 0, following.upto).await {
+            match self.take_from_afar(work, &id, (0, 0), following.upto).await {
                 Ok(_) => self.heeded(work, vec![entry]).await?,
                 // This says nothing about other things; it is asked about again.
                 Err(NotTaken::Refused(error)) => refused = Some(error),

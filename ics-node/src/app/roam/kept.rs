@@ -58,7 +58,7 @@ impl Asker {
     }
 
     /// Whether this node does not know the asker.
-    pub(in crate::app) const fn is_stranger(self) -> bool {
+    pub(crate) const fn is_stranger(self) -> bool {
         matches!(self, Self::Address(_))
     }
 
@@ -214,6 +214,11 @@ impl Answer {
         self.attested.testimony.record.as_ref().map(|record| record.identity.id)
     }
 
+    /// How far it knows the log, and as of when: of two answers to one question the one that knows more counts.
+    pub(super) fn reached(&self) -> (u64, Timestamp) {
+        (self.attested.testimony.size, self.attested.testimony.as_of)
+    }
+
     /// Whether what was found is blocked.
     fn blocks(&self) -> bool {
         self.attested.testimony.record.as_ref().is_some_and(|record| record.effect().blocks())
@@ -307,10 +312,9 @@ impl Roaming {
     /// Keeps an answer for the question and for the identity that was found, unless there is a newer one. Showing an
     /// old answer does not remove what is known.
     pub(super) fn keep(&self, sought: &Sought, answer: &Arc<Answer>) {
-        let time = |answer: &Answer| (answer.attested.testimony.size, answer.attested.testimony.as_of);
         let by_id = answer.identity().map(|id| sought.of(&id)).filter(|by_id| by_id != sought);
         for question in by_id.iter().chain([sought]) {
-            if self.answers.get(question).is_none_or(|known| time(&known) <= time(answer)) {
+            if self.answers.get(question).is_none_or(|known| known.reached() <= answer.reached()) {
                 self.answers.insert(question.clone(), Arc::clone(answer));
             }
             self.failures.remove(question);

@@ -142,7 +142,7 @@ impl App {
         if is_settled() {
             return;
         }
-        match self.ask_peers(sought, limits::ROAMING_HOPS, asker).await {
+        match self.ask_peers(sought, (limits::ROAMING_HOPS, asker), serves).await {
             Ok(answer) if serves(&answer) => {}
             Ok(answer) => {
                 let as_of = answer.attested.testimony.as_of;

@@ -161,7 +161,7 @@ impl Afar {
             },
             Action::Fetch { id, size } => {
                 self.app.until_paced(&self.work.origin).await;
-                match self.app.take_from_afar(&self.work, &id, size, watcher.noted()).await {
+                match self.app.take_from_afar(&self.work, &id, (size, size), watcher.noted()).await {
                     Ok(_) => watcher.handle_fetched(&id),
                     Err(NotTaken::Refused(error)) => self.lacks(watcher, (id, size), error.to_string()).await,
                     Err(NotTaken::Failed(error)) => return Err(error),
@@ -222,7 +222,7 @@ impl Afar {
             }
             tokio::time::sleep(self.pace.spend(1, Instant::now())).await;
             self.app.until_paced(&self.work.origin).await;
-            match self.app.take_from_afar(&self.work, &id, 0, from).await {
+            match self.app.take_from_afar(&self.work, &id, (0, size), from).await {
                 Ok(attested) => reached = Some(attested.min(reached.unwrap_or(size))),
                 Err(NotTaken::Refused(error)) => {
                     self.lacks(watcher, (id.clone(), size), error.to_string()).await;

@@ -6,13 +6,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ics_core::descriptor::Descriptor;
-use ics_core::identity::Kind;
+use ics_core::identity::{IdentityId, Kind};
 use ics_core::log::Hash;
 use ics_core::log::entry::{EntryKind, Header};
 use ics_core::log::receipt::Receipt;
-use ics_core::statement::make::{certify, sign_descriptor};
-use ics_core::statement::{Claims, StatementId};
-use ics_core::vocabulary::{Act, DomainName};
+use ics_core::statement::make::{certify, sign_descriptor, sign_document};
+use ics_core::statement::{Claims, Group, StatementId, Subject};
+use ics_core::vocabulary::{Act, Attribute, DomainName};
 use ics_sync::Applier as _;
 use ics_sync::carried::{Carried, Wanted};
 use ics_sync::mirror::{Action, Mirror, VerifiedPage};
@@ -322,4 +322,47 @@ async fn what_may_be_read_no_longer_is_deleted_from_copies_of_copies() {
     for copied in replicating {
         copied.await.expect("ends");
     }
+}
+
+/// Who may speak about a group depends on the groups to which it belongs. So a copy is told with a thing of these as
+/// well, asks for them, and would get no further if they were hidden.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_said_of_groups_of_groups_is_shown_with_the_things_that_rest_on_it() {
+    let maker = Party::found_showing("devices.acme.example", "L1");
+    let (home, of) = (maker.open(), &maker.domain);
+    let group = |name: &str| Group { kind: Kind::Group, name: name.to_owned(), attributes: [].into() };
+    let (orders, order) = (group("orders of 2026"), group("order 7"));
+    let id = |group: &Group| match group.id() {
+        Ok(IdentityId::Group(id)) => id,
+        other => panic!("{other:?}"),
+    };
+    let say = |group: &Group, groups: Vec<[u8; 32]>| {
+        let said = Claims { groups, ..claims(&maker, Act::Identity) };
+        sign_document(&maker.signer, &Subject::Group(group.clone()), &said, home.clock().now(), &SALT).expect("made")
+    };
+    let above = maker.submit_one(&home, say(&orders, Vec::new())).await.expect("admitted").index;
+    let data = tempfile::tempdir().expect("directory");
+    let copied = copy(data.path(), &home, of, &[("home", "http://127.0.0.1:9")]);
+    let hosted = copied.hosted(of).expect("copied");
+    let origin = home.domain(of).expect("here").info.origin;
+    let copies = || {
+        let mut mirror = copied.resume_at(&hosted, &origin, 1_000, false).expect("goes on");
+        tokio::task::block_in_place(|| copy_pages(&home, &copied, of, &mut mirror, 1));
+    };
+    copies();
+    let is_here = || copied.store().entry(hosted.number, above).expect("an entry").content.is_some();
+    assert!(!is_here(), "nothing that may be read rests on it yet");
+
+    maker.submit_one(&home, say(&order, vec![id(&orders)])).await.expect("admitted");
+    let said = Claims {
+        attributes: [(Attribute::Lot, "L1".to_owned())].into(),
+        groups: vec![id(&order)],
+        ..claims(&maker, Act::Identity)
+    };
+    let (key, now) = (device(1), home.clock().now());
+    let body = certify(&maker.signer, &key, "Pump", None, Kind::Device, &said, false, now, &SALT).expect("made");
+    maker.submit_one(&home, body).await.expect("admitted");
+    copies();
+    assert!(is_here());
+    assert_eq!(vouched(&copied, &maker, 1), Some(1));
 }

@@ -9,19 +9,19 @@ use ics_core::descriptor::{Descriptor, NodeKey, Witnesses};
 use ics_core::identity::{IdentityId, Kind};
 use ics_core::openpgp::key::PublicKey;
 use ics_core::openpgp::signer::Signer as _;
-use ics_core::record::Outlook;
+use ics_core::record::{Outlook, Posting};
 use ics_core::statement::Claims;
 use ics_core::statement::make::{certify, sign_descriptor};
 use ics_core::trust::{Outcome, Reason};
 use ics_core::vocabulary::Act;
-use ics_sync::wire::{Entry, Watch};
+use ics_sync::wire::{Again, Entry, Watch};
 
 use super::{PERMITS, check, node};
 use crate::api::problem::Code;
-use crate::api::{AdoptionRequest, ListQuery, assessment};
+use crate::api::{AdoptionRequest, ListQuery, SubmissionResult, assessment};
 use crate::app::keys::KeySearch;
 use crate::app::{App, CertifyError, Depth, Extent, Query, Reader};
-use crate::fixture::{Party, SALT, claims, devices, owner, word};
+use crate::fixture::{Party, SALT, claims, device, devices, owner, word};
 
 /// The template's rule by which anybody may read everything.
 const ALL: &str = "permit (principal, action in [Action::\"read\", Action::\"follow\", Action::\"mirror\"], resource);";
@@ -172,6 +172,67 @@ async fn whoever_reads_is_told_that_what_is_left_of_an_erased_block_waits() {
     assert_eq!(json["unheard"][0], of.as_str(), "{json}");
 }
 
+/// Nothing in the index leads to a thing by a block that is gone.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_listing_says_that_things_may_be_missing_while_what_is_left_of_something_erased_waits() {
+    let (maker, known) = (Party::found("devices.acme.example"), devices(2));
+    let (app, of) = (node(&maker, &known, PERMITS, 1 << 24).await, &maker.domain);
+    let index = stolen(&app, &maker, &known[0]).await;
+    let query = ListQuery { status: Some("stolen".to_owned()), ..ListQuery::default() };
+    let by = [Posting::Status(word("stolen"))];
+    let listed = || {
+        let page = app.list(Reader::Anonymous, of, &query).expect("a page");
+        let found = app.things(Reader::Anonymous, of, &by, None, 10).expect("a page");
+        let register = app.register(Reader::Anonymous, of, &query).expect("a page");
+        let for_people = (register.things.len(), register.cut_short);
+        [(page.items.len(), page.cut_short), (found.things.len(), found.cut_short), for_people]
+    };
+    assert_eq!(listed(), [(1, false); 3]);
+    erased_unshown(&app, &maker, [index]).await;
+    assert_eq!(listed(), [(0, true); 3]);
+}
+
+/// A copy of a part could not tell that the erasure is still to come, and would show the thing without its block.
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_copies_a_part_is_told_what_is_left_of_a_block_together_with_its_erasure() {
+    let maker = Party::found_with("devices.acme.example", |descriptor| {
+        let rule = "permit (principal, action == Action::\"read\", resource);";
+        descriptor.access = descriptor.access.replace(ALL, rule);
+    });
+    let (home, of) = (maker.open(), &maker.domain);
+    maker.publish(&home, &device(1), "Pump", "L1").await;
+    let index = stolen(&home, &maker, &device(1)).await;
+    let of_it = Again { question: 1, hidden: vec![index], held: Vec::new() };
+    let told = |reader, from| {
+        let page = home.entries(reader, of, from, 100, None);
+        page.map(|page| page.entries.len() as u64).map_err(|error| error.code())
+    };
+    let again = || home.entries_again(Reader::Anonymous, of, &of_it).map(drop).map_err(|error| error.code());
+    assert_eq!((told(Reader::Anonymous, 0), again()), (Ok(index + 1), Ok(())));
+    erased_unshown(&home, &maker, [index]).await;
+    assert_eq!(told(Reader::Anonymous, 0), Ok(index), "what comes before it");
+    assert_eq!((told(Reader::Anonymous, index), again()), (Err(Code::Behind), Err(Code::Behind)));
+    assert_eq!(told(Reader::Operator, 0), Ok(index + 1), "a copy of everything waits for the erasure itself");
+}
+
+/// What was asked for ends before the erasure, which is shown by now.
+#[tokio::test(flavor = "multi_thread")]
+async fn nor_is_a_copy_of_a_part_told_of_it_that_asks_for_less_than_the_erasure() {
+    let maker = Party::found_with("devices.acme.example", |descriptor| {
+        let rule = "permit (principal, action == Action::\"read\", resource);";
+        descriptor.access = descriptor.access.replace(ALL, rule);
+    });
+    let (home, of) = (maker.open(), &maker.domain);
+    maker.publish(&home, &device(1), "Pump", "L1").await;
+    let index = stolen(&home, &maker, &device(1)).await;
+    maker.erase(&home, index).await;
+    let told = |until| {
+        let page = home.entries(Reader::Anonymous, of, index, 1, Some(until));
+        page.map(|page| page.entries.len()).map_err(|error| error.code())
+    };
+    assert_eq!([told(index + 1), told(index + 2)], [Err(Code::Behind), Ok(1)]);
+}
+
 /// Otherwise nobody would hear of a block that can no longer be taken over. Whoever follows hears of it later.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_left_of_an_erased_block_is_waited_for_before_its_thing_is_adopted() {
@@ -269,4 +330,40 @@ async fn what_is_erased_while_it_is_read_is_not_unblocked() {
     assert!(!app.kept(&sight(), &id).expect("readable").withheld, "that was not kept");
     let blocked = check(&app, 0, Depth::Store).map(|it| (it.verdict, it.reason));
     assert_eq!(blocked, Some((Outcome::Deny, Reason::Blocked)));
+}
+
+/// A directory is brought to a moment, and reads until then.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_erased_after_a_moment_blocks_at_that_moment() {
+    let (maker, known) = (Party::found("devices.acme.example"), devices(1));
+    let app = node(&maker, &known, PERMITS, 1 << 24).await;
+    let index = stolen(&app, &maker, &known[0]).await;
+    let moment = app.moment(&maker.domain).expect("here").expect("settled");
+    maker.erase(&app, index).await;
+    let id = known[0].fingerprint().to_string();
+    let then = app.thing_then(Reader::Operator, &moment, &id).expect("read").expect("is spoken of");
+    assert!(then.record().expect("readable").effect().blocks());
+}
+
+/// The erasure is committed, and cannot be shown.
+#[tokio::test(flavor = "multi_thread")]
+async fn of_what_is_erased_while_the_disk_fails_a_directory_is_told_nothing() {
+    let (maker, known) = (Party::found("devices.acme.example"), devices(1));
+    let app = node(&maker, &known, PERMITS, 1 << 24).await;
+    let index = stolen(&app, &maker, &known[0]).await;
+    let erasure = app.erasure(Reader::Operator, &maker.domain, index).expect("it can be erased");
+    let (json, now) = (erasure.to_json().expect("JSON"), app.clock().now());
+    let body = sign_descriptor(&[&owner(&maker.domain)], &json, now, &SALT).expect("signed");
+    // The new checkpoint cannot take its place.
+    let head = maker.data().join("heads").join(maker.domain.as_str());
+    std::fs::remove_file(&head).expect("is there");
+    std::fs::create_dir(&head).expect("made");
+    let moment = app.moment(&maker.domain).expect("here").expect("settled");
+    let results = app.submit(&maker.domain, vec![body]).await.map(|done| done.results);
+    let is_acknowledged = |result: &SubmissionResult| matches!(result, SubmissionResult::Receipt(_));
+    assert!(!results.is_ok_and(|results| results.iter().any(is_acknowledged)), "it is not durable");
+    let hosted = app.hosted(&maker.domain).expect("here");
+    assert_eq!(app.store().entry(hosted.number, index).expect("an entry").content, None, "it is gone");
+    let then = app.thing_then(Reader::Operator, &moment, &known[0].fingerprint().to_string());
+    assert!(then.is_err_and(|error| error.code() == Code::Behind));
 }

@@ -164,7 +164,7 @@ impl Unlogged {
         self
     }
 
-    /// For a certificate that is revoked unless its holder confirms it so.
+    /// For a certificate that is revoked unless its holder confirms it so, or need not.
     pub(super) fn unconfirmed(mut self, unconfirmed: Unconfirmed) -> Self {
         self.for_log.waits(unconfirmed);
         self

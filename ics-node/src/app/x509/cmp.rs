@@ -198,15 +198,12 @@ impl App {
         }
         let (profile, issuer) = (profile.as_str(), asked.issuer.as_deref());
         let applicant = Applicant { domain, profile, issuer, proven, requester, identity };
-        let mut unlogged = self.sign_for(&applicant, csr).map_err(refused)?;
-        let (is_confirmed, mut waiting) = (message.header.wants_no_confirmation(), None);
-        if !is_confirmed {
-            let (waits, unconfirmed) = awaited(message, (sender, nonce), until, unlogged.issued())?;
-            (unlogged, waiting) = (unlogged.unconfirmed(unconfirmed), Some(waits));
-        }
-        let issued = self.log_certificate(domain, unlogged).await.map_err(refused)?;
+        let unlogged = self.sign_for(&applicant, csr).map_err(refused)?;
+        let (waiting, unconfirmed) = awaited(message, (sender, nonce), until, (enrolment.as_ref(), unlogged.issued()))?;
+        let is_confirmed = unconfirmed.is_confirmed;
+        let issued = self.log_certificate(domain, unlogged.unconfirmed(unconfirmed)).await.map_err(refused)?;
         let (party, transaction) = (sender.party(), message.header.transaction());
-        let waits_until = waiting.and_then(|waiting| self.0.cmp.wait(party, transaction, waiting));
+        let waits_until = if is_confirmed { None } else { self.0.cmp.wait(party, transaction, waiting) };
         Ok(Outcome::Issued { asked: enrolment, issued: Box::new(issued), is_confirmed, waits_until })
     }
 
@@ -335,8 +332,10 @@ impl App {
         let taken = waiting.is_taken(said);
         let ended = match &taken {
             Ok(true) => self.cmp_taken(domain, waiting.serial).await,
-            // A client that names another algorithm has neither accepted nor rejected it yet.
-            Err(failure) if failure.info == FailureInfo::BadAlg => Err(failure.clone()),
+            // A client that names another algorithm or request has neither accepted nor rejected it yet.
+            Err(failure) if matches!(failure.info, FailureInfo::BadAlg | FailureInfo::BadRequest) => {
+                Err(failure.clone())
+            }
             _ => self.cmp_not_taken(domain, sender, &waiting).await,
         };
         if ended.is_err() {

@@ -49,25 +49,20 @@ impl App {
         encoded.map_err(|error| AppError::Internal(error.to_string()).into())
     }
 
-    /// The requester, and the thing concerned.
+    /// The requester, and the thing concerned. A registrar may also show a certificate (RFC 7030, 3.2.3), and be a
+    /// thing with a record: the thing concerned is the one that the registrar names, or the key of a device would be
+    /// certified to the registrar. For the same reason nothing is certified to who gives a wrong password.
     fn est_client(&self, asked: &EstRequest, csr: &[u8]) -> Result<(Requester, IdentityId), CertifyError> {
-        if let Some(proven) = asked.proven {
-            match self.holder_of(&asked.domain, *proven.as_bytes()) {
-                Ok(id) => return Ok((Requester::Identity(id), id)),
-                // A registrar may show a certificate that means nothing here, along with the password (RFC 7030,
-                // 3.2.3).
-                Err(CertifyError::UnknownIdentity(_) | CertifyError::Ambiguous(_)) if asked.basic.is_some() => {}
-                Err(_) => return self.comes_by(&asked.domain, proven, || Ok(Csr::parse(csr)?)),
+        let unproven = |text: &str| CertifyError::Unproven(text.to_owned());
+        let parsed = || Csr::parse(csr).map_err(CertifyError::from);
+        match (&asked.basic, asked.proven) {
+            (Some((name, password)), _) if self.is_operator(Some(password)) => {
+                Ok((Requester::Operator, self.meant_by_registrar(&asked.domain, name, &parsed()?)?))
             }
+            (Some(_), _) => Err(unproven("the password is not the registrar's token")),
+            (None, Some(proven)) => self.comes_by(&asked.domain, proven, parsed),
+            (None, None) => Err(unproven("neither a certificate nor a password was shown")),
         }
-        let (name, password) = asked
-            .basic
-            .as_ref()
-            .ok_or_else(|| CertifyError::Unproven("neither a certificate nor a password was shown".to_owned()))?;
-        if !self.is_operator(Some(password)) {
-            return Err(CertifyError::Unproven("the password is not the registrar's token".to_owned()));
-        }
-        Ok((Requester::Operator, self.meant_by_registrar(&asked.domain, name, &Csr::parse(csr)?)?))
     }
 
     /// The only domain that issues certificates here: at home at this node, which has the key of its issuer. Copies of
@@ -128,14 +123,14 @@ impl App {
         own.ok_or_else(|| AppError::new(Code::UnknownCertificate, "the domain has no such issuer"))
     }
 
-    /// The issuers that a domain's descriptor names.
+    /// The issuers that a domain's descriptor names; one that cannot be read issues nothing either.
     pub(in crate::app) fn authorities(&self, domain: &DomainName) -> Result<Vec<Arc<Authority>>, AppError> {
         let hosted = self.hosted(domain)?;
         let sight = self.sight(&hosted)?;
         let rules = sight.domain.descriptor().certificates.as_ref();
         let unknown = || AppError::new(Code::UnknownCertificate, "the domain issues no certificates");
         let issuers = &rules.ok_or_else(unknown)?.issuers;
-        issuers.iter().map(|it| self.authority(it).map_err(|e| AppError::Internal(e.to_string()))).collect()
+        Ok(self.authorities_of(issuers).collect())
     }
 }
 

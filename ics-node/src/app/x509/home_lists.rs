@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 use ics_core::limits;
 use ics_core::time::Timestamp;
 use ics_core::vocabulary::DomainName;
+use ics_sync::http::HttpPeer;
 
 use super::revocation::{Elsewhere, SignedList, elsewhere};
 use crate::app::{App, AppError};
@@ -22,7 +23,7 @@ use crate::x509::{ReadList, read_list, read_revoked};
 /// How long a list counts as the newest while the log here has not grown. Like [`REST`] it is measured by a clock that
 /// cannot be set: the node's own time stands still after the machine's clock was set back.
 const ASK_AGAIN: Duration = Duration::from_secs(1);
-/// How long a peer that did not provide a list is not asked again.
+/// How long peers are not asked again if none provided a list.
 const REST: Duration = Duration::from_secs(2);
 /// How many nodes in a row are asked for one client.
 const HOPS: u8 = 3;
@@ -48,6 +49,9 @@ struct Place {
     newest: AtomicU64,
     /// Whether the last list that came was not accepted: the one that is kept may lack what is known by now.
     in_doubt: AtomicBool,
+    /// The number of the list that was found to have everything that was known here since it last came, and how many
+    /// entries of the domain were held then.
+    whole: Mutex<Option<(u64, u64)>>,
     failed_at: Mutex<Option<Instant>>,
     /// When a peer was last asked for it.
     tried_at: Mutex<Option<Instant>>,
@@ -116,6 +120,8 @@ impl HomeLists {
         place.newest.store(kept.list.number, Ordering::Relaxed);
         place.in_doubt.store(false, Ordering::Relaxed);
         *place.failed_at.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        // Since the same list came before, time alone may have revoked more.
+        *place.whole.lock().unwrap_or_else(PoisonError::into_inner) = None;
         self.use_now(place);
         place.set(Some(kept));
         let places = self.places();
@@ -163,6 +169,15 @@ impl Place {
         Some(self.kept().filter(|kept| holds(kept) && (!in_doubt || kept.size >= size))?.list)
     }
 
+    /// Whether it was this list that had everything, when as many entries were held.
+    fn is_whole(&self, found: (u64, u64)) -> bool {
+        *self.whole.lock().unwrap_or_else(PoisonError::into_inner) == Some(found)
+    }
+
+    fn found_whole(&self, found: (u64, u64)) {
+        *self.whole.lock().unwrap_or_else(PoisonError::into_inner) = Some(found);
+    }
+
     /// Whether a list is accepted; if not, the kept one is in doubt.
     fn takes(&self, list: &ReadList, now: Timestamp) -> Result<(), NotTaken> {
         let refused = if list.this_update.believed_at(now).is_none() {
@@ -174,20 +189,20 @@ impl Place {
         refused.map_or(Ok(()), Err)
     }
 
-    /// Whether the peer has just failed to provide one.
+    /// Whether no peer has just provided one.
     fn rests(&self) -> bool {
         let failed_at = *self.failed_at.lock().unwrap_or_else(PoisonError::into_inner);
         failed_at.is_some_and(|at| at.elapsed() < REST)
     }
 
-    /// Records that the peer did not provide one; returns whether it had done so the time before.
+    /// Records that no peer provided one; returns whether one had done so the time before.
     fn fail(&self) -> bool {
         self.failed_at.lock().unwrap_or_else(PoisonError::into_inner).replace(Instant::now()).is_none()
     }
 }
 
 impl App {
-    /// The list that an issuer has signed at the home of its domain, requested from the node from which the domain is
+    /// The list that an issuer has signed at the home of its domain, requested from the nodes from which the domain is
     /// copied. `hops` is sent by nodes: how many more may be asked, so that copies which turn to each other come to an
     /// end.
     ///
@@ -195,74 +210,112 @@ impl App {
     /// When there is no valid one.
     pub async fn list_from_home(&self, of: Elsewhere, hops: Option<u8>) -> Result<SignedList, AppError> {
         let place = self.0.home_lists.place(key_of(&of));
-        let holds = |app: &Self| place.given(of.size, app.clock().now()).ok_or_else(elsewhere);
+        let came_now = || place.kept().is_some_and(|kept| kept.size == of.size && kept.is_new());
         let _asking = match hops {
             // A node that was asked for this very list is asking back.
             Some(_) => match place.asking.try_lock() {
                 Ok(asking) => asking,
-                Err(_) => return holds(self),
+                Err(_) => return self.whole_list(&of, &place, came_now()).await,
             },
             None => place.asking.lock().await,
         };
         self.recall(&of, &place).await;
-        let is_new = |kept: &Kept| kept.size == of.size && kept.is_new();
-        if !place.rests()
-            && !place.kept().is_some_and(|kept| is_new(&kept))
-            && let Some(further) = hops.unwrap_or(HOPS).min(HOPS).checked_sub(1)
-        {
-            self.fetch_list(&of, &place, further).await;
+        let further = hops.unwrap_or(HOPS).min(HOPS).checked_sub(1).filter(|_| !place.rests() && !came_now());
+        let mut next = further.map(|further| (0, further));
+        loop {
+            if let Some((from, further)) = next {
+                next = self.fetch_list(&of, &place, further, from).await.map(|from| (from, further));
+            }
+            match self.whole_list(&of, &place, came_now()).await {
+                // Another peer may know more.
+                Err(_) if next.is_some() => {}
+                list => return list,
+            }
         }
-        let list = holds(self)?;
-        let came_now = place.kept().is_some_and(|kept| is_new(&kept));
-        if came_now || self.says_all(of, list.clone()).await? { Ok(list) } else { Err(elsewhere()) }
     }
 
-    /// Whether a list that came earlier includes all certificates that are known here to be revoked: this node may have
-    /// heard of more before it was disconnected, and a status may begin or end with time. It must not contradict itself
-    /// with a list that others have signed.
-    async fn says_all(&self, of: Elsewhere, list: SignedList) -> Result<bool, AppError> {
+    /// The kept list, if it holds and includes all that is known here to be revoked.
+    async fn whole_list(&self, of: &Elsewhere, place: &Place, came_now: bool) -> Result<SignedList, AppError> {
+        let list = place.given(of.size, self.clock().now()).ok_or_else(elsewhere)?;
+        let found = (list.number, of.size);
+        if came_now && place.is_whole(found) {
+            return Ok(list);
+        }
+        if !self.says_all(of.clone(), list.clone(), came_now).await? {
+            return Err(elsewhere());
+        }
+        place.found_whole(found);
+        Ok(list)
+    }
+
+    /// Whether a list includes all certificates that are known here to be revoked: this node may have heard of more
+    /// before it was disconnected, or from others than the peer that gave the list, and a status may begin or end with
+    /// time. It must not contradict itself with a list that others have signed. Only a copy of a part believes what
+    /// came now as it is: what lifts a block may be hidden from it.
+    async fn says_all(&self, of: Elsewhere, list: SignedList, came_now: bool) -> Result<bool, AppError> {
         self.blocking(move |app| {
+            let number = app.hosted(&of.domain)?.number;
+            if came_now && app.store().sight(number)?.is_partial() {
+                return Ok(true);
+            }
             let listed = read_revoked(&list.der, &of.authority).map_err(AppError::Internal)?.revoked;
             Ok(app.revoked_here(&of)?.iter().all(|serial| listed.contains_key(serial)))
         })
         .await
     }
 
-    /// Fetches a list, and keeps it if it is the issuer's and not older than what is here.
-    async fn fetch_list(&self, of: &Elsewhere, place: &Place, hops: u8) {
-        let Some(peer) = self.towards_home(&of.domain) else { return };
-        place.try_now();
-        let asked = peer.revocation_list(&of.domain, &of.issuer, of.shard, hops).await;
-        let now = self.clock().now();
-        let read = asked.map_err(|error| error.to_string()).and_then(|der| {
-            let read = read_list(&der, &of.authority, &of.url)?;
-            Ok((read, Kept::new(&read, der, of.size, Some(Instant::now()))))
-        });
-        let (read, kept) = match read {
-            Ok(read) => read,
-            Err(error) if place.fail() => {
-                tracing::warn!(domain = %of.domain, error, "a peer gave no revocation list");
-                return;
-            }
-            Err(error) => {
-                tracing::debug!(domain = %of.domain, error, "a peer gave no revocation list again");
-                return;
-            }
-        };
-        match place.takes(&read, now) {
-            Ok(()) => {
-                let is_other = place.kept().is_none_or(|before| before.list.number != read.number);
-                let der = Arc::clone(&kept.list.der);
-                let forgotten = self.0.home_lists.keep(place, kept, now, limits::REVOCATION_LISTS_BYTES);
-                if is_other {
-                    self.store_list(of, der, forgotten).await;
+    /// Fetches a list from the first peer that gives one, beginning with the one at place `from` in the configuration;
+    /// returns the place behind it.
+    async fn fetch_list(&self, of: &Elsewhere, place: &Place, hops: u8, from: usize) -> Option<usize> {
+        let mut why = None;
+        for (number, peer) in self.givers(&of.domain).iter().enumerate().skip(from) {
+            match self.fetch_from(peer, of, place, hops).await {
+                Ok(()) => return Some(number + 1),
+                Err(error) => {
+                    tracing::debug!(domain = %of.domain, error, "a peer gave no revocation list");
+                    why = Some(error);
                 }
             }
-            Err(why) => {
-                place.fail();
-                self.alarm_of_list(of.domain.clone(), why).await;
-            }
         }
+        if let Some(error) = why
+            && place.fail()
+        {
+            tracing::warn!(domain = %of.domain, error, "no peer gave a revocation list");
+        }
+        None
+    }
+
+    /// The peers that are asked for the lists of a domain: those from which it is copied over HTTP.
+    fn givers(&self, domain: &DomainName) -> Vec<HttpPeer> {
+        let sources = self.peers_table().sources();
+        let all = sources.get(domain).into_iter().flatten().filter_map(|peer| match peer.pulls(domain)? {
+            ics_sync::Peer::Http(peer) => Some(peer.clone()),
+            ics_sync::Peer::Ldap(_) => None,
+        });
+        all.collect()
+    }
+
+    /// Fetches a list from a peer, and keeps it if it is the issuer's and not older than what is here.
+    ///
+    /// # Errors
+    /// Why none is kept, in words for the operator.
+    async fn fetch_from(&self, peer: &HttpPeer, of: &Elsewhere, place: &Place, hops: u8) -> Result<(), String> {
+        place.try_now();
+        let asked = peer.revocation_list(&of.domain, &of.issuer, of.shard, hops).await;
+        let der = asked.map_err(|error| error.to_string())?;
+        let (read, now) = (read_list(&der, &of.authority, &of.url)?, self.clock().now());
+        if let Err(why) = place.takes(&read, now) {
+            self.alarm_of_list(of.domain.clone(), why).await;
+            return Err(why.to_string());
+        }
+        let kept = Kept::new(&read, der, of.size, Some(Instant::now()));
+        let is_other = place.kept().is_none_or(|before| before.list.number != read.number);
+        let der = Arc::clone(&kept.list.der);
+        let forgotten = self.0.home_lists.keep(place, kept, now, limits::REVOCATION_LISTS_BYTES);
+        if is_other {
+            self.store_list(of, der, forgotten).await;
+        }
+        Ok(())
     }
 
     /// Alerts the operator once: with an older list, certificates that were revoked since may be accepted elsewhere.
@@ -345,7 +398,7 @@ mod tests {
         assert!(!place.kept().is_some_and(|kept| kept.is_new()), "it is asked for again");
         assert_eq!(place.given(1, ahead), None, "nothing new came, and it holds no longer");
 
-        place.fail();
+        assert!(place.fail() && !place.fail(), "it is told once");
         assert!(place.rests());
         *place.failed_at.lock().expect("no panic") = Some(earlier(REST));
         assert!(!place.rests(), "the peer is asked again");
@@ -381,6 +434,18 @@ mod tests {
         assert_eq!(place.takes(&read(9_000), now), Err(NotTaken::Older));
         assert!(place.given(5, now).is_some());
         assert_eq!(place.given(6, now), None);
+    }
+
+    /// A peer without a link gives the same list for hours.
+    #[test]
+    fn a_list_is_compared_with_what_is_known_here_each_time_it_comes() {
+        let lists = HomeLists::default();
+        let place = lists.place(key(1));
+        lists.keep(&place, kept(1, 200), NOW, 100);
+        place.found_whole((7, 1));
+        assert!(place.is_whole((7, 1)) && !place.is_whole((7, 2)) && !place.is_whole((8, 1)));
+        lists.keep(&place, kept(1, 200), NOW, 100);
+        assert!(!place.is_whole((7, 1)), "time may have revoked more since");
     }
 
     /// A peer may be behind, or have been restored from a copy, while this node was off.

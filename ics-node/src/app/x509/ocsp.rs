@@ -65,6 +65,9 @@ impl Weighter<(DomainNumber, Vec<u8>), Arc<OcspAnswer>> for Bytes {
     }
 }
 
+/// For how many milliseconds an answer is given again if it comes with a certificate of which nothing is known here.
+const UNKNOWN_MILLIS: u64 = 60_000;
+
 /// The average size of an answer in bytes.
 const EXPECTED_BYTES: u64 = 700;
 
@@ -185,8 +188,7 @@ impl App {
         let (Some(question), Some((id, generation))) = (questions.common(), rests_on) else {
             return Ok(Arc::new(OcspAnswer { der, this_update, next_update, rests_on: None }));
         };
-        // Half of the remaining time, since the state that it reports may be older than the answer.
-        let serves_until = now.plus_millis(next_update.millis_since(now) / 2);
+        let serves_until = serves_until(next_update, now, delegation.is_none() || by.is_some());
         let domain = sight.hosted.number;
         let rests_on = Some(Rests { domain, place: place_of(&id), generation, by, serves_until });
         let answer = Arc::new(OcspAnswer { der, this_update, next_update, rests_on });
@@ -223,8 +225,9 @@ impl App {
 
     /// The time as of which the domain is known here, and for how many milliseconds from then on an answer is valid;
     /// `None` if that time is too long ago. A home knows the domain as of now, unless there are entries that it may not
-    /// show yet, as when they wait for witnesses: then what it shows must not be called current. One of those entries
-    /// may be a revocation, so nothing is promised for longer than otherwise.
+    /// show yet, as when they wait for witnesses, or it has signed another log than it holds: then what it shows must
+    /// not be called current. What it does not show may be a revocation, so nothing is promised for longer than
+    /// otherwise.
     pub(super) fn as_of_news(
         &self,
         sight: &Sight<'_>,
@@ -233,7 +236,8 @@ impl App {
     ) -> Result<Option<(Timestamp, u64)>, AppError> {
         let is_home = sight.hosted.part == Part::Home;
         let hold = hold_seconds.saturating_mul(1000);
-        if is_home && self.store().head(sight.hosted.number)?.size == sight.seal.size {
+        let is_all_shown = self.store().head(sight.hosted.number)?.size == sight.seal.size;
+        if is_home && is_all_shown && !self.is_silent(sight.hosted)? {
             return Ok(Some((now, hold)));
         }
         let fresh = sight.domain.descriptor().freshness.default.saturating_mul(1000);
@@ -248,6 +252,14 @@ pub(in crate::app) fn is_by(sight: &Sight<'_>, issued: &Logged, authority: &Auth
     sight.domain.signer(&issued.signer()).is_ok_and(|certificate| {
         certificate.public_keys().any(|key| key.to_spki_der().as_ref() == Some(&authority.spki))
     })
+}
+
+/// Until when an answer is given again: for half of the remaining time, since the state that it reports may be older
+/// than the answer; but only for a moment if nothing here would tell that the certificate with which it is given is
+/// revoked.
+fn serves_until(next_update: Timestamp, now: Timestamp, is_answerer_known: bool) -> Timestamp {
+    let half = next_update.millis_since(now) / 2;
+    now.plus_millis(if is_answerer_known { half } else { half.min(UNKNOWN_MILLIS) })
 }
 
 /// The time to put on an answer that rests on the state as of `as_of`, while that is fresh. An answer from the future
@@ -280,6 +292,17 @@ mod tests {
             (50_000, Some(50_400), 50_400),
         ] {
             assert_eq!(holds_until(at(promised), now, ends.map(at)), at(until), "{promised} {ends:?}");
+        }
+    }
+
+    /// A copy may still hear of it, and that it is revoked.
+    #[test]
+    fn an_answer_by_an_unknown_certificate_is_soon_made_anew() {
+        let at = Timestamp::from_millis;
+        for (next_update, is_known, until) in
+            [(3_600_000, true, 1_800_000), (3_600_000, false, UNKNOWN_MILLIS), (10_000, false, 5_000)]
+        {
+            assert_eq!(serves_until(at(next_update), at(0), is_known), at(until), "{next_update} {is_known}");
         }
     }
 

@@ -91,8 +91,10 @@ pub(in crate::app) fn elsewhere() -> AppError {
 
 /// The error for a list that would no longer be fresh.
 fn too_old(domain: &DomainName) -> AppError {
-    let detail =
-        format!("what is in the log of `{domain}` has waited too long for its witnesses, so no list would be fresh");
+    let detail = format!(
+        "what this node may show of `{domain}` is too old for a list: its log waits for witnesses, or the node holds \
+         another one than it has signed"
+    );
     AppError::new(Code::Behind, detail)
 }
 
@@ -123,7 +125,7 @@ impl App {
     /// which list that is.
     ///
     /// # Errors
-    /// When there is no such list, or the domain has waited too long for its witnesses.
+    /// When there is no such list, or what may be shown of the domain is too old.
     pub fn list_here(&self, domain: &DomainName, issuer: &str, shard: u8) -> Result<Listing, AppError> {
         let hosted = self.hosted(domain)?;
         let place = (issuer.to_owned(), shard);

@@ -50,12 +50,13 @@ fn pass(context: &Context, pieces: &[Piece]) -> Result<Exit, Failure> {
     refuse_exposed(&node)?;
     let passed = context.wait(async { Ok(judge(&node, pieces).await?) })?;
     context.output.result(&passed, || passed.iter().map(line).collect::<Vec<_>>().join("\n"))?;
-    let refused = passed.iter().filter(|it| !it.passes).count();
-    if refused == 0 {
-        return Ok(Exit::Ok);
-    }
-    Err(Failure::new(Exit::Refused, format!("{refused} of {} may not be installed", passed.len()))
-        .hint("`ics explain SHA256 --use install` says who would have to say what"))
+    let refused: Vec<&Passed> = passed.iter().filter(|it| !it.passes).collect();
+    let Some(first) = refused.first() else { return Ok(Exit::Ok) };
+    // SWUpdate logs only what a program complains of, so that must name what is refused.
+    let (name, verdict, reason) = (clean(&first.name), first.verdict.as_str(), first.reason.as_str());
+    let text = format!("{} of {} may not be installed, {name}: {verdict}, {reason}", refused.len(), passed.len());
+    let hint = format!("`ics explain {} --use {}` says who would have to say what", first.id, first.usage);
+    Err(Failure::new(Exit::Refused, text).hint(hint))
 }
 
 fn line(passed: &Passed) -> String {

@@ -161,25 +161,26 @@ fn text(context: &Context, new: &NewHome, made: &MadeHome, is_kept: bool) -> Str
         let advice = "made up, and kept there: anybody who reads it and the keys can sign";
         rows.push(("passphrase", format!("{}\n{advice}", path.display())));
     }
-    format!("{}\n{}\n{}", card(&title, &rows), style("Next").bold(), next_steps(new.template))
+    format!("{}\n{}\n{}", card(&title, &rows), style("Next").bold(), next_steps(&context.program(), new.template))
 }
 
-fn next_steps(trade: Template) -> String {
+fn next_steps(program: &str, trade: Template) -> String {
     let first = match trade {
-        Template::Manufacturer | Template::Developer => ("ics publish", "introduce what you make"),
+        Template::Manufacturer | Template::Developer => ("publish", "introduce what you make"),
         Template::Maintenance | Template::Infield | Template::Certification => {
-            ("ics peer add", "copy the domains about whose things you speak")
+            ("peer add", "copy the domains about whose things you speak")
         }
     };
     let steps = [
-        ("ics serve", "run the node"),
+        ("serve", "run the node"),
         first,
-        ("ics key show signer", "who signs"),
-        ("ics domain show", "the rules of the domain"),
-        ("ics --help", "what else there is"),
+        ("key show signer", "who signs"),
+        ("domain show", "the rules of the domain"),
+        ("--help", "what else there is"),
     ];
+    let width = steps.iter().map(|(command, _)| command.len()).max().unwrap_or(0);
     let lines = steps.map(|(command, what)| {
-        let command = style(format!("{command:<20}")).cyan();
+        let command = style(format!("{program} {command:<width$}")).cyan();
         format!("  {command}  {}", style(what).dim())
     });
     lines.join("\n")

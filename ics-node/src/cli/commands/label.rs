@@ -34,6 +34,9 @@ Examples:
   $ ics --json list --domain devices.acme.example --model P7 --all | jq -r '.items[].id' > p7.txt
   $ ics label iec-62443-4-2 --from-file p7.txt --until 2029-12-31T00:00:00Z
 
+  The register: all things that have the label now, from whom and until when, also for everybody at /domain/DOMAIN:
+  $ ics list --label iec-62443-4-2 --all
+
   What a signer has spoken of so far:
   $ ics list --signer 0123456789abcdef0123456789abcdef01234567
 

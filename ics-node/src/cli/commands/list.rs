@@ -4,7 +4,7 @@ use clap::Args;
 use clap::builder::PossibleValuesParser;
 use console::style;
 use ics_core::identity::{Fingerprint, Kind};
-use ics_core::record::Digest;
+use ics_core::record::{Digest, GivenLabel};
 use ics_core::vocabulary::{DomainName, Effect, StatusName};
 use serde::Serialize;
 
@@ -14,7 +14,7 @@ use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::output::{print, table};
 use crate::cli::session::InDomain;
-use crate::cli::words::{Freshness, clean, in_colour};
+use crate::cli::words::{Freshness, clean, in_colour, may_miss, short, when};
 use crate::client::node::Node;
 
 /// Columns for a text of unbounded length.
@@ -29,6 +29,11 @@ Examples:
   $ ics list --model P7 --limit 20 --after 1234
   $ ics list --runs deprecated
   $ ics list --kind software --title hello
+
+  The register of a certification body: all things that have its label now, and until when:
+  $ ics list --domain labels.cert.example --label iec-62443-4-2 --all
+
+  Ids for another command:
   $ ics --json list --status stolen --all | jq -r '.items[].id'")]
 pub(crate) struct List {
     #[command(flatten)]
@@ -45,7 +50,11 @@ pub(crate) struct List {
     /// Only identities that have this status now.
     #[arg(long)]
     status: Option<StatusName>,
-    /// Only identities about which this signer has said something.
+    /// Only identities that have this label now, with its end and its giver. A thing that is blocked keeps its labels.
+    /// The status is what this domain says; what others say is told by `ics lookup`, and on the page /domain/DOMAIN.
+    #[arg(long)]
+    label: Option<String>,
+    /// Only identities about which this signer has said something; with --label, those to which this signer gives it.
     #[arg(long, value_name = "FINGERPRINT")]
     signer: Option<Fingerprint>,
     /// Only devices on which this software (sha256:…) is installed, or any software with this status.
@@ -84,6 +93,7 @@ impl List {
             model: self.model,
             lot: self.lot,
             status: self.status.map(|status| status.to_string()),
+            label: self.label,
             signer: self.signer.map(|signer| signer.to_string()),
             runs: self.runs,
             group: self.group.map(|group| group.to_string()),
@@ -105,10 +115,18 @@ async fn print_pages(
     if all && context.output.json {
         return print_whole(node, domain, query).await;
     }
-    let mut found = false;
+    let (mut found, mut misses) = (false, false);
     loop {
         let page = node.list(domain, &query).await?;
+        if query.label.is_some() && !found && !page.items.is_empty() {
+            context.output.note(&format!(
+                "the status is what {domain} says: see also `ics lookup`, or /domain/{domain} of the node in a browser"
+            ));
+        }
         found |= !page.items.is_empty();
+        if page.cut_short && !core::mem::replace(&mut misses, true) {
+            context.output.note(&may_miss(domain));
+        }
         // A page may be empty without being the last.
         if !found && page.next.is_none() {
             context.output.note(&format!("nothing in {domain} fits"));
@@ -116,7 +134,7 @@ async fn print_pages(
         let on = goes_on(&page, all);
         // Programs get the requested page even if it is empty, but no empty pages that are merely passed over.
         if !page.items.is_empty() || (context.output.json && on.is_none()) {
-            context.output.result(&page, || text(&page))?;
+            context.output.result(&page, || text(&page, query.label.is_some()))?;
         }
         match page.next {
             Some(_) if on.is_some() => query.after = on,
@@ -132,9 +150,10 @@ async fn print_pages(
 /// Prints all pages as one JSON value, in parts as they come; output cut short is not valid JSON, so nobody takes it
 /// for all.
 async fn print_whole(node: &Node, domain: &DomainName, mut query: ListQuery) -> Result<Exit, Failure> {
-    let (mut begun, mut listed) = (false, false);
+    let (mut begun, mut listed, mut misses) = (false, false, false);
     loop {
         let page = node.list(domain, &query).await?;
+        misses |= page.cut_short;
         // Every page is as of the first one or later.
         let mut text = String::new();
         if !begun {
@@ -147,7 +166,7 @@ async fn print_whole(node: &Node, domain: &DomainName, mut query: ListQuery) -> 
             listed = true;
         }
         if page.next.is_none() {
-            text.push_str("\n]}\n");
+            text.push_str(if misses { "\n], \"cut_short\": true}\n" } else { "\n]}\n" });
         }
         print(text.as_bytes())?;
         match page.next {
@@ -167,21 +186,35 @@ fn goes_on(page: &IdentityPage, all: bool) -> Option<u64> {
     page.next.filter(|_| all || page.items.is_empty())
 }
 
-fn text(page: &IdentityPage) -> String {
+/// A page as a table; one of the things that have a label also says who gives it, and until when.
+fn text(page: &IdentityPage, by_label: bool) -> String {
     let is_fresh = Freshness::from(&page.as_of).is_fresh();
     let has = |attribute: &&str| page.items.iter().any(|item| item.attributes.contains_key(*attribute));
     let attributes: Vec<&str> = ["model", "lot"].into_iter().filter(has).collect();
-    let heads = [&["kind", "title", "status"], attributes.as_slice(), &["id"]].concat();
-    let rows: Vec<Vec<String>> = page.items.iter().map(|item| row(item, &attributes, is_fresh)).collect();
+    let labels: &[&str] = if by_label { &["until", "by"] } else { &[] };
+    let heads = [&["kind", "title", "status"], labels, attributes.as_slice(), &["id"]].concat();
+    let rows: Vec<Vec<String>> = page.items.iter().map(|item| row(item, &attributes, by_label, is_fresh)).collect();
     table(&heads, &rows)
 }
 
-fn row(item: &IdentitySummary, attributes: &[&str], is_fresh: bool) -> Vec<String> {
+fn row(item: &IdentitySummary, attributes: &[&str], by_label: bool, is_fresh: bool) -> Vec<String> {
     let mut cells = vec![item.kind.to_string(), brief(&item.title), status(item, is_fresh)];
+    if by_label {
+        let each = |say: fn(&GivenLabel) -> String| item.labels.iter().map(say).collect::<Vec<_>>().join("; ");
+        cells.extend([each(until), brief(&each(signer))]);
+    }
     let value = |name: &&str| item.attributes.get(*name).map(|value| brief(value)).unwrap_or_default();
     cells.extend(attributes.iter().map(value));
     cells.push(style(&item.id).dim().to_string());
     cells
+}
+
+fn until(label: &GivenLabel) -> String {
+    label.until.map_or_else(|| "no end".to_owned(), when)
+}
+
+fn signer(label: &GivenLabel) -> String {
+    label.by.name.clone().unwrap_or_else(|| short(&label.by.signer.to_string()))
 }
 
 /// Shortens a text to leave room for the other columns: one long title would widen every line.
@@ -243,7 +276,7 @@ mod tests {
                       item("device", "Pump 8", Some("stolen"), "blocks")],
         }))
         .expect("a page");
-        let shown = |page: &IdentityPage| console::strip_ansi_codes(&text(page)).into_owned();
+        let shown = |page: &IdentityPage| console::strip_ansi_codes(&text(page, false)).into_owned();
         assert_eq!(
             shown(&page),
             "kind     title   status  model  id\n\
@@ -258,6 +291,30 @@ mod tests {
                 .map(|line| line.split_whitespace().nth(if line.contains("GW") { 2 } else { 3 }))
                 .collect::<Vec<_>>(),
             [Some("model"), Some("UNKNOWN"), Some("UNKNOWN"), Some("stolen")]
+        );
+    }
+
+    #[test]
+    fn a_page_of_what_has_a_label_says_who_gives_it_and_until_when() {
+        let by = |name: Option<&str>| {
+            json!({"signer": "ab".repeat(20), "name": name, "role": "certification-body", "statement": "07".repeat(32),
+                   "index": 3})
+        };
+        let item = |labels: &serde_json::Value| json!({"id": "ab12", "kind": "device", "title": "Pump", "effect": "none", "labels": labels});
+        let (one, two) = (
+            json!([{"value": "ce", "until": "2030-01-01T00:00:00Z", "by": by(Some("Certifix"))}]),
+            json!([{"value": "ce", "by": by(None)}, {"value": "ce", "by": by(Some("Other\u{1b}"))}]),
+        );
+        let page: IdentityPage = serde_json::from_value(json!({
+            "as_of": {"size": 3, "root": "", "time": "2026-11-20T08:10:00Z", "age_seconds": 1, "fresh_for_seconds": 60},
+            "items": [item(&one), item(&two)],
+        }))
+        .expect("a page");
+        assert_eq!(
+            console::strip_ansi_codes(&text(&page, true)),
+            "kind    title  status  until                    by                         id\n\
+             device  Pump   none    2030-01-01 00:00:00 UTC  Certifix                   ab12\n\
+             device  Pump   none    no end; no end           abababababababab…; Other\u{fffd}  ab12"
         );
     }
 }

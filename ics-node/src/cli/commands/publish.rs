@@ -112,6 +112,9 @@ pub(crate) struct Publish {
     /// of this.
     #[arg(long)]
     again: bool,
+    /// Ask nothing, as is always so when things are introduced: for scripts that give this to all commands that sign.
+    #[arg(short, long)]
+    yes: bool,
     #[command(flatten)]
     about: About,
     #[command(flatten)]
@@ -227,6 +230,8 @@ impl About {
 
 impl Publish {
     pub(super) fn run(mut self, context: &Context) -> Result<Exit, Failure> {
+        // Nothing is asked with or without it.
+        let _ = self.yes;
         let config = context.config()?;
         let node = context.node(&config)?;
         let mut fields = core::mem::take(&mut self.about).fields(self.document())?;

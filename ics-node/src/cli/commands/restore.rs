@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use console::style;
+use ics_core::time::Timestamp;
 use ics_core::vocabulary::DomainName;
 use serde_json::{Value, json};
 
@@ -16,6 +17,7 @@ use crate::app::{App, AppError, Asked, NodeKeys, Setup, Source};
 use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::output::card;
+use crate::cli::words::when;
 use crate::client::backup::DATA;
 use crate::client::restore::{self, CopyOfHome, PutBack, RestoreError};
 use crate::config::{Config, NodeConfig};
@@ -33,7 +35,8 @@ Examples:
   Restore a copy; what was signed since then comes from the peers in ics.toml:
   $ ics restore /backup/ics-2026-11-20
 
-  Without a network, from a copy of a mirror that was carried here:
+  Without a network, from a copy of a mirror that was carried here; what was signed after the time that the result gives
+  is lost:
   $ ics restore /backup/ics-2026-11-20 --from-copy /media/stick/mirror
 
   The machine was restored from a snapshot:
@@ -55,7 +58,9 @@ pub(crate) struct Restore {
     /// The copy, which `ics backup` has made [default: leave the store as it is].
     #[arg(value_name = "COPY")]
     copy: Option<PathBuf>,
-    /// A copy of the home directory of a node that mirrors the domains; may be given several times.
+    /// A copy of the home directory of a node that mirrors the domains; may be given several times. Bring those of all
+    /// nodes that may know the most: what none of them has is lost, such as what was signed since a gateway was brought
+    /// its last bundle.
     #[arg(long, value_name = "COPY")]
     from_copy: Vec<PathBuf>,
     /// The store was restored by other means: stay silent until the mirrors have been asked. With --begin-anew: give
@@ -136,12 +141,15 @@ impl Restore {
             let mut asked = app.ask_all(&domain, sources).await.map_err(failed)?;
             if self.alone.as_ref() == Some(&domain) && app.silent().contains(&domain) {
                 app.go_on(&domain).map_err(failed)?;
-                asked.push(Asked { name: "the operator: alone".to_owned(), answer: Ok(Some(0)) });
+                asked.push(Asked { name: "the operator: alone".to_owned(), answer: Ok(Some(0)), as_of: None });
             }
             let state = if app.silent().contains(&domain) { "silent" } else { "current" };
             let size = app.domain(&domain).map(|info| info.info.size).ok();
+            let as_of = asked.iter().filter_map(|asked| asked.as_of).max();
             let asked: Vec<Value> = asked.iter().map(answer).collect();
-            told.push(json!({ "domain": domain, "state": state, "size": size, "asked": asked }));
+            let (signed, not_asked) = (app.signed_beyond(&domain), app.who_cannot_be_asked());
+            told.push(json!({ "domain": domain, "state": state, "size": size, "signed": signed, "as_of": as_of,
+                "asked": asked, "not_asked": not_asked }));
         }
         Ok(told)
     }
@@ -218,7 +226,7 @@ fn shown(put_back: &PutBack) -> Value {
 
 fn answer(asked: &Asked) -> Value {
     match &asked.answer {
-        Ok(entries) => json!({ "source": asked.name, "entries": entries }),
+        Ok(entries) => json!({ "source": asked.name, "entries": entries, "as_of": asked.as_of }),
         Err(problem) => json!({ "source": asked.name, "problem": problem }),
     }
 }
@@ -251,18 +259,29 @@ it: --cosign-again. Otherwise give the node a new key, and its logs the new witn
 
 fn domain_text(domain: &Value) -> String {
     let is_current = domain["state"] == "current";
-    let mut rows = vec![("entries", domain["size"].to_string())];
+    let of = domain["signed"].as_u64().map(|signed| format!(" of {signed} that it has signed")).unwrap_or_default();
+    let mut rows = vec![("entries", format!("{}{of}", domain["size"]))];
     for asked in domain["asked"].as_array().into_iter().flatten() {
         let source = asked["source"].as_str().unwrap_or_default();
         let said = match (asked["problem"].as_str(), asked["entries"].as_u64()) {
             (Some(problem), _) => style(format!("{source}: {problem}")).red().to_string(),
-            (None, Some(entries)) => format!("{source}: {entries} lost entries"),
+            (None, Some(entries)) => {
+                let as_of = time_of(asked).map(|at| format!(", as of {at}")).unwrap_or_default();
+                format!("{source}: {entries} lost entries{as_of}")
+            }
             (None, None) => format!("{source}: holds no copy, and so cannot say what was lost"),
         };
         rows.push(("asked", said));
     }
+    let not_asked = domain["not_asked"].as_array().into_iter().flatten().filter_map(Value::as_str);
+    let not_asked = not_asked.collect::<Vec<_>>().join("\n");
+    if !not_asked.is_empty() {
+        rows.push(("not asked", format!("{not_asked}\n{NO_ADDRESS}")));
+    }
     if !is_current {
         rows.push(("what to do", ADVICE.to_owned()));
+    } else if let Some(at) = time_of(domain) {
+        rows.push(("lost", format!("whatever this node signed after {at}\n{FORKED}")));
     }
     let name = domain["domain"].as_str().unwrap_or_default();
     let title = match is_current {
@@ -271,6 +290,17 @@ fn domain_text(domain: &Value) -> String {
     };
     card(&title, &rows)
 }
+
+/// Until when what a source has, or what is held, is known to be all that was signed.
+fn time_of(told: &Value) -> Option<String> {
+    told["as_of"].as_str().and_then(|time| Timestamp::parse(time).ok()).map(when)
+}
+
+const NO_ADDRESS: &str = "\
+ics.toml has no address of it: if it may know more, bring a copy of its home directory with --from-copy";
+
+const FORKED: &str = "\
+if it did, whoever has seen that will see a fork: silence it again with --hold, and bring who knows more";
 
 const ADVICE: &str = "\
 name every mirror as a [[peer]] in ics.toml and ask again, or bring copies of them with --from-copy; a node that runs

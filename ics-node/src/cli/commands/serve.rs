@@ -85,6 +85,7 @@ impl Serve {
         warn_of_readers(&file, &config);
         remove_left(&context.home);
         open_files::raise();
+        let mut closing = None;
         let ended = runtime.block_on(async {
             // Not earlier: until then the signal ends the program as usual, even at the prompt for a passphrase.
             let stop = stop_signal().map_err(internal)?;
@@ -92,6 +93,7 @@ impl Serve {
             if self.clock_is_right {
                 service.app().believe_clock();
             }
+            closing = Some(service.app().closing());
             service.begin().map_err(|error| failed(&error))?;
             announce(context, &config, &service);
             tell_systemd(NotifyState::Ready);
@@ -106,6 +108,10 @@ impl Serve {
         });
         // With a timeout, unlike on drop: a blocked thread may never end.
         runtime.shutdown_timeout(THREADS_END);
+        // The threads that served connections end a moment later, and the last of them closes the files.
+        if closing.is_some_and(|closing| !closing.wait(THREADS_END)) {
+            tracing::warn!("a thread does not end, and the files are left as after a power cut, which loses nothing");
+        }
         ended.map(|()| Exit::Ok)
     }
 }

@@ -95,7 +95,7 @@ async fn members(node: &Node, domain: &DomainName, group: &str) -> Result<Option
         let count = page.items.iter().filter(|item| item.kind != Kind::Group).count();
         match page.next {
             Some(after) if count == 0 => query.after = Some(after),
-            next => return Ok(Some(Known { count, more: next.is_some() })),
+            next => return Ok(Some(Known { count, more: next.is_some() || page.cut_short })),
         }
     }
 }

@@ -111,6 +111,7 @@ pub(super) fn register(config: &mut ServiceConfig, pages: &Data<Pages>) {
         .service(page("/id/{query:.*}", "GET", |route| route.to(public::thing)))
         .service(page("/01/{gtin}", "GET", |route| route.to(public::digital_link)))
         .service(page("/01/{gtin}/{rest:.*}", "GET", |route| route.to(public::digital_link)))
+        .service(page("/domain/{domain}", "GET", |route| route.to(public::register)))
         .service(page("/keyring/{domain}/{id}", "GET", |route| route.to(public::keyring)))
         .service(page("/statement/{domain}/{index}", "GET", |route| route.to(public::statement)))
         .service(page("/style/{name}", "GET", |route| route.to(style)))
@@ -146,7 +147,7 @@ async fn icon() -> HttpResponse {
     response
 }
 
-/// Search engines are asked to stay away: the pages are for people in front of a thing, not a catalogue of things.
+/// Search engines are asked to stay away: what they keep of a page soon no longer holds.
 async fn robots() -> HttpResponse {
     answer::bytes("text/plain; charset=utf-8", "User-agent: *\nDisallow: /\n")
 }

@@ -161,7 +161,7 @@ async fn read<T: serde::de::DeserializeOwned>(
 ) -> Result<T, Failure> {
     same_origin(request, &pages.site.url)?;
     body::media_type(request, &[FORM])?;
-    let _place = face.upload()?;
+    let _place = face.upload(request)?;
     let bytes = body::read(request, &mut payload.into_inner(), FORM_BYTES).await?;
     let text = core::str::from_utf8(&bytes).map_err(|error| Failure::new(Code::MalformedRequest, error))?;
     // The detail of the error is withheld: it may contain the token.

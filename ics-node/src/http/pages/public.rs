@@ -9,6 +9,7 @@ use percent_encoding::percent_decode_str;
 use serde::Deserialize;
 
 use super::{Pages, html, see_other};
+use crate::api::ListQuery;
 use crate::api::problem::Code;
 use crate::app::{App, AppError, Found};
 use crate::http::answer::{self, PGP_KEYS};
@@ -17,10 +18,20 @@ use crate::http::failure::Failure;
 use crate::http::request::{Domain, proven};
 use crate::web as draw;
 
+/// How many things one page of a register shows: each is looked up in all domains.
+const REGISTERED: usize = 50;
+
 /// What was typed into the form.
 #[derive(Debug, Deserialize)]
 pub(super) struct Asked {
     q: Option<String>,
+}
+
+/// What of a register is asked for.
+#[derive(Debug, Deserialize)]
+pub(super) struct Sought {
+    label: Option<String>,
+    after: Option<u64>,
 }
 
 /// The form or, if something was typed into it, what that leads to.
@@ -34,8 +45,7 @@ pub(super) async fn home(
         return refused;
     }
     let Some(asked) = query.into_inner().q.map(|text| text.trim().to_owned()).filter(|text| !text.is_empty()) else {
-        let domains = face.app.node().domains.iter().map(ToString::to_string).collect::<Vec<_>>();
-        return html(StatusCode::OK, draw::home(&pages.site, &domains));
+        return html(StatusCode::OK, draw::home(&pages.site, &face.app.node().domains));
     };
     if let Some(path) = printed_path(&asked) {
         return see_other(&path);
@@ -110,6 +120,33 @@ fn nothing(pages: &Pages, asked: &str, failure: &Failure) -> HttpResponse {
         html(StatusCode::NOT_FOUND, draw::nothing(&pages.site, asked))
     } else {
         pages.failure(failure)
+    }
+}
+
+/// What a domain speaks of, or what has a label there, a page at a time.
+pub(super) async fn register(
+    face: Data<Face>,
+    pages: Data<Pages>,
+    request: HttpRequest,
+    domain: Result<Domain, Failure>,
+    sought: Query<Sought>,
+) -> HttpResponse {
+    if let Some(refused) = pages.refusal(&pages.budget, &request) {
+        return refused;
+    }
+    // People type its name.
+    let domain = match domain {
+        Ok(Domain(domain)) => domain,
+        Err(failure) => return pages.failure(&failure),
+    };
+    let Sought { label, after } = sought.into_inner();
+    // An empty field of the form is sent as well.
+    let label = label.filter(|label| !label.is_empty());
+    let query = ListQuery { label, after, limit: Some(REGISTERED), ..ListQuery::default() };
+    let reader = proven(&request);
+    match face.blocking(move |app| app.register(reader, &domain, &query)).await {
+        Ok(register) => html(StatusCode::OK, draw::register(&pages.site, &register)),
+        Err(failure) => pages.failure(&failure),
     }
 }
 

@@ -109,7 +109,7 @@ fn target(request: &HttpRequest) -> Result<(DomainName, Resource), Problem> {
 
 async fn take(face: &Face, request: &HttpRequest, payload: Payload) -> Result<actix_web::web::Bytes, Problem> {
     body::media_type(request, &[JOSE_JSON]).map_err(told)?;
-    let _place = face.upload().map_err(told)?;
+    let _place = face.upload(request).map_err(told)?;
     body::read(request, &mut payload.into_inner(), limits::ACME_REQUEST_BYTES).await.map_err(told)
 }
 

@@ -27,7 +27,7 @@ pub(super) async fn take(
     request: HttpRequest,
     payload: Payload,
 ) -> Result<HttpResponse, Failure> {
-    let place = face.upload()?;
+    let place = face.upload(&request)?;
     body::media_type(&request, &[JSON])?;
     let bytes = body::read(&request, &mut payload.into_inner(), PAGE_JSON_BYTES + AROUND_BYTES).await?;
     let carried = body::parse(&bytes)?;

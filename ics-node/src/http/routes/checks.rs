@@ -105,7 +105,7 @@ pub(super) async fn check(
         return Ok(respond(&face.app, &check));
     }
     let things: Vec<&app::Query> = core::iter::once(&question.thing).chain(&question.peer).collect();
-    face.app.roam(asking.0, &question.usage, &things).await;
+    face.roam(asking.0, &question.usage, &things).await;
     let check = face.blocking(move |app| Ok(question.answer(app, reader.0, Depth::Store))).await?;
     check.map(|check| respond(&face.app, &check)).ok_or_else(|| Failure::internal("the store was not asked"))
 }
@@ -156,7 +156,7 @@ pub(super) async fn checks(
         let detail = format!("{} questions, {} at most", questions.len(), limits::CHECKS);
         return Err(Failure::new(Code::BatchTooLarge, detail));
     }
-    roam_for_all(&face.app, asking.0, &questions).await;
+    roam_for_all(&face, asking.0, &questions).await;
     face.json(move |app| {
         let answers = questions.iter().map(|question| one(app, reader.0, question)).collect();
         // The time is read after the answers are made. News may advance the node's clock in between; with an earlier
@@ -167,14 +167,14 @@ pub(super) async fn checks(
 }
 
 /// Has other nodes asked about all things of a batch, grouped by use.
-async fn roam_for_all(app: &App, asker: Asker, questions: &[CheckQuestion]) {
+async fn roam_for_all(face: &Face, asker: Asker, questions: &[CheckQuestion]) {
     let mut by_use: BTreeMap<&str, Vec<app::Query>> = BTreeMap::new();
     for question in questions {
         let things = core::iter::once(&question.id).chain(&question.peer);
         by_use.entry(&question.usage).or_default().extend(things.filter_map(|text| app::Query::parse(text).ok()));
     }
     join_all(
-        by_use.iter().map(async |(usage, things)| app.roam(asker, usage, &things.iter().collect::<Vec<_>>()).await),
+        by_use.iter().map(async |(usage, things)| face.roam(asker, usage, &things.iter().collect::<Vec<_>>()).await),
     )
     .await;
 }
@@ -183,7 +183,7 @@ async fn roam_for_all(app: &App, asker: Asker, questions: &[CheckQuestion]) {
 pub(super) async fn roam(face: &Face, asking: Asking, usage: &str, thing: &str, peer: Option<&str>) {
     let things: Vec<app::Query> =
         core::iter::once(thing).chain(peer).filter_map(|text| app::Query::parse(text).ok()).collect();
-    face.app.roam(asking.0, usage, &things.iter().collect::<Vec<_>>()).await;
+    face.roam(asking.0, usage, &things.iter().collect::<Vec<_>>()).await;
 }
 
 fn one(app: &App, reader: Reader, question: &CheckQuestion) -> CheckAnswer {

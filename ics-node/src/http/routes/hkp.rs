@@ -17,11 +17,11 @@ use serde::{Deserialize, Serialize};
 use super::Access::KeyServer;
 use super::{Endpoint, get, post};
 use crate::api::problem::Code;
-use crate::app::Reader;
 use crate::app::keys::{Change, FoundKey, KeySearch, Merged};
+use crate::app::{Reader, Sender};
 use crate::http::answer::{self, OCTET_STREAM, PGP_KEYS};
 use crate::http::body;
-use crate::http::face::{Face, Place};
+use crate::http::face::Face;
 use crate::http::failure::Failure;
 use crate::http::request::Reading;
 
@@ -172,13 +172,14 @@ async fn add(
     request: HttpRequest,
     payload: Payload,
 ) -> Result<HttpResponse, Failure> {
-    let place = face.upload()?;
+    let place = face.upload(&request)?;
     body::media_type(&request, &[FORM])?;
     let bytes = body::read(&request, &mut payload.into_inner(), FORM_BYTES).await?;
     let malformed = |detail: String| Failure::new(Code::MalformedRequest, detail);
     let text = core::str::from_utf8(&bytes).map_err(|error| malformed(error.to_string()))?;
     let form = Query::<AddForm>::from_query(text).map_err(|error| malformed(error.to_string()))?;
-    let merged = merge(&face, reader.0, form.into_inner().keytext.into_bytes(), place).await?;
+    let mut sender = face.sender(&request, place);
+    let merged = merge(&face, reader.0, form.into_inner().keytext.into_bytes(), &mut sender).await?;
     // GnuPG looks at the status only.
     if let Some(problem) = merged.refusal() {
         return Err(Failure::from(problem.clone()));
@@ -197,10 +198,9 @@ async fn add(
 ///
 /// # Errors
 /// With the first reason, when nothing of an upload was taken or already known.
-async fn merge(face: &Face, reader: Reader, bytes: Vec<u8>, uploaded: Place) -> Result<Merged, Failure> {
+async fn merge(face: &Face, reader: Reader, bytes: Vec<u8>, sender: &mut Sender) -> Result<Merged, Failure> {
     let sent = face.app.read_keys(reader, bytes).await?;
-    let _place = face.app.submission_place(sent.domains(), uploaded, &face.forwards)?;
-    let merged = face.app.merge_keys(sent).await?;
+    let merged = face.app.merge_keys(sender, sent).await?;
     let nothing = merged.appended == 0 && merged.keys.values().all(|change| *change == Change::Refused);
     match merged.problems.first() {
         Some(problem) if nothing => Err(Failure::from(problem.clone())),
@@ -360,10 +360,10 @@ async fn submit(
     request: HttpRequest,
     payload: Payload,
 ) -> Result<HttpResponse, Failure> {
-    let place = face.upload()?;
+    let place = face.upload(&request)?;
     body::media_type(&request, &[PGP_KEYS, OCTET_STREAM])?;
     let bytes = body::read(&request, &mut payload.into_inner(), limits::BATCH_BYTES).await?;
-    let merged = merge(&face, reader.0, bytes.to_vec(), place).await?;
+    let merged = merge(&face, reader.0, bytes.to_vec(), &mut face.sender(&request, place)).await?;
     let mut submitted = Submitted::default();
     for (fingerprint, change) in &merged.keys {
         let refused = *change == Change::Refused;

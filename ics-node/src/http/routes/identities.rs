@@ -57,7 +57,9 @@ pub(super) async fn list(
     domain: Domain,
     query: Query<ListQuery>,
 ) -> Result<HttpResponse, Failure> {
-    let tag = |page: &IdentityPage| answer::tag(&(&page.items, &page.next, &page.as_of.root, page.as_of.time));
+    let tag = |page: &IdentityPage| {
+        answer::tag(&(&page.items, &page.next, page.cut_short, &page.as_of.root, page.as_of.time))
+    };
     face.tagged(&request, move |app| app.list(reader.0, &domain.0, &query), tag).await
 }
 

@@ -75,7 +75,7 @@ pub(super) async fn entries(
     let limit = limit.unwrap_or(limits::FEED_ENTRIES).min(limits::FEED_ENTRIES);
     let form = Form::of(&request);
     if let (Some(wait), None) = (wait, until) {
-        let _place = face.listen(reader.0)?;
+        let _place = face.listen(&request, reader.0)?;
         let time = Duration::from_secs(wait.min(LONGEST_WAIT_SECONDS));
         let page = face.app.next_entries(reader.0, domain.0.clone(), from, limit, time).await?;
         let sent = face.blocking(move |_| Ok(form.send(&page))).await?;
@@ -174,7 +174,8 @@ pub(super) async fn feed(
     if request.method() == Method::HEAD {
         return Ok(stream().finish());
     }
-    Ok(stream().streaming(events(async move || listener.next().await, face.listen(reader.0)?, face.closing())))
+    let place = face.listen(&request, reader.0)?;
+    Ok(stream().streaming(events(async move || listener.next().await, place, face.closing())))
 }
 
 /// The head of a stream of events.

@@ -20,18 +20,17 @@ pub(super) async fn submit(
     request: HttpRequest,
     payload: Payload,
 ) -> Result<HttpResponse, Failure> {
-    let place = face.upload()?;
+    let place = face.upload(&request)?;
     let media_type = body::media_type(&request, &[JSON, OCTET_STREAM, PGP_KEYS])?;
     let mut payload = payload.into_inner();
     let results = if media_type == JSON {
         let bytes = body::read(&request, &mut payload, SUBMISSION_JSON_BYTES).await?;
         let submission: Submission = body::parse(&bytes)?;
-        let _place = face.app.submission_place([&domain.0], place, &face.forwards)?;
-        face.app.submit(&domain.0, submission.statements.into_iter().map(|statement| statement.0).collect()).await?
+        let bodies = submission.statements.into_iter().map(|statement| statement.0).collect();
+        face.app.submit_from(&mut face.sender(&request, place), &domain.0, bodies).await?
     } else {
         let bytes = body::read(&request, &mut payload, limits::BATCH_BYTES).await?;
-        let _place = face.app.submission_place([&domain.0], place, &face.forwards)?;
-        face.app.submit_openpgp(&domain.0, bytes.to_vec()).await?
+        face.app.submit_openpgp(&mut face.sender(&request, place), &domain.0, bytes.to_vec()).await?
     };
     answer::json_apart(results).await
 }

@@ -27,7 +27,7 @@ pub(super) async fn watch(
     let what = what.0;
     let what = Watch { from: last_event(&request)?.unwrap_or(what.from), ..what };
     let streams = accept::choose(&request, &[JSON, EVENT_STREAM])? == EVENT_STREAM;
-    let place = face.listen(reader.0)?;
+    let place = face.listen(&request, reader.0)?;
     let wait = Duration::from_secs(what.wait.unwrap_or_default().min(LONGEST_WAIT_SECONDS));
     let mut watcher = face.blocking(move |app| app.watch(reader.0, &domain.0, what)).await?;
     if !streams {

@@ -21,7 +21,7 @@ pub(super) async fn add_checkpoint(
     request: HttpRequest,
     payload: Payload,
 ) -> Result<HttpResponse, Failure> {
-    let _place = face.upload()?;
+    let _place = face.upload(&request)?;
     let bytes = body::read(&request, &mut payload.into_inner(), REQUEST_BYTES).await?;
     let text = core::str::from_utf8(&bytes).map_err(|error| Failure::new(Code::MalformedRequest, error))?.to_owned();
     match face.blocking(move |app| Ok(app.add_checkpoint(&text))).await? {

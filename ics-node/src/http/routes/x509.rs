@@ -87,7 +87,7 @@ async fn revocation_list(
         Listing::Signed(list) => list,
         Listing::Elsewhere(elsewhere) => {
             // A copy that proves its key gets a place by it; lists are public, so they are not charged to its budget.
-            let _place = face.listen(proven(&request))?;
+            let _place = face.listen(&request, proven(&request))?;
             face.app.list_from_home(elsewhere, asked.hops).await?
         }
     };
@@ -121,7 +121,7 @@ async fn ocsp_get(
 async fn ocsp_post(face: Data<Face>, domain: Domain, request: HttpRequest, payload: Payload) -> HttpResponse {
     let read = async {
         body::media_type(&request, &[OCSP_REQUEST])?;
-        let _place = face.upload()?;
+        let _place = face.upload(&request)?;
         body::read(&request, &mut payload.into_inner(), limits::OCSP_REQUEST_BYTES).await
     };
     match read.await {
@@ -244,7 +244,7 @@ async fn cmp(face: Data<Face>, request: HttpRequest, payload: Payload) -> Result
     let (domain, profile, issuer) = label(&face, &request)?;
     body::media_type(&request, &[CMP])?;
     let der = {
-        let _place = face.upload()?;
+        let _place = face.upload(&request)?;
         body::read(&request, &mut payload.into_inner(), limits::CMP_BYTES).await?
     };
     let asker = face.app.asker(proven(&request), client(&request));
@@ -276,7 +276,7 @@ async fn est(face: &Face, request: &HttpRequest, payload: Payload, again: bool) 
     // Read before anything is refused: clients come without a password first, and send it when asked.
     body::media_type(request, &[PKCS10, PKCS7])?;
     let bytes = {
-        let _place = face.upload()?;
+        let _place = face.upload(request)?;
         body::read(request, &mut payload.into_inner(), limits::CSR_BYTES * 2).await?
     };
     let proven = request.conn_data::<ProvenKey>().map(|key| key.0);

@@ -39,6 +39,7 @@ use super::sync::Sync;
 use super::work::{Compare, Done, Job};
 use super::write::Write;
 use crate::app::Reader;
+use crate::room::Held;
 use crate::tls::KeyPin;
 
 /// RFC 4532.
@@ -112,6 +113,8 @@ pub(super) struct Session {
     /// Whether a whole message was read since this was last asked.
     has_read: bool,
     output: Vec<u8>,
+    /// The place of a search that was kept in step, while what it has found last is not sent.
+    unsent: Option<Held>,
     waiting: VecDeque<Waiting>,
     running: Option<Running>,
     next_job: Option<Job>,
@@ -139,6 +142,7 @@ impl Session {
             read: 0,
             has_read: false,
             output: Vec::new(),
+            unsent: None,
             waiting: VecDeque::new(),
             running: None,
             next_job: None,
@@ -227,6 +231,9 @@ impl Session {
 
     /// Goes on as far as it can without blocking.
     pub(super) fn next(&mut self) -> Next {
+        if self.output.is_empty() {
+            drop(self.unsent.take());
+        }
         loop {
             self.read_input();
             if self.ended {

@@ -10,13 +10,13 @@ use tokio_util::bytes::{BufMut as _, BytesMut};
 use tokio_util::codec::{Decoder as _, Encoder as _};
 
 use super::super::hot::Hot;
-use super::super::room::Room;
 use super::super::search::Place;
 use super::super::tree::{Suffix, Tree};
 use super::Session;
 use super::turns::to_the_end;
 use crate::app::App;
 use crate::fixture::{OPERATOR_TOKEN, Party, device};
+use crate::room::Room;
 
 /// Sends these operations at once; returns how many entries come.
 fn entries(session: &mut Session, place: &Place, operations: Vec<LdapOp>) -> usize {

@@ -11,7 +11,7 @@ use super::super::message::{self, Failure};
 use super::super::search::{Progress, Search, Sendable};
 use super::super::sync::{Sent, Step, Sync};
 use super::super::work::Job;
-use super::{Running, Session};
+use super::{OUTPUT_BYTES, Running, Session};
 use crate::app::Reader;
 
 /// What is still to come of a search.
@@ -138,6 +138,10 @@ impl Session {
         };
         let operation = message::result(running.answer, &result, |_| ());
         message::write(&mut self.output, running.id, &operation, &controls);
+        // A page of a log has megabytes. Whoever takes it slowly could ask for others over other connections.
+        if self.output.len() >= OUTPUT_BYTES {
+            self.unsent = Some(sync.into_held());
+        }
     }
 }
 

@@ -18,7 +18,6 @@ use tokio_util::bytes::BytesMut;
 use tokio_util::codec::Decoder as _;
 
 use super::super::hot::Hot;
-use super::super::room::Room;
 use super::super::search::Place;
 use super::super::tree::{Suffix, Tree};
 use super::super::{ber, keyspace, message};
@@ -27,6 +26,7 @@ use super::turns::{receive, to_the_end};
 use crate::api::SubmissionResult;
 use crate::app::App;
 use crate::fixture::{Party, SALT, claims, device, word};
+use crate::room::Room;
 
 /// Milliseconds.
 const HOUR: u64 = 3_600_000;

@@ -11,13 +11,13 @@ use ldap3_proto::proto::{
 use tokio_util::codec::{Decoder as _, Encoder as _};
 
 use super::super::hot::Hot;
-use super::super::room::Room;
 use super::super::search::Place;
 use super::super::tree::{Suffix, Tree};
 use super::super::work::Job;
 use super::turns::to_the_end;
 use super::{Next, Session};
 use crate::fixture::Party;
+use crate::room::Room;
 
 /// Begins a search for a domain's entry with this time limit; returns its job.
 fn begin(session: &mut Session, domain: &str, seconds: i32, kept_in_step: bool) -> Job {

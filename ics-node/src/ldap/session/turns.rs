@@ -13,12 +13,12 @@ use tokio_util::bytes::BytesMut;
 use tokio_util::codec::{Decoder as _, Encoder as _};
 
 use super::super::hot::Hot;
-use super::super::room::Room;
 use super::super::search::Place;
 use super::super::tree::{Suffix, Tree};
 use super::{Next, Session};
 use crate::config::PeerConfig;
 use crate::fixture::{Party, devices};
+use crate::room::Room;
 use crate::tls::PeerKey;
 
 /// How many things the domain has: more than are looked at in one go.
@@ -103,6 +103,40 @@ async fn what_waits_for_its_turn_takes_little_memory() {
     let answers = core::iter::from_fn(|| codec.decode(&mut bytes).expect("is LDAP"));
     let compared = answers.filter(|answer| matches!(answer.op, LdapOp::CompareResult(_))).count();
     assert_eq!(Ok(compared), usize::try_from(sent), "and all are answered");
+}
+
+/// Whoever takes a page of a log slowly could ask for others over other connections.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_of_a_log_keeps_its_place_until_it_is_taken() {
+    let party = Party::found("devices.acme.example");
+    let app = party.open();
+    let long = "x".repeat(1_000);
+    let introduced = devices(250).into_iter().map(|key| party.introduce(&app, &key, &long, "L1"));
+    let bodies = core::iter::once(party.certificate.clone()).chain(introduced).collect();
+    app.submit(&party.domain, bodies).await.expect("a batch");
+    // One of them for strangers.
+    let in_step = Room::new(2, 2);
+    let place = Arc::new(Place { app, tree: Tree::new(Suffix::default()), has_tls: true, in_step });
+    let ask = |session: &mut Session, id| {
+        let base = format!("icsDomain={},cn=Log", party.domain);
+        let filter = LdapFilter::Present("objectClass".to_owned());
+        let attrs = vec!["*".to_owned(), "+".to_owned()];
+        let asked = LdapSearchRequest { base, filter, attrs, ..search(&party, LdapSearchScope::Subtree) };
+        let mode = SyncRequestMode::RefreshOnly;
+        let sync = LdapControl::SyncRequest { criticality: true, mode, cookie: None, reload_hint: false };
+        receive(session, id, LdapOp::SearchRequest(asked), vec![sync]);
+    };
+    let [mut slow, mut other] = [(); 2].map(|()| Session::new(Arc::clone(&place), Arc::new(Hot::new(0)), false, None));
+    ask(&mut slow, 1);
+    let Next::Job(job) = slow.next() else { panic!("the page is work") };
+    slow.done(job.block(&place));
+    assert!(matches!(slow.next(), Next::Flush), "it is long");
+    ask(&mut other, 1);
+    assert!(matches!(other.next(), Next::Wait), "there is no place for another");
+    slow.output().clear();
+    assert!(matches!(slow.next(), Next::Wait), "it is sent");
+    ask(&mut other, 2);
+    assert!(matches!(other.next(), Next::Job(_)), "there is a place again");
 }
 
 /// Lets the session work until it waits for its client.

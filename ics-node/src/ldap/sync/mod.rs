@@ -17,10 +17,10 @@ use self::log::Log;
 use self::tree::Tree;
 use super::control::Sync as Asked;
 use super::message::Failure;
-use super::room::{Full, Held};
 use super::search::{Place, failed};
 use super::tree::Node;
 use crate::app::Reader;
+use crate::room::{Full, Held};
 
 /// One message to the consumer: an operation and its controls.
 pub(super) struct Sent {
@@ -47,7 +47,7 @@ pub(super) const PAUSE: Duration = Duration::from_millis(10);
 /// A search that is kept in step.
 pub(super) struct Sync {
     what: What,
-    _held: Held,
+    held: Held,
 }
 
 enum What {
@@ -76,7 +76,12 @@ impl Sync {
                 What::Tree(Box::new(Tree::new(place, reader, request, asked)?))
             }
         };
-        Ok(Self { what, _held: held })
+        Ok(Self { what, held })
+    }
+
+    /// Its place, which is kept while the last that it has found is held.
+    pub(super) fn into_held(self) -> Held {
+        self.held
     }
 
     /// Tells an idle search that something may have changed.

@@ -148,14 +148,14 @@ impl AcmeTx<'_> {
     }
 
     /// Changes an account. The holder for whom it speaks never changes. If it has ended, the file must be cleaned
-    /// ([`super::AcmeStore::clean`]), which is noted for those who start the node after a crash.
+    /// ([`super::AcmeStore::clean`]).
     ///
     /// # Errors
     /// As above.
     pub fn put_account(&self, id: u64, account: &Account) -> Result<(), StoreError> {
         self.1.accounts.remove(&id);
         if account.status != AccountStatus::Valid {
-            self.0.execute("UPDATE scrubbed SET ended = ended + 1", [])?;
+            self.must_clean()?;
         }
         let sql = "UPDATE account SET thumbprint = ?2, document = ?3 WHERE id = ?1";
         self.0.prepare_cached(sql)?.execute(params![id.cast_signed(), account.key.thumbprint(), text(account)?])?;

@@ -352,6 +352,30 @@ fn what_ended_long_ago_is_cleared_away() {
     assert_eq!(left, expected);
 }
 
+/// Each row may name people, and for copies the whole file is read.
+#[test]
+fn copies_of_what_is_cleared_away_are_looked_for_once_all_of_it_is_deleted() {
+    let (_dir, store, domain, holder) = store();
+    let account = Account::new(Jwk::Ed25519([7; 32]), holder, Vec::new(), at(1));
+    let day = |day: u64| at(100).plus_millis(day * days::DAY_MILLIS);
+    let kept = store.with(Durability::Soon, |tx| {
+        tx.add_account(&domain, &account)?;
+        (0..=CLEARED_AT_ONCE).try_for_each(|_| tx.add_order(&order(at(100)), at(1)).map(drop))?;
+        (1..=30).try_for_each(|seen| tx.clear(day(seen)))
+    });
+    kept.expect("is kept");
+    let clear = || store.with(Durability::Soon, |tx| tx.clear(day(31))).expect("is cleared");
+    let must_clean = || store.must_clean().expect("reads");
+    assert!(!must_clean(), "nothing is deleted yet");
+    clear();
+    assert!(!must_clean(), "one is left");
+    clear();
+    assert!(must_clean());
+    store.clean().expect("nobody reads");
+    clear();
+    assert!(!must_clean(), "there was nothing more");
+}
+
 /// A block that can be lifted only by an entry after `follows`.
 fn block(follows: u64, why: &str) -> Block {
     Block { since: at(2), follows: Some(follows), why: why.to_owned() }

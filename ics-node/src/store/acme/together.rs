@@ -80,8 +80,8 @@ impl Together {
 
     /// See [`super::AcmeStore::clean`]. Other jobs come between its steps.
     pub(super) fn clean(&self) -> Result<(), StoreError> {
-        // Of accounts that end from now on, a page that was passed already may have a copy.
-        let (ended, _) = self.look(scrubbed)?;
+        // Of what is deleted from now on, a page that was passed already may have a copy.
+        let (deleted, _) = self.look(scrubbed)?;
         let mut round = Scrub::new();
         while !round.has_ended() {
             let open = self.shared.lock();
@@ -93,12 +93,12 @@ impl Together {
         if !truncate_wal(&open.connection)? {
             return Err(StoreError::refused("nobody may be reading the write-ahead log of acme.db"));
         }
-        open.connection.execute("UPDATE scrubbed SET cleaned = max(cleaned, ?1)", [ended])?;
+        open.connection.execute("UPDATE scrubbed SET cleaned = max(cleaned, ?1)", [deleted])?;
         Ok(())
     }
 }
 
-/// How many accounts have ended, and of how many of them no copy is left.
+/// How many times something was deleted, and of how many of them no copy is left.
 pub(super) fn scrubbed(connection: &Connection) -> Result<(i64, i64), StoreError> {
     let row = |row: &Row<'_>| Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?));
     Ok(connection.query_row("SELECT ended, cleaned FROM scrubbed", [], row)?)

@@ -2,8 +2,8 @@
 //! of the statement that names it, so that no restart leaves one in force that nobody confirms, or has one revoked that
 //! is confirmed in time.
 //!
-//! One that is confirmed is kept for as long, with the negative of its time: its holder says so once more if the node
-//! stopped before it could answer.
+//! One that is confirmed, or need not be, is kept for as long, with the negative of its time: its holder says so once
+//! more if the node stopped before it could answer, and the message that asked for it must not count again.
 
 use ics_core::time::Timestamp;
 use rusqlite::{Connection, params};
@@ -17,6 +17,9 @@ pub struct Unconfirmed {
     pub serial: [u8; 20],
     /// Until when it waits.
     pub until: Timestamp,
+    /// Whether it is confirmed already: its holder need not do so, or has. It is kept all the same, so that the message
+    /// that asked for it does not count once more.
+    pub is_confirmed: bool,
     /// The id of the transaction in which it was requested.
     pub transaction: Vec<u8>,
     /// The key that signed the request (SubjectPublicKeyInfo, DER); `None` if the registrar's secret protected it.
@@ -29,10 +32,11 @@ pub struct Unconfirmed {
 
 /// Notes that a certificate waits.
 pub(super) fn wait(log: &Connection, domain: DomainNumber, unconfirmed: &Unconfirmed) -> Result<(), StoreError> {
-    let Unconfirmed { serial, until, transaction, key, nonce, hash } = unconfirmed;
+    let Unconfirmed { serial, until, is_confirmed, transaction, key, nonce, hash } = unconfirmed;
     let sql = "INSERT OR REPLACE INTO unconfirmed (domain, serial, until, exchange, signed_by, nonce, digest) \
                VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
     let until = until.as_millis().cast_signed();
+    let until = if *is_confirmed { -until } else { until };
     let row = params![domain.get(), serial.as_slice(), until, transaction, key, nonce.as_slice(), hash];
     log.prepare_cached(sql)?.execute(row)?;
     Ok(())
@@ -61,17 +65,18 @@ impl Store {
     pub fn unconfirmed(&self, now: Timestamp, limit: usize) -> Result<Vec<Unconfirmed>, StoreError> {
         let (now, limit) = (now.as_millis().cast_signed(), i64::try_from(limit).unwrap_or(i64::MAX));
         self.shared.pool.read(|reader| {
-            let sql = "SELECT serial, abs(until), exchange, signed_by, nonce, digest FROM unconfirmed \
+            let sql = "SELECT serial, abs(until), until < 0, exchange, signed_by, nonce, digest FROM unconfirmed \
                        WHERE abs(until) > ?1 AND exchange IS NOT NULL ORDER BY abs(until) DESC LIMIT ?2";
             let mut statement = reader.log.prepare_cached(sql)?;
             let found = statement.query_map([now, limit], |row| {
                 Ok(Unconfirmed {
                     serial: row.get(0)?,
                     until: Timestamp::from_millis(row.get::<_, i64>(1)?.cast_unsigned()),
-                    transaction: row.get(2)?,
-                    key: row.get(3)?,
-                    nonce: row.get(4)?,
-                    hash: row.get(5)?,
+                    is_confirmed: row.get(2)?,
+                    transaction: row.get(3)?,
+                    key: row.get(4)?,
+                    nonce: row.get(5)?,
+                    hash: row.get(6)?,
                 })
             })?;
             Ok(found.collect::<Result<_, _>>()?)
@@ -79,14 +84,19 @@ impl Store {
     }
 
     /// Notes that a certificate is confirmed, perhaps once more; false if that comes too late, since it is being
-    /// revoked.
+    /// revoked. `None` if nothing is noted of it: it has been revoked, or this database was restored from a copy.
     ///
     /// # Errors
     /// When the database fails.
-    pub fn note_confirmed(&self, domain: DomainNumber, serial: [u8; 20]) -> Result<bool, StoreError> {
+    pub fn note_confirmed(&self, domain: DomainNumber, serial: [u8; 20]) -> Result<Option<bool>, StoreError> {
         self.desk(move |log| {
+            let row = params![domain.get(), serial.as_slice()];
             let sql = "UPDATE unconfirmed SET until = -abs(until) WHERE domain = ?1 AND serial = ?2 AND until <> 0";
-            Ok(log.prepare_cached(sql)?.execute(params![domain.get(), serial.as_slice()])? > 0)
+            if log.prepare_cached(sql)?.execute(row)? > 0 {
+                return Ok(Some(true));
+            }
+            let sql = "SELECT 1 FROM unconfirmed WHERE domain = ?1 AND serial = ?2";
+            Ok(log.prepare_cached(sql)?.exists(row)?.then_some(false))
         })
     }
 
@@ -150,7 +160,8 @@ mod tests {
     fn waiting(serial: [u8; 20], until: Timestamp) -> Unconfirmed {
         let [first, ..] = serial;
         let key = (first > 1).then(|| vec![first; 91]);
-        Unconfirmed { serial, until, transaction: vec![first; 16], key, nonce: [first; 16], hash: vec![first; 32] }
+        let (transaction, nonce, hash) = (vec![first; 16], [first; 16], vec![first; 32]);
+        Unconfirmed { serial, until, is_confirmed: false, transaction, key, nonce, hash }
     }
 
     /// Logs certificates that wait until then.
@@ -179,13 +190,14 @@ mod tests {
         let lapsed = |now| store.lapsed(domain, now).expect("reads");
         let confirm = |serial| store.note_confirmed(domain, serial).expect("writes");
         assert!(lapsed(early).is_empty());
-        assert!(confirm(serials[0]) && confirm(serials[0]), "its holder may repeat that");
+        assert_eq!([confirm(serials[0]), confirm(serials[0])], [Some(true); 2], "its holder may repeat that");
         for now in [until, early] {
             assert_eq!(lapsed(now), [serials[1].to_vec()], "{now}");
-            assert!(!confirm(serials[1]), "it is being revoked");
+            assert_eq!(confirm(serials[1]), Some(false), "it is being revoked");
         }
         store.forget_unconfirmed(domain, serials[1]).expect("writes");
         assert!(lapsed(until).is_empty());
+        assert_eq!(confirm(serials[1]), None, "nothing is known of it any more");
     }
 
     #[test]
@@ -203,12 +215,12 @@ mod tests {
         assert_eq!(known(early, 9), serials.map(|serial| waiting(serial, until)));
         assert_eq!((known(early, 1).len(), known(until, 9)), (1, Vec::new()));
         for _ in 0..2 {
-            assert!(store.note_confirmed(domain, serials[0]).expect("writes"));
+            assert_eq!(store.note_confirmed(domain, serials[0]).expect("writes"), Some(true));
             assert_eq!(known(early, 9).len(), 2, "it may be repeated for as long as it had time for that");
         }
         assert_eq!(store.lapsed(domain, until).expect("writes"), [serials[1].to_vec()]);
         assert!(known(early, 9).is_empty(), "one is done with, and one is being revoked");
-        assert!(!store.note_confirmed(domain, serials[0]).expect("writes"));
+        assert_eq!(store.note_confirmed(domain, serials[0]).expect("writes"), None);
     }
 
     /// What cannot be revoked at present is found each time.

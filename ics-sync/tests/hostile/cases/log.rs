@@ -158,6 +158,17 @@ pub(super) fn descriptor_lists() -> Vec<Case> {
         )
         .after(new_key),
         case(
+            "rules that nobody knows, named by a stranger",
+            |home, request| {
+                at_path("descriptors", request, || {
+                    let next = Descriptor { rules: 9, ..strangers(home) };
+                    descriptors(2, vec![owners::sign_by(66, &next)])
+                })
+            },
+            Stop("does not come from the owners"),
+        )
+        .after(new_key),
+        case(
             "descriptors of another question",
             |home, request| at_path("descriptors", request, || descriptors(7, vec![owners::sign(&strangers(home))])),
             Trouble("nobody asked for"),

@@ -35,6 +35,24 @@ pub(super) fn all() -> Vec<Case> {
         case("an entry with another body", page!(|page| whole(page, 5).body.push(b'!')), UNPROVEN),
         case("an entry with another salt", page!(|page| whole(page, 5).salt[0] ^= 1), UNPROVEN),
         case("an entry with another header", page!(|page| whole(page, 5).header[9] ^= 1), UNPROVEN),
+        case(
+            "an entry whose header begins its body",
+            page!(|page| {
+                let entry = whole(page, 5);
+                let last = entry.header.pop().expect("a header");
+                entry.body.insert(0, last);
+            }),
+            Stop("the header of entry 25 is refused: the header is cut off"),
+        ),
+        case(
+            "an entry whose body ends its header",
+            page!(|page| {
+                let entry = whole(page, 5);
+                let first = entry.body.remove(0);
+                entry.header.push(first);
+            }),
+            Stop("the header of entry 25 is refused: 1 bytes follow the header"),
+        ),
         case("entries in another order", page!(|page| page.entries.swap(3, 4)), UNPROVEN),
         case("an entry twice", page!(|page| page.entries[4] = page.entries[3].clone()), UNPROVEN),
         case("an entry left out", page!(|page| drop(page.entries.remove(4))), UNPROVEN),

@@ -40,6 +40,7 @@ pub(crate) fn page(node: &Node) -> String {
         status: None,
         effect: "none".to_owned(),
         cut_short: false,
+        labels: Vec::new(),
         attributes: [].into(),
     };
     let denied = |outcome, reason: &str, times| Denied {

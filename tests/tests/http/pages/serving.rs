@@ -1,5 +1,7 @@
 //! What the pages say, and what they never let through.
 
+use std::collections::BTreeMap;
+
 use ics_core::evidence::{Evidence, verify};
 use ics_core::identity::Kind;
 use ics_core::openpgp::signer::{Ed25519Signer, Signer as _};
@@ -162,6 +164,7 @@ async fn every_page_takes_head() {
         "/id/serial:SN-0010",
         "/id/serial:SN-9999",
         "/01/9506000134352/21/SN-0010",
+        "/domain/devices.acme.example",
         "/statement/devices.acme.example/2",
         "/style/x.css",
         "/icon.svg",
@@ -336,6 +339,22 @@ async fn downloads_hold_without_the_node() {
     let statement = node.visit("/statement/devices.acme.example/2").await;
     assert!(statement.text().starts_with("-----BEGIN PGP PUBLIC KEY BLOCK-----"), "{}", statement.text());
     assert_eq!(node.visit("/statement/devices.acme.example/99999").await.status, 404);
+}
+
+/// A browser would rename the second one, and the commands of the page would check another file than the one meant.
+#[tokio::test]
+async fn no_two_downloads_of_a_page_share_a_name() {
+    let node = town().await;
+    let page = node.visit("/id/serial:SN-0010").await.text();
+    let mut files = BTreeMap::new();
+    for link in page.split("<a href=\"").skip(1) {
+        let Some((address, rest)) = link.split_once('"') else { continue };
+        let Some((name, _)) = rest.strip_prefix(" download=\"").and_then(|rest| rest.split_once('"')) else { continue };
+        let other = files.insert(name, address);
+        assert!(other.is_none_or(|other| other == address), "`{name}` is {other:?} and {address}");
+    }
+    let packs = files.keys().filter(|name| name.ends_with(".evidence.json")).count();
+    assert!(packs > 1, "of several domains: {files:?}");
 }
 
 /// A page never suggests gpg for what gpg cannot read, nor offers a keyring without the thing.

@@ -6,8 +6,9 @@ use std::path::PathBuf;
 use serde_json::json;
 
 use super::browser::{Browser, LOOKS, PAPER};
-use super::town::id_of;
+use super::town::{LABEL, id_of, labels};
 use super::town_at;
+use crate::world::DOMAIN;
 
 const ACCESSIBLE: &str = include_str!("accessible.js");
 
@@ -33,6 +34,8 @@ async fn everybody_can_read_every_page_in_every_light() {
         ("nothing", "/id/serial:SN-9999".to_owned()),
         ("refused", "/01/9506000134353/21/SN-0010".to_owned()),
         ("home", "/".to_owned()),
+        ("register", format!("/domain/{}?label={}", labels(), LABEL.replace(' ', "%20"))),
+        ("everything", format!("/domain/{DOMAIN}")),
         ("operator", "/operator".to_owned()),
         ("operator-busy", "/operator".to_owned()),
     ];

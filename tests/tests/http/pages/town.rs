@@ -44,9 +44,15 @@ pub(crate) fn care() -> DomainName {
     CARE.parse().expect("a domain")
 }
 
+pub(crate) fn labels() -> DomainName {
+    named(LABELS)
+}
+
 /// The domains of the developer of the pump's firmware, and of the body that labels it.
 const CODE: &str = "code.pumpsoft.example";
 const LABELS: &str = "labels.certifix.example";
+/// The label that the body gives to one pump.
+pub(crate) const LABEL: &str = "Medical device, class IIa";
 
 fn named(domain: &str) -> DomainName {
     domain.parse().expect("a domain")
@@ -187,7 +193,7 @@ impl World {
 
         let (_, firmware) = software("p7-firmware", "2.4.1");
         let mut label = claims(Act::Label, "certification-body", named(LABELS));
-        label.label = Some("Medical device, class IIa".to_owned());
+        label.label = Some(LABEL.to_owned());
         // 2040-01-01.
         label.until = Some(Timestamp::from_seconds(2_208_988_800));
         let mut installed = claims(Act::Installed, "integrator", care());

@@ -2,6 +2,16 @@
 
 use super::{CMP, NEW, Site, first, sent, sent_to, tlv};
 
+impl Site {
+    /// A message with this sender (a GeneralName in DER), signed with the key of the IDevID.
+    fn by(&self, sender: &[u8], message: &[u8]) -> Vec<u8> {
+        let (header, _, rest) = first(first(message).0);
+        let (_, version, after) = first(header);
+        let header = tlv(0x30, &[version, sender, first(after).2].concat());
+        self.changed(&tlv(0x30, &[&header[..], rest].concat()), &[], first(rest).1)
+    }
+}
+
 /// The body of the last answer.
 fn came(site: &Site) -> Vec<u8> {
     let answer = site.bench.read("answer");
@@ -47,4 +57,23 @@ fn in_an_error_message_for_what_is_wrong_with_the_message_itself() {
     let (code, answer) = sent(&site, CMP, &site.written(&[&["-cmd", "ir", "-unprotected_requests"], NEW].concat()));
     let body = came(&site);
     assert!(code == "200" && body[0] == 0xb7 && inside(&body, 3).starts_with(&REJECTION), "{answer}");
+}
+
+/// RFC 9483, 3.1. A sender that does not know its name is known by its key alone.
+#[test]
+fn a_sender_that_is_not_the_one_of_its_certificate() {
+    let site = Site::new();
+    let (size, new) = (site.world.size(), [&["-cmd", "ir"], NEW].concat());
+    let common_name = tlv(0x30, &[tlv(6, &[0x55, 4, 3]), tlv(12, b"another")].concat());
+    let another = tlv(0xa4, &tlv(0x30, &tlv(0x31, &common_name)));
+    for sender in [another, tlv(0x81, b"pump@acme.example")] {
+        let (code, answer) = sent(&site, CMP, &site.by(&sender, &site.written(&new)));
+        assert!(code == "200" && answer.contains("the sender must be the subject of the first"), "{answer}");
+        // error, with badMessageCheck (RFC 9483, 3.5).
+        let named = [3, 2, 6, 0x40];
+        assert!(came(&site)[0] == 0xb7 && came(&site).windows(4).any(|part| part == named), "{answer}");
+    }
+    assert_eq!(site.world.size(), size, "nothing is stored");
+    let (code, answer) = sent(&site, CMP, &site.by(&tlv(0xa4, &tlv(0x30, &[])), &site.written(&new)));
+    assert_eq!((code.as_str(), site.world.size()), ("200", size + 1), "{answer}");
 }

@@ -38,9 +38,14 @@ impl Site {
         self.gets("", IDEVID, &[&["-cmd", "ir"], NEW, &more[..]].concat());
         self.bench.openssl("x509 -in answer.pem -outform DER -out answer.der");
         self.bench.openssl("dgst -sha256 -binary -out digest answer.der");
+        self.confirmation(0)
+    }
+
+    /// The confirmation of that certificate, for a request with this id.
+    fn confirmation(&self, number: u8) -> Vec<u8> {
         let (request, response) = (self.bench.read("request.der"), self.bench.read("response.der"));
         // CertStatus: the digest, and the number of the request.
-        let taken = [tlv(4, &self.bench.read("digest")), vec![2, 1, 0]].concat();
+        let taken = [tlv(4, &self.bench.read("digest")), vec![2, 1, number]].concat();
         let body = tlv(0xb8, &tlv(0x30, &tlv(0x30, &taken)));
         self.changed(&request, &tlv(0xa6, &part(&response, 0xa5)), &body)
     }
@@ -78,6 +83,31 @@ fn whoever_confirms_one_in_time_keeps_it() {
     assert!(code == "200" && is_confirmed(&site), "{answer}");
     site.look_in(LATE);
     assert_eq!(site.revoked(), Vec::<String>::new());
+}
+
+/// RFC 9483, 4.1.1: it says nothing about this one.
+#[test]
+fn a_confirmation_of_another_request_changes_nothing() {
+    let site = Site::new();
+    let confirmation = site.unconfirmed();
+    let (code, answer) = sent(&site, CMP, &site.confirmation(1));
+    assert!(code == "200" && answer.contains("the certReqId is not that of the request"), "{answer}");
+    assert_eq!(site.revoked(), Vec::<String>::new(), "it still waits");
+    let (code, answer) = sent(&site, CMP, &confirmation);
+    assert!(code == "200" && is_confirmed(&site), "{answer}");
+}
+
+/// Its message is still in time, and nothing else tells that it has come before.
+#[test]
+fn what_needs_no_confirmation_is_issued_once_even_after_a_restart() {
+    let site = Site::new();
+    site.gets("", IDEVID, &[&["-cmd", "ir", "-implicit_confirm", "-reqout", "request.der"], NEW].concat());
+    let (request, size) = (site.bench.read("request.der"), site.world.size());
+    let site = site.restarted();
+    let (code, answer) = sent(&site, CMP, &request);
+    assert!(code == "200" && answer.contains("a transaction with this id has already begun"), "{answer}");
+    site.look_in(LATE);
+    assert_eq!((site.world.size(), site.revoked()), (size, Vec::new()), "it is in force");
 }
 
 #[test]
@@ -178,6 +208,20 @@ fn a_restored_backup_takes_none_back() {
     site.unconfirmed();
     site.look_in(LATE);
     assert_eq!(site.revoked(), ["unspecified"], "only what was issued since then");
+}
+
+/// It stays in force, so whoever confirms it must not be told that it is revoked.
+#[test]
+fn whoever_confirms_one_after_a_restore_keeps_it() {
+    let site = Site::new();
+    let confirmation = site.unconfirmed();
+    let app = &site.world.app;
+    app.hold().expect("it is silent");
+    app.go_on(&domain()).expect("it goes on");
+    let (code, answer) = sent(&site, CMP, &confirmation);
+    assert!(code == "200" && is_confirmed(&site), "{answer}");
+    site.look_in(LATE);
+    assert_eq!(site.revoked(), Vec::<String>::new());
 }
 
 /// Only the first message of a transaction has to bring the certificate of its signer (RFC 9483, 3.3).

@@ -231,6 +231,26 @@ fn a_registrar_who_means_another_thing_than_the_request_gets_nothing() {
     }
 }
 
+/// A gateway that enrols devices may show a certificate of its own along with the token.
+#[test]
+fn a_registrar_who_is_a_thing_gets_no_certificate_for_the_key_of_another() {
+    let (world, bench) = (World::new(), Bench::new());
+    world.submit(vec![introduction(8, &["serial:SN-8"]), status(8, &maker(), "manufacturer", "in-use", &[])]);
+    world.certify(8, "ldevid", &bench.request("gateway", &[])).expect("is issued");
+    let (text, proven) = (STANDARD.encode(bench.request("device", &[])), Some(key_of(&bench, "gateway")));
+    let enroll = |password: &str| {
+        let basic = Some(("SN-7".to_owned(), password.to_owned()));
+        let asked = EstRequest { domain: domain(), profile: "ldevid".to_owned(), issuer: None, proven, basic };
+        wait(world.app.est_enroll(&asked, &text))
+    };
+    let size = world.size();
+    let refused = enroll("the token of last year").expect_err("it is not the registrar's");
+    assert_eq!((refused.fault(), world.size()), (CertifyFault::Unproven, size), "{refused}");
+    enroll(TOKEN).expect("is issued");
+    let page = world.app.certificates(Reader::Operator, &domain(), &CertificateQuery::default()).expect("a page");
+    assert_eq!(page.items.last().map(|it| it.id.clone()), Some(id(7).to_string()));
+}
+
 /// "No record" would make the holder of such a key ask for a record, of which there is already one too many.
 #[test]
 fn what_two_records_name_shows_no_thing_and_is_told_as_that() {

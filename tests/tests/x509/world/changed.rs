@@ -1,5 +1,9 @@
 //! A domain that later gets other keys or other rules.
 
+use ics_core::log::Hash;
+use ics_core::log::checkpoint::Checkpoint;
+use ics_core::log::note::Note;
+
 use super::*;
 
 impl World {
@@ -41,6 +45,18 @@ impl World {
         drop(app);
         let app = open(directory.path(), vec![key.clone(), former], None);
         Self { app, root, issuer, key, root_key, descriptor, _directory: directory }
+    }
+
+    /// The same node, which has signed another log of the same length: it was restored from a copy, and went on.
+    pub(crate) fn forked(self) -> Self {
+        let path = self._directory.path().join("heads").join(DOMAIN);
+        let note = std::fs::read_to_string(&path).expect("a head");
+        let head = Checkpoint::parse(Note::parse(&note).expect("a note").text()).expect("a checkpoint");
+        let other = Checkpoint { root: Hash([7; 32]), ..head };
+        let signed = other.sign(&SigningKey::from_bytes(&[9; 32])).expect("signs");
+        std::fs::write(&path, signed).expect("is written");
+        let key = self.key.clone();
+        self.with_key(key)
     }
 
     /// Puts the next version of the descriptor in force.

@@ -1,28 +1,44 @@
-//! The statements about a few identities: one for which a certificate is ordered is read at the order, and again a
-//! moment later when the certificate is made.
+//! The records of a few identities and the statements they rest on: one for which a certificate is ordered is needed at
+//! the order, and again a moment later when the certificate is made.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use ics_core::record::Logged;
+use ics_core::record::{Logged, Record};
+use ics_core::time::Timestamp;
 use quick_cache::sync::Cache;
 
-use super::{At, Era, Place};
+use super::{Around, At, Era, Place};
 use crate::store::{DomainNumber, Key};
 
-/// For how many identities statements are kept.
+/// How many identities are kept.
 const IDENTITIES: usize = 512;
 
 /// Bounded in number: a record has at most [`ics_core::limits::RECORD_STATEMENTS`] statements, and usually few.
-pub(crate) struct Lately(Cache<At, Arc<About>>);
+pub(crate) struct Lately(Cache<At, Arc<Resolved>>);
 
-/// All statements about an identity.
-struct About {
+/// What a domain says about an identity, and all statements about it.
+pub(crate) type Known = (Option<Record>, Vec<Logged>);
+
+/// What is known about an identity, and for how long.
+struct Resolved {
     rest: u64,
     era: Arc<Era>,
+    around: Arc<Around>,
     /// Whether it is certain that nothing has come in since it was read.
     is_confirmed: AtomicBool,
-    statements: Vec<Logged>,
+    known: Known,
+}
+
+impl Resolved {
+    fn holds(&self, rest: u64, now: Timestamp) -> bool {
+        let changes_at = self.known.0.as_ref().and_then(|record| record.changes_at);
+        self.rest == rest
+            && self.is_confirmed.load(Ordering::Acquire)
+            && changes_at.is_none_or(|at| now < at)
+            && !self.around.is_over()
+            && !self.era.is_over()
+    }
 }
 
 impl Default for Lately {
@@ -32,23 +48,31 @@ impl Default for Lately {
 }
 
 impl Lately {
-    /// The statements about an identity, if they are kept.
-    pub(crate) fn recall(&self, domain: DomainNumber, (key, rest): Place) -> Option<Vec<Logged>> {
-        let holds = |about: &Arc<About>| {
-            about.rest == rest && about.is_confirmed.load(Ordering::Acquire) && !about.era.is_over()
-        };
-        self.0.get(&(domain, key)).filter(holds).map(|about| about.statements.clone())
+    /// What is known about an identity now, if that is kept.
+    pub(crate) fn recall(&self, domain: DomainNumber, (key, rest): Place, now: Timestamp) -> Option<Known> {
+        let resolved = self.0.get(&(domain, key)).filter(|resolved| resolved.holds(rest, now))?;
+        let (record, statements) = &resolved.known;
+        Some((record.clone().map(|record| Record { at: now, ..record }), statements.clone()))
     }
 
     /// Keeps what was read when the log had `size` entries, unless something has come in since.
-    pub(crate) fn keep(&self, domain: DomainNumber, (key, rest): Place, statements: &[Logged], at: (&Arc<Era>, u64)) {
-        let (era, size) = at;
-        let is_confirmed = AtomicBool::new(false);
-        let about = Arc::new(About { rest, era: Arc::clone(era), is_confirmed, statements: statements.to_vec() });
-        self.0.insert((domain, key), Arc::clone(&about));
+    pub(crate) fn keep(
+        &self,
+        domain: DomainNumber,
+        (key, rest): Place,
+        known: &Known,
+        (era, around, size): (&Arc<Era>, &Arc<Around>, u64),
+    ) {
+        // What there was no room for, or has ended, would only be held here beyond that room.
+        if around.is_over() {
+            return;
+        }
+        let (era, around, is_confirmed) = (Arc::clone(era), Arc::clone(around), AtomicBool::new(false));
+        let resolved = Arc::new(Resolved { rest, era, around, is_confirmed, known: known.clone() });
+        self.0.insert((domain, key), Arc::clone(&resolved));
         // As in `Memory::keep`.
-        if era.reaches(size) {
-            about.is_confirmed.store(true, Ordering::Release);
+        if resolved.era.reaches(size) {
+            resolved.is_confirmed.store(true, Ordering::Release);
         } else {
             // Something in it may have been erased.
             self.0.remove(&(domain, key));
@@ -68,24 +92,37 @@ impl Lately {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Arounds;
     use super::*;
 
     #[test]
     fn what_is_kept_ends_with_the_next_entry_about_it() {
         let (lately, era) = (Lately::default(), Arc::new(Era::default()));
-        let domain = DomainNumber::new(1).expect("a number");
-        let place = |name: &[u8]| Key::with_rest(name);
+        let (domain, now) = (DomainNumber::new(1).expect("a number"), Timestamp::default());
+        let arounds = Arounds::new(1 << 20);
+        let groups = [Key::with_rest(b"group").0];
         era.upto.store(10, Ordering::Release);
-        lately.keep(domain, place(b"a"), &[], (&era, 10));
-        lately.keep(domain, place(b"b"), &[], (&era, 9));
-        let known = |name: &[u8]| lately.recall(domain, place(name)).is_some();
+        let around = arounds.keep(domain, groups.to_vec(), Vec::new(), (&era, 10));
+        let place = |name: &[u8]| Key::with_rest(name);
+        let nothing = (None, Vec::new());
+        let keep = |name: &[u8], size| lately.keep(domain, place(name), &nothing, (&era, &around, size));
+        let known = |name: &[u8]| lately.recall(domain, place(name), now).is_some();
+
+        keep(b"a", 10);
+        keep(b"b", 9);
         assert!(known(b"a") && !known(b"b"), "the one that was read before the last news may lack it");
         lately.forget(domain, [place(b"b").0].iter());
         assert!(known(b"a"));
         lately.forget(domain, [place(b"a").0].iter());
         assert!(!known(b"a"));
-        lately.keep(domain, place(b"a"), &[], (&era, 10));
+        keep(b"a", 10);
+        keep(b"c", 10);
+        let crowded = Arounds::new(0).keep(domain, Vec::new(), Vec::new(), (&era, 10));
+        lately.keep(domain, place(b"d"), &nothing, (&era, &crowded, 10));
+        assert!(lately.0.get(&(domain, place(b"d").0)).is_none(), "what is said about its groups has no room");
+        arounds.forget(domain, groups.iter());
+        assert!(!known(b"a"), "something has come in about its groups");
         era.over.store(true, Ordering::Release);
-        assert!(!known(b"a"), "a certificate or a descriptor has come in");
+        assert!(!known(b"c"), "a certificate or a descriptor has come in");
     }
 }

@@ -88,7 +88,7 @@ impl Era {
     }
 
     /// Whether something that was read when the log had `size` entries may still be kept.
-    fn reaches(&self, size: u64) -> bool {
+    pub(super) fn reaches(&self, size: u64) -> bool {
         self.upto.load(Ordering::Acquire) <= size && !self.is_over()
     }
 }

@@ -254,6 +254,47 @@ async fn an_erasure_without_effect_does_not_hide_that_something_is_missing() {
     assert!(said.unseen && said.about.iter().any(Logged::is_refused));
 }
 
+/// What is left of an erased statement stands beside its erasure, so of one thing there may be twice as many entries as
+/// statements. An erasure behind all that would be missed, and with it a block.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_erasure_is_found_behind_all_that_may_be_left_of_a_thing() {
+    let maker = Party::found("devices.acme.example");
+    let (home, of) = (maker.open(), &maker.domain);
+    let introduced = maker.publish(&home, &device(1), "urn:dev:os:32473-1", "L1").await.index;
+    let data = tempfile::tempdir().expect("directory");
+    let copied = copy(data.path(), &home, of, &[("home", "http://127.0.0.1:9")]);
+    let hosted = copied.hosted(of).expect("copied");
+    tokio::task::block_in_place(|| copy_pages(&home, &copied, of, &mut goes_on(&home, &copied, of), 1));
+    maker.publish(&home, &device(2), "urn:dev:os:32473-2", "L1").await;
+
+    let id = IdentityId::Key(device(1).fingerprint());
+    let left = |index: u64| {
+        let mut statement = [7; 32];
+        statement[..8].copy_from_slice(&index.to_be_bytes());
+        Remnant { statement: StatementId(statement), identity: id }
+    };
+    let first = introduced + 1;
+    let gone = first..first + limits::RECORD_STATEMENTS as u64;
+    let (identity, act) = (Some(Identity { id, kind: Kind::Device }), Some(Act::Status));
+    let erasure = Erasure { index: Some(first), identity, act, ..Erasure::new(of.clone(), left(first).statement) };
+    let (json, now) = (erasure.to_json().expect("JSON"), home.clock().now());
+    let body = sign_descriptor(&[&owner(of)], &json, now, &SALT).expect("signed");
+    let header = Header { kind: EntryKind::Erasure, admitted_at: now, source: None };
+    let entry = log::entry::Entry { header: header.encode().expect("encodes"), salt: [7; 16], body };
+    tokio::task::block_in_place(|| {
+        let mut page = VerifiedPage::clone(&next_page(&home, &copied, of, &mut goes_on(&home, &copied, of)));
+        let erased = |index| VerifiedEntry::Erased { leaf: [9; 32], remnant: left(index) };
+        page.entries = gone.clone().map(erased).collect();
+        page.entries.push(VerifiedEntry::Whole { header, entry });
+        page.checkpoint = None;
+        copied.take_page(&hosted, &Arc::new(page), None).expect("is stored");
+    });
+    let entries = Snapshot { store: copied.store(), number: hosted.number, size: gone.end + 1 };
+    let said = Said::read(&entries, &hosted.domain().expect("copied"), &id).expect("read");
+    assert_eq!(said.about.iter().map(Logged::index).collect::<Vec<_>>(), [introduced, gone.end]);
+    assert!(said.unseen, "the erasures of the others are still to come");
+}
+
 /// When both are shown at once, what comes behind the erasure would else be erased as soon as it is filled in.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_erasure_of_what_comes_behind_it_erases_nothing() {
@@ -274,4 +315,33 @@ async fn an_erasure_of_what_comes_behind_it_erases_nothing() {
         bring(&home, &copied, of, &home.checkpoint(of).expect("a checkpoint"));
     });
     assert_eq!(status_at(&copied, of).as_deref(), Some("suspended"));
+}
+
+/// The node could not read the domain after a restart, and would believe nobody who shows what is missing.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_domain_says_about_itself_stays_whatever_a_peer_says_of_it() {
+    let maker = Party::found_private("devices.acme.example", "principal has node");
+    let (home, of) = (maker.open(), &maker.domain);
+    maker.publish(&home, &device(1), "urn:dev:os:32473-1", "L1").await;
+    let data = tempfile::tempdir().expect("directory");
+    let open = || copy(data.path(), &home, of, &[("home", "http://127.0.0.1:9")]);
+    let copied = open();
+    // The descriptor, the certificate and the leaf.
+    tokio::task::block_in_place(|| copy_pages(&home, &copied, of, &mut goes_on(&home, &copied, of), 1));
+    maker.publish(&home, &device(2), "urn:dev:os:32473-2", "L1").await;
+    tokio::task::block_in_place(|| {
+        let hosted = copied.hosted(of).expect("copied");
+        let fill = next_fill(&home, &copied, of, &mut goes_on(&home, &copied, of), |_, _| ());
+        let mut fill = Fill::clone(&fill);
+        fill.lost = vec![0, 1];
+        copied.take_fill(&hosted, &fill).expect("is noted");
+        let ends = |page: &mut Page| page.sight.iter_mut().for_each(|sight| sight.ended = vec![0, 1]);
+        let page = next_page_as(&home, &copied, of, &mut goes_on(&home, &copied, of), ends);
+        assert_eq!(page.ended, [0, 1]);
+        copied.take_page(&hosted, &page, None).expect("is stored");
+    });
+    drop(copied);
+    let again = open();
+    let known = again.hosted(of).expect("copied").domain().expect("it is known");
+    assert_eq!((known.descriptor().version, known.certificates().count()), (1, 1));
 }

@@ -132,9 +132,10 @@ impl App {
         Ok(Answer::json(account.to_json(&urls.of(&Resource::Orders(id)))))
     }
 
-    /// Removes copies of the contacts of ended accounts, if some may be left in acme.db: in the background, since the
-    /// client need not wait for that. It is also called again and again while the node runs: the account may have ended
-    /// just before a crash, or somebody may have been reading the write-ahead log.
+    /// Removes copies of the contacts of ended accounts, and of names in what ended long ago, if some may be left in
+    /// acme.db: in the background, since the client need not wait for that. It is also called again and again while the
+    /// node runs: what ended long ago is deleted without a client, the account may have ended just before a crash, or
+    /// somebody may have been reading the write-ahead log.
     pub(in crate::app) fn acme_clean(&self) {
         let Some(acme) = &self.0.acme else { return };
         if acme.rounds.waits.swap(true, Ordering::SeqCst) {
@@ -148,7 +149,7 @@ impl App {
             acme.rounds.waits.store(false, Ordering::SeqCst);
             let must_clean = acme.store.must_clean();
             if let Err(error) = must_clean.and_then(|must| if must { acme.store.clean() } else { Ok(()) }) {
-                tracing::warn!(%error, "contacts of accounts that have ended may be left in acme.db or its log");
+                tracing::warn!(%error, "contacts and names that were deleted may be left in acme.db or its log");
             }
         }));
     }

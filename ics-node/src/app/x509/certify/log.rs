@@ -31,7 +31,7 @@ impl ForLog {
         Self { certified: Some(certified), ..self }
     }
 
-    /// Says that the certificate that it names is revoked unless its holder confirms it so.
+    /// Says how the holder of the certificate that it names confirms it, or that this is not needed.
     pub(super) fn waits(&mut self, unconfirmed: Unconfirmed) {
         if let Some(certified) = &mut self.certified {
             certified.unconfirmed = Some(unconfirmed);

@@ -16,9 +16,9 @@ use crate::app::home::heartbeat::stopped;
 use crate::app::hosted::Hosted;
 use crate::app::x509::certify::{CertifyError, Issued, Requester};
 use crate::app::{App, AppError};
-use crate::cmp::{Failure, FailureInfo, Message, Protection, Waiting};
+use crate::cmp::{Enrolment, Failure, FailureInfo, Message, Protection, Waiting};
 use crate::store::{Part, Unconfirmed};
-use crate::x509::SerialNumber;
+use crate::x509::{Reason, SerialNumber, State};
 
 /// How often to look for certificates whose time is over.
 const LOOK: Duration = Duration::from_secs(60);
@@ -51,30 +51,38 @@ impl InVain {
 }
 
 /// By what the holder of a certificate may confirm it, and the same as it is kept for after a restart; the message that
-/// brings it has this nonce.
+/// brings it has this nonce. What need not be confirmed is kept as confirmed, or the message that asks for it would
+/// count once more after a restart.
 pub(super) fn awaited(
     message: &Message<'_>,
     (sender, nonce): (Protection, [u8; 16]),
     until: Timestamp,
-    issued: &Issued,
+    (asked, issued): (&Enrolment, &Issued),
 ) -> Result<(Waiting, Unconfirmed), Failure> {
     let key = match sender {
         Protection::Key(_) => message.key()?,
         Protection::Secret | Protection::None => None,
     };
     let (serial, hash) = (issued.serial, digest(&issued.certificate)?);
-    let transaction = message.header.transaction().to_vec();
-    let kept = Unconfirmed { serial: *serial.as_bytes(), until, transaction, key, nonce, hash: hash.clone() };
-    Ok((Waiting { nonce, hash, serial }, kept))
+    let kept = Unconfirmed {
+        serial: *serial.as_bytes(),
+        until,
+        is_confirmed: message.header.wants_no_confirmation(),
+        transaction: message.header.transaction().to_vec(),
+        key,
+        nonce,
+        hash: hash.clone(),
+    };
+    Ok((Waiting { number: asked.confirmed_as().map(<[u8]>::to_vec), nonce, hash, serial }, kept))
 }
 
 impl App {
     /// Goes on waiting for the confirmations that were under way when the node was stopped.
     pub(in crate::app) fn resume_confirmations(&self) -> Result<(), AppError> {
         for kept in self.store().unconfirmed(self.clock().now(), limits::CMP_TRANSACTIONS)? {
-            let Unconfirmed { serial, until, transaction, key, nonce, hash } = kept;
+            let Unconfirmed { serial, until, is_confirmed: _, transaction, key, nonce, hash } = kept;
             if let Some(serial) = SerialNumber::read(&serial) {
-                self.0.cmp.resume(&transaction, key, until, Waiting { nonce, hash, serial });
+                self.0.cmp.resume(&transaction, key, until, Waiting { number: None, nonce, hash, serial });
             }
         }
         Ok(())
@@ -159,11 +167,26 @@ impl App {
     pub(super) async fn cmp_taken(&self, domain: &DomainName, serial: SerialNumber) -> Result<(), Failure> {
         let number = self.hosted(domain).map_err(|error| failed(&error))?.number;
         let noted = self.blocking(move |app| Ok(app.store().note_confirmed(number, *serial.as_bytes())?)).await;
-        if noted.map_err(|error| failed(&error))? {
+        let is_taken = match noted.map_err(|error| failed(&error))? {
+            Some(is_taken) => is_taken,
+            // A restored copy forgets what waited, and revokes none of it.
+            None => self.is_in_force(domain, &serial).map_err(|error| failed(&error))?,
+        };
+        if is_taken {
             return Ok(());
         }
         let text = "the time to confirm the certificate is over, and it is revoked: request another";
         Err(Failure::new(FailureInfo::CertRevoked, text))
+    }
+
+    /// Whether a certificate is in force, or only on hold.
+    fn is_in_force(&self, domain: &DomainName, serial: &SerialNumber) -> Result<bool, AppError> {
+        let hosted = self.hosted(domain)?;
+        let sight = self.sight(&hosted)?;
+        let Some(issued) = self.issued(&sight, serial)? else { return Ok(false) };
+        let Some((record, _)) = self.resolve(&sight, &issued.subject_id())? else { return Ok(false) };
+        let state = State::of(&record, issued.index());
+        Ok(matches!(state, State::Good | State::Revoked { reason: Reason::CertificateHold, .. }))
     }
 }
 

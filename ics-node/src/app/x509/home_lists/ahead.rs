@@ -105,7 +105,7 @@ impl App {
         if !has_room || !place.is_due(of.size, self.clock().now()) {
             return true;
         }
-        self.fetch_list(of, &place, HOPS - 1).await;
+        self.fetch_list(of, &place, HOPS - 1, 0).await;
         !place.rests()
     }
 }

@@ -23,6 +23,9 @@ use crate::x509::Authority;
 /// Patterns of the names that an issuer of certificates gives.
 const ISSUER_NAMES: [&str; 3] = ["serial:*", "spki:*", "cert:*"];
 
+/// What to do if a key cannot be that of the next authority.
+const ANOTHER_KEY: &str = "make another with `ics key make`, and ask the root for its certificate";
+
 /// What `ics ca import` takes.
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
@@ -120,8 +123,9 @@ impl Import {
         if let Some(key) = keys.iter().filter(|key| holds(key)).find(|key| previous.is_compromised(&key.fingerprint()))
         {
             let text = format!("the key `{}` of the certificate is declared compromised by the descriptor", key.name());
-            return Err(refused(text).hint("make another with `ics key make`, and ask the root for its certificate"));
+            return Err(refused(text).hint(ANOTHER_KEY));
         }
+        refuse_other_name(previous, authority)?;
         let role = ISSUER_ROLE.parse().map_err(|error: ics_core::vocabulary::WordError| refused(error))?;
         let spec = next.roles.entry(role).or_default();
         spec.signers.insert(key.fingerprint());
@@ -154,6 +158,18 @@ impl Import {
         next.certificates = Some(certificates);
         Ok((next, key.clone()))
     }
+}
+
+/// Refuses a key that issues under another name: its revocation lists bear one name, and certificates under the other
+/// would be looked for in vain.
+fn refuse_other_name(previous: &Descriptor, authority: &Authority) -> Result<(), Failure> {
+    let listed = previous.certificates.iter().flat_map(|certificates| &certificates.issuers);
+    let mut listed = listed.filter_map(|issuer| Authority::read(issuer).ok());
+    let other = listed.find(|other| other.spki == authority.spki && other.name != authority.name);
+    other.map_or(Ok(()), |other| {
+        let text = format!("the key of the certificate issues as `{}`, and its revocation lists say so", other.name);
+        Err(refused(text).hint(ANOTHER_KEY))
+    })
 }
 
 /// Refuses an authority beyond the number that a descriptor may list, and says how to make room.

@@ -50,9 +50,10 @@ impl Spoken {
         mut take: impl FnMut(&IdentitySummary, &[Listed]),
     ) -> Result<bool, NodeError> {
         let (signed_by, limit) = (Some(signer.to_string()), Some(limits::PAGE_ITEMS));
-        let mut query = ListQuery { signer: signed_by, limit, ..ListQuery::default() };
+        let (mut query, mut is_all) = (ListQuery { signer: signed_by, limit, ..ListQuery::default() }, true);
         for _ in 0..PAGES {
             let page = node.list(domain, &query).await?;
+            is_all &= !page.cut_short;
             for thing in page.items.iter().filter(|thing| is_meant(thing)) {
                 if self.looked_at >= LOOKED_AT {
                     return Ok(false);
@@ -62,7 +63,7 @@ impl Spoken {
             }
             match page.next {
                 Some(after) => query.after = Some(after),
-                None => return Ok(true),
+                None => return Ok(is_all),
             }
         }
         Ok(false)

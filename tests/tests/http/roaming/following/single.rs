@@ -36,3 +36,25 @@ async fn single_things_are_adopted_and_followed_without_a_copy() {
     asked.set(|_, _| Reply::Hangup);
     following.end().await;
 }
+
+/// A peer in between that has lost its link answers with what it has kept.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_old_answer_keeps_nobody_from_hearing_of_what_is_followed() {
+    let home = home().await;
+    let [first, next] = [Liar::honest(&home).await, Liar::honest(&home).await];
+    let made = origin(&home);
+    let node = caring(&made, &first.url(), 50);
+    adopts(&node, request(&[20], Some(true))).await;
+    let old = tokio::task::block_in_place(|| {
+        let query = Query::parse(&id(20)).expect("a query");
+        home.app().attest(Reader::Anonymous, &domain(), &query, 0).expect("attests").expect("at home")
+    });
+    let old = serde_json::to_vec(&old).expect("JSON");
+    first.set(move |_, _| Reply::Json(old.clone()));
+    let next = PeerConfig { name: "next".parse().expect("a name"), ..upstream(&made, &next.url()) };
+    tokio::task::block_in_place(|| node.app.put_peer(next)).expect("one more");
+    let following = Following::begin(&node);
+    say(&home, vec![stolen(&maker(), 20)]).await;
+    until("the block is taken over", || status(&node, 20).as_deref() == Some("stolen")).await;
+    following.end().await;
+}

@@ -1,14 +1,15 @@
-//! Room for what a client may hold for long: a search that is kept in step, a long message that is yet to arrive.
+//! Room for what a client may hold for long: a stream of news, a search that is kept in step, a body that is yet to
+//! arrive, a submission that waits for another node.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// A number of places. Strangers share half of them, so that clients known to this node find the rest free. One network
-/// gets only a part of that half, so that no host takes the places of all.
+/// A number of places. Strangers share a part of them, so that clients known to this node find the rest free. One
+/// network gets only a part of that part, so that no host takes the places of all.
 #[derive(Clone)]
-pub(super) struct Room {
+pub(crate) struct Room {
     all: Arc<Semaphore>,
     strangers: Arc<Semaphore>,
     networks: Networks,
@@ -23,17 +24,31 @@ struct Networks {
 
 /// Why there is no place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Full {
-    /// All are taken, or the half that is the strangers'.
+pub(crate) enum Full {
+    /// All are taken, or the part that is the strangers'.
     All,
     /// Strangers of this client's network hold this many, and may hold no more.
     Network(usize),
 }
 
 impl Room {
-    /// This many places, of which strangers of one network get at most `of_network`.
-    pub(super) fn new(places: usize, of_network: usize) -> Self {
-        let [all, strangers] = [places, places / 2].map(|places| Arc::new(Semaphore::new(places)));
+    /// This many places, of which strangers get half, and those of one network at most `of_network`.
+    pub(crate) fn new(places: usize, of_network: usize) -> Self {
+        Self::shared(places, places / 2, of_network)
+    }
+
+    /// This many places, of which strangers get at most `of_strangers`, and those of one network a quarter of that.
+    pub(crate) fn quartered(places: usize, of_strangers: usize) -> Self {
+        Self::shared(places, of_strangers, of_strangers.div_ceil(4))
+    }
+
+    /// As [`Room::quartered`], with half instead of a quarter.
+    pub(crate) fn halved(places: usize, of_strangers: usize) -> Self {
+        Self::shared(places, of_strangers, of_strangers.div_ceil(2))
+    }
+
+    fn shared(places: usize, of_strangers: usize, of_network: usize) -> Self {
+        let [all, strangers] = [places, of_strangers].map(|places| Arc::new(Semaphore::new(places)));
         Self { all, strangers, networks: Networks { held: Arc::default(), most: of_network } }
     }
 
@@ -41,9 +56,18 @@ impl Room {
     ///
     /// # Errors
     /// When there is none.
-    pub(super) fn take(&self, is_stranger: bool, network: Option<u64>) -> Result<Held, Full> {
-        let place = |of: &Arc<Semaphore>| Arc::clone(of).try_acquire_owned().map_err(|_| Full::All);
-        let of_network = network.filter(|_| is_stranger).map(|network| self.networks.take(network)).transpose()?;
+    pub(crate) fn take(&self, is_stranger: bool, network: Option<u64>) -> Result<Held, Full> {
+        self.take_many(1, is_stranger, network)
+    }
+
+    /// As [`Room::take`], for what takes this many places.
+    ///
+    /// # Errors
+    /// When there are fewer.
+    pub(crate) fn take_many(&self, count: u32, is_stranger: bool, network: Option<u64>) -> Result<Held, Full> {
+        let place = |of: &Arc<Semaphore>| Arc::clone(of).try_acquire_many_owned(count).map_err(|_| Full::All);
+        let network = network.filter(|_| is_stranger);
+        let of_network = network.map(|network| self.networks.take(network, count as usize)).transpose()?;
         let of_strangers = is_stranger.then(|| place(&self.strangers)).transpose()?;
         Ok(Held { _of_all: place(&self.all)?, _of_strangers: of_strangers, _of_network: of_network })
     }
@@ -54,34 +78,35 @@ impl Networks {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn take(&self, network: u64) -> Result<OfNetwork, Full> {
+    fn take(&self, network: u64, count: usize) -> Result<OfNetwork, Full> {
         let mut held = self.held();
         let places = held.get(&network).copied().unwrap_or_default();
-        if places >= self.most {
+        if count > self.most.saturating_sub(places) {
             return Err(Full::Network(places));
         }
-        held.insert(network, places + 1);
-        Ok(OfNetwork { network, networks: self.clone() })
+        held.insert(network, places + count);
+        Ok(OfNetwork { network, count, networks: self.clone() })
     }
 }
 
 /// A place that is taken.
-pub(super) struct Held {
+pub(crate) struct Held {
     _of_all: OwnedSemaphorePermit,
     _of_strangers: Option<OwnedSemaphorePermit>,
     _of_network: Option<OfNetwork>,
 }
 
-/// One of the places that a network holds.
+/// Some of the places that a network holds.
 struct OfNetwork {
     network: u64,
+    count: usize,
     networks: Networks,
 }
 
 impl Drop for OfNetwork {
     fn drop(&mut self) {
         let mut held = self.networks.held();
-        let left = held.get(&self.network).map_or(0, |places| places.saturating_sub(1));
+        let left = held.get(&self.network).map_or(0, |places| places.saturating_sub(self.count));
         if left == 0 {
             held.remove(&self.network);
         } else {
@@ -105,6 +130,19 @@ mod tests {
         assert_eq!(room.take(false, Some(7)).err(), Some(Full::All), "and no more is there");
         drop((strangers, known));
         assert!(room.take(true, Some(7)).is_ok(), "what is given back is there again");
+    }
+
+    #[test]
+    fn four_networks_share_what_is_the_strangers() {
+        for (places, of_strangers, of_network) in [(64, 64, 16), (64, 6, 2), (2, 1, 1), (0, 0, 0)] {
+            let room = Room::quartered(places, of_strangers);
+            let of_one: Vec<_> = (0..=of_network).map_while(|_| room.take(true, Some(1)).ok()).collect();
+            assert_eq!(of_one.len(), of_network, "of {of_strangers}");
+            let others: Vec<_> = (2..).map_while(|number| room.take(true, Some(number)).ok()).collect();
+            assert_eq!(others.len(), of_strangers - of_network, "the others have the rest");
+            let known: Vec<_> = (0..=places).map_while(|_| room.take(false, Some(1)).ok()).collect();
+            assert_eq!(known.len(), places - of_strangers, "and who is known has what no stranger gets");
+        }
     }
 
     #[test]

@@ -1,0 +1,136 @@
+//! What a domain speaks of, for people to go through; by label it is a certification body's public register.
+
+use std::collections::BTreeSet;
+
+use ics_core::record::{Assessment, GivenLabel};
+use ics_core::vocabulary::{Attribute, DomainName};
+use maud::{Markup, html};
+
+use super::parts::{by_whom, code, confirmed, given_label, look, mark, theirs, theirs_brief};
+use super::shell::{Site, page};
+use super::thing::word;
+use super::{path_of, register_of, segment};
+use crate::app::{Assessed, Register};
+use crate::explain;
+use crate::words::{brief, clean, may_miss, short};
+
+/// How many attributes of a thing a line names.
+const ATTRIBUTES: usize = 4;
+
+/// A page of the register.
+#[must_use]
+pub fn register(site: &Site, register: &Register) -> Markup {
+    let Register { domain, label, as_of, things, next, .. } = register;
+    let label = label.as_deref();
+    let main = html! {
+        div .head { h1 { "Register of " (domain) } }
+        (search(domain, label))
+        (doubts(register))
+        section .block aria-labelledby="listed" {
+            h2 #listed {
+                @match label {
+                    Some(_) if as_of.is_fresh() => { "What has this label" }
+                    Some(_) => { "What had this label when last heard of" }
+                    None => { "What it speaks of" }
+                }
+            }
+            @if let Some(label) = label { p .strong { (theirs(label)) } }
+            p .note { (confirmed(as_of)) }
+            @if things.is_empty() { p .none { (nothing(next.is_some())) } }
+            ul .things .who {
+                @for thing in things { (line(thing, &labels(domain, label.is_some(), &thing.summary.labels))) }
+            }
+            @if let Some(next) = next {
+                p { a rel="next" href=(register_of(domain, label, Some(*next))) { "Next page" } }
+            }
+        }
+        p .note {
+            "What a label means is for those to say who give it. One that has ended, was taken back, or comes from "
+            "somebody who may no longer give it is not listed. A thing that is blocked keeps its labels: what stands "
+            "below its name is what all domains say that are held here. "
+            a href=(listing_of(domain, label)) { "The same as JSON" } "."
+        }
+    };
+    let about = match label {
+        Some(label) => format!("{} · Register of {domain}", brief(&clean(label), 60)),
+        None => format!("Register of {domain}"),
+    };
+    page(site, &about, &main)
+}
+
+/// The form for a label, filled with the one that was asked for.
+fn search(domain: &DomainName, label: Option<&str>) -> Markup {
+    html! {
+        form .search role="search" action=(register_of(domain, None, None)) method="get" {
+            label for="label" { "Label" }
+            div {
+                input #label type="search" name="label" value=(clean(label.unwrap_or_default())) maxlength="1024"
+                    autocomplete="off" autocapitalize="off" spellcheck="false" aria-describedby="forms";
+                button type="submit" { "Show" }
+            }
+            p #forms .note { "In full, as it is given. Without one, everything is listed of which the domain speaks." }
+        }
+    }
+}
+
+/// Why something may be missing, and why of some things nobody can tell whether they may be used.
+fn doubts(register: &Register) -> Markup {
+    let of = |which: fn(&Assessment) -> &[DomainName]| {
+        register.things.iter().flat_map(|thing| which(&thing.assessment)).collect::<BTreeSet<_>>()
+    };
+    let (unheard, cut_short, stale) = (of(|it| &it.unheard), of(|it| &it.cut_short), of(|it| &it.stale));
+    let all_is_known = unheard.is_empty() && cut_short.is_empty() && stale.is_empty();
+    html! {
+        @if register.cut_short || !all_is_known {
+            section .block .warn aria-labelledby="doubts" {
+                h2 #doubts { "What is not known here" }
+                ul .points {
+                    @if register.cut_short { li { span .upper { (may_miss(&register.domain)) } "." } }
+                    @for domain in unheard { li { (domain) " was not heard: what it says may block the use." } }
+                    @for domain in cut_short { li { (domain) " " (explain::NOT_SHOWN) "." } }
+                    @for domain in stale { li { "The last news of " (domain) " is too old to rely on." } }
+                }
+            }
+        }
+    }
+}
+
+/// Only a part of a long log is looked at for one page.
+const fn nothing(goes_on: bool) -> &'static str {
+    if goes_on { "Nothing so far: the search goes on on the next page." } else { "Nothing that you may see." }
+}
+
+/// The listing of the API that the page shows.
+fn listing_of(domain: &DomainName, label: Option<&str>) -> String {
+    let label = label.map(|label| format!("?label={}", segment(label))).unwrap_or_default();
+    format!("/v1/domains/{domain}/identities{label}")
+}
+
+/// The labels of a thing, without their name if it is the one that was asked for.
+fn labels(domain: &DomainName, is_asked_for: bool, given: &[GivenLabel]) -> Markup {
+    html! {
+        @for label in given {
+            br;
+            @if is_asked_for { "Labelled by " (by_whom(label)) } @else { (given_label(domain, label)) }
+        }
+    }
+}
+
+/// A thing in a list, with what it amounts to, and what else is to be shown of it.
+pub(super) fn line(thing: &Assessed, more: &Markup) -> Markup {
+    let Assessed { summary, assessment } = thing;
+    let (class, shape) = look(assessment.outlook);
+    let attributes = Attribute::ALL.iter().filter_map(|attribute| summary.attributes.get(attribute.as_str()));
+    // What has no name of its own is called by its kind and a number.
+    let is_called_so = summary.title.strip_prefix(summary.kind.as_str()).is_some_and(|rest| rest.starts_with(' '));
+    html! {
+        li .(class) { (mark(shape)) span {
+            a href=(path_of(&summary.id)) { (theirs_brief(&summary.title)) }
+            @if !is_called_so { " " (summary.kind) }
+            @for value in attributes.take(ATTRIBUTES) { ", " (theirs_brief(value)) }
+            br; span .whole { (word(assessment)) }
+            (more)
+            br; small { (code(&short(&summary.id))) }
+        } }
+    }
+}
