@@ -11,7 +11,7 @@ use crate::app::clock::Clock;
 use crate::config::{Config, Url};
 use crate::keys::token::{PinSource, Tokens};
 use crate::keys::{KeyError, KeyStore, Passphrase, PassphraseSource, StoredKey, UnlockedKey};
-use crate::words::shell_word;
+use crate::words::shell_path;
 
 /// The surroundings of one command.
 #[derive(Debug)]
@@ -59,7 +59,7 @@ impl Context {
         let usual = std::env::var_os(HOME_VARIABLE).map(PathBuf::from).or_else(default_home);
         match usual.as_ref() == Some(&self.home) {
             true => "ics".to_owned(),
-            false => format!("ics --home {}", shell_word(&self.home.display().to_string())),
+            false => format!("ics --home {}", shell_path(&self.home)),
         }
     }
 
