@@ -1,8 +1,11 @@
 //! Wording that all faces share: times, spans, and text that others wrote.
 
+use std::path::Path;
+
 use ics_core::record::{Listed, Standing};
 use ics_core::time::Timestamp;
 use ics_core::vocabulary::Attribute;
+use serde::Serializer;
 
 /// What a listing says while something that was erased may be what leads to a thing.
 pub const MAY_MISS: &str = "something was erased, and what is left of it is not shown yet: things may be missing";
@@ -42,6 +45,27 @@ pub fn shell_word(text: &str) -> String {
         true => text,
         false => format!("'{}'", text.replace('\'', r"'\''")),
     }
+}
+
+/// As [`shell_word`], for the path of a file.
+#[must_use]
+pub fn shell_path(path: &Path) -> String {
+    shell_word(&path_text(path))
+}
+
+/// A path as text, as JSON needs it: bytes that are not UTF-8 are replaced. `Path` itself refuses to be serialized
+/// then, and the macro `json!` panics.
+#[must_use]
+pub fn path_text(path: &Path) -> String {
+    path.display().to_string()
+}
+
+/// As [`path_text`], for a member that is serialized.
+///
+/// # Errors
+/// Those of the serializer.
+pub fn serialize_path<S: Serializer>(path: impl AsRef<Path>, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(&path.as_ref().display())
 }
 
 /// The beginning of an id, enough for comparing by eye.

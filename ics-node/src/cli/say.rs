@@ -16,6 +16,7 @@ use clap::Args;
 use console::style;
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 use ics_core::identity::{Fingerprint, Kind};
+use ics_core::limits;
 use ics_core::record::Listed;
 use ics_core::statement::{Claims, Draft};
 use ics_core::time::Timestamp;
@@ -34,6 +35,7 @@ pub(crate) use self::said::waits;
 use self::said::{note_what_waits, tell};
 use super::context::Context;
 use super::exit::{Exit, Failure};
+use super::files;
 use super::output::{self, card, table};
 use super::progress;
 use super::review::{claims_rows, stays};
@@ -45,6 +47,7 @@ use crate::client::moment;
 use crate::client::node::Node;
 use crate::client::signing::{Signing, SigningError};
 use crate::client::thing::GivenKey;
+use crate::words::shell_path;
 
 /// Concurrent look-ups.
 const AT_ONCE: usize = 8;
@@ -58,7 +61,7 @@ pub(crate) struct Things {
     /// Ids or names: fingerprint, sha256:…, urn:…, serial:…, host:…
     #[arg(value_name = "ID|NAME")]
     things: Vec<String>,
-    /// A file with one id or name in each line.
+    /// A file with one id or name in each line; `-` is standard input.
     #[arg(long, value_name = "FILE")]
     from_file: Option<PathBuf>,
     /// A file with the public key of the thing, as `ics publish --key` takes it, if only one thing is named. It is
@@ -152,8 +155,7 @@ impl Things {
     async fn queries(self, node: &Node, signing: &Signing) -> Result<Vec<String>, Failure> {
         let mut queries = self.things;
         if let Some(path) = self.from_file {
-            let failed = |e| Failure::new(Exit::Local, format!("`{}`: {e}", path.display()));
-            let text = std::fs::read_to_string(&path).map_err(failed)?;
+            let text = files::read_text(&path, limits::BATCH_FILE_BYTES)?;
             queries.extend(text.lines().map(str::trim).filter(|line| !line.is_empty()).map(str::to_owned));
         }
         if let Some(name) = self.group {
@@ -351,10 +353,11 @@ pub(crate) fn say_prepared(
     let file = path.display().to_string();
     let said = Prepared { unsigned: &file, holds: what, batch: digest, signer: head.signer, beside };
     context.output.result(&said, || {
+        let there = "on the machine that has the key; compare the batch's digest there";
         let rows = [
             ("to be signed by", head.signer.to_string()),
             ("batch", digest.to_owned()),
-            ("next", format!("ics sign {file}\non the machine that has the key; compare the batch's digest there")),
+            ("next", format!("ics sign {}\n{there}", shell_path(path))),
         ];
         card(&format!("{} {file}: {what}", style("✓").green()), &rows)
     })?;

@@ -20,6 +20,7 @@ use crate::client::descriptor::{self, DescriptorFile};
 use crate::config::{Config, FILE_NAME, NodeConfig, edit};
 use crate::keys::{Algorithm, KeyError, KeyName, KeyVersion, StoredKey, file};
 use crate::service::Service;
+use crate::words::shell_path;
 
 pub(super) fn begin(
     context: &Context,
@@ -48,7 +49,7 @@ pub(super) fn begin(
     if missing {
         let path = descriptor::path(&context.home, domain, file.descriptor.version);
         let hint =
-            format!("`ics domain sign` it, then `ics restore --begin-anew {domain} --descriptor {}`", path.display());
+            format!("`ics domain sign` it, then `ics restore --begin-anew {domain} --descriptor {}`", shell_path(&path));
         return Err(Failure::new(Exit::Refused, "other owners must sign the descriptor of the new epoch").hint(hint));
     }
     let keys = NodeKeys { name: node.name.clone(), key: context.unlock(&key)?.node_key()?, issuers: Vec::new() };
@@ -60,7 +61,7 @@ pub(super) fn begin(
     let path = context.home.join(FILE_NAME);
     let text = std::fs::read_to_string(&path).map_err(|error| local(&error))?;
     let text = edit::set_node_key(&text, &path, &key_name).map_err(|error| local(&error))?;
-    file::replace_private(&path, text.as_bytes()).map_err(|error| local(&error))?;
+    file::replace_alike(&path, text.as_bytes()).map_err(|error| local(&error))?;
     let shown = json!({ "domain": domain, "version": file.descriptor.version, "index": index, "key": key_name,
         "last_head": { "size": head.size, "root": head.root.to_string() }, "under_the_former_key": others });
     context.output.result(&shown, || {
