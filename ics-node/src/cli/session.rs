@@ -177,10 +177,8 @@ impl From<NodeError> for Failure {
                 Self::new(Exit::Network, error)
                     .hint("install `ca-certificates`, or name a file of authorities in the variable SSL_CERT_FILE")
             }
-            NodeError::Unreachable { .. } if error.to_string().contains(NO_TLS) => {
-                Self::new(Exit::Network, error)
-                    .hint("what answers there does not speak TLS: is it a node at `http://`, or another program?")
-            }
+            NodeError::Unreachable { .. } if error.to_string().contains(NO_TLS) => Self::new(Exit::Network, error)
+                .hint("what answers there does not speak TLS: is it a node at `http://`, or another program?"),
             NodeError::Unreachable { .. } => {
                 Self::new(Exit::Network, error).hint("is it running? `--node URL` names another one")
             }

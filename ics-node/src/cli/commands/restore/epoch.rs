@@ -48,8 +48,10 @@ pub(super) fn begin(
         u32::try_from(file.signed_by(&former.owners.keys).len()).unwrap_or(u32::MAX) < former.owners.threshold;
     if missing {
         let path = descriptor::path(&context.home, domain, file.descriptor.version);
-        let hint =
-            format!("`ics domain sign` it, then `ics restore --begin-anew {domain} --descriptor {}`", shell_path(&path));
+        let hint = format!(
+            "`ics domain sign` it, then `ics restore --begin-anew {domain} --descriptor {}`",
+            shell_path(&path)
+        );
         return Err(Failure::new(Exit::Refused, "other owners must sign the descriptor of the new epoch").hint(hint));
     }
     let keys = NodeKeys { name: node.name.clone(), key: context.unlock(&key)?.node_key()?, issuers: Vec::new() };
