@@ -141,9 +141,6 @@ pub const RECORD_STATEMENTS_ISSUED: usize = 2_048;
 /// fill the rest.
 pub const FIRST_BLOCKS: usize = 16;
 
-// The longest answer fits into what is held for one network.
-const _: () = assert!(CASE_BYTES <= ANSWERS_HELD_BYTES / 4);
-
 // A record fills in this order, and all of it is evidence.
 const _: () = {
     assert!(CASE_ENTRIES < RECORD_STATEMENTS && RECORD_STATEMENTS < EVIDENCE_ENTRIES);
@@ -169,9 +166,6 @@ pub const HTTP_HEADER_BYTES: usize = 16 * 1024;
 pub const HTTP_REQUEST_SECONDS: u64 = 10;
 /// Seconds for which a client may leave an answer unread.
 pub const HTTP_ANSWER_SECONDS: u64 = 30;
-/// Bytes of long answers that are held over HTTP until their clients have taken them. A quarter of them may be held for
-/// the strangers of one network; there is an eighth more for those whom the node knows.
-pub const ANSWERS_HELD_BYTES: usize = 512 * 1024 * 1024;
 /// Bodies that wait in a node for the home of one domain, which is another node.
 pub const OUTBOX_BODIES: usize = 100_000;
 /// Bytes of these bodies.

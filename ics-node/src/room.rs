@@ -7,7 +7,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// A number of places. Strangers share a part of them, so that clients known to this node find the rest free. One
-/// network gets only a part of that part, so that no host takes the places of all.
+/// network gets only a part of that part, so that no host takes the places of all. But a single thing that needs more
+/// places than that may have them, if the network has none yet: otherwise it could never be had.
 #[derive(Clone)]
 pub(crate) struct Room {
     all: Arc<Semaphore>,
@@ -37,14 +38,10 @@ impl Room {
         Self::shared(places, places / 2, of_network)
     }
 
-    /// This many places, of which strangers get at most `of_strangers`, and those of one network a quarter of that.
-    pub(crate) fn quartered(places: usize, of_strangers: usize) -> Self {
-        Self::shared(places, of_strangers, of_strangers.div_ceil(4))
-    }
-
-    /// As [`Room::quartered`], with half instead of a quarter.
-    pub(crate) fn halved(places: usize, of_strangers: usize) -> Self {
-        Self::shared(places, of_strangers, of_strangers.div_ceil(2))
+    /// This many places, of which strangers get at most `of_strangers`, and those of one network one in so many parts
+    /// of these.
+    pub(crate) fn parted(places: usize, of_strangers: usize, parts: usize) -> Self {
+        Self::shared(places, of_strangers, of_strangers.div_ceil(parts.max(1)))
     }
 
     fn shared(places: usize, of_strangers: usize, of_network: usize) -> Self {
@@ -81,7 +78,7 @@ impl Networks {
     fn take(&self, network: u64, count: usize) -> Result<OfNetwork, Full> {
         let mut held = self.held();
         let places = held.get(&network).copied().unwrap_or_default();
-        if count > self.most.saturating_sub(places) {
+        if places > 0 && count > self.most.saturating_sub(places) {
             return Err(Full::Network(places));
         }
         held.insert(network, places + count);
@@ -135,7 +132,7 @@ mod tests {
     #[test]
     fn four_networks_share_what_is_the_strangers() {
         for (places, of_strangers, of_network) in [(64, 64, 16), (64, 6, 2), (2, 1, 1), (0, 0, 0)] {
-            let room = Room::quartered(places, of_strangers);
+            let room = Room::parted(places, of_strangers, 4);
             let of_one: Vec<_> = (0..=of_network).map_while(|_| room.take(true, Some(1)).ok()).collect();
             assert_eq!(of_one.len(), of_network, "of {of_strangers}");
             let others: Vec<_> = (2..).map_while(|number| room.take(true, Some(number)).ok()).collect();
@@ -143,6 +140,17 @@ mod tests {
             let known: Vec<_> = (0..=places).map_while(|_| room.take(false, Some(1)).ok()).collect();
             assert_eq!(known.len(), places - of_strangers, "and who is known has what no stranger gets");
         }
+    }
+
+    #[test]
+    fn a_single_thing_may_need_more_places_than_a_network_has() {
+        let room = Room::parted(16, 16, 4);
+        let large = room.take_many(16, true, Some(1)).expect("its network has nothing else");
+        assert_eq!(room.take(true, Some(1)).err(), Some(Full::Network(16)), "nothing beside it");
+        drop(large);
+        let _one = room.take(true, Some(1)).expect("room");
+        assert_eq!(room.take_many(4, true, Some(1)).err(), Some(Full::Network(1)), "one more than its part");
+        assert!(room.take_many(3, true, Some(1)).is_ok());
     }
 
     #[test]

@@ -1,8 +1,14 @@
 //! Wording that all faces share: times, spans, and text that others wrote.
 
+use std::path::Path;
+
 use ics_core::record::{Listed, Standing};
 use ics_core::time::Timestamp;
-use ics_core::vocabulary::{Attribute, DomainName};
+use ics_core::vocabulary::Attribute;
+use serde::Serializer;
+
+/// What a listing says while something that was erased may be what leads to a thing.
+pub const MAY_MISS: &str = "something was erased, and what is left of it is not shown yet: things may be missing";
 
 /// Makes text that others wrote fit for one line of a terminal or a page: replaces control characters, which could move
 /// the cursor or forge colours, and characters that change the direction of writing, break the line or are invisible,
@@ -41,6 +47,27 @@ pub fn shell_word(text: &str) -> String {
     }
 }
 
+/// As [`shell_word`], for the path of a file.
+#[must_use]
+pub fn shell_path(path: &Path) -> String {
+    shell_word(&path_text(path))
+}
+
+/// A path as text, as JSON needs it: bytes that are not UTF-8 are replaced. `Path` itself refuses to be serialized
+/// then, and the macro `json!` panics.
+#[must_use]
+pub fn path_text(path: &Path) -> String {
+    path.display().to_string()
+}
+
+/// As [`path_text`], for a member that is serialized.
+///
+/// # Errors
+/// Those of the serializer.
+pub fn serialize_path<S: Serializer>(path: impl AsRef<Path>, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(&path.as_ref().display())
+}
+
 /// The beginning of an id, enough for comparing by eye.
 #[must_use]
 pub fn short(id: &str) -> String {
@@ -65,12 +92,6 @@ pub fn because(listed: &Listed) -> String {
         (Standing::Lapsed, _, Some(until)) => format!("it held until {}", when(until)),
         _ => clean(&listed.because),
     }
-}
-
-/// What a listing says while something that was erased may be what leads to a thing.
-#[must_use]
-pub fn may_miss(domain: &DomainName) -> String {
-    format!("something was erased in {domain}, and what is left of it is not shown yet: things may be missing here")
 }
 
 /// A time for use in a sentence: to the minute, in UTC.

@@ -10,8 +10,8 @@ use super::{Color, Global, HOME_VARIABLE};
 use crate::app::clock::Clock;
 use crate::config::{Config, Url};
 use crate::keys::token::{PinSource, Tokens};
-use crate::keys::{KeyStore, PassphraseSource, StoredKey, UnlockedKey};
-use crate::words::shell_word;
+use crate::keys::{KeyError, KeyStore, Passphrase, PassphraseSource, StoredKey, UnlockedKey};
+use crate::words::shell_path;
 
 /// The surroundings of one command.
 #[derive(Debug)]
@@ -23,7 +23,7 @@ pub(crate) struct Context {
     /// The node that `--node` names.
     pub(crate) node: Option<Url>,
     passphrase_file: Option<PathBuf>,
-    pin_file: Option<PathBuf>,
+    pins: PinSource,
     pkcs11_module: Option<PathBuf>,
     clock: Clock,
 }
@@ -47,7 +47,7 @@ impl Context {
             output: Output { json: global.json, quiet: global.quiet },
             node: global.node,
             passphrase_file: global.passphrase_file,
-            pin_file: global.pin_file,
+            pins: PinSource::new(global.pin_file),
             pkcs11_module: global.pkcs11_module,
             clock: Clock::default(),
         })
@@ -59,7 +59,7 @@ impl Context {
         let usual = std::env::var_os(HOME_VARIABLE).map(PathBuf::from).or_else(default_home);
         match usual.as_ref() == Some(&self.home) {
             true => "ics".to_owned(),
-            false => format!("ics --home {}", shell_word(&self.home.display().to_string())),
+            false => format!("ics --home {}", shell_path(&self.home)),
         }
     }
 
@@ -98,7 +98,7 @@ impl Context {
             Some(path) => Some(path.clone()),
             None => self.config()?.pkcs11.module,
         };
-        Ok(Tokens { module, pins: PinSource::new(self.pin_file.clone()) })
+        Ok(Tokens { module, pins: self.pins.clone() })
     }
 
     /// Unlocks the secret of a key: asks for its passphrase, or for the PIN of its token.
@@ -109,7 +109,21 @@ impl Context {
         if key.token().is_some() {
             return Ok(key.open(&self.tokens()?)?);
         }
-        Ok(key.unlock(&self.passphrases().get(&format!("the key `{}`", key.name()))?)?)
+        self.unlock_by(key, &self.passphrases().get(&format!("the key `{}`", key.name()))?)
+    }
+
+    /// Tells where a wrong passphrase is from: it may be another file than its user thinks.
+    fn unlock_by(&self, key: &StoredKey, passphrase: &Passphrase) -> Result<UnlockedKey, Failure> {
+        key.unlock(passphrase).map_err(|error| {
+            let file = self.passphrases().file().filter(|_| matches!(error, KeyError::WrongPassphrase(_)));
+            let failure = Failure::from(error);
+            match file {
+                Some(path) => {
+                    failure.hint(format!("it is from `{}`: --passphrase-file FILE names another one", path.display()))
+                }
+                None => failure,
+            }
+        })
     }
 
     /// As [`Self::unlock`], for several keys; keys in files share one passphrase.
@@ -124,7 +138,7 @@ impl Context {
             names => Some(self.passphrases().get(&names.join(", "))?),
         };
         let unlock = |key: &StoredKey| match passphrase.as_ref().filter(|_| key.token().is_none()) {
-            Some(passphrase) => Ok(key.unlock(passphrase)?),
+            Some(passphrase) => self.unlock_by(key, passphrase),
             None => self.unlock(key),
         };
         keys.iter().map(unlock).collect()

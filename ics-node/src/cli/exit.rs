@@ -3,13 +3,14 @@
 use core::fmt;
 use std::process::ExitCode;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::output::say;
 use super::words::clean;
 use crate::config::ConfigError;
 use crate::keys::token::TokenError;
 use crate::keys::{KeyError, PassphraseError};
+use crate::words::shell_path;
 
 /// The exit codes. They never change their meaning; `ics --help` lists them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,18 +57,27 @@ pub struct Failure {
     exit: Exit,
     message: String,
     hint: Option<String>,
+    /// The code of a node's refusal, which unlike the message never changes.
+    code: Option<String>,
 }
 
 impl Failure {
     /// Makes a failure that ends with this code.
     pub fn new(exit: Exit, message: impl fmt::Display) -> Self {
-        Self { exit, message: message.to_string(), hint: None }
+        Self { exit, message: message.to_string(), hint: None, code: None }
     }
 
     /// Adds a hint on what to do.
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
+        self
+    }
+
+    /// Adds the code of a node's refusal, for programs.
+    #[must_use]
+    pub fn code(mut self, code: impl Into<String>) -> Self {
+        self.code = Some(code.into());
         self
     }
 
@@ -86,13 +96,16 @@ impl Failure {
 
     /// Writes the failure to standard error: two lines for people, or one JSON object.
     pub fn print(&self, as_json: bool) {
-        let text = if as_json {
-            let code = self.exit as u8;
-            json!({ "error": { "exit": code, "message": self.message, "hint": self.hint } }).to_string()
-        } else {
-            self.for_people()
-        };
+        let text = if as_json { self.for_programs().to_string() } else { self.for_people() };
         say(&format!("{text}\n"));
+    }
+
+    fn for_programs(&self) -> Value {
+        let mut error = json!({ "exit": self.exit as u8, "message": self.message, "hint": self.hint });
+        if let (Some(members), Some(code)) = (error.as_object_mut(), &self.code) {
+            members.insert("code".to_owned(), json!(code));
+        }
+        json!({ "error": error })
     }
 
     /// Formats the failure for people. The message and the hint may contain text by others, which must not move the
@@ -126,7 +139,7 @@ impl From<PassphraseError> for Failure {
             PassphraseError::Nowhere => {
                 failure.hint("give it with --passphrase-file FILE, or as the systemd credential `ics-passphrase`")
             }
-            PassphraseError::OpenToOthers(path) => failure.hint(format!("chmod 600 {}", path.display())),
+            PassphraseError::OpenToOthers(path) => failure.hint(format!("chmod 600 {}", shell_path(&path))),
             _ => failure,
         }
     }
@@ -164,7 +177,7 @@ impl From<KeyError> for Failure {
                 "use it by that name; for an OpenPGP key, `ics key import {name} FILE` adds what is new in the file"
             )),
             KeyError::OpenToOthers(ref path) => {
-                Self::new(Exit::Local, &error).hint(format!("chmod 600 {}", path.display()))
+                Self::new(Exit::Local, &error).hint(format!("chmod 600 {}", shell_path(path)))
             }
             _ => Self::new(Exit::Local, &error),
         }

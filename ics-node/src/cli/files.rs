@@ -2,13 +2,14 @@
 
 use std::fs::{self, File, Metadata, Permissions};
 use std::io::{self, BufWriter, ErrorKind, Read, Seek as _, Write};
-use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, fchown};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 use tempfile::NamedTempFile;
 
 use super::exit::{Exit, Failure};
 use super::output;
+use crate::keys::file::{make_alike, unnamed};
 
 /// Stands for standard input or output.
 pub(crate) const STANDARD: &str = "-";
@@ -34,6 +35,14 @@ pub(crate) fn read(path: &Path, limit: usize) -> Result<Vec<u8>, Failure> {
         return Err(failed(path, format!("it is longer than the {limit} bytes that are read")));
     }
     Ok(bytes)
+}
+
+/// As [`read()`], for text.
+///
+/// # Errors
+/// When it cannot be read, is longer, or is not UTF-8.
+pub(crate) fn read_text(path: &Path, limit: usize) -> Result<String, Failure> {
+    String::from_utf8(read(path, limit)?).map_err(|_| failed(path, "it is not text in UTF-8"))
 }
 
 /// Replaces a file, or writes to standard output for `-`.
@@ -74,10 +83,9 @@ pub(crate) fn write_by<T>(path: &Path, make: impl FnOnce(&mut dyn Write) -> Resu
             let (made, file) = filled(File::create(&place).map_err(broken)?, make, broken)?;
             return file.sync_all().map(|()| made).map_err(broken);
         }
-        // The error must not name the temporary file, which means nothing to the user.
-        file => file.map_err(|error| failed(path, error.to_string().split(" at path ").next().unwrap_or_default()))?,
+        file => file.map_err(|error| broken(unnamed(&error)))?,
     };
-    let (made, file) = filled(file, make, broken)?;
+    let made = filled(file.as_file(), make, broken).map(|(made, _)| made)?;
     take_place(file, &place, former.as_ref()).map(|()| made).map_err(broken)
 }
 
@@ -106,16 +114,6 @@ fn take_place(file: NamedTempFile, place: &Path, former: Option<&Metadata>) -> i
     target.sync_all()
 }
 
-/// Gives a file the owner, group and permissions of the former one. The owner comes first, since changing it clears
-/// permissions.
-fn make_alike(file: &File, former: &Metadata) -> io::Result<()> {
-    let own = file.metadata()?;
-    if (own.uid(), own.gid()) != (former.uid(), former.gid()) {
-        fchown(file, Some(former.uid()), Some(former.gid()))?;
-    }
-    file.set_permissions(former.permissions())
-}
-
 /// Returns the result of `make`, and the file with all that it has written.
 fn filled<T, F: Write>(
     file: F,
@@ -136,16 +134,22 @@ pub(crate) fn create(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
     if path.to_str() == Some(STANDARD) {
         return output::print(bytes);
     }
-    let made = File::create_new(path).and_then(|mut file| file.write_all(bytes));
-    made.map_err(|error| match error.kind() {
+    let mut file = File::create_new(path).map_err(|error| match error.kind() {
         ErrorKind::AlreadyExists => failed(path, "it is there already, and is not overwritten")
             .hint("choose another name with --out, or remove it if nothing rests on it"),
         _ => failed(path, error),
+    })?;
+    file.write_all(bytes).and_then(|()| file.sync_all()).map_err(|error| {
+        // A part of it would be in the way of the next attempt, which tells if it cannot be removed.
+        let _ = fs::remove_file(path);
+        failed(path, error)
     })
 }
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::MetadataExt as _;
+
     use super::*;
 
     #[test]
@@ -157,6 +161,10 @@ mod tests {
         let failure = read(&path, 4).expect_err("too long");
         assert_eq!(failure.exit(), Exit::Local);
         assert_eq!(read(&directory.path().join("none"), 4).expect_err("missing").exit(), Exit::Local);
+        assert_eq!(read_text(&path, 5).expect("text"), "12345");
+        write(&path, b"\xff").expect("written");
+        let expected = failed(&path, "it is not text in UTF-8");
+        assert_eq!(read_text(&path, 5).expect_err("not text"), expected);
     }
 
     #[test]

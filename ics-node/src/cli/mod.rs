@@ -19,6 +19,7 @@ use std::process::ExitCode;
 
 use clap::error::{ContextKind, ContextValue};
 use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, ValueEnum};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use self::commands::Command;
 use self::context::Context;
@@ -92,6 +93,7 @@ enum Color {
 /// Runs the command line and returns its exit code.
 #[must_use]
 pub fn run() -> ExitCode {
+    forbid_core_dumps();
     memory::begin();
     let parsed = definition().try_get_matches().and_then(|matches| Cli::from_arg_matches(&matches));
     let cli = match parsed {
@@ -115,6 +117,13 @@ pub fn run() -> ExitCode {
             failure.exit().into()
         }
     }
+}
+
+/// Has the system write no core dump: it would contain secret keys and passphrases.
+fn forbid_core_dumps() {
+    let Rlimit { maximum, .. } = getrlimit(Resource::Core);
+    // Everybody may lower their own limit.
+    let _ = setrlimit(Resource::Core, Rlimit { current: Some(0), maximum });
 }
 
 /// Reports what is wrong with the command line, as JSON if that was requested; only the raw arguments show that.

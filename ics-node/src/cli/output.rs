@@ -1,7 +1,7 @@
 //! What commands print: cards and tables for people, or one JSON value for programs. Results go to standard output,
 //! everything else to standard error.
 
-use std::io::{ErrorKind, IsTerminal as _, Write as _};
+use std::io::{self, ErrorKind, IsTerminal as _, Write};
 
 use console::{Term, measure_text_width, style};
 use serde::Serialize;
@@ -58,8 +58,34 @@ impl Output {
 pub(crate) fn print(bytes: &[u8]) -> Result<(), Failure> {
     let mut output = std::io::stdout().lock();
     match output.write_all(bytes).and_then(|()| output.flush()) {
-        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(Failure::new(Exit::Local, error)),
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+            Err(Failure::new(Exit::Local, format!("standard output: {error}")))
+        }
         _ => Ok(()),
+    }
+}
+
+/// Standard output for what is written in parts. It knows whether its reader has closed it, who then has read enough.
+#[derive(Debug, Default)]
+pub(crate) struct Parts {
+    /// Whether the reader wants no more.
+    pub(crate) is_closed: bool,
+}
+
+impl Parts {
+    fn noting<T>(&mut self, written: io::Result<T>) -> io::Result<T> {
+        self.is_closed |= written.as_ref().is_err_and(|error| error.kind() == ErrorKind::BrokenPipe);
+        written
+    }
+}
+
+impl Write for Parts {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.noting(io::stdout().lock().write(bytes))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.noting(io::stdout().lock().flush())
     }
 }
 

@@ -16,6 +16,7 @@ use clap::Args;
 use console::style;
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 use ics_core::identity::{Fingerprint, Kind};
+use ics_core::limits;
 use ics_core::record::Listed;
 use ics_core::statement::{Claims, Draft};
 use ics_core::time::Timestamp;
@@ -34,17 +35,19 @@ pub(crate) use self::said::waits;
 use self::said::{note_what_waits, tell};
 use super::context::Context;
 use super::exit::{Exit, Failure};
+use super::files;
 use super::output::{self, card, table};
 use super::progress;
 use super::review::{claims_rows, stays};
-use super::words::{clean, counted, short};
-use crate::api::ListQuery;
+use super::words::{MAY_MISS, clean, counted, short};
+use crate::api::{IdentitySummary, ListQuery};
 use crate::client::batch::{Head, Item};
-use crate::client::lookup::{self, Found};
+use crate::client::lookup::{self, Found, Listing};
 use crate::client::moment;
 use crate::client::node::Node;
 use crate::client::signing::{Signing, SigningError};
 use crate::client::thing::GivenKey;
+use crate::words::shell_path;
 
 /// Concurrent look-ups.
 const AT_ONCE: usize = 8;
@@ -58,7 +61,7 @@ pub(crate) struct Things {
     /// Ids or names: fingerprint, sha256:…, urn:…, serial:…, host:…
     #[arg(value_name = "ID|NAME")]
     things: Vec<String>,
-    /// A file with one id or name in each line.
+    /// A file with one id or name in each line; `-` is standard input.
     #[arg(long, value_name = "FILE")]
     from_file: Option<PathBuf>,
     /// A file with the public key of the thing, as `ics publish --key` takes it, if only one thing is named. It is
@@ -152,8 +155,7 @@ impl Things {
     async fn queries(self, node: &Node, signing: &Signing) -> Result<Vec<String>, Failure> {
         let mut queries = self.things;
         if let Some(path) = self.from_file {
-            let failed = |e| Failure::new(Exit::Local, format!("`{}`: {e}", path.display()));
-            let text = std::fs::read_to_string(&path).map_err(failed)?;
+            let text = files::read_text(&path, limits::BATCH_FILE_BYTES)?;
             queries.extend(text.lines().map(str::trim).filter(|line| !line.is_empty()).map(str::to_owned));
         }
         if let Some(name) = self.group {
@@ -162,10 +164,11 @@ impl Things {
         let (of_lot, of_model) = (self.lot.is_some(), self.model.is_some());
         if of_lot || of_model {
             let query = ListQuery { lot: self.lot, model: self.model, ..ListQuery::default() };
-            queries.extend(lookup::list_all(node, signing.domain(), query).await?);
+            let listing = lookup::list(node, signing.domain(), query).await?;
+            queries.extend(whole(listing)?.into_iter().map(|item| item.id));
         }
         if self.all {
-            let things = lookup::list(node, signing.domain(), ListQuery::default()).await?;
+            let things = whole(lookup::list(node, signing.domain(), ListQuery::default()).await?)?;
             queries.extend(things.into_iter().filter(|item| item.kind != Kind::Group).map(|item| item.id));
             if queries.is_empty() {
                 let nothing = format!("`{}` speaks of nothing yet that --all would mean", signing.domain());
@@ -189,6 +192,15 @@ impl Things {
         }
         Ok(queries)
     }
+}
+
+/// All that is listed. Refuses if things may be missing: of these nothing would be said, and whoever blocks a whole lot
+/// would not learn that some of it is not blocked.
+fn whole(listing: Listing) -> Result<Vec<IdentitySummary>, Failure> {
+    if listing.cut_short {
+        return Err(Failure::new(Exit::Network, MAY_MISS).hint("try again in a moment, or name the things"));
+    }
+    Ok(listing.items)
 }
 
 fn given_key(path: &Path) -> Result<GivenKey, Failure> {
@@ -341,10 +353,11 @@ pub(crate) fn say_prepared(
     let file = path.display().to_string();
     let said = Prepared { unsigned: &file, holds: what, batch: digest, signer: head.signer, beside };
     context.output.result(&said, || {
+        let there = "on the machine that has the key; compare the batch's digest there";
         let rows = [
             ("to be signed by", head.signer.to_string()),
             ("batch", digest.to_owned()),
-            ("next", format!("ics sign {file}\non the machine that has the key; compare the batch's digest there")),
+            ("next", format!("ics sign {}\n{there}", shell_path(path))),
         ];
         card(&format!("{} {file}: {what}", style("✓").green()), &rows)
     })?;
@@ -458,6 +471,14 @@ mod tests {
 
     use super::*;
     use crate::client::thing::Thing;
+
+    /// A recall would pass over a thing of its lot.
+    #[test]
+    fn nothing_is_said_of_what_is_listed_while_things_may_be_missing() {
+        let listing = |cut_short| Listing { items: Vec::new(), cut_short };
+        assert_eq!(whole(listing(false)), Ok(Vec::new()));
+        assert_eq!(whole(listing(true)).map_err(|failure| failure.exit()), Err(Exit::Network));
+    }
 
     #[test]
     fn all_that_will_be_said_is_reviewed() {

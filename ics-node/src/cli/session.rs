@@ -141,6 +141,8 @@ impl Context {
 const AUTHORITY_SHOWN: &str = "CaUsedAsEndEntity";
 /// How the verifier reports that this machine has no root certificates.
 const NO_AUTHORITIES: &str = "No CA certificates";
+/// How rustls reports a server that answers in something else than TLS.
+const NO_TLS: &str = "InvalidContentType";
 
 /// The token of the node that the configuration names. Another node, given with `--node`, never sees it; nor does one
 /// that `[client]` names see that of `[node]`, unless it is this one, by its own address or one of this machine.
@@ -175,6 +177,8 @@ impl From<NodeError> for Failure {
                 Self::new(Exit::Network, error)
                     .hint("install `ca-certificates`, or name a file of authorities in the variable SSL_CERT_FILE")
             }
+            NodeError::Unreachable { .. } if error.to_string().contains(NO_TLS) => Self::new(Exit::Network, error)
+                .hint("what answers there does not speak TLS: is it a node at `http://`, or another program?"),
             NodeError::Unreachable { .. } => {
                 Self::new(Exit::Network, error).hint("is it running? `--node URL` names another one")
             }
@@ -191,7 +195,7 @@ impl From<Problem> for Failure {
             _ if problem.status == 404 || problem.status == 410 => Exit::NotFound,
             _ => Exit::Refused,
         };
-        let failure = Self::new(exit, &problem.detail);
+        let failure = Self::new(exit, &problem.detail).code(problem.code());
         match local_hint(&problem).map(str::to_owned).or(problem.hint) {
             Some(hint) => failure.hint(hint),
             None => failure,
@@ -270,6 +274,8 @@ mod tests {
         assert!(authority.contains("CA:FALSE") && !authority.contains("SSL_CERT_FILE"), "{authority}");
         let nobody = told("No CA certificates were loaded from the system");
         assert!(nobody.contains("ca-certificates") && !nobody.contains("is it running?"), "{nobody}");
+        let plain = told("received corrupt message of type InvalidContentType");
+        assert!(plain.contains("`http://`") && !plain.contains("is it running?"), "{plain}");
         let away = told("Connection refused (os error 111)");
         assert!(away.contains("is it running?") && !away.contains("SSL_CERT_FILE"), "{away}");
     }

@@ -8,7 +8,7 @@ use ics_core::time::Timestamp;
 use ics_core::vocabulary::Effect;
 
 use crate::api::AsOf;
-pub(crate) use crate::words::{attribute, because, clean, counted, counted_entries, may_miss, short, span, when};
+pub(crate) use crate::words::{MAY_MISS, attribute, because, clean, counted, counted_entries, short, span, when};
 
 /// A warning about a time given by somebody else's clock.
 const LATER: &str = "later than the time by which it is judged";

@@ -11,6 +11,7 @@ use super::descriptor;
 use crate::config::{self, Config};
 use crate::keys::{self, file};
 use crate::store::{self, Report, StoreError};
+use crate::words::serialize_path;
 
 /// The store's directory in the copy.
 pub const DATA: &str = "data";
@@ -35,6 +36,7 @@ pub struct Backup {
 #[derive(Debug, PartialEq, Eq, Serialize)]
 pub struct LeftOut {
     /// Its path.
+    #[serde(serialize_with = "serialize_path")]
     pub path: PathBuf,
     /// Why it was left out.
     pub why: &'static str,
@@ -159,7 +161,7 @@ fn files_in(home: &Path, directory: &str) -> Result<Vec<PathBuf>, BackupError> {
 fn copy(from: &Path, to: &Path) -> Result<(), BackupError> {
     let content = file::read_secret(from, FILE_BYTES.min(size(from)?)).map_err(failed(from))?;
     if let Some(parent) = to.parent() {
-        fs::create_dir_all(parent).map_err(failed(parent))?;
+        file::make_private_directory(parent).map_err(failed(parent))?;
     }
     file::create_private(to, &content).map_err(failed(to))
 }

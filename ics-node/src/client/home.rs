@@ -99,6 +99,20 @@ pub enum HomeError {
     DescriptorFile(#[from] DescriptorFileError),
 }
 
+impl HomeError {
+    /// Names a file by the path that was to become its own: the directory that was being filled is gone.
+    fn in_place(mut self, unfinished: &Path, home: &Path) -> Self {
+        if let Self::File { path, .. }
+        | Self::Key(KeyError::File { path, .. })
+        | Self::DescriptorFile(DescriptorFileError::File { path, .. }) = &mut self
+            && let Ok(below) = path.strip_prefix(unfinished)
+        {
+            *path = home.join(below);
+        }
+        self
+    }
+}
+
 impl From<PassphraseError> for HomeError {
     fn from(error: PassphraseError) -> Self {
         Self::Key(error.into())
@@ -125,7 +139,7 @@ fn make_beside(home: &Path, new: &NewHome, at: Timestamp) -> Result<MadeHome, Ho
     let parent = home.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
     fs::create_dir_all(parent).map_err(|source| HomeError::File { path: parent.to_owned(), source })?;
     let unfinished = unfinished_in(parent).map_err(failed)?;
-    let made = fill(unfinished.path(), new, at)?;
+    let made = fill(unfinished.path(), new, at).map_err(|error| error.in_place(unfinished.path(), home))?;
     fs::rename(unfinished.path(), home).map_err(failed)?;
     // It has been renamed, so there is nothing left to remove.
     let _ = unfinished.keep();
@@ -142,7 +156,7 @@ fn make_within(home: &Path, new: &NewHome, at: Timestamp) -> Result<MadeHome, Ho
     // permissions.
     let _ = fs::set_permissions(home, Permissions::from_mode(0o700));
     let unfinished = unfinished_in(home).map_err(failed)?;
-    let made = fill(unfinished.path(), new, at)?;
+    let made = fill(unfinished.path(), new, at).map_err(|error| error.in_place(unfinished.path(), home))?;
     let mut content = CONTENT.into_iter().filter(|name| unfinished.path().join(name).exists());
     let moved = content.try_for_each(|name| fs::rename(unfinished.path().join(name), home.join(name)));
     if moved.is_err() {
@@ -161,7 +175,9 @@ fn sync_names(directory: &Path) -> io::Result<()> {
 
 /// A directory to be filled, removed unless it is finished.
 fn unfinished_in(directory: &Path) -> io::Result<TempDir> {
-    tempfile::Builder::new().prefix(UNFINISHED).permissions(Permissions::from_mode(0o700)).tempdir_in(directory)
+    let permissions = Permissions::from_mode(0o700);
+    let made = tempfile::Builder::new().prefix(UNFINISHED).permissions(permissions).tempdir_in(directory);
+    made.map_err(|error| file::unnamed(&error))
 }
 
 /// Removes what an interrupted run left: nobody has been told of its keys. Refuses a directory with anything else.

@@ -185,29 +185,31 @@ fn given(key: &GivenKey, record: &Record) -> Thing {
     Thing::Key(Box::new(KeyThing { key, kind, user_id, self_signature: None }))
 }
 
+/// What a domain lists.
+#[derive(Debug, Default)]
+pub struct Listing {
+    /// All identities that fit.
+    pub items: Vec<IdentitySummary>,
+    /// Whether some may be missing: see [`IdentityPage::cut_short`](crate::api::IdentityPage::cut_short).
+    pub cut_short: bool,
+}
+
 /// All identities of a domain that fit a filter.
 ///
 /// # Errors
 /// When the node does not answer.
-pub async fn list(node: &Node, domain: &DomainName, query: ListQuery) -> Result<Vec<IdentitySummary>, NodeError> {
+pub async fn list(node: &Node, domain: &DomainName, query: ListQuery) -> Result<Listing, NodeError> {
     let mut query = ListQuery { limit: Some(ics_core::limits::PAGE_ITEMS), ..query };
-    let mut items = Vec::new();
+    let mut listing = Listing::default();
     loop {
         let page = node.list(domain, &query).await?;
-        items.extend(page.items);
+        listing.items.extend(page.items);
+        listing.cut_short |= page.cut_short;
         match page.next {
             Some(after) => query.after = Some(after),
-            None => return Ok(items),
+            None => return Ok(listing),
         }
     }
-}
-
-/// The ids of all identities of a domain that fit a filter.
-///
-/// # Errors
-/// When the node does not answer.
-pub async fn list_all(node: &Node, domain: &DomainName, query: ListQuery) -> Result<Vec<String>, NodeError> {
-    Ok(list(node, domain, query).await?.into_iter().map(|item| item.id).collect())
 }
 
 /// The standing statements of one act about the thing itself.

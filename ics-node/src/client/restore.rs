@@ -95,7 +95,8 @@ struct Place {
 impl Place {
     fn make_in(beside: &Path) -> io::Result<Self> {
         let permissions = Permissions::from_mode(0o700);
-        let dir = tempfile::Builder::new().prefix(PLACE).permissions(permissions).tempdir_in(beside)?;
+        let dir = tempfile::Builder::new().prefix(PLACE).permissions(permissions).tempdir_in(beside);
+        let dir = dir.map_err(|error| file::unnamed(&error))?;
         let lock = File::open(dir.path())?;
         // On systems that cannot lock directories, [`remove_left`] takes every such directory to be in use.
         let _ = lock.lock();
@@ -154,7 +155,9 @@ pub fn missing_files(copy: &CopyOfHome, home: &Path) -> Result<Vec<PathBuf>, Res
     let mut files = vec![PathBuf::from(config::FILE_NAME)];
     for directory in [descriptor::DIRECTORY, keys::DIRECTORY] {
         let entries = fs::read_dir(copy.join(directory)).into_iter().flatten().flatten();
-        files.extend(entries.map(|entry| Path::new(directory).join(entry.file_name())));
+        let mut paths: Vec<_> = entries.map(|entry| Path::new(directory).join(entry.file_name())).collect();
+        paths.sort_unstable();
+        files.extend(paths);
     }
     files.extend(config.files().iter().filter_map(|file| file.below(copy)).map(Path::to_owned));
     let mut put = Vec::new();

@@ -35,7 +35,8 @@ pub struct NodeConfig {
     pub operator_token_file: Option<PathBuf>,
     /// A Unix socket for gateways on this machine. If absent, none.
     pub socket: Option<SocketConfig>,
-    /// The memory for answers, in MiB, 256 by default. An identity with three names takes about 800 bytes.
+    /// The memory for answers, in MiB, 256 by default. An identity with three names takes about 800 bytes. Long answers
+    /// may take as much besides, and 128 MiB in any case, until their clients have taken them.
     #[serde(default = "default_memory")]
     pub memory_mib: u32,
     /// The names of secret keys in the home directory with which the node issues X.509 certificates and answers for

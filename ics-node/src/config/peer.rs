@@ -290,10 +290,10 @@ impl FromStr for Url {
     fn from_str(text: &str) -> Result<Self, String> {
         let url = reqwest::Url::parse(text).map_err(|e| format!("`{}` is not a URL: {e}", quoted(text)))?;
         if !matches!(url.scheme(), "http" | "https") {
-            return Err(format!("`{}` is not the URL of a node: it begins with http:// or https://", quoted(text)));
+            return Err(format!("`{}` is not the URL of a node, which begins with http:// or https://", quoted(text)));
         }
         if !url.username().is_empty() || url.password().is_some() || url.query().is_some() || url.fragment().is_some() {
-            return Err(format!("`{}` is not the URL of a node: it has no user, query or fragment", quoted(text)));
+            return Err(format!("`{}` is not the URL of a node, which has no user, query or fragment", quoted(text)));
         }
         Ok(Self(text.trim_end_matches('/').to_owned()))
     }

@@ -152,7 +152,7 @@ fn refusals_name_the_file_and_the_line() {
         (&format!("{node}pages = {{ per_minute = 60000 }}"), "accepted"),
         ("[alerts]\nevery_seconds = 0", "ics.toml:2: every_seconds must be at least 1, not 0"),
         ("[client]\nnode = \"ftp://x\"", "ics.toml:2: `ftp://x` is not the URL of a node"),
-        ("[client]\nnode = \"http://u@x\"", "ics.toml:2: `http://…` is not the URL of a node: it has no user"),
+        ("[client]\nnode = \"http://u@x\"", "ics.toml:2: `http://…` is not the URL of a node, which has no user"),
         ("[client]\ndomain = \"A b\"", "ics.toml:2: `A b` is not a domain name"),
         ("[[peer]]\nname = \"p\"\n[[peer]]\nname = \"p\"\n", "ics.toml:3: there are two peers `p`"),
         ("[[peer]]\nname = \"a/b\"", "ics.toml:2: `a/b` is not a name for a peer"),

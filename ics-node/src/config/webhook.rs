@@ -44,7 +44,7 @@ impl FromStr for Webhook {
     fn from_str(text: &str) -> Result<Self, String> {
         let url = reqwest::Url::parse(text).map_err(|error| format!("the webhook is not a URL: {error}"))?;
         if !matches!(url.scheme(), "http" | "https") {
-            return Err("the webhook is not the URL of a receiver: it begins with http:// or https://".to_owned());
+            return Err("the webhook is not the URL of a receiver, which begins with http:// or https://".to_owned());
         }
         if url.fragment().is_some() {
             return Err("the webhook has a fragment, which is never sent: a `#` in its query is written %23".to_owned());

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::party::Party;
 use super::story::{EVIDENCE_FILE, GNUPG_DIRECTORY, OPENPGP_FILE, Story};
-use crate::words::shell_word;
+use crate::words::{path_text, shell_path};
 
 /// The rows: addresses and commands while the nodes are up, and files while they exist.
 pub(super) fn rows(story: &Story, up: bool, kept: bool) -> Vec<(String, String)> {
@@ -32,7 +32,7 @@ fn commands(story: &Story, up: bool) -> Vec<(String, String)> {
     let (gateway, maintenance) = (story.gateway.node.url(), story.integrator.node.url());
     let (maker, assets) = (&story.maker, story.integrator.domain());
     let serial = |number: usize| story.pumps.get(number).map_or("", |pump| pump.serial.as_str());
-    let file = |name: &str| shell_word(&story.directory.join(name).display().to_string());
+    let file = |name: &str| shell_path(&story.directory.join(name));
     let (stolen, recalled) = (serial(0), serial(1));
     let mut rows = Vec::new();
     if up {
@@ -57,7 +57,7 @@ fn commands(story: &Story, up: bool) -> Vec<(String, String)> {
 /// The addresses and the directory, for programs.
 pub(super) fn value(story: &Story) -> Value {
     let nodes = addresses(story).into_iter().map(|(role, url)| (role, Value::from(url)));
-    json!({ "ready": true, "directory": story.directory, "nodes": serde_json::Map::from_iter(nodes) })
+    json!({ "ready": true, "directory": path_text(&story.directory), "nodes": serde_json::Map::from_iter(nodes) })
 }
 
 /// The path of this program as typed from here.
@@ -67,7 +67,7 @@ fn program() -> String {
     let from_here = path.strip_prefix(&here).unwrap_or(&path);
     // A name without a directory would be looked up in PATH.
     let is_bare = from_here.components().count() == 1;
-    if is_bare { format!("./{}", from_here.display()) } else { from_here.display().to_string() }
+    shell_path(&if is_bare { Path::new(".").join(from_here) } else { from_here.to_owned() })
 }
 
 /// The curl command, which must reach this machine even if the environment sets a proxy.

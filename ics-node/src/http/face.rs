@@ -18,7 +18,7 @@ use super::ocsp;
 use super::request::{network, whence};
 use super::server::Settings;
 use crate::api::problem::Code;
-use crate::app::{App, AppError, Asker, Depth, Forwards, Query, Reader, Sender};
+use crate::app::{App, AppError, Asker, Depth, Forwards, Reader, Sender};
 use crate::background;
 use crate::room::{Full, Held, Room};
 use crate::seats::{Kept, Seats};
@@ -43,6 +43,8 @@ pub(super) struct Face {
     /// Their networks: each is that of many clients.
     proxies: Vec<u64>,
     work: Room,
+    /// Turns for work that takes much memory.
+    heavy: Arc<Semaphore>,
     uploads: Room,
     /// Places for submissions that wait for another node.
     forwards: Forwards,
@@ -88,13 +90,14 @@ impl Face {
             request_timeout: settings.request_timeout,
             trusted_proxies: settings.pages.trusted_proxies.iter().map(IpAddr::to_canonical).collect(),
             proxies: settings.pages.trusted_proxies.iter().copied().map(shares::network).collect(),
-            work: Room::halved(part(settings.max_work, 4), part(settings.max_work, 4)),
+            work: Room::parted(part(settings.max_work, 4), part(settings.max_work, 4), 2),
+            heavy: Arc::new(Semaphore::new(2 * settings.threads())),
             // Who is known finds a place beside all strangers.
-            uploads: Room::quartered(settings.max_uploads + settings.max_uploads / 8, part(settings.max_uploads, 8)),
+            uploads: Room::parted(settings.max_uploads + settings.max_uploads / 8, part(settings.max_uploads, 8), 4),
             forwards: Forwards::new(part(settings.max_uploads, 8)),
             asking: Arc::new(Semaphore::new(part(usize::MAX, 8))),
-            listeners: Room::quartered(settings.max_listeners, listeners),
-            answers: Room::quartered(long::UNITS + long::UNITS / 8, long::UNITS),
+            listeners: Room::parted(settings.max_listeners, listeners, 4),
+            answers: long::room(settings.answers_held),
             closing: watch::Sender::new(false),
         }
     }
@@ -133,11 +136,12 @@ impl Face {
         self.answers.take_many(units, is_stranger, network).map_err(|full| busy(full, "long answers"))
     }
 
-    /// Has other nodes asked what a decision about these things needs. If too many strangers wait for that, nobody is
-    /// asked for another: as beyond an asker's share, the decision rests on what is kept.
-    pub(super) async fn roam(&self, asker: Asker, usage: &str, things: &[&Query]) {
+    /// Has other nodes asked what a client's decisions need. The client waits in one place, however many they are. If
+    /// too many strangers wait so, nobody is asked for another: as beyond an asker's share, the decision rests on what
+    /// is kept.
+    pub(super) async fn roam(&self, asker: Asker, asking: impl Future) {
         if let Ok(_place) = self.place_to_ask(asker) {
-            self.app.roam(asker, usage, things).await;
+            asking.await;
         }
     }
 
@@ -148,7 +152,10 @@ impl Face {
 
     /// Takes a place for a use case at once or fails: a queue would only make everybody wait. One network gets half of
     /// the places at most.
-    fn under_way(&self) -> Result<Held, Failure> {
+    ///
+    /// # Errors
+    /// When all are taken.
+    pub(super) fn under_way(&self) -> Result<Held, Failure> {
         let network = everybody::network().filter(|network| !self.proxies.contains(network));
         self.work.take(true, network).map_err(|full| busy(full, "requests under way"))
     }
@@ -171,11 +178,33 @@ impl Face {
         &self,
         work: impl FnOnce(&App) -> Result<T, AppError> + Send + 'static,
     ) -> Result<T, Failure> {
-        let place = self.under_way()?;
+        self.block(self.under_way()?, work).await
+    }
+
+    /// As [`Face::blocking`], for pages of a log, which take several times their megabytes while they are made. Only a
+    /// few are made at once; the others wait for their turn, in a place that they have already.
+    ///
+    /// # Errors
+    /// When the use case fails.
+    pub(super) async fn heavy<T: Send + 'static>(
+        &self,
+        place: impl Send + 'static,
+        work: impl FnOnce(&App) -> Result<T, AppError> + Send + 'static,
+    ) -> Result<T, Failure> {
+        let turn = Arc::clone(&self.heavy).acquire_owned().await.map_err(Failure::internal)?;
+        self.block((place, turn), work).await
+    }
+
+    /// Runs a use case on a thread that may block, and holds this until it ends.
+    async fn block<T: Send + 'static>(
+        &self,
+        held: impl Send + 'static,
+        work: impl FnOnce(&App) -> Result<T, AppError> + Send + 'static,
+    ) -> Result<T, Failure> {
         let app = self.app.clone();
         let done = web::block(move || {
             background::lower();
-            let _place = place;
+            let _held = held;
             work(&app)
         });
         Ok(done.await??)
@@ -351,6 +380,20 @@ mod tests {
         assert_eq!(work_of(2).await.len(), 4, "others have the rest");
         drop(first);
         assert_eq!(work_of(9).await.len(), 8, "many are behind a proxy");
+    }
+
+    /// Each takes several times its megabytes while it is made.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn few_pages_are_made_at_once() {
+        let settings = Settings { workers: Some(1), ..Settings::default() };
+        let face = Face::new(Party::found("devices.acme.example").open(), &settings);
+        let turns = Arc::clone(&face.heavy).try_acquire_many_owned(2).expect("nobody has one");
+        let mut waits = Box::pin(face.heavy((), |_| Ok(())));
+        assert!((&mut waits).now_or_never().is_none());
+        drop(turns);
+        assert_eq!(face.heavy.available_permits(), 1, "the other one is for whoever waits");
+        waits.await.expect("is made");
+        assert_eq!(face.heavy.available_permits(), 2, "and is given back");
     }
 
     /// Otherwise whoever was let go often enough would have all seats.

@@ -8,18 +8,25 @@ use std::task::{Context, Poll};
 use actix_web::body::{BodySize, BoxBody, MessageBody};
 use actix_web::dev::ServiceResponse;
 use actix_web::web::{Bytes, Data};
-use ics_core::limits;
+use actix_web::{HttpRequest, HttpResponse};
 
 use super::face::Face;
-use crate::room::Held;
+use super::failure::Failure;
+use crate::room::{Held, Room};
 
-/// From how many bytes on an answer is long, and by how many it counts.
-const UNIT: usize = 64 * 1024;
-/// How many such units may be held.
-pub(super) const UNITS: usize = limits::ANSWERS_HELD_BYTES / UNIT;
-/// How much is handed to the connection at once: actix copies it, and would hold the copy of a whole answer beside what
-/// is counted.
-const PORTION: usize = 32 * 1024;
+/// From how many bytes on an answer is long, by how many it counts, and how many are handed to the connection at once:
+/// actix copies them, and would hold the copy of a whole answer beside what is counted.
+const UNIT: usize = 32 * 1024;
+
+/// What part of the strangers' room one network has, unless it takes a single answer: enough for a few pages of a log,
+/// and so little that many networks are needed to keep others out.
+const PARTS: usize = 16;
+
+/// Room for so many bytes of answers to strangers. For those whom the node knows there is an eighth more.
+pub(super) fn room(bytes: usize) -> Room {
+    let units = bytes / UNIT;
+    Room::parted(units + units / 8, units, PARTS)
+}
 
 /// An answer in portions.
 struct Portions {
@@ -36,7 +43,7 @@ impl MessageBody for Portions {
 
     fn poll_next(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Bytes, Infallible>>> {
         let rest = &mut self.get_mut().rest;
-        let portion = rest.split_to(rest.len().min(PORTION));
+        let portion = rest.split_to(rest.len().min(UNIT));
         Poll::Ready((!portion.is_empty()).then_some(Ok(portion)))
     }
 }
@@ -54,17 +61,30 @@ pub(super) fn is_long(body: &BoxBody) -> bool {
     units(body).is_some()
 }
 
-/// The answer if it is not long, or there is room for it until the client has taken it; otherwise a refusal.
+/// The answer if it is not long, is held already, or there is room for it until the client has taken it.
+///
+/// # Errors
+/// When too much is held for others.
+pub(super) fn held(face: &Face, request: &HttpRequest, answer: HttpResponse) -> Result<HttpResponse, Failure> {
+    let Some(units) = units(answer.body()) else { return Ok(answer) };
+    let (head, body) = answer.into_parts();
+    Ok(head.set_body(match body.try_into_bytes() {
+        Ok(rest) => BoxBody::new(Portions { rest, _held: face.hold(request, units)? }),
+        // It is in portions.
+        Err(body) => body,
+    }))
+}
+
+/// As [`held`], with a refusal instead of the error.
 pub(super) fn bounded(response: ServiceResponse<BoxBody>) -> ServiceResponse<BoxBody> {
-    let Some(units) = units(response.response().body()) else { return response };
-    let request = response.request();
-    let Some(face) = request.app_data::<Data<Face>>() else { return response };
-    match face.hold(request, units) {
-        Ok(held) => response.map_body(|_, body| match body.try_into_bytes() {
-            Ok(rest) => BoxBody::new(Portions { rest, _held: held }),
-            Err(body) => body,
-        }),
-        Err(failure) => response.error_response(failure),
+    if !is_long(response.response().body()) {
+        return response;
+    }
+    let (request, answer) = response.into_parts();
+    let Some(face) = request.app_data::<Data<Face>>() else { return ServiceResponse::new(request, answer) };
+    match held(face, &request, answer) {
+        Ok(answer) => ServiceResponse::new(request, answer),
+        Err(failure) => ServiceResponse::from_err(failure, request),
     }
 }
 
@@ -74,41 +94,48 @@ mod tests {
     use actix_web::http::StatusCode;
     use actix_web::middleware::from_fn;
     use actix_web::test::{TestRequest, call_service, init_service};
-    use actix_web::{App, HttpResponse, web};
+    use actix_web::{App, web};
 
     use super::*;
     use crate::fixture::Party;
     use crate::http::Settings;
     use crate::http::watch::watch;
 
-    fn face() -> Data<Face> {
-        Data::new(Face::new(Party::found("devices.acme.example").open(), &Settings::default()))
+    /// With room for this many units of strangers' answers.
+    fn face(units: usize) -> Data<Face> {
+        let settings = Settings { answers_held: units * UNIT, ..Settings::default() };
+        Data::new(Face::new(Party::found("devices.acme.example").open(), &settings))
     }
 
     #[tokio::test(flavor = "multi_thread")]
     async fn what_is_held_of_long_answers_is_bounded() {
-        let face = face();
-        let hold = |last: u8, units: usize| {
+        let face = face(32);
+        let hold = |last: u8, units: u32| {
             let request = TestRequest::default().peer_addr(([192, 0, 2, last], 9).into()).to_http_request();
-            face.hold(&request, u32::try_from(units).expect("fits")).ok()
+            face.hold(&request, units).ok()
         };
-        let held: Vec<_> = (1..=4).map(|last| hold(last, UNITS / 4).expect("its network's part")).collect();
-        assert!(hold(5, 1).is_none(), "one more than there is");
+        let held: Vec<_> = (1..=16).map(|last| hold(last, 2).expect("its network's part")).collect();
+        assert!(hold(17, 1).is_none(), "one more than there is");
         drop(held);
-        assert!(hold(5, UNITS / 4 + 1).is_none(), "one more than the part of a network");
-        assert!(hold(5, UNITS / 4).is_some());
+        let one = hold(17, 1).expect("room");
+        assert!(hold(17, 2).is_none(), "one more than the part of a network");
+        drop(one);
+        assert!(hold(17, 33).is_none(), "one more than there is");
+        let longest = hold(17, 32).expect("a single answer may have all of it");
+        assert!(hold(18, 1).is_none(), "there is no more");
+        drop(longest);
+        assert!(hold(18, 1).is_some());
     }
 
     /// Otherwise whoever takes no answers could ask for more than fits into memory.
     #[test]
     fn a_long_answer_counts_until_it_is_taken() {
-        let face = face();
+        let face = face(16);
         actix_web::rt::System::new().block_on(is_counted_until_taken(&face));
     }
 
     async fn is_counted_until_taken(face: &Data<Face>) {
-        let others = u32::try_from(UNITS - 2).expect("fits");
-        let _others = face.hold(&TestRequest::default().to_http_request(), others).expect("room");
+        let _others = face.hold(&TestRequest::default().to_http_request(), 14).expect("room");
         let route = web::get().to(|| async { HttpResponse::Ok().body(vec![7; UNIT + 1]) });
         let service = App::new().app_data(Data::clone(face)).route("/", route).wrap(from_fn(watch));
         let service = init_service(service).await;

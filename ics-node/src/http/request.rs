@@ -1,7 +1,7 @@
 //! What handlers extract from a request: the domain, the identity, and who reads.
 
 use std::future::{Ready, ready};
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
 
 use actix_web::dev::Payload;
@@ -89,7 +89,9 @@ pub(super) fn client(request: &HttpRequest) -> Option<IpAddr> {
         return Some(peer);
     }
     let last = request.headers().get_all("x-forwarded-for").last()?.to_str().ok()?;
-    last.rsplit(',').next()?.trim().parse().ok()
+    let last = last.rsplit(',').next()?.trim();
+    // Some proxies add the port. Whoever had no address would have no network either, whose places are limited.
+    last.parse().ok().or_else(|| last.parse::<SocketAddr>().ok().map(|with_port| with_port.ip()))
 }
 
 /// The network that a request comes from, as far as the client is elsewhere.
@@ -233,6 +235,8 @@ mod tests {
         for (peer, forwarded, asks) in [
             ("127.0.0.1:9", Some("192.0.2.1"), Some("192.0.2.1")),
             ("[::ffff:127.0.0.1]:9", Some("192.0.2.1, 192.0.2.2"), Some("192.0.2.2")),
+            ("127.0.0.1:9", Some("192.0.2.1:4711"), Some("192.0.2.1")),
+            ("127.0.0.1:9", Some("[2001:db8::1]:4711"), Some("2001:db8::1")),
             ("127.0.0.1:9", None, None),
             ("198.51.100.1:9", Some("192.0.2.1"), Some("198.51.100.1")),
         ] {

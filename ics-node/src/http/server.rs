@@ -74,6 +74,9 @@ pub struct Settings {
     /// Clients that listen or wait for news; further ones get 503. Strangers get half of the places, but at most one
     /// for four connections, and one network a quarter of that. Each holds an event or two, and keeps its connection.
     pub max_listeners: usize,
+    /// Bytes of long answers to strangers that are held until their clients have taken them; further ones get 503, as
+    /// does a network that has a sixteenth of them. For those whom the node knows there is an eighth more.
+    pub answers_held: usize,
 }
 
 /// The most threads that actix accepts.
@@ -97,6 +100,7 @@ impl Default for Settings {
             max_work: 256,
             max_uploads: 64,
             max_listeners: 4096,
+            answers_held: 2 * limits::CASE_BYTES,
         }
     }
 }
@@ -131,9 +135,16 @@ impl From<&NodeConfig> for Settings {
             socket: config.socket.clone(),
             public_url: config.url(),
             pages: config.pages.clone(),
+            answers_held: answers_held(config.memory_mib),
             ..Self::default()
         }
     }
+}
+
+/// As much as answers may take that are remembered: whoever sets that knows the machine. The longest answer must fit.
+fn answers_held(memory_mib: u32) -> usize {
+    let remembered = usize::try_from(u64::from(memory_mib) << 20).unwrap_or(usize::MAX);
+    remembered.max(limits::CASE_BYTES)
 }
 
 /// Why a node cannot serve.
@@ -397,6 +408,7 @@ impl Drop for OpenConnection {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::http::long;
 
     #[test]
     fn threads_take_one_more_than_there_are_places() {
@@ -404,6 +416,19 @@ mod tests {
             let settings = Settings { max_connections, workers: Some(workers), ..Settings::default() };
             assert_eq!(settings.places(), places, "{max_connections} for each of {workers}");
         }
+    }
+
+    #[test]
+    fn answers_are_held_as_far_as_the_machine_has_memory() {
+        let config = |memory: &str| {
+            let text = format!("name = \"ics.acme.example\"\n{memory}");
+            toml::from_str::<NodeConfig>(&text).expect("a configuration")
+        };
+        for (memory, mib) in [("", 256), ("memory_mib = 32", 128), ("memory_mib = 1024", 1_024)] {
+            assert_eq!(Settings::from(&config(memory)).answers_held, mib << 20, "{memory}");
+        }
+        // However much it is.
+        drop(long::room(answers_held(u32::MAX)));
     }
 
     #[test]

@@ -1,8 +1,8 @@
 //! Private files: only their owner may read them, and they appear completely or not at all.
 
-use std::fs::{self, DirBuilder, File};
+use std::fs::{self, DirBuilder, File, Metadata};
 use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _, fchown};
 use std::path::Path;
 
 use tempfile::NamedTempFile;
@@ -42,12 +42,46 @@ pub fn replace_private(path: &Path, content: &[u8]) -> io::Result<()> {
     directory.sync_all()
 }
 
+/// Replaces a file that people have made as they like: a link to it stays a link, and if possible owner, group and
+/// permissions stay as they are. Otherwise the file belongs to whoever replaces it, and is private.
+///
+/// # Errors
+/// The system's error; the former file stays.
+pub fn replace_alike(path: &Path, content: &[u8]) -> io::Result<()> {
+    let place = fs::canonicalize(path)?;
+    let former = fs::metadata(&place)?;
+    let (file, directory) = written_beside(&place, content)?;
+    let _ = make_alike(file.as_file(), &former);
+    file.persist(&place).map_err(|e| e.error)?;
+    directory.sync_all()
+}
+
+/// Gives a file the owner, group and permissions of the former one. The owner comes first, since changing it clears
+/// permissions.
+///
+/// # Errors
+/// The system's error: only root gives files away.
+pub fn make_alike(file: &File, former: &Metadata) -> io::Result<()> {
+    let own = file.metadata()?;
+    if (own.uid(), own.gid()) != (former.uid(), former.gid()) {
+        fchown(file, Some(former.uid()), Some(former.gid()))?;
+    }
+    file.set_permissions(former.permissions())
+}
+
 fn written_beside(path: &Path, content: &[u8]) -> io::Result<(NamedTempFile, File)> {
     let directory = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut file = NamedTempFile::new_in(directory)?;
-    file.write_all(content)?;
+    let mut file = NamedTempFile::new_in(directory).map_err(|error| unnamed(&error))?;
+    file.as_file_mut().write_all(content)?;
     file.as_file().sync_all()?;
     Ok((file, File::open(directory)?))
+}
+
+/// An error about a temporary file without the path of that file, which means nothing to people.
+#[must_use]
+pub fn unnamed(error: &io::Error) -> io::Error {
+    let text = error.to_string();
+    io::Error::new(error.kind(), text.split(" at path ").next().unwrap_or_default())
 }
 
 /// Whether anybody but the owner may access the file.
@@ -107,6 +141,23 @@ mod tests {
         assert_eq!(fs::read(&path).expect("read"), b"three");
         assert!(!is_open_to_others(&path).expect("metadata"));
         assert_eq!(fs::read_dir(&inner).expect("listed").count(), 1, "nothing is left behind");
+        let nowhere = create_private(&directory.path().join("none/k"), b"one").expect_err("there is no directory");
+        let expected = (io::ErrorKind::NotFound, "No such file or directory (os error 2)".to_owned());
+        assert_eq!((nowhere.kind(), nowhere.to_string()), expected);
+    }
+
+    #[test]
+    fn what_people_have_made_stays_as_they_made_it() {
+        let directory = tempfile::tempdir().expect("directory");
+        let (path, link) = (directory.path().join("etc.toml"), directory.path().join("ics.toml"));
+        fs::write(&path, b"one").expect("written");
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).expect("set");
+        std::os::unix::fs::symlink(&path, &link).expect("a link");
+        replace_alike(&link, b"two").expect("replaced");
+        assert_eq!(fs::read(&path).expect("read"), b"two");
+        assert_eq!(fs::metadata(&path).expect("metadata").permissions().mode() & 0o777, 0o640);
+        assert!(fs::symlink_metadata(&link).expect("metadata").is_symlink());
+        assert_eq!(fs::read_dir(directory.path()).expect("listed").count(), 2, "nothing is left behind");
     }
 
     #[test]

@@ -229,7 +229,7 @@ fn openpgp(bytes: &[u8]) -> Result<ImportSource, KeyError> {
     let public = |reason: String| match transferable::read(bytes) {
         Ok(certificate) => Ok(Content::Certificate(certificate)),
         Err(error @ KeyError::NotRevoked(_)) => Err(error),
-        Err(_) => Err(refused("the file", reason)),
+        Err(_) => Err(refused("the file", format!("it holds neither an OpenPGP key nor one in PKCS#8 ({reason})"))),
     };
     let content = transferable::packets(bytes).map(Content::OpenPgp).or_else(public)?;
     Ok(ImportSource { content })

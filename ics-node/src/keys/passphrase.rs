@@ -191,6 +191,12 @@ impl PassphraseSource {
         Passphrase::from_file(&path)?.for_new_keys().map(Some).map_err(|reason| reason.in_file(&path))
     }
 
+    /// The file that it is from; `None` if it is asked for, or the file cannot be used.
+    #[must_use]
+    pub fn file(&self) -> Option<PathBuf> {
+        self.found().ok().flatten()
+    }
+
     /// The file that holds it, if there is one.
     fn found(&self) -> Result<Option<PathBuf>, PassphraseError> {
         if let Some(path) = &self.named {

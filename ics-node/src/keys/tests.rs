@@ -238,8 +238,8 @@ fn imports_nothing_else() {
         ("-----BEGIN OPENSSH PRIVATE KEY-----\n", "give an OpenPGP secret key, or a PKCS#8 key in PEM"),
         ("-----BEGIN PUBLIC KEY-----\n", "it holds no secret key"),
         ("-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n", "not Ed25519, P-256 or RSA"),
-        ("nothing at all", "cannot import the file"),
-        ("", "cannot import the file"),
+        ("nothing at all", "cannot import the file: it holds neither an OpenPGP key nor one in PKCS#8"),
+        ("", "cannot import the file: it holds neither an OpenPGP key nor one in PKCS#8"),
     ] {
         let refusal = import(home.path(), content.as_bytes(), None).map(|_| ()).expect_err("refused").to_string();
         assert!(refusal.contains(expected), "{content:?} gave {refusal}");

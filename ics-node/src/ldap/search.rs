@@ -33,6 +33,7 @@ use super::tree::{Node, Tree};
 use crate::api::problem::Code;
 use crate::app::{App, AppError, Reader, Thing};
 use crate::room::Room;
+use crate::words::MAY_MISS;
 
 /// What every operation needs to know of the server.
 #[derive(Clone)]
@@ -288,10 +289,7 @@ impl Search {
             Stage::Key(key) => self.key(place, key, part),
             Stage::Silent(failure) if self.keys.is_empty() => Err(failure),
             Stage::Silent(_) => Ok(()),
-            Stage::Misses => {
-                let text = "something was erased, and what is left of it is not shown yet: things may be missing";
-                Err(Failure::new(LdapResultCode::Unavailable, text))
-            }
+            Stage::Misses => Err(Failure::new(LdapResultCode::Unavailable, MAY_MISS)),
         }
     }
 

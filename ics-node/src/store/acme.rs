@@ -416,7 +416,7 @@ impl AcmeTx<'_> {
             + self.clear_rows("certificate", before, |id| self.1.certificates.remove(id))?;
         // Each row may name people. The whole file is read to find copies, so that is due only once all of a day's rows
         // are deleted.
-        if deleted > 0 && !self.is_any_to_clear(before)? { self.must_clean() } else { Ok(()) }
+        if deleted > 0 && !self.is_any_to_clear(before)? { self.note_due() } else { Ok(()) }
     }
 
     fn is_any_to_clear(&self, before: Timestamp) -> Result<bool, StoreError> {
@@ -427,7 +427,7 @@ impl AcmeTx<'_> {
     }
 
     /// Notes that the file must be cleaned ([`AcmeStore::clean`]), for those who start the node after a crash as well.
-    fn must_clean(&self) -> Result<(), StoreError> {
+    fn note_due(&self) -> Result<(), StoreError> {
         self.0.execute("UPDATE scrubbed SET ended = ended + 1", [])?;
         Ok(())
     }

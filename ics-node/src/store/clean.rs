@@ -189,7 +189,36 @@ pub(crate) fn truncate_wal(connection: &Connection) -> Result<bool, StoreError> 
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
+    use crate::store::{Options, Sealer, SignedNote, Store};
+
+    /// It may have passed copies of that already.
+    #[test]
+    fn a_pass_leaves_the_note_of_what_was_forgotten_while_it_was_under_way() {
+        let dir = tempfile::tempdir().expect("dir");
+        let note = SignedNote { note: "a note".to_owned(), cosigned_at: None };
+        let sealer: Sealer = Arc::new(move |_, _, _| Ok(note.clone()));
+        let store = Store::open(dir.path(), Options::new(Arc::new(|_| Vec::new()), sealer)).expect("opens");
+        let is_due_at_rest = || {
+            let began = Instant::now();
+            while !store.with_writer(|writer| Ok(writer.cleaning.next().is_none())).expect("is asked") {
+                assert!(began.elapsed() < Duration::from_secs(60), "nobody cleans it");
+                std::thread::sleep(Duration::from_millis(10));
+            }
+            store.with_writer(|writer| is_due(&writer.log)).expect("is asked")
+        };
+        let forgets = |writer: &mut Writer| {
+            writer.note_erased();
+            writer.note_forgotten();
+            note_due(&writer.log)
+        };
+        store.with_writer(forgets).expect("is noted");
+        assert!(is_due_at_rest());
+        store.clean_if_due().expect("begins");
+        assert!(!is_due_at_rest());
+    }
 
     /// Otherwise a full disk would be tried again, and logged, two hundred times a second.
     #[test]

@@ -53,11 +53,11 @@ impl Store {
     }
 
     /// Waits until the erasures of a domain that are under way are shown, which is a matter of one sync; returns
-    /// whether they are.
+    /// whether they are. If no more is written until a restart, that is not waited for.
     pub(crate) fn await_erasures(&self, domain: DomainNumber) -> bool {
         let (before, began) = (self.erasures(domain), Instant::now());
         while !self.erasures(domain).are_over_since(before) {
-            if began.elapsed() >= ERASURES_AWAITED {
+            if began.elapsed() >= ERASURES_AWAITED || self.shared.check_writable().is_err() {
                 return false;
             }
             std::thread::sleep(BETWEEN_LOOKS);

@@ -119,7 +119,7 @@ pub(crate) struct Erasing(RwLock<BTreeMap<DomainNumber, Erasures>>);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Erasures {
     begun: u64,
-    /// Those that are shown, or have failed.
+    /// Those that are shown.
     ended: u64,
 }
 
@@ -129,9 +129,15 @@ impl Erasing {
         self.count(domain, |erasures| erasures.begun += 1);
     }
 
-    /// To be called once the commit is shown, or has left everything as it was.
+    /// To be called once the commit is shown.
     pub(crate) fn end(&self, domain: DomainNumber) {
         self.count(domain, |erasures| erasures.ended += 1);
+    }
+
+    /// To be called when the commit has left everything as it was. It does not count as one that has ended: those that
+    /// were made before it may still be about to be shown.
+    pub(crate) fn give_up(&self, domain: DomainNumber) {
+        self.count(domain, |erasures| erasures.begun = erasures.begun.saturating_sub(1));
     }
 
     pub(crate) fn of(&self, domain: DomainNumber) -> Erasures {
@@ -144,9 +150,9 @@ impl Erasing {
 }
 
 impl Erasures {
-    /// Whether all that had begun `before` have ended.
-    pub(crate) const fn are_over_since(self, before: Self) -> bool {
-        self.ended >= before.begun
+    /// Whether all that had begun `before` have ended or were given up.
+    pub(crate) fn are_over_since(self, before: Self) -> bool {
+        self.ended >= before.begun.min(self.begun)
     }
 
     /// Whether whoever began to read when there were `before`, and is done now, may have missed what one of them
@@ -264,5 +270,22 @@ mod tests {
         erasing.end(one);
         assert!([before, during].iter().all(|began| erasing.of(one).may_hide_since(*began)), "it was read before that");
         assert!(!erasing.of(one).may_hide_since(erasing.of(one)), "all is shown");
+    }
+
+    /// The writer makes the next commit while one is being synced, and there may be no room for it.
+    #[test]
+    fn an_erasure_that_is_given_up_does_not_end_the_one_before_it() {
+        let (erasing, domain) = (Erasing::default(), DomainNumber::new(1).expect("in range"));
+        erasing.begin(domain);
+        let first = erasing.of(domain);
+        erasing.begin(domain);
+        let both = erasing.of(domain);
+        erasing.give_up(domain);
+        let is_over = || [first, both].map(|before| erasing.of(domain).are_over_since(before));
+        assert_eq!(is_over(), [false; 2], "the first is not shown yet");
+        assert!(erasing.of(domain).may_hide_since(erasing.of(domain)));
+        erasing.end(domain);
+        assert_eq!(is_over(), [true; 2]);
+        assert!(!erasing.of(domain).may_hide_since(erasing.of(domain)), "nothing is left to be shown");
     }
 }

@@ -360,7 +360,7 @@ impl Writer {
         if let Err(error) = stored.map_err(|error| self.assess(error)) {
             // After a disk failure only a restart can tell what was written; then the index must be rebuilt.
             if self.shared.check_writable().is_ok() {
-                erasing.iter().for_each(|domain| self.shared.erasing.end(*domain));
+                erasing.iter().for_each(|domain| self.shared.erasing.give_up(*domain));
                 if !forgotten.is_empty() {
                     self.shared.index.will_not_forget(&self.shared.index_path);
                 }

@@ -12,7 +12,7 @@ use super::thing::word;
 use super::{path_of, register_of, segment};
 use crate::app::{Assessed, Register};
 use crate::explain;
-use crate::words::{brief, clean, may_miss, short};
+use crate::words::{MAY_MISS, brief, clean, short};
 
 /// How many attributes of a thing a line names.
 const ATTRIBUTES: usize = 4;
@@ -85,7 +85,7 @@ fn doubts(register: &Register) -> Markup {
             section .block .warn aria-labelledby="doubts" {
                 h2 #doubts { "What is not known here" }
                 ul .points {
-                    @if register.cut_short { li { span .upper { (may_miss(&register.domain)) } "." } }
+                    @if register.cut_short { li { span .upper { (MAY_MISS) } "." } }
                     @for domain in unheard { li { (domain) " was not heard: what it says may block the use." } }
                     @for domain in cut_short { li { (domain) " " (explain::NOT_SHOWN) "." } }
                     @for domain in stale { li { "The last news of " (domain) " is too old to rely on." } }

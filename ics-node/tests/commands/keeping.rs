@@ -394,6 +394,8 @@ fn a_plain_copy_on_a_read_only_medium_is_put_back() {
     assert_eq!(restored.code, 0, "{restored:?}");
     let restored = restored.json();
     assert!(restored["put_back"]["entries"].as_u64().is_some_and(|entries| entries > 1), "{restored}");
+    let files = restored["put_back"]["files"].as_array().expect("files").iter().filter_map(Value::as_str);
+    assert!(files.filter(|file| file.starts_with("keys/")).is_sorted(), "{restored}");
     let names = std::fs::read_dir(stage.path("fresh")).expect("listed").flatten();
     assert_eq!(names.filter(|entry| entry.file_name().to_string_lossy().starts_with(".tmp")).count(), 0);
 }

@@ -15,6 +15,7 @@ mod ending;
 mod enrolling;
 mod evidence;
 mod factory;
+mod files;
 mod for_ever;
 mod foreign_keys;
 mod groups;

@@ -277,6 +277,16 @@ fn a_saved_verdict_is_checked_without_the_node() {
 }
 
 #[test]
+fn a_refusal_by_the_node_has_its_code_for_programs() {
+    let stage = Stage::started();
+    for (domain, code) in [(DOMAIN, "unknown-identity"), ("other.example", "unknown-domain")] {
+        let refused = stage.run(&["export", "--domain", domain, "serial:SN-1"]);
+        let told: Value = serde_json::from_str(&refused.stderr).expect("JSON");
+        assert_eq!((refused.code, &told["error"]["code"]), (3, &Value::from(code)), "{refused:?}");
+    }
+}
+
+#[test]
 fn a_report_that_fails_leaves_the_former_one() {
     let mut stage = Stage::started();
     let out = stage.write("certificates.html", "the former one");

@@ -386,3 +386,21 @@ fn a_reload_before_the_node_is_ready_does_not_end_it() {
     node.wait().expect("gone");
     assert!(line.contains("listening"), "it has ended: {line:?}, {ended:?}");
 }
+
+#[test]
+fn what_a_signal_does_is_told_in_the_log() {
+    let stage = Stage::new();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_ics"));
+    command.arg("--home").arg(stage.path("home")).arg("serve").stdin(Stdio::null());
+    let mut node = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("started");
+    let mut line = String::new();
+    BufReader::new(node.stdout.take().expect("piped")).read_line(&mut line).expect("read");
+    let (log, (send, lines)) = (BufReader::new(node.stderr.take().expect("piped")), mpsc::channel());
+    std::thread::spawn(move || log.lines().map_while(Result::ok).try_for_each(|line| send.send(line)));
+    let told = || core::iter::from_fn(|| lines.recv_timeout(Duration::from_secs(30)).ok());
+    for (signal, expected) in [("-HUP", "needs a restart"), ("-TERM", "was told to stop")] {
+        assert!(Command::new("kill").args([signal, &node.id().to_string()]).status().expect("kill runs").success());
+        assert!(told().any(|line| line.contains(expected)), "{signal}");
+    }
+    assert!(node.wait().expect("ends").success());
+}

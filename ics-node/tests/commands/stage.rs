@@ -1,5 +1,6 @@
 //! A home directory, a node, and commands run in them.
 
+use std::ffi::OsStr;
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -163,6 +164,11 @@ impl Stage {
         Ended::new(self.command().args(words).output().expect("run"))
     }
 
+    /// As [`Self::run`], with the name of a file at the end, which need not be text.
+    pub(crate) fn run_on(&self, words: &[&str], file: &OsStr) -> Ended {
+        Ended::new(self.command().args(words).arg(file).output().expect("run"))
+    }
+
     /// As [`Self::run`], in another home directory, which only knows the node by its address.
     pub(crate) fn run_in(&self, home: &str, words: &[&str]) -> Ended {
         let mut command = self.command_in(&self.path(home));
@@ -238,7 +244,8 @@ impl Stage {
         let mut command = Command::new("script");
         command.env_clear().env("PATH", "/usr/bin:/bin").env("ICS_HOME", self.path("home")).env("NO_COLOR", "1");
         command.args(["--quiet", "--return", "--command", &line, "/dev/null"]);
-        command.current_dir(self.directory.path()).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.envs(self.environment.iter().cloned()).current_dir(self.directory.path());
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut terminal = command.spawn().expect("script is there");
         terminal.stdin.take().expect("piped").write_all(typed.as_bytes()).expect("typed");
         Ended::new(terminal.wait_with_output().expect("run"))

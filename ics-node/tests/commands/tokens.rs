@@ -243,3 +243,25 @@ fn what_goes_wrong_is_said_in_words() {
     let (_, message, hint) = bench.refused(&make("pkcs11:token=acme"));
     assert!(message.contains("fits 2 tokens: pkcs11:token=acme;serial=") && hint.contains("serial="), "{message}");
 }
+
+#[test]
+fn a_pin_is_typed_once_and_an_empty_one_is_not_tried() {
+    let mut bench = Bench::new(Stage::new());
+    let make = ["key", "make", "factory", "--token", "pkcs11:token=acme"];
+    bench.stage.set("ICS_PIN", "");
+    let nobody = bench.stage.run(&make);
+    assert!(nobody.code == 5 && nobody.failure().0.contains("asks for its PIN"), "{nobody:?}");
+    let empty = bench.stage.at_a_terminal(&make, "\n");
+    assert!(empty.code == 5 && empty.stdout.contains("asks for its PIN"), "{empty:?}");
+    let typed = bench.stage.at_a_terminal(&make, &format!("{PIN}\n"));
+    assert_eq!((typed.code, typed.stdout.matches("PIN of the token").count()), (0, 1), "{typed:?}");
+}
+
+#[test]
+fn no_key_is_made_whose_certificate_cannot_be() {
+    let bench = Bench::new(Stage::new());
+    let make = ["key", "make", "factory", "--token", "pkcs11:token=acme", "--user-id", "Acme\nfactory"];
+    let (code, message, hint) = bench.refused(&make);
+    assert!(code == 5 && message.contains("control character") && hint.is_empty(), "{message} {hint}");
+    assert_eq!(bench.ok(&["key", "tokens"])[0]["keys"], Value::Array(Vec::new()));
+}

@@ -30,7 +30,7 @@ impl Forwards {
     /// This many places.
     pub(crate) fn new(places: usize) -> Self {
         let of_strangers = places.div_ceil(2);
-        Self { by_network: Room::quartered(places, of_strangers), by_home: Room::halved(places, of_strangers) }
+        Self { by_network: Room::parted(places, of_strangers, 4), by_home: Room::parted(places, of_strangers, 2) }
     }
 }
 

@@ -184,10 +184,11 @@ impl App {
             let others = ids.into_iter().filter(|id| *id != record.identity.id).collect();
             self.identities(sight, &Lookup::Ids(others)).is_ok_and(|others| others.is_empty())
         };
+        let cut_short = found.records.iter().any(|record| record.cut_short) || self.may_miss(reader, sight)?;
         // An entry that lacks a block would say that there is none.
         let whole = found.records.into_iter().filter(|record| !record.cut_short);
         let things = whole.filter(alone).map(thing).collect();
-        Ok(ThingPage { things, next: found.next, looked: found.looked, cut_short: self.may_miss(reader, sight)? })
+        Ok(ThingPage { things, next: found.next, looked: found.looked, cut_short })
     }
 
     /// The bodies of entries that are listed in a record which the reader may read.

@@ -44,6 +44,15 @@ pub(in crate::app) struct Found {
     pub(in crate::app) looked: usize,
 }
 
+/// A page of a listing.
+pub(super) struct Page {
+    pub(super) records: Vec<Record>,
+    /// The `after` of the next page, if there may be more.
+    pub(super) next: Option<u64>,
+    /// Whether things may be missing because something was erased and what is left of it is not shown yet.
+    pub(super) cut_short: bool,
+}
+
 /// When, and at which entry, a log first mentioned an identity in the way asked for: the later, the newer.
 pub(in crate::app) type Since = (Timestamp, u64);
 
@@ -56,35 +65,23 @@ impl App {
     pub fn list(&self, reader: Reader, domain: &DomainName, query: &ListQuery) -> Result<IdentityPage, AppError> {
         let hosted = self.hosted(domain)?;
         let sight = self.sight(&hosted)?;
-        let (records, next) = self.page(reader, &sight, query)?;
-        let mut cut_short = self.may_miss(reader, &sight)?;
-        if query.runs.is_some() {
-            // Any domain here may have said something of the software.
-            let all = self.all_hosted();
-            for sight in self.sights(&all).0 {
-                cut_short |= self.may_miss(reader, &sight)?;
-            }
-        }
+        let Page { records, next, cut_short } = self.page(reader, &sight, query)?;
         let items = records.iter().map(|record| summary_of(record, query.label.as_deref())).collect();
         Ok(IdentityPage { as_of: self.as_of(&sight), items, next, cut_short })
     }
 
-    /// The records of a page, and the `after` of the next one.
-    pub(crate) fn page(
-        &self,
-        reader: Reader,
-        sight: &Sight<'_>,
-        query: &ListQuery,
-    ) -> Result<(Vec<Record>, Option<u64>), AppError> {
+    /// The records of a page.
+    pub(super) fn page(&self, reader: Reader, sight: &Sight<'_>, query: &ListQuery) -> Result<Page, AppError> {
         let limit = page_items(query.limit)?;
         let is_all = ListQuery { after: None, limit: None, ..query.clone() } == ListQuery::default();
-        let page = if is_all {
-            self.everything(reader, sight, query.after, limit)?
+        let (found, lacks_software) = if is_all {
+            (self.everything(reader, sight, query.after, limit)?, false)
         } else {
-            let filter = self.filter(reader, sight, query)?;
-            self.found_by(reader, sight, &filter, query.after, limit)?
+            let (filter, lacks_software) = self.filter(reader, sight, query)?;
+            (self.found_by(reader, sight, &filter, query.after, limit)?, lacks_software)
         };
-        Ok((page.records, page.next))
+        let cut_short = lacks_software || self.may_miss(reader, sight)?;
+        Ok(Page { records: found.records, next: found.next, cut_short })
     }
 
     /// The matching identities and since when each matches, searched from the last entry backwards: those found include
@@ -97,7 +94,7 @@ impl App {
         query: &ListQuery,
         most: usize,
     ) -> Result<(Vec<(IdentityId, Since)>, bool), AppError> {
-        let filter = self.filter(reader, sight, query)?;
+        let (filter, _) = self.filter(reader, sight, query)?;
         let (mut newest, mut seen, mut looked) = (Vec::new(), BTreeSet::new(), 0);
         let (mut end, mut span) = (sight.seal.size, FIRST_SPAN);
         for _ in 0..LOOKS_FOR_NEWEST {
@@ -133,25 +130,30 @@ impl App {
         Ok((newest, true))
     }
 
-    /// The filter of a query. In a domain where the reader may read nothing, it finds nothing.
-    fn filter(&self, reader: Reader, sight: &Sight<'_>, query: &ListQuery) -> Result<Filter, AppError> {
+    /// The filter of a query, and whether it may lack software for which it should look. In a domain where the reader
+    /// may read nothing, it finds nothing.
+    fn filter(&self, reader: Reader, sight: &Sight<'_>, query: &ListQuery) -> Result<(Filter, bool), AppError> {
         let is_open = self.may_read_any(reader, &sight.domain);
-        Filter::read(query, sight, is_open, self.running(reader, query)?, self.members(reader, query)?)
+        let (running, lacks_software) = self.running(reader, query)?;
+        let filter = Filter::read(query, sight, is_open, running, self.members(reader, query)?)?;
+        Ok((filter, lacks_software))
     }
 
-    /// The software that a query asks for. Any domain here may have given it the status.
-    fn running(&self, reader: Reader, query: &ListQuery) -> Result<Option<BTreeSet<[u8; 32]>>, AppError> {
-        let Some(runs) = query.runs.as_deref() else { return Ok(None) };
+    /// The software that a query asks for, and whether some may be missing: see [`Page::cut_short`]. Any domain here
+    /// may have given it the status.
+    fn running(&self, reader: Reader, query: &ListQuery) -> Result<(Option<BTreeSet<[u8; 32]>>, bool), AppError> {
+        let Some(runs) = query.runs.as_deref() else { return Ok((None, false)) };
         if let Ok(digest) = runs.parse::<Digest>() {
-            return Ok(Some([digest.0].into()));
+            return Ok((Some([digest.0].into()), false));
         }
         let status: StatusName = runs.parse().map_err(malformed)?;
-        let (mut software, mut looked) = (BTreeSet::new(), 0);
+        let (mut software, mut looked, mut lacks_software) = (BTreeSet::new(), 0, false);
         for hosted in self.all_hosted() {
             let Ok(sight) = self.sight(&hosted) else { continue };
             self.software_with(reader, &sight, &status, (&mut software, &mut looked))?;
+            lacks_software |= self.may_miss(reader, &sight)?;
         }
-        Ok(Some(software))
+        Ok((Some(software), lacks_software))
     }
 
     /// Adds the software to which a domain gives a status, and the number of entries looked at.

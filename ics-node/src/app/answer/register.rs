@@ -3,6 +3,7 @@
 use ics_core::record::Record;
 use ics_core::vocabulary::DomainName;
 
+use super::list::Page;
 use super::read::Records;
 use super::thing::Assessed;
 use crate::api::problem::Code;
@@ -35,12 +36,12 @@ impl App {
     pub fn register(&self, reader: Reader, domain: &DomainName, query: &ListQuery) -> Result<Register, AppError> {
         let hosted = self.hosted(domain)?;
         let sight = self.sight(&hosted)?;
-        let (records, next) = self.page(reader, &sight, query)?;
+        let Page { records, next, cut_short } = self.page(reader, &sight, query)?;
         let mut things = Vec::with_capacity(records.len());
         for record in &records {
             things.extend(self.assessed(reader, record, query.label.as_deref())?);
         }
-        let (domain, label, cut_short) = (hosted.name.clone(), query.label.clone(), self.may_miss(reader, &sight)?);
+        let (domain, label) = (hosted.name.clone(), query.label.clone());
         Ok(Register { domain, label, as_of: self.as_of(&sight), things, next, cut_short })
     }
 

@@ -182,7 +182,7 @@ impl App {
     /// Whether a listing may lack things because an erasure waits: nothing in the index leads any more to what is gone,
     /// and nothing yet to what is left of it. To be asked after reading. Of which thing that is true nobody is told.
     pub(super) fn may_miss(&self, reader: Reader, sight: &Sight<'_>) -> Result<bool, AppError> {
-        Ok(self.may_read_any(reader, &sight.domain) && self.does_erasure_wait(sight)?)
+        Ok(self.does_erasure_wait(sight)? && self.may_read_any(reader, &sight.domain))
     }
 
     /// Whether all that a domain says of an identity is cut short, as far as the reader may know that: whoever is not

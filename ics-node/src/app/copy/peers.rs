@@ -25,7 +25,7 @@ use crate::app::roam::LastAsked;
 use crate::app::{App, AppError, Reader};
 use crate::config::edit::{EditError, put_peer, remove_peer};
 use crate::config::{Direction, PeerConfig, PeerName, PeerUrl};
-use crate::keys::file::replace_private;
+use crate::keys::file::replace_alike;
 use crate::store::Part;
 use crate::tls::{ClientTls, KeyPin, PeerKey};
 
@@ -226,7 +226,7 @@ impl Peers {
         let failed = |error: std::io::Error| AppError::Internal(format!("`{}`: {error}", path.display()));
         let text = std::fs::read_to_string(path).map_err(failed)?;
         let text = edit(&text, path).map_err(|error| AppError::new(Code::PeerRefused, error.to_string()))?;
-        replace_private(path, text.as_bytes()).map_err(failed)
+        replace_alike(path, text.as_bytes()).map_err(failed)
     }
 }
 

@@ -92,22 +92,15 @@ impl App {
         }
     }
 
-    /// A page of the feed as soon as it has entries; an empty one after `time`.
+    /// Waits until more than `from` entries of a domain are proven here, or for this time.
     ///
     /// # Errors
-    /// As [`App::entries`].
-    pub async fn next_entries(
-        &self,
-        reader: Reader,
-        domain: DomainName,
-        from: u64,
-        limit: usize,
-        time: Duration,
-    ) -> Result<wire::Page, AppError> {
-        let mut sealed = self.hosted(&domain)?.sealed.subscribe();
+    /// When the domain is not held here.
+    pub async fn await_more(&self, domain: &DomainName, from: u64, time: Duration) -> Result<(), AppError> {
+        let mut sealed = self.hosted(domain)?.sealed.subscribe();
         // A timeout is an answer as well: there is nothing new.
         let _ = tokio::time::timeout(time, sealed.wait_for(|size| *size > from)).await;
-        self.blocking(move |app| app.entries(reader, &domain, from, limit, None)).await
+        Ok(())
     }
 
     /// The news for a reader who has `from` entries of a domain, the number of entries that the reader has with them,

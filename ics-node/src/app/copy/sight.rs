@@ -211,7 +211,10 @@ impl Eyes<'_> {
             return Ok(*known);
         }
         let may = self.may_read(id)?;
-        self.known.insert(*id, may);
+        // A peer may call a statement about a group erased. Whether that may be known depends on its members as well.
+        if !matches!(id, IdentityId::Group(_)) {
+            self.known.insert(*id, may);
+        }
         Ok(may)
     }
 
@@ -246,7 +249,9 @@ impl Eyes<'_> {
 
     /// Whether the reader may read one of a group's members, whose record rests on what is said about the group; or a
     /// member of a group that belongs to it, and so on, because who may speak about that group depends on it.
-    fn may_read_member(&self, id: &IdentityId, group: &Group) -> Result<bool, AppError> {
+    ///
+    /// A group may have many members, and a page may tell of many groups that have the same ones: each is read once.
+    fn may_read_member(&mut self, id: &IdentityId, group: &Group) -> Result<bool, AppError> {
         let IdentityId::Group(named) = id else { return Ok(false) };
         let (mut groups, mut waiting) = (BTreeSet::from([*named]), vec![(*named, group.clone())]);
         while let Some((named, group)) = waiting.pop() {
@@ -256,17 +261,27 @@ impl Eyes<'_> {
                 let found = find_logged(entries, domain, &posting, limits::GROUP_MEMBERS_SOUGHT)?;
                 for member in &found {
                     let id = member.subject_id();
-                    if !seen.insert(id) || !self.app.is_member(&self.sight, &id, &group, &named)? {
+                    if !seen.insert(id) {
                         continue;
                     }
-                    if self.may_read(&id)? {
+                    let known = self.known.get(&id).copied();
+                    let may = known.map_or_else(|| self.may_read(&id), Ok)?;
+                    let inner = match (id, member.subject()) {
+                        (IdentityId::Group(inner), Subject::Group(within)) if known.is_none() => Some((inner, within)),
+                        (IdentityId::Group(_), _) => None,
+                        (IdentityId::Key(_) | IdentityId::Software(_), _) => {
+                            self.known.insert(id, may);
+                            None
+                        }
+                    };
+                    let matters = may || inner.is_some();
+                    if !matters || !self.app.is_member(&self.sight, &id, &group, &named)? {
+                        continue;
+                    }
+                    if may {
                         return Ok(true);
                     }
-                    if let (IdentityId::Group(inner), Subject::Group(within)) = (id, member.subject())
-                        && groups.insert(inner)
-                    {
-                        waiting.push((inner, within.clone()));
-                    }
+                    waiting.extend(inner.filter(|(id, _)| groups.insert(*id)).map(|(id, within)| (id, within.clone())));
                 }
                 // There may be more members; failing to show a block would be worse than showing one too many.
                 if found.len() >= limits::GROUP_MEMBERS_SOUGHT || groups.len() > limits::GROUPS_NAMED {
@@ -274,6 +289,7 @@ impl Eyes<'_> {
                 }
             }
         }
+        self.known.extend(groups.into_iter().map(|group| (IdentityId::Group(group), false)));
         Ok(false)
     }
 

@@ -151,6 +151,10 @@ impl App {
         }
         if let Some(choice) = choice_of(request) {
             chosen.extend(self.chosen_by(sight, &choice)?);
+            // What is left of something erased may be all that leads to a thing, and reaches only those who follow.
+            if request.follow.is_none() {
+                self.check_no_erasure_waits(sight)?;
+            }
         }
         // A lot can be followed before anything of it exists.
         if chosen.is_empty() && request.follow.is_none() {

@@ -192,6 +192,26 @@ async fn a_listing_says_that_things_may_be_missing_while_what_is_left_of_somethi
     assert_eq!(listed(), [(0, true); 3]);
 }
 
+/// The status may have been given by any domain here.
+#[tokio::test(flavor = "multi_thread")]
+async fn nor_are_all_devices_listed_by_the_status_of_what_they_run_while_something_erased_elsewhere_waits() {
+    let (maker, known) = (Party::found("devices.acme.example"), devices(2));
+    let app = node(&maker, &known, PERMITS, 1 << 24).await;
+    let other = Party::found("software.acme.example");
+    other.found_at(&app);
+    other.publish(&app, &known[0], "Pump", "L9").await;
+    let index = stolen(&app, &other, &known[0]).await;
+    let is_cut_short = |runs: Option<&str>| {
+        let query = ListQuery { runs: runs.map(str::to_owned), ..ListQuery::default() };
+        app.list(Reader::Anonymous, &maker.domain, &query).expect("a page").cut_short
+    };
+    let digest = format!("sha256:{}", "07".repeat(32));
+    let asked = [None, Some(digest.as_str()), Some("stolen")];
+    assert_eq!(asked.map(is_cut_short), [false; 3]);
+    erased_unshown(&app, &other, [index]).await;
+    assert_eq!(asked.map(is_cut_short), [false, false, true], "of one piece of software only this domain is asked");
+}
+
 /// A copy of a part could not tell that the erasure is still to come, and would show the thing without its block.
 #[tokio::test(flavor = "multi_thread")]
 async fn whoever_copies_a_part_is_told_what_is_left_of_a_block_together_with_its_erasure() {
@@ -253,6 +273,23 @@ async fn what_is_left_of_an_erased_block_is_waited_for_before_its_thing_is_adopt
             let adopted = app.adopt(&plant.domain, request).await;
             assert_eq!(adopted.map(|it| it.barred).map_err(|error| error.code()), barred, "{follow:?}");
         }
+    }
+}
+
+/// Nothing in the index leads to a thing of the lot if the only statement that says so is gone.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_left_of_anything_erased_is_waited_for_before_a_lot_is_adopted() {
+    let (plant, maker) = (Party::found("factory.acme.example"), Party::found("devices.acme.example"));
+    let known = devices(2);
+    let app = node(&maker, &known[..1], PERMITS, 1 << 24).await;
+    plant.found_at(&app);
+    let index = maker.publish(&app, &known[1], "Pump", "L9").await.index;
+    erased_unshown(&app, &maker, [index]).await;
+    for (follow, adopted) in [(None, Err(Code::Behind)), (Some(true), Ok(0))] {
+        let (source, lot) = (maker.domain.to_string(), Some("L9".to_owned()));
+        let request = AdoptionRequest { source, lot, follow, ..AdoptionRequest::default() };
+        let taken = app.adopt(&plant.domain, request).await;
+        assert_eq!(taken.map(|it| it.identities.len()).map_err(|error| error.code()), adopted, "{follow:?}");
     }
 }
 

@@ -12,6 +12,7 @@ use crate::cli::output::card;
 use crate::client::backup::{self, Backup as Made, BackupError, LeftOut};
 use crate::config::Config;
 use crate::store::StoreError;
+use crate::words::path_text;
 
 /// What `ics backup` takes.
 #[derive(Debug, Args)]
@@ -34,7 +35,8 @@ impl Backup {
         context.output.note("copying and reading the copy …");
         let made = backup::make(&context.home, &config, &self.directory, self.with_keys)?;
         let findings = &made.report.findings;
-        let shown = json!({ "directory": self.directory, "files": made.files, "entries": made.report.entries,
+        let files: Vec<String> = made.files.iter().map(|path| path_text(path)).collect();
+        let shown = json!({ "directory": path_text(&self.directory), "files": files, "entries": made.report.entries,
             "left_out": made.left_out, "without_content": made.report.without_content, "findings": findings });
         context.output.result(&shown, || self.text(&made))?;
         Ok(if findings.is_empty() { Exit::Ok } else { Exit::Local })

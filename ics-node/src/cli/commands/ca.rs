@@ -9,10 +9,12 @@ use std::path::{Path, PathBuf};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use clap::{Args, Subcommand};
+use console::style;
 use ics_core::descriptor::Issuer;
 use ics_core::limits;
 use ics_core::openpgp::signer::Signer;
 use ics_core::vocabulary::CertificateUse;
+use serde_json::json;
 
 use self::crl::Crl;
 use self::import::Import;
@@ -20,6 +22,7 @@ use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::files;
 use crate::keys::UnlockedKey;
+use crate::words::path_text;
 use crate::x509::{
     Authority, Constraints, NewAuthority, SerialNumber, ca_request, certificate_pem, issue_authority, pem, pem_block,
     read_certificates,
@@ -169,6 +172,16 @@ fn unlocked(context: &Context, key: &str) -> Result<UnlockedKey, Failure> {
     context.unlock(&context.keys().find(key)?)
 }
 
+/// Tells which file was written, unless it went to standard output, and what to do with it.
+fn written(context: &Context, out: &Path, next: &str) -> Result<Exit, Failure> {
+    if out.as_os_str() != files::STANDARD {
+        let file = path_text(out);
+        context.output.result(&json!({ "file": file }), || format!("{} {file}", style("✓").green()))?;
+    }
+    context.output.note(next);
+    Ok(Exit::Ok)
+}
+
 fn serial() -> Result<SerialNumber, Failure> {
     let mut random = [0; 20];
     getrandom::fill(&mut random).map_err(|error| Failure::new(Exit::Internal, error))?;
@@ -226,8 +239,7 @@ impl Root {
         };
         let der = issue_authority(key.primary()?, None, None, &new, &serial()?).map_err(refused)?;
         files::create(&self.out, certificate_pem(&der).as_bytes())?;
-        context.output.note("`ics ca sign` issues the certificates of authorities below it");
-        Ok(Exit::Ok)
+        written(context, &self.out, "`ics ca sign` issues the certificates of authorities below it")
     }
 }
 
@@ -236,16 +248,14 @@ impl Request {
         let key = unlocked(context, &self.key)?;
         let der = ca_request(key.primary()?, &self.name, self.organization.as_deref()).map_err(refused)?;
         files::create(&self.out, pem_block("CERTIFICATE REQUEST", &der).as_bytes())?;
-        context.output.note(REQUESTED);
-        Ok(Exit::Ok)
+        written(context, &self.out, REQUESTED)
     }
 }
 
 impl Sign {
     fn run(self, context: &Context) -> Result<Exit, Failure> {
         let (above, _) = authority(&[&self.certificate])?;
-        let text = files::read(&self.request, limits::CSR_BYTES * 2)?;
-        let text = String::from_utf8(text).map_err(|error| files::failed(&self.request, error))?;
+        let text = files::read_text(&self.request, limits::CSR_BYTES * 2)?;
         let request = pem(&text, "CERTIFICATE REQUEST").map_err(|error| files::failed(&self.request, error))?;
         let uses = (!self.uses.is_empty()).then_some(self.uses);
         let constraints = Constraints::parse(&self.permit, &self.exclude, uses);
@@ -273,7 +283,6 @@ impl Sign {
             let (days, ends) = (self.days, above.not_after);
             context.output.note(&format!("it ends with the root, at {ends}, and not after {days} days"));
         }
-        context.output.note("`ics ca import` lets a domain issue with it");
-        Ok(Exit::Ok)
+        written(context, &self.out, "`ics ca import` lets a domain issue with it")
     }
 }

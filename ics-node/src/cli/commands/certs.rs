@@ -15,7 +15,7 @@ use crate::api::{CertificateInfo, CertificatePage, CertificateQuery, Certificate
 use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::files;
-use crate::cli::output::table;
+use crate::cli::output::{Parts, table};
 use crate::cli::session::InDomain;
 use crate::cli::words::{Freshness, clean, short, when};
 use crate::client::lookup::LookupError;
@@ -204,10 +204,15 @@ impl Report {
             })?;
             report.end().map_err(|error| files::failed(&self.out, error))
         };
-        let totals = match self.out.to_str() {
-            Some(files::STANDARD) => make(&mut std::io::stdout().lock()),
+        let mut parts = Parts::default();
+        let made = match self.out.to_str() {
+            Some(files::STANDARD) => make(&mut parts),
             _ => files::write_by(&self.out, make),
-        }?;
+        };
+        if parts.is_closed {
+            return Ok(Exit::Ok);
+        }
+        let totals = made?;
         let told: Vec<String> = totals.each().map(|(state, count)| format!("{count} {state}")).collect();
         context.output.note(&format!("certificates of {domain}: {}", told.join(", ")));
         Ok(Exit::Ok)

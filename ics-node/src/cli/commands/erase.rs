@@ -21,6 +21,7 @@ use crate::cli::words::{clean, when};
 use crate::client::erasure::ErasureFile;
 use crate::client::node::Node;
 use crate::client::submit;
+use crate::words::path_text;
 
 /// What `ics erase` takes.
 #[derive(Debug, Args)]
@@ -99,7 +100,7 @@ impl Erase {
         match &self.output {
             Some(path) => {
                 files::write(path, file.body())?;
-                let shown = json!({ "file": path, "erasure": erasure });
+                let shown = json!({ "file": path_text(path), "erasure": erasure });
                 context.output.result(&shown, || format!("{} signed into {}", style("✓").green(), path.display()))?;
                 Ok(Exit::Ok)
             }

@@ -14,6 +14,7 @@ use crate::cli::files;
 use crate::cli::output::wrapped_lines;
 use crate::cli::words::clean;
 use crate::explain;
+use crate::words::path_text;
 
 /// What `ics explain` takes.
 #[derive(Debug, Args)]
@@ -61,7 +62,8 @@ fn save(context: &Context, path: &Path, case: &Case) -> Result<Exit, Failure> {
         .map_err(|rejection| Failure::new(Exit::Refused, format!("the node's verdict is rejected: {rejection}")))?;
     let json = serde_json::to_vec(case).map_err(|error| files::failed(path, error))?;
     files::write(path, &json)?;
-    let saved = serde_json::json!({ "file": path, "outcome": case.verdict.outcome, "reason": case.verdict.reason });
+    let (file, verdict) = (path_text(path), &case.verdict);
+    let saved = serde_json::json!({ "file": file, "outcome": verdict.outcome, "reason": verdict.reason });
     context.output.result(&saved, || {
         let outcome = explain::outcome(case.verdict.outcome);
         format!("✓ {outcome} ({}), checked and written to {}", case.verdict.reason.as_str(), path.display())

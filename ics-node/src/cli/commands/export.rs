@@ -16,7 +16,7 @@ use crate::cli::output::card;
 use crate::cli::session::InDomain;
 use crate::cli::words::{Freshness, clean, counted};
 use crate::openpgp::{self, Armor};
-use crate::words::shell_word;
+use crate::words::{path_text, shell_path};
 use bundle::BundleArgs;
 pub(super) use bundle::open;
 
@@ -102,7 +102,7 @@ impl Export {
         let Some(path) = &self.output else { return files::write(files::STANDARD.as_ref(), &bytes) };
         files::write(path, &bytes)?;
         let (origin, entries) = (&verified.origin, pack.entries.len());
-        let shown = json!({ "file": path, "origin": origin, "entries": entries, "bytes": bytes.len() });
+        let shown = json!({ "file": path_text(path), "origin": origin, "entries": entries, "bytes": bytes.len() });
         context.output.result(&shown, || text(context, path, pack, verified))
     }
 
@@ -179,11 +179,12 @@ fn proof(context: &Context, entry: &ProvenEntry, path: &Path) -> Result<Exit, Fa
     files::write(path, entry.receipt.to_tlog_proof().as_bytes())?;
     files::write(&body, &entry.body)?;
     let (index, id) = (entry.receipt.index, entry.receipt.id);
-    let shown = json!({ "file": path, "body": body, "index": index, "statement": id });
+    let (file, beside) = (path_text(path), path_text(&body));
+    let shown = json!({ "file": file, "body": beside, "index": index, "statement": id });
     let rows = [
         ("proof", path.display().to_string()),
         ("body", body.display().to_string()),
-        ("verify", format!("ics verify --document {} --log-key KEY", shell_word(&path.display().to_string()))),
+        ("verify", format!("ics verify --document {} --log-key KEY", shell_path(path))),
     ];
     context.output.result(&shown, || card(&format!("entry {index}, a {}", clean(&entry.kind)), &rows))?;
     Ok(Exit::Ok)

@@ -11,6 +11,7 @@ use crate::cli::output::card;
 use crate::cli::progress;
 use crate::config::Config;
 use crate::store::Report;
+use crate::words::path_text;
 
 /// What `ics fsck` takes.
 #[derive(Debug, Args)]
@@ -50,9 +51,9 @@ impl Fsck {
             report = read(&bar).map_err(failed)?;
         }
         bar.finish_and_clear();
-        let shown = json!({ "store": node.data, "entries": report.entries, "without_content": report.without_content,
-            "findings": report.findings, "index": report.index, "without_index": report.without_index,
-            "repaired": repaired, "advice": advice(&report) });
+        let shown = json!({ "store": path_text(&node.data), "entries": report.entries,
+            "without_content": report.without_content, "findings": report.findings, "index": report.index,
+            "without_index": report.without_index, "repaired": repaired, "advice": advice(&report) });
         context.output.result(&shown, || text(&report, repaired))?;
         Ok(if report.findings.is_empty() && report.index.is_empty() { Exit::Ok } else { Exit::Local })
     }
@@ -70,17 +71,20 @@ fn failed(error: app::AppError) -> Failure {
              disk, and name the copy in `[node] data`",
         ),
         app::AppError::Store(StoreError::NotFound { .. }) => failure.hint("the node has not been started yet"),
+        app::AppError::Store(StoreError::Corrupt { .. }) => failure.hint(DAMAGED),
         _ => failure,
     }
 }
 
+/// What to do about damage that only others can mend.
+const DAMAGED: &str = "stop the node and keep its data directory; `ics restore COPY` puts a copy back and gets what was \
+                       signed since from the mirrors; a copy of another node's domain is made anew after `ics domain \
+                       recopy`";
+
 /// What to do about what was found.
 fn advice(report: &Report) -> Option<&'static str> {
     match (report.findings.is_empty(), report.index.is_empty()) {
-        (false, _) => Some(
-            "stop the node and keep its data directory; `ics restore COPY` puts a copy back and gets what was signed since \
-             from the mirrors; a copy of another node's domain is made anew after `ics domain recopy`",
-        ),
+        (false, _) => Some(DAMAGED),
         (true, false) => Some("stop the node, and `ics fsck --repair` builds the index again; no entry is lost"),
         (true, true) => None,
     }

@@ -8,11 +8,13 @@ use std::path::PathBuf;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use clap::{Args, Subcommand};
+use ics_core::time::Timestamp;
 use serde::Serialize;
 
 use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::output::{card, print, table};
+use crate::cli::words::when;
 use crate::keys::{Algorithm, ImportSource, KeyName, KeyVersion, Passphrase, StoredKey};
 
 /// Commands about keys.
@@ -126,7 +128,7 @@ struct KeyCard {
     fingerprint: String,
     version: u8,
     algorithm: String,
-    created: String,
+    created: Timestamp,
     user_ids: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     verifier_key: Option<String>,
@@ -244,7 +246,7 @@ fn show_imported(context: &Context, key: &StoredKey, certificate: Option<&'stati
         let mut rows = vec![
             ("fingerprint", shown.fingerprint.clone()),
             ("algorithm", format!("{}, version {}", shown.algorithm, shown.version)),
-            ("created", shown.created.clone()),
+            ("created", when(shown.created)),
             ("user id", shown.user_ids.join("\n")),
         ];
         rows.extend(shown.verifier_key.clone().map(|key| ("verifier key", key)));
@@ -262,7 +264,7 @@ fn key_card(key: &StoredKey) -> Result<KeyCard, Failure> {
         fingerprint: key.fingerprint().to_string(),
         version: key.fingerprint().version(),
         algorithm: public.algorithm().to_string(),
-        created: public.created().to_string(),
+        created: public.created(),
         user_ids: key.certificate().user_ids().to_vec(),
         verifier_key: key.ed25519().map(|key| STANDARD.encode(key)),
         token: key.token().map(ToString::to_string),

@@ -14,7 +14,7 @@ use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::output::{print, table};
 use crate::cli::session::InDomain;
-use crate::cli::words::{Freshness, clean, in_colour, may_miss, short, when};
+use crate::cli::words::{Freshness, MAY_MISS, clean, in_colour, short, when};
 use crate::client::node::Node;
 
 /// Columns for a text of unbounded length.
@@ -125,10 +125,10 @@ async fn print_pages(
         }
         found |= !page.items.is_empty();
         if page.cut_short && !core::mem::replace(&mut misses, true) {
-            context.output.note(&may_miss(domain));
+            context.output.note(MAY_MISS);
         }
         // A page may be empty without being the last.
-        if !found && page.next.is_none() {
+        if !found && !misses && page.next.is_none() {
             context.output.note(&format!("nothing in {domain} fits"));
         }
         let on = goes_on(&page, all);

@@ -89,7 +89,7 @@ fn change<T>(
             let path = context.home.join(FILE_NAME);
             let text = std::fs::read_to_string(&path).map_err(|e| files::failed(&path, e))?;
             let text = edit(&text, &path)?;
-            file::replace_private(&path, text.as_bytes()).map_err(|e| files::failed(&path, e))?;
+            file::replace_alike(&path, text.as_bytes()).map_err(|e| files::failed(&path, e))?;
             Ok(Since::NextStart)
         }
         Err(error) => Err(error.into()),

@@ -16,6 +16,7 @@ use crate::cli::files;
 use crate::config::Url;
 use crate::qr::Qr;
 use crate::web::{path_of, segment};
+use crate::words::path_text;
 
 /// What `ics qr` takes.
 #[derive(Debug, Args)]
@@ -70,7 +71,7 @@ impl QrCode {
                  another";
             context.output.note(text);
         }
-        let shown = json!({ "url": url, "file": self.output });
+        let shown = json!({ "url": url, "file": self.output.as_deref().map(path_text) });
         context.output.result(&shown, || match &self.output {
             Some(file) => format!("{url}\nin {}", file.display()),
             None => format!("{}{url}", qr.text()),

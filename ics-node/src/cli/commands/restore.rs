@@ -23,6 +23,7 @@ use crate::client::restore::{self, CopyOfHome, PutBack, RestoreError};
 use crate::config::{Config, NodeConfig};
 use crate::service::{Service, ServiceError};
 use crate::store::{self, StoreError};
+use crate::words::path_text;
 
 /// Bytes of memory for answers while nobody asks.
 const RESTORING_BYTES: u64 = 1 << 20;
@@ -217,8 +218,10 @@ fn left_over(attempts: &[PathBuf]) -> Option<(&'static str, String)> {
 }
 
 fn shown(put_back: &PutBack) -> Value {
+    let texts = |paths: &[PathBuf]| paths.iter().map(|path| path_text(path)).collect::<Vec<_>>();
     let PutBack { entries, files, replaced, attempts, .. } = put_back;
-    json!({ "entries": entries, "files": files, "replaced": replaced, "attempts": attempts })
+    json!({ "entries": entries, "files": texts(files), "replaced": replaced.as_deref().map(path_text),
+        "attempts": texts(attempts) })
 }
 
 fn answer(asked: &Asked) -> Value {

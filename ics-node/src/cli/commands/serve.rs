@@ -101,6 +101,7 @@ impl Serve {
             tokio::spawn(follow_certificates(changes, service.certificates(), responders));
             let stop = async {
                 stop.await;
+                tracing::info!("the node was told to stop, and answers what it was asked before");
                 tell_systemd(NotifyState::Stopping);
             };
             service.run(stop).await.map_err(|error| failed(&error))
@@ -155,6 +156,7 @@ async fn follow_certificates(
         }
     };
     while changes.recv().await.is_some() {
+        tracing::info!("certificates are read again; what else was changed in ics.toml needs a restart");
         tokio::task::block_in_place(|| {
             for certificate in &of_tls {
                 tell(certificate.path(), certificate.read_again().map_err(|error| error.to_string()));
@@ -257,6 +259,9 @@ pub(super) fn failed(error: &ServiceError) -> Failure {
             "make room on it, or look in the system's log for what is wrong with it, and start the node again; what \
              was acknowledged is there",
         ),
+        ServiceError::App(AppError::Store(StoreError::Corrupt { .. })) => {
+            failure.hint("keep the data directory as it is; `ics fsck` says what is to be done")
+        }
         ServiceError::Serve(ServeError::Tls(_)) => {
             failure.hint("`[node] tls` in ics.toml names the files of its certificate and key")
         }

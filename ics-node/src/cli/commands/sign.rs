@@ -21,6 +21,7 @@ use crate::client::batch::{BatchError, Done, Ledger, Noted, UnsignedBatch};
 use crate::client::descriptor::{self, DescriptorFile};
 use crate::client::moment;
 use crate::keys::UnlockedKey;
+use crate::words::shell_path;
 
 /// What `ics sign` takes.
 #[derive(Debug, Args)]
@@ -98,8 +99,8 @@ impl Sign {
         let file = output.display().to_string();
         let said = json!({ "signed": file, "statements": signed.bodies.len(), "batch": batch.digest() });
         context.output.result(&said, || {
-            let rows =
-                [("next", format!("ics submit {file}\non a machine that reaches the home of {}", batch.head.domain))];
+            let there = format!("on a machine that reaches the home of {}", batch.head.domain);
+            let rows = [("next", format!("ics submit {}\n{there}", shell_path(&output)))];
             card(&format!("{} {file}: {} signed", style("✓").green(), signed.bodies.len()), &rows)
         })?;
         Ok(Exit::Ok)
@@ -186,17 +187,24 @@ fn refuse_to_lose(file: &DescriptorFile, owners: &Owners, path: &Path) -> Result
             Exit::Refused,
             format!("`{}` has the signature of {owner}, which would be lost", path.display()),
         )
-        .hint(format!("`ics sign {}` adds a signature to those that it has", path.display()))),
+        .hint(format!("`ics sign {}` adds a signature to those that it has", shell_path(path)))),
         None => Ok(()),
     }
 }
 
-/// Whether a file begins like a batch; descriptors are OpenPGP.
+/// Whether a file begins like a batch; descriptors are OpenPGP, whose packets begin with a byte of 128 at least.
 pub(super) fn is_batch(path: &Path) -> Result<bool, Failure> {
-    let failed = |e: std::io::Error| Failure::new(Exit::Local, format!("`{}`: {e}", path.display()));
+    let failed = |error: std::io::Error| files::failed(path, error);
     let mut first = [0];
     let read = std::fs::File::open(path).map_err(failed)?.read(&mut first).map_err(failed)?;
-    Ok(read == 0 || first == *b"{")
+    let [first] = first;
+    match (read, first) {
+        // Whoever reads batches says that it is empty.
+        (0, _) | (_, b'{') => Ok(true),
+        (_, 0x80..) => Ok(false),
+        _ => Err(files::failed(path, "it is neither a batch nor a descriptor")
+            .hint("commands that sign write batches with `--unsigned FILE`, `ics domain update` writes descriptors")),
+    }
 }
 
 impl From<BatchError> for Failure {

@@ -43,6 +43,7 @@ pub(super) async fn group_named(node: &Node, signing: &Signing, name: &str) -> R
 /// The ids of a domain's groups with that name.
 async fn groups_named(node: &Node, domain: &DomainName, name: &str) -> Result<BTreeSet<String>, NodeError> {
     let query = ListQuery { kind: Some("group".to_owned()), ..ListQuery::default() };
-    let groups = lookup::list(node, domain, query).await?;
+    // What is said of groups is never erased, so none of them is missing.
+    let groups = lookup::list(node, domain, query).await?.items;
     Ok(groups.into_iter().filter(|item| item.title == name).map(|item| item.id).collect())
 }

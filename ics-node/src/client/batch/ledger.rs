@@ -59,12 +59,12 @@ impl Ledger {
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
             other => other.map_err(|source| self.failed(source))?,
         };
-        // A line cut off by a crash was never acknowledged.
+        // An empty line stands before each note, and a line cut off by a crash was never acknowledged.
         let mut notes = text.lines().filter_map(|line| serde_json::from_str::<Noted>(line).ok());
         Ok(notes.find(|noted| noted.done == done && noted.batch == batch))
     }
 
-    /// Adds a note, durably.
+    /// Adds a note, durably. It starts with a line break, in case the last line was cut off.
     ///
     /// # Errors
     /// When the disk fails.
@@ -75,10 +75,36 @@ impl Ledger {
         }
         let mut file = OpenOptions::new().create(true).append(true).mode(0o600).open(&self.path).map_err(failed)?;
         let line = serde_json::to_string(noted).map_err(|e| failed(std::io::Error::other(e)))?;
-        file.write_all(format!("{line}\n").as_bytes()).and_then(|()| file.sync_all()).map_err(failed)
+        file.write_all(format!("\n{line}\n").as_bytes()).and_then(|()| file.sync_all()).map_err(failed)
     }
 
     fn failed(&self, source: std::io::Error) -> BatchError {
         BatchError::File { path: self.path.clone(), source }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As a full disk or a power cut leaves it.
+    #[test]
+    fn what_is_noted_after_a_line_that_was_cut_off_is_found() {
+        let home = tempfile::tempdir().expect("directory");
+        let ledger = Ledger::new(home.path());
+        let noted = |batch: &str| Noted {
+            done: Done::Signed,
+            batch: batch.to_owned(),
+            signed: "ab".to_owned(),
+            at: Timestamp::from_seconds(1_795_162_200),
+        };
+        let found = |batch: &str| ledger.find(Done::Signed, batch).expect("read");
+        assert_eq!(found("one"), None);
+        ledger.note(&noted("one")).expect("written");
+        let path = home.path().join(FILE_NAME);
+        let text = std::fs::read_to_string(&path).expect("read");
+        std::fs::write(&path, format!("{text}{{\"done\":\"sig")).expect("cut off");
+        ledger.note(&noted("two")).expect("written");
+        assert_eq!([found("one"), found("two")], [Some(noted("one")), Some(noted("two"))]);
     }
 }

@@ -9,7 +9,7 @@ use ics_core::limits;
 use ics_core::name::Name;
 use ics_core::statement::Claims;
 use ics_core::vocabulary::{Act, DomainName};
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use sha2::{Digest as _, Sha256};
 use tokio::sync::mpsc;
 
@@ -20,6 +20,7 @@ use crate::client::node::{Node, NodeError};
 use crate::client::signing::{Signing, SigningError};
 use crate::client::submit::submit_patiently;
 use crate::client::thing::Thing;
+use crate::words::path_text;
 
 /// How many signed batches may wait while others are being submitted.
 const AHEAD: usize = 2;
@@ -55,8 +56,12 @@ pub struct Outcome {
     /// Rows that were refused.
     pub refused: u64,
     /// The file that lists them with the reasons.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "path_if_any")]
     pub report: Option<PathBuf>,
+}
+
+fn path_if_any<S: Serializer>(path: &Option<PathBuf>, serializer: S) -> Result<S::Ok, S::Error> {
+    path.as_deref().map(path_text).serialize(serializer)
 }
 
 /// A refused row in the report.

@@ -105,7 +105,7 @@ pub(super) async fn check(
         return Ok(respond(&face.app, &check));
     }
     let things: Vec<&app::Query> = core::iter::once(&question.thing).chain(&question.peer).collect();
-    face.roam(asking.0, &question.usage, &things).await;
+    face.roam(asking.0, face.app.roam(asking.0, &question.usage, &things)).await;
     let check = face.blocking(move |app| Ok(question.answer(app, reader.0, Depth::Store))).await?;
     check.map(|check| respond(&face.app, &check)).ok_or_else(|| Failure::internal("the store was not asked"))
 }
@@ -173,17 +173,18 @@ async fn roam_for_all(face: &Face, asker: Asker, questions: &[CheckQuestion]) {
         let things = core::iter::once(&question.id).chain(&question.peer);
         by_use.entry(&question.usage).or_default().extend(things.filter_map(|text| app::Query::parse(text).ok()));
     }
-    join_all(
-        by_use.iter().map(async |(usage, things)| face.roam(asker, usage, &things.iter().collect::<Vec<_>>()).await),
-    )
-    .await;
+    let asking = by_use.iter().map(async |(usage, things)| {
+        face.app.roam(asker, usage, &things.iter().collect::<Vec<_>>()).await;
+    });
+    face.roam(asker, join_all(asking)).await;
 }
 
 /// Has other nodes asked about a thing and its peer. Malformed ids are skipped here; the answer reports them.
 pub(super) async fn roam(face: &Face, asking: Asking, usage: &str, thing: &str, peer: Option<&str>) {
     let things: Vec<app::Query> =
         core::iter::once(thing).chain(peer).filter_map(|text| app::Query::parse(text).ok()).collect();
-    face.roam(asking.0, usage, &things.iter().collect::<Vec<_>>()).await;
+    let things: Vec<&app::Query> = things.iter().collect();
+    face.roam(asking.0, face.app.roam(asking.0, usage, &things)).await;
 }
 
 fn one(app: &App, reader: Reader, question: &CheckQuestion) -> CheckAnswer {

@@ -16,12 +16,12 @@ use serde::Deserialize;
 use tokio::sync::{mpsc, watch};
 
 use crate::api::problem::Code;
-use crate::app::{AppError, Event, Reader};
-
+use crate::app::{App, AppError, Event, Reader};
 use crate::http::answer::{self, OCTET_STREAM};
 use crate::http::body::Json;
 use crate::http::face::{Face, Listening};
 use crate::http::failure::Failure;
+use crate::http::long;
 use crate::http::request::{Domain, Reading};
 
 /// The media type of server-sent events.
@@ -74,16 +74,18 @@ pub(super) async fn entries(
     let Range { from, limit, until, wait } = query.into_inner();
     let limit = limit.unwrap_or(limits::FEED_ENTRIES).min(limits::FEED_ENTRIES);
     let form = Form::of(&request);
-    if let (Some(wait), None) = (wait, until) {
-        let _place = face.listen(&request, reader.0)?;
-        let time = Duration::from_secs(wait.min(LONGEST_WAIT_SECONDS));
-        let page = face.app.next_entries(reader.0, domain.0.clone(), from, limit, time).await?;
-        let sent = face.blocking(move |_| Ok(form.send(&page))).await?;
-        return Ok(paged(&face, reader.0, &domain.0, sent));
-    }
     let asked = domain.0.clone();
-    let sent = face.blocking(move |app| app.entries(reader.0, &asked, from, limit, until).map(|page| form.send(&page)));
-    Ok(paged(&face, reader.0, &domain.0, sent.await?))
+    let read = move |app: &App| app.entries(reader.0, &asked, from, limit, until).map(|page| form.send(&page));
+    let sent = if let (Some(wait), None) = (wait, until) {
+        let place = face.listen(&request, reader.0)?;
+        let time = Duration::from_secs(wait.min(LONGEST_WAIT_SECONDS));
+        face.app.await_more(&domain.0, from, time).await?;
+        // Many may have waited for the same news, and none of them is to be sent away now.
+        face.heavy(place, read).await?
+    } else {
+        face.heavy(face.under_way()?, read).await?
+    };
+    paged(&face, &request, reader.0, &domain.0, sent)
 }
 
 /// How a page is sent: packed to mirrors, compressed too if they accept it; as JSON to everyone else.
@@ -121,16 +123,23 @@ impl Form {
     }
 }
 
-/// A page; notes how far the reader has come with it.
-fn paged(face: &Face, reader: Reader, domain: &DomainName, sent: Sent) -> HttpResponse {
-    face.app.served(reader, domain, sent.upto, sent.bytes.len());
-    let mut response = answer::bytes(sent.media_type, sent.bytes);
+/// A page, if there is room for it until the client has taken it; notes how far the reader has come with it.
+fn paged(
+    face: &Face,
+    request: &HttpRequest,
+    reader: Reader,
+    domain: &DomainName,
+    sent: Sent,
+) -> Result<HttpResponse, Failure> {
+    let (upto, bytes) = (sent.upto, sent.bytes.len());
+    let mut response = long::held(face, request, answer::bytes(sent.media_type, sent.bytes))?;
+    face.app.served(reader, domain, upto, bytes);
     let headers = response.headers_mut();
     headers.insert(header::VARY, HeaderValue::from_static("accept, accept-encoding"));
     if sent.is_compressed {
         headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static(packed::CODING));
     }
-    response
+    Ok(response)
 }
 
 /// Whether a header that lists what is accepted names this very word with a quality other than 0.
@@ -151,7 +160,8 @@ pub(super) async fn again(
     again: Json<Again>,
 ) -> Result<HttpResponse, Failure> {
     let again = again.0;
-    face.json(move |app| app.entries_again(reader.0, &domain.0, &again)).await
+    let shown = move |app: &App| app.entries_again(reader.0, &domain.0, &again).map(|it| answer::json_bytes(&it));
+    Ok(answer::bytes(answer::JSON, face.heavy(face.under_way()?, shown).await?))
 }
 
 /// Where news is to begin, for clients that cannot send `Last-Event-ID` with their first request.
@@ -284,4 +294,34 @@ pub(super) async fn consistency(
     query: Query<Consistency>,
 ) -> Result<HttpResponse, Failure> {
     face.json(move |app| app.consistency(&domain.0, query.from, query.to)).await
+}
+
+#[cfg(test)]
+mod tests {
+    use actix_web::test::TestRequest;
+
+    use super::*;
+    use crate::config::PeerConfig;
+    use crate::fixture::Party;
+    use crate::http::Settings;
+    use crate::tls::PeerKey;
+
+    /// Its budget would be spent for nothing, and it would seem to have what it has not.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_page_for_which_there_is_no_room_is_not_charged_to_the_peer() {
+        let key = PeerKey::of_node(&ed25519_dalek::SigningKey::from_bytes(&[5; 32]).verifying_key());
+        let peer = PeerConfig { key: Some(key), ..PeerConfig::new("shop.example".parse().expect("a name")) };
+        let reader = Reader::Key(peer.pin().expect("a key"));
+        let party = Party::found("devices.acme.example");
+        let app = party.open_for(vec![peer]);
+        for (answers_held, is_served) in [(0, false), (1 << 20, true)] {
+            let face = Face::new(app.clone(), &Settings { answers_held, ..Settings::default() });
+            let sent = Sent { media_type: OCTET_STREAM, is_compressed: false, bytes: vec![7; 1 << 16], upto: 1 };
+            let request = TestRequest::default().to_http_request();
+            let answered = paged(&face, &request, reader, &party.domain, sent);
+            assert_eq!(answered.is_ok(), is_served);
+            let served: usize = app.peers().iter().map(|it| it.serves.len()).sum();
+            assert_eq!(served, usize::from(is_served));
+        }
+    }
 }

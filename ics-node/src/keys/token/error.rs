@@ -99,8 +99,8 @@ pub enum TokenError {
     /// The token has no PIN yet.
     #[error("the token `{0}` has no user PIN yet")]
     PinNotSet(String),
-    /// There is no PIN, and nobody can be asked.
-    #[error("the token `{0}` asks for its PIN, and there is none and no terminal to ask for it")]
+    /// There is no PIN, and nobody who could be asked has typed one.
+    #[error("the token `{0}` asks for its PIN, and there is none")]
     NoPin(String),
     /// The file with the PIN cannot be used.
     #[error("cannot read the PIN from `{path}`: {reason}", path = path.display())]
@@ -158,7 +158,8 @@ impl TokenError {
             Self::PinLocked(_) => "its security officer sets a new PIN with the vendor's tool",
             Self::PinNotSet(_) => "its security officer sets one with the vendor's tool",
             Self::NoPin(_) => {
-                "give it with --pin-file FILE, in the environment as ICS_PIN, or as the systemd credential `ics-pin`"
+                "give it with --pin-file FILE, in the environment as ICS_PIN, as the systemd credential `ics-pin`, or \
+                 at a terminal"
             }
             Self::Kind { .. } | Self::PinFile { .. } | Self::Failed { .. } => return None,
         })

@@ -54,7 +54,7 @@ impl Tokens {
             let _start = module.hold();
             module.token(uri)?
         };
-        let ask = || self.pins.get(&token.label(), uri.pin_source.as_deref());
+        let ask = || self.pins.get(&token, uri.pin_source.as_deref());
         token.takes_pin().then(ask).transpose()
     }
 

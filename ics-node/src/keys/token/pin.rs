@@ -1,13 +1,16 @@
 //! The PIN of a token, and where it comes from: never from the command line.
 
 use core::fmt;
+use std::collections::BTreeMap;
 use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use zeroize::Zeroizing;
 
-use super::TokenError;
+use super::{Token, TokenError};
 use crate::keys::file;
+use crate::words::shell_path;
 
 /// The environment variable that may hold the PIN.
 pub const PIN_VARIABLE: &str = "ICS_PIN";
@@ -41,7 +44,7 @@ impl Pin {
         let failed = |reason: String| TokenError::PinFile { path: path.to_owned(), reason };
         // A systemd credential belongs to root and a group of its own, so only access by everybody is refused.
         if file::open_to_all(path).map_err(|e| failed(e.to_string()))?.is_some() {
-            return Err(failed(format!("everybody may read it: chmod 600 {}", path.display())));
+            return Err(failed(format!("everybody may read it: chmod 600 {}", shell_path(path))));
         }
         let content = file::read_secret(path, BYTES + 2).map_err(|e| failed(e.to_string()))?;
         let text = core::str::from_utf8(&content).map_err(|_| failed("it is not text".to_owned()))?;
@@ -59,36 +62,55 @@ impl Pin {
 
 /// The sources of a PIN, in this order: a file that was named, the `pin-source` of the key's URI, the variable
 /// [`PIN_VARIABLE`], the systemd credential [`PIN_CREDENTIAL`], the terminal.
+///
+/// What was got for a token is kept, also for copies of this value: nobody types a PIN again for each key and each step,
+/// and a pipe has it only once.
 #[derive(Debug, Clone, Default)]
 pub struct PinSource {
     named: Option<PathBuf>,
     credentials: Option<PathBuf>,
+    known: Arc<Mutex<BTreeMap<String, Pin>>>,
 }
 
 impl PinSource {
     /// The sources; `named` is a file that takes precedence.
     #[must_use]
     pub fn new(named: Option<PathBuf>) -> Self {
-        Self { named, credentials: std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from) }
+        let credentials = std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from);
+        Self { named, credentials, known: Arc::default() }
     }
 
     /// The PIN of a token; `source` is the file that the key's URI names.
     ///
     /// # Errors
     /// When a file cannot be used, or there is no PIN anywhere and nobody can be asked.
-    pub fn get(&self, token: &str, source: Option<&Path>) -> Result<Pin, TokenError> {
+    pub(super) fn get(&self, token: &Token, source: Option<&Path>) -> Result<Pin, TokenError> {
+        let name = token.uri().to_string();
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(pin) = known.get(&name) {
+            return Ok(pin.clone());
+        }
+        let pin = self.ask(&token.label(), source)?;
+        known.insert(name, pin.clone());
+        Ok(pin)
+    }
+
+    /// An empty PIN counts as none: a token would count it as a wrong one.
+    fn ask(&self, token: &str, source: Option<&Path>) -> Result<Pin, TokenError> {
         if let Some(path) = self.named.as_deref().or(source) {
             return Pin::from_file(path);
         }
-        if let Some(text) = std::env::var_os(PIN_VARIABLE).and_then(|value| value.into_string().ok()) {
+        let variable = std::env::var_os(PIN_VARIABLE).and_then(|value| value.into_string().ok());
+        if let Some(text) = variable.filter(|text| !text.is_empty()) {
             return Ok(Pin(Zeroizing::new(text)));
         }
         let credential = self.credentials.as_ref().map(|directory| directory.join(PIN_CREDENTIAL));
         if let Some(path) = credential.filter(|path| path.exists()) {
             return Pin::from_file(&path);
         }
+        let nobody = || TokenError::NoPin(token.to_owned());
         if !std::io::stdin().is_terminal() {
-            return Err(TokenError::NoPin(token.to_owned()));
+            return Err(nobody());
         }
         let asked = rpassword::prompt_password(format!("PIN of the token `{token}`: "));
         let failed = |reason: std::io::Error| TokenError::Failed {
@@ -96,6 +118,7 @@ impl PinSource {
             purpose: "ask for its PIN",
             reason: reason.to_string(),
         };
-        Ok(Pin(Zeroizing::new(asked.map_err(failed)?)))
+        let typed = Zeroizing::new(asked.map_err(failed)?);
+        if typed.is_empty() { Err(nobody()) } else { Ok(Pin(typed)) }
     }
 }

@@ -155,7 +155,7 @@ impl AcmeTx<'_> {
     pub fn put_account(&self, id: u64, account: &Account) -> Result<(), StoreError> {
         self.1.accounts.remove(&id);
         if account.status != AccountStatus::Valid {
-            self.must_clean()?;
+            self.note_due()?;
         }
         let sql = "UPDATE account SET thumbprint = ?2, document = ?3 WHERE id = ?1";
         self.0.prepare_cached(sql)?.execute(params![id.cast_signed(), account.key.thumbprint(), text(account)?])?;

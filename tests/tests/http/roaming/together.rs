@@ -15,10 +15,11 @@ use ics_node::app::{App, Asker, NodeKeys, Query, Reader, Setup};
 use ics_node::config::PeerConfig;
 use ics_node::http::Settings;
 use ics_node::tls::{KeyPin, PeerKey};
+use serde_json::json;
 use tempfile::TempDir;
 
 use super::liar::Liar;
-use super::{Gateway, PATIENCE, home, id, origin, upstream};
+use super::{Gateway, PATIENCE, asking, home, id, origin, upstream};
 use crate::support::{Node, settings};
 use crate::tls;
 use crate::world::{
@@ -191,6 +192,19 @@ async fn strangers_leave_half_to_whoever_is_known() {
         }
     }
     panic!("strangers are never at their limit: {:?}", app.roaming_counts());
+}
+
+/// However many uses it is about, and though so few files may be open that there is one place for strangers.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_batch_of_a_stranger_waits_for_other_nodes_in_one_place() {
+    let (_home, _upstream, gateway) = asking().await;
+    let node = Node::with_app(gateway.app.clone(), &Settings { max_connections: 4, ..settings() });
+    let questions = [("connect", 20), ("install", 21)].map(|(usage, seed)| json!({"id": id(seed), "use": usage}));
+    let answer = node.post("/v1/check", "application/json", json!({"questions": questions}).to_string()).await;
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    // On a busy machine the peer may be too late.
+    let asked = gateway.count("answered") + gateway.count("unreachable");
+    assert_eq!(asked, 2, "about both: {:?}", gateway.app.roaming_counts());
 }
 
 /// Nobody can use up what all share.

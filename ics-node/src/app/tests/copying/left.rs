@@ -6,9 +6,9 @@ use std::sync::Arc;
 use ics_core::identity::{IdentityId, Kind};
 use ics_core::log::entry::{EntryKind, Header};
 use ics_core::record::{Identity, Logged};
-use ics_core::statement::make::sign_descriptor;
-use ics_core::statement::{Erasure, Remnant, StatementId};
-use ics_core::vocabulary::{Act, DomainName};
+use ics_core::statement::make::{certify, sign_descriptor, sign_document};
+use ics_core::statement::{Claims, Erasure, Group, Remnant, StatementId, Subject};
+use ics_core::vocabulary::{Act, Attribute, DomainName};
 use ics_core::{limits, log};
 use ics_sync::mirror::{Action, Fill, Mirror, VerifiedEntry, VerifiedPage};
 use ics_sync::wire::{Base64, Entry, Page, Shown, Sight};
@@ -16,7 +16,7 @@ use ics_sync::wire::{Base64, Entry, Page, Shown, Sight};
 use super::{block, bring, copy_pages, log_as, next_page, next_page_as, vouched};
 use crate::app::entries::{Said, Snapshot, about};
 use crate::app::{App, Reader};
-use crate::fixture::{Party, SALT, copy, device, owner, signer};
+use crate::fixture::{Party, SALT, claims, copy, device, owner, signer};
 
 /// A party whose things of one lot anybody may read, with its node and a copy: first comes a block of a thing of which
 /// nobody has said yet to which lot it belongs, so the copy has only the leaf. In the next page that is said, another
@@ -293,6 +293,78 @@ async fn an_erasure_is_found_behind_all_that_may_be_left_of_a_thing() {
     let said = Said::read(&entries, &hosted.domain().expect("copied"), &id).expect("read");
     assert_eq!(said.about.iter().map(Logged::index).collect::<Vec<_>>(), [introduced, gone.end]);
     assert!(said.unseen, "the erasures of the others are still to come");
+}
+
+/// A copy of a part may have remnants that nothing ever confirms, and only while it shows less than it holds could the
+/// erasure still be among that. An entry that may lack a block is not given, so the directory must not seem complete.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_directory_says_that_a_thing_is_missing_of_which_more_may_be_shown() {
+    let maker = Party::found_showing("devices.acme.example", "L1");
+    let (home, of) = (maker.open(), &maker.domain);
+    maker.publish(&home, &device(1), "urn:dev:os:32473-1", "L1").await;
+    let data = tempfile::tempdir().expect("directory");
+    let copied = copy(data.path(), &home, of, &[("home", "http://127.0.0.1:9")]);
+    let hosted = copied.hosted(of).expect("copied");
+    tokio::task::block_in_place(|| copy_pages(&home, &copied, of, &mut goes_on(&home, &copied, of), 1));
+    assert!(copied.store().sight(hosted.number).expect("copied").is_partial());
+    let listed = || {
+        let page = copied.all_things(Reader::Operator, of, None, 10).expect("a page");
+        (page.things.len(), page.cut_short)
+    };
+    let takes = |change: &dyn Fn(&mut VerifiedPage)| {
+        tokio::task::block_in_place(|| {
+            let mut page = VerifiedPage::clone(&next_page(&home, &copied, of, &mut goes_on(&home, &copied, of)));
+            change(&mut page);
+            copied.take_page(&hosted, &Arc::new(page), None).expect("is stored");
+        });
+    };
+    let remnant = Remnant { statement: StatementId([7; 32]), identity: IdentityId::Key(device(1).fingerprint()) };
+    maker.publish(&home, &device(2), "urn:dev:os:32473-2", "L1").await;
+    takes(&|page| {
+        let leaves = page.entries.iter().map(VerifiedEntry::leaf_data);
+        page.entries = leaves.map(|leaf| VerifiedEntry::Erased { leaf, remnant }).collect();
+    });
+    assert_eq!(listed(), (1, false), "what a peer says falsely is confirmed by nothing");
+    maker.publish(&home, &device(3), "urn:dev:os:32473-3", "L1").await;
+    takes(&|page| page.checkpoint = None);
+    assert_eq!(listed(), (0, true));
+}
+
+/// Statements about groups are never erased, so that is a lie. Whoever copies from a copy that was told so would not be
+/// shown what is said of the group, perhaps a block, with the things in it.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_peer_calls_erased_of_a_group_hides_nothing_that_is_said_of_it() {
+    let maker = Party::found_showing("devices.acme.example", "L1");
+    let (home, of) = (maker.open(), &maker.domain);
+    let order = Group { kind: Kind::Group, name: "order 7".to_owned(), attributes: [].into() };
+    let Ok(id @ IdentityId::Group(named)) = order.id() else { panic!("a group") };
+    let said = Claims {
+        attributes: [(Attribute::Lot, "L1".to_owned())].into(),
+        groups: vec![named],
+        ..claims(&maker, Act::Identity)
+    };
+    let (key, now) = (device(1), home.clock().now());
+    let body = certify(&maker.signer, &key, "Pump", None, Kind::Device, &said, false, now, &SALT).expect("made");
+    maker.submit_one(&home, body).await.expect("admitted");
+    let data = tempfile::tempdir().expect("directory");
+    let copied = copy(data.path(), &home, of, &[("home", "http://127.0.0.1:9")]);
+    let hosted = copied.hosted(of).expect("copied");
+    tokio::task::block_in_place(|| copy_pages(&home, &copied, of, &mut goes_on(&home, &copied, of), 1));
+
+    maker.publish(&home, &device(2), "urn:dev:os:32473-2", "L1").await;
+    let lie = Remnant { statement: StatementId([7; 32]), identity: id };
+    tokio::task::block_in_place(|| {
+        let mut page = VerifiedPage::clone(&next_page(&home, &copied, of, &mut goes_on(&home, &copied, of)));
+        let leaves = page.entries.iter().map(VerifiedEntry::leaf_data);
+        page.entries = leaves.map(|leaf| VerifiedEntry::Erased { leaf, remnant: lie }).collect();
+        copied.take_page(&hosted, &Arc::new(page), None).expect("is stored");
+    });
+    let (said, now) = (claims(&maker, Act::Identity), home.clock().now());
+    let body = sign_document(&maker.signer, &Subject::Group(order), &said, now, &SALT).expect("made");
+    maker.submit_one(&home, body).await.expect("admitted");
+    tokio::task::block_in_place(|| copy_pages(&home, &copied, of, &mut goes_on(&home, &copied, of), 1));
+    let page = copied.entries(Reader::Anonymous, of, 0, 100, None).expect("a page");
+    assert!(matches!(page.entries.as_slice(), [.., Entry::Hidden(_), Entry::Whole(_)]), "{:?}", page.entries);
 }
 
 /// When both are shown at once, what comes behind the erasure would else be erased as soon as it is filled in.

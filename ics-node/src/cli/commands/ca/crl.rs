@@ -7,7 +7,7 @@ use clap::Args;
 use ics_core::limits;
 use ics_core::time::Timestamp;
 
-use super::{DAY, authority, check_key, refused, unlocked};
+use super::{DAY, authority, check_key, refused, unlocked, written};
 use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::files;
@@ -98,8 +98,7 @@ impl Crl {
         };
         let der = list.sign(signer).map_err(refused)?;
         files::write(&self.out, pem_block(LABEL, &der).as_bytes())?;
-        context.output.note("put it where the `--crl-url` of `ics ca sign` says it is");
-        Ok(Exit::Ok)
+        written(context, &self.out, "put it where the `--crl-url` of `ics ca sign` says it is")
     }
 
     /// Returns all entries of the new list: those of the former list and those to be revoked now. A later list must not
@@ -133,8 +132,6 @@ impl Crl {
 
 /// Reads the entries of a former list of the root.
 fn former(path: &Path, authority: &Authority) -> Result<ReadRevoked, Failure> {
-    let failed = |error: String| files::failed(path, error);
-    let text = String::from_utf8(files::read(path, limits::REVOCATION_LIST_BYTES * 2)?);
-    let text = text.map_err(|error| failed(error.to_string()))?;
-    pem(&text, LABEL).and_then(|der| read_revoked(&der, authority)).map_err(failed)
+    let text = files::read_text(path, limits::REVOCATION_LIST_BYTES * 2)?;
+    pem(&text, LABEL).and_then(|der| read_revoked(&der, authority)).map_err(|error| files::failed(path, error))
 }

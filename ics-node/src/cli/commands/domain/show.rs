@@ -24,6 +24,7 @@ use crate::cli::words::{Freshness, clean, counted, counted_entries, when};
 use crate::client::batch::UnsignedBatch;
 use crate::client::descriptor::{self, DescriptorFile};
 use crate::client::node::Node;
+use crate::words::shell_path;
 use crate::x509::Authority;
 
 type Row = (&'static str, String);
@@ -123,9 +124,8 @@ fn show_file(context: &Context, path: &Path) -> Result<Exit, Failure> {
     match DescriptorFile::read(path) {
         Ok(file) => print_to_sign(context, &file, path),
         Err(_) if UnsignedBatch::read(path).is_ok() => {
-            let shown = path.display();
-            Err(Failure::new(Exit::Local, format!("`{shown}` is a batch that nobody has signed yet"))
-                .hint(format!("`ics sign {shown} --show` shows what would be signed")))
+            Err(Failure::new(Exit::Local, format!("`{}` is a batch that nobody has signed yet", path.display()))
+                .hint(format!("`ics sign {} --show` shows what would be signed", shell_path(path))))
         }
         Err(error) => Err(error.into()),
     }

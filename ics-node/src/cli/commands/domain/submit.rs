@@ -21,6 +21,7 @@ use crate::cli::say;
 use crate::client::descriptor::{self, DescriptorFile};
 use crate::client::node::Node;
 use crate::client::submit;
+use crate::words::shell_path;
 
 /// What `ics domain submit` takes.
 #[derive(Debug, Args)]
@@ -123,7 +124,7 @@ pub(super) fn beyond_the_log<'d>(context: &Context, node: &Node, descriptor: &'d
 /// Lists the versions to submit before this one, and says how to discard unwanted ones, along with all that was made
 /// from them.
 fn comes_first(path: &Path, next: u64, version: u64) -> String {
-    let path = path.display();
+    let path = shell_path(path);
     let between = (next.saturating_add(1)..version).map(|it| format!(", then version {it}")).collect::<String>();
     format!(
         "version {next} comes first: `ics domain submit {path}`{between}, then this one. To drop a version that is no \

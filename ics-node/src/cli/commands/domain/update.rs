@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::{ArgGroup, Args};
 use ics_core::descriptor::{Compromise, Descriptor, NodeKey};
 use ics_core::identity::Fingerprint;
+use ics_core::limits;
 use ics_core::statement::StatementId;
 use ics_core::vocabulary::{DomainName, Role};
 
@@ -16,6 +17,7 @@ use super::submit::beyond_the_log;
 use super::{domain_or_default, new_signers, newest, owner, role_and_key, signer, signers, source, unlock_all};
 use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure};
+use crate::cli::files;
 use crate::cli::say;
 use crate::client::batch::Head;
 use crate::client::descriptor::{self, Changes, DescriptorFile};
@@ -252,13 +254,14 @@ pub(super) fn prepare(
 }
 
 fn edited(path: &std::path::Path) -> Result<Descriptor, Failure> {
-    let failed = |e: String| Failure::new(Exit::Local, format!("`{}`: {e}", path.display()));
-    let text = std::fs::read_to_string(path).map_err(|e| failed(e.to_string()))?;
-    let mut shown: serde_json::Value = serde_json::from_str(&text).map_err(|e| failed(e.to_string()))?;
+    let failed = |error: serde_json::Error| files::failed(path, error);
+    // As people write it, with spaces and line breaks, and with what is shown beside it.
+    let text = files::read_text(path, 4 * limits::DESCRIPTOR_BYTES)?;
+    let mut shown: serde_json::Value = serde_json::from_str(&text).map_err(failed)?;
     // Members that `ics domain show` prints beside the descriptor.
     let members = shown.as_object_mut();
     let removed = members.map(|members| BESIDE.iter().filter(|name| members.remove(**name).is_some()).count());
     let is_shown = removed.is_some_and(|removed| removed > 0);
     let edited = if is_shown { serde_json::from_value(shown) } else { serde_json::from_str(&text) };
-    edited.map_err(|e| failed(e.to_string()))
+    edited.map_err(failed)
 }

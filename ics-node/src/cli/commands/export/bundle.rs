@@ -20,7 +20,8 @@ use crate::cli::words::{counted, counted_entries};
 use crate::client::bundle::{CarryError, Made, Order, make};
 use crate::client::node::Node;
 use crate::config::{Config, PeerConfig, PeerName};
-use crate::words::shell_word;
+use crate::keys::file::unnamed;
+use crate::words::{path_text, shell_word};
 
 /// What a bundle takes.
 #[derive(Debug, Args)]
@@ -63,7 +64,7 @@ impl BundleArgs {
         bar.finish_and_clear();
         let made = made?;
         let bytes = std::fs::metadata(path).map_err(|error| files::failed(path, error))?.len();
-        let shown = json!({ "file": path, "for": name, "bytes": bytes, "domains": made });
+        let shown = json!({ "file": path_text(path), "for": name, "bytes": bytes, "domains": made });
         context.output.result(&shown, || text(path, &name, bytes, &made))?;
         Ok(Exit::Ok)
     }
@@ -111,7 +112,7 @@ pub(in crate::cli::commands) fn open(path: &Path) -> Result<Bundle<File>, Failur
 async fn write(node: &Node, order: &mut Order, path: &Path, moved: impl Fn(u64)) -> Result<Vec<Made>, Failure> {
     let failed = |error: std::io::Error| files::failed(path, error);
     let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
-    let mut file = tempfile::NamedTempFile::new_in(directory).map_err(failed)?;
+    let mut file = tempfile::NamedTempFile::new_in(directory).map_err(|error| failed(unnamed(&error)))?;
     let mut out = BufWriter::new(file.as_file_mut());
     let made = make(node, &mut out, order, moved).await.map_err(|error| match error {
         CarryError::Unwritten(error) => failed(error),

@@ -3,14 +3,18 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use ics_core::limits;
+use ics_core::openpgp::certificate;
 use serde::Serialize;
 
 use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure};
+use crate::cli::files;
 use crate::cli::output::card;
 use crate::cli::words::clean;
 use crate::keys::token::{Listed, Module, Token, TokenError, TokenUri};
 use crate::keys::{Algorithm, KeyName, KeyVersion, TokenCertificate};
+use crate::words::shell_word;
 
 /// What `ics key adopt` takes.
 #[derive(Debug, Args)]
@@ -71,10 +75,8 @@ impl Adopt {
         let uri = TokenUri::read(&self.uri)?;
         let user_id = self.user_id.unwrap_or_else(|| self.name.to_string());
         let version = if self.v6 { KeyVersion::V6 } else { KeyVersion::V4 };
-        let given = self.certificate.as_ref().map(|path| {
-            std::fs::read(path).map_err(|e| Failure::new(Exit::Local, format!("`{}`: {e}", path.display())))
-        });
-        let given = given.transpose()?;
+        let read = |path: &PathBuf| files::read(path, 2 * limits::PERSON_CERTIFICATE_BYTES);
+        let given = self.certificate.as_ref().map(read).transpose()?;
         let certificate = match &given {
             Some(bytes) => TokenCertificate::Given(bytes),
             None => TokenCertificate::New { user_id: &user_id, version },
@@ -99,11 +101,17 @@ pub(super) fn make(
     }
     let keys = context.keys();
     keys.refuse_existing(name)?;
+    // Before the key is made: a second attempt would make another one.
+    certificate::user_id(user_id.as_bytes()).map_err(|error| Failure::new(Exit::Local, error))?;
     let tokens = context.tokens()?;
     let made = tokens.make(&uri, name.as_str(), algorithm)?;
     let key = keys.adopt(name, (&tokens, &made), TokenCertificate::New { user_id, version }, context.now());
     // The key exists now, whatever happens to its certificate.
-    let key = key.map_err(|e| Failure::from(e).hint(format!("the key was made: `ics key adopt {name} '{made}'`")))?;
+    let key = key.map_err(|error| {
+        let v6 = if version == KeyVersion::V6 { " --v6" } else { "" };
+        let (made, user_id) = (shell_word(&made.to_string()), shell_word(user_id));
+        Failure::from(error).hint(format!("the key was made: `ics key adopt {name} {made} --user-id {user_id}{v6}`"))
+    })?;
     super::show(context, &key)
 }
 

@@ -20,7 +20,7 @@ use crate::client::descriptor::{self, DescriptorFile};
 use crate::config::{Config, FILE_NAME, NodeConfig, edit};
 use crate::keys::{Algorithm, KeyError, KeyName, KeyVersion, StoredKey, file};
 use crate::service::Service;
-use crate::words::shell_word;
+use crate::words::shell_path;
 
 pub(super) fn begin(
     context: &Context,
@@ -48,7 +48,7 @@ pub(super) fn begin(
         u32::try_from(file.signed_by(&former.owners.keys).len()).unwrap_or(u32::MAX) < former.owners.threshold;
     if missing {
         let path = descriptor::path(&context.home, domain, file.descriptor.version);
-        let (program, file) = (context.program(), shell_word(&path.display().to_string()));
+        let (program, file) = (context.program(), shell_path(&path));
         let hint = format!(
             "the owners sign it with `ics domain sign {file}`; then `{program} restore --begin-anew {domain} \
              --descriptor {file}`"
@@ -64,7 +64,7 @@ pub(super) fn begin(
     let path = context.home.join(FILE_NAME);
     let text = std::fs::read_to_string(&path).map_err(|error| local(&error))?;
     let text = edit::set_node_key(&text, &path, &key_name).map_err(|error| local(&error))?;
-    file::replace_private(&path, text.as_bytes()).map_err(|error| local(&error))?;
+    file::replace_alike(&path, text.as_bytes()).map_err(|error| local(&error))?;
     let shown = json!({ "domain": domain, "version": file.descriptor.version, "index": index, "key": key_name,
         "last_head": { "size": head.size, "root": head.root.to_string() }, "under_the_former_key": others });
     context.output.result(&shown, || {

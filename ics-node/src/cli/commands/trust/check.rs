@@ -13,6 +13,7 @@ use crate::cli::exit::{Exit, Failure};
 use crate::cli::words::counted;
 use crate::config::Config;
 use crate::store::{self, StoreError};
+use crate::words::path_text;
 
 /// What `ics trust check` takes.
 #[derive(Debug, Args)]
@@ -53,7 +54,8 @@ impl Check {
         let short =
             if policy.domains().iter().any(is_copied) { super::short(policy.freshness()) } else { BTreeMap::new() };
         let permits = policy.permits_anything();
-        let mut shown = json!({"file": path, "domains": policy.domains(), "permits": permits, "short": short});
+        let file = path_text(&path);
+        let mut shown = json!({"file": file, "domains": policy.domains(), "permits": permits, "short": short});
         if let (Some(shown), Ok(serde_json::Value::Object(places))) =
             (shown.as_object_mut(), serde_json::to_value(&places))
         {

@@ -15,7 +15,7 @@ use super::{Verify, case, proof};
 use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::files;
-use crate::words::shell_word;
+use crate::words::shell_path;
 
 pub(super) fn run(verify: &Verify, context: &Context) -> Result<Exit, Failure> {
     if verify.log_key.is_some() || is_proof(&verify.file)? {
@@ -73,7 +73,7 @@ fn is_proof(path: &Path) -> Result<bool, Failure> {
 /// this hint: whoever serves it has chosen them.
 pub(super) fn advice(path: &Path) -> Option<String> {
     let what = resembled(path)?;
-    let command = format!("ics verify --document {}", shell_word(&path.display().to_string()));
+    let command = format!("ics verify --document {}", shell_path(path));
     Some(format!("it looks like {what}: `{command}` checks that, and does not say that the file may be used"))
 }
 

@@ -15,6 +15,7 @@ use crate::cli::exit::Failure;
 use crate::cli::output::card;
 use crate::cli::record::{heading, record_card_of};
 use crate::cli::words::{Freshness, clean, counted, when, when_by};
+use crate::words::serialize_path;
 
 /// What was checked: a program that asks about a file must not mistake the result for a document for one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -47,6 +48,7 @@ pub(super) struct Report {
 /// The findings about a file.
 #[derive(Serialize)]
 pub(super) struct ArtifactReport {
+    #[serde(serialize_with = "serialize_path")]
     pub(super) file: PathBuf,
     pub(super) id: String,
     /// Whether the evidence is about this file at all.

@@ -1,0 +1,161 @@
+//! The files of commands: what is left where they cannot write, how they are named, and what must not get into one.
+
+use std::ffi::OsStr;
+use std::fs::Permissions;
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::PermissionsExt as _;
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+use crate::reading::with_a_device;
+use crate::stage::{Stage, spki};
+
+#[test]
+fn a_full_disk_is_told_by_the_name_of_the_file_and_leaves_no_part_of_it() {
+    let stage = Stage::started();
+    stage.ok(&["key", "make", "root", "--algorithm", "p256"]);
+    let path = |name: &str| stage.path(name).display().to_string();
+    let (root, report) = (path("root.pem"), path("certificates.csv"));
+    let made = |name: &str| format!("{}/{name}", path("home"));
+    for (words, file) in [
+        (&["ca", "root", "--name", "Acme Root", "--out", &root][..], root.clone()),
+        (&["report", "--format", "csv", "--out", &report], report.clone()),
+        (&["key", "make", "second"], made("keys/second.asc")),
+        (&["ca", "request", "--key", "root", "--name", "Acme", "--out", "issuer.csr"], "issuer.csr".to_owned()),
+    ] {
+        let refused = stage.run_in_little_room(0, words);
+        let expected = format!("`{file}`: File too large (os error 27)");
+        assert_eq!((refused.code, refused.failure().0), (5, expected), "{words:?}");
+    }
+    let other = path("other");
+    let init = ["--home", &other, "init", "--role", "infield", "--domain", "site4.example", "--generate-passphrase"];
+    let (message, _) = stage.run_in_little_room(0, &init).failure();
+    assert_eq!(message, format!("`{other}/passphrase`: File too large (os error 27)"));
+
+    let names = |directory: &str| {
+        let entries = std::fs::read_dir(stage.path(directory)).expect("listed").flatten();
+        let mut names: Vec<String> = entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
+        names.sort();
+        names
+    };
+    assert_eq!(names("."), ["home"], "nothing is left");
+    assert_eq!(names("home/keys"), ["node.asc", "owner.asc", "root.asc", "signer.asc"]);
+    let made = stage.ok(&["ca", "root", "--name", "Acme Root", "--out", &root]);
+    assert_eq!(made["file"], root.as_str());
+}
+
+#[test]
+fn a_reader_who_has_read_enough_of_a_report_is_no_failure() {
+    let stage = Stage::started();
+    for format in ["html", "csv", "json"] {
+        assert_eq!(stage.run_unheard(false, &["report", "--format", format]), Some(0), "{format}");
+    }
+}
+
+#[test]
+fn the_next_command_names_a_file_as_a_shell_reads_it() {
+    let stage = Stage::started();
+    let (key, file) = (spki(1), "Acme's lot.ics");
+    let prepared = stage.for_people("home", &["publish", "--spki", &key, "--serial", "SN-1", "--unsigned", file]);
+    assert!(prepared.stdout.contains(r"ics sign 'Acme'\''s lot.ics'"), "{prepared:?}");
+    let signed = stage.for_people("home", &["sign", file, "--yes"]);
+    assert!(signed.stdout.contains(r"ics submit 'Acme'\''s lot.signed.ics'"), "{signed:?}");
+}
+
+#[test]
+fn a_file_that_nobody_signs_is_told_from_a_damaged_one() {
+    let stage = Stage::new();
+    stage.write("device.pem", "-----BEGIN PUBLIC KEY-----\n");
+    stage.write("empty", "");
+    let other = "it is neither a batch nor a descriptor";
+    for (words, expected) in [
+        (["sign", "device.pem"], format!("`device.pem`: {other}")),
+        (["submit", "device.pem"], format!("`device.pem`: {other}")),
+        (["sign", "empty"], "`empty` is not a batch: it is empty".to_owned()),
+    ] {
+        let refused = stage.run(&words);
+        assert_eq!((refused.code, refused.failure().0), (5, expected), "{words:?}");
+    }
+}
+
+#[test]
+fn a_wrong_passphrase_is_told_with_the_file_that_it_is_from() {
+    let mut stage = Stage::new();
+    let own = stage.path("home/passphrase");
+    let other = stage.write("other", "not the one\n");
+    std::fs::write(&own, "not the one\n").expect("written");
+    let unlock = ["ca", "root", "--key", "owner", "--name", "Acme Root"];
+    for path in [own.display().to_string(), other.clone()] {
+        let refused = stage.run(&unlock);
+        let (message, hint) = refused.failure();
+        assert_eq!((refused.code, message.as_str()), (5, "the passphrase does not unlock the key `owner`"));
+        assert!(hint.starts_with(&format!("it is from `{path}`")), "{hint}");
+        stage.set("ICS_PASSPHRASE_FILE", &other);
+    }
+}
+
+#[test]
+fn a_damaged_store_is_told_with_what_is_to_be_done() {
+    let mut stage = Stage::started();
+    stage.kill();
+    for name in ["ics.db-wal", "ics.db-shm"] {
+        // It is not there if the node had just written everything to the database itself.
+        let _ = std::fs::remove_file(stage.path("home/data").join(name));
+    }
+    stage.write("home/data/ics.db", "not a database any more".repeat(300));
+    for (command, told) in [("serve", "`ics fsck` says"), ("fsck", "`ics restore COPY`")] {
+        let ended = stage.run(&[command]);
+        let (message, hint) = ended.failure();
+        assert!(ended.code == 5 && message.starts_with("the store is damaged"), "{ended:?}");
+        assert!(hint.contains(told), "{hint}");
+    }
+}
+
+#[test]
+fn nothing_writes_a_core_dump_with_secret_keys_in_it() {
+    let Rlimit { maximum, .. } = getrlimit(Resource::Core);
+    setrlimit(Resource::Core, Rlimit { current: maximum, maximum }).expect("raised for all that is started here");
+    let stage = Stage::started();
+    let limits = std::fs::read_to_string(format!("/proc/{}/limits", stage.process())).expect("read");
+    let of_core = limits.lines().find(|line| line.starts_with("Max core file size")).expect("it is limited");
+    assert_eq!(of_core.split_whitespace().nth(4), Some("0"), "{of_core}");
+}
+
+/// A machine has nobody who could be asked, so it says `--yes`; its standard input is empty here.
+#[test]
+fn things_are_named_through_standard_input_as_well() {
+    let stage = Stage::started();
+    let nothing = stage.run(&["approve", "--from-file", "-", "--yes"]);
+    assert_eq!((nothing.code, nothing.failure().0.as_str()), (2, "no thing is named to say it of"), "{nothing:?}");
+}
+
+#[test]
+fn a_file_whose_name_is_no_text_is_told_all_the_same() {
+    let stage = with_a_device();
+    for (words, file) in [
+        (&["export", "serial:SN-1", "-o"][..], &b"\xff.json"[..]),
+        (&["export", "--entry", "2", "-o"], b"\xff.tlog-proof"),
+        (&["qr", "serial:SN-1", "--at", "https://id.acme.example", "-o"], b"\xff.svg"),
+        (&["backup"], b"\xff"),
+    ] {
+        let ended = stage.run_on(words, OsStr::from_bytes(file));
+        assert!(ended.code == 0 && ended.stdout.contains('\u{fffd}'), "{words:?}: {ended:?}");
+        assert!(stage.path(".").join(OsStr::from_bytes(file)).exists(), "{words:?}");
+    }
+}
+
+/// By the node while it runs, and by the command while it does not.
+#[test]
+fn a_configuration_keeps_the_permissions_that_its_operator_gave_it() {
+    let mut stage = Stage::started();
+    let file = stage.path("home/ics.toml");
+    std::fs::set_permissions(&file, Permissions::from_mode(0o640)).expect("set");
+    let key = "11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=";
+    for words in [&["peer", "add", "gateway", "--key", key][..], &["peer", "remove", "gateway"]] {
+        let before = std::fs::read(&file).expect("read");
+        stage.ok(words);
+        assert_ne!(std::fs::read(&file).expect("read"), before, "{words:?}");
+        assert_eq!(std::fs::metadata(&file).expect("metadata").permissions().mode() & 0o777, 0o640, "{words:?}");
+        stage.kill();
+    }
+}
