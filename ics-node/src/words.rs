@@ -125,6 +125,12 @@ pub fn counted(number: impl TryInto<u64>, noun: &str) -> String {
     if number == 1 { format!("1 {noun}") } else { format!("{number} {noun}s") }
 }
 
+/// A number of entries of a log.
+#[must_use]
+pub fn counted_entries(number: u64) -> String {
+    if number == 1 { "1 entry".to_owned() } else { format!("{number} entries") }
+}
+
 /// The word for an attribute.
 #[must_use]
 pub const fn attribute(attribute: Attribute) -> &'static str {

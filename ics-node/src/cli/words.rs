@@ -8,7 +8,7 @@ use ics_core::time::Timestamp;
 use ics_core::vocabulary::Effect;
 
 use crate::api::AsOf;
-pub(crate) use crate::words::{MAY_MISS, attribute, because, clean, counted, short, span, when};
+pub(crate) use crate::words::{MAY_MISS, attribute, because, clean, counted, counted_entries, short, span, when};
 
 /// A warning about a time given by somebody else's clock.
 const LATER: &str = "later than the time by which it is judged";
@@ -122,10 +122,6 @@ impl Freshness {
             _ => format!("{}{entries}", style("never: the home has not said that this is its newest state").yellow()),
         }
     }
-}
-
-pub(crate) fn counted_entries(number: u64) -> String {
-    if number == 1 { "1 entry".to_owned() } else { format!("{number} entries") }
 }
 
 #[cfg(test)]

@@ -199,6 +199,22 @@ fn witnesses_are_shown_by_the_keys_that_other_tools_take() {
     assert_eq!(stage.ok(&["domain", "update", "--from-file", &next])["witness_keys"][0], key.as_str());
 }
 
+/// Whoever copies the domain or adopts from it must be given both; a script finds them where a person does.
+#[test]
+fn a_node_tells_scripts_too_the_origin_and_the_key_of_a_log() {
+    let stage = Stage::started();
+    let at_node = ["domain", "show", "--node", stage.url()];
+    let (told, mut shown) = (stage.words_alone("home", &at_node), stage.ok(&at_node));
+    for member in ["origin", "log_key"] {
+        let value = shown[member].as_str().expect("it is there");
+        assert!(value.starts_with(DOMAIN) && told.contains(value), "{member}: {value}: {told}");
+    }
+    // The displayed form can be edited.
+    shown["description"] = "Pumps of Acme".into();
+    let next = stage.write("next.json", shown.to_string());
+    assert_eq!(stage.ok(&["domain", "update", "--from-file", &next])["description"], "Pumps of Acme");
+}
+
 /// Witnessing takes two: the setting here has no effect until the other side has made its own.
 #[test]
 fn adding_a_witness_says_what_the_other_side_has_to_do() {

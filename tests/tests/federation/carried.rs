@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::node::Node;
+use crate::node::{Node, eventually};
 use crate::town::{DEVICES, SITE, said};
 
 const PUMP: &str = "serial:SN-0001";
@@ -36,7 +36,9 @@ impl Places {
         maker.serve();
         gateway.serve();
         // What the two tell each other once, on paper: names, keys and origins. Neither knows an address.
-        gateway.ics(&["peer", "add", "maker", "--key", &maker.key(), &maker.origin()]).ok();
+        let added = gateway.ics(&["peer", "add", "maker", "--key", &maker.key(), &maker.origin()]).ok();
+        let next = format!("`ics --home {} import --bundle`", gateway.home.display());
+        assert!(added.contains(&next), "it can be copied: {added}");
         maker.ics(&["peer", "add", "gateway", "--key", &gateway.key(), &gateway.origin()]).ok();
         gateway.trusts(&["--permit", "anything-vouched", "--domain", &maker.origin(), "--fresh", "86400"]);
         gateway.restarts_at(None);
@@ -255,8 +257,16 @@ fn what_a_gateway_was_not_brought_is_said_to_be_lost() {
     assert_eq!((&domain["asked"][0]["entries"], &domain["not_asked"]), (&json!(1), &json!(["gateway"])), "{told}");
     assert_eq!(second(&domain["as_of"]), second(&taken["as_of"]), "{told}");
     let said = places.maker.ics(&["restore", "--hold", "--from-copy", &copy]).ok();
-    assert!(said.contains("whatever this node signed after 20"), "{said}");
+    assert!(said.contains("only what this node signed after 20"), "{said}");
     assert!(said.contains("ics.toml has no address of it"), "{said}");
+    // A node that runs asks by itself, and says whom it does not ask.
+    places.maker.ics(&["restore", "--hold"]).ends_with(1);
+    places.maker.serve_until("/livez");
+    eventually("it has said whom it does not ask", || {
+        let logged = fs::read_to_string(places.maker.home.join("err.log")).expect("its log");
+        let line = logged.lines().find(|line| line.contains("ics.toml has no address of these peers"))?;
+        line.contains("gateway").then_some(())
+    });
 }
 
 /// A bundle leaves out what its reader may not read; if the reader may read it later, a later bundle brings it.

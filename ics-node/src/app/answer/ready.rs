@@ -44,7 +44,7 @@ impl Done {
         Self { era: Arc::clone(era), from: size, upto: size, size, is_slow: true }
     }
 
-    /// Looks at how far the log has grown in the pause since the last look.
+    /// Looks at how far the log has grown since the last look, a pause ago or more.
     fn look(&mut self, size: u64) {
         (self.size, self.is_slow) = (size, size <= self.size + PAGE);
     }
@@ -177,6 +177,18 @@ mod tests {
 
     use super::*;
     use crate::fixture::{Party, device};
+
+    #[test]
+    fn news_of_a_domain_that_grows_fast_wait_until_it_grows_slowly() {
+        let mut done = Done::none(&Arc::new(Era::default()), 1_000);
+        done.add(&(744..1_000));
+        done.look(1_010);
+        assert_eq!(done.next(1_010), Some(1_000..1_010));
+        done.look(2_000);
+        assert_eq!(done.next(2_000), Some(488..744), "older entries do not wait");
+        done.look(2_001);
+        assert_eq!(done.next(2_001), Some(1_000..1_256));
+    }
 
     /// Memory must not bring back what is gone from the log.
     #[tokio::test(flavor = "multi_thread")]

@@ -34,6 +34,7 @@ use crate::app::admit::submit::{Incoming, Outcome, append_all};
 use crate::app::hosted::Hosted;
 use crate::app::{App, AppError, random};
 use crate::store::{Part, Standing, WriteTx};
+use crate::words::counted_entries;
 
 /// The pause between two rounds of questions.
 const AGAIN: Duration = Duration::from_secs(5);
@@ -44,6 +45,9 @@ pub const PEERS_SETTLE: Duration = Duration::from_secs(60);
 /// The kinds of alarm that say that a domain is silent, and that it no longer is.
 pub(super) const SILENT: &str = "silent";
 const GOES_ON: &str = "goes-on";
+/// What an operator can do before the silence ends without somebody who may know more.
+const NO_ADDRESS: &str = "ics.toml has no address of these peers: if one may know more than those who are asked, stop \
+                          the node, and bring a copy of its home directory by `ics restore --hold --from-copy`";
 /// How many alarms are searched for the last of these.
 const ALARMS_LOOKED: usize = 1_000;
 
@@ -61,7 +65,7 @@ pub struct Asked {
 
 fn in_words(answer: &Result<Option<u64>, String>) -> String {
     match answer {
-        Ok(Some(entries)) => format!("it gave {entries} lost entries"),
+        Ok(Some(entries)) => format!("it gave {} of what was lost", counted_entries(*entries)),
         Ok(None) => "it holds no copy, and so cannot say what was lost".to_owned(),
         Err(problem) => problem.clone(),
     }
@@ -138,6 +142,10 @@ impl App {
         let text = "more was signed than is held, or a copy was restored: silent until all mirrors have been asked";
         self.store().alarm(Some(hosted.number), self.clock().now(), SILENT, text)?;
         tracing::warn!(%domain, mirrors = self.who_may_have_it().len(), "{text}; `ics restore` tells more");
+        let not_asked = self.who_cannot_be_asked().join(", ");
+        if !not_asked.is_empty() {
+            tracing::warn!(%domain, not_asked, "{NO_ADDRESS}");
+        }
         loop {
             let asked = self.ask_each(&hosted, &self.who_may_have_it()).await;
             // If the table of peers is gone, the node is ending.

@@ -64,7 +64,8 @@ pub(crate) enum DomainCommand {
     ///
     /// Shows a descriptor: the newest one of a domain in this home directory, and whether another one is in force; the
     /// one in a file; or with `--node` the one in force at a node, and how the domain is doing there. Signers whose
-    /// keys the node knows to be revoked or expired are marked. With `--json` it prints the descriptor itself.
+    /// keys the node knows to be revoked or expired are marked. With `--json` it prints the descriptor itself; from a
+    /// node, with the log's origin and key.
     Show(show::Show),
     /// Empty this node's copy of a domain, so that it is copied again.
     ///
@@ -209,6 +210,12 @@ fn source(path: &Path) -> Result<Source, Failure> {
 pub(super) fn unlock_all(context: &Context, names: &[String]) -> Result<Vec<UnlockedKey>, Failure> {
     let keys = names.iter().map(|name| context.keys().find(name)).collect::<Result<Vec<_>, _>>()?;
     context.unlock_all(&keys)
+}
+
+/// Says how a version that was made comes into force.
+pub(super) fn tell_of_submit(context: &Context) {
+    let program = context.program();
+    context.output.note(&format!("`{program} domain submit` puts it into force once enough owners have signed"));
 }
 
 /// The named domain, or the default from the configuration.

@@ -71,6 +71,9 @@ pub(super) enum Command {
     #[command(subcommand)]
     Key(key::KeyCommand),
     /// Make, change, sign and show descriptors: the rules of a domain.
+    ///
+    /// These commands take the domain itself as their argument, since it is what they act on. With `--domain`, other
+    /// commands are told in which domain to speak or to look.
     #[command(subcommand)]
     Domain(domain::DomainCommand),
     /// Make and sign what issues X.509 certificates: a root, issuing authorities, their lists.
@@ -157,7 +160,7 @@ pub(super) enum Command {
     /// that is. With `--use` it explains the node's verdict in the same way. The exit code is 0 whatever the answer is,
     /// unlike that of `ics lookup --use`.
     Explain(explain::Explain),
-    /// List a domain's identities, by kind, model, lot, status or signer.
+    /// List a domain's things, by kind, model, lot, status, label or signer.
     ///
     /// Lists them in the order in which they were introduced, a page at a time. An identity is listed if it fits all
     /// the filters that are given.

@@ -17,7 +17,7 @@ use crate::app::{App, AppError, Asked, NodeKeys, Setup, Source};
 use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::output::card;
-use crate::cli::words::when;
+use crate::cli::words::{counted_entries, when};
 use crate::client::backup::DATA;
 use crate::client::restore::{self, CopyOfHome, PutBack, RestoreError};
 use crate::config::{Config, NodeConfig};
@@ -234,7 +234,7 @@ fn answer(asked: &Asked) -> Value {
 fn text(put_back: Option<&PutBack>, domains: &[Value], is_silent_witness: bool) -> String {
     let mut parts = Vec::new();
     if let Some(put_back) = put_back {
-        let mut rows = vec![("store", format!("{} entries", put_back.entries))];
+        let mut rows = vec![("store", counted_entries(put_back.entries))];
         rows.extend(
             put_back.replaced.iter().map(|path| ("before", format!("the former store is in {}", path.display()))),
         );
@@ -267,7 +267,7 @@ fn domain_text(domain: &Value) -> String {
             (Some(problem), _) => style(format!("{source}: {problem}")).red().to_string(),
             (None, Some(entries)) => {
                 let as_of = time_of(asked).map(|at| format!(", as of {at}")).unwrap_or_default();
-                format!("{source}: {entries} lost entries{as_of}")
+                format!("{source}: {} of what was lost{as_of}", counted_entries(entries))
             }
             (None, None) => format!("{source}: holds no copy, and so cannot say what was lost"),
         };
@@ -281,7 +281,7 @@ fn domain_text(domain: &Value) -> String {
     if !is_current {
         rows.push(("what to do", ADVICE.to_owned()));
     } else if let Some(at) = time_of(domain) {
-        rows.push(("lost", format!("whatever this node signed after {at}\n{FORKED}")));
+        rows.push(("lost", format!("only what this node signed after {at}, if anything\n{FORKED}")));
     }
     let name = domain["domain"].as_str().unwrap_or_default();
     let title = match is_current {
@@ -297,10 +297,11 @@ fn time_of(told: &Value) -> Option<String> {
 }
 
 const NO_ADDRESS: &str = "\
-ics.toml has no address of it: if it may know more, bring a copy of its home directory with --from-copy";
+ics.toml has no address of it: if it may know more than those who were asked, bring a copy of its home directory with
+--from-copy";
 
 const FORKED: &str = "\
-if it did, whoever has seen that will see a fork: silence it again with --hold, and bring who knows more";
+whoever has seen such a thing will see a fork: silence this node again with --hold, and bring a copy that has it";
 
 const ADVICE: &str = "\
 name every mirror as a [[peer]] in ics.toml and ask again, or bring copies of them with --from-copy; a node that runs
@@ -321,5 +322,28 @@ impl From<RestoreError> for Failure {
             RestoreError::Damaged(_) => failure.hint("take an older copy; the mirrors have what was signed since"),
             _ => failure,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use console::strip_ansi_codes;
+
+    use super::*;
+
+    #[test]
+    fn what_came_back_and_what_is_lost_is_told_in_words() {
+        let told = |state: &str| {
+            let asked = json!([{ "source": "plant", "entries": 1, "as_of": "2026-11-20T08:10:00Z" }]);
+            let domain = json!({ "domain": "devices.acme.example", "state": state, "size": 9,
+                "as_of": "2026-11-20T08:10:00Z", "asked": asked, "not_asked": ["gateway"] });
+            // However wide the terminal is.
+            strip_ansi_codes(&domain_text(&domain)).split_whitespace().collect::<Vec<_>>().join(" ")
+        };
+        let goes_on = told("current");
+        for text in ["1 entry of what was lost, as of 2026-11-20", "if it may know more", "signed after 2026-11-20"] {
+            assert!(goes_on.contains(text), "{text}: {goes_on}");
+        }
+        assert!(!told("silent").contains("signed after"), "more may come back");
     }
 }

@@ -110,7 +110,7 @@ impl Serve {
         runtime.shutdown_timeout(THREADS_END);
         // The threads that served connections end a moment later, and the last of them closes the files.
         if closing.is_some_and(|closing| !closing.wait(THREADS_END)) {
-            tracing::warn!("a thread does not end, and the files are left as after a power cut, which loses nothing");
+            tracing::warn!("work under way does not end: the store is left as after a power cut, and nothing is lost");
         }
         ended.map(|()| Exit::Ok)
     }

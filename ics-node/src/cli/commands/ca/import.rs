@@ -98,7 +98,7 @@ impl Import {
         if let Some(note) = for_node(context, &key)? {
             context.output.note(&note);
         }
-        context.output.note("`ics domain submit` puts it into force once enough owners have signed");
+        domain::tell_of_submit(context);
         Ok(Exit::Ok)
     }
 

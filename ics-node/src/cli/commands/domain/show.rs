@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use console::style;
 use ics_core::descriptor::{Compromise, Descriptor, Issuer, NodeKey, OwnerKey, Owners, RoleSpec};
+use ics_core::log::checkpoint::Origin;
 use ics_core::log::note::VerifierKey;
 use ics_core::time::Timestamp;
 use ics_core::vocabulary::{DomainName, Role};
@@ -29,14 +30,20 @@ use crate::x509::Authority;
 type Row = (&'static str, String);
 
 /// The members of the printed JSON that are not part of the descriptor.
-pub(super) const BESIDE: [&str; 5] =
-    ["witness_keys", "in_force", "ended_signers", "blocks_that_fall", "statements_that_fall"];
+pub(super) const BESIDE: [&str; 7] =
+    ["origin", "log_key", "witness_keys", "in_force", "ended_signers", "blocks_that_fall", "statements_that_fall"];
 
 /// A descriptor as JSON, with its witnesses' keys in the form that other tools take, and with what falls by it.
 #[derive(Serialize)]
 struct Shown<'d> {
     #[serde(flatten)]
     descriptor: &'d Descriptor,
+    /// What those who copy it or adopt from it must be given, if a node was asked: the origin of its log, and the key
+    /// of the log's home.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    origin: Option<&'d Origin>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    log_key: Option<&'d VerifierKey>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     witness_keys: Vec<VerifierKey>,
     /// The version in force, if it is another one.
@@ -52,7 +59,8 @@ struct Shown<'d> {
 impl<'d> From<&'d Descriptor> for Shown<'d> {
     fn from(descriptor: &'d Descriptor) -> Self {
         let witness_keys = descriptor.witness_keys();
-        Self { descriptor, witness_keys, in_force: None, ended_signers: Ended::new(), falls: None }
+        let (origin, log_key, in_force, falls) = (None, None, None, None);
+        Self { descriptor, origin, log_key, witness_keys, in_force, ended_signers: Ended::new(), falls }
     }
 }
 
@@ -132,7 +140,8 @@ fn show_at_node(context: &Context, domain: &DomainName) -> Result<Exit, Failure>
     let mut held = node_rows(node.url(), &info, context.now());
     let ended_signers = ended(context, &node, &file.descriptor);
     held.extend(ended::row(&ended_signers));
-    let shown = Shown { ended_signers, ..Shown::from(&file.descriptor) };
+    let (origin, log_key) = (Some(&info.info.origin), Some(&info.info.verifier_key));
+    let shown = Shown { origin, log_key, ended_signers, ..Shown::from(&file.descriptor) };
     context.output.result(&shown, || text(context, &file, held))?;
     Ok(Exit::Ok)
 }

@@ -170,7 +170,7 @@ impl Update {
         let path = descriptor::path(&context.home, &domain, file.descriptor.version);
         file.write(&path)?;
         let exit = super::show::print_with(context, &file, &path, &falls)?;
-        context.output.note("`ics domain submit` puts it into force once enough owners have signed");
+        super::tell_of_submit(context);
         Ok(exit)
     }
 
