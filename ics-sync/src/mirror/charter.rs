@@ -142,9 +142,10 @@ impl Charter {
         Ok(())
     }
 
-    /// Forgets the versions that the log has not reached. Their owners may have signed them and put others in force.
-    pub(super) fn forget_following(&mut self) {
-        self.following.clear();
+    /// Forgets the versions that the log has not reached, after the last one under which the home is known to have
+    /// signed. The owners may have signed them and put others in force.
+    pub(super) fn forget_after(&mut self, signed_under: u64) {
+        self.following.retain(|version| version.descriptor.version <= signed_under);
     }
 
     /// Takes a descriptor that is in the log, under the checkpoint that proves it. One that the owners did not sign has
