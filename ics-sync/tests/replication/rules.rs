@@ -236,8 +236,22 @@ fn a_peer_that_moves_the_end_of_a_header_is_left_out() {
 fn rules_that_are_not_known_stop_the_mirror_before_their_descriptor_is_applied() {
     let (mirror, memory, end) = after(|home| home.amend(at(NOW), |next| next.rules = 2));
     let Action::Stopped(stop @ Stop::Rules { version: 2, .. }) = end else { panic!("{end:?}") };
-    assert!(stop.to_string().contains("rules version 2"), "{stop}");
+    assert!(stop.to_string().contains("rules version 2") && !stop.is_of_peer(), "{stop}");
     assert_eq!((memory.size(), mirror.status().size), (10, 10));
+}
+
+/// The owners may have signed them for another of their domains, or never have put them in force.
+#[test]
+fn a_peer_that_shows_rules_that_are_not_known_beside_the_log_is_left_out() {
+    let mut home = home(10);
+    let (mut mirror, _) = mirrored(&home);
+    home.amend(at(NOW), |next| next.rules = 2);
+    home.key = signing_key(66);
+    home.sign(at(NOW));
+    mirror.handle_checkpoint(&home.note, at(NOW));
+    mirror.handle_descriptors(&home.descriptors(2), at(NOW));
+    let stop = mirror.status().stopped.expect("it is refused");
+    assert!(matches!(stop, Stop::Rules { version: 2, .. }) && stop.is_of_peer(), "{stop:?}");
 }
 
 #[test]
