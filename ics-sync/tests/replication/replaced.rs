@@ -1,4 +1,4 @@
-//! What is known of keys that the owners replace.
+//! What is known of keys that the owners replace, and of what else they have signed.
 
 use ics_sync::mirror::{Action, Stop};
 
@@ -74,4 +74,18 @@ fn a_key_that_is_known_to_be_replaced_counts_with_no_other_peer() {
     mirror.hears(1);
     let end = drive(&mut mirror, &thief, &mut memory, at(LATER));
     assert_eq!((end, memory.size()), (Action::Stopped(Stop::FormerKey { size: 12, version: 1 }), 10));
+}
+
+/// The owners may have signed them for another of their domains, or never have put them in force.
+#[test]
+fn a_peer_that_shows_rules_that_are_not_known_beside_the_log_is_left_out() {
+    let mut home = home(10);
+    let (mut mirror, _) = mirrored(&home);
+    home.amend(at(NOW), |next| next.rules = 2);
+    home.key = signing_key(66);
+    home.sign(at(NOW));
+    mirror.handle_checkpoint(&home.note, at(NOW));
+    mirror.handle_descriptors(&home.descriptors(2), at(NOW));
+    let stop = mirror.status().stopped.expect("it is refused");
+    assert!(matches!(stop, Stop::Rules { version: 2, .. }) && stop.is_of_peer(), "{stop:?}");
 }

@@ -240,20 +240,6 @@ fn rules_that_are_not_known_stop_the_mirror_before_their_descriptor_is_applied()
     assert_eq!((memory.size(), mirror.status().size), (10, 10));
 }
 
-/// The owners may have signed them for another of their domains, or never have put them in force.
-#[test]
-fn a_peer_that_shows_rules_that_are_not_known_beside_the_log_is_left_out() {
-    let mut home = home(10);
-    let (mut mirror, _) = mirrored(&home);
-    home.amend(at(NOW), |next| next.rules = 2);
-    home.key = signing_key(66);
-    home.sign(at(NOW));
-    mirror.handle_checkpoint(&home.note, at(NOW));
-    mirror.handle_descriptors(&home.descriptors(2), at(NOW));
-    let stop = mirror.status().stopped.expect("it is refused");
-    assert!(matches!(stop, Stop::Rules { version: 2, .. }) && stop.is_of_peer(), "{stop:?}");
-}
-
 #[test]
 fn a_descriptor_that_the_owners_did_not_sign_has_no_effect() {
     let (mirror, memory, end) = after(|home| {
