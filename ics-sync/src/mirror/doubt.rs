@@ -110,8 +110,8 @@ impl Mirror {
 
     /// Sets which of its peers answers from now on, counted from 0. What one peer has begun to show is not taken as
     /// another's word if that one continues it; nor need another peer know the descriptors that the checkpoint of one
-    /// requires, or those that only one has shown and under which the home has signed nothing, or lead to that checkpoint
-    /// at all. News may get through from one and not from another.
+    /// requires, or those that only one has shown and under which the home has signed nothing, or lead to that
+    /// checkpoint at all. News may get through from one and not from another.
     pub fn hears(&mut self, peer: usize) {
         if self.sources.asked != peer {
             self.break_off_review();

@@ -155,8 +155,8 @@ fn what_is_asked_for_again_and_does_not_come_is_asked_for_in_parts() {
     assert_eq!((mirror.status().trouble, memory.shown().count()), (None, 1_202));
 }
 
-/// The home is asked again for all that others have shown, each time that this begins anew. If more was asked for in vain
-/// after the same number of answers each time, it would never come to its end.
+/// The home is asked again for all that others have shown, each time that this begins anew. If more was asked for in
+/// vain after the same number of answers each time, it would never come to its end.
 #[test]
 fn a_second_look_over_a_slow_line_comes_to_its_end() {
     let mut home = Home::new("devices.acme.example", 1, at(NOW));
