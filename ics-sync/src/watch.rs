@@ -213,7 +213,9 @@ impl Watcher {
                     if self.listening.way(now) == Some(Way::LongPoll) {
                         self.pause = Pause::of(now, IDLE_MILLIS);
                     } else if self.listening.idles(now) {
-                        self.fail(now);
+                        // What is set aside keeps its own times: others may be asked about it.
+                        self.waiting.clear();
+                        self.pause = Pause::of(now, retry_millis(1, self.settings.seed));
                     }
                 }
             }

@@ -100,7 +100,7 @@ impl Charter {
             return Err(Stop::Origin { expected: pinned.clone(), found: origin.to_string() });
         }
         let founding = |problem: String| Stop::Founding { domain: pinned.domain.clone(), problem };
-        let first = admit(None, body(entry0)).map_err(|refusal| refusal.into_stop(1, founding))?;
+        let first = admit(None, body(entry0)).map_err(|refusal| refusal.into_stop(1, true, founding))?;
         if first.domain != pinned.domain {
             return Err(founding(format!("it founds `{}`", first.domain)));
         }
@@ -137,14 +137,16 @@ impl Charter {
     pub(super) fn learn(&mut self, entry: &wire::Entry) -> Result<(), Stop> {
         let after = self.last().version;
         let descriptor = |problem| Stop::Descriptor { after, problem };
-        let next = admit(Some(self.last()), body(entry)).map_err(|refusal| refusal.into_stop(after + 1, descriptor))?;
+        let next = admit(Some(self.last()), body(entry));
+        let next = next.map_err(|refusal| refusal.into_stop(after + 1, false, descriptor))?;
         self.following.push(Version::new(&self.origin, next));
         Ok(())
     }
 
-    /// Forgets the versions that the log has not reached. Their owners may have signed them and put others in force.
-    pub(super) fn forget_following(&mut self) {
-        self.following.clear();
+    /// Forgets the versions that the log has not reached, after the last one under which the home is known to have
+    /// signed. The owners may have signed them and put others in force.
+    pub(super) fn forget_after(&mut self, signed_under: u64) {
+        self.following.retain(|version| version.descriptor.version <= signed_under);
     }
 
     /// Takes a descriptor that is in the log, under the checkpoint that proves it. One that the owners did not sign has
@@ -153,7 +155,9 @@ impl Charter {
         let current = &self.current.descriptor;
         let next = match admit(Some(current), body) {
             Ok(next) => next,
-            Err(Refusal::Rules(problem)) => return Err(Stop::Rules { version: current.version + 1, problem }),
+            Err(Refusal::Rules(problem)) => {
+                return Err(Stop::Rules { version: current.version + 1, problem, is_logged: true });
+            }
             Err(Refusal::Other(_)) => return Ok(()),
         };
         let version = proven_by.descriptor;

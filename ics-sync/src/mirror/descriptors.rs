@@ -14,9 +14,10 @@ pub(super) enum Refusal {
 }
 
 impl Refusal {
-    pub(super) fn into_stop(self, version: u64, other: impl FnOnce(String) -> Stop) -> Stop {
+    /// The reason to stop at a version of the descriptor, which stands in the log or is shown beside it.
+    pub(super) fn into_stop(self, version: u64, is_logged: bool, other: impl FnOnce(String) -> Stop) -> Stop {
         match self {
-            Self::Rules(problem) => Stop::Rules { version, problem },
+            Self::Rules(problem) => Stop::Rules { version, problem, is_logged },
             Self::Other(problem) => other(problem),
         }
     }

@@ -110,16 +110,17 @@ impl Mirror {
 
     /// Sets which of its peers answers from now on, counted from 0. What one peer has begun to show is not taken as
     /// another's word if that one continues it; nor need another peer know the descriptors that the checkpoint of one
-    /// requires, or those that only one has shown, or lead to that checkpoint at all. News may get through from one and
-    /// not from another.
+    /// requires, or those that only one has shown and under which the home has signed nothing, or lead to that
+    /// checkpoint at all. News may get through from one and not from another.
     pub fn hears(&mut self, peer: usize) {
         if self.sources.asked != peer {
             self.break_off_review();
             self.aim_anew();
             (self.undecided, self.looks_late, self.listening) = (None, false, Listening::default());
-            if let Some(held) = &mut self.held {
-                held.charter.forget_following();
-            }
+            let known = [&self.reached, &self.target, &self.later].into_iter().flatten();
+            let signed_under = known.map(|known| known.descriptor).max().unwrap_or_default();
+            let pending = self.pending.as_mut().map(|(_, next)| next);
+            self.held.iter_mut().chain(pending).for_each(|held| held.charter.forget_after(signed_under));
             self.sources.asked = peer;
         }
     }

@@ -10,19 +10,24 @@ use super::{Action, Mirror};
 
 /// The smallest number of entries that is asked for.
 const FEWEST: usize = 16;
-/// Consecutive pages after which twice as many entries are asked for. What was asked for ahead is then wasted.
-const IN_A_ROW: u8 = 16;
+/// Consecutive answers after which twice as many entries are asked for. What was asked for ahead is then wasted.
+const IN_A_ROW: u32 = 16;
 
 /// How many entries are asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Portion {
     entries: usize,
-    came: u8,
+    came: u32,
+    /// The answers in a row after which more is asked for: twice as many each time that this is in vain. A second look
+    /// begins anew then, and would never come to its end.
+    in_a_row: u32,
+    /// Whether more is asked for than has come before.
+    is_tried: bool,
 }
 
 impl Default for Portion {
     fn default() -> Self {
-        Self { entries: limits::FEED_ENTRIES, came: 0 }
+        Self { entries: limits::FEED_ENTRIES, came: 0, in_a_row: IN_A_ROW, is_tried: false }
     }
 }
 
@@ -32,15 +37,17 @@ impl Portion {
     }
 
     pub(super) fn after_success(self) -> Self {
-        match self.came + 1 {
-            _ if self.entries == limits::FEED_ENTRIES => self,
-            IN_A_ROW => Self { entries: (2 * self.entries).min(limits::FEED_ENTRIES), came: 0 },
-            came => Self { came, ..self },
+        let in_a_row = if self.is_tried { IN_A_ROW } else { self.in_a_row };
+        let came = self.came.saturating_add(1);
+        if came < in_a_row || self.entries == limits::FEED_ENTRIES {
+            return Self { came, in_a_row, is_tried: false, ..self };
         }
+        Self { entries: (2 * self.entries).min(limits::FEED_ENTRIES), came: 0, in_a_row, is_tried: true }
     }
 
     fn after_failure(self) -> Self {
-        Self { entries: (self.entries / 2).max(FEWEST), came: 0 }
+        let in_a_row = if self.is_tried { self.in_a_row.saturating_mul(2) } else { IN_A_ROW };
+        Self { entries: (self.entries / 2).max(FEWEST), came: 0, in_a_row, is_tried: false }
     }
 }
 

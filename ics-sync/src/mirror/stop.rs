@@ -69,6 +69,9 @@ pub enum Stop {
         version: u64,
         /// Which rules it names.
         problem: String,
+        /// Whether it stands in the log. A peer may show one beside it that the owners have signed and not put in force
+        /// here, such as that of another domain of theirs.
+        is_logged: bool,
     },
     /// A checkpoint with a wrong signature.
     #[error("the checkpoint is refused: {0}")]
@@ -136,9 +139,10 @@ impl Stop {
             | Self::Checkpoint(_)
             | Self::FormerKey { .. }
             | Self::Unsigned
+            | Self::Rules { is_logged: false, .. }
             | Self::Header { problem: HeaderError::Truncated | HeaderError::Trailing(_), .. } => true,
             Self::Fork { .. }
-            | Self::Rules { .. }
+            | Self::Rules { is_logged: true, .. }
             | Self::Header { .. }
             | Self::KeptBack { .. }
             | Self::Time { .. } => false,

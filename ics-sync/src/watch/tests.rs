@@ -88,6 +88,27 @@ fn a_home_that_floods_with_what_is_known_is_not_heard_for_a_while() {
     assert_eq!((0..1_000).take_while(|_| beats(at(2_000_000))).count(), 32);
 }
 
+/// Others may have a better answer about that.
+#[test]
+fn a_home_that_floods_keeps_nobody_from_what_is_set_aside() {
+    let mut watcher = watcher();
+    watcher.handle_heads(&heads(14, 14, &[head(KEY, 14)]), at(0)).expect("heads");
+    watcher.handle_refused(KEY, at(0));
+    watcher.handle_settled();
+    let mut now = at(0);
+    for _ in 0..100 {
+        match watcher.poll(now) {
+            Action::Listen { .. } => watcher.handle_heads(&heads(14, 14, &[]), now).expect("heads"),
+            Action::Wait { until } => now = until,
+            action => {
+                assert_eq!(action, Action::Fetch { id: KEY.to_owned(), size: 14 });
+                return;
+            }
+        }
+    }
+    panic!("it is not fetched");
+}
+
 #[test]
 fn what_was_not_taken_is_asked_for_again() {
     let mut watcher = watcher();

@@ -1,6 +1,6 @@
-//! What is known of keys that the owners replace.
+//! What is known of keys that the owners replace, and of what else they have signed.
 
-use ics_sync::mirror::Action;
+use ics_sync::mirror::{Action, Stop};
 
 use crate::home::{at, signing_key};
 use crate::rules::{LATER, NOW, drive, home, mirrored};
@@ -52,4 +52,40 @@ fn a_version_that_one_peer_shows_is_not_held_against_the_next() {
     let end = drive(&mut mirror, &home, &mut memory, at(LATER));
     assert!(matches!(end, Action::Wait { .. }), "{end:?}");
     assert_eq!((mirror.status().trouble, memory.size()), (None, 15));
+}
+
+/// What the home has signed with the new key shows that it is in force: a thief of the former one only needs the peer
+/// that is asked next.
+#[test]
+fn a_key_that_is_known_to_be_replaced_counts_with_no_other_peer() {
+    let mut home = home(10);
+    let (mut mirror, mut memory) = mirrored(&home);
+    let mut thief = home.clone();
+    thief.append_many(2, "false", at(NOW));
+    thief.sign(at(NOW));
+    home.replace_key(2, at(NOW));
+    home.append_many(4, "true", at(NOW));
+    home.sign(at(NOW));
+    mirror.hears(0);
+    mirror.handle_checkpoint(&home.note, at(NOW));
+    mirror.handle_descriptors(&home.descriptors(2), at(NOW));
+    assert_eq!(mirror.status().known, 15);
+    mirror.handle_failure("it shows no entries", at(NOW));
+    mirror.hears(1);
+    let end = drive(&mut mirror, &thief, &mut memory, at(LATER));
+    assert_eq!((end, memory.size()), (Action::Stopped(Stop::FormerKey { size: 12, version: 1 }), 10));
+}
+
+/// The owners may have signed them for another of their domains, or never have put them in force.
+#[test]
+fn a_peer_that_shows_rules_that_are_not_known_beside_the_log_is_left_out() {
+    let mut home = home(10);
+    let (mut mirror, _) = mirrored(&home);
+    home.amend(at(NOW), |next| next.rules = 2);
+    home.key = signing_key(66);
+    home.sign(at(NOW));
+    mirror.handle_checkpoint(&home.note, at(NOW));
+    mirror.handle_descriptors(&home.descriptors(2), at(NOW));
+    let stop = mirror.status().stopped.expect("it is refused");
+    assert!(matches!(stop, Stop::Rules { version: 2, .. }) && stop.is_of_peer(), "{stop:?}");
 }

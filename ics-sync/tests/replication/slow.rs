@@ -3,7 +3,7 @@
 use ics_core::limits;
 use ics_core::time::Timestamp;
 use ics_sync::Turn;
-use ics_sync::mirror::{Action, Mirror, Trouble};
+use ics_sync::mirror::{Action, Mirror, Source, Trouble};
 
 use crate::home::{Home, IDENTITIES, at};
 use crate::memory::Memory;
@@ -153,4 +153,33 @@ fn what_is_asked_for_again_and_does_not_come_is_asked_for_in_parts() {
     assert_eq!(asked, [1_000, 500, 250]);
     drive(&mut mirror, &home, &mut memory, at(NOW + 240 * MINUTE));
     assert_eq!((mirror.status().trouble, memory.shown().count()), (None, 1_202));
+}
+
+/// The home is asked again for all that others have shown, each time that this begins anew. If more was asked for in
+/// vain after the same number of answers each time, it would never come to its end.
+#[test]
+fn a_second_look_over_a_slow_line_comes_to_its_end() {
+    let mut home = Home::new("devices.acme.example", 1, at(NOW));
+    home.partial = true;
+    home.append_many(3_000, "true", at(NOW));
+    home.sign(at(NOW));
+    let copy = Source { name: "copy".to_owned(), key: None, is_shown: true };
+    let began = Mirror::pinned(home.origin.clone(), SETTINGS).among(vec![copy, home.as_source()]);
+    let (mut mirror, mut memory) = (began, Memory::default());
+    drive(&mut mirror, &home, &mut memory, at(NOW));
+    assert_eq!((memory.size(), memory.sealed), (3_001, 0), "the home has not said what may be read");
+    mirror.hears(1);
+    for hour in 1..10 {
+        let now = at(NOW + hour * 60 * MINUTE);
+        loop {
+            match mirror.poll_action(now) {
+                Action::FetchAgain(again) if again.hidden.len() + again.held.len() > 100 => {
+                    mirror.handle_failure("it takes too long", now);
+                }
+                Action::Wait { .. } => break,
+                action => assert_eq!(perform(action, &mut mirror, &home, &mut memory, now), None),
+            }
+        }
+    }
+    assert_eq!((mirror.status().trouble, mirror.status().doubt, memory.sealed), (None, None, 3_001));
 }

@@ -11,7 +11,7 @@ use ics_core::vocabulary::DomainName;
 use ics_sync::Progress;
 use ics_sync::mirror::{Doubt, Status, Stop};
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep_until, timeout};
 
 use super::mirror::Taking;
 use super::peers::Peer;
@@ -33,6 +33,10 @@ const ALARMS_LOOKED: usize = 1_000;
 /// continue.
 const FIRST_PAUSE: Duration = Duration::from_secs(5);
 const LONGEST_PAUSE: Duration = Duration::from_secs(320);
+
+/// How much later that may be because a second look is under way: a peer that answers as slowly as it may would never
+/// let it end, and nobody else would be asked again.
+const LONGEST_LOOK: Duration = Duration::from_secs(86_400);
 
 /// When a mirror tries again after something went wrong.
 #[derive(Debug, Default)]
@@ -57,11 +61,11 @@ impl Retry {
     }
 
     /// Waits until it is time and no second look at what is held is under way: it would begin anew, and a peer that is
-    /// left out again and again would keep a long one from its end.
-    async fn may_break_off(&self, mut progress: watch::Receiver<Progress>) {
+    /// left out again and again would keep a long one from its end. One that takes longer than `most` is broken off.
+    async fn may_break_off(&self, mut progress: watch::Receiver<Progress>, most: Duration) {
         self.is_due().await;
         // If there is no more progress, nothing is under way.
-        let _ = progress.wait_for(|progress| !progress.status.is_looking).await;
+        let _ = timeout(most, progress.wait_for(|progress| !progress.status.is_looking)).await;
     }
 
     /// Whether it is time to try again; if so, nothing is planned any more.
@@ -205,7 +209,7 @@ impl App {
         if !is_stopped(hosted) {
             hosted.set_mirror(Some(info(&names, &progress.borrow())));
         }
-        let retrying = retry.may_break_off(seen.clone());
+        let retrying = retry.may_break_off(seen.clone(), LONGEST_LOOK);
         let watching = tokio::spawn(show(Arc::clone(hosted), names, mirror.status(), seen));
         let shutdown = async {
             tokio::select! {
@@ -453,10 +457,12 @@ mod tests {
         let told = |is_looking| Progress { status: Status { is_looking, ..status() }, peer: 0 };
         let (progress, seen) = watch::channel(told(true));
         let retry = Retry { due: Some(Instant::now()), ..Retry::default() };
-        let waits = tokio::time::timeout(Duration::from_millis(50), retry.may_break_off(seen.clone())).await;
+        let waits = timeout(Duration::from_millis(50), retry.may_break_off(seen.clone(), LONGEST_LOOK)).await;
         waits.expect_err("it is under way");
+        // But it does not take for ever.
+        retry.may_break_off(seen.clone(), Duration::from_millis(1)).await;
         progress.send_replace(told(false));
-        retry.may_break_off(seen).await;
+        retry.may_break_off(seen, LONGEST_LOOK).await;
     }
 
     #[test]

@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::future::join_all;
 use ics_core::identity::{Fingerprint, IdentityId};
@@ -14,6 +15,7 @@ use ics_core::log::checkpoint::Origin;
 use ics_core::openpgp::certificate::Certificate;
 use ics_core::statement::body::{self, Body};
 use ics_core::vocabulary::DomainName;
+use tokio::time::timeout;
 
 use super::attest::size_of;
 use super::kept::{Answer, Asker, Sought};
@@ -219,11 +221,12 @@ impl App {
     }
 
     /// How far the log reaches by what the peers say, the largest size that any of them shows: one that lags, or keeps
-    /// news back, must not be believed before others. Only whether to ask about things depends on it.
+    /// news back, must not be believed before others, and one that does not answer must not hold them up. Only whether
+    /// to ask about things depends on it.
     pub(super) async fn size_elsewhere(&self, origin: &Origin) -> Option<u64> {
-        let peers = self.asked_by_http(origin);
-        let notes = join_all(peers.iter().map(|peer| peer.checkpoint(&origin.domain))).await;
-        notes.iter().flatten().filter_map(|note| size_of(note)).max()
+        let (peers, most) = (self.asked_by_http(origin), Duration::from_secs(limits::ROAMING_SECONDS));
+        let notes = join_all(peers.iter().map(|peer| timeout(most, peer.checkpoint(&origin.domain)))).await;
+        notes.iter().flatten().flatten().filter_map(|note| size_of(note)).max()
     }
 
     /// Takes over what a home attests, if it is followed and the home's rules permit that; raises alarms for what is
@@ -342,7 +345,11 @@ fn of_issuers(answer: &Answer) -> BTreeSet<u64> {
 
 #[cfg(test)]
 mod tests {
+    use std::net::TcpListener;
+    use std::time::Duration;
+
     use tokio::sync::watch;
+    use tokio::time::timeout;
 
     use crate::config::PeerConfig;
     use crate::fixture::{Party, catches_up, copy, device, served, word};
@@ -365,9 +372,19 @@ mod tests {
             roam: vec![info.origin.clone()],
             ..PeerConfig::new(word(name))
         };
-        let peers = [("nobody", "http://127.0.0.1:9"), ("lagging", &*served(&lagging)), ("home", &*url)].map(peer);
+        // It takes connections, and answers nothing.
+        let silent = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let silent_url = format!("http://{}", silent.local_addr().expect("bound"));
+        let lagging_url = served(&lagging);
+        let peers = [
+            ("nobody", "http://127.0.0.1:9"),
+            ("silent", &*silent_url),
+            ("lagging", &*lagging_url),
+            ("home", &*url),
+        ];
         let site = Party::found("plant.example");
-        let app = site.open_for(peers.into());
-        assert_eq!(app.size_elsewhere(&info.origin).await, Some(info.size));
+        let app = site.open_for(peers.map(peer).into());
+        let told = timeout(Duration::from_secs(20), app.size_elsewhere(&info.origin)).await;
+        assert_eq!(told.expect("in time"), Some(info.size));
     }
 }
