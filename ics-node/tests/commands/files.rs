@@ -4,9 +4,13 @@ use std::ffi::OsStr;
 use std::fs::Permissions;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::PermissionsExt as _;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use serde_json::json;
 
+use crate::between::stands_in;
 use crate::reading::with_a_device;
 use crate::stage::{Stage, spki};
 
@@ -49,6 +53,25 @@ fn a_reader_who_has_read_enough_of_a_report_is_no_failure() {
     let stage = Stage::started();
     for format in ["html", "csv", "json"] {
         assert_eq!(stage.run_unheard(false, &["report", "--format", format]), Some(0), "{format}");
+    }
+}
+
+/// Whether it is written page by page, or as one JSON value.
+#[test]
+fn a_listing_ends_where_its_reader_has_read_enough() {
+    let stage = Stage::new();
+    let as_of = json!({ "size": 3, "root": "", "time": "2026-11-20T08:10:00Z", "age_seconds": 1,
+        "fresh_for_seconds": 60 });
+    let item = json!({ "id": "ab12", "kind": "device", "title": "Pump", "effect": "none" });
+    let asked = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&asked);
+    let node = stands_in(move |_| {
+        let next = (count.fetch_add(1, Ordering::SeqCst) < 50).then_some(7);
+        json!({ "as_of": as_of, "items": [item], "next": next }).to_string()
+    });
+    for (is_json, expected) in [(false, 1), (true, 2)] {
+        assert_eq!(stage.run_unheard(is_json, &["--node", &node, "list", "--all"]), Some(0));
+        assert_eq!(asked.load(Ordering::SeqCst), expected);
     }
 }
 
