@@ -56,7 +56,8 @@ impl Context {
     /// How a command that people are to copy begins, so that it acts on this home directory.
     #[must_use]
     pub(crate) fn program(&self) -> String {
-        let usual = std::env::var_os(HOME_VARIABLE).map(PathBuf::from).or_else(default_home);
+        let named = std::env::var_os(HOME_VARIABLE).filter(|value| !value.is_empty());
+        let usual = named.map(PathBuf::from).or_else(default_home);
         match usual.as_ref() == Some(&self.home) {
             true => "ics".to_owned(),
             false => format!("ics --home {}", shell_path(&self.home)),

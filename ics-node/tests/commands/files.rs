@@ -118,6 +118,18 @@ fn a_wrong_passphrase_is_told_with_the_file_that_it_is_from() {
 }
 
 #[test]
+fn a_variable_that_is_set_to_nothing_counts_as_none() {
+    let mut stage = Stage::new();
+    std::os::unix::fs::symlink(stage.path("home"), stage.path(".ics")).expect("a link");
+    let user = stage.path(".").display().to_string();
+    stage.set("HOME", &user);
+    for name in ["ICS_HOME", "ICS_PASSPHRASE_FILE", "ICS_PIN_FILE", "ICS_PKCS11_MODULE"] {
+        stage.set(name, "");
+    }
+    stage.ok(&["key", "show", "owner"]);
+}
+
+#[test]
 fn a_damaged_store_is_told_with_what_is_to_be_done() {
     let mut stage = Stage::started();
     stage.kill();
