@@ -22,7 +22,7 @@ pub(crate) struct Context {
     pub(crate) output: Output,
     /// The node that `--node` names.
     pub(crate) node: Option<Url>,
-    passphrase_file: Option<PathBuf>,
+    passphrases: PassphraseSource,
     pins: PinSource,
     pkcs11_module: Option<PathBuf>,
     clock: Clock,
@@ -43,10 +43,10 @@ impl Context {
             Failure::new(Exit::Usage, "there is no home directory to keep things in").hint("name one with --home DIR")
         })?;
         Ok(Self {
+            passphrases: PassphraseSource::new(&home, global.passphrase_file),
             home,
             output: Output { json: global.json, quiet: global.quiet },
             node: global.node,
-            passphrase_file: global.passphrase_file,
             pins: PinSource::new(global.pin_file),
             pkcs11_module: global.pkcs11_module,
             clock: Clock::default(),
@@ -87,7 +87,7 @@ impl Context {
     /// Where the passphrase of the secret keys comes from.
     #[must_use]
     pub(crate) fn passphrases(&self) -> PassphraseSource {
-        PassphraseSource::new(&self.home, self.passphrase_file.clone())
+        self.passphrases.clone()
     }
 
     /// How tokens are reached.

@@ -95,8 +95,8 @@ enum Color {
 pub fn run() -> ExitCode {
     forbid_core_dumps();
     memory::begin();
-    let parsed = without_empty_variables(definition()).try_get_matches().and_then(|matches| Cli::from_arg_matches(&matches));
-    let cli = match parsed {
+    let matches = without_empty_variables(definition()).try_get_matches();
+    let cli = match matches.and_then(|matches| Cli::from_arg_matches(&matches)) {
         Ok(cli) => cli,
         Err(error) if error.use_stderr() => {
             usage_error(&without_secrets(error));

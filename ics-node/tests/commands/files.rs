@@ -2,6 +2,8 @@
 
 use std::ffi::OsStr;
 use std::fs::Permissions;
+use std::io::Write as _;
+use std::os::fd::AsRawFd as _;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::sync::Arc;
@@ -115,6 +117,21 @@ fn a_wrong_passphrase_is_told_with_the_file_that_it_is_from() {
         assert!(hint.starts_with(&format!("it is from `{path}`")), "{hint}");
         stage.set("ICS_PASSPHRASE_FILE", &other);
     }
+}
+
+/// A node with an issuer has two keys to unlock.
+#[test]
+fn a_passphrase_that_comes_through_a_pipe_unlocks_all_keys() {
+    let mut stage = Stage::new();
+    stage.ok(&["key", "make", "issuer", "--algorithm", "p256"]);
+    let config = std::fs::read_to_string(stage.path("home/ics.toml")).expect("read");
+    stage.write("home/ics.toml", config.replacen("[node]", "[node]\nissuers = [\"issuer\"]", 1));
+    let passphrase = std::fs::read(stage.path("home/passphrase")).expect("read");
+    let (reader, mut writer) = std::io::pipe().expect("a pipe");
+    writer.write_all(&passphrase).expect("written");
+    drop(writer);
+    stage.set("ICS_PASSPHRASE_FILE", &format!("/proc/{}/fd/{}", std::process::id(), reader.as_raw_fd()));
+    stage.start();
 }
 
 #[test]
