@@ -119,11 +119,12 @@ pub fn run() -> ExitCode {
     }
 }
 
-/// Has the system write no core dump: it would contain secret keys and passphrases.
+/// Has the system write no core dump: it would contain secret keys and passphrases. The limit is one byte, in which no
+/// dump fits, because a program that takes dumps (`|` in `core_pattern`) gets whole ones with any other limit, also 0.
 fn forbid_core_dumps() {
     let Rlimit { maximum, .. } = getrlimit(Resource::Core);
-    // Everybody may lower their own limit.
-    let _ = setrlimit(Resource::Core, Rlimit { current: Some(0), maximum });
+    // Everybody may lower their own limit; where the maximum is 0, nobody can set another.
+    let _ = setrlimit(Resource::Core, Rlimit { current: Some(1), maximum });
 }
 
 /// Has a variable that is set to nothing count as one that is not set, as scripts and unit files mean it.
