@@ -47,7 +47,7 @@ pub fn replace_private(path: &Path, content: &[u8]) -> io::Result<()> {
 /// permissions stay as they are. Otherwise the file belongs to whoever replaces it, and is private.
 ///
 /// # Errors
-/// The system's error, or that another user has made the link; the former file stays.
+/// The system's error, or that root does not follow the link; the former file stays.
 pub fn replace_alike(path: &Path, content: &[u8]) -> io::Result<()> {
     let place = followed(path)?;
     let former = fs::symlink_metadata(&place)?;
@@ -57,15 +57,16 @@ pub fn replace_alike(path: &Path, content: &[u8]) -> io::Result<()> {
     directory.sync_all()
 }
 
-/// The file to which a link leads; what is no link is the file itself. Only links that root or the user of this process
-/// has made are followed: otherwise the owner of a directory could have root replace any file.
+/// The file to which a link leads; what is no link is the file itself. Root follows no link that another user has made:
+/// the owner of a directory could have it replace any file.
 fn followed(path: &Path) -> io::Result<PathBuf> {
     let found = fs::symlink_metadata(path)?;
     if !found.is_symlink() {
         return Ok(path.to_owned());
     }
-    if ![0, geteuid().as_raw()].contains(&found.uid()) {
-        return Err(io::Error::new(io::ErrorKind::PermissionDenied, "it is a link that another user has made"));
+    if geteuid().is_root() && found.uid() != 0 {
+        let text = "it is a link that another user has made, which root does not follow";
+        return Err(io::Error::new(io::ErrorKind::PermissionDenied, text));
     }
     fs::canonicalize(path)
 }
@@ -176,7 +177,7 @@ mod tests {
 
     /// Only root can give a link away, and so try this.
     #[test]
-    fn a_link_that_another_user_has_made_is_not_followed() {
+    fn root_follows_no_link_that_another_user_has_made() {
         let directory = tempfile::tempdir().expect("directory");
         let (path, link) = (directory.path().join("others.toml"), directory.path().join("ics.toml"));
         fs::write(&path, b"one").expect("written");
