@@ -67,13 +67,18 @@ fn a_listing_ends_where_its_reader_has_read_enough() {
     let item = json!({ "id": "ab12", "kind": "device", "title": "Pump", "effect": "none" });
     let asked = Arc::new(AtomicUsize::new(0));
     let count = Arc::clone(&asked);
-    let node = stands_in(move |_| {
-        let next = (count.fetch_add(1, Ordering::SeqCst) < 50).then_some(7);
-        json!({ "as_of": as_of, "items": [item], "next": next }).to_string()
+    let node = stands_in(move |head| {
+        let goes_on = count.fetch_add(1, Ordering::SeqCst) < 50;
+        let page = if head.contains("/certificates") {
+            json!({ "as_of": as_of, "items": [], "next": goes_on.then_some("7") })
+        } else {
+            json!({ "as_of": as_of, "items": [item], "next": goes_on.then_some(7) })
+        };
+        page.to_string()
     });
-    for (is_json, expected) in [(false, 1), (true, 2)] {
-        assert_eq!(stage.run_unheard(is_json, &["--node", &node, "list", "--all"]), Some(0));
-        assert_eq!(asked.load(Ordering::SeqCst), expected);
+    for (is_json, command, expected) in [(false, "list", 1), (true, "list", 2), (true, "certs", 3)] {
+        assert_eq!(stage.run_unheard(is_json, &["--node", &node, command, "--all"]), Some(0));
+        assert_eq!(asked.load(Ordering::SeqCst), expected, "{command}");
     }
 }
 
