@@ -11,10 +11,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde_json::json;
+use toml_edit::{DocumentMut, value};
 
 use crate::between::stands_in;
 use crate::reading::with_a_device;
-use crate::stage::{Stage, spki};
+use crate::stage::{DOMAIN, Stage, spki};
 
 #[test]
 fn a_full_disk_is_told_by_the_name_of_the_file_and_leaves_no_part_of_it() {
@@ -122,6 +123,24 @@ fn a_wrong_passphrase_is_told_with_the_file_that_it_is_from() {
         assert!(hint.starts_with(&format!("it is from `{path}`")), "{hint}");
         stage.set("ICS_PASSPHRASE_FILE", &other);
     }
+}
+
+/// What cannot be taken back comes last.
+#[test]
+fn no_new_epoch_begins_where_the_configuration_cannot_name_its_key() {
+    let mut stage = Stage::started();
+    stage.kill();
+    let config = std::fs::read_to_string(stage.path("home/ics.toml")).expect("read");
+    let mut document: DocumentMut = config.parse().expect("TOML");
+    let node = document.remove("node").and_then(|node| node.into_table().ok()).expect("a section");
+    document.insert("node", value(node.into_inline_table()));
+    stage.write("home/ics.toml", document.to_string());
+    let begin = ["restore", "--hold", "--begin-anew", DOMAIN];
+    let refused = stage.run(&begin);
+    assert!(refused.code == 5 && refused.failure().0.starts_with("`node` is not written"), "{refused:?}");
+    stage.write("home/ics.toml", config);
+    let begun = stage.ok(&begin);
+    assert_eq!((&begun["version"], &begun["key"]), (&json!(2), &json!("node-2")), "{begun}");
 }
 
 /// A node with an issuer has two keys to unlock.
