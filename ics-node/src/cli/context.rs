@@ -22,7 +22,7 @@ pub(crate) struct Context {
     pub(crate) output: Output,
     /// The node that `--node` names.
     pub(crate) node: Option<Url>,
-    passphrase_file: Option<PathBuf>,
+    passphrases: PassphraseSource,
     pins: PinSource,
     pkcs11_module: Option<PathBuf>,
     clock: Clock,
@@ -43,10 +43,10 @@ impl Context {
             Failure::new(Exit::Usage, "there is no home directory to keep things in").hint("name one with --home DIR")
         })?;
         Ok(Self {
+            passphrases: PassphraseSource::new(&home, global.passphrase_file),
             home,
             output: Output { json: global.json, quiet: global.quiet },
             node: global.node,
-            passphrase_file: global.passphrase_file,
             pins: PinSource::new(global.pin_file),
             pkcs11_module: global.pkcs11_module,
             clock: Clock::default(),
@@ -56,7 +56,8 @@ impl Context {
     /// How a command that people are to copy begins, so that it acts on this home directory.
     #[must_use]
     pub(crate) fn program(&self) -> String {
-        let usual = std::env::var_os(HOME_VARIABLE).map(PathBuf::from).or_else(default_home);
+        let named = std::env::var_os(HOME_VARIABLE).filter(|value| !value.is_empty());
+        let usual = named.map(PathBuf::from).or_else(default_home);
         match usual.as_ref() == Some(&self.home) {
             true => "ics".to_owned(),
             false => format!("ics --home {}", shell_path(&self.home)),
@@ -86,7 +87,7 @@ impl Context {
     /// Where the passphrase of the secret keys comes from.
     #[must_use]
     pub(crate) fn passphrases(&self) -> PassphraseSource {
-        PassphraseSource::new(&self.home, self.passphrase_file.clone())
+        self.passphrases.clone()
     }
 
     /// How tokens are reached.

@@ -75,9 +75,8 @@ pub(crate) fn write_by<T>(path: &Path, make: impl FnOnce(&mut dyn Write) -> Resu
     if is_open || leads_nowhere || former.as_ref().is_some_and(|former| !former.is_file()) {
         return filled(File::create(path).map_err(broken)?, make, broken).map(|(made, _)| made);
     }
-    let directory = place.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
     let mode = Permissions::from_mode(0o666);
-    let file = match tempfile::Builder::new().permissions(mode).tempfile_in(directory) {
+    let file = match tempfile::Builder::new().permissions(mode).tempfile_in(directory_of(&place)) {
         // Not if the disk is full: then overwriting would fail too, and the former file would be lost.
         Err(error) if former.is_some() && is_closed(&error) => {
             let (made, file) = filled(File::create(&place).map_err(broken)?, make, broken)?;
@@ -101,7 +100,7 @@ fn take_place(file: NamedTempFile, place: &Path, former: Option<&Metadata>) -> i
     file.as_file().sync_all()?;
     let mut file = if is_alike {
         match file.persist(place) {
-            Ok(_) => return Ok(()),
+            Ok(_) => return sync_name(place),
             Err(refused) if former.is_none() => return Err(refused.error),
             Err(refused) => refused.file,
         }
@@ -112,6 +111,22 @@ fn take_place(file: NamedTempFile, place: &Path, former: Option<&Metadata>) -> i
     file.as_file_mut().rewind()?;
     io::copy(file.as_file_mut(), &mut target)?;
     target.sync_all()
+}
+
+fn directory_of(path: &Path) -> &Path {
+    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."))
+}
+
+/// Makes the name of a new file durable, unless its directory may not be read or its file system cannot do that.
+///
+/// # Errors
+/// When the disk fails.
+pub(crate) fn sync_name(path: &Path) -> io::Result<()> {
+    let synced = File::open(directory_of(path)).and_then(|directory| directory.sync_all());
+    synced.or_else(|error| match error.kind() {
+        ErrorKind::PermissionDenied | ErrorKind::InvalidInput | ErrorKind::Unsupported => Ok(()),
+        _ => Err(error),
+    })
 }
 
 /// Returns the result of `make`, and the file with all that it has written.
@@ -139,7 +154,7 @@ pub(crate) fn create(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
             .hint("choose another name with --out, or remove it if nothing rests on it"),
         _ => failed(path, error),
     })?;
-    file.write_all(bytes).and_then(|()| file.sync_all()).map_err(|error| {
+    file.write_all(bytes).and_then(|()| file.sync_all()).and_then(|()| sync_name(path)).map_err(|error| {
         // A part of it would be in the way of the next attempt, which tells if it cannot be removed.
         let _ = fs::remove_file(path);
         failed(path, error)
@@ -202,6 +217,20 @@ mod tests {
         fs::set_permissions(&inner, Permissions::from_mode(0o755)).expect("set");
         assert_eq!(read(&path, 20).expect("there"), b"new");
         assert_eq!(fs::read_dir(&inner).expect("listed").count(), if is_closed { 1 } else { 2 });
+    }
+
+    /// Such a directory cannot be opened for making names in it durable.
+    #[test]
+    fn a_directory_that_may_not_be_read_takes_files() {
+        let directory = tempfile::tempdir().expect("directory");
+        let inner = directory.path().join("inner");
+        fs::create_dir(&inner).expect("made");
+        fs::set_permissions(&inner, Permissions::from_mode(0o300)).expect("set");
+        let (one, two) = (inner.join("one"), inner.join("two"));
+        let written = (write(&one, b"new"), create(&two, b"new"));
+        fs::set_permissions(&inner, Permissions::from_mode(0o700)).expect("set");
+        assert_eq!(written, (Ok(()), Ok(())));
+        assert_eq!([one, two].map(|path| read(&path, 10).expect("there")), [b"new", b"new"]);
     }
 
     #[test]

@@ -95,8 +95,8 @@ enum Color {
 pub fn run() -> ExitCode {
     forbid_core_dumps();
     memory::begin();
-    let parsed = definition().try_get_matches().and_then(|matches| Cli::from_arg_matches(&matches));
-    let cli = match parsed {
+    let matches = without_empty_variables(definition()).try_get_matches();
+    let cli = match matches.and_then(|matches| Cli::from_arg_matches(&matches)) {
         Ok(cli) => cli,
         Err(error) if error.use_stderr() => {
             usage_error(&without_secrets(error));
@@ -119,11 +119,20 @@ pub fn run() -> ExitCode {
     }
 }
 
-/// Has the system write no core dump: it would contain secret keys and passphrases.
+/// Has the system write no core dump: it would contain secret keys and passphrases. The limit is one byte, in which no
+/// dump fits, because a program that takes dumps (`|` in `core_pattern`) gets whole ones with any other limit, also 0.
 fn forbid_core_dumps() {
     let Rlimit { maximum, .. } = getrlimit(Resource::Core);
-    // Everybody may lower their own limit.
-    let _ = setrlimit(Resource::Core, Rlimit { current: Some(0), maximum });
+    // Everybody may lower their own limit; where the maximum is 0, nobody can set another.
+    let _ = setrlimit(Resource::Core, Rlimit { current: Some(1), maximum });
+}
+
+/// Has a variable that is set to nothing count as one that is not set, as scripts and unit files mean it.
+fn without_empty_variables(command: clap::Command) -> clap::Command {
+    command.mut_args(|argument| {
+        let value = argument.get_env().and_then(std::env::var_os);
+        if value.is_some_and(|value| value.is_empty()) { argument.env(None::<&str>) } else { argument }
+    })
 }
 
 /// Reports what is wrong with the command line, as JSON if that was requested; only the raw arguments show that.

@@ -23,12 +23,20 @@ impl Output {
     /// # Errors
     /// When standard output cannot be written to, or the value cannot be serialized, which is a defect.
     pub(crate) fn result(&self, value: &impl Serialize, human: impl FnOnce() -> String) -> Result<(), Failure> {
+        self.page(value, human).map(drop)
+    }
+
+    /// As [`Self::result`], for one of several; returns whether the reader takes more.
+    ///
+    /// # Errors
+    /// As [`Self::result`].
+    pub(crate) fn page(&self, value: &impl Serialize, human: impl FnOnce() -> String) -> Result<bool, Failure> {
         let text = if self.json {
             serde_json::to_string_pretty(value).map_err(|e| Failure::new(Exit::Internal, e))?
         } else {
             human().trim_end().to_owned()
         };
-        print(format!("{text}\n").as_bytes())
+        print_part(format!("{text}\n").as_bytes())
     }
 
     /// Reports progress, to people only.
@@ -56,12 +64,16 @@ impl Output {
 
 /// Writes to standard output. A reader that closes it early, as `head` does, has read enough.
 pub(crate) fn print(bytes: &[u8]) -> Result<(), Failure> {
+    print_part(bytes).map(drop)
+}
+
+/// As [`print()`]; returns whether the reader takes more.
+pub(crate) fn print_part(bytes: &[u8]) -> Result<bool, Failure> {
     let mut output = std::io::stdout().lock();
     match output.write_all(bytes).and_then(|()| output.flush()) {
-        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
-            Err(Failure::new(Exit::Local, format!("standard output: {error}")))
-        }
-        _ => Ok(()),
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(false),
+        Err(error) => Err(Failure::new(Exit::Local, format!("standard output: {error}"))),
     }
 }
 

@@ -3,8 +3,9 @@
 use std::fs::{self, DirBuilder, File, Metadata};
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _, fchown};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use rustix::process::geteuid;
 use tempfile::NamedTempFile;
 use zeroize::Zeroizing;
 
@@ -46,14 +47,28 @@ pub fn replace_private(path: &Path, content: &[u8]) -> io::Result<()> {
 /// permissions stay as they are. Otherwise the file belongs to whoever replaces it, and is private.
 ///
 /// # Errors
-/// The system's error; the former file stays.
+/// The system's error, or that root does not follow the link; the former file stays.
 pub fn replace_alike(path: &Path, content: &[u8]) -> io::Result<()> {
-    let place = fs::canonicalize(path)?;
-    let former = fs::metadata(&place)?;
+    let place = followed(path)?;
+    let former = fs::symlink_metadata(&place)?;
     let (file, directory) = written_beside(&place, content)?;
     let _ = make_alike(file.as_file(), &former);
     file.persist(&place).map_err(|e| e.error)?;
     directory.sync_all()
+}
+
+/// The file to which a link leads; what is no link is the file itself. Root follows no link that another user has made:
+/// the owner of a directory could have it replace any file.
+fn followed(path: &Path) -> io::Result<PathBuf> {
+    let found = fs::symlink_metadata(path)?;
+    if !found.is_symlink() {
+        return Ok(path.to_owned());
+    }
+    if geteuid().is_root() && found.uid() != 0 {
+        let text = "it is a link that another user has made, which root does not follow";
+        return Err(io::Error::new(io::ErrorKind::PermissionDenied, text));
+    }
+    fs::canonicalize(path)
 }
 
 /// Gives a file the owner, group and permissions of the former one. The owner comes first, since changing it clears
@@ -158,6 +173,19 @@ mod tests {
         assert_eq!(fs::metadata(&path).expect("metadata").permissions().mode() & 0o777, 0o640);
         assert!(fs::symlink_metadata(&link).expect("metadata").is_symlink());
         assert_eq!(fs::read_dir(directory.path()).expect("listed").count(), 2, "nothing is left behind");
+    }
+
+    /// Only root can give a link away, and so try this.
+    #[test]
+    fn root_follows_no_link_that_another_user_has_made() {
+        let directory = tempfile::tempdir().expect("directory");
+        let (path, link) = (directory.path().join("others.toml"), directory.path().join("ics.toml"));
+        fs::write(&path, b"one").expect("written");
+        std::os::unix::fs::symlink(&path, &link).expect("a link");
+        let is_foreign = std::os::unix::fs::lchown(&link, Some(geteuid().as_raw() + 1), None).is_ok();
+        let refused = replace_alike(&link, b"two").err().map(|error| error.kind());
+        assert_eq!(refused, is_foreign.then_some(io::ErrorKind::PermissionDenied));
+        assert_eq!(fs::read(&path).expect("read"), if is_foreign { b"one" } else { b"two" });
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use core::fmt;
 use std::io::{self, IsTerminal as _};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use sequoia_openpgp::crypto::Password;
 use zeroize::Zeroizing;
@@ -159,11 +160,14 @@ impl Passphrase {
 
 /// The sources of a passphrase, in this order: a file that was named, the systemd credential [`CREDENTIAL`], the file
 /// [`FILE_NAME`] in the home directory, the terminal.
+///
+/// What was read from a file is kept, also for copies of this value: a pipe has it only once, for all keys.
 #[derive(Debug, Clone)]
 pub struct PassphraseSource {
     named: Option<PathBuf>,
     credentials: Option<PathBuf>,
     home: PathBuf,
+    known: Arc<Mutex<Option<(PathBuf, Passphrase)>>>,
 }
 
 impl PassphraseSource {
@@ -171,7 +175,7 @@ impl PassphraseSource {
     #[must_use]
     pub fn new(home: &Path, named: Option<PathBuf>) -> Self {
         let credentials = std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from);
-        Self { named, credentials, home: home.to_owned() }
+        Self { named, credentials, home: home.to_owned(), known: Arc::default() }
     }
 
     /// The passphrase from a file, if there is one.
@@ -179,7 +183,7 @@ impl PassphraseSource {
     /// # Errors
     /// When the file cannot be read, or the one in the home directory is open to others.
     pub fn from_files(&self) -> Result<Option<Passphrase>, PassphraseError> {
-        self.found()?.map(|path| Passphrase::from_file(&path)).transpose()
+        self.found()?.map(|path| self.read(&path)).transpose()
     }
 
     /// The passphrase for new keys from a file, if there is one.
@@ -188,7 +192,19 @@ impl PassphraseSource {
     /// As [`Self::from_files`], and when it is too short for new keys.
     pub fn from_files_for_new_keys(&self) -> Result<Option<Passphrase>, PassphraseError> {
         let Some(path) = self.found()? else { return Ok(None) };
-        Passphrase::from_file(&path)?.for_new_keys().map(Some).map_err(|reason| reason.in_file(&path))
+        self.read(&path)?.for_new_keys().map(Some).map_err(|reason| reason.in_file(&path))
+    }
+
+    fn read(&self, path: &Path) -> Result<Passphrase, PassphraseError> {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((from, passphrase)) = known.as_ref()
+            && from == path
+        {
+            return Ok(passphrase.clone());
+        }
+        let passphrase = Passphrase::from_file(path)?;
+        *known = Some((path.to_owned(), passphrase.clone()));
+        Ok(passphrase)
     }
 
     /// The file that it is from; `None` if it is asked for, or the file cannot be used.
@@ -293,9 +309,9 @@ mod tests {
     fn new_keys_take_none_that_is_short() {
         let home = tempfile::tempdir().expect("directory");
         let path = home.path().join("named");
-        let source = PassphraseSource { named: Some(path.clone()), credentials: None, home: home.path().to_owned() };
         for (content, is_for_new_keys) in [("seven77\n", false), ("\n", false), ("eight888\n", true)] {
             fs::write(&path, content).expect("written");
+            let source = PassphraseSource::new(home.path(), Some(path.clone()));
             assert_eq!(text(&source.get("a key").expect("of a key that there is")), content.trim_end());
             let refused = source.choose().err().map(|error| error.to_string());
             let short =
@@ -310,7 +326,7 @@ mod tests {
         let named = home.path().join("named");
         let credentials = home.path().join("credentials");
         fs::create_dir(&credentials).expect("directory");
-        let mut source = PassphraseSource { named: None, credentials: None, home: home.path().to_owned() };
+        let mut source = PassphraseSource { credentials: None, ..PassphraseSource::new(home.path(), None) };
         assert!(source.from_files().expect("none").is_none());
 
         private(&home.path().join(FILE_NAME), "from the home\n");
@@ -327,13 +343,25 @@ mod tests {
         assert_eq!(text(&source.from_files().expect("read").expect("there")), "from the file");
     }
 
+    /// As a pipe has it.
+    #[test]
+    fn what_can_be_read_only_once_is_there_for_every_key() {
+        let home = tempfile::tempdir().expect("directory");
+        let path = home.path().join("named");
+        private(&path, "from a pipe\n");
+        let source = PassphraseSource::new(home.path(), Some(path.clone()));
+        assert_eq!(text(&source.clone().get("the node's key").expect("read")), "from a pipe");
+        fs::remove_file(&path).expect("removed");
+        assert_eq!(text(&source.get("an issuer's key").expect("known")), "from a pipe");
+    }
+
     #[test]
     fn the_home_file_must_be_private() {
         let home = tempfile::tempdir().expect("directory");
         let path = home.path().join(FILE_NAME);
         private(&path, "from the home\n");
         fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).expect("mode");
-        let source = PassphraseSource { named: None, credentials: None, home: home.path().to_owned() };
+        let source = PassphraseSource { credentials: None, ..PassphraseSource::new(home.path(), None) };
         assert!(matches!(source.from_files(), Err(PassphraseError::OpenToOthers(_))));
     }
 

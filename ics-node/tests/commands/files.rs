@@ -2,13 +2,20 @@
 
 use std::ffi::OsStr;
 use std::fs::Permissions;
+use std::io::Write as _;
+use std::os::fd::AsRawFd as _;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::PermissionsExt as _;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use serde_json::json;
+use toml_edit::{DocumentMut, value};
 
+use crate::between::stands_in;
 use crate::reading::with_a_device;
-use crate::stage::{Stage, spki};
+use crate::stage::{DOMAIN, Stage, spki};
 
 #[test]
 fn a_full_disk_is_told_by_the_name_of_the_file_and_leaves_no_part_of_it() {
@@ -49,6 +56,30 @@ fn a_reader_who_has_read_enough_of_a_report_is_no_failure() {
     let stage = Stage::started();
     for format in ["html", "csv", "json"] {
         assert_eq!(stage.run_unheard(false, &["report", "--format", format]), Some(0), "{format}");
+    }
+}
+
+/// Whether it is written page by page, or as one JSON value.
+#[test]
+fn a_listing_ends_where_its_reader_has_read_enough() {
+    let stage = Stage::new();
+    let as_of = json!({ "size": 3, "root": "", "time": "2026-11-20T08:10:00Z", "age_seconds": 1,
+        "fresh_for_seconds": 60 });
+    let item = json!({ "id": "ab12", "kind": "device", "title": "Pump", "effect": "none" });
+    let asked = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&asked);
+    let node = stands_in(move |head| {
+        let goes_on = count.fetch_add(1, Ordering::SeqCst) < 50;
+        let page = if head.contains("/certificates") {
+            json!({ "as_of": as_of, "items": [], "next": goes_on.then_some("7") })
+        } else {
+            json!({ "as_of": as_of, "items": [item], "next": goes_on.then_some(7) })
+        };
+        page.to_string()
+    });
+    for (is_json, command, expected) in [(false, "list", 1), (true, "list", 2), (true, "certs", 3)] {
+        assert_eq!(stage.run_unheard(is_json, &["--node", &node, command, "--all"]), Some(0));
+        assert_eq!(asked.load(Ordering::SeqCst), expected, "{command}");
     }
 }
 
@@ -94,6 +125,51 @@ fn a_wrong_passphrase_is_told_with_the_file_that_it_is_from() {
     }
 }
 
+/// What cannot be taken back comes last.
+#[test]
+fn no_new_epoch_begins_where_the_configuration_cannot_name_its_key() {
+    let mut stage = Stage::started();
+    stage.kill();
+    let config = std::fs::read_to_string(stage.path("home/ics.toml")).expect("read");
+    let mut document: DocumentMut = config.parse().expect("TOML");
+    let node = document.remove("node").and_then(|node| node.into_table().ok()).expect("a section");
+    document.insert("node", value(node.into_inline_table()));
+    stage.write("home/ics.toml", document.to_string());
+    let begin = ["restore", "--hold", "--begin-anew", DOMAIN];
+    let refused = stage.run(&begin);
+    assert!(refused.code == 5 && refused.failure().0.starts_with("`node` is not written"), "{refused:?}");
+    stage.write("home/ics.toml", config);
+    let begun = stage.ok(&begin);
+    assert_eq!((&begun["version"], &begun["key"]), (&json!(2), &json!("node-2")), "{begun}");
+}
+
+/// A node with an issuer has two keys to unlock.
+#[test]
+fn a_passphrase_that_comes_through_a_pipe_unlocks_all_keys() {
+    let mut stage = Stage::new();
+    stage.ok(&["key", "make", "issuer", "--algorithm", "p256"]);
+    let config = std::fs::read_to_string(stage.path("home/ics.toml")).expect("read");
+    stage.write("home/ics.toml", config.replacen("[node]", "[node]\nissuers = [\"issuer\"]", 1));
+    let passphrase = std::fs::read(stage.path("home/passphrase")).expect("read");
+    let (reader, mut writer) = std::io::pipe().expect("a pipe");
+    writer.write_all(&passphrase).expect("written");
+    drop(writer);
+    stage.set("ICS_PASSPHRASE_FILE", &format!("/proc/{}/fd/{}", std::process::id(), reader.as_raw_fd()));
+    stage.start();
+}
+
+#[test]
+fn a_variable_that_is_set_to_nothing_counts_as_none() {
+    let mut stage = Stage::new();
+    std::os::unix::fs::symlink(stage.path("home"), stage.path(".ics")).expect("a link");
+    let user = stage.path(".").display().to_string();
+    stage.set("HOME", &user);
+    for name in ["ICS_HOME", "ICS_PASSPHRASE_FILE", "ICS_PIN_FILE", "ICS_PKCS11_MODULE"] {
+        stage.set(name, "");
+    }
+    stage.ok(&["key", "show", "owner"]);
+}
+
 #[test]
 fn a_damaged_store_is_told_with_what_is_to_be_done() {
     let mut stage = Stage::started();
@@ -118,7 +194,8 @@ fn nothing_writes_a_core_dump_with_secret_keys_in_it() {
     let stage = Stage::started();
     let limits = std::fs::read_to_string(format!("/proc/{}/limits", stage.process())).expect("read");
     let of_core = limits.lines().find(|line| line.starts_with("Max core file size")).expect("it is limited");
-    assert_eq!(of_core.split_whitespace().nth(4), Some("0"), "{of_core}");
+    let expected = if maximum == Some(0) { "0" } else { "1" };
+    assert_eq!(of_core.split_whitespace().nth(4), Some(expected), "{of_core}");
 }
 
 /// A machine has nobody who could be asked, so it says `--yes`; its standard input is empty here.

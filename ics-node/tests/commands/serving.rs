@@ -348,7 +348,7 @@ fn a_service_manager_goes_on_starting_a_node_whose_disk_is_full() {
 fn the_agent_of_a_broker_is_a_service_as_hardened_as_the_node() {
     let (node, agent) =
         (include_str!("../../packaging/ics.service"), include_str!("../../packaging/ics-mosquitto.service"));
-    let walls = node.lines().skip_while(|line| *line != "LimitCORE=0").take_while(|line| *line != "[Install]");
+    let walls = node.lines().skip_while(|line| *line != "LimitCORE=1").take_while(|line| *line != "[Install]");
     let walls: Vec<_> = walls.filter(|line| line.contains('=')).collect();
     assert!(walls.len() > 20, "{walls:?}");
     for wall in walls {

@@ -115,8 +115,9 @@ async fn print_pages(
     loop {
         let page = node.certificates(domain, &query).await?;
         found |= !page.items.is_empty();
-        if context.output.json || !page.items.is_empty() {
-            context.output.result(&page, || text(&page))?;
+        let is_shown = context.output.json || !page.items.is_empty();
+        if is_shown && !context.output.page(&page, || text(&page))? {
+            return Ok(Exit::Ok);
         }
         match page.next {
             Some(after) if all || (page.items.is_empty() && !context.output.json) => query.after = Some(after),

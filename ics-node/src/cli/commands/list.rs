@@ -12,7 +12,7 @@ use super::page_limit;
 use crate::api::{IdentityPage, IdentitySummary, ListQuery};
 use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure};
-use crate::cli::output::{print, table};
+use crate::cli::output::{print_part, table};
 use crate::cli::session::InDomain;
 use crate::cli::words::{Freshness, MAY_MISS, clean, in_colour, short, when};
 use crate::client::node::Node;
@@ -133,8 +133,9 @@ async fn print_pages(
         }
         let on = goes_on(&page, all);
         // Programs get the requested page even if it is empty, but no empty pages that are merely passed over.
-        if !page.items.is_empty() || (context.output.json && on.is_none()) {
-            context.output.result(&page, || text(&page, query.label.is_some()))?;
+        let is_shown = !page.items.is_empty() || (context.output.json && on.is_none());
+        if is_shown && !context.output.page(&page, || text(&page, query.label.is_some()))? {
+            return Ok(Exit::Ok);
         }
         match page.next {
             Some(_) if on.is_some() => query.after = on,
@@ -168,8 +169,8 @@ async fn print_whole(node: &Node, domain: &DomainName, mut query: ListQuery) -> 
         if page.next.is_none() {
             text.push_str(if misses { "\n], \"cut_short\": true}\n" } else { "\n]}\n" });
         }
-        print(text.as_bytes())?;
-        match page.next {
+        let is_read = print_part(text.as_bytes())?;
+        match page.next.filter(|_| is_read) {
             None => return Ok(Exit::Ok),
             after => query.after = after,
         }

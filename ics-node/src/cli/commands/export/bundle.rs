@@ -122,6 +122,7 @@ async fn write(node: &Node, order: &mut Order, path: &Path, moved: impl Fn(u64))
     drop(out);
     file.as_file().sync_all().map_err(failed)?;
     file.persist(path).map_err(|error| failed(error.error))?;
+    files::sync_name(path).map_err(failed)?;
     Ok(made)
 }
 

@@ -15,6 +15,7 @@ use super::unused;
 use crate::app::{App, NodeKeys};
 use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure};
+use crate::cli::files;
 use crate::cli::output::card;
 use crate::client::descriptor::{self, DescriptorFile};
 use crate::config::{Config, FILE_NAME, NodeConfig, edit};
@@ -55,16 +56,20 @@ pub(super) fn begin(
         );
         return Err(Failure::new(Exit::Refused, "other owners must sign the descriptor of the new epoch").hint(hint));
     }
+    // Before the epoch begins, which cannot be taken back.
+    let path = context.home.join(FILE_NAME);
+    let text = std::fs::read_to_string(&path).map_err(|error| local(&error))?;
+    let text = edit::set_node_key(&text, &path, &key_name).map_err(|error| local(&error))?;
     let keys = NodeKeys { name: node.name.clone(), key: context.unlock(&key)?.node_key()?, issuers: Vec::new() };
     let app = Service::open_under_any_key(config, keys).map_err(|error| failed(&error))?;
     unused::end(context, &key)?;
     let index = app.begin_anew(domain, file.body()).map_err(|error| Failure::new(Exit::Refused, error))?;
     let others = others(&app, config, domain, |key| key != file.descriptor.home.key);
     drop(app);
-    let path = context.home.join(FILE_NAME);
-    let text = std::fs::read_to_string(&path).map_err(|error| local(&error))?;
-    let text = edit::set_node_key(&text, &path, &key_name).map_err(|error| local(&error))?;
-    file::replace_alike(&path, text.as_bytes()).map_err(|error| local(&error))?;
+    file::replace_alike(&path, text.as_bytes()).map_err(|error| {
+        let hint = format!("the new epoch has begun: write `key = \"{key_name}\"` into [node] of ics.toml");
+        files::failed(&path, error).hint(hint)
+    })?;
     let shown = json!({ "domain": domain, "version": file.descriptor.version, "index": index, "key": key_name,
         "last_head": { "size": head.size, "root": head.root.to_string() }, "under_the_former_key": others });
     context.output.result(&shown, || {
