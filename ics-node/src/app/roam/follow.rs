@@ -376,12 +376,8 @@ mod tests {
         let silent = TcpListener::bind("127.0.0.1:0").expect("a port");
         let silent_url = format!("http://{}", silent.local_addr().expect("bound"));
         let lagging_url = served(&lagging);
-        let peers = [
-            ("nobody", "http://127.0.0.1:9"),
-            ("silent", &*silent_url),
-            ("lagging", &*lagging_url),
-            ("home", &*url),
-        ];
+        let peers =
+            [("nobody", "http://127.0.0.1:9"), ("silent", &*silent_url), ("lagging", &*lagging_url), ("home", &*url)];
         let site = Party::found("plant.example");
         let app = site.open_for(peers.map(peer).into());
         let told = timeout(Duration::from_secs(20), app.size_elsewhere(&info.origin)).await;
