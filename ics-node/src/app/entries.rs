@@ -16,7 +16,7 @@ use ics_core::vocabulary::DomainName;
 
 use crate::store::{DomainNumber, Key, Store, StoreError, StoredEntry, WriteTx};
 
-pub(crate) use line::Line;
+pub(crate) use line::{Brought, Line};
 
 /// Where entries are looked up: the durable log, or the log including what a commit in progress adds.
 pub(crate) trait Entries {

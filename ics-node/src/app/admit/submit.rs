@@ -18,7 +18,7 @@ use crate::api::problem::Code;
 use crate::api::{Problem, SubmissionResult, SubmissionResults};
 use crate::app::clock::Clock;
 use crate::app::copy::feed::Unproven;
-use crate::app::entries::{Line, Log, Snapshot};
+use crate::app::entries::{Brought, Line, Log, Snapshot};
 use crate::app::hosted::Hosted;
 use crate::app::{App, AppError, fill, random};
 use crate::background::breathe_among;
@@ -173,7 +173,7 @@ impl App {
         let mut outcomes = Vec::with_capacity(incoming.len());
         let mut left = incoming;
         loop {
-            let written = self.hand_in(hosted, left, None, most)?.wait()?;
+            let written = self.hand_in(hosted, left, Default::default(), most)?.wait()?;
             let (more, rest) = self.appended(hosted, written);
             outcomes.extend(more);
             if rest.is_empty() {
@@ -183,8 +183,9 @@ impl App {
         }
     }
 
-    /// As [`App::append`], for one or two bodies in a single job, without a blocked thread. If the last of them is the
-    /// statement by which a certificate is issued, `certified` holds the contents of the certificate.
+    /// As [`App::append`], for one or two bodies in a single job, without a blocked thread, with what was read about the
+    /// same thing. If the last of them is the statement by which a certificate is issued, `certified` holds the contents
+    /// of the certificate.
     ///
     /// Whoever waits for news is told even if the caller gives up meanwhile, for example because a client has hung up.
     pub(crate) async fn append_in_turns(
@@ -192,8 +193,9 @@ impl App {
         hosted: &Arc<Hosted>,
         incoming: Vec<Incoming>,
         certified: Option<Certified>,
+        brought: Brought,
     ) -> Result<Vec<Outcome>, AppError> {
-        let pending = self.hand_in(hosted, incoming, certified, usize::MAX)?;
+        let pending = self.hand_in(hosted, incoming, (certified, brought), usize::MAX)?;
         let (app, hosted) = (self.clone(), Arc::clone(hosted));
         let appended = tokio::spawn(async move {
             let written = pending.done().await?;
@@ -206,7 +208,7 @@ impl App {
         &self,
         hosted: &Arc<Hosted>,
         incoming: Vec<Incoming>,
-        certified: Option<Certified>,
+        (certified, brought): (Option<Certified>, Brought),
         most: usize,
     ) -> Result<Pending<Turn, StoreError>, AppError> {
         self.check_open(hosted)?;
@@ -215,7 +217,7 @@ impl App {
         let (clock, writer) = (self.clock().clone(), Arc::clone(hosted));
         let job = move |tx: &mut WriteTx<'_>| {
             let mut incoming = incoming.into_iter();
-            let outcomes = append_some(tx, &writer, &mut incoming, &clock, most)?;
+            let outcomes = append_some(tx, &writer, (&mut incoming, brought), &clock, most)?;
             if let (Some(Outcome::Appended(last)), Some(certified)) = (outcomes.last(), certified) {
                 tx.certify(last.index, certified);
             }
@@ -316,7 +318,7 @@ pub(crate) fn append_all(
     incoming: Vec<Incoming>,
     clock: &Clock,
 ) -> Result<Vec<Outcome>, StoreError> {
-    append_some(tx, hosted, &mut incoming.into_iter(), clock, usize::MAX)
+    append_some(tx, hosted, (&mut incoming.into_iter(), Brought::default()), clock, usize::MAX)
 }
 
 /// As [`append_all`], stopping after `most` work ([`Line::work`]), but not before the first body. The bodies that are
@@ -324,11 +326,12 @@ pub(crate) fn append_all(
 pub(in crate::app) fn append_some(
     tx: &mut WriteTx<'_>,
     hosted: &Arc<Hosted>,
-    incoming: &mut std::vec::IntoIter<Incoming>,
+    (incoming, brought): (&mut std::vec::IntoIter<Incoming>, Brought),
     clock: &Clock,
     most: usize,
 ) -> Result<Vec<Outcome>, StoreError> {
     let (mut domain, mut line) = hosted.working_at(tx.size())?;
+    line.begin(tx.size(), brought);
     let (count, before) = (incoming.len(), line.work());
     let mut outcomes = Vec::with_capacity(count);
     for one in incoming {

@@ -30,8 +30,20 @@ pub(crate) struct Line {
     last: Option<(Logged, Vec<Logged>)>,
     /// Statements of long records.
     kept: Kept,
+    /// What this job brought with it, sorted by index.
+    brought: Vec<Logged>,
+    /// The size of the log from which on no entry that stands in it has changed, if that is known.
+    unchanged_since: Option<u64>,
     /// See [`Line::work`].
     work: usize,
+}
+
+/// Statements that were read outside the writer, in log order, when `size` entries were shown. The writer need not read
+/// them again, unless something in the log has changed since.
+#[derive(Debug, Default)]
+pub(crate) struct Brought {
+    pub(crate) statements: Vec<Logged>,
+    pub(crate) size: u64,
 }
 
 impl Line {
@@ -48,7 +60,13 @@ impl Line {
 
     /// Forgets everything: entries that stand in the log have changed.
     pub(crate) fn forget(&mut self) {
-        (self.last, self.kept) = (None, Kept::default());
+        *self = Self { work: self.work, ..Self::default() };
+    }
+
+    /// Begins a job, in a log of this size.
+    pub(crate) fn begin(&mut self, size: u64, brought: Brought) {
+        let is_unchanged = brought.size >= *self.unchanged_since.get_or_insert(size);
+        self.brought = if is_unchanged { brought.statements } else { Vec::new() };
     }
 
     /// To be called if the next entry does not directly follow the last: entries in between may be about groups.
@@ -164,6 +182,10 @@ impl Line {
         indices: &[u64],
     ) -> Result<(Vec<Logged>, Vec<Remnant>), StoreError> {
         let mut logged = self.kept.at(posting, indices);
+        if logged.is_empty() {
+            let is_asked = |it: &&Logged| indices.binary_search(&it.index()).is_ok() && posting.is_of(it);
+            logged.extend(self.brought.iter().filter(is_asked).cloned());
+        }
         let is_missing = |index: &u64| logged.binary_search_by_key(index, Logged::index).is_err();
         let missing: Vec<u64> = indices.iter().copied().filter(is_missing).collect();
         let (read, remnants) = restored(entries, posting, domain, &entries.entries_at(&missing)?)?;
@@ -251,6 +273,22 @@ mod tests {
         kept.keep(&said[7..], &all[3..], most);
         assert_eq!(held(&kept), [3, 4, 5, 6], "there is no room for more of the same");
         assert_eq!(kept.bytes, most);
+    }
+
+    /// What was erased must not be judged by.
+    #[test]
+    fn what_a_job_brings_counts_only_if_nothing_in_the_log_has_changed_since_it_was_read() {
+        let (mut line, said) = (Line::default(), statement(3));
+        let is_taken = |line: &mut Line, at, read_at| {
+            line.begin(at, Brought { statements: vec![said.clone()], size: read_at });
+            !line.brought.is_empty()
+        };
+        assert!(!is_taken(&mut line, 10, 9), "it is not known what happened before");
+        assert!(is_taken(&mut line, 12, 10) && is_taken(&mut line, 20, 20));
+        line.forget();
+        assert!(line.brought.is_empty());
+        assert!(!is_taken(&mut line, 21, 20), "entry 20 may have erased it");
+        assert!(is_taken(&mut line, 22, 21));
     }
 
     #[test]

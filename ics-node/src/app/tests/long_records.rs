@@ -18,7 +18,7 @@ use crate::app::admit::check::{Checked, check_bodies};
 use crate::app::admit::judge::{Judgement, judge, judge_earlier};
 use crate::app::admit::submit::{Incoming, Outcome, append_all, append_some};
 use crate::app::clock::Clock;
-use crate::app::entries::{Entries, Line, Log};
+use crate::app::entries::{Brought, Entries, Line, Log};
 use crate::app::{App, Reader};
 use crate::fixture::{Party, SALT, claims, device, owner, word};
 use crate::store::{Key, StoreError, StoredEntry, WriteTx};
@@ -202,9 +202,9 @@ async fn a_job_ends_when_it_has_worked_enough_and_all_are_admitted_in_order() {
     let (writer, clock, next) = (Arc::clone(&hosted), app.clock().clone(), more(100..103));
     let job = move |tx: &mut WriteTx<'_>| {
         let mut next = next.into_iter();
-        let first = append_some(tx, &writer, &mut next, &clock, 1)?;
+        let first = append_some(tx, &writer, (&mut next, Brought::default()), &clock, 1)?;
         let left = next.len();
-        let rest = append_some(tx, &writer, &mut next, &clock, usize::MAX)?;
+        let rest = append_some(tx, &writer, (&mut next, Brought::default()), &clock, usize::MAX)?;
         Ok::<_, StoreError>([first.len(), left, rest.len()])
     };
     let written = tokio::task::block_in_place(|| app.store().write(hosted.number, job).expect("queued").wait());

@@ -7,6 +7,7 @@ use super::{PERMITS, amended, node};
 use crate::api::problem::Code;
 use crate::app::admit::check::check_bodies;
 use crate::app::admit::submit::{Incoming, Outcome, append_all};
+use crate::app::entries::Brought;
 use crate::app::hosted::Hosted;
 use crate::app::{App, Reader};
 use crate::fixture::{Party, devices, narrowed};
@@ -81,7 +82,7 @@ async fn news_are_told_even_if_whoever_appended_them_has_gone() {
     let mut sealed = hosted.sealed.subscribe();
     let size = *sealed.borrow_and_update();
     let body = maker.introduce(&app, &pumps[0], "Pump", "0");
-    let appending = app.append_in_turns(&hosted, incoming(&app, &hosted, vec![body]), None);
+    let appending = app.append_in_turns(&hosted, incoming(&app, &hosted, vec![body]), None, Brought::default());
     // It is begun and given up, unless it ends at once.
     drop(tokio::time::timeout(Duration::ZERO, appending).await);
     let told = tokio::time::timeout(Duration::from_secs(60), sealed.wait_for(|told| *told > size)).await;

@@ -13,6 +13,7 @@ use crate::app::admit::check::{check_bodies, check_signed};
 use crate::app::admit::submit::{Incoming, Outcome};
 use crate::app::answer::read::Sight;
 use crate::app::challenge::key_among;
+use crate::app::entries::Brought;
 use crate::app::hosted::Hosted;
 use crate::app::{App, AppError, random};
 use crate::store::{Certified, Unconfirmed};
@@ -23,6 +24,8 @@ pub(super) struct ForLog {
     statement: Vec<Incoming>,
     /// The contents of the certificate that it names, if it is the one that issues it.
     certified: Option<Certified>,
+    /// What was read about the thing.
+    brought: Brought,
 }
 
 impl ForLog {
@@ -49,8 +52,11 @@ impl ForLog {
 impl App {
     /// Appends an issuer's statement, waits until it is shown, and returns its index. No thread is blocked meanwhile.
     /// As with submissions, what the domain cannot show for lack of witnesses is acknowledged to nobody.
-    pub(super) async fn log(&self, ForLog { home, statement, certified }: ForLog) -> Result<u64, CertifyError> {
-        let index = index_of(self.append_in_turns(&home, statement, certified).await?)?;
+    pub(super) async fn log(
+        &self,
+        ForLog { home, statement, certified, brought }: ForLog,
+    ) -> Result<u64, CertifyError> {
+        let index = index_of(self.append_in_turns(&home, statement, certified, brought).await?)?;
         self.until_shown(&home, index + 1).await?;
         Ok(index)
     }
@@ -100,7 +106,8 @@ impl App {
         };
         let incoming = checked.into_iter().map(|checked| Ok(Incoming { checked, source: None, salt: random()? }));
         let statement = incoming.collect::<Result<_, AppError>>()?;
-        Ok(ForLog { home: self.hosted(&sight.hosted.name)?, statement, certified: None })
+        let brought = Brought { statements: about.to_vec(), size: sight.seal.size };
+        Ok(ForLog { home: self.hosted(&sight.hosted.name)?, statement, certified: None, brought })
     }
 }
 
