@@ -48,7 +48,7 @@ impl Urls {
     /// The URLs below the node's own.
     #[must_use]
     pub fn new(node: &str, domain: &ics_core::vocabulary::DomainName) -> Self {
-        Self { base: format!("{}/acme/{domain}", node.trim_end_matches('/')) }
+        Self { base: [node.trim_end_matches('/'), "/acme/", domain.as_str()].concat() }
     }
 
     /// The URL of a resource.

@@ -126,10 +126,11 @@ impl AcmeStore {
     /// As [`super::Store::open`].
     pub fn open(dir: &Path) -> Result<Self, StoreError> {
         make_private(dir)?;
-        let connection = schema::open_writer(schema::File::Acme, &dir.join(FILE))?;
+        let open = || schema::open_writer(schema::File::Acme, &dir.join(FILE));
+        let (connection, copier) = (open()?, open()?);
         connection.set_prepared_statement_cache_capacity(STATEMENTS);
         let memory = Memory::of(&connection)?;
-        Ok(Self { together: Together::new(connection)?, memory })
+        Ok(Self { together: Together::new([connection, copier])?, memory })
     }
 
     /// Runs a job that only reads; it sees everything that others have written.

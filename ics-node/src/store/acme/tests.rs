@@ -1,5 +1,7 @@
 mod copies;
 
+use std::os::unix::fs::FileExt as _;
+
 use super::*;
 use crate::acme::account::AccountStatus;
 use crate::acme::jwk::Jwk;
@@ -167,6 +169,31 @@ fn what_waits_is_seen_here_at_once_and_is_in_the_file_a_moment_later() {
     while accounts_in_file(&dir) == 0 {
         assert!(began.elapsed() < std::time::Duration::from_secs(20), "it still waits");
         std::thread::yield_now();
+    }
+}
+
+/// SQLite begins the write-ahead log anew only if all of it was copied when a transaction began. Where one follows the
+/// other it would grow for ever.
+#[test]
+fn the_write_ahead_log_begins_anew_however_many_orders_come() {
+    let (dir, store, domain, holder) = store();
+    let salt = || {
+        // Its header, as the documentation of SQLite's file format has it.
+        let mut header = [0; 24];
+        let wal = std::fs::File::open(dir.path().join("acme.db-wal")).expect("opens");
+        wal.read_exact_at(&mut header, 0).expect("has a header");
+        header[16..].to_vec()
+    };
+    let (first, began) = (salt(), std::time::Instant::now());
+    for number in 0_u64.. {
+        let mut key = [0; 32];
+        key[..8].copy_from_slice(&number.to_be_bytes());
+        let account = Account::new(Jwk::Ed25519(key), holder, Vec::new(), at(1));
+        store.with(Durability::Soon, |tx| tx.add_account(&domain, &account)).expect("is kept");
+        if number % 100 == 0 && salt() != first {
+            break;
+        }
+        assert!(began.elapsed() < std::time::Duration::from_secs(120), "it still grows after {number} accounts");
     }
 }
 

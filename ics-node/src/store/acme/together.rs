@@ -20,6 +20,10 @@ use crate::store::scrub::Scrub;
 /// How long what need not be on disk at once waits for more.
 const WAITS: Duration = Duration::from_millis(200);
 
+/// After how many rows the write-ahead log is copied into the database. SQLite would do that within a commit, after
+/// some 1,000 pages, and jobs would wait for it.
+const ROWS: u64 = 2_000;
+
 /// A connection, and the thread that ends its transactions.
 #[derive(Debug)]
 pub(super) struct Together {
@@ -31,6 +35,8 @@ pub(super) struct Together {
 struct Shared {
     open: Mutex<Open>,
     changed: Condvar,
+    /// A second connection, which copies the write-ahead log while jobs go on. Whoever needs both takes this first.
+    copier: Mutex<Connection>,
 }
 
 #[derive(Debug)]
@@ -40,10 +46,12 @@ struct Open {
 }
 
 impl Together {
-    pub(super) fn new(connection: Connection) -> Result<Self, StoreError> {
+    /// Two connections to the same file.
+    pub(super) fn new([connection, copier]: [Connection; 2]) -> Result<Self, StoreError> {
         connection.pragma_update(None, "synchronous", "NORMAL")?;
+        connection.pragma_update_and_check(None, "wal_autocheckpoint", 0, |_| Ok(()))?;
         let open = Mutex::new(Open { connection, is_over: false });
-        let shared = Arc::new(Shared { open, changed: Condvar::new() });
+        let shared = Arc::new(Shared { open, changed: Condvar::new(), copier: Mutex::new(copier) });
         let of_thread = Arc::clone(&shared);
         let ends = std::thread::Builder::new().name("ics-acme".to_owned()).spawn(move || of_thread.end_each());
         let ends = ends.map_err(|error| StoreError::refused(format!("the thread of acme.db: {error}")))?;
@@ -88,6 +96,7 @@ impl Together {
             open.end()?;
             round.step(&open.connection, |_| Ok(()))?;
         }
+        let _copier = self.shared.copier();
         let open = self.shared.lock();
         open.end()?;
         if !truncate_wal(&open.connection)? {
@@ -118,9 +127,14 @@ impl Shared {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn copier(&self) -> MutexGuard<'_, Connection> {
+        self.copier.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Ends each transaction a moment after it began, until the store is closed.
     fn end_each(&self) {
         let mut open = self.lock();
+        let mut copied = open.connection.total_changes();
         loop {
             let idle = |open: &mut Open| open.connection.is_autocommit() && !open.is_over;
             open = self.changed.wait_while(open, idle).unwrap_or_else(PoisonError::into_inner);
@@ -132,8 +146,30 @@ impl Shared {
             if open.is_over {
                 return;
             }
+            let changes = open.connection.total_changes();
+            if changes - copied >= ROWS {
+                copied = changes;
+                drop(open);
+                if let Err(error) = self.copy() {
+                    tracing::warn!(%error, "the write-ahead log of acme.db is not copied, and grows");
+                }
+                open = self.lock();
+            }
         }
     }
+
+    /// Copies the write-ahead log into the database while jobs go on, and then what they have added meanwhile: SQLite
+    /// begins the log anew only if a transaction begins when all of it has been copied.
+    fn copy(&self) -> rusqlite::Result<()> {
+        copy(&self.copier())?;
+        let open = self.lock();
+        open.end()?;
+        copy(&open.connection)
+    }
+}
+
+fn copy(connection: &Connection) -> rusqlite::Result<()> {
+    connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()))
 }
 
 impl Open {
