@@ -107,7 +107,10 @@ fn a_paragraph_of_help_is_broken_by_the_terminal_alone() {
 fn every_command_with_which_signers_speak_takes_yes() {
     for (words, command) in all_commands(&definition(), &[]) {
         let takes = |name| command.get_arguments().any(|argument| argument.get_long() == Some(name));
-        assert!(takes("yes") || !(takes("signer") && takes("unsigned")), "`ics {}`", words.join(" "));
+        // `ics domain create` takes the signers of its roles, who do not speak there.
+        let is_of_role = |argument: &clap::Arg| argument.get_value_names().is_some_and(|names| names == ["ROLE=KEY"]);
+        let speaks = takes("signer") && takes("unsigned") && !command.get_arguments().any(is_of_role);
+        assert!(takes("yes") || !speaks, "`ics {}`", words.join(" "));
     }
 }
 

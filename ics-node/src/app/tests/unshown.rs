@@ -197,7 +197,7 @@ async fn a_listing_says_that_things_may_be_missing_while_what_is_left_of_somethi
 async fn nor_are_all_devices_listed_by_the_status_of_what_they_run_while_something_erased_elsewhere_waits() {
     let (maker, known) = (Party::found("devices.acme.example"), devices(2));
     let app = node(&maker, &known, PERMITS, 1 << 24).await;
-    let other = Party::found("software.acme.example");
+    let other = Party::found("modules.acme.example");
     other.found_at(&app);
     other.publish(&app, &known[0], "Pump", "L9").await;
     let index = stolen(&app, &other, &known[0]).await;
