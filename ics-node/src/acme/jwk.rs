@@ -120,12 +120,18 @@ const READY: usize = 256;
 thread_local!(static P256_READY: RefCell<Cache<[u8; 64], ParsedPublicKey>> = RefCell::new(Cache::new(READY)));
 
 /// Checking that a point is on the curve takes a tenth of the time of verifying with it, and an account makes several
-/// requests in a row.
+/// requests in a row. Only keys that have signed are kept: anybody can invent points.
 fn p256_has_signed(point: &[u8; 64], message: &[u8], signature: &[u8]) -> bool {
-    let parse = || ParsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, uncompressed(point));
     P256_READY.with_borrow_mut(|ready| {
-        let key = ready.get_or_insert_with(point, parse).ok().flatten();
-        key.is_some_and(|key| key.verify_sig(message, signature).is_ok())
+        if let Some(key) = ready.get(point) {
+            return key.verify_sig(message, signature).is_ok();
+        }
+        let Ok(key) = ParsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, uncompressed(point)) else { return false };
+        let has_signed = key.verify_sig(message, signature).is_ok();
+        if has_signed {
+            ready.insert(*point, key);
+        }
+        has_signed
     })
 }
 
@@ -195,7 +201,9 @@ impl From<Jwk> for Members {
 mod tests {
     use aws_lc_rs::encoding::{AsDer as _, PublicKeyX509Der};
     use aws_lc_rs::rand::SystemRandom;
-    use aws_lc_rs::signature::{ECDSA_P521_SHA512_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _};
+    use aws_lc_rs::signature::{
+        ECDSA_P256_SHA256_FIXED_SIGNING, ECDSA_P521_SHA512_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _,
+    };
     use ics_core::openpgp::key::PublicKey;
     use serde_json::json;
 
@@ -242,6 +250,27 @@ mod tests {
         let signature = pair.sign(&SystemRandom::new(), b"message").expect("signs");
         assert_eq!(signature.as_ref().len(), 132);
         assert!(key.has_signed(b"message", signature.as_ref()) && !key.has_signed(b"another", signature.as_ref()));
+    }
+
+    #[test]
+    fn keys_that_have_signed_are_kept_ready_and_nothing_is_kept_of_others() {
+        let pair = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).expect("a key");
+        let key = Jwk::P256(pair.public_key().as_ref()[1..].try_into().expect("64 bytes"));
+        let signature = pair.sign(&SystemRandom::new(), b"message").expect("signs");
+        let has_signed = |key: &Jwk, message: &[u8]| key.has_signed(message, signature.as_ref());
+        let kept = || P256_READY.with_borrow(|ready| (ready.len(), ready.memory_used().total()));
+        let before = kept();
+        for number in 0_u16..2_000 {
+            let mut point = [1; 64];
+            point[..2].copy_from_slice(&number.to_be_bytes());
+            assert!(!has_signed(&Jwk::P256(point), b"message"), "it is not on the curve");
+        }
+        assert!(!has_signed(&key, b"another"));
+        assert_eq!(kept(), before);
+        for _ in 0..2 {
+            assert!(has_signed(&key, b"message") && !has_signed(&key, b"another"));
+        }
+        assert_eq!(kept().0, before.0 + 1);
     }
 
     #[test]

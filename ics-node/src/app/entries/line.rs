@@ -63,7 +63,8 @@ impl Line {
         *self = Self { work: self.work, ..Self::default() };
     }
 
-    /// Begins a job, in a log of this size.
+    /// Begins a job, in a log of this size. Only homes are brought anything, and there nothing that stands in the log
+    /// changes unless an entry is appended: what was read when all were shown that stand there is as it was.
     pub(crate) fn begin(&mut self, size: u64, brought: Brought) {
         let is_unchanged = brought.size >= *self.unchanged_since.get_or_insert(size);
         self.brought = if is_unchanged { brought.statements } else { Vec::new() };

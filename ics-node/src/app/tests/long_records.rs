@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::sync::Arc;
 
 use ics_core::domain::Domain;
-use ics_core::identity::Kind;
+use ics_core::identity::{IdentityId, Kind};
 use ics_core::log::entry::{EntryKind, Header};
 use ics_core::openpgp::signer::Ed25519Signer;
 use ics_core::record::Posting;
@@ -188,6 +188,36 @@ async fn what_is_erased_is_not_at_hand_any_more() {
         panic!("{results:?}")
     };
     assert_eq!([before.code(), after.code()], ["statement-erased"; 2], "no receipt is left to be given of it");
+}
+
+/// As when a certificate is being made while something that was said about the thing is erased. Of short records
+/// nothing else is at hand.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_job_brings_with_it_does_not_count_if_it_was_erased_meanwhile() {
+    let maker = Party::found("devices.acme.example");
+    let app = maker.open();
+    accepted(&app, &maker, vec![maker.certificate.clone()]).await;
+    let bodies: Vec<Vec<u8>> = (0..2).map(|number| said(&app, &maker, number)).collect();
+    accepted(&app, &maker, bodies.clone()).await;
+    let hosted = app.hosted(&maker.domain).expect("is here");
+    let sight = app.sight(&hosted).expect("can be read");
+    let id = IdentityId::Key(device(1).fingerprint());
+    let (_, known) = app.resolve(&sight, &id).expect("can be read").expect("is known");
+    assert_eq!((known.about.len(), sight.seal.size), (2, 4));
+    let again = || {
+        let brought = Brought { statements: known.about.clone(), size: sight.seal.size };
+        app.append_in_turns(&hosted, vec![incoming(&app, &maker, bodies[0].clone())], None, brought)
+    };
+    let before = again().await.expect("judged");
+    assert!(matches!(before.as_slice(), [Outcome::Present(2)]), "{before:?}");
+
+    let erasure = app.erasure(Reader::Operator, &maker.domain, 2).expect("it can be erased");
+    let json = erasure.to_json().expect("JSON");
+    let erasure = sign_descriptor(&[&owner(&maker.domain)], &json, app.clock().now(), &SALT).expect("signed");
+    accepted(&app, &maker, vec![erasure]).await;
+    let after = again().await.expect("judged");
+    let [Outcome::Refused(problem)] = after.as_slice() else { panic!("{after:?}") };
+    assert_eq!(problem.code(), "statement-erased", "it is not taken for one that still stands");
 }
 
 /// Much work must not keep others waiting: the rest of a batch becomes another job.

@@ -20,8 +20,8 @@ use crate::store::scrub::Scrub;
 /// How long what need not be on disk at once waits for more.
 const WAITS: Duration = Duration::from_millis(200);
 
-/// After how many rows the write-ahead log is copied into the database. SQLite would do that within a commit, after
-/// some 1,000 pages, and jobs would wait for it.
+/// After how many rows the write-ahead log is copied into the database, however they were written. SQLite would do that
+/// within a commit, after some 1,000 pages, and jobs would wait for it.
 const ROWS: u64 = 2_000;
 
 /// A connection, and the thread that ends its transactions.
@@ -42,6 +42,8 @@ struct Shared {
 #[derive(Debug)]
 struct Open {
     connection: Connection,
+    /// How many rows had been written when the write-ahead log was last copied.
+    copied: u64,
     is_over: bool,
 }
 
@@ -50,8 +52,9 @@ impl Together {
     pub(super) fn new([connection, copier]: [Connection; 2]) -> Result<Self, StoreError> {
         connection.pragma_update(None, "synchronous", "NORMAL")?;
         connection.pragma_update_and_check(None, "wal_autocheckpoint", 0, |_| Ok(()))?;
-        let open = Mutex::new(Open { connection, is_over: false });
-        let shared = Arc::new(Shared { open, changed: Condvar::new(), copier: Mutex::new(copier) });
+        let open = Open { copied: connection.total_changes(), connection, is_over: false };
+        let (open, copier) = (Mutex::new(open), Mutex::new(copier));
+        let shared = Arc::new(Shared { open, changed: Condvar::new(), copier });
         let of_thread = Arc::clone(&shared);
         let ends = std::thread::Builder::new().name("ics-acme".to_owned()).spawn(move || of_thread.end_each());
         let ends = ends.map_err(|error| StoreError::refused(format!("the thread of acme.db: {error}")))?;
@@ -76,7 +79,11 @@ impl Together {
     ) -> Result<T, E> {
         let mut open = self.shared.lock();
         match durability {
-            Durability::Now => open.now(job),
+            Durability::Now => {
+                let done = open.now(job);
+                self.wake_if_long(&open);
+                done
+            }
             Durability::Soon => {
                 if open.begin().map_err(StoreError::from)? {
                     self.shared.changed.notify_one();
@@ -95,6 +102,7 @@ impl Together {
             let open = self.shared.lock();
             open.end()?;
             round.step(&open.connection, |_| Ok(()))?;
+            self.wake_if_long(&open);
         }
         let _copier = self.shared.copier();
         let open = self.shared.lock();
@@ -104,6 +112,13 @@ impl Together {
         }
         open.connection.execute("UPDATE scrubbed SET cleaned = max(cleaned, ?1)", [deleted])?;
         Ok(())
+    }
+
+    /// Has the write-ahead log copied if it is long. The thread looks by itself only where a transaction waited.
+    fn wake_if_long(&self, open: &Open) {
+        if open.is_long() {
+            self.shared.changed.notify_one();
+        }
     }
 }
 
@@ -131,24 +146,22 @@ impl Shared {
         self.copier.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Ends each transaction a moment after it began, until the store is closed.
+    /// Until the store is closed, ends each transaction a moment after it began, and copies the write-ahead log when it
+    /// is long.
     fn end_each(&self) {
         let mut open = self.lock();
-        let mut copied = open.connection.total_changes();
         loop {
-            let idle = |open: &mut Open| open.connection.is_autocommit() && !open.is_over;
+            let idle = |open: &mut Open| open.connection.is_autocommit() && !open.is_long() && !open.is_over;
             open = self.changed.wait_while(open, idle).unwrap_or_else(PoisonError::into_inner);
             let early = |open: &mut Open| !open.is_over;
             open = self.changed.wait_timeout_while(open, WAITS, early).unwrap_or_else(PoisonError::into_inner).0;
-            if let Err(error) = open.end() {
-                give_up(&open.connection, &error.to_string());
-            }
+            open.end_or_give_up();
             if open.is_over {
                 return;
             }
-            let changes = open.connection.total_changes();
-            if changes - copied >= ROWS {
-                copied = changes;
+            if open.is_long() {
+                // Also if that fails: it is tried again after as many rows.
+                open.copied = open.connection.total_changes();
                 drop(open);
                 if let Err(error) = self.copy() {
                     tracing::warn!(%error, "the write-ahead log of acme.db is not copied, and grows");
@@ -163,7 +176,7 @@ impl Shared {
     fn copy(&self) -> rusqlite::Result<()> {
         copy(&self.copier())?;
         let open = self.lock();
-        open.end()?;
+        open.end_or_give_up();
         copy(&open.connection)
     }
 }
@@ -173,6 +186,11 @@ fn copy(connection: &Connection) -> rusqlite::Result<()> {
 }
 
 impl Open {
+    /// Whether so much was written since the write-ahead log was last copied that it is to be copied again.
+    fn is_long(&self) -> bool {
+        self.connection.total_changes() - self.copied >= ROWS
+    }
+
     /// Begins a transaction unless one is under way; returns whether it did.
     fn begin(&self) -> rusqlite::Result<bool> {
         let begins = self.connection.is_autocommit();
@@ -185,6 +203,12 @@ impl Open {
     /// Commits the transaction under way.
     fn end(&self) -> rusqlite::Result<()> {
         if self.connection.is_autocommit() { Ok(()) } else { self.connection.execute_batch("COMMIT") }
+    }
+
+    fn end_or_give_up(&self) {
+        if let Err(error) = self.end() {
+            give_up(&self.connection, &error.to_string());
+        }
     }
 
     fn soon<T, E>(&self, job: impl FnOnce(&Connection) -> Result<T, E>) -> Result<T, E> {
