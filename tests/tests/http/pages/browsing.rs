@@ -8,7 +8,7 @@ use tempfile::TempDir;
 
 use super::browser::{Browser, LOOKS};
 use super::town_at;
-use crate::world::{DOMAIN, TOKEN};
+use crate::world::{CARE, TOKEN};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_operator_signs_in_and_out() {
@@ -41,7 +41,7 @@ async fn the_commands_of_a_page_check_what_it_gives_away() {
     let done = tokio::task::spawn_blocking(move || {
         let mut browser = Browser::start();
         browser.open(&url, LOOKS[0]);
-        let device = checked(&mut browser, DOMAIN);
+        let device = checked(&mut browser, CARE);
         let software = "[...document.querySelectorAll('a')].find((it) => it.textContent === 'p7-firmware 2.5.0')";
         browser.leave_by(&format!("{software}.click()"));
         (device, checked(&mut browser, "code.pumpsoft.example"))
