@@ -53,6 +53,9 @@ pub(super) struct Page {
     pub(super) cut_short: bool,
 }
 
+/// Pieces of software, by SHA-256.
+type Software = BTreeSet<[u8; 32]>;
+
 /// When, and at which entry, a log first mentioned an identity in the way asked for: the later, the newer.
 pub(in crate::app) type Since = (Timestamp, u64);
 
@@ -141,7 +144,7 @@ impl App {
 
     /// The software that a query asks for, and whether some may be missing: see [`Page::cut_short`]. Any domain here
     /// may have given it the status.
-    fn running(&self, reader: Reader, query: &ListQuery) -> Result<(Option<BTreeSet<[u8; 32]>>, bool), AppError> {
+    fn running(&self, reader: Reader, query: &ListQuery) -> Result<(Option<Software>, bool), AppError> {
         let Some(runs) = query.runs.as_deref() else { return Ok((None, false)) };
         if let Ok(digest) = runs.parse::<Digest>() {
             return Ok((Some([digest.0].into()), false));

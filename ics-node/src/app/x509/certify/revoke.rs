@@ -23,7 +23,7 @@ use crate::x509::{AskedBy, Reason, SerialNumber, State, asked_for, is_key_compro
 /// What has to be done to revoke a certificate.
 enum Step {
     /// Append a statement to the log.
-    Append(ForLog),
+    Append(Box<ForLog>),
     /// Wait until a statement already in the log is shown; `is_same` tells whether it says what this one would say.
     Wait { home: Arc<Hosted>, index: u64, is_same: bool },
 }
@@ -101,7 +101,7 @@ impl App {
         reason: Reason,
     ) -> Result<u64, CertifyError> {
         let index = match self.revocation(domain, serial, revoker, reason)? {
-            Step::Append(statement) => self.log(statement).await?,
+            Step::Append(statement) => self.log(*statement).await?,
             Step::Wait { home, index, is_same } => {
                 self.until_shown(&home, index + 1).await?;
                 if !is_same {
@@ -170,7 +170,7 @@ impl App {
         let key = self.key_that_issued(&sight, &issued)?;
         let claims =
             Claims { supersedes: vec![issued.id()], reason: Some(told), ..claims_of(domain, Act::Withdrawal)? };
-        self.statement(&sight, &key, &said.about, claims).map(Step::Append)
+        self.statement(&sight, &key, &said.about, claims).map(|statement| Step::Append(Box::new(statement)))
     }
 
     /// Withdrawals of a certificate that are in the log but not shown yet. The record does not include them, so
