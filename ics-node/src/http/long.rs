@@ -17,7 +17,7 @@ use crate::room::{Held, Room};
 /// From how many bytes on an answer is long, and by how many it counts.
 const UNIT: usize = 32 * 1024;
 /// How many bytes are handed to the connection at once. actix copies them, so they count twice. With 32 KiB, mirrors
-/// catch up slower by a fifth.
+/// caught up slower by a quarter.
 const PORTION: usize = 512 * 1024;
 
 /// What part of the strangers' room one network has, unless it takes a single answer: enough for a few pages of a log,

@@ -20,6 +20,9 @@ use crate::app::entries::find_logged;
 /// statement is read and its members are looked up.
 pub(super) const SAID_OF_GROUPS: usize = 1_000;
 
+/// Pieces of software, by SHA-256.
+pub(super) type Software = BTreeSet<[u8; 32]>;
+
 /// A parsed query: what to look up in the index, and what the record must satisfy.
 pub(super) struct Filter {
     /// An entry is found if it has all the postings of one of these; sorted by their last.
@@ -31,7 +34,7 @@ pub(super) struct Filter {
     label: Option<String>,
     signer: Option<Fingerprint>,
     /// Software, one piece of which must be installed on the thing.
-    runs: Option<BTreeSet<[u8; 32]>>,
+    runs: Option<Software>,
     /// The group to which the thing must belong.
     members: Option<Members>,
     /// A part of its title, in lower case. The index does not have titles, so what the other criteria find is searched
@@ -93,7 +96,7 @@ impl Filter {
         query: &ListQuery,
         sight: &Sight<'_>,
         is_open: bool,
-        runs: Option<BTreeSet<[u8; 32]>>,
+        runs: Option<Software>,
         members: Option<Members>,
     ) -> Result<Self, AppError> {
         let kind = query.kind.as_deref().map(str::parse::<Kind>).transpose().map_err(malformed)?;

@@ -10,7 +10,7 @@ use ics_core::time::Timestamp;
 use ics_core::vocabulary::{DomainName, StatusName};
 
 use super::everything::is_introduction;
-use super::filter::{Filter, SAID_OF_GROUPS};
+use super::filter::{Filter, SAID_OF_GROUPS, Software};
 use super::read::Sight;
 use crate::api::problem::Code;
 use crate::api::{IdentityPage, IdentitySummary, ListQuery};
@@ -52,9 +52,6 @@ pub(super) struct Page {
     /// Whether things may be missing because something was erased and what is left of it is not shown yet.
     pub(super) cut_short: bool,
 }
-
-/// Pieces of software, by SHA-256.
-type Software = BTreeSet<[u8; 32]>;
 
 /// When, and at which entry, a log first mentioned an identity in the way asked for: the later, the newer.
 pub(in crate::app) type Since = (Timestamp, u64);
@@ -165,7 +162,7 @@ impl App {
         reader: Reader,
         sight: &Sight<'_>,
         status: &StatusName,
-        (software, looked): (&mut BTreeSet<[u8; 32]>, &mut usize),
+        (software, looked): (&mut Software, &mut usize),
     ) -> Result<(), AppError> {
         let ask = |what: String| AppError::new(Code::OutOfRange, format!("{what}: ask for each piece of software"));
         // The refusal suggests asking for a lot, which is no help here: the lot would be that of the devices.

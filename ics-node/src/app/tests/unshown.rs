@@ -212,16 +212,23 @@ async fn nor_are_all_devices_listed_by_the_status_of_what_they_run_while_somethi
     assert_eq!(asked.map(is_cut_short), [false, false, true], "of one piece of software only this domain is asked");
 }
 
-/// A copy of a part could not tell that the erasure is still to come, and would show the thing without its block.
-#[tokio::test(flavor = "multi_thread")]
-async fn whoever_copies_a_part_is_told_what_is_left_of_a_block_together_with_its_erasure() {
+/// A home that strangers may read but not mirror, so that they copy a part, and the block of a device there.
+async fn stolen_where_parts_are_copied() -> (Party, App, u64) {
     let maker = Party::found_with("devices.acme.example", |descriptor| {
         let rule = "permit (principal, action == Action::\"read\", resource);";
         descriptor.access = descriptor.access.replace(ALL, rule);
     });
-    let (home, of) = (maker.open(), &maker.domain);
+    let home = maker.open();
     maker.publish(&home, &device(1), "Pump", "L1").await;
     let index = stolen(&home, &maker, &device(1)).await;
+    (maker, home, index)
+}
+
+/// A copy of a part could not tell that the erasure is still to come, and would show the thing without its block.
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_copies_a_part_is_told_what_is_left_of_a_block_together_with_its_erasure() {
+    let (maker, home, index) = stolen_where_parts_are_copied().await;
+    let of = &maker.domain;
     let of_it = Again { question: 1, hidden: vec![index], held: Vec::new() };
     let told = |reader, from| {
         let page = home.entries(reader, of, from, 100, None);
@@ -238,13 +245,8 @@ async fn whoever_copies_a_part_is_told_what_is_left_of_a_block_together_with_its
 /// What was asked for ends before the erasure, which is shown by now.
 #[tokio::test(flavor = "multi_thread")]
 async fn nor_is_a_copy_of_a_part_told_of_it_that_asks_for_less_than_the_erasure() {
-    let maker = Party::found_with("devices.acme.example", |descriptor| {
-        let rule = "permit (principal, action == Action::\"read\", resource);";
-        descriptor.access = descriptor.access.replace(ALL, rule);
-    });
-    let (home, of) = (maker.open(), &maker.domain);
-    maker.publish(&home, &device(1), "Pump", "L1").await;
-    let index = stolen(&home, &maker, &device(1)).await;
+    let (maker, home, index) = stolen_where_parts_are_copied().await;
+    let of = &maker.domain;
     maker.erase(&home, index).await;
     let told = |until| {
         let page = home.entries(Reader::Anonymous, of, index, 1, Some(until));
