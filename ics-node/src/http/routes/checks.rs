@@ -61,7 +61,9 @@ impl Question {
                 "urn" if value.get(..4).is_some_and(|scheme| scheme.eq_ignore_ascii_case("urn:")) => {
                     set(&mut thing, value.into_owned())?;
                 }
-                "spki" | "cert" | "serial" | "urn" | "host" | "sha256" => set(&mut thing, format!("{key}:{value}"))?,
+                "spki" | "cert" | "serial" | "urn" | "host" | "sha256" => {
+                    set(&mut thing, [&*key, ":", &*value].concat())?;
+                }
                 "use" => set(&mut usage, value.into_owned())?,
                 "peer" => set(&mut peer, value.into_owned())?,
                 other => return Err(malformed(format!("there is no parameter `{}` here", excerpt(other)))),
