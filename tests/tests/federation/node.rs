@@ -26,7 +26,7 @@ pub(crate) struct Node {
     /// The network namespace in which it runs, if the test's machines have one each.
     machine: Option<String>,
     child: Option<Child>,
-    /// Where it listens, unless it has a machine of its own: its also while the node is down.
+    /// Keeps the address where it listens from others while it is down, unless it has a machine of its own.
     _held: Option<Port>,
 }
 
