@@ -7,7 +7,9 @@ use ics_core::limits;
 use ics_core::time::Timestamp;
 use ics_node::client::signature::check;
 use ics_node::cmp::{Answer, Message, Protection, Protector, Reply, Request};
-use ics_node::x509::{Authority, Csr, Questions, ReadList, read_certificate, read_list};
+use ics_node::x509::{
+    Authority, Csr, Questions, ReadList, Shown, read_certificate, read_certificates, read_list, read_revoked,
+};
 
 /// A request that can be read is proven and asks for few names, and its key survives reading.
 pub(super) fn csr(bytes: &[u8]) {
@@ -87,10 +89,16 @@ pub(super) fn is_good_cms(bytes: &[u8]) -> bool {
     check(ARTIFACT, bytes, &SIGNERS.map(|signer| signer.as_bytes().to_vec()), AT).is_ok()
 }
 
-/// A certificate, DER or PEM.
+/// A certificate, DER or PEM, or several; and one that somebody shows to have it revoked.
 pub(super) fn certificate(bytes: &[u8]) {
     if let Ok((_, der)) = read_certificate(bytes) {
         assert!(read_certificate(&der).is_ok(), "a certificate is not read back");
+    }
+    if let Ok(shown) = Shown::read(bytes) {
+        assert!(read_certificate(bytes).is_ok() && !shown.spki.is_empty(), "what is no certificate is read as one");
+    }
+    if let Ok(all) = read_certificates(bytes) {
+        assert!(all.iter().all(|der| read_certificate(der).is_ok()), "a certificate of several is not read back");
     }
 }
 
@@ -107,6 +115,7 @@ fn read(bytes: &[u8], place: &str) -> Option<ReadList> {
 
 /// A list that can be read belongs to one address, and is valid until some time.
 pub(super) fn list(bytes: &[u8]) {
+    drop(AUTHORITY.as_ref().map(|authority| read_revoked(bytes, authority)));
     let Some(list) = read(bytes, PLACE) else { return };
     assert!(list.next_update > Timestamp::default(), "it holds until no time");
     assert!(read(bytes, "http://pki.acme.example/x509/devices.acme.example/crl/2").is_none(), "it is two lists");
