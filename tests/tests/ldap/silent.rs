@@ -99,8 +99,10 @@ async fn erases_what_waits_for_a_witness(app: &App, erasure: Vec<u8>) {
         app.submit(&domain, vec![erasure]).await
     };
     let (demanded, erased) = tokio::join!(app.submit(&domain, vec![signed]), erasing);
-    demanded.expect_err("nobody has cosigned it");
-    erased.expect_err("it waits too");
+    for (what, submitted) in [("nobody has cosigned it", demanded), ("it waits too", erased)] {
+        let refused = submitted.expect_err(what);
+        assert_eq!(refused.code().as_str(), "unwitnessed", "{refused}");
+    }
 }
 
 /// The erasure has deleted the words of a block, and what is left of it is not shown yet.

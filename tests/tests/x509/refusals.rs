@@ -151,7 +151,8 @@ fn nothing_answers_ocsp_because_it_is_in_use() {
         let profiles = &mut descriptor.certificates.as_mut().expect("it issues").profiles;
         profiles.values_mut().for_each(|profile| profile.requesters.clear());
     });
-    world.certify_as(by(&maker()), id(7), "ocsp", &csr).expect_err("nobody is named");
+    let error = world.certify_as(by(&maker()), id(7), "ocsp", &csr).expect_err("nobody is named");
+    assert_eq!(error.fault(), CertifyFault::Denied, "{error}");
     refused(&world, "ocsp", &csr, CertifyFault::Denied, "roles that the profile lists in `requesters`");
     world.certify_as(Requester::Operator, id(7), "ocsp", &csr).expect("the operator may");
 }
