@@ -322,6 +322,9 @@ mod tests {
         assert_eq!(kind(order.begin(&[valid.clone(), pending], at(1))), Err(Kind::OrderNotReady));
         assert_eq!(kind(order.begin(std::slice::from_ref(&valid), at(1))), Err(Kind::OrderNotReady), "one is missing");
         assert_eq!(kind(order.begin(&[valid.clone(), valid.clone()], at(95))), Err(Kind::OrderNotReady), "too late");
+        // What was proved counts for longer than an order.
+        let lasting = [(); 2].map(|()| authorization(AuthorizationState::Valid, 1_000));
+        assert_eq!(kind(order.begin(&lasting, at(100))), Err(Kind::OrderNotReady), "the order itself has ended");
         let both = [valid.clone(), valid];
         assert_eq!(order.begin(&both, at(1)), Ok(()));
         assert_eq!(kind(order.begin(&both, at(1))), Err(Kind::OrderNotReady), "twice");

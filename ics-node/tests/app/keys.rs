@@ -63,10 +63,10 @@ async fn what_is_sent_in_is_merged_and_never_replaces() {
     let upload = [maker.certificate.clone(), body.clone()].concat();
     let merged = merge(&app, Reader::Anonymous, upload.clone()).await.expect("taken");
     assert_eq!((merged.appended, merged.problems), (2, Vec::new()));
-    assert!(merged.keys.values().all(|change| *change == Change::Inserted));
+    assert_eq!(merged.keys.values().collect::<Vec<_>>(), [&Change::Inserted; 2]);
     let again = merge(&app, Reader::Anonymous, upload).await.expect("taken");
     assert_eq!((again.appended, again.problems), (0, Vec::new()));
-    assert!(again.keys.values().all(|change| *change == Change::Unchanged));
+    assert_eq!(again.keys.values().collect::<Vec<_>>(), [&Change::Unchanged; 2]);
 
     let second = maker.introduce(&app, &device(1), "urn:dev:os:32473-1", "L2");
     let merged = merge(&app, Reader::Anonymous, second).await.expect("taken");
@@ -82,7 +82,7 @@ async fn strangers_and_garbage_are_refused() {
     let app = maker.open();
     let merged = merge(&app, Reader::Anonymous, stranger.certificate.clone()).await.expect("heard");
     assert_eq!(merged.appended, 0);
-    assert!(merged.keys.values().all(|change| *change == Change::Refused));
+    assert_eq!(merged.keys.values().collect::<Vec<_>>(), [&Change::Refused]);
     assert_eq!(merged.problems[0].code(), "certificate-not-named");
     let elsewhere = stranger.introduce(&app, &device(1), "urn:dev:os:32473-1", "L1");
     let merged = merge(&app, Reader::Anonymous, elsewhere).await.expect("heard");

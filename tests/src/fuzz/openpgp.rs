@@ -8,6 +8,7 @@ use ics_core::openpgp::signer::Ed25519Signer;
 use ics_core::statement::make::sign_descriptor;
 use ics_core::statement::{Body, LeftOut, openpgp_view, parse, split};
 use ics_core::time::Timestamp;
+use ics_node::client::thing::GivenKey;
 
 /// 2026-01-01, in seconds.
 const CREATED: u64 = 1_767_225_600;
@@ -68,8 +69,10 @@ pub(super) fn descriptor(json: &[u8]) {
     assert!(founded.is_ok(), "a descriptor that was read founds no domain");
 }
 
-/// A key read from DER is written as the same DER, and its fingerprint is that of its packet.
+/// A key read from DER is written as the same DER, and its fingerprint is that of its packet. A file with a device's key
+/// may have any form.
 pub(super) fn spki(bytes: &[u8]) {
+    drop(GivenKey::parse(bytes));
     if let Ok(text) = core::str::from_utf8(bytes) {
         drop(PublicKey::from_spki_pem(text));
     }

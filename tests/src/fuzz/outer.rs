@@ -11,7 +11,7 @@ use ics_node::client::publish::{Fields, Form, Rows};
 use ics_sync::bundle::{Bundle, Section};
 use ics_sync::carried::Wanted;
 use ics_sync::packed;
-use ics_sync::wire::{Again, Descriptors, Info, Page, Submission, Submitted};
+use ics_sync::wire::{Again, Attestation, Descriptors, Heads, Info, Page, Refusals, Shown, Submission, Submitted};
 use sha2::{Digest as _, Sha256};
 
 /// 2026-01-02, in seconds.
@@ -81,6 +81,19 @@ pub(super) fn feed(json: &[u8]) {
     }
     if let Ok(descriptors) = Descriptors::decode(json) {
         assert!(descriptors.entries.len() <= limits::FEED_ENTRIES);
+    }
+    if let Ok(shown) = Shown::decode(json) {
+        assert!(shown.entries.len() <= limits::FEED_ENTRIES);
+    }
+    if let Ok(heads) = Heads::decode(json) {
+        let again = serde_json::to_vec(&heads).ok().and_then(|json| Heads::decode(&json).ok());
+        assert!(again.as_ref() == Some(&heads), "record heads are not read back as they were written");
+    }
+    if let Ok(attestation) = Attestation::decode(json) {
+        assert!(attestation.consistency.len() <= limits::PROOF_HASHES);
+    }
+    if let Ok(refusals) = Refusals::decode(json) {
+        assert!(refusals.refused.len() <= limits::BATCH_STATEMENTS);
     }
     drop(Submitted::decode(json, 1));
     drop(Info::decode(json));

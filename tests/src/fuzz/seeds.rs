@@ -97,6 +97,11 @@ fn spoken(target: &str) -> &'static [&'static str] {
             r#"{"protected":"eyJhbGciOiJFUzI1NiIsIm5vbmNlIjoiQUFBQSIsInVybCI6Imh0dHBzOi8vY2EuZXhhbXBsZS9hY21lL2RldmljZXMuYWNtZS5leGFtcGxlL2tleS1jaGFuZ2UiLCJraWQiOiJodHRwczovL2NhLmV4YW1wbGUvYWNtZS9kZXZpY2VzLmFjbWUuZXhhbXBsZS9hY2NvdW50LzEifQ","payload":"eyJwcm90ZWN0ZWQiOiJleUpoYkdjaU9pSkZVekkxTmlJc0luVnliQ0k2SW1oMGRIQnpPaTh2WTJFdVpYaGhiWEJzWlM5aFkyMWxMMlJsZG1salpYTXVZV050WlM1bGVHRnRjR3hsTDJ0bGVTMWphR0Z1WjJVaUxDSnFkMnNpT25zaWEzUjVJam9pUlVNaUxDSmpjbllpT2lKUUxUSTFOaUlzSW5naU9pSm5hRzVmVldZeVJsTm9TMUZVTWpWalRVTTRkV014VnpCVGVFdzFabWhNWTBkSFVYUlRUa3RhWW1aeklpd2llU0k2SWxOdldWa3hZVWxZTmtsTFVsWkNRVVl4VVROU2RHTlhjblZOTFVsRldEVmhUMDk0WkhVMU0zWjZXVzhpZlgwIiwicGF5bG9hZCI6ImV5SmhZMk52ZFc1MElqb2lhSFIwY0hNNkx5OWpZUzVsZUdGdGNHeGxMMkZqYldVdlpHVjJhV05sY3k1aFkyMWxMbVY0WVcxd2JHVXZZV05qYjNWdWRDOHhJaXdpYjJ4a1MyVjVJanA3SW10MGVTSTZJa1ZESWl3aVkzSjJJam9pVUMweU5UWWlMQ0o0SWpvaU5qSmZRVGRRVGxJM1RubDBWVTVDVjI5blIwVTJUMHd4V2tKNVNGVjFUREp5WjI1b1pWSkxWSEoxWXlJc0lua2lPaUpPTWxGR1lrODBRbEZoVjFsUldVSlRVM05aZGpaNFNHVnJWbUV6V0U5NWMybGZTRU52TlZVMGJHTnZJbjE5Iiwic2lnbmF0dXJlIjoiczRITGpGTXByVlI2b2JMeG9VNzR1VkxPUFhCNVljVkhLLWQ0UHVhS0ozbUxUMGt2YnZjNk1DUUhva3hmX2hRaWYzN2p5QTRRY1A5OElvdTFHWjFPTGcifQ","signature":"9UHvEXgVlq7LQUqU5hxpw1jsUVk73-Of6a5MLZnFekXogaMdsmIqPgB08z2iani3K-EFTAMR39zn15_skq81pw"}"#,
             r#"{"protected":"eyJhbGciOiJSUzI1NiIsIm5vbmNlIjoiQUFBQSIsInVybCI6Imh0dHBzOi8vY2EuZXhhbXBsZS9hY21lL2RldmljZXMuYWNtZS5leGFtcGxlL25ldy1hY2NvdW50IiwiandrIjp7Imt0eSI6IlJTQSIsIm4iOiJreV9RcXFydTZqWFQ4d2M4aHRrTHVWTHlvTk16cko2NUJUZGtVOUtaejZRUVVnaFNaM0gwUFh4cjZUM0JVQmdfcE5tUXFYR0FOTjhiNzJlU2ZkUjVTVURsRVFpaDdsZVBCOHlMbzQ0UDVNcUVxdFJwZlpvLURUQmRPeERSRmZJNlhIX0VkLXdqMmlqZXkyWWpoUm40REM4WFVfTWZSajItTjNQOVJGanJFZDIybTR5Q0ZPdVQwSDZoNTFmWmRiaGxxNkwxVEVpdFFwMXhjVHI5ejN1Q2FIR2dSc2M2RzNjSUk5UHdEN3A2Y1hYNFZQWTU1X0ZrTnZnbXFzWEN6a1Njb0psMEhhRzhLN2FxT3k3ZV82VkRSV3dRSkdnQjFiTTA5ZzRTcU1qVno4N1J3VUI1OG4yWUlEdllMWUR6TDdYMXhqWkl5TE9mU1ZJR2QtazZGM0g5eHciLCJlIjoiQVFBQiJ9fQ","payload":"eyJvbmx5UmV0dXJuRXhpc3RpbmciOnRydWV9","signature":"OUEgJ7bUucKpX8V-Wswn6YW-qEQBm1ACVyR39Le6alc-zmfex_fNKhic7Xnv4Bdz0A7OMcRlPvP9ObIkr7gKZmXCBE7SqeeucTfGj22oOEiP1mmLZb_dHKgkjLz3gTRMimRkN-TDme5ewLB3xe1MNmWOtNM1mMzcT8z562Mc7VchSz99GyPnd6O0ElCgK_E5Xty2MKrFVt-QH4OLzApZeOh2MUioz8-gZBOidydlTA17UtnpeNCtppl0wREKmHwFpewVBfiUTxHG8DCkwSbQuI1zwCsUGcuh8ZkDpeKLhnaDpHqV02y9hYGZ5kblCsrh1GGXHWZoWdSXO8Sfv4R7hQ"}"#,
         ],
+        "cms" => &[
+            "untrusted comment: signature\nRURi19ng4G88yGw2+fBddvJIp0Aqim8qRR6X4OzZvL1htAiTHxy9ChR1brfBx+fKQRSGigvnKdsgcepnbOQP/K9lpM0kNYi69QM=\ntrusted comment: version 7\n6YS33t3pS93fSJn9Kjd9NcEzbxH9JaojtXZ8VWYEgpxqGgvrrXDtU5H+l9XAuHS2UbBtDPOi3CXaRL6B/W/qCA==\n",
+            "untrusted comment: signature\nRWRi19ng4G88yDQ6yIE5HZshMupKqDaJGFXcPOb/AMpLc0xMx0OriK6RKRUs2Lb/k2DBmfoA9BmUVVRPUv4+51DOn8MzSsjO+Ac=\ntrusted comment: version 7\n6P+V9FbUaF04RYRfGagA7bNn3oY5ZzdDKrTGBZhDIs/fMDjH6IBPULJqZ/nQqpKvoUkE9jFYasHkHqE5S0vKAw==\n",
+            "untrusted comment: verify with s.pub\nRWTIu55ho5eKELlCbnVyKDoWb4ZijV26lMbGY44Mb9+Et2kIaxAbDFnPnLhkIElmpOySfaj+ljZ4c0+iLe4H+UQ45wqssdCPaQQ=\n",
+        ],
         "csv" => &["serial,model,lot,urn\nSN-1,\"Pump, 7\",L1,urn:dev:mac:0024befffe804ff1\nSN-2,P8,,\n"],
         "document" => &[
             r#"{"erasure":{"domain":"devices.acme.example","statement":"2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824"}}"#,
@@ -104,6 +109,10 @@ fn spoken(target: &str) -> &'static [&'static str] {
         "feed" => &[
             r#"{"from":0,"size":2,"entries":[{"leaf":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="},{"header":"AQEAAAGbdtq3oAA=","salt":"BAUGBwABAgMMDQ4PCAkKCw==","body":"Ym9keQ=="}],"proof":["AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="],"checkpoint":"a\n"}"#,
             r#"{"from":1,"entries":[{"leaf":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="}]}"#,
+            r#"{"question":1,"rights":"AAAAAAAAAAAAAAAAAAAAAA==","entries":[{"leaf":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="}],"earlier":[0],"lost":[1]}"#,
+            r#"{"upto":2,"size":3,"heads":["a signed note"],"rights":"AAAAAAAAAAAAAAAAAAAAAA=="}"#,
+            r#"{"evidence":{"version":1,"id":"38cd1a9dd104847af32f938a3f205349bffad80a","domain":"devices.acme.example","checkpoint":"","entries":[]},"consistency":["AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="]}"#,
+            r#"{"refused":[{"body":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=","problem":{"status":422}}]}"#,
         ],
         "http" => &[
             r#"{"statements":["Ym9keQ=="]}"#,

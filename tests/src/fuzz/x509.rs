@@ -7,7 +7,9 @@ use ics_core::limits;
 use ics_core::time::Timestamp;
 use ics_node::client::signature::check;
 use ics_node::cmp::{Answer, Message, Protection, Protector, Reply, Request};
-use ics_node::x509::{Authority, Csr, Questions, ReadList, read_certificate, read_list};
+use ics_node::x509::{
+    Authority, Csr, Questions, ReadList, Shown, read_certificate, read_certificates, read_list, read_revoked,
+};
 
 /// A request that can be read is proven and asks for few names, and its key survives reading.
 pub(super) fn csr(bytes: &[u8]) {
@@ -58,34 +60,45 @@ pub(super) fn ocsp(bytes: &[u8]) {
     assert!(questions.questions.iter().all(|question| !question.key().is_empty()), "a question cannot be repeated");
 }
 
-/// The software of the seeds, and the signer whose signature over it counts.
+/// The software of the seeds, and the signers whose signatures over it count: by CMS, minisign and signify.
 const ARTIFACT: &[u8] = b"firmware";
-const SIGNER: &str = "-----BEGIN CERTIFICATE-----\n\
+const SIGNERS: [&str; 3] = [
+    CERTIFICATE,
+    "RWRi19ng4G88yFFV/83B6aTojrHBBQhWaSE2Cbbl9lNYONwvNtthLwpB",
+    "RWTIu55ho5eKEOKjfyKmvcOmmBel/IEoA8UVhjfMh1gHKgK+qxNyFL1e",
+];
+const CERTIFICATE: &str = "-----BEGIN CERTIFICATE-----\n\
     MIIBbjCCARWgAwIBAgIUbLU/3tovJ92JpBgNi+T/5tlvrgEwCgYIKoZIzj0EAwIwDDEKMAgGA1UEAwwBYTAgFw0yNjExMjYxMDA4MTNaGA8yMTI2MTEwMjEwMDgxM1owDDEKMAgGA1UEAwwBYTBZMBMGByqGSM49AgEGCCqGSM49AwEHA0IABHUe639GrfrCv4CCiC+3FxqmwPVGho2sM03zCk9Ca9pnS7VjL7RzkJKMr9scrQZ3jwta20f9bQLUWdxkG4j76p6jUzBRMB0GA1UdDgQWBBQNrLFJZsliPUhjl3dnORqh/zztkzAfBgNVHSMEGDAWgBQNrLFJZsliPUhjl3dnORqh/zztkzAPBgNVHRMBAf8EBTADAQH/MAoGCCqGSM49BAMCA0cAMEQCIBbWzjmzavLlIS4+/hnVJ9lk7Izc2G5p1Yp8w5jOl8u+AiBurc6Ops03qXEYvk42Aon7jKi+EY5eulAh1OUcWyFrrA==\n\
     -----END CERTIFICATE-----\n";
 /// 2026-12-01.
 const AT: Timestamp = Timestamp::from_seconds(1_796_083_200);
 
-/// A valid signature is valid for exactly these bytes and this signer, and what is kept of it is valid too.
+/// A valid signature is valid for exactly these bytes and these signers, and what is kept of it is valid too.
 pub(super) fn cms(bytes: &[u8]) {
-    let signer = SIGNER.as_bytes().to_vec();
-    let Ok(kept) = check(ARTIFACT, bytes, core::slice::from_ref(&signer), AT) else { return };
-    let again = check(ARTIFACT, &kept.bytes, core::slice::from_ref(&signer), AT).ok();
+    let signers = SIGNERS.map(|signer| signer.as_bytes().to_vec());
+    let Ok(kept) = check(ARTIFACT, bytes, &signers, AT) else { return };
+    let again = check(ARTIFACT, &kept.bytes, &signers, AT).ok();
     assert!(again.as_ref() == Some(&kept), "what is kept is not as good");
-    assert!(check(b"firmwarf", bytes, &[signer], AT).is_err(), "it is good for other software as well");
+    assert!(check(b"firmwarf", bytes, &signers, AT).is_err(), "it is good for other software as well");
     assert!(check(ARTIFACT, bytes, &[], AT).is_err(), "it is good whoever has made it");
 }
 
 /// Whether the decoder accepts a seed.
 #[cfg(test)]
 pub(super) fn is_good_cms(bytes: &[u8]) -> bool {
-    check(ARTIFACT, bytes, &[SIGNER.as_bytes().to_vec()], AT).is_ok()
+    check(ARTIFACT, bytes, &SIGNERS.map(|signer| signer.as_bytes().to_vec()), AT).is_ok()
 }
 
-/// A certificate, DER or PEM.
+/// A certificate, DER or PEM, or several; and one that somebody shows to have it revoked.
 pub(super) fn certificate(bytes: &[u8]) {
     if let Ok((_, der)) = read_certificate(bytes) {
         assert!(read_certificate(&der).is_ok(), "a certificate is not read back");
+    }
+    if let Ok(shown) = Shown::read(bytes) {
+        assert!(read_certificate(bytes).is_ok() && !shown.spki.is_empty(), "what is no certificate is read as one");
+    }
+    if let Ok(all) = read_certificates(bytes) {
+        assert!(all.iter().all(|der| read_certificate(der).is_ok()), "a certificate of several is not read back");
     }
 }
 
@@ -102,6 +115,7 @@ fn read(bytes: &[u8], place: &str) -> Option<ReadList> {
 
 /// A list that can be read belongs to one address, and is valid until some time.
 pub(super) fn list(bytes: &[u8]) {
+    drop(AUTHORITY.as_ref().map(|authority| read_revoked(bytes, authority)));
     let Some(list) = read(bytes, PLACE) else { return };
     assert!(list.next_update > Timestamp::default(), "it holds until no time");
     assert!(read(bytes, "http://pki.acme.example/x509/devices.acme.example/crl/2").is_none(), "it is two lists");

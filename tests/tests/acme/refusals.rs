@@ -120,6 +120,13 @@ fn an_order_ends_in_one_certificate_with_its_names() {
         let refused = device.finalize(&order, &csr).fails(400, "rejectedIdentifier");
         assert!(refused.contains("has no dot at its end"), "as in an order: {refused}");
     }
+    let named = "subjectAltName=DNS:pump-7.acme.example";
+    let unknown = server.bench.request("unknown", &["-addext", named, "-addext", "1.3.6.1.4.1.32473.7=DER:0500"]);
+    let refused = device.finalize(&order, &unknown).fails(400, "badCSR");
+    assert!(refused.contains("1.3.6.1.4.1.32473.7"), "{refused}");
+    server.bench.openssl("genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:1024 -out weak.key");
+    let weak = server.bench.request_again("weak", &["-addext", named]);
+    device.finalize(&order, &weak).fails(400, "badPublicKey");
     device.finalize(&order, &server.bench.request("none", &[])).fails(400, "badCSR");
     device.finalize(&order, b"no request").fails(400, "badCSR");
     let good = request("good", "DNS:pump-7.acme.example");

@@ -1,12 +1,11 @@
 //! A node as a child process, and its command line, used as an operator would.
 
 use std::fs::{self, File};
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 
+use ics_tests::port::Port;
 use serde_json::Value;
 
 use crate::tools;
@@ -27,6 +26,8 @@ pub(crate) struct Node {
     /// The network namespace in which it runs, if the test's machines have one each.
     machine: Option<String>,
     child: Option<Child>,
+    /// Keeps the address where it listens from others while it is down, unless it has a machine of its own.
+    _held: Option<Port>,
 }
 
 /// The result of a command.
@@ -48,14 +49,6 @@ pub(crate) fn eventually<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T
         assert!(Instant::now() < end, "not within {PATIENCE:?}: {what}");
         std::thread::sleep(Duration::from_millis(20));
     }
-}
-
-/// A free loopback port below the range of ephemeral ports.
-fn free_port() -> u16 {
-    static NEXT: AtomicU16 = AtomicU16::new(0);
-    let first = u16::try_from(std::process::id() % 2_000).expect("below 2,000") * 10;
-    let candidates = core::iter::repeat_with(|| 11_000 + (first + NEXT.fetch_add(1, Ordering::Relaxed)) % 20_000);
-    candidates.take(1_000).find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok()).expect("a free port")
 }
 
 /// `ics` with a home directory, in a network namespace or on this machine.
@@ -118,7 +111,10 @@ impl Ran {
 impl Node {
     /// Makes the home directory of a party of this trade.
     pub(crate) fn init(directory: &Path, role: &str, domain: &'static str) -> Self {
-        Self::init_on(None, directory, role, domain, &format!("127.0.0.1:{}", free_port()))
+        let held = Port::take().expect("a port");
+        let mut node = Self::init_on(None, directory, role, domain, &held.address().to_string());
+        node._held = Some(held);
+        node
     }
 
     /// As [`Self::init`], in a network namespace, where the node listens at this address.
@@ -139,6 +135,7 @@ impl Node {
             clock: None,
             machine: machine.map(str::to_owned),
             child: None,
+            _held: None,
         }
     }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 use ics_node::http::Settings;
 use ics_node::http::routes::{Access, TABLE};
 use ics_node::openpgp::{Armor, armored};
+use ics_tests::port::Port;
 use reqwest::{RequestBuilder, Response};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -447,7 +448,9 @@ async fn what_is_not_http_gets_400() {
 
 #[tokio::test]
 async fn stopping_lets_requests_end_and_closes_the_port() {
-    let node = Node::start(&settings());
+    // Nobody else listens there afterwards.
+    let held = Port::take().expect("a port");
+    let node = Node::start(&Settings { listen: vec![held.address()], ..settings() });
     let mut stream = TcpStream::connect(node.addresses[0]).await.expect("connects");
     let body = b"{\"statements\": []}";
     let head = format!(

@@ -2,6 +2,8 @@
 //! witnesses are missing: what slapd has of it stays, also if slapd or the node is restarted meanwhile, and what the
 //! others say arrives.
 
+use std::time::Duration;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use ed25519_dalek::SigningKey;
@@ -79,14 +81,28 @@ async fn slapd_keeps_what_a_silent_domain_has_said() {
     node.stop().await;
 }
 
-/// Submits the next descriptor of the first domain, by which a witness that never answers must cosign.
-async fn needs_a_witness(app: &App) {
-    let former = Descriptor::parse(&app.descriptor(&domain(), None).expect("in force").json).expect("parses");
+/// Submits the next descriptor of the first domain, by which a witness that never answers must cosign, and an erasure
+/// behind it. Both wait until the witness is given up, at the same time.
+async fn erases_what_waits_for_a_witness(app: &App, erasure: Vec<u8>) {
+    let domain = domain();
+    let former = Descriptor::parse(&app.descriptor(&domain, None).expect("in force").json).expect("parses");
     let key = STANDARD.encode(SigningKey::from_bytes(&[5; 32]).verifying_key().as_bytes());
     let witnesses = Some(Witnesses { quorum: 1, keys: vec![NodeKey { name: "nobody.example".to_owned(), key }] });
     let next = Descriptor { version: former.version + 1, previous: Some(former.hash()), witnesses, ..former };
     let signed = make::sign_descriptor(&[&maker()], &next.to_json(), app.clock().now(), &[1; 32]).expect("signs");
-    app.submit(&domain(), vec![signed]).await.expect_err("nobody has cosigned it");
+    let size = || app.domain(&domain).expect("here").info.size;
+    let before = size();
+    let erasing = async {
+        while size() == before {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        app.submit(&domain, vec![erasure]).await
+    };
+    let (demanded, erased) = tokio::join!(app.submit(&domain, vec![signed]), erasing);
+    for (what, submitted) in [("nobody has cosigned it", demanded), ("it waits too", erased)] {
+        let refused = submitted.expect_err(what);
+        assert_eq!(refused.code().as_str(), "unwitnessed", "{refused}");
+    }
 }
 
 /// The erasure has deleted the words of a block, and what is left of it is not shown yet.
@@ -97,8 +113,7 @@ async fn slapd_keeps_what_an_erasure_blocks_while_it_waits() {
     let mut slapd = Consumer::new(node.plain, PERSIST).await;
     slapd.until_same(&node).await;
     let erased = erasure(&node.app, index_of(&node.app, 13, 1));
-    needs_a_witness(&node.app).await;
-    node.app.submit(&domain(), vec![erased]).await.expect_err("it waits too");
+    erases_what_waits_for_a_witness(&node.app, erased).await;
     let has = async |slapd: &Consumer, seed: u8| {
         slapd.until(&format!("(&(objectClass=icsIdentityEntry)(icsIdentity={}))", device(seed)), 1).await;
         slapd.until(STOLEN, 1).await;

@@ -18,6 +18,7 @@ use ics_node::api::SubmissionResult;
 use ics_node::app::{App, Reader};
 use ics_node::config::TlsConfig;
 use ics_node::ldap::{self, Settings, Suffix};
+use ics_tests::port::Port;
 use sha2::{Digest as _, Sha256};
 use tempfile::TempDir;
 use tokio::io::AsyncWriteExt as _;
@@ -40,6 +41,8 @@ pub(crate) struct Directory {
     stop: watch::Sender<bool>,
     running: JoinHandle<()>,
     world: World,
+    /// Keeps the first address from others while the server is restarted.
+    held: Port,
 }
 
 /// The fingerprint of a device of the world.
@@ -144,20 +147,19 @@ impl Directory {
         bodies.push(stolen(&maker(), 13));
         submit(&app, &domain(), bodies).await;
         found_secret(&app).await;
-        let any = SocketAddr::from(([127, 0, 0, 1], 0));
-        Self::serve(dir, world, files, any, change)
+        Self::serve(dir, world, files, Port::take().expect("a port"), change)
     }
 
     fn serve(
         dir: TempDir,
         world: World,
         files: TlsConfig,
-        plain: SocketAddr,
+        held: Port,
         change: impl FnOnce(&mut Settings),
     ) -> Self {
         let app = world.app.clone();
         let mut settings = Settings::new(Suffix::default());
-        settings.listen = vec![plain];
+        settings.listen = vec![held.address()];
         settings.listen_tls = vec![SocketAddr::from(([127, 0, 0, 1], 0))];
         settings.tls = Some(files.clone());
         change(&mut settings);
@@ -165,7 +167,7 @@ impl Directory {
         let [plain, tls] = *server.addresses() else { panic!("two addresses") };
         let (stop, stopped) = watch::channel(false);
         let running = tokio::spawn(server.run(stopped));
-        Self { plain, tls, files, app, dir, stop, running, world }
+        Self { plain, tls, files, app, dir, stop, running, world, held }
     }
 
     /// Stops the server, which must notify its clients in time.
@@ -186,12 +188,12 @@ impl Directory {
 
     /// The same, after a change to its data while it was stopped.
     pub(crate) async fn restarted_after(self, change: impl FnOnce(&Path) + Send + 'static) -> Self {
-        let Self { plain, files, app, dir, stop, running, world, .. } = self;
+        let Self { files, app, dir, stop, running, world, held, .. } = self;
         stop.send_replace(true);
         tokio::time::timeout(Duration::from_secs(60), running).await.expect("in time").expect("ends");
         drop(app);
         let world = tokio::task::spawn_blocking(|| world.reopened_after(None, change)).await.expect("a world");
-        Self::serve(dir, world, files, plain, |_| ())
+        Self::serve(dir, world, files, held, |_| ())
     }
 
     /// Runs a program of ldap-utils against the node.

@@ -51,6 +51,7 @@ fn requests_for_what_nobody_gets() {
         ("code", &["-addext", "extendedKeyUsage=codeSigning"], CertifyFault::Request, "extended key usage"),
         ("server", &["-addext", "extendedKeyUsage=serverAuth"], CertifyFault::Request, "for the use `server`"),
         ("staple", &["-addext", "tlsfeature=status_request"], CertifyFault::Request, "1.3.6.1.5.5.7.1.24"),
+        ("unknown", &["-addext", "1.3.6.1.4.1.32473.7=DER:0500"], CertifyFault::Request, "1.3.6.1.4.1.32473.7"),
         ("mail", &["-addext", "subjectAltName=email:a@acme.example"], CertifyFault::Name, "mail address"),
         ("web", &["-addext", "subjectAltName=URI:https://acme.example"], CertifyFault::Name, "not a URN"),
         ("other", &["-addext", "subjectAltName=URI:urn:dev:os:32473-SN-8"], CertifyFault::Name, "no right to the name"),
@@ -150,7 +151,8 @@ fn nothing_answers_ocsp_because_it_is_in_use() {
         let profiles = &mut descriptor.certificates.as_mut().expect("it issues").profiles;
         profiles.values_mut().for_each(|profile| profile.requesters.clear());
     });
-    world.certify_as(by(&maker()), id(7), "ocsp", &csr).expect_err("nobody is named");
+    let error = world.certify_as(by(&maker()), id(7), "ocsp", &csr).expect_err("nobody is named");
+    assert_eq!(error.fault(), CertifyFault::Denied, "{error}");
     refused(&world, "ocsp", &csr, CertifyFault::Denied, "roles that the profile lists in `requesters`");
     world.certify_as(Requester::Operator, id(7), "ocsp", &csr).expect("the operator may");
 }

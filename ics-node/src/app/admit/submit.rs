@@ -134,7 +134,8 @@ impl App {
         self.blocking(move |app| app.results(&hosted, outcomes)).await
     }
 
-    fn submit_home(&self, hosted: &Arc<Hosted>, bodies: Vec<Vec<u8>>) -> Result<Taken, AppError> {
+    /// As [`App::submit`] at the home of a domain, without waiting for its witnesses.
+    pub(in crate::app) fn submit_home(&self, hosted: &Arc<Hosted>, bodies: Vec<Vec<u8>>) -> Result<Taken, AppError> {
         // Otherwise a silent domain, which knows nobody, would refuse each body for good.
         self.store().check_sound(hosted.number)?;
         let now = self.clock().now();
@@ -267,7 +268,7 @@ impl App {
 type Turn = (Vec<Outcome>, Vec<Incoming>);
 
 /// A submission that is on disk.
-enum Taken {
+pub(in crate::app) enum Taken {
     /// It can be acknowledged.
     Shown(SubmissionResults),
     /// It still lacks its witnesses.

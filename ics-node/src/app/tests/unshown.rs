@@ -19,6 +19,7 @@ use ics_sync::wire::{Again, Entry, Watch};
 use super::{PERMITS, check, node};
 use crate::api::problem::Code;
 use crate::api::{AdoptionRequest, ListQuery, SubmissionResult, assessment};
+use crate::app::admit::submit::Taken;
 use crate::app::keys::KeySearch;
 use crate::app::{App, CertifyError, Depth, Extent, Query, Reader};
 use crate::fixture::{Party, SALT, claims, device, devices, owner, word};
@@ -26,20 +27,28 @@ use crate::fixture::{Party, SALT, claims, device, devices, owner, word};
 /// The template's rule by which anybody may read everything.
 const ALL: &str = "permit (principal, action in [Action::\"read\", Action::\"follow\", Action::\"mirror\"], resource);";
 
-async fn is_not_cosigned(app: &App, maker: &Party, json: &[u8]) {
-    let now = app.clock().now();
-    let body = sign_descriptor(&[&owner(&maker.domain)], json, now, &SALT).expect("signed");
-    app.submit(&maker.domain, vec![body]).await.expect_err("nobody has cosigned it");
+/// Submits what is in the log when this returns, and would not be acknowledged before a witness has cosigned it. Nobody
+/// waits here until that is given up.
+fn is_not_cosigned(app: &App, maker: &Party, body: Vec<u8>) {
+    let hosted = app.hosted(&maker.domain).expect("here");
+    let taken = tokio::task::block_in_place(|| app.submit_home(&hosted, vec![body])).expect("is in the log");
+    assert!(matches!(taken, Taken::Waits(_)), "nobody has cosigned it");
+}
+
+/// The same with a document that the domain's owner signs.
+fn owner_is_not_cosigned(app: &App, maker: &Party, json: &[u8]) {
+    let signed = sign_descriptor(&[&owner(&maker.domain)], json, app.clock().now(), &SALT).expect("signed");
+    is_not_cosigned(app, maker, signed);
 }
 
 /// Makes a domain wait for a witness that never answers, beginning with a descriptor that is not shown for that reason.
-async fn waits_for_witnesses(app: &App, maker: &Party) {
+fn waits_for_witnesses(app: &App, maker: &Party) {
     let json = app.descriptor(&maker.domain, None).expect("in force").json;
     let previous = Descriptor::parse(&json).expect("a descriptor");
     let key = STANDARD.encode(SigningKey::from_bytes(&[5; 32]).verifying_key().as_bytes());
     let witnesses = Some(Witnesses { quorum: 1, keys: vec![NodeKey { name: "nobody.example".to_owned(), key }] });
     let next = Descriptor { version: previous.version + 1, previous: Some(previous.hash()), witnesses, ..previous };
-    is_not_cosigned(app, maker, &next.to_json()).await;
+    owner_is_not_cosigned(app, maker, &next.to_json());
 }
 
 /// What a signer adds to their certificate is shown with the next cosignature; until then the former state is shown.
@@ -53,9 +62,8 @@ async fn a_certificate_is_shown_as_it_was_while_its_next_state_waits_for_witness
         found.first().map(|key| key.about.user_ids.len())
     };
     assert_eq!(user_ids(), Some(1));
-    waits_for_witnesses(&app, &maker).await;
-    let renewed = maker.renewed(app.clock().now());
-    app.submit(&maker.domain, vec![renewed]).await.expect_err("nobody has cosigned it");
+    waits_for_witnesses(&app, &maker);
+    is_not_cosigned(&app, &maker, maker.renewed(app.clock().now()));
     assert_eq!(user_ids(), Some(1));
 }
 
@@ -94,12 +102,12 @@ async fn what_was_erased_is_not_unblocked_while_its_erasure_waits_for_witnesses(
     assert_eq!((attested(), heads(&app, &maker, &id).await), (Ok(true), 1));
 
     let erasure = app.erasure(Reader::Operator, &maker.domain, index).expect("it can be erased");
-    waits_for_witnesses(&app, &maker).await;
+    waits_for_witnesses(&app, &maker);
     let stamp = app.stamp();
     assert!(!is_withheld(), "the block is shown");
     let blocked = check(&app, 0, Depth::Store).map(|it| (it.verdict, it.reason));
     assert_eq!(blocked, Some((Outcome::Deny, Reason::Blocked)), "and the checker has its proof");
-    is_not_cosigned(&app, &maker, &erasure.to_json().expect("JSON")).await;
+    owner_is_not_cosigned(&app, &maker, &erasure.to_json().expect("JSON"));
 
     let hosted = app.hosted(&maker.domain).expect("here");
     assert_eq!(app.store().entry(hosted.number, index).expect("an entry").content, None, "it is gone");
@@ -119,12 +127,12 @@ async fn what_was_erased_is_not_unblocked_while_its_erasure_waits_for_witnesses(
 }
 
 /// Has entries erased by erasures that wait for a witness.
-async fn erased_unshown<const N: usize>(app: &App, maker: &Party, indices: [u64; N]) {
+fn erased_unshown<const N: usize>(app: &App, maker: &Party, indices: [u64; N]) {
     let erasure = |index| app.erasure(Reader::Operator, &maker.domain, index).expect("it can be erased");
     let erasures = indices.map(erasure);
-    waits_for_witnesses(app, maker).await;
+    waits_for_witnesses(app, maker);
     for erasure in erasures {
-        is_not_cosigned(app, maker, &erasure.to_json().expect("JSON")).await;
+        owner_is_not_cosigned(app, maker, &erasure.to_json().expect("JSON"));
     }
 }
 
@@ -134,7 +142,7 @@ async fn whoever_reads_is_told_that_what_is_left_of_an_erased_block_waits() {
     let (maker, known) = (Party::found("devices.acme.example"), devices(3));
     let (app, of) = (node(&maker, &known[..2], PERMITS, 1 << 24).await, &maker.domain);
     let indices = [stolen(&app, &maker, &known[0]).await, stolen(&app, &maker, &known[2]).await];
-    erased_unshown(&app, &maker, indices).await;
+    erased_unshown(&app, &maker, indices);
 
     let [id, gone] = [&known[0], &known[2]].map(|key| key.fingerprint().to_string());
     let query = |id: &str| Query::parse(id).expect("an id");
@@ -188,7 +196,7 @@ async fn a_listing_says_that_things_may_be_missing_while_what_is_left_of_somethi
         [(page.items.len(), page.cut_short), (found.things.len(), found.cut_short), for_people]
     };
     assert_eq!(listed(), [(1, false); 3]);
-    erased_unshown(&app, &maker, [index]).await;
+    erased_unshown(&app, &maker, [index]);
     assert_eq!(listed(), [(0, true); 3]);
 }
 
@@ -208,7 +216,7 @@ async fn nor_are_all_devices_listed_by_the_status_of_what_they_run_while_somethi
     let digest = format!("sha256:{}", "07".repeat(32));
     let asked = [None, Some(digest.as_str()), Some("stolen")];
     assert_eq!(asked.map(is_cut_short), [false; 3]);
-    erased_unshown(&app, &other, [index]).await;
+    erased_unshown(&app, &other, [index]);
     assert_eq!(asked.map(is_cut_short), [false, false, true], "of one piece of software only this domain is asked");
 }
 
@@ -236,7 +244,7 @@ async fn whoever_copies_a_part_is_told_what_is_left_of_a_block_together_with_its
     };
     let again = || home.entries_again(Reader::Anonymous, of, &of_it).map(drop).map_err(|error| error.code());
     assert_eq!((told(Reader::Anonymous, 0), again()), (Ok(index + 1), Ok(())));
-    erased_unshown(&home, &maker, [index]).await;
+    erased_unshown(&home, &maker, [index]);
     assert_eq!(told(Reader::Anonymous, 0), Ok(index), "what comes before it");
     assert_eq!((told(Reader::Anonymous, index), again()), (Err(Code::Behind), Err(Code::Behind)));
     assert_eq!(told(Reader::Operator, 0), Ok(index + 1), "a copy of everything waits for the erasure itself");
@@ -267,7 +275,7 @@ async fn what_is_left_of_an_erased_block_is_waited_for_before_its_thing_is_adopt
     let app = node(&maker, &known[..1], PERMITS, 1 << 24).await;
     plant.found_at(&app);
     let indices = [stolen(&app, &maker, &known[0]).await, stolen(&app, &maker, &known[1]).await];
-    erased_unshown(&app, &maker, indices).await;
+    erased_unshown(&app, &maker, indices);
     for key in &known {
         for (follow, barred) in [(None, Err(Code::Behind)), (Some(true), Ok(0))] {
             let (source, ids) = (maker.domain.to_string(), vec![key.fingerprint().to_string()]);
@@ -286,7 +294,7 @@ async fn what_is_left_of_anything_erased_is_waited_for_before_a_lot_is_adopted()
     let app = node(&maker, &known[..1], PERMITS, 1 << 24).await;
     plant.found_at(&app);
     let index = maker.publish(&app, &known[1], "Pump", "L9").await.index;
-    erased_unshown(&app, &maker, [index]).await;
+    erased_unshown(&app, &maker, [index]);
     for (follow, adopted) in [(None, Err(Code::Behind)), (Some(true), Ok(0))] {
         let (source, lot) = (maker.domain.to_string(), Some("L9".to_owned()));
         let request = AdoptionRequest { source, lot, follow, ..AdoptionRequest::default() };
@@ -308,7 +316,7 @@ async fn what_is_blocked_asks_for_nothing_while_what_is_left_of_the_block_waits(
     speaks().expect("it is in order");
     let index = stolen(&app, &maker, &known[0]).await;
     assert!(matches!(speaks(), Err(CertifyError::Record(_))));
-    erased_unshown(&app, &maker, [index]).await;
+    erased_unshown(&app, &maker, [index]);
     match speaks().expect_err("it is stolen") {
         CertifyError::App(error) => assert_eq!(error.code(), Code::Behind, "{error}"),
         other => panic!("{other}"),
@@ -342,7 +350,7 @@ async fn what_was_hidden_by_what_was_erased_stays_hidden_while_the_rest_waits() 
     };
     assert_eq!([introduced, blocked].map(is_hidden), [true, true]);
     assert_eq!([&id, &unknown].map(|id| attested(Reader::Anonymous, id)), [Ok(true), Ok(true)]);
-    erased_unshown(&app, &maker, [introduced]).await;
+    erased_unshown(&app, &maker, [introduced]);
     let left = record(Reader::Operator).expect("known");
     assert!(left.cut_short && left.attributes.is_empty(), "{left:?}");
     assert_eq!(record(Reader::Anonymous), Err(Code::UnknownIdentity));

@@ -342,9 +342,19 @@ async fn what_is_adopted_waits_for_its_witnesses() {
     let witnesses = Some(Witnesses { quorum: 1, keys: vec![witness] });
     let next = Descriptor { version: 2, previous: Some(previous.hash()), witnesses, ..previous };
     let signed = make::sign_descriptor(&[&maker()], &next.to_json(), CREATED, &[1; 32]).expect("signs");
-    let refused = app.submit(&care, vec![signed]).await.expect_err("nobody has cosigned it");
+    // Both wait until the witnesses are given up, at the same time.
+    let size = || app.domain(&care).expect("here").info.size;
+    let before = size();
+    let adopting = async {
+        while size() == before {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        app.adopt(&care, request(&[20], None)).await
+    };
+    let (submitted, adopted) = tokio::join!(app.submit(&care, vec![signed]), adopting);
+    let refused = submitted.expect_err("nobody has cosigned it");
     assert_eq!(refused.problem().code(), "unwitnessed", "{refused}");
-    let refused = app.adopt(&care, request(&[20], None)).await.expect_err("nor that");
+    let refused = adopted.expect_err("nor that");
     assert_eq!(refused.problem().code(), "unwitnessed", "{refused}");
     assert!(refused.to_string().contains("have not cosigned that yet"), "{refused}");
 }

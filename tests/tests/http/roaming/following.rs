@@ -17,7 +17,7 @@ use ics_core::openpgp::signer::Signer as _;
 use ics_core::trust::{Outcome, Reason};
 use ics_core::vocabulary::{Attribute, DomainName};
 use ics_node::api::{AdoptionRequest, AdoptionResult, SubmissionResult};
-use ics_node::app::{Query, Reader};
+use ics_node::app::{AppError, Query, Reader};
 use ics_node::config::PeerConfig;
 use ics_sync::news::HEARTBEAT_SECONDS;
 use ics_sync::wire::Heads;
@@ -80,13 +80,18 @@ fn caring_with(made: &Origin, url: &str, interval_ms: u64, change: fn(&mut Descr
 
 /// Adopts; again as long as nobody answers in time, for which a busy machine may be the reason.
 async fn adopts(node: &Gateway, request: AdoptionRequest) -> AdoptionResult {
+    tries_to_adopt(node, request).await.expect("adopts")
+}
+
+/// The same, and what comes of it.
+async fn tries_to_adopt(node: &Gateway, request: AdoptionRequest) -> Result<AdoptionResult, AppError> {
     let begun = Instant::now();
     loop {
         match node.app.adopt(&care(), request.clone()).await {
             Err(error) if error.code().as_str() == "behind" && begun.elapsed() < PATIENCE => {
                 tokio::time::sleep(Duration::from_millis(limits::ROAMING_PAUSE_MILLIS)).await;
             }
-            adopted => return adopted.expect("adopts"),
+            adopted => return adopted,
         }
     }
 }

@@ -57,6 +57,29 @@ fn clients_that_are_not_let_in() {
     assert_eq!(world.size(), size, "nothing is stored");
 }
 
+/// Whoever may ask gets nothing for them either.
+#[test]
+fn requests_that_are_refused_whoever_makes_them() {
+    let (world, bench) = (World::new(), Bench::new());
+    from_the_factory(&world, &bench);
+    let node = Node::start_tls(&world.app, &bench);
+    let size = world.size();
+    let mut forged = bench.request("forged", &[]);
+    *forged.last_mut().expect("bytes") ^= 1;
+    bench.file("forged.csr", &forged);
+    bench.openssl("genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:1024 -out weak.key");
+    bench.request_again("weak", &[]);
+    bench.request("another", &["-addext", "subjectAltName=URI:urn:dev:os:32473-SN-8"]);
+    bench.request("unknown", &["-addext", "1.3.6.1.4.1.32473.7=DER:0500"]);
+    for (csr, words) in [("forged", ""), ("weak", ""), ("another", "SN-8"), ("unknown", "1.3.6.1.4.1.32473.7")] {
+        for path in ["/simpleenroll", "/simplereenroll"] {
+            let (code, answer) = enroll(&bench, &node, path, &format!("{csr}.csr"), IDEVID);
+            assert!(code == "400" && answer.contains(words), "{path} {csr}: {code} {answer}");
+        }
+    }
+    assert_eq!(world.size(), size, "nothing is stored");
+}
+
 /// If a thing is introduced with another thing's host, nobody gets a certificate for that host.
 #[test]
 fn a_host_that_two_things_have_is_certified_to_neither() {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use ics_core::identity::{IdentityId, Kind};
 use ics_core::log::entry::{EntryKind, Header};
+use ics_core::openpgp::signer::Signer;
 use ics_core::record::{Identity, Logged};
 use ics_core::statement::make::{certify, sign_descriptor, sign_document};
 use ics_core::statement::{Claims, Erasure, Group, Remnant, StatementId, Subject};
@@ -25,9 +26,8 @@ async fn with_erased(data: &Path) -> (Party, App, App) {
     let maker = Party::found_showing("devices.acme.example", "L1");
     let (home, of) = (maker.open(), &maker.domain);
     let suspended = block(&home, &maker, "suspended", Vec::new()).await;
-    let copied = copy(data, &home, of, &[("home", "http://127.0.0.1:9")]);
     // The descriptor, the certificate and the leaf.
-    tokio::task::block_in_place(|| copy_pages(&home, &copied, of, &mut goes_on(&home, &copied, of), 1));
+    let copied = copied_to(data, &home, of, 1);
     maker.publish(&home, &device(1), "urn:dev:os:32473-1", "L1").await;
     block(&home, &maker, "stolen", vec![suspended.id]).await;
     maker.erase(&home, suspended.index).await;
@@ -37,6 +37,43 @@ async fn with_erased(data: &Path) -> (Party, App, App) {
 fn goes_on(home: &App, copied: &App, of: &DomainName) -> Mirror {
     let (hosted, origin) = (copied.hosted(of).expect("copied"), home.domain(of).expect("here").info.origin);
     copied.resume_at(&hosted, &origin, 1_000, false).expect("goes on")
+}
+
+/// A copy that has stored this many pages of what its home shows to a stranger.
+fn copied_to(data: &Path, home: &App, of: &DomainName, pages: usize) -> App {
+    let copied = copy(data, home, of, &[("home", "http://127.0.0.1:9")]);
+    tokio::task::block_in_place(|| copy_pages(home, &copied, of, &mut goes_on(home, &copied, of), pages));
+    copied
+}
+
+/// Has a copy store the next page in another form than it came in.
+fn takes_changed(home: &App, copied: &App, of: &DomainName, change: impl FnOnce(&mut VerifiedPage)) {
+    tokio::task::block_in_place(|| {
+        let mut page = VerifiedPage::clone(&next_page(home, copied, of, &mut goes_on(home, copied, of)));
+        change(&mut page);
+        copied.take_page(&copied.hosted(of).expect("copied"), &Arc::new(page), None).expect("is stored");
+    });
+}
+
+/// Calls all entries of a page erased, with this left of each.
+fn call_erased(page: &mut VerifiedPage, remnant: Remnant) {
+    let leaves = page.entries.iter().map(VerifiedEntry::leaf_data);
+    page.entries = leaves.map(|leaf| VerifiedEntry::Erased { leaf, remnant }).collect();
+}
+
+/// What somebody signs to erase the statement at an index about the status of the first device.
+fn erasure(home: &App, of: &DomainName, by: &dyn Signer, index: u64, statement: StatementId) -> Vec<u8> {
+    let id = IdentityId::Key(device(1).fingerprint());
+    let (identity, act) = (Some(Identity { id, kind: Kind::Device }), Some(Act::Status));
+    let erasure = Erasure { index: Some(index), identity, act, ..Erasure::new(of.clone(), statement) };
+    sign_descriptor(&[by], &erasure.to_json().expect("JSON"), home.clock().now(), &SALT).expect("signed")
+}
+
+/// The entry by which a home logs an erasure.
+fn erasing(home: &App, body: Vec<u8>) -> VerifiedEntry {
+    let header = Header { kind: EntryKind::Erasure, admitted_at: home.clock().now(), source: None };
+    let entry = log::entry::Entry { header: header.encode().expect("encodes"), salt: [7; 16], body };
+    VerifiedEntry::Whole { header, entry }
 }
 
 /// The status of the first device, as a node tells its operator.
@@ -67,8 +104,7 @@ async fn what_is_erased_from_a_copy_of_a_part_while_it_is_read_is_not_unblocked(
     let stolen = block(&home, &maker, "stolen", Vec::new()).await;
     maker.publish(&home, &device(2), "urn:dev:os:32473-2", "L2").await;
     let data = tempfile::tempdir().expect("directory");
-    let copied = copy(data.path(), &home, of, &[("home", "http://127.0.0.1:9")]);
-    tokio::task::block_in_place(|| copy_pages(&home, &copied, of, &mut goes_on(&home, &copied, of), 2));
+    let copied = copied_to(data.path(), &home, of, 2);
     let (hosted, id) = (copied.hosted(of).expect("copied"), IdentityId::Key(device(1).fingerprint()));
     assert!(copied.store().sight(hosted.number).expect("copied").is_partial());
     let begun = copied.sight(&hosted).expect("readable");
@@ -109,8 +145,7 @@ async fn what_a_look_that_was_broken_off_filled_in_is_judged_again_when_more_is_
     let suspended = block(&home, &maker, "suspended", Vec::new()).await;
     block(&home, &maker, "stolen", vec![suspended.id]).await;
     let data = tempfile::tempdir().expect("directory");
-    let copied = copy(data.path(), &home, of, &[("home", "http://127.0.0.1:9")]);
-    tokio::task::block_in_place(|| copy_pages(&home, &copied, of, &mut goes_on(&home, &copied, of), 2));
+    let copied = copied_to(data.path(), &home, of, 2);
     maker.publish(&home, &device(2), "urn:dev:os:32473-2", "L1").await;
 
     // Somebody shows everything but one statement, and nothing more.
@@ -171,8 +206,7 @@ async fn what_was_falsely_called_erased_is_filled_in_whatever_it_was_said_to_be_
     let first = maker.publish(&home, &device(1), "urn:dev:os:32473-1", "L1").await;
     maker.publish(&home, &device(2), "urn:dev:os:32473-2", "L2").await;
     let data = tempfile::tempdir().expect("directory");
-    let copied = copy(data.path(), &home, of, &[("home", "http://127.0.0.1:9")]);
-    tokio::task::block_in_place(|| copy_pages(&home, &copied, of, &mut goes_on(&home, &copied, of), 2));
+    let copied = copied_to(data.path(), &home, of, 2);
     maker.publish(&home, &device(3), "urn:dev:os:32473-3", "L3").await;
     let lie = Remnant { statement: first.id, identity: IdentityId::Key(device(2).fingerprint()) };
     tokio::task::block_in_place(|| {
@@ -195,9 +229,8 @@ async fn what_a_peer_calls_erased_leaves_room_for_what_stands() {
     let (home, of) = (maker.open(), &maker.domain);
     maker.publish(&home, &device(2), "urn:dev:os:32473-2", "L1").await;
     let data = tempfile::tempdir().expect("directory");
-    let copied = copy(data.path(), &home, of, &[("home", "http://127.0.0.1:9")]);
+    let copied = copied_to(data.path(), &home, of, 1);
     let hosted = copied.hosted(of).expect("copied");
-    tokio::task::block_in_place(|| copy_pages(&home, &copied, of, &mut goes_on(&home, &copied, of), 1));
     let block = block(&home, &maker, "suspended", Vec::new()).await;
     let blocks = home.store().entry(home.hosted(of).expect("here").number, block.index).expect("logged");
     let (header, content) = (Header::decode(&blocks.header).expect("a header"), blocks.content.expect("whole"));
@@ -206,18 +239,18 @@ async fn what_a_peer_calls_erased_leaves_room_for_what_stands() {
     let id = IdentityId::Key(device(1).fingerprint());
     let lie = Remnant { statement: StatementId([7; 32]), identity: id };
     let lies = block.index..block.index + limits::RECORD_STATEMENTS as u64 + 100;
-    tokio::task::block_in_place(|| {
-        let mut fill = Fill::clone(&next_fill(&home, &copied, of, &mut goes_on(&home, &copied, of), |_, entry| {
+    let mut fill = tokio::task::block_in_place(|| {
+        Fill::clone(&next_fill(&home, &copied, of, &mut goes_on(&home, &copied, of), |_, entry| {
             *entry = Entry::Erased { leaf: entry.leaf_data(), remnant: lie };
-        }));
-        fill.erased = lies.clone().map(|index| (index, lie)).collect();
-        let mut page = VerifiedPage::clone(&next_page(&home, &copied, of, &mut goes_on(&home, &copied, of)));
+        }))
+    });
+    fill.erased = lies.clone().map(|index| (index, lie)).collect();
+    takes_changed(&home, &copied, of, |page| {
         page.entries = lies.clone().map(|_| VerifiedEntry::Hidden([9; 32])).collect();
         page.entries.push(VerifiedEntry::Whole { header, entry });
         page.checkpoint = None;
-        copied.take_page(&hosted, &Arc::new(page), None).expect("is stored");
-        copied.take_fill(&hosted, &fill).expect("is noted");
     });
+    tokio::task::block_in_place(|| copied.take_fill(&hosted, &fill)).expect("is noted");
     let entries = Snapshot { store: copied.store(), number: hosted.number, size: lies.end + 1 };
     let found = about(&entries, &hosted.domain().expect("copied"), &id).expect("read");
     assert_eq!(found.iter().map(Logged::index).collect::<Vec<_>>(), [lies.end]);
@@ -230,24 +263,16 @@ async fn an_erasure_without_effect_does_not_hide_that_something_is_missing() {
     let (home, of) = (maker.open(), &maker.domain);
     maker.publish(&home, &device(1), "urn:dev:os:32473-1", "L1").await;
     let data = tempfile::tempdir().expect("directory");
-    let copied = copy(data.path(), &home, of, &[("home", "http://127.0.0.1:9")]);
+    let copied = copied_to(data.path(), &home, of, 1);
     let hosted = copied.hosted(of).expect("copied");
-    tokio::task::block_in_place(|| copy_pages(&home, &copied, of, &mut goes_on(&home, &copied, of), 1));
     maker.publish(&home, &device(2), "urn:dev:os:32473-2", "L1").await;
 
     let id = IdentityId::Key(device(1).fingerprint());
     let remnant = Remnant { statement: StatementId([7; 32]), identity: id };
-    let (identity, act) = (Some(Identity { id, kind: Kind::Device }), Some(Act::Status));
-    let erasure = Erasure { index: Some(3), identity, act, ..Erasure::new(of.clone(), remnant.statement) };
-    let (json, now) = (erasure.to_json().expect("JSON"), home.clock().now());
-    let body = sign_descriptor(&[&signer("stranger", 1)], &json, now, &SALT).expect("signed");
-    let header = Header { kind: EntryKind::Erasure, admitted_at: now, source: None };
-    let entry = log::entry::Entry { header: header.encode().expect("encodes"), salt: [7; 16], body };
-    tokio::task::block_in_place(|| {
-        let mut page = VerifiedPage::clone(&next_page(&home, &copied, of, &mut goes_on(&home, &copied, of)));
-        page.entries = vec![VerifiedEntry::Erased { leaf: [9; 32], remnant }, VerifiedEntry::Whole { header, entry }];
+    let erasure = erasing(&home, erasure(&home, of, &signer("stranger", 1), 3, remnant.statement));
+    takes_changed(&home, &copied, of, |page| {
+        page.entries = vec![VerifiedEntry::Erased { leaf: [9; 32], remnant }, erasure];
         page.checkpoint = None;
-        copied.take_page(&hosted, &Arc::new(page), None).expect("is stored");
     });
     let entries = Snapshot { store: copied.store(), number: hosted.number, size: 5 };
     let said = Said::read(&entries, &hosted.domain().expect("copied"), &id).expect("read");
@@ -262,9 +287,8 @@ async fn an_erasure_is_found_behind_all_that_may_be_left_of_a_thing() {
     let (home, of) = (maker.open(), &maker.domain);
     let introduced = maker.publish(&home, &device(1), "urn:dev:os:32473-1", "L1").await.index;
     let data = tempfile::tempdir().expect("directory");
-    let copied = copy(data.path(), &home, of, &[("home", "http://127.0.0.1:9")]);
+    let copied = copied_to(data.path(), &home, of, 1);
     let hosted = copied.hosted(of).expect("copied");
-    tokio::task::block_in_place(|| copy_pages(&home, &copied, of, &mut goes_on(&home, &copied, of), 1));
     maker.publish(&home, &device(2), "urn:dev:os:32473-2", "L1").await;
 
     let id = IdentityId::Key(device(1).fingerprint());
@@ -275,19 +299,12 @@ async fn an_erasure_is_found_behind_all_that_may_be_left_of_a_thing() {
     };
     let first = introduced + 1;
     let gone = first..first + limits::RECORD_STATEMENTS as u64;
-    let (identity, act) = (Some(Identity { id, kind: Kind::Device }), Some(Act::Status));
-    let erasure = Erasure { index: Some(first), identity, act, ..Erasure::new(of.clone(), left(first).statement) };
-    let (json, now) = (erasure.to_json().expect("JSON"), home.clock().now());
-    let body = sign_descriptor(&[&owner(of)], &json, now, &SALT).expect("signed");
-    let header = Header { kind: EntryKind::Erasure, admitted_at: now, source: None };
-    let entry = log::entry::Entry { header: header.encode().expect("encodes"), salt: [7; 16], body };
-    tokio::task::block_in_place(|| {
-        let mut page = VerifiedPage::clone(&next_page(&home, &copied, of, &mut goes_on(&home, &copied, of)));
+    let erasure = erasing(&home, erasure(&home, of, &owner(of), first, left(first).statement));
+    takes_changed(&home, &copied, of, |page| {
         let erased = |index| VerifiedEntry::Erased { leaf: [9; 32], remnant: left(index) };
         page.entries = gone.clone().map(erased).collect();
-        page.entries.push(VerifiedEntry::Whole { header, entry });
+        page.entries.push(erasure);
         page.checkpoint = None;
-        copied.take_page(&hosted, &Arc::new(page), None).expect("is stored");
     });
     let entries = Snapshot { store: copied.store(), number: hosted.number, size: gone.end + 1 };
     let said = Said::read(&entries, &hosted.domain().expect("copied"), &id).expect("read");
@@ -303,30 +320,19 @@ async fn a_directory_says_that_a_thing_is_missing_of_which_more_may_be_shown() {
     let (home, of) = (maker.open(), &maker.domain);
     maker.publish(&home, &device(1), "urn:dev:os:32473-1", "L1").await;
     let data = tempfile::tempdir().expect("directory");
-    let copied = copy(data.path(), &home, of, &[("home", "http://127.0.0.1:9")]);
+    let copied = copied_to(data.path(), &home, of, 1);
     let hosted = copied.hosted(of).expect("copied");
-    tokio::task::block_in_place(|| copy_pages(&home, &copied, of, &mut goes_on(&home, &copied, of), 1));
     assert!(copied.store().sight(hosted.number).expect("copied").is_partial());
     let listed = || {
         let page = copied.all_things(Reader::Operator, of, None, 10).expect("a page");
         (page.things.len(), page.cut_short)
     };
-    let takes = |change: &dyn Fn(&mut VerifiedPage)| {
-        tokio::task::block_in_place(|| {
-            let mut page = VerifiedPage::clone(&next_page(&home, &copied, of, &mut goes_on(&home, &copied, of)));
-            change(&mut page);
-            copied.take_page(&hosted, &Arc::new(page), None).expect("is stored");
-        });
-    };
     let remnant = Remnant { statement: StatementId([7; 32]), identity: IdentityId::Key(device(1).fingerprint()) };
     maker.publish(&home, &device(2), "urn:dev:os:32473-2", "L1").await;
-    takes(&|page| {
-        let leaves = page.entries.iter().map(VerifiedEntry::leaf_data);
-        page.entries = leaves.map(|leaf| VerifiedEntry::Erased { leaf, remnant }).collect();
-    });
+    takes_changed(&home, &copied, of, |page| call_erased(page, remnant));
     assert_eq!(listed(), (1, false), "what a peer says falsely is confirmed by nothing");
     maker.publish(&home, &device(3), "urn:dev:os:32473-3", "L1").await;
-    takes(&|page| page.checkpoint = None);
+    takes_changed(&home, &copied, of, |page| page.checkpoint = None);
     assert_eq!(listed(), (0, true));
 }
 
@@ -347,18 +353,11 @@ async fn what_a_peer_calls_erased_of_a_group_hides_nothing_that_is_said_of_it() 
     let body = certify(&maker.signer, &key, "Pump", None, Kind::Device, &said, false, now, &SALT).expect("made");
     maker.submit_one(&home, body).await.expect("admitted");
     let data = tempfile::tempdir().expect("directory");
-    let copied = copy(data.path(), &home, of, &[("home", "http://127.0.0.1:9")]);
-    let hosted = copied.hosted(of).expect("copied");
-    tokio::task::block_in_place(|| copy_pages(&home, &copied, of, &mut goes_on(&home, &copied, of), 1));
+    let copied = copied_to(data.path(), &home, of, 1);
 
     maker.publish(&home, &device(2), "urn:dev:os:32473-2", "L1").await;
     let lie = Remnant { statement: StatementId([7; 32]), identity: id };
-    tokio::task::block_in_place(|| {
-        let mut page = VerifiedPage::clone(&next_page(&home, &copied, of, &mut goes_on(&home, &copied, of)));
-        let leaves = page.entries.iter().map(VerifiedEntry::leaf_data);
-        page.entries = leaves.map(|leaf| VerifiedEntry::Erased { leaf, remnant: lie }).collect();
-        copied.take_page(&hosted, &Arc::new(page), None).expect("is stored");
-    });
+    takes_changed(&home, &copied, of, |page| call_erased(page, lie));
     let (said, now) = (claims(&maker, Act::Identity), home.clock().now());
     let body = sign_document(&maker.signer, &Subject::Group(order), &said, now, &SALT).expect("made");
     maker.submit_one(&home, body).await.expect("admitted");
@@ -373,19 +372,13 @@ async fn an_erasure_of_what_comes_behind_it_erases_nothing() {
     let maker = Party::found_private("devices.acme.example", "principal has node");
     let (home, of) = (maker.open(), &maker.domain);
     let introduced = maker.publish(&home, &device(1), "urn:dev:os:32473-1", "L1").await;
-    let identity = Some(Identity { id: IdentityId::Key(device(1).fingerprint()), kind: Kind::Device });
-    let (index, act) = (Some(introduced.index + 2), Some(Act::Status));
-    let erasure = Erasure { index, identity, act, ..Erasure::new(of.clone(), StatementId([7; 32])) };
-    let json = erasure.to_json().expect("JSON");
-    let body = sign_descriptor(&[&owner(of)], &json, home.clock().now(), &SALT).expect("signed");
+    let index = introduced.index + 2;
+    let body = erasure(&home, of, &owner(of), index, StatementId([7; 32]));
     tokio::task::block_in_place(|| log_as(&home, &maker, EntryKind::Erasure, body));
-    assert_eq!(Some(block(&home, &maker, "suspended", Vec::new()).await.index), index);
+    assert_eq!(block(&home, &maker, "suspended", Vec::new()).await.index, index);
     let data = tempfile::tempdir().expect("directory");
-    let copied = copy(data.path(), &home, of, &[("home", "http://127.0.0.1:9")]);
-    tokio::task::block_in_place(|| {
-        copy_pages(&home, &copied, of, &mut goes_on(&home, &copied, of), 2);
-        bring(&home, &copied, of, &home.checkpoint(of).expect("a checkpoint"));
-    });
+    let copied = copied_to(data.path(), &home, of, 2);
+    tokio::task::block_in_place(|| bring(&home, &copied, of, &home.checkpoint(of).expect("a checkpoint")));
     assert_eq!(status_at(&copied, of).as_deref(), Some("suspended"));
 }
 

@@ -13,7 +13,7 @@ async fn single_things_are_adopted_and_followed_without_a_copy() {
     assert!(adopted.adopted >= 2, "the certificate of who said it, and what he said: {adopted:?}");
     adopts(&node, request(&[21], None)).await;
     assert_eq!((status(&node, 20).as_deref(), status(&node, 21).as_deref()), (Some(""), Some("")));
-    let hidden = node.app.adopt(&care(), request(&[22], None)).await.expect_err("nobody may read it");
+    let hidden = tries_to_adopt(&node, request(&[22], None)).await.expect_err("nobody may read it");
     assert_eq!(hidden.problem().code(), "unknown-identity", "{hidden}");
     let lot = AdoptionRequest { lot: Some("L1".to_owned()), ..request(&[], None) };
     let refused = node.app.adopt(&care(), lot).await.expect_err("nobody knows what is in a lot");
