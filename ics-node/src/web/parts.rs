@@ -38,14 +38,16 @@ pub(super) fn time(at: Timestamp) -> Markup {
     html! { time datetime=(at.to_string()) title=(when(at)) { (day(at)) } }
 }
 
-/// When a domain's home last confirmed what is shown, and how long that is good for.
+/// When a domain's home last confirmed what is shown, and how long that is good for. A page stays open, or is printed,
+/// so it says not only how long ago that was.
 pub(super) fn confirmed(as_of: &AsOf) -> Markup {
     html! {
         @match (as_of.time, as_of.age_seconds) {
-            (Some(_), Some(age)) if as_of.is_fresh() => {
-                strong { "Confirmed " (span(age)) " ago" } ", good for " (span(as_of.fresh_for_seconds))
+            (Some(at), Some(age)) if as_of.is_fresh() => {
+                strong { "Confirmed " (span(age)) " ago" } " (" (time(at)) "), "
+                "good for " (span(as_of.fresh_for_seconds))
             }
-            (Some(at), Some(_)) => { strong { "Last confirmed " (time(at)) } ", too old" }
+            (Some(at), Some(_)) => { strong { "Last confirmed " (time(at)) } ", too old to rely on" }
             _ => { strong { "Never confirmed" } }
         }
     }

@@ -15,12 +15,16 @@ use crate::app::{App, AppError, Reader};
 pub struct Register {
     /// The domain.
     pub domain: DomainName,
+    /// What it is for, in its owners' words.
+    pub purpose: String,
     /// The label that was asked for; without one, everything is listed.
     pub label: Option<String>,
     /// How complete and fresh the domain is.
     pub as_of: AsOf,
     /// The things, with the labels that the domain gives them.
     pub things: Vec<Assessed>,
+    /// The `after` of this page; absent for the first one.
+    pub after: Option<u64>,
     /// `after` for the next page, if there may be more.
     pub next: Option<u64>,
     /// Whether things may be missing because something was erased and what is left of it is not shown yet.
@@ -41,8 +45,16 @@ impl App {
         for record in &records {
             things.extend(self.assessed(reader, record, query.label.as_deref())?);
         }
-        let (domain, label) = (hosted.name.clone(), query.label.clone());
-        Ok(Register { domain, label, as_of: self.as_of(&sight), things, next, cut_short })
+        Ok(Register {
+            domain: hosted.name.clone(),
+            purpose: sight.shown.descriptor().description.clone(),
+            label: query.label.clone(),
+            as_of: self.as_of(&sight),
+            things,
+            after: query.after,
+            next,
+            cut_short,
+        })
     }
 
     /// The thing of a record, and what all domains here make of it; `None` if nothing is shown of it any more.

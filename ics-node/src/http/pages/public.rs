@@ -45,7 +45,7 @@ pub(super) async fn home(
         return refused;
     }
     let Some(asked) = query.into_inner().q.map(|text| text.trim().to_owned()).filter(|text| !text.is_empty()) else {
-        return html(StatusCode::OK, draw::home(&pages.site, &face.app.node().domains));
+        return html(StatusCode::OK, draw::home(&pages.site, &face.app.purposes()));
     };
     if let Some(path) = printed_path(&asked) {
         return see_other(&path);

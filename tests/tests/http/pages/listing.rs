@@ -58,7 +58,8 @@ async fn a_register_has_a_page() {
         "Register of labels.certifix.example",
         "What has this label",
         "Confirmed ",
-        "Acme P7 pump 10 device, Acme Pumps, P7, 09506000134352, 2026-11",
+        "What Acme makes",
+        "Acme P7 pump 10 device, Acme Pumps, P7, product id 09506000134352, lot 2026-11",
         "Genuine, in use",
         "Labelled by Certifix, until 1 Jan 2040",
     ] {
@@ -110,6 +111,8 @@ async fn a_long_register_goes_on() {
     let count = |page: &str| page.matches("href=\"/id/").count();
     assert_eq!((count(&first), count(&second)), (50, 2), "{next}");
     assert!(!second.contains("rel=\"next\""), "{second}");
+    let back = format!("<a href=\"/domain/{DOMAIN}\">Back to the first page</a>");
+    assert_eq!((first.contains(&back), second.contains(&back)), (false, true), "{second}");
 }
 
 /// Of a domain that shows nothing, strangers see neither things nor labels.
