@@ -22,6 +22,11 @@ pub(super) fn theirs_brief(text: &str) -> Markup {
     html! { bdi { (brief(&clean(text), NAME_CHARACTERS)) } }
 }
 
+/// A name with dots, as domains and nodes have: on a narrow screen it breaks after its dots, not within a word.
+pub(super) fn dotted(name: &str) -> Markup {
+    html! { @for part in name.split_inclusive('.') { (part) wbr; } }
+}
+
 /// A sentence of an explanation, with code between backticks.
 pub(super) fn prose(text: &str) -> Markup {
     html! {

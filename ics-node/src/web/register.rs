@@ -6,7 +6,7 @@ use ics_core::record::{Assessment, GivenLabel};
 use ics_core::vocabulary::{Attribute, DomainName};
 use maud::{Markup, html};
 
-use super::parts::{by_whom, code, confirmed, given_label, look, mark, theirs, theirs_brief};
+use super::parts::{by_whom, code, confirmed, dotted, given_label, look, mark, theirs, theirs_brief};
 use super::shell::{Site, page};
 use super::thing::word;
 use super::visitor::PURPOSE_CHARACTERS;
@@ -24,7 +24,7 @@ pub fn register(site: &Site, register: &Register) -> Markup {
     let Register { domain, purpose, label, as_of, things, after, next, .. } = register;
     let label = label.as_deref();
     let main = html! {
-        div .head { h1 { "Register of " (domain) } }
+        div .head { h1 { "Register of " (dotted(domain.as_str())) } }
         @if !purpose.is_empty() { p .note { (theirs(&brief(purpose, PURPOSE_CHARACTERS))) } }
         (search(domain, label))
         (doubts(register))

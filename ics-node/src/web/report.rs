@@ -5,7 +5,7 @@ use ics_core::time::Timestamp;
 use ics_core::vocabulary::DomainName;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
-use super::parts::{code, theirs, theirs_brief, time};
+use super::parts::{code, dotted, theirs, theirs_brief, time};
 use super::shell::{Site, page};
 use super::{path_of, segment};
 use crate::api::{AsOf, CertificateInfo, CertificatePage, CertificateState, CertificateTotals};
@@ -110,7 +110,7 @@ pub(crate) fn row(item: &CertificateInfo, links: bool) -> Markup {
 #[must_use]
 pub fn inventory(site: &Site, domain: &DomainName, shown: &CertificatePage) -> Markup {
     let main = html! {
-        h1 { "Certificates of " (domain) }
+        div .head { h1 { "Certificates of " (dotted(domain.as_str())) } }
         p .note {
             a href="/operator" { "Operator's page" } " · all of it: "
             code { "ics report --domain " (domain) " --out report.html" }
