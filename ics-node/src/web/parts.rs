@@ -71,7 +71,7 @@ pub(super) fn name(by: &By) -> Markup {
 /// A label, by whom it is given and until when; it leads to the register of the domain, with all that has it there.
 pub(super) fn given_label(domain: &DomainName, label: &GivenLabel) -> Markup {
     html! {
-        strong { a href=(register_of(domain, Some(&label.value), None)) { (theirs_brief(&label.value)) } }
+        strong { a href=(register_of(domain, Some(&label.value), None, None)) { (theirs_brief(&label.value)) } }
         ", a label by " (by_whom(label))
     }
 }

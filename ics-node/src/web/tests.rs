@@ -85,13 +85,14 @@ fn paths_hold_any_name() {
     assert_eq!(path_of("serial:a/b?c#d%\"<é"), "/id/serial:a%2Fb%3Fc%23d%25%22%3C%C3%A9");
     assert_eq!(path_of("ni:///sha-256;abc"), "/id/ni:%2F%2F%2Fsha-256%3Babc");
     let domain: DomainName = "labels.cert.example".parse().expect("a domain");
-    for (label, after, path) in [
-        (None, None, "/domain/labels.cert.example"),
-        (Some("IIa, 5+1&x=y#é"), None, "/domain/labels.cert.example?label=IIa,%205%2B1%26x=y%23%C3%A9"),
-        (None, Some(7), "/domain/labels.cert.example?after=7"),
-        (Some("ce"), Some(7), "/domain/labels.cert.example?label=ce&after=7"),
+    for (label, lot, after, path) in [
+        (None, None, None, "/domain/labels.cert.example"),
+        (Some("IIa, 5+1&x=y#é"), None, None, "/domain/labels.cert.example?label=IIa,%205%2B1%26x=y%23%C3%A9"),
+        (None, None, Some(7), "/domain/labels.cert.example?after=7"),
+        (None, Some("L/1"), None, "/domain/labels.cert.example?lot=L%2F1"),
+        (Some("ce"), Some("L1"), Some(7), "/domain/labels.cert.example?label=ce&lot=L1&after=7"),
     ] {
-        assert_eq!(register_of(&domain, label, after), path);
+        assert_eq!(register_of(&domain, label, lot, after), path);
     }
 }
 
@@ -112,6 +113,7 @@ fn register_of_one(label: Option<&str>, cut_short: bool, unknown: &Value) -> Reg
         domain: "labels.cert.example".parse().expect("a domain"),
         purpose: "What <Certifix> labels".to_owned(),
         label: label.map(str::to_owned),
+        lot: None,
         as_of: serde_json::from_value(as_of).expect("how far it reaches"),
         things: vec![Assessed { summary, assessment }],
         after: None,
@@ -171,7 +173,7 @@ fn a_register_says_when_it_was_confirmed() {
 
 #[test]
 fn every_page_of_a_register_says_where_it_ends() {
-    let back = "<a href=\"/domain/labels.cert.example?label=ce\">Back to the first page</a>";
+    let back = "<a href=\"/domain/labels.cert.example?label=ce&amp;lot=L1\">Back to the first page</a>";
     for (after, next, said) in [
         (None, None, "Nothing that you may see."),
         (None, Some(7), "Nothing in this part of the log: the search goes on on the next page."),
@@ -179,7 +181,7 @@ fn every_page_of_a_register_says_where_it_ends() {
         (Some(7), None, "Nothing more that you may see."),
     ] {
         let one = register_of_one(Some("ce"), false, &json!({}));
-        let page = drawn(&Register { things: Vec::new(), after, next, ..one });
+        let page = drawn(&Register { things: Vec::new(), lot: Some("L1".to_owned()), after, next, ..one });
         assert!(page.contains(said), "{after:?}, {next:?}: {page}");
         assert_eq!(page.contains(back), after.is_some(), "{page}");
         assert_eq!(page.contains("rel=\"next\""), next.is_some(), "{page}");

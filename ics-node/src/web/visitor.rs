@@ -61,7 +61,7 @@ fn held(domain: &DomainName, purpose: Option<&str>) -> Markup {
         li {
             @match purpose {
                 Some(text) => {
-                    a href=(register_of(domain, None, None)) { (domain) }
+                    a href=(register_of(domain, None, None, None)) { (domain) }
                     @if !text.is_empty() { br; small { (theirs(&brief(text, PURPOSE_CHARACTERS))) } }
                 }
                 None => { (domain) br; small { "It cannot be shown at present." } }

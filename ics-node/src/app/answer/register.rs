@@ -19,6 +19,8 @@ pub struct Register {
     pub purpose: String,
     /// The label that was asked for; without one, everything is listed.
     pub label: Option<String>,
+    /// The lot that was asked for.
+    pub lot: Option<String>,
     /// How complete and fresh the domain is.
     pub as_of: AsOf,
     /// The things, with the labels that the domain gives them.
@@ -49,6 +51,7 @@ impl App {
             domain: hosted.name.clone(),
             purpose: sight.shown.descriptor().description.clone(),
             label: query.label.clone(),
+            lot: query.lot.clone(),
             as_of: self.as_of(&sight),
             things,
             after: query.after,

@@ -79,6 +79,23 @@ async fn a_register_has_a_page() {
     assert_eq!((mistyped.status, mistyped.header("content-type")), (400, "text/html; charset=utf-8"));
 }
 
+/// What was said of very many lots is looked up lot by lot.
+#[tokio::test]
+async fn a_register_is_looked_through_by_lot() {
+    let node = town().await;
+    let visit = async |query: &str| node.visit(&format!("/domain/{DOMAIN}?{query}")).await.text();
+    let page = visit("label=&lot=2026-11").await;
+    let text = words(&page);
+    for expected in ["What is of this lot", "Lot 2026-11", "Acme P7 pump 10", "Do not use: stolen"] {
+        assert!(text.contains(expected), "`{expected}` is missing: {text}");
+    }
+    assert!(page.contains("value=\"2026-11\"") && page.contains("/identities?lot=2026-11\""), "{page}");
+    for none in ["lot=2026-12", "label=ce&lot=2026-11"] {
+        let text = words(&visit(none).await);
+        assert!(text.contains("Nothing that you may see."), "{none}: {text}");
+    }
+}
+
 /// What blocks a thing stands first, whichever domain says it, and names written by others come out as text.
 #[tokio::test]
 async fn a_register_shows_what_other_domains_say() {
