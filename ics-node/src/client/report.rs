@@ -256,7 +256,7 @@ mod tests {
         assert!(text.starts_with("<!DOCTYPE html>") && text.ends_with("</html>\n"), "{text}");
         assert!(text.contains("&lt;script&gt;") && !text.contains("<script"), "{text}");
         let holder = "ab".repeat(20);
-        for expected in ["certificateHold", "d.example", "24 Dec 2026", "1 held", "Held: revoked", &holder] {
+        for expected in ["certificateHold", "d.example", "24 Dec 2026", "1 held", "Held: revoked", holder.as_str()] {
             assert!(text.contains(expected), "`{expected}` is missing: {text}");
         }
     }

@@ -84,7 +84,8 @@ fn search(domain: &DomainName, label: Option<&str>, lot: Option<&str>) -> Markup
                 button type="submit" { "Show" }
             }
             p #forms .note {
-                "Each in full, as it is given. Without either, everything is listed of which the domain speaks."
+                "Each in full, as it is given: capitals count. Without either, everything is listed of which the domain "
+                "speaks."
             }
         }
     }
