@@ -11,6 +11,8 @@ use crate::words::{brief, clean, day, short, span, when};
 
 /// Characters of a name that pages show outside of lists.
 const NAME_CHARACTERS: usize = 96;
+/// Characters that pages show of what a domain is for.
+const PURPOSE_CHARACTERS: usize = 200;
 
 /// Text that others wrote: inert, and unable to change the direction of its surroundings.
 pub(super) fn theirs(text: &str) -> Markup {
@@ -20,6 +22,11 @@ pub(super) fn theirs(text: &str) -> Markup {
 /// As [`theirs`], cut if it is long.
 pub(super) fn theirs_brief(text: &str) -> Markup {
     html! { bdi { (brief(&clean(text), NAME_CHARACTERS)) } }
+}
+
+/// What a domain is for, in its owners' words.
+pub(super) fn what_for(purpose: &str) -> Markup {
+    theirs(&brief(purpose, PURPOSE_CHARACTERS))
 }
 
 /// A name with dots, as domains and nodes have: on a narrow screen it breaks after its dots, not within a word.

@@ -6,10 +6,9 @@ use ics_core::record::{Assessment, GivenLabel};
 use ics_core::vocabulary::{Attribute, DomainName};
 use maud::{Markup, html};
 
-use super::parts::{by_whom, code, confirmed, dotted, given_label, look, mark, theirs, theirs_brief};
+use super::parts::{by_whom, code, confirmed, dotted, given_label, look, mark, theirs, theirs_brief, what_for};
 use super::shell::{Site, page};
 use super::thing::word;
-use super::visitor::PURPOSE_CHARACTERS;
 use super::{path_of, query, register_of};
 use crate::app::{Assessed, Register};
 use crate::explain;
@@ -26,7 +25,7 @@ pub fn register(site: &Site, register: &Register) -> Markup {
     let listing = format!("/v1/domains/{domain}/identities{}", query(&[("label", label), ("lot", lot)]));
     let main = html! {
         div .head { h1 { "Register of " (dotted(domain.as_str())) } }
-        @if !purpose.is_empty() { p .note { (theirs(&brief(purpose, PURPOSE_CHARACTERS))) } }
+        @if !purpose.is_empty() { p .note { (what_for(purpose)) } }
         (search(domain, label, lot))
         (doubts(register))
         section .block aria-labelledby="listed" {

@@ -3,16 +3,13 @@
 use ics_core::vocabulary::DomainName;
 use maud::{Markup, html};
 
-use super::parts::{Mark, mark, prose, theirs, theirs_brief};
+use super::parts::{Mark, mark, prose, theirs_brief, what_for};
 use super::register::line;
 use super::register_of;
 use super::shell::{Site, page};
 use crate::api::Problem;
 use crate::app::Assessed;
 use crate::words::{brief, clean};
-
-/// Characters of what a domain is for that pages show.
-pub(super) const PURPOSE_CHARACTERS: usize = 200;
 
 /// The look-up form, filled with the last query.
 fn search(asked: &str) -> Markup {
@@ -62,7 +59,7 @@ fn held(domain: &DomainName, purpose: Option<&str>) -> Markup {
             @match purpose {
                 Some(text) => {
                     a href=(register_of(domain, None, None, None)) { (domain) }
-                    @if !text.is_empty() { br; small { (theirs(&brief(text, PURPOSE_CHARACTERS))) } }
+                    @if !text.is_empty() { br; small { (what_for(text)) } }
                 }
                 None => { (domain) br; small { "It cannot be shown at present." } }
             }
