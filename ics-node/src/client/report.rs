@@ -255,7 +255,8 @@ mod tests {
         let (text, _) = written("html", &[page(&["<script>alert(1)</script>"])]);
         assert!(text.starts_with("<!DOCTYPE html>") && text.ends_with("</html>\n"), "{text}");
         assert!(text.contains("&lt;script&gt;") && !text.contains("<script"), "{text}");
-        for expected in ["certificateHold", "d.example", "24 Dec 2026", "1 held"] {
+        let holder = "ab".repeat(20);
+        for expected in ["certificateHold", "d.example", "24 Dec 2026", "1 held", "Held: revoked", holder.as_str()] {
             assert!(text.contains(expected), "`{expected}` is missing: {text}");
         }
     }

@@ -58,14 +58,19 @@ pub fn path_of(query: &str) -> String {
     format!("/id/{}", segment(query))
 }
 
-/// The path of the page that lists what a domain speaks of, or only what has a label there; `after` is where it begins.
+/// The path of the page that lists what a domain speaks of, or only what has a label there or is of a lot; `after` is
+/// where it begins.
 #[must_use]
-pub fn register_of(domain: &DomainName, label: Option<&str>, after: Option<u64>) -> String {
-    let label = label.map(|label| format!("label={}", segment(label)));
-    let after = after.map(|after| format!("after={after}"));
-    let query: Vec<String> = label.into_iter().chain(after).collect();
-    let mark = if query.is_empty() { "" } else { "?" };
-    format!("/domain/{domain}{mark}{}", query.join("&"))
+pub fn register_of(domain: &DomainName, label: Option<&str>, lot: Option<&str>, after: Option<u64>) -> String {
+    let after = after.map(|after| after.to_string());
+    format!("/domain/{domain}{}", query(&[("label", label), ("lot", lot), ("after", after.as_deref())]))
+}
+
+/// The query of an address, with what is given.
+fn query(parts: &[(&str, Option<&str>)]) -> String {
+    let given = parts.iter().filter_map(|(name, value)| Some(format!("{name}={}", segment((*value)?))));
+    let query = given.collect::<Vec<_>>().join("&");
+    if query.is_empty() { query } else { format!("?{query}") }
 }
 
 #[cfg(test)]

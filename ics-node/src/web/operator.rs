@@ -6,7 +6,7 @@ use ics_core::trust::Outcome;
 use ics_core::vocabulary::DomainName;
 use maud::{Markup, html};
 
-use super::parts::{Mark, code, mark, prose, theirs, theirs_brief, time};
+use super::parts::{Mark, code, dotted, mark, prose, theirs, theirs_brief, time};
 use super::path_of;
 use super::shell::{Site, page};
 use crate::api::{Alarm, DomainInfo, Enrolment, FollowInfo, MirrorInfo, PeerInfo, Position, Pulled, Served};
@@ -43,7 +43,7 @@ pub fn login(site: &Site, has_token: bool, wrong: Option<&str>) -> Markup {
 pub fn operations(site: &Site, operations: &Operations, form: &str) -> Markup {
     let main = html! {
         div .head {
-            h1 { "Node " (operations.node.name) }
+            h1 { "Node " (dotted(&operations.node.name)) }
             form method="post" action="/operator/logout" {
                 input type="hidden" name="form" value=(form);
                 button type="submit" { "Sign out" }

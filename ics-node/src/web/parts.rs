@@ -11,6 +11,8 @@ use crate::words::{brief, clean, day, short, span, when};
 
 /// Characters of a name that pages show outside of lists.
 const NAME_CHARACTERS: usize = 96;
+/// Characters that pages show of what a domain is for.
+const PURPOSE_CHARACTERS: usize = 200;
 
 /// Text that others wrote: inert, and unable to change the direction of its surroundings.
 pub(super) fn theirs(text: &str) -> Markup {
@@ -20,6 +22,16 @@ pub(super) fn theirs(text: &str) -> Markup {
 /// As [`theirs`], cut if it is long.
 pub(super) fn theirs_brief(text: &str) -> Markup {
     html! { bdi { (brief(&clean(text), NAME_CHARACTERS)) } }
+}
+
+/// What a domain is for, in its owners' words.
+pub(super) fn what_for(purpose: &str) -> Markup {
+    theirs(&brief(purpose, PURPOSE_CHARACTERS))
+}
+
+/// A name with dots, as domains and nodes have: on a narrow screen it breaks after its dots, not within a word.
+pub(super) fn dotted(name: &str) -> Markup {
+    html! { @for part in name.split_inclusive('.') { (part) wbr; } }
 }
 
 /// A sentence of an explanation, with code between backticks.
@@ -38,14 +50,16 @@ pub(super) fn time(at: Timestamp) -> Markup {
     html! { time datetime=(at.to_string()) title=(when(at)) { (day(at)) } }
 }
 
-/// When a domain's home last confirmed what is shown, and how long that is good for.
+/// When a domain's home last confirmed what is shown, and how long that is good for. A page stays open, or is printed,
+/// so it says not only how long ago that was.
 pub(super) fn confirmed(as_of: &AsOf) -> Markup {
     html! {
         @match (as_of.time, as_of.age_seconds) {
-            (Some(_), Some(age)) if as_of.is_fresh() => {
-                strong { "Confirmed " (span(age)) " ago" } ", good for " (span(as_of.fresh_for_seconds))
+            (Some(at), Some(age)) if as_of.is_fresh() => {
+                strong { "Confirmed " (span(age)) " ago" } " (" (time(at)) "), "
+                "good for " (span(as_of.fresh_for_seconds))
             }
-            (Some(at), Some(_)) => { strong { "Last confirmed " (time(at)) } ", too old" }
+            (Some(at), Some(_)) => { strong { "Last confirmed " (time(at)) } ", too old to rely on" }
             _ => { strong { "Never confirmed" } }
         }
     }
@@ -64,7 +78,7 @@ pub(super) fn name(by: &By) -> Markup {
 /// A label, by whom it is given and until when; it leads to the register of the domain, with all that has it there.
 pub(super) fn given_label(domain: &DomainName, label: &GivenLabel) -> Markup {
     html! {
-        strong { a href=(register_of(domain, Some(&label.value), None)) { (theirs_brief(&label.value)) } }
+        strong { a href=(register_of(domain, Some(&label.value), None, None)) { (theirs_brief(&label.value)) } }
         ", a label by " (by_whom(label))
     }
 }

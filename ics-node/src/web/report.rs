@@ -5,17 +5,22 @@ use ics_core::time::Timestamp;
 use ics_core::vocabulary::DomainName;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
-use super::parts::{code, theirs, theirs_brief, time};
+use super::parts::{code, dotted, theirs, theirs_brief, time};
 use super::shell::{Site, page};
 use super::{path_of, segment};
 use crate::api::{AsOf, CertificateInfo, CertificatePage, CertificateState, CertificateTotals};
-use crate::words::{clean, counted, short, when};
+use crate::words::{clean, counted_entries, short, when};
 
 /// The style of a page that stands alone, mainly for print.
 const STYLE: &str = "body{font:10pt/1.4 system-ui,sans-serif;margin:2rem}h1{font-size:16pt;margin:0}\
      table{border-collapse:collapse;width:100%;margin-top:1rem}th,td{border-bottom:1px solid #999;padding:.3rem .5rem;\
      text-align:left;vertical-align:top}thead{display:table-header-group}tr{break-inside:avoid}\
-     code{overflow-wrap:anywhere}small{color:#444}@page{size:A4 landscape;margin:12mm}@media print{body{margin:0}}";
+     code{overflow-wrap:anywhere}small{color:#444}@page{size:A4 landscape;margin:12mm}@media print{body{margin:0}}\
+     @media screen and (max-width:45rem){body{margin:1rem}main{overflow-x:auto}}";
+
+/// What the states of certificates mean, for those who read the report without this program's documentation.
+const STATES: &str = "Good: in force. Held: revoked for as long as something blocks its holder. Revoked: for good. \
+     Ended: its time is over, or it never counted.";
 
 /// Who says something: the signer's name, or else fingerprint, and role.
 pub(crate) fn by(by: &By) -> String {
@@ -29,12 +34,13 @@ pub(crate) fn head(domain: &DomainName, made_at: Timestamp, as_of: &AsOf, only: 
         (DOCTYPE)
         (PreEscaped("<html lang=\"en\"><head>"))
         meta charset="utf-8";
+        meta name="viewport" content="width=device-width, initial-scale=1";
         title { "Certificates of " (domain) }
         style { (PreEscaped(STYLE)) }
-        (PreEscaped("</head><body>"))
+        (PreEscaped("</head><body><main>"))
         h1 { "Certificates of " (domain) }
         p {
-            "Made on " (when(made_at)) ", from " (counted(as_of.size, "entry").replace("entrys", "entries")) " of the log"
+            "Made on " (when(made_at)) ", from " (counted_entries(as_of.size)) " of the log"
             @if let Some(at) = as_of.time { ", which its home confirmed on " (when(at)) }
             "."
             @if !only.is_empty() { " " strong { "Only those " (only) "." } }
@@ -49,8 +55,8 @@ pub(crate) fn head(domain: &DomainName, made_at: Timestamp, as_of: &AsOf, only: 
 /// The end of the report.
 pub(crate) fn foot(totals: &CertificateTotals) -> String {
     let each: Vec<String> = totals.each().map(|(state, count)| format!("{count} {state}")).collect();
-    let text = html! { (PreEscaped("</tbody></table>")) p { strong { (each.join(", ")) } } };
-    text.into_string() + "</body></html>\n"
+    let text = html! { (PreEscaped("</tbody></table>")) p { strong { (each.join(", ")) } } p { small { (STATES) } } };
+    text.into_string() + "</main></body></html>\n"
 }
 
 fn columns() -> Markup {
@@ -62,13 +68,14 @@ fn columns() -> Markup {
     }
 }
 
-/// A certificate; `links` adds a link to its holder's page, for use on the node's pages.
+/// A certificate; `links` adds a link to its holder's page, for use on the node's pages. A report that stands alone
+/// gives the holder's id in full, since nothing leads from there to the rest of it.
 pub(crate) fn row(item: &CertificateInfo, links: bool) -> Markup {
     html! {
         tr {
             td {
                 @if links { a href=(path_of(&item.id)) { (theirs_brief(&item.title)) } } @else { (theirs_brief(&item.title)) }
-                br; small { (item.kind) " " (code(&short(&item.id))) }
+                br; small { (item.kind) " " @if links { (code(&short(&item.id))) } @else { (code(&item.id)) } }
             }
             td data-of="Certificate" { (code(&item.serial)) @if let Some(profile) = &item.profile { br; small { (theirs(profile)) } } }
             td data-of="Signed by" { (theirs_brief(item.issuer_name.as_deref().unwrap_or(&item.issuer))) br; small { "entry " (item.index) } }
@@ -103,7 +110,7 @@ pub(crate) fn row(item: &CertificateInfo, links: bool) -> Markup {
 #[must_use]
 pub fn inventory(site: &Site, domain: &DomainName, shown: &CertificatePage) -> Markup {
     let main = html! {
-        h1 { "Certificates of " (domain) }
+        div .head { h1 { "Certificates of " (dotted(domain.as_str())) } }
         p .note {
             a href="/operator" { "Operator's page" } " · all of it: "
             code { "ics report --domain " (domain) " --out report.html" }

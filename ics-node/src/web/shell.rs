@@ -3,6 +3,7 @@
 use maud::{DOCTYPE, Markup, html};
 
 use super::STYLE_PATH;
+use super::parts::dotted;
 
 /// The node whose pages these are.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,8 +36,7 @@ pub(super) fn page(site: &Site, about: &str, main: &Markup) -> Markup {
                             path .shield d="M16 1l13 5v9c0 8-5.5 13-13 16C8.5 28 3 23 3 15V6z" {}
                             path .tick d="M9.5 16l4.5 4.5 8.5-8.5" {}
                         }
-                        // On a narrow screen the name breaks after its dots, not within a word.
-                        span { @for part in site.name.split_inclusive('.') { (part) wbr; } }
+                        span { (dotted(&site.name)) }
                     }
                     a .lookup href="/" { "Look up" }
                 }

@@ -3,6 +3,8 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::api::Problem;
+use crate::api::problem::Code;
 use crate::app::{Assessed, Register};
 use crate::words::MAY_MISS;
 
@@ -83,13 +85,14 @@ fn paths_hold_any_name() {
     assert_eq!(path_of("serial:a/b?c#d%\"<é"), "/id/serial:a%2Fb%3Fc%23d%25%22%3C%C3%A9");
     assert_eq!(path_of("ni:///sha-256;abc"), "/id/ni:%2F%2F%2Fsha-256%3Babc");
     let domain: DomainName = "labels.cert.example".parse().expect("a domain");
-    for (label, after, path) in [
-        (None, None, "/domain/labels.cert.example"),
-        (Some("IIa, 5+1&x=y#é"), None, "/domain/labels.cert.example?label=IIa,%205%2B1%26x=y%23%C3%A9"),
-        (None, Some(7), "/domain/labels.cert.example?after=7"),
-        (Some("ce"), Some(7), "/domain/labels.cert.example?label=ce&after=7"),
+    for (label, lot, after, path) in [
+        (None, None, None, "/domain/labels.cert.example"),
+        (Some("IIa, 5+1&x=y#é"), None, None, "/domain/labels.cert.example?label=IIa,%205%2B1%26x=y%23%C3%A9"),
+        (None, None, Some(7), "/domain/labels.cert.example?after=7"),
+        (None, Some("L/1"), None, "/domain/labels.cert.example?lot=L%2F1"),
+        (Some("ce"), Some("L1"), Some(7), "/domain/labels.cert.example?label=ce&lot=L1&after=7"),
     ] {
-        assert_eq!(register_of(&domain, label, after), path);
+        assert_eq!(register_of(&domain, label, lot, after), path);
     }
 }
 
@@ -108,17 +111,81 @@ fn register_of_one(label: Option<&str>, cut_short: bool, unknown: &Value) -> Reg
     let assessment = serde_json::from_value(assessment).expect("an assessment");
     Register {
         domain: "labels.cert.example".parse().expect("a domain"),
+        purpose: "What <Certifix> labels".to_owned(),
         label: label.map(str::to_owned),
+        lot: None,
         as_of: serde_json::from_value(as_of).expect("how far it reaches"),
         things: vec![Assessed { summary, assessment }],
+        after: None,
         next: None,
         cut_short,
     }
 }
 
+fn site() -> Site {
+    Site { name: "ics.cert.example".to_owned(), url: "https://ics.cert.example".to_owned() }
+}
+
 fn drawn(page: &Register) -> String {
-    let site = Site { name: "ics.cert.example".to_owned(), url: "https://ics.cert.example".to_owned() };
-    register(&site, page).into_string()
+    register(&site(), page).into_string()
+}
+
+/// A link to a domain of which nothing has arrived yet would lead to an error.
+#[test]
+fn the_first_page_says_what_a_domain_is_for_and_leads_where_there_is_something() {
+    let named = |name: &str| name.parse::<DomainName>().expect("a domain");
+    let purpose = Some("What <Certifix> labels".to_owned());
+    let domains = [(named("labels.cert.example"), purpose), (named("new.example"), None)];
+    let page = home(&site(), &domains).into_string();
+    for expected in [
+        "<a href=\"/domain/labels.cert.example\">labels.cert.example</a>",
+        "What &lt;Certifix&gt; labels",
+        "new.example<br><small>It cannot be shown at present.",
+    ] {
+        assert!(page.contains(expected), "`{expected}` is missing: {page}");
+    }
+    assert!(!page.contains("href=\"/domain/new.example\""), "{page}");
+    assert!(home(&site(), &[]).into_string().contains("None yet."));
+}
+
+/// What was wrong is written for programs: without a capital, a full stop, and with code between backticks.
+#[test]
+fn a_refusal_is_told_in_sentences() {
+    for (detail, told) in [
+        ("the check digit is `3`, not 2", "<bdi>The check digit is <code>3</code>, not 2.</bdi>"),
+        ("`what` is not a name: use urn:…", "<bdi><code>what</code> is not a name: use urn:…</bdi>"),
+    ] {
+        let page = refused(&site(), &Problem::of(Code::MalformedId, detail.to_owned())).into_string();
+        assert!(page.contains("<title>This is neither an id nor a name of an identity · "), "{page}");
+        assert!(page.contains("<h1>Error 400</h1>") && page.contains(told), "{told}: {page}");
+        assert!(page.contains("<code>ics lookup --help</code> lists."), "the hint, too: {page}");
+    }
+}
+
+/// A page that was printed, or that stays open, says when it was true.
+#[test]
+fn a_register_says_when_it_was_confirmed() {
+    let page = drawn(&register_of_one(None, false, &json!({})));
+    let at = "title=\"2026-11-20 08:10:00 UTC\">20 Nov 2026, 08:10 UTC</time>), good for 1 min";
+    assert!(page.contains("<strong>Confirmed 1 s ago</strong> (<time ") && page.contains(at), "{page}");
+    assert!(page.contains("What &lt;Certifix&gt; labels"), "and what the domain is for: {page}");
+}
+
+#[test]
+fn every_page_of_a_register_says_where_it_ends() {
+    let back = "<a href=\"/domain/labels.cert.example?label=ce&amp;lot=L1\">Back to the first page</a>";
+    for (after, next, said) in [
+        (None, None, "Nothing that you may see."),
+        (None, Some(7), "Nothing in this part of the log: the search goes on on the next page."),
+        (Some(7), Some(9), "Nothing in this part of the log: the search goes on on the next page."),
+        (Some(7), None, "Nothing more that you may see."),
+    ] {
+        let one = register_of_one(Some("ce"), false, &json!({}));
+        let page = drawn(&Register { things: Vec::new(), lot: Some("L1".to_owned()), after, next, ..one });
+        assert!(page.contains(said), "{after:?}, {next:?}: {page}");
+        assert_eq!(page.contains(back), after.is_some(), "{page}");
+        assert_eq!(page.contains("rel=\"next\""), next.is_some(), "{page}");
+    }
 }
 
 #[test]
@@ -140,7 +207,7 @@ fn a_register_says_what_is_not_known() {
 fn a_line_of_a_register_says_what_it_is_and_who_labels_it() {
     let all = drawn(&register_of_one(None, false, &json!({})));
     let one = drawn(&register_of_one(Some("<ce>"), false, &json!({})));
-    let called = "<bdi>device SN-1</bdi></a>, <bdi>Acme &amp; Co</bdi>, <bdi>L1</bdi>";
+    let called = "<bdi>device SN-1</bdi></a>, <bdi>Acme &amp; Co</bdi>, lot <bdi>L1</bdi>";
     let link = "<a href=\"/domain/labels.cert.example?label=%3Cce%3E\"><bdi>&lt;ce&gt;</bdi></a>";
     let by = "<bdi>Certifix</bdi>, for its whole group";
     assert!(all.contains(called) && one.contains(called), "{all}");

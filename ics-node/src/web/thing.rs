@@ -224,12 +224,12 @@ fn fresh(thing: &PublicThing) -> Markup {
     html! {
         section aria-labelledby="fresh" {
             h2 #fresh { "How fresh" }
-            @if let Some(RecordAnswer { as_of, .. }) = oldest {
+            @if let Some(RecordAnswer { as_of, record, .. }) = oldest {
                 @let is_fresh = as_of.is_fresh();
                 ul .who {
                     li .(if is_fresh { "good" } else { "unsure" }) {
                         (mark(if is_fresh { Mark::Tick } else { Mark::Question }))
-                        span { (confirmed(as_of)) }
+                        span { (confirmed(as_of)) @if !is_fresh { (place(thing, &record.domain)) } }
                     }
                 }
             }
@@ -241,6 +241,11 @@ fn fresh(thing: &PublicThing) -> Markup {
 fn developers(thing: &PublicThing) -> BTreeSet<String> {
     let given = thing.answers.iter().flat_map(|it| &it.record.signatures);
     given.map(|it| format!("by its developer: {} key {}", it.value.form, it.value.key)).take(SHOWN).collect()
+}
+
+/// In which domain something is so, if there are several: whoever is an owner in one need not be one in another.
+fn place(thing: &PublicThing, domain: &DomainName) -> Markup {
+    html! { @if thing.answers.len() > 1 { ", in " (domain) } }
 }
 
 /// Further details.
@@ -265,7 +270,7 @@ fn details(thing: &PublicThing) -> Markup {
                                 Some(name) => { (theirs_brief(name)) }
                                 None => { (code(&short(&grant.grantee.to_string()))) }
                             }
-                            ", granted by " (name(&grant.by))
+                            ", granted by " (name(&grant.by)) (place(thing, &record.domain))
                             @if let Some(until) = grant.until { ", until " (time(until)) }
                         }
                     }
@@ -277,7 +282,7 @@ fn details(thing: &PublicThing) -> Markup {
                                 None => { (code(&short(&given.grantee.to_string()))) }
                             }
                             @if let Some(from) = it.from { ", from " (time(from)) }
-                            ", granted by " (name(&it.by))
+                            ", granted by " (name(&it.by)) (place(thing, &record.domain))
                             @if let Some(until) = it.until { ", until " (time(until)) }
                         }
                     }

@@ -3,7 +3,7 @@
 use ics_core::vocabulary::DomainName;
 use maud::{Markup, html};
 
-use super::parts::{Mark, mark, theirs, theirs_brief};
+use super::parts::{Mark, mark, prose, theirs_brief, what_for};
 use super::register::line;
 use super::register_of;
 use super::shell::{Site, page};
@@ -30,9 +30,9 @@ fn search(asked: &str) -> Markup {
     }
 }
 
-/// The first page.
+/// The first page, with the domains that are held here and what each is for; `None` if it cannot be shown.
 #[must_use]
-pub fn home(site: &Site, domains: &[DomainName]) -> Markup {
+pub fn home(site: &Site, domains: &[(DomainName, Option<String>)]) -> Markup {
     let main = html! {
         section .welcome {
             h1 { "What is this thing, and may it be used?" }
@@ -41,11 +41,30 @@ pub fn home(site: &Site, domains: &[DomainName]) -> Markup {
         }
         section .block aria-labelledby="here" {
             h2 #here { "Domains that are held here" }
+            p .note {
+                "A domain is the log of one party: whoever makes things, looks after them or certifies them signs what "
+                "there is to say about them. What stands in a log cannot be changed unnoticed."
+            }
             @if domains.is_empty() { p .none { "None yet." } }
-            ul .plain { @for domain in domains { li { a href=(register_of(domain, None, None)) { (domain) } } } }
+            @else { ul .plain { @for (domain, purpose) in domains { (held(domain, purpose.as_deref())) } } }
         }
     };
     page(site, "Look up", &main)
+}
+
+/// A domain that is held here, with a link only if that leads anywhere.
+fn held(domain: &DomainName, purpose: Option<&str>) -> Markup {
+    html! {
+        li {
+            @match purpose {
+                Some(text) => {
+                    a href=(register_of(domain, None, None, None)) { (domain) }
+                    @if !text.is_empty() { br; small { (what_for(text)) } }
+                }
+                None => { (domain) br; small { "It cannot be shown at present." } }
+            }
+        }
+    }
 }
 
 /// Nothing is known, or nothing that may be shown: both look alike.
@@ -57,7 +76,10 @@ pub fn nothing(site: &Site, asked: &str) -> Markup {
             div {
                 h1 { (theirs_brief(asked)) }
                 p .word #answer { "Nothing that you may see is known of it here" }
-                p .since { "That does not mean that it is genuine, nor that it is not." }
+                p .since {
+                    "That does not mean that it is genuine, nor that it is not. Compare what was looked up with what "
+                    "stands on the thing, or ask whoever made it or sold it."
+                }
             }
         }
         section .welcome { h2 { "Look up something else" } (search(asked)) }
@@ -90,17 +112,31 @@ pub fn several(site: &Site, asked: &str, things: &[Assessed]) -> Markup {
 /// A request that was refused, with the reason.
 #[must_use]
 pub fn refused(site: &Site, problem: &Problem) -> Markup {
+    let title = begun(&problem.title);
     let main = html! {
         section .answer .unsure aria-labelledby="answer" {
             (mark(Mark::Exclamation))
             div {
-                h1 { span .upper { (problem.title) } }
-                p .word #answer { (problem.status) }
-                p .since { (theirs(&brief(&problem.detail, 300))) }
+                h1 { "Error " (problem.status) }
+                p .word #answer { (title) }
+                p .since { (prose(&sentence(&brief(&problem.detail, 300)))) }
             }
         }
-        @if let Some(hint) = &problem.hint { p .note { (hint) "." } }
+        @if let Some(hint) = &problem.hint { p .note .hint { (prose(&sentence(hint))) } }
         section .welcome { h2 { "Look something up" } (search("")) }
     };
-    page(site, &problem.title, &main)
+    page(site, &title, &main)
+}
+
+/// A text of a problem with a capital at its beginning, unless it begins with code.
+fn begun(text: &str) -> String {
+    let mut letters = text.chars();
+    let first: String = letters.next().into_iter().flat_map(char::to_uppercase).collect();
+    first + letters.as_str()
+}
+
+/// As [`begun`], with a full stop.
+fn sentence(text: &str) -> String {
+    let end = if text.ends_with(['.', '!', '?', '…']) { "" } else { "." };
+    begun(text) + end
 }

@@ -12,12 +12,12 @@ use ics_core::statement::make::certify;
 use ics_core::statement::{Claims, Grant};
 use ics_core::trust::{TrustDocument, TrustPolicy};
 use ics_core::vocabulary::{Act, Attribute, DomainName};
-use ics_node::api::{IdentityPage, ListQuery};
+use ics_node::api::{IdentityPage, ListQuery, SubmissionResult};
 use ics_node::app::{App, AppError, Asker, Depth, Extent, Query, Reader};
 use ics_node::config::{Direction, PeerConfig};
 use ics_node::tls::PeerKey;
 
-use crate::fixture::{Party, SALT, claims, device, word};
+use crate::fixture::{Party, SALT, claims, device, devices, word};
 
 fn node_key(name: &str) -> PeerKey {
     let mut seed = [1; 32];
@@ -254,6 +254,44 @@ async fn the_end_of_a_page_does_not_tell_of_what_is_hidden() {
     assert_eq!(ends(&first), (2, false));
     let second = page(Reader::Anonymous, first.next);
     assert_eq!((ends(&second), second.items[0].id.clone()), ((1, true), device(4).fingerprint().to_string()));
+}
+
+/// A look-up breaks off after a thousand or two entries that it finds, hidden ones included: if a page ended there, an
+/// empty one with a next page would tell a stranger how much is hidden, and where.
+#[tokio::test(flavor = "multi_thread")]
+async fn empty_pages_do_not_tell_how_much_is_hidden() {
+    let maker = Party::found_private("devices.acme.example", "resource has lot && resource.lot == \"OPEN\"");
+    let app = maker.open();
+    let hidden = devices(2_010);
+    for some in hidden.chunks(250) {
+        let said = some.iter().map(|key| maker.introduce(&app, key, "Pump", "HIDDEN")).collect();
+        let results = app.submit(&maker.domain, said).await.expect("a batch").results;
+        assert!(results.iter().all(|result| matches!(result, SubmissionResult::Receipt(_))), "{results:?}");
+    }
+    introduce_as(&maker, &app, 1, ("serial:SN-OPEN", "OPEN")).await;
+    let pages = |reader, query: &ListQuery| {
+        let (mut pages, mut query) = (Vec::new(), query.clone());
+        loop {
+            let page = app.list(reader, &maker.domain, &query).expect("a page");
+            pages.push((page.items.len(), page.next));
+            query.after = page.next;
+            if query.after.is_none() {
+                return pages;
+            }
+        }
+    };
+    let of = |lot: &str| ListQuery { lot: Some(lot.to_owned()), ..ListQuery::default() };
+    let (there, nowhere) = (pages(Reader::Anonymous, &of("HIDDEN")), pages(Reader::Anonymous, &of("NOWHERE")));
+    assert_eq!(there, nowhere);
+    let found = |pages: Vec<(usize, Option<u64>)>| pages.into_iter().map(|(items, _)| items).sum::<usize>();
+    for (reader, query, count) in [
+        (Reader::Anonymous, of("HIDDEN"), 0),
+        (Reader::Anonymous, of("OPEN"), 1),
+        (Reader::Anonymous, ListQuery::default(), 1),
+        (Reader::Operator, of("HIDDEN"), hidden.len()),
+    ] {
+        assert_eq!(found(pages(reader, &query)), count, "{reader:?}, {query:?}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

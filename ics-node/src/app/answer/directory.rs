@@ -10,7 +10,7 @@ use ics_core::vocabulary::DomainName;
 
 use super::answers::Told;
 use super::filter::Filter;
-use super::list::Found;
+use super::list::{Found, start_after};
 use super::read::{Sight, parse};
 use super::resolved::check_whole;
 use crate::api::AsOf;
@@ -154,7 +154,8 @@ impl App {
         let hosted = self.hosted(domain)?;
         let sight = self.sight(&hosted)?;
         let is_open = self.may_read_any(reader, &sight.domain);
-        let found = self.found_by(reader, &sight, &Filter::any_of(&sight, is_open, postings)?, after, limit)?;
+        let filter = Filter::any_of(&sight, is_open, postings)?;
+        let found = self.found_by(reader, &sight, &filter, start_after(after)..sight.seal.size, limit)?;
         self.things_of(reader, &sight, found)
     }
 

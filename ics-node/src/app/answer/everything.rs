@@ -9,7 +9,7 @@ use ics_core::statement::openpgp_key_of;
 use ics_core::vocabulary::Act;
 
 use super::filter::Filter;
-use super::list::Found;
+use super::list::{Found, start_after};
 use super::moments::Moment;
 use super::read::Sight;
 use crate::app::entries::{is_spoken_of_before, restore};
@@ -42,16 +42,16 @@ impl App {
             let (is_rest, after) = place(after);
             (is_rest, Some(after))
         });
-        let mut page = Found { records: Vec::new(), next: None, looked: 0 };
+        let mut page = Found::default();
         if !is_rest {
-            page = self.found_by(reader, sight, &Filter::introduced(), after, limit)?;
+            page = self.page_by(reader, sight, &Filter::introduced(), after, limit)?;
             if page.next.is_some() {
                 return Ok(page);
             }
         }
         // A full page has a next one only if there is more that its reader may read: this look-up finds out.
         let left = limit.saturating_sub(page.records.len());
-        let rest = self.found_by(reader, sight, &Filter::rest(), after.filter(|_| is_rest), left)?;
+        let rest = self.page_by(reader, sight, &Filter::rest(), after.filter(|_| is_rest), left)?;
         page.records.extend(rest.records);
         page.looked += rest.looked;
         page.next = rest.next.map(rest_from);
@@ -68,7 +68,8 @@ impl App {
     ) -> Result<Vec<Record>, AppError> {
         let (filter, mut records) = (Filter::introduced(), Vec::new());
         while records.len() < most {
-            let found = self.found_by(reader, sight, &filter, after, most - records.len())?;
+            let range = start_after(after)..sight.seal.size;
+            let found = self.found_by(reader, sight, &filter, range, most - records.len())?;
             records.extend(found.records);
             after = found.next;
             if after.is_none() {

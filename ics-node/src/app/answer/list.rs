@@ -22,6 +22,8 @@ use crate::store::DomainNumber;
 const DEFAULT_ITEMS: usize = 100;
 /// How many entries are looked at for one page; it may then be short or even empty, and still have a next one.
 const ENTRIES_PER_PAGE: usize = 4 * limits::PAGE_ITEMS;
+/// How many entries of the log, whatever they say, one page covers for a reader who may not see all of them.
+const STRETCH: u64 = ENTRIES_PER_PAGE as u64;
 /// The least number of entries that are read at once.
 const ENTRIES_AT_ONCE: usize = 50;
 /// How many times at most the index is asked for the newest entries.
@@ -36,10 +38,13 @@ const ENTRIES_FOR_EACH: usize = 20;
 const SOFTWARE_PER_PAGE: usize = 64;
 
 /// The result of one look-up in the index.
+#[derive(Default)]
 pub(in crate::app) struct Found {
     pub(in crate::app) records: Vec<Record>,
     /// The `after` of the next look-up, if there may be more.
     pub(in crate::app) next: Option<u64>,
+    /// Whether it ended because there is more than was asked for.
+    is_full: bool,
     /// How many entries were looked at.
     pub(in crate::app) looked: usize,
 }
@@ -78,7 +83,7 @@ impl App {
             (self.everything(reader, sight, query.after, limit)?, false)
         } else {
             let (filter, lacks_software) = self.filter(reader, sight, query)?;
-            (self.found_by(reader, sight, &filter, query.after, limit)?, lacks_software)
+            (self.page_by(reader, sight, &filter, query.after, limit)?, lacks_software)
         };
         let cut_short = lacks_software || self.may_miss(reader, sight)?;
         Ok(Page { records: found.records, next: found.next, cut_short })
@@ -173,7 +178,8 @@ impl App {
         })?;
         let mut after = None;
         loop {
-            let found = self.found_by(reader, sight, &filter, after, SOFTWARE_PER_PAGE + 1)?;
+            let range = start_after(after)..sight.seal.size;
+            let found = self.found_by(reader, sight, &filter, range, SOFTWARE_PER_PAGE + 1)?;
             software.extend(found.records.iter().filter_map(|record| match record.identity.id {
                 IdentityId::Software(digest) => Some(digest),
                 IdentityId::Key(_) | IdentityId::Group(_) => None,
@@ -192,8 +198,9 @@ impl App {
         }
     }
 
-    /// The records of a page that a filter finds.
-    pub(super) fn found_by(
+    /// The records of a page that a filter finds. Where a look-up breaks off depends on hidden entries, too. So for
+    /// readers who may not see everything a page covers a fixed stretch of the log instead, whatever that contains.
+    pub(super) fn page_by(
         &self,
         reader: Reader,
         sight: &Sight<'_>,
@@ -201,11 +208,37 @@ impl App {
         after: Option<u64>,
         limit: usize,
     ) -> Result<Found, AppError> {
-        if !self.may_read_any(reader, &sight.domain) {
-            return Ok(Found { records: Vec::new(), next: None, looked: 0 });
+        let (mut start, size) = (start_after(after), sight.seal.size);
+        if self.is_shown_all(reader, &sight.domain) || !self.may_read_any(reader, &sight.domain) {
+            return self.found_by(reader, sight, filter, start..size, limit);
         }
-        let start = after.map_or(0, |after| after.saturating_add(1));
-        let (indices, end) = self.search(sight, filter, start..sight.seal.size)?;
+        let end = start.saturating_add(STRETCH).min(size);
+        let mut page = Found::default();
+        loop {
+            let found = self.found_by(reader, sight, filter, start..end, limit - page.records.len())?;
+            page.records.extend(found.records);
+            page.looked += found.looked;
+            page.next = found.next;
+            match found.next.map(|next| next.saturating_add(1)) {
+                Some(next) if !found.is_full && next < end => start = next,
+                _ => return Ok(page),
+            }
+        }
+    }
+
+    /// The first records in a range of the log that a filter finds, in one look-up: it may break off.
+    pub(super) fn found_by(
+        &self,
+        reader: Reader,
+        sight: &Sight<'_>,
+        filter: &Filter,
+        range: Range<u64>,
+        limit: usize,
+    ) -> Result<Found, AppError> {
+        if !self.may_read_any(reader, &sight.domain) {
+            return Ok(Found::default());
+        }
+        let (indices, end) = self.search(sight, filter, range)?;
         let (mut records, mut seen, mut looked) = (Vec::new(), BTreeSet::new(), 0);
         // About as many entries are read at once as may be returned, since most are. One more tells whether there is a
         // next page.
@@ -216,15 +249,15 @@ impl App {
                 // A full page has a next one only if there is more that its reader may read; otherwise its end would
                 // reveal hidden items.
                 if records.len() == limit && record.is_some() {
-                    return Ok(Found { records, next: entry.index.checked_sub(1), looked });
+                    return Ok(Found { records, next: entry.index.checked_sub(1), is_full: true, looked });
                 }
                 records.extend(record);
                 looked += 1;
             }
         }
-        // Even if nothing was found, there may be more after the place where the search broke off.
+        // Even if nothing was found, there may be more after the place where the search broke off, or the range ended.
         let next = end.checked_sub(1).filter(|_| end < sight.seal.size);
-        Ok(Found { records, next, looked })
+        Ok(Found { records, next, is_full: false, looked })
     }
 
     /// The entries of a range that any of the filter's alternatives finds, and the place up to which these are
@@ -318,6 +351,11 @@ pub(in crate::app) fn page_items(limit: Option<usize>) -> Result<usize, AppError
         return Ok(limit);
     }
     Err(AppError::new(Code::OutOfRange, format!("limit takes 1 to {}, not {limit}", limits::PAGE_ITEMS)))
+}
+
+/// The first entry that is looked at behind what an earlier page covered.
+pub(super) fn start_after(after: Option<u64>) -> u64 {
+    after.map_or(0, |after| after.saturating_add(1))
 }
 
 pub(super) fn malformed(error: impl core::fmt::Display) -> AppError {

@@ -106,7 +106,12 @@ impl App {
     }
 
     /// What is kept about an identity, as an answer, if the reader may read it.
-    fn answer_of(&self, reader: Reader, sight: &Sight<'_>, kept: &Kept) -> Result<Option<RecordAnswer>, AppError> {
+    pub(super) fn answer_of(
+        &self,
+        reader: Reader,
+        sight: &Sight<'_>,
+        kept: &Kept,
+    ) -> Result<Option<RecordAnswer>, AppError> {
         self.check_silence(reader, &sight.domain, kept)?;
         let readable = kept.record()?.filter(|record| match reader {
             Reader::Anonymous => kept.known().is_some_and(|known| known.open),

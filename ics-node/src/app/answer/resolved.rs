@@ -46,7 +46,27 @@ impl App {
         if let Some(kept) = memory.recall(number, id, now) {
             return Ok(kept);
         }
-        let era = memory.era(number);
+        let kept = Arc::new(self.made(sight, id, at_hand, now)?);
+        // A commit that fails ends without any news.
+        if !kept.cut_short {
+            memory.keep(number, &kept, sight.seal.size);
+        }
+        Ok(kept)
+    }
+
+    /// As `kept`, for one of many in a listing. It must not displace from memory what is asked for, so it adds nothing
+    /// there.
+    pub(super) fn kept_in_passing(&self, sight: &Sight<'_>, id: &IdentityId) -> Result<Arc<Kept>, AppError> {
+        let now = self.clock().now();
+        match self.memory().recall(sight.hosted.number, id, now) {
+            Some(kept) => Ok(kept),
+            None => self.made(sight, id, &[], now).map(Arc::new),
+        }
+    }
+
+    /// What a domain says about an identity now, in the form in which it is kept.
+    fn made(&self, sight: &Sight<'_>, id: &IdentityId, at_hand: &[Logged], now: Timestamp) -> Result<Kept, AppError> {
+        let era = self.memory().era(sight.hosted.number);
         let read = self.read_about(sight, id, at_hand)?;
         let cut_short = read.cut_short;
         let Judged { record, about, around } = self.judge(sight, &era, id, read, now)?;
@@ -55,12 +75,7 @@ impl App {
             let open = self.may_read(Reader::Anonymous, &sight.domain, &it);
             (it, open)
         });
-        let kept = Arc::new(Kept::new(*id, memory.next_generation(), (era, around), record, (withheld, cut_short))?);
-        // A commit that fails ends without any news.
-        if !cut_short {
-            memory.keep(number, &kept, sight.seal.size);
-        }
-        Ok(kept)
+        Kept::new(*id, self.memory().next_generation(), (era, around), record, (withheld, cut_short))
     }
 
     /// What a domain says about an identity now, and the statements on which that rests.

@@ -132,6 +132,14 @@ impl App {
         }
     }
 
+    /// All domains of this node, and what each is for in its owners' words; `None` for one of which nothing has arrived
+    /// yet, or that is too damaged to be known.
+    #[must_use]
+    pub fn purposes(&self) -> Vec<(DomainName, Option<String>)> {
+        let purpose = |hosted: &Hosted| hosted.domain().map(|domain| domain.descriptor().description.clone());
+        self.all_hosted().iter().map(|hosted| (hosted.name.clone(), purpose(hosted))).collect()
+    }
+
     /// The domains that this node holds, except those of which nothing has arrived yet.
     ///
     /// # Errors

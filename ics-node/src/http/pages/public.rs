@@ -31,6 +31,7 @@ pub(super) struct Asked {
 #[derive(Debug, Deserialize)]
 pub(super) struct Sought {
     label: Option<String>,
+    lot: Option<String>,
     after: Option<u64>,
 }
 
@@ -45,7 +46,7 @@ pub(super) async fn home(
         return refused;
     }
     let Some(asked) = query.into_inner().q.map(|text| text.trim().to_owned()).filter(|text| !text.is_empty()) else {
-        return html(StatusCode::OK, draw::home(&pages.site, &face.app.node().domains));
+        return html(StatusCode::OK, draw::home(&pages.site, &face.app.purposes()));
     };
     if let Some(path) = printed_path(&asked) {
         return see_other(&path);
@@ -123,7 +124,7 @@ fn nothing(pages: &Pages, asked: &str, failure: &Failure) -> HttpResponse {
     }
 }
 
-/// What a domain speaks of, or what has a label there, a page at a time.
+/// What a domain speaks of, or what has a label there or is of a lot, a page at a time.
 pub(super) async fn register(
     face: Data<Face>,
     pages: Data<Pages>,
@@ -139,10 +140,10 @@ pub(super) async fn register(
         Ok(Domain(domain)) => domain,
         Err(failure) => return pages.failure(&failure),
     };
-    let Sought { label, after } = sought.into_inner();
+    let Sought { label, lot, after } = sought.into_inner();
     // An empty field of the form is sent as well.
-    let label = label.filter(|label| !label.is_empty());
-    let query = ListQuery { label, after, limit: Some(REGISTERED), ..ListQuery::default() };
+    let [label, lot] = [label, lot].map(|text| text.filter(|text| !text.is_empty()));
+    let query = ListQuery { label, lot, after, limit: Some(REGISTERED), ..ListQuery::default() };
     let reader = proven(&request);
     match face.blocking(move |app| app.register(reader, &domain, &query)).await {
         Ok(register) => html(StatusCode::OK, draw::register(&pages.site, &register)),

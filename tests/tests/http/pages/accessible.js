@@ -70,6 +70,8 @@
   if (document.documentElement.scrollWidth > innerWidth) faults.push(`${document.documentElement.scrollWidth}px wide`);
   for (const it of document.querySelectorAll("header .node, .head h1, .scroll th[scope=row]"))
     if (seen(it) && it.scrollWidth > it.clientWidth + 1) faults.push(`a name of ${it.scrollWidth}px in ${it.clientWidth}px`);
+  for (const it of document.querySelectorAll(".scroll td[data-of]"))
+    if (parseFloat(getComputedStyle(it, "::before").height) > it.clientHeight) faults.push(`a label over the next line: ${it.dataset.of}`);
   for (const it of document.querySelectorAll(".points code, .history code, .whole"))
     if (it.textContent.length < 12 && it.getClientRects().length > 1) faults.push(`a word that is broken: ${it.textContent}`);
   for (const it of document.querySelectorAll("button, input:not([type=hidden]), header a, nav a, .downloads a"))

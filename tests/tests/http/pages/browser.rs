@@ -28,8 +28,8 @@ pub(crate) const LOOKS: [Look; 4] = [
     Look { name: "desktop-dark", width: 1280, height: 900, dark: true, print: false },
 ];
 
-/// On paper.
-pub(crate) const PAPER: Look = Look { name: "print", width: 794, height: 1123, dark: false, print: true };
+/// On paper: A4 within the margins that browsers leave.
+pub(crate) const PAPER: Look = Look { name: "print", width: 718, height: 1047, dark: false, print: true };
 
 /// The event that a page has been loaded.
 const LOADED: &str = "Page.loadEventFired";

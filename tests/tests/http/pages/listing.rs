@@ -58,7 +58,8 @@ async fn a_register_has_a_page() {
         "Register of labels.certifix.example",
         "What has this label",
         "Confirmed ",
-        "Acme P7 pump 10 device, Acme Pumps, P7, 09506000134352, 2026-11",
+        "What Acme makes",
+        "Acme P7 pump 10 device, Acme Pumps, P7, product id 09506000134352, lot 2026-11",
         "Genuine, in use",
         "Labelled by Certifix, until 1 Jan 2040",
     ] {
@@ -76,6 +77,23 @@ async fn a_register_has_a_page() {
     assert_eq!(node.visit("/domain/nowhere.example").await.status, 404);
     let mistyped = node.visit("/domain/Labels.Certifix.example").await;
     assert_eq!((mistyped.status, mistyped.header("content-type")), (400, "text/html; charset=utf-8"));
+}
+
+/// What was said of very many lots is looked up lot by lot.
+#[tokio::test]
+async fn a_register_is_looked_through_by_lot() {
+    let node = town().await;
+    let visit = async |query: &str| node.visit(&format!("/domain/{DOMAIN}?{query}")).await.text();
+    let page = visit("label=&lot=2026-11").await;
+    let text = words(&page);
+    for expected in ["What is of this lot", "Lot 2026-11", "Acme P7 pump 10", "Do not use: stolen"] {
+        assert!(text.contains(expected), "`{expected}` is missing: {text}");
+    }
+    assert!(page.contains("value=\"2026-11\"") && page.contains("/identities?lot=2026-11\""), "{page}");
+    for none in ["lot=2026-12", "label=ce&lot=2026-11"] {
+        let text = words(&visit(none).await);
+        assert!(text.contains("Nothing that you may see."), "{none}: {text}");
+    }
 }
 
 /// What blocks a thing stands first, whichever domain says it, and names written by others come out as text.
@@ -110,6 +128,8 @@ async fn a_long_register_goes_on() {
     let count = |page: &str| page.matches("href=\"/id/").count();
     assert_eq!((count(&first), count(&second)), (50, 2), "{next}");
     assert!(!second.contains("rel=\"next\""), "{second}");
+    let back = format!("<a href=\"/domain/{DOMAIN}\">Back to the first page</a>");
+    assert_eq!((first.contains(&back), second.contains(&back)), (false, true), "{second}");
 }
 
 /// Of a domain that shows nothing, strangers see neither things nor labels.

@@ -56,7 +56,12 @@ async fn a_thing_has_a_page_that_says_what_matters() {
         (
             "/",
             200,
-            &["What is this thing, and may it be used?", "devices.acme.example", "Software is found by its hash"],
+            &[
+                "What is this thing, and may it be used?",
+                "devices.acme.example",
+                "What the integrator looks after",
+                "Software is found by its hash",
+            ],
         ),
     ] {
         let answer = node.visit(path).await;
@@ -146,6 +151,7 @@ async fn a_browser_gets_what_is_wrong_as_a_page() {
         assert_eq!((page.header("allow"), told.header("allow")), (allow, allow), "{path}");
         assert_eq!(page.header("content-type"), "text/html; charset=utf-8", "{path}");
         assert!(page.text().contains("<form class=\"search\"") && page.text().contains("/style/"), "{}", page.text());
+        assert!(page.text().contains(&format!("<h1>Error {status}</h1>")), "{path}: {}", page.text());
         assert!(page.header("content-security-policy").contains("style-src 'self'"), "{path}");
         assert_eq!(told.header("content-type"), "application/problem+json", "{path}");
     }
