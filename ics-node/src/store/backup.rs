@@ -13,9 +13,10 @@ use super::check::{Report, check_log};
 use super::error::StoreError;
 use super::heads::HeadFiles;
 use super::types::Part;
+use super::wal::beside;
 use super::{
-    HEADS_DIR, INDEX_FILE, LOG_FILE, SEEN_DIR, Store, list_numbers, lock, make_private, schema, state, sync_names,
-    table, witnessed,
+    HEADS_DIR, INDEX_FILE, LOG_FILE, SEEN_DIR, Store, gone, list_numbers, lock, make_private, schema, state,
+    sync_names, table, witnessed,
 };
 
 impl Store {
@@ -340,24 +341,15 @@ fn copy(log: &Connection, to: &Path) -> Result<(), StoreError> {
 /// Copies the whole database, including what is only in its write-ahead log (as after a kill): SQLite reads both. In a
 /// single step: a copy in several steps would restart with every commit in between.
 fn pages(log: &Connection, to: &Path) -> Result<Connection, StoreError> {
-    for end in ["", "-journal", "-wal", "-shm"] {
-        let mut left = to.as_os_str().to_owned();
-        left.push(end);
-        remove(Path::new(&left))?;
+    // What an unfinished attempt has left would be taken for the beginning of this copy.
+    for left in ["", "-journal", "-wal", "-shm"].map(|end| beside(to, end)) {
+        gone(&left, std::fs::remove_file(&left))?;
     }
     let mut target = Connection::open(to)?;
     if Backup::new(log, &mut target)?.step(-1)? != StepResult::Done {
         return Err(StoreError::refused("the database was busy; the copy is not complete"));
     }
     Ok(target)
-}
-
-/// Removes what an unfinished attempt has left, which would be taken for the beginning of this copy.
-fn remove(left: &Path) -> Result<(), StoreError> {
-    match std::fs::remove_file(left) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(StoreError::io(left)(error)),
-        _ => Ok(()),
-    }
 }
 
 /// Makes a copy a single file without a write-ahead log; opening the store turns that on again.

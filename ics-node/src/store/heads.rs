@@ -18,7 +18,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::error::StoreError;
 use super::types::Seal;
-use super::{make_private, replace_file, sync_names};
+use super::{gone, make_private, replace_file, sync_names};
 use crate::open_files::open_patiently;
 
 /// The name of a new file before it replaces the old one; no domain's name begins with a dot.
@@ -198,10 +198,8 @@ impl HeadFiles {
             return self.write_doubted(&others);
         }
         let path = self.dir.join(DOUBTED);
-        match fs::remove_file(&path) {
-            Err(error) if error.kind() != ErrorKind::NotFound => Err(StoreError::io(&path)(error)),
-            _ => sync_names(&self.dir),
-        }
+        gone(&path, fs::remove_file(&path))?;
+        sync_names(&self.dir)
     }
 
     /// The keys in doubt, if any; an empty file names no key and stands for all.

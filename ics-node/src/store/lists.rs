@@ -9,7 +9,7 @@ use ics_core::limits;
 use ics_core::vocabulary::DomainName;
 
 use super::error::StoreError;
-use super::{Store, make_private, replace_file};
+use super::{Store, gone, make_private, replace_file};
 
 const DIR: &str = "lists";
 /// The greatest length in bytes of the line before a list, which holds a number.
@@ -76,14 +76,6 @@ fn names_in(dir: &Path) -> Result<Vec<(String, PathBuf)>, StoreError> {
         entry.map(|entry| (entry.file_name().to_string_lossy().into_owned(), entry.path()))
     };
     listed.map(name).collect::<Result<_, _>>().map_err(StoreError::io(dir))
-}
-
-/// Succeeds if what was to be removed is gone, even if it was gone before.
-fn gone(path: &Path, removed: std::io::Result<()>) -> Result<(), StoreError> {
-    match removed {
-        Err(error) if error.kind() != ErrorKind::NotFound => Err(StoreError::io(path)(error)),
-        _ => Ok(()),
-    }
 }
 
 #[cfg(test)]

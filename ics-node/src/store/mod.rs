@@ -50,7 +50,7 @@ mod writer;
 
 use std::collections::BTreeMap;
 use std::fs::{File, TryLockError};
-use std::io::Write as _;
+use std::io::{ErrorKind, Write as _};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -377,6 +377,14 @@ fn replace_file(dir: &Path, new: &str, name: &str, content: &(impl AsRef<[u8]> +
     std::fs::rename(&new, &path).map_err(StoreError::io(&path))?;
     // Without this, a power cut may bring the old file back.
     sync_names(dir)
+}
+
+/// Succeeds if what was to be removed is gone, even if it was gone before.
+fn gone(path: &Path, removed: std::io::Result<()>) -> Result<(), StoreError> {
+    match removed {
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(StoreError::io(path)(error)),
+        _ => Ok(()),
+    }
 }
 
 fn lock(dir: &Path) -> Result<File, StoreError> {
