@@ -29,12 +29,7 @@ impl Store {
     /// # Errors
     /// When the directory holds a store or cannot be written, or the database fails.
     pub fn backup(&self, to: &Path) -> Result<(), StoreError> {
-        refuse_store(to)?;
-        let copied = keeping::copy(self.dir(), to)
-            .and_then(|()| list_numbers::raise(&self.dir().join(HEADS_DIR), &to.join(HEADS_DIR)))
-            .and_then(|()| self.shared.pool.read(|reader| copy_store(&reader.log, &self.shared.heads, to)));
-        // The error is about the copy's disk: the node's own may have room.
-        copied.map_err(|error| error.of_disk(to))
+        self.shared.pool.read(|reader| copy_store(self.dir(), &reader.log, &self.shared.heads, to))
     }
 }
 
@@ -43,13 +38,7 @@ impl Store {
 /// # Errors
 /// When there is no store, and as [`Store::backup`].
 pub fn backup(dir: &Path, to: &Path) -> Result<(), StoreError> {
-    let log = open_log(dir)?;
-    refuse_store(to)?;
-    let heads = HeadFiles::open(&dir.join(HEADS_DIR))?;
-    let copied = keeping::copy(dir, to)
-        .and_then(|()| list_numbers::raise(&dir.join(HEADS_DIR), &to.join(HEADS_DIR)))
-        .and_then(|()| copy_store(&log, &heads, to));
-    copied.map_err(|error| error.of_disk(to))
+    copy_store(dir, &open_log(dir)?, &HeadFiles::open(&dir.join(HEADS_DIR))?, to)
 }
 
 /// Reads and checks a copy like [`Store::check`], but without the index, which a copy does not have.
@@ -309,8 +298,17 @@ fn refuse_store(to: &Path) -> Result<(), StoreError> {
     if path.exists() { Err(StoreError::Exists { what: format!("`{}`", path.display()) }) } else { Ok(()) }
 }
 
+fn copy_store(dir: &Path, log: &Connection, heads: &HeadFiles, to: &Path) -> Result<(), StoreError> {
+    refuse_store(to)?;
+    let copied = keeping::copy(dir, to)
+        .and_then(|()| list_numbers::raise(&dir.join(HEADS_DIR), &to.join(HEADS_DIR)))
+        .and_then(|()| copy_log(log, heads, to));
+    // The error is about the copy's disk: the node's own may have room.
+    copied.map_err(|error| error.of_disk(to))
+}
+
 /// The database comes last: an interrupted copy does not look like a store.
-fn copy_store(log: &Connection, heads: &HeadFiles, to: &Path) -> Result<(), StoreError> {
+fn copy_log(log: &Connection, heads: &HeadFiles, to: &Path) -> Result<(), StoreError> {
     make_private(to)?;
     let path = to.join(LOG_FILE);
     // Heads before the log, so that they do not show more than the copy has.
