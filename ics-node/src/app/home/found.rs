@@ -3,8 +3,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, PoisonError};
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use ics_core::statement::body::{self, Body};
 use ics_core::trust::TrustPolicy;
 use ics_core::vocabulary::DomainName;
@@ -40,7 +38,6 @@ impl App {
         };
         let parsed =
             ics_core::descriptor::Descriptor::parse(&signed.json).map_err(|error| refused(error.to_string()))?;
-        let own = STANDARD.encode(self.0.keys.key.public());
         let name = parsed.domain.clone();
         // The domain is silent: nobody can tell who its home is now, or what it has said.
         if self.hosted(&name).is_ok_and(|hosted| self.store().check_sound(hosted.number).is_err()) {
@@ -49,7 +46,7 @@ impl App {
         let in_force = self.hosted(&name).ok().and_then(|hosted| hosted.domain());
         let rules = in_force.as_ref().map_or(&parsed, |domain| domain.descriptor());
         let home = &rules.home;
-        if home.key != own {
+        if home.key != self.own_key() {
             // What it has to get back may name this key. Until then it accepts and signs nothing.
             if let Ok(hosted) = self.hosted(&name)
                 && self.is_behind(&hosted)?
@@ -126,7 +123,7 @@ impl App {
         NodeInfo {
             name: self.0.keys.name.clone(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            key: STANDARD.encode(self.0.keys.key.public()),
+            key: self.own_key(),
             domains: self.all_hosted().iter().map(|hosted| hosted.name.clone()).collect(),
             clock: self.lead(),
         }
