@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, PoisonError};
 
+use ics_core::domain::Domain;
 use ics_core::statement::body::{self, Body};
 use ics_core::trust::TrustPolicy;
 use ics_core::vocabulary::DomainName;
@@ -80,16 +81,17 @@ impl App {
     }
 
     fn append_entry0(&self, hosted: &Arc<Hosted>, descriptor: &[u8]) -> Result<(), AppError> {
-        let checked = check_bodies(None, vec![(descriptor.to_vec(), self.clock().now())], random()?);
-        let incoming = checked
-            .into_iter()
-            .map(|checked| Ok(Incoming { checked, source: None, salt: random()? }))
-            .collect::<Result<Vec<_>, AppError>>()?;
-        match self.append(hosted, incoming)?.pop() {
+        match self.append(hosted, self.one_incoming(None, descriptor)?)?.pop() {
             Some(Outcome::Appended(Unproven { index: 0, .. })) => Ok(()),
             Some(Outcome::Refused(problem)) => Err(AppError::new(Code::Refused, problem.detail)),
             other => Err(AppError::Internal(format!("entry 0 of `{}`: {other:?}", hosted.name))),
         }
+    }
+
+    /// A single body for the writer, with its signatures verified.
+    pub(super) fn one_incoming(&self, domain: Option<&Domain>, body: &[u8]) -> Result<Vec<Incoming>, AppError> {
+        let checked = check_bodies(domain, vec![(body.to_vec(), self.clock().now())], random()?);
+        checked.into_iter().map(|checked| Ok(Incoming { checked, source: None, salt: random()? })).collect()
     }
 
     /// Closes the domains that are at home here but not among `homes`, and returns their names: nothing is admitted or

@@ -29,10 +29,9 @@ use self::source::NoAnswer;
 pub use self::source::Source;
 use super::heartbeat::stopped;
 use crate::api::problem::Code;
-use crate::app::admit::check::check_bodies;
-use crate::app::admit::submit::{Incoming, Outcome, append_all};
+use crate::app::admit::submit::{Outcome, append_all};
 use crate::app::hosted::Hosted;
-use crate::app::{App, AppError, random};
+use crate::app::{App, AppError};
 use crate::store::{Part, Standing, WriteTx};
 use crate::words::counted_entries;
 
@@ -401,9 +400,7 @@ impl App {
         if former.descriptor().home.key == next.home.key {
             return Err(refused("a new epoch needs a new key: the former one has signed what is lost".to_owned()));
         }
-        let mut checked = check_bodies(Some(&former), vec![(descriptor.to_vec(), self.clock().now())], random()?);
-        let checked = checked.pop().ok_or_else(|| AppError::Internal("nothing was checked".to_owned()))?;
-        let incoming = vec![Incoming { checked, source: None, salt: random()? }];
+        let incoming = self.one_incoming(Some(&former), descriptor)?;
         let (clock, writer) = (self.clock().clone(), Arc::clone(&hosted));
         let job = move |tx: &mut WriteTx<'_>| match append_all(tx, &writer, incoming, &clock) {
             Ok(outcomes) => match outcomes.into_iter().next() {
