@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 pub use check::{Admitted, Context, Nearing};
 pub use erase::Erasable;
-pub use refusal::{Fault, Refusal};
+pub use refusal::Refusal;
 
 use crate::descriptor::{Compromise, Descriptor, Source};
 use crate::identity::Fingerprint;
