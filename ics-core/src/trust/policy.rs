@@ -6,7 +6,6 @@ use std::sync::LazyLock;
 
 use cedar_policy::{Entity, EntityTypeName, RestrictedExpression};
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
 use super::Facts;
 use crate::descriptor::fields::{check_freshness, distinct, fail_if, read};
@@ -226,12 +225,6 @@ impl TrustDocument {
     #[must_use]
     pub fn certification_bodies() -> BTreeSet<Role> {
         [Role::certification_body()].into()
-    }
-
-    /// SHA-256 of its JSON: two policies with the same digest decide alike.
-    #[must_use]
-    pub fn digest(&self) -> [u8; 32] {
-        Sha256::digest(serde_json::to_vec(self).unwrap_or_default()).into()
     }
 }
 
