@@ -191,14 +191,7 @@ impl TrustPolicy {
         for facts in core::iter::once(&mut request.thing).chain(&mut request.peer) {
             facts.attributes.retain(|attribute, _| self.named.contains(attribute));
         }
-        self.decided.decide(request, |request| self.evaluate(request))
-    }
-
-    fn evaluate(&self, request: &TrustRequest) -> Decision {
-        match self.types.ask(request) {
-            Ok(asked) => self.rules.decide(asked),
-            Err(error) => Decision { allow: false, reasons: Vec::new(), errors: vec![error] },
-        }
+        self.decided.decide(request, |request| self.rules.decide(self.types.ask(request)))
     }
 }
 
