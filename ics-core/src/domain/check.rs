@@ -26,10 +26,6 @@ pub struct Context<'a> {
 /// A statement that the domain admits.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Admitted {
-    /// The effect of the status that it gives, if it gives one.
-    pub effect: Option<Effect>,
-    /// The access rules that permit it.
-    pub rules: Vec<String>,
     /// Set if, with this statement, its signer nears the end of their quota for a thing that they block again and
     /// again: once it is used up, they can neither block that thing nor lift their blocks. Set for only one statement
     /// on the way there.
@@ -80,7 +76,7 @@ impl Domain {
         };
         checked.check_names()?;
         if context.unseen {
-            return Ok(Admitted { effect, rules: Vec::new(), nears: None, fills: false });
+            return Ok(Admitted { nears: None, fills: false });
         }
         checked.check_role()?;
         checked.check_kind()?;
@@ -89,8 +85,8 @@ impl Domain {
         let beside = checked.beside();
         let nears = checked.check_quota(&beside)?;
         checked.check_groups()?;
-        let fills = beside.len() + 1 == limits::RECORD_STATEMENTS_NEAR;
-        Ok(Admitted { effect, rules: checked.check_access()?, nears, fills })
+        checked.check_access()?;
+        Ok(Admitted { nears, fills: beside.len() + 1 == limits::RECORD_STATEMENTS_NEAR })
     }
 
     /// It must be made for this domain, or adopted from a pinned one, by a signer who is not compromised.
@@ -394,14 +390,14 @@ impl Checked<'_> {
         }
     }
 
-    fn check_access(&self) -> Result<Vec<String>, Refusal> {
+    fn check_access(&self) -> Result<(), Refusal> {
         let decision = self.domain.policy().decide_again(Request {
             principal: Principal { fingerprint: Some(self.entry.signer()), roles: self.roles(), node: None },
             action: Action::Append(self.append()),
             resource: Resource::identity(self.entry.subject_id(), self.entry.subject().kind(), self.known_attributes()),
         });
         if decision.allow {
-            Ok(decision.reasons)
+            Ok(())
         } else {
             let (claims, kind) = (self.entry.claims(), self.entry.subject().kind());
             let said = Some((claims.act, claims.status.clone(), self.entry.role().clone(), kind));

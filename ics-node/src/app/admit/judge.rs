@@ -209,7 +209,7 @@ fn judge_certificate(
         return Ok(refused(Code::SourceUnproven, "how the adopted entry came here cannot be read"));
     };
     Ok(match domain.check_certificate(certificate, &way, &grants) {
-        Ok(_) => Judgement::Admitted(Admission {
+        Ok(()) => Judgement::Admitted(Admission {
             kind: EntryKind::Certificate,
             change: Change::Certificate(Box::new(certificate.clone())),
         }),
@@ -237,7 +237,7 @@ fn judge_certification(
         return Ok(refused(Code::SourceUnproven, "how the adopted entry came here cannot be read"));
     };
     Ok(match domain.check_certification(certification, &way) {
-        Ok(_) => Judgement::Admitted(Admission {
+        Ok(()) => Judgement::Admitted(Admission {
             kind: EntryKind::Certification,
             change: Change::Certification(Box::new(certification.clone())),
         }),
