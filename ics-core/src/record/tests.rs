@@ -4,7 +4,7 @@ mod groups;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Record, Standing, VoidSince, candidate_groups, resolve, selector_keys_of};
+use super::{Record, Standing, VoidSince, candidate_groups, resolve};
 use crate::descriptor::Compromise;
 use crate::domain::Domain;
 use crate::identity::Kind;
