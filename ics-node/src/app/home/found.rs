@@ -181,14 +181,14 @@ impl App {
         let origin = domain.origin();
         let shown = |seal: &Seal| ShownLog { size: seal.size, root: seal.root.to_string() };
         let shown = head.seal.as_ref().map(shown);
-        let verifier_key = descriptor.home.verifying_key().and_then(|key| origin.key(&key.to_bytes()).ok());
-        let malformed = || AppError::Internal(format!("the descriptor of `{}` has no usable home key", hosted.name));
+        let verifier_key = descriptor.home.home_of(&origin);
+        let malformed = |_| AppError::Internal(format!("the descriptor of `{}` has no usable home key", hosted.name));
         Ok(DomainInfo {
             info: wire::Info {
                 domain: hosted.name.clone(),
                 origin,
                 home: descriptor.home.clone(),
-                verifier_key: verifier_key.ok_or_else(malformed)?,
+                verifier_key: verifier_key.map_err(malformed)?,
                 descriptor: descriptor.version,
                 size: head.size,
                 as_of: head.seal.and_then(|seal| seal.cosigned_at),
