@@ -323,7 +323,7 @@ impl Answer {
     /// The answer for as long as the records stay the same and what was heard is recent enough.
     fn settled(both: &[Heard<'_>], question: &Question, policy: &TrustPolicy, now: Timestamp) -> Self {
         Self::blocked(both)
-            .or_else(|| Self::missing(both, policy, now))
+            .or_else(|| Self::missing(both, now))
             .unwrap_or_else(|| Self::by_rules(question, policy, both))
     }
 
@@ -364,8 +364,8 @@ impl Answer {
     }
 
     /// Answers `unknown`, if something is missing without which no decision is possible, however fresh the news.
-    fn missing(both: &[Heard<'_>], policy: &TrustPolicy, now: Timestamp) -> Option<Self> {
-        let missing: BTreeSet<(Reason, String)> = both.iter().flat_map(|heard| heard.missing(policy, now)).collect();
+    fn missing(both: &[Heard<'_>], now: Timestamp) -> Option<Self> {
+        let missing: BTreeSet<(Reason, String)> = both.iter().flat_map(|heard| heard.missing(now)).collect();
         let reason = missing.first()?.0;
         let reasons: BTreeSet<String> = missing.into_iter().map(|(_, words)| words).collect();
         Some(Self { outcome: Outcome::Unknown, reason, reasons: reasons.into_iter().collect(), rules: Vec::new() })
