@@ -23,6 +23,7 @@ use serde::{Deserialize, Serialize};
 use self::answer::{Described, expected, reach};
 pub(crate) use self::premises::Heard;
 use self::standing::{Judged, Judgement};
+use crate::descriptor::fields::read;
 use crate::evidence::{Evidence, EvidenceRefusal};
 use crate::identity::{IdentityId, excerpt};
 use crate::limits;
@@ -204,11 +205,7 @@ impl Case {
         if json.len() > limits::CASE_BYTES {
             return Err(Rejection::TooLong(json.len()));
         }
-        let form = |error: String| Rejection::Json(excerpt(&error));
-        let mut deserializer = serde_json::Deserializer::from_slice(json);
-        let case = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| form(error.to_string()))?;
-        deserializer.end().map_err(|error| form(error.to_string()))?;
-        Ok(case)
+        read(json).map_err(|error| Rejection::Json(excerpt(&error)))
     }
 
     /// Checks the answer against the evidence: every proof and signature, every step, and what follows from them.
