@@ -241,13 +241,14 @@ pub(crate) fn check(verdict: &Verdict, premises: &Premises) -> Result<(), Reject
     let both: Vec<Described<'_>> = core::iter::once(describe(Party::Thing, &premises.thing))
         .chain(premises.peer.iter().map(|peer| describe(Party::Peer, peer)))
         .collect();
-    for sought in core::iter::once(&premises.thing).chain(&premises.peer) {
+    let things = || core::iter::once(&premises.thing).chain(&premises.peer);
+    for sought in things() {
         let mut seen = BTreeSet::new();
         if let Some(twice) = sought.heard.iter().find(|it| !seen.insert(&it.origin)) {
             return Err(Rejection::Twice(twice.origin.domain.clone()));
         }
     }
-    for (described, sought) in both.iter().zip(core::iter::once(&premises.thing).chain(&premises.peer)) {
+    for (described, sought) in both.iter().zip(things()) {
         if !described.is_meant() {
             return Err(Rejection::NotMeant(excerpt(&sought.asked)));
         }
@@ -269,7 +270,7 @@ pub(crate) fn check(verdict: &Verdict, premises: &Premises) -> Result<(), Reject
         .collect();
     said.sort();
     let heard = |sought: &Sought| sought.heard.iter().map(|it| it.origin.clone()).collect::<Vec<_>>();
-    let all = core::iter::once(&premises.thing).chain(&premises.peer).flat_map(heard);
+    let all = things().flat_map(heard);
     let ignored: BTreeSet<Origin> = all.filter(|origin| !premises.policy.domains.contains(origin)).collect();
     let rules: Vec<String> = expected.rules.into_iter().collect();
     equal("use", &verdict.usage, &premises.usage)?;
