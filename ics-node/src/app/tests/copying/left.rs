@@ -12,6 +12,7 @@ use ics_core::vocabulary::{Act, Attribute, DomainName};
 use ics_core::{limits, log};
 use ics_sync::mirror::{Action, Fill, Mirror, VerifiedEntry, VerifiedPage};
 use ics_sync::wire::{Base64, Entry, Page, Shown, Sight};
+use tempfile::TempDir;
 
 use super::{block, bring, copy_pages, log_as, next_page, next_page_as, vouched};
 use crate::app::entries::{Said, Snapshot, about};
@@ -27,7 +28,7 @@ async fn with_erased(data: &Path) -> (Party, App, App) {
     let suspended = block(&home, &maker, "suspended", Vec::new()).await;
     let copied = copy(data, &home, of, &[("home", "http://127.0.0.1:9")]);
     // The descriptor, the certificate and the leaf.
-    tokio::task::block_in_place(|| copy_pages(&home, &copied, of, &mut goes_on(&home, &copied, of), 1));
+    copy_more(&home, &copied, of, 1);
     maker.publish(&home, &device(1), "urn:dev:os:32473-1", "L1").await;
     block(&home, &maker, "stolen", vec![suspended.id]).await;
     maker.erase(&home, suspended.index).await;
@@ -37,6 +38,19 @@ async fn with_erased(data: &Path) -> (Party, App, App) {
 fn goes_on(home: &App, copied: &App, of: &DomainName) -> Mirror {
     let (hosted, origin) = (copied.hosted(of).expect("copied"), home.domain(of).expect("here").info.origin);
     copied.resume_at(&hosted, &origin, 1_000, false).expect("goes on")
+}
+
+/// A copy that has so many pages, and its directory.
+fn copied_by(home: &App, of: &DomainName, pages: usize) -> (TempDir, App) {
+    let data = tempfile::tempdir().expect("directory");
+    let copied = copy(data.path(), home, of, &[("home", "http://127.0.0.1:9")]);
+    copy_more(home, &copied, of, pages);
+    (data, copied)
+}
+
+/// Goes on with a copy by so many pages.
+fn copy_more(home: &App, copied: &App, of: &DomainName, pages: usize) {
+    tokio::task::block_in_place(|| copy_pages(home, copied, of, &mut goes_on(home, copied, of), pages));
 }
 
 /// The status of the first device, as a node tells its operator.
@@ -53,7 +67,7 @@ async fn what_rests_on_what_was_erased_before_it_could_be_read_counts_in_a_copy_
     let data = tempfile::tempdir().expect("directory");
     let (maker, home, copied) = with_erased(data.path()).await;
     let of = &maker.domain;
-    tokio::task::block_in_place(|| copy_pages(&home, &copied, of, &mut goes_on(&home, &copied, of), 1));
+    copy_more(&home, &copied, of, 1);
     assert_eq!([&home, &copied].map(|at| status_at(at, of).expect("blocked")), ["stolen", "stolen"]);
 }
 
@@ -66,14 +80,12 @@ async fn what_is_erased_from_a_copy_of_a_part_while_it_is_read_is_not_unblocked(
     maker.publish(&home, &device(1), "urn:dev:os:32473-1", "L1").await;
     let stolen = block(&home, &maker, "stolen", Vec::new()).await;
     maker.publish(&home, &device(2), "urn:dev:os:32473-2", "L2").await;
-    let data = tempfile::tempdir().expect("directory");
-    let copied = copy(data.path(), &home, of, &[("home", "http://127.0.0.1:9")]);
-    tokio::task::block_in_place(|| copy_pages(&home, &copied, of, &mut goes_on(&home, &copied, of), 2));
+    let (_data, copied) = copied_by(&home, of, 2);
     let (hosted, id) = (copied.hosted(of).expect("copied"), IdentityId::Key(device(1).fingerprint()));
     assert!(copied.store().sight(hosted.number).expect("copied").is_partial());
     let begun = copied.sight(&hosted).expect("readable");
     maker.erase(&home, stolen.index).await;
-    tokio::task::block_in_place(|| copy_pages(&home, &copied, of, &mut goes_on(&home, &copied, of), 1));
+    copy_more(&home, &copied, of, 1);
     let entry = copied.store().entry(hosted.number, stolen.index).expect("an entry");
     assert_eq!(entry.content, None, "it is gone here as well");
     assert!(copied.kept(&begun, &id).expect("readable").cut_short, "what it restates stands behind what is read");
@@ -108,9 +120,7 @@ async fn what_a_look_that_was_broken_off_filled_in_is_judged_again_when_more_is_
     maker.publish(&home, &device(1), "urn:dev:os:32473-1", "L1").await;
     let suspended = block(&home, &maker, "suspended", Vec::new()).await;
     block(&home, &maker, "stolen", vec![suspended.id]).await;
-    let data = tempfile::tempdir().expect("directory");
-    let copied = copy(data.path(), &home, of, &[("home", "http://127.0.0.1:9")]);
-    tokio::task::block_in_place(|| copy_pages(&home, &copied, of, &mut goes_on(&home, &copied, of), 2));
+    let (_data, copied) = copied_by(&home, of, 2);
     maker.publish(&home, &device(2), "urn:dev:os:32473-2", "L1").await;
 
     // Somebody shows everything but one statement, and nothing more.
@@ -170,9 +180,7 @@ async fn what_was_falsely_called_erased_is_filled_in_whatever_it_was_said_to_be_
     let (home, of) = (maker.open(), &maker.domain);
     let first = maker.publish(&home, &device(1), "urn:dev:os:32473-1", "L1").await;
     maker.publish(&home, &device(2), "urn:dev:os:32473-2", "L2").await;
-    let data = tempfile::tempdir().expect("directory");
-    let copied = copy(data.path(), &home, of, &[("home", "http://127.0.0.1:9")]);
-    tokio::task::block_in_place(|| copy_pages(&home, &copied, of, &mut goes_on(&home, &copied, of), 2));
+    let (_data, copied) = copied_by(&home, of, 2);
     maker.publish(&home, &device(3), "urn:dev:os:32473-3", "L3").await;
     let lie = Remnant { statement: first.id, identity: IdentityId::Key(device(2).fingerprint()) };
     tokio::task::block_in_place(|| {
@@ -194,10 +202,8 @@ async fn what_a_peer_calls_erased_leaves_room_for_what_stands() {
     let maker = Party::found_private("devices.acme.example", "principal has node");
     let (home, of) = (maker.open(), &maker.domain);
     maker.publish(&home, &device(2), "urn:dev:os:32473-2", "L1").await;
-    let data = tempfile::tempdir().expect("directory");
-    let copied = copy(data.path(), &home, of, &[("home", "http://127.0.0.1:9")]);
+    let (_data, copied) = copied_by(&home, of, 1);
     let hosted = copied.hosted(of).expect("copied");
-    tokio::task::block_in_place(|| copy_pages(&home, &copied, of, &mut goes_on(&home, &copied, of), 1));
     let block = block(&home, &maker, "suspended", Vec::new()).await;
     let blocks = home.store().entry(home.hosted(of).expect("here").number, block.index).expect("logged");
     let (header, content) = (Header::decode(&blocks.header).expect("a header"), blocks.content.expect("whole"));
@@ -229,10 +235,8 @@ async fn an_erasure_without_effect_does_not_hide_that_something_is_missing() {
     let maker = Party::found("devices.acme.example");
     let (home, of) = (maker.open(), &maker.domain);
     maker.publish(&home, &device(1), "urn:dev:os:32473-1", "L1").await;
-    let data = tempfile::tempdir().expect("directory");
-    let copied = copy(data.path(), &home, of, &[("home", "http://127.0.0.1:9")]);
+    let (_data, copied) = copied_by(&home, of, 1);
     let hosted = copied.hosted(of).expect("copied");
-    tokio::task::block_in_place(|| copy_pages(&home, &copied, of, &mut goes_on(&home, &copied, of), 1));
     maker.publish(&home, &device(2), "urn:dev:os:32473-2", "L1").await;
 
     let id = IdentityId::Key(device(1).fingerprint());
@@ -261,10 +265,8 @@ async fn an_erasure_is_found_behind_all_that_may_be_left_of_a_thing() {
     let maker = Party::found("devices.acme.example");
     let (home, of) = (maker.open(), &maker.domain);
     let introduced = maker.publish(&home, &device(1), "urn:dev:os:32473-1", "L1").await.index;
-    let data = tempfile::tempdir().expect("directory");
-    let copied = copy(data.path(), &home, of, &[("home", "http://127.0.0.1:9")]);
+    let (_data, copied) = copied_by(&home, of, 1);
     let hosted = copied.hosted(of).expect("copied");
-    tokio::task::block_in_place(|| copy_pages(&home, &copied, of, &mut goes_on(&home, &copied, of), 1));
     maker.publish(&home, &device(2), "urn:dev:os:32473-2", "L1").await;
 
     let id = IdentityId::Key(device(1).fingerprint());
@@ -302,10 +304,8 @@ async fn a_directory_says_that_a_thing_is_missing_of_which_more_may_be_shown() {
     let maker = Party::found_showing("devices.acme.example", "L1");
     let (home, of) = (maker.open(), &maker.domain);
     maker.publish(&home, &device(1), "urn:dev:os:32473-1", "L1").await;
-    let data = tempfile::tempdir().expect("directory");
-    let copied = copy(data.path(), &home, of, &[("home", "http://127.0.0.1:9")]);
+    let (_data, copied) = copied_by(&home, of, 1);
     let hosted = copied.hosted(of).expect("copied");
-    tokio::task::block_in_place(|| copy_pages(&home, &copied, of, &mut goes_on(&home, &copied, of), 1));
     assert!(copied.store().sight(hosted.number).expect("copied").is_partial());
     let listed = || {
         let page = copied.all_things(Reader::Operator, of, None, 10).expect("a page");
@@ -346,10 +346,8 @@ async fn what_a_peer_calls_erased_of_a_group_hides_nothing_that_is_said_of_it() 
     let (key, now) = (device(1), home.clock().now());
     let body = certify(&maker.signer, &key, "Pump", None, Kind::Device, &said, false, now, &SALT).expect("made");
     maker.submit_one(&home, body).await.expect("admitted");
-    let data = tempfile::tempdir().expect("directory");
-    let copied = copy(data.path(), &home, of, &[("home", "http://127.0.0.1:9")]);
+    let (_data, copied) = copied_by(&home, of, 1);
     let hosted = copied.hosted(of).expect("copied");
-    tokio::task::block_in_place(|| copy_pages(&home, &copied, of, &mut goes_on(&home, &copied, of), 1));
 
     maker.publish(&home, &device(2), "urn:dev:os:32473-2", "L1").await;
     let lie = Remnant { statement: StatementId([7; 32]), identity: id };
@@ -362,7 +360,7 @@ async fn what_a_peer_calls_erased_of_a_group_hides_nothing_that_is_said_of_it() 
     let (said, now) = (claims(&maker, Act::Identity), home.clock().now());
     let body = sign_document(&maker.signer, &Subject::Group(order), &said, now, &SALT).expect("made");
     maker.submit_one(&home, body).await.expect("admitted");
-    tokio::task::block_in_place(|| copy_pages(&home, &copied, of, &mut goes_on(&home, &copied, of), 1));
+    copy_more(&home, &copied, of, 1);
     let page = copied.entries(Reader::Anonymous, of, 0, 100, None).expect("a page");
     assert!(matches!(page.entries.as_slice(), [.., Entry::Hidden(_), Entry::Whole(_)]), "{:?}", page.entries);
 }
@@ -399,7 +397,7 @@ async fn what_a_domain_says_about_itself_stays_whatever_a_peer_says_of_it() {
     let open = || copy(data.path(), &home, of, &[("home", "http://127.0.0.1:9")]);
     let copied = open();
     // The descriptor, the certificate and the leaf.
-    tokio::task::block_in_place(|| copy_pages(&home, &copied, of, &mut goes_on(&home, &copied, of), 1));
+    copy_more(&home, &copied, of, 1);
     maker.publish(&home, &device(2), "urn:dev:os:32473-2", "L1").await;
     tokio::task::block_in_place(|| {
         let hosted = copied.hosted(of).expect("copied");
