@@ -40,7 +40,7 @@ impl Descriptor {
         self.check_roles()?;
         self.check_statuses()?;
         self.check_lifts()?;
-        check_freshness("freshness", &self.freshness)?;
+        check_freshness(&self.freshness)?;
         self.check_limits()?;
         self.check_witnesses()?;
         self.check_sources()?;

@@ -119,7 +119,7 @@ impl TrustPolicy {
     pub fn compile(document: TrustDocument) -> Result<Self, TrustError> {
         fail_if(document.domains.is_empty(), "domains", || Problem::Empty)?;
         distinct("domains", document.domains.iter().map(|origin| origin.domain.to_string()))?;
-        check_freshness("freshness", &document.freshness)?;
+        check_freshness(&document.freshness)?;
         check_roles(&document)?;
         fail_if(document.labelling_roles.is_empty(), "labelling_roles", || Problem::Empty)?;
         let rules = Rules::compile(&SCHEMA, ALWAYS, &document.rules)?;
