@@ -12,7 +12,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use data_encoding::HEXLOWER;
 use ics_core::log::checkpoint::{Checkpoint, Origin};
-use ics_core::log::note::Note;
 use ics_core::vocabulary::DomainName;
 use sha2::{Digest as _, Sha256};
 
@@ -236,8 +235,7 @@ fn name_of(origin: &Origin) -> String {
 
 /// The note is not verified: the file is as much our own as the database is.
 fn parse(note: String, is_of: impl FnOnce(&Origin) -> bool) -> Option<Seal> {
-    let checkpoint = Checkpoint::parse(Note::parse(&note).ok()?.text()).ok()?;
-    let Checkpoint { origin, size, root } = checkpoint;
+    let Checkpoint { origin, size, root } = Checkpoint::claimed(&note).ok()?;
     is_of(&origin).then_some(Seal { size, root, note, cosigned_at: None })
 }
 

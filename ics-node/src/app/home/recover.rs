@@ -17,7 +17,6 @@ use std::time::{Duration, Instant};
 use ics_core::descriptor::Descriptor;
 use ics_core::log::Hash;
 use ics_core::log::checkpoint::{Checkpoint, Origin};
-use ics_core::log::note::Note;
 use ics_core::statement::Remnant;
 use ics_core::statement::body::{self, Body};
 use ics_core::time::Timestamp;
@@ -443,7 +442,6 @@ fn check_whole(page: &VerifiedPage, erased: &Erased) -> Result<(), String> {
 
 /// The origin named by a checkpoint on file.
 fn origin_of(note: &str) -> Result<Origin, AppError> {
-    let damaged = |what: String| AppError::Internal(format!("the head's file: {what}"));
-    let note = Note::parse(note).map_err(|error| damaged(error.to_string()))?;
-    Ok(Checkpoint::parse(note.text()).map_err(|error| damaged(error.to_string()))?.origin)
+    let claimed = Checkpoint::claimed(note).map_err(|error| AppError::Internal(format!("the head's file: {error}")))?;
+    Ok(claimed.origin)
 }
