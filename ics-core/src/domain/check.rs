@@ -137,7 +137,7 @@ impl Domain {
                 Some(_) => {}
             }
         }
-        let expected = kind.has_key() && effect.is_some_and(Effect::blocks);
+        let expected = kind.has_key() && blocks(effect);
         if claims.act != Act::Withdrawal && entry.revokes() != expected {
             return Err(Refusal::RevocationMismatch { expected });
         }
@@ -212,8 +212,8 @@ impl Checked<'_> {
     /// Whatever blocks a thing at this place of the log keeps it from getting a certificate, whoever issues it and
     /// whatever they knew when they began.
     fn check_issued(&self) -> Result<(), Refusal> {
-        let blocks = || self.scene.judged.iter().any(|it| it.stands() && it.effect.is_some_and(Effect::blocks));
-        if self.entry.act() == Act::Issued && blocks() { Err(Refusal::IssuedToBlocked) } else { Ok(()) }
+        let is_blocked = || self.scene.judged.iter().any(|it| it.stands() && blocks(it.effect));
+        if self.entry.act() == Act::Issued && is_blocked() { Err(Refusal::IssuedToBlocked) } else { Ok(()) }
     }
 
     fn check_supersedes(&self) -> Result<(), Refusal> {
@@ -266,7 +266,7 @@ impl Checked<'_> {
     fn takes_back_own(&self) -> bool {
         let ends = &self.entry.claims().supersedes;
         self.scene.judged.iter().any(|it| {
-            let may_stay = it.stands() && !it.effect.is_some_and(Effect::blocks);
+            let may_stay = it.stands() && !blocks(it.effect);
             may_stay && ends.contains(&it.logged.id()) && takes_back(self.entry, it.logged) && self.is_beside(it.logged)
         })
     }
