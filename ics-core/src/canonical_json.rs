@@ -8,9 +8,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 use crate::identity::excerpt;
-
-/// The largest integer that a double represents exactly together with all smaller ones (RFC 8785, 3.2.2.3).
-const LARGEST: u64 = (1 << 53) - 1;
+use crate::limits;
 
 /// Why bytes are not canonical JSON of a certain shape, or a value cannot be written as canonical JSON.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -81,7 +79,7 @@ fn write(out: &mut Vec<u8>, value: &Value) -> Result<(), JsonError> {
 
 fn write_number(out: &mut Vec<u8>, number: &serde_json::Number) -> Result<(), JsonError> {
     let size = number.as_u64().or_else(|| number.as_i64().map(i64::unsigned_abs));
-    if size.is_none_or(|size| size > LARGEST) {
+    if size.is_none_or(|size| size > limits::JSON_INTEGER) {
         return Err(JsonError::Number(excerpt(&number.to_string())));
     }
     out.extend_from_slice(number.to_string().as_bytes());

@@ -23,6 +23,7 @@ use serde::{Deserialize, Serialize};
 use self::answer::{Described, expected, reach};
 pub(crate) use self::premises::Heard;
 use self::standing::{Judged, Judgement};
+use crate::descriptor::fields::read;
 use crate::evidence::{Evidence, EvidenceRefusal};
 use crate::identity::{IdentityId, excerpt};
 use crate::limits;
@@ -204,11 +205,7 @@ impl Case {
         if json.len() > limits::CASE_BYTES {
             return Err(Rejection::TooLong(json.len()));
         }
-        let form = |error: String| Rejection::Json(excerpt(&error));
-        let mut deserializer = serde_json::Deserializer::from_slice(json);
-        let case = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| form(error.to_string()))?;
-        deserializer.end().map_err(|error| form(error.to_string()))?;
-        Ok(case)
+        read(json).map_err(|error| Rejection::Json(excerpt(&error)))
     }
 
     /// Checks the answer against the evidence: every proof and signature, every step, and what follows from them.
@@ -244,13 +241,14 @@ pub(crate) fn check(verdict: &Verdict, premises: &Premises) -> Result<(), Reject
     let both: Vec<Described<'_>> = core::iter::once(describe(Party::Thing, &premises.thing))
         .chain(premises.peer.iter().map(|peer| describe(Party::Peer, peer)))
         .collect();
-    for sought in core::iter::once(&premises.thing).chain(&premises.peer) {
+    let things = || core::iter::once(&premises.thing).chain(&premises.peer);
+    for sought in things() {
         let mut seen = BTreeSet::new();
         if let Some(twice) = sought.heard.iter().find(|it| !seen.insert(&it.origin)) {
             return Err(Rejection::Twice(twice.origin.domain.clone()));
         }
     }
-    for (described, sought) in both.iter().zip(core::iter::once(&premises.thing).chain(&premises.peer)) {
+    for (described, sought) in both.iter().zip(things()) {
         if !described.is_meant() {
             return Err(Rejection::NotMeant(excerpt(&sought.asked)));
         }
@@ -272,7 +270,7 @@ pub(crate) fn check(verdict: &Verdict, premises: &Premises) -> Result<(), Reject
         .collect();
     said.sort();
     let heard = |sought: &Sought| sought.heard.iter().map(|it| it.origin.clone()).collect::<Vec<_>>();
-    let all = core::iter::once(&premises.thing).chain(&premises.peer).flat_map(heard);
+    let all = things().flat_map(heard);
     let ignored: BTreeSet<Origin> = all.filter(|origin| !premises.policy.domains.contains(origin)).collect();
     let rules: Vec<String> = expected.rules.into_iter().collect();
     equal("use", &verdict.usage, &premises.usage)?;

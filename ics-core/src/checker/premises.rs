@@ -129,8 +129,7 @@ impl Reading {
         if let Some(source) = &header.source
             && let Some(pinned) = ruling(&self.chain, index).sources.iter().find(|it| it.origin() == source.origin)
         {
-            let key = pinned.home.verifying_key().and_then(|key| source.origin.key(&key.to_bytes()).ok());
-            let key = key.ok_or(EntryFault::Source(SourceError::Leaf))?;
+            let key = pinned.home.home_of(&source.origin).map_err(|_| EntryFault::Source(SourceError::Leaf))?;
             source.verify(&opened.entry.body, &key).map_err(EntryFault::Source)?;
         }
         match &opened.body {

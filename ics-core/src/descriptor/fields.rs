@@ -25,11 +25,11 @@ pub(crate) fn read<T: DeserializeOwned>(json: &[u8]) -> Result<T, String> {
     Ok(value)
 }
 
-/// Checks bounds of age, at `field` of their document.
-pub(crate) fn check_freshness(field: &str, freshness: &Freshness) -> Check {
-    range(&format!("{field}.default"), freshness.default, 1, limits::JSON_INTEGER)?;
+/// Checks bounds of age, the member `freshness` of a document.
+pub(crate) fn check_freshness(freshness: &Freshness) -> Check {
+    range("freshness.default", freshness.default, 1, limits::JSON_INTEGER)?;
     for (usage, seconds) in &freshness.uses {
-        let field = format!("{field}.uses.{}", excerpt(usage));
+        let field = format!("freshness.uses.{}", excerpt(usage));
         fail_if(usage.is_empty(), field.as_str(), || Problem::Empty)?;
         text(&field, usage)?;
         range(&field, *seconds, 1, limits::JSON_INTEGER)?;

@@ -40,7 +40,7 @@ impl Descriptor {
         self.check_roles()?;
         self.check_statuses()?;
         self.check_lifts()?;
-        self.check_freshness()?;
+        check_freshness(&self.freshness)?;
         self.check_limits()?;
         self.check_witnesses()?;
         self.check_sources()?;
@@ -109,10 +109,6 @@ impl Descriptor {
             }
         }
         Ok(())
-    }
-
-    fn check_freshness(&self) -> Check {
-        check_freshness("freshness", &self.freshness)
     }
 
     fn check_limits(&self) -> Check {

@@ -1,12 +1,20 @@
-//! Whether enough witnesses have cosigned a checkpoint for a descriptor.
+//! The keys by which a descriptor's nodes sign checkpoints, and whether enough witnesses have cosigned one.
 
 use super::{Descriptor, NodeKey};
-use crate::log::checkpoint::CheckpointError;
+use crate::log::checkpoint::{CheckpointError, Origin};
 use crate::log::cosignature;
 use crate::log::note::{Algorithm, KeyError, NoteError, VerifierKey};
 use crate::time::Timestamp;
 
 impl NodeKey {
+    /// The key that verifies the checkpoints that the node signs as the home of a domain.
+    ///
+    /// # Errors
+    /// When the node has no usable key; no descriptor with such a node is admitted.
+    pub fn home_of(&self, origin: &Origin) -> Result<VerifierKey, KeyError> {
+        origin.key(self.verifying_key().ok_or(KeyError::Key)?.as_bytes())
+    }
+
     /// The key that verifies the node's cosignatures.
     ///
     /// # Errors

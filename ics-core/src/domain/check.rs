@@ -26,10 +26,6 @@ pub struct Context<'a> {
 /// A statement that the domain admits.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Admitted {
-    /// The effect of the status that it gives, if it gives one.
-    pub effect: Option<Effect>,
-    /// The access rules that permit it.
-    pub rules: Vec<String>,
     /// Set if, with this statement, its signer nears the end of their quota for a thing that they block again and
     /// again: once it is used up, they can neither block that thing nor lift their blocks. Set for only one statement
     /// on the way there.
@@ -80,7 +76,7 @@ impl Domain {
         };
         checked.check_names()?;
         if context.unseen {
-            return Ok(Admitted { effect, rules: Vec::new(), nears: None, fills: false });
+            return Ok(Admitted { nears: None, fills: false });
         }
         checked.check_role()?;
         checked.check_kind()?;
@@ -89,8 +85,8 @@ impl Domain {
         let beside = checked.beside();
         let nears = checked.check_quota(&beside)?;
         checked.check_groups()?;
-        let fills = beside.len() + 1 == limits::RECORD_STATEMENTS_NEAR;
-        Ok(Admitted { effect, rules: checked.check_access()?, nears, fills })
+        checked.check_access()?;
+        Ok(Admitted { nears, fills: beside.len() + 1 == limits::RECORD_STATEMENTS_NEAR })
     }
 
     /// It must be made for this domain, or adopted from a pinned one, by a signer who is not compromised.
@@ -141,7 +137,7 @@ impl Domain {
                 Some(_) => {}
             }
         }
-        let expected = kind.has_key() && effect.is_some_and(Effect::blocks);
+        let expected = kind.has_key() && blocks(effect);
         if claims.act != Act::Withdrawal && entry.revokes() != expected {
             return Err(Refusal::RevocationMismatch { expected });
         }
@@ -216,8 +212,8 @@ impl Checked<'_> {
     /// Whatever blocks a thing at this place of the log keeps it from getting a certificate, whoever issues it and
     /// whatever they knew when they began.
     fn check_issued(&self) -> Result<(), Refusal> {
-        let blocks = || self.scene.judged.iter().any(|it| it.stands() && it.effect.is_some_and(Effect::blocks));
-        if self.entry.act() == Act::Issued && blocks() { Err(Refusal::IssuedToBlocked) } else { Ok(()) }
+        let is_blocked = || self.scene.judged.iter().any(|it| it.stands() && blocks(it.effect));
+        if self.entry.act() == Act::Issued && is_blocked() { Err(Refusal::IssuedToBlocked) } else { Ok(()) }
     }
 
     fn check_supersedes(&self) -> Result<(), Refusal> {
@@ -270,7 +266,7 @@ impl Checked<'_> {
     fn takes_back_own(&self) -> bool {
         let ends = &self.entry.claims().supersedes;
         self.scene.judged.iter().any(|it| {
-            let may_stay = it.stands() && !it.effect.is_some_and(Effect::blocks);
+            let may_stay = it.stands() && !blocks(it.effect);
             may_stay && ends.contains(&it.logged.id()) && takes_back(self.entry, it.logged) && self.is_beside(it.logged)
         })
     }
@@ -394,14 +390,14 @@ impl Checked<'_> {
         }
     }
 
-    fn check_access(&self) -> Result<Vec<String>, Refusal> {
+    fn check_access(&self) -> Result<(), Refusal> {
         let decision = self.domain.policy().decide_again(Request {
             principal: Principal { fingerprint: Some(self.entry.signer()), roles: self.roles(), node: None },
             action: Action::Append(self.append()),
             resource: Resource::identity(self.entry.subject_id(), self.entry.subject().kind(), self.known_attributes()),
         });
         if decision.allow {
-            Ok(decision.reasons)
+            Ok(())
         } else {
             let (claims, kind) = (self.entry.claims(), self.entry.subject().kind());
             let said = Some((claims.act, claims.status.clone(), self.entry.role().clone(), kind));

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 pub use check::{Admitted, Context, Nearing};
 pub use erase::Erasable;
-pub use refusal::{Fault, Refusal};
+pub use refusal::Refusal;
 
 use crate::descriptor::{Compromise, Descriptor, Source};
 use crate::identity::Fingerprint;
@@ -48,6 +48,12 @@ struct Version {
     index: u64,
     admitted_at: Timestamp,
     descriptor: Arc<Descriptor>,
+}
+
+impl Version {
+    const fn since(&self) -> VoidSince {
+        VoidSince { index: self.index, at: self.admitted_at }
+    }
 }
 
 impl Domain {
@@ -163,19 +169,23 @@ impl Domain {
     /// The descriptor that governs the entry at an index.
     #[must_use]
     pub fn descriptor_at(&self, index: u64) -> &Descriptor {
-        let ruling = self.former.iter().chain([&self.current]).rev().find(|version| version.index < index);
+        let ruling = self.versions().rev().find(|version| version.index < index);
         &ruling.or(self.former.first()).unwrap_or(&self.current).descriptor
+    }
+
+    /// All versions of the descriptor, oldest first.
+    fn versions(&self) -> impl DoubleEndedIterator<Item = &Version> {
+        self.former.iter().chain([&self.current])
     }
 
     /// All descriptors, oldest first.
     pub fn descriptors(&self) -> impl Iterator<Item = &Descriptor> {
-        self.former.iter().chain([&self.current]).map(|version| &*version.descriptor)
+        self.versions().map(|version| &*version.descriptor)
     }
 
     /// Since when each descriptor has been in force, oldest first.
     pub(crate) fn ruled_since(&self) -> impl Iterator<Item = VoidSince> {
-        let versions = self.former.iter().chain([&self.current]);
-        versions.map(|version| VoidSince { index: version.index, at: version.admitted_at })
+        self.versions().map(Version::since)
     }
 
     /// The domain as it was when its log had `size` entries, for judging anew what had been said by then. What it
@@ -201,14 +211,13 @@ impl Domain {
 
     /// The indices of the entries with all descriptors, in the order of the log.
     pub fn descriptor_indices(&self) -> impl Iterator<Item = u64> {
-        self.former.iter().chain([&self.current]).map(|version| version.index)
+        self.versions().map(|version| version.index)
     }
 
     /// All descriptors with the indices of their entries.
     #[cfg(test)]
     pub(crate) fn chain(&self) -> Vec<(u64, Descriptor)> {
-        let versions = self.former.iter().chain([&self.current]);
-        versions.map(|version| (version.index, Descriptor::clone(&version.descriptor))).collect()
+        self.versions().map(|version| (version.index, Descriptor::clone(&version.descriptor))).collect()
     }
 
     /// The first User ID of a signer's certificate.
@@ -285,7 +294,7 @@ impl Domain {
     pub(crate) fn has_blocked_for_ever(&self, statement: &Logged) -> bool {
         let Some(status) = &statement.claims().status else { return false };
         let (index, kind) = (statement.index(), statement.subject().kind());
-        let later = self.former.iter().chain([&self.current]).filter(|version| version.index > index);
+        let later = self.versions().filter(|version| version.index > index);
         let mut ruling = later.map(|version| &*version.descriptor).chain([self.descriptor_at(index)]);
         let for_ever = Some(Effect::BlocksForEver);
         statement.restated_effect() == for_ever || ruling.any(|descriptor| descriptor.effect(status, kind) == for_ever)
@@ -298,12 +307,10 @@ impl Domain {
 
     /// Since which descriptor a statement no longer counts, either lifted or because its signer is compromised.
     pub(crate) fn void_since(&self, statement: &Logged) -> Option<VoidSince> {
-        let versions = core::iter::once(&self.current).chain(self.former.iter().rev());
         let is_void = |descriptor: &Descriptor| {
             descriptor.has_lifted(&statement.id()) || self.is_compromised_by(descriptor, statement)
         };
-        let voiding = versions.take_while(|version| is_void(&version.descriptor));
-        voiding.last().map(|version| VoidSince { index: version.index, at: version.admitted_at })
+        self.versions().rev().take_while(|version| is_void(&version.descriptor)).last().map(Version::since)
     }
 
     /// Whether a statement's signer counts as compromised at its place in this log or in one that it came through. A

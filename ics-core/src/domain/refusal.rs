@@ -251,17 +251,6 @@ fn because(said: &Option<(Act, Option<StatusName>, Role, Kind)>, rules: &[String
     }
 }
 
-/// Whose doing a refusal is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Fault {
-    /// The statement can never be admitted anywhere: it contradicts itself or the state of the record.
-    Statement,
-    /// The domain's policy says no.
-    Policy,
-    /// A bound has been reached.
-    Limit,
-}
-
 impl Refusal {
     /// A stable word for programs.
     #[must_use]
@@ -305,36 +294,6 @@ impl Refusal {
             Self::CertificateKeyTaken { .. } => "certificate-key-taken",
             Self::CertifiesUnknown(_) => "certifies-unknown",
             Self::CertificateTooLong { .. } => "certificate-too-long",
-        }
-    }
-
-    /// Whose doing it is.
-    #[must_use]
-    pub const fn fault(&self) -> Fault {
-        match self {
-            Self::Quota(_)
-            | Self::RecordFull
-            | Self::Groups
-            | Self::AttributeValues(_)
-            | Self::CertificateTooLong { .. } => Fault::Limit,
-            Self::UnknownSource(_)
-            | Self::UnknownSigner(_)
-            | Self::SignerCompromised(_)
-            | Self::UnknownRole(_)
-            | Self::RoleNotHeld { .. }
-            | Self::NameNotPermitted { .. }
-            | Self::SupersedesOthers { .. }
-            | Self::BlockedForEver(_)
-            | Self::NotPermitted { .. }
-            | Self::IssuedToBlocked
-            | Self::Erased(_)
-            | Self::NotErasable(_)
-            | Self::ErasesFormer(_)
-            | Self::ErasesJoining { .. }
-            | Self::NotTheOwners(_)
-            | Self::CertificateNotNamed(_)
-            | Self::CertifiesUnknown(_) => Fault::Policy,
-            _ => Fault::Statement,
         }
     }
 }

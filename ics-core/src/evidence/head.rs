@@ -5,7 +5,7 @@ use super::verified::Cosigned;
 use super::{EntryFault, EvidenceRefusal};
 use crate::descriptor::{Descriptor, NodeKey, admit};
 use crate::log::checkpoint::{Checkpoint, CheckpointError, Origin};
-use crate::log::note::{KeyError, NoteError, VerifierKey};
+use crate::log::note::{NoteError, VerifierKey};
 use crate::log::record_head::RecordHead;
 use crate::statement::Body;
 use crate::time::Timestamp;
@@ -56,14 +56,5 @@ impl Head {
 
 /// The key of a domain's home for its checkpoints.
 pub(super) fn home_key(origin: &Origin, home: &NodeKey) -> Result<VerifierKey, CheckpointError> {
-    raw(home).and_then(|key| origin.key(&key)).map_err(unusable)
-}
-
-fn raw(node: &NodeKey) -> Result<[u8; 32], KeyError> {
-    node.verifying_key().map(|key| key.to_bytes()).ok_or(KeyError::Key)
-}
-
-/// Wraps an unusable key as an error; no descriptor is admitted with such a key.
-fn unusable(problem: KeyError) -> CheckpointError {
-    NoteError::from(problem).into()
+    home.home_of(origin).map_err(|unusable| NoteError::from(unusable).into())
 }

@@ -40,6 +40,7 @@ pub(crate) use self::open::Opened;
 pub use self::refusal::{EntryFault, EvidenceRefusal};
 pub use self::verified::{Cosigned, Line, Refused, Verified, verify};
 pub(crate) use self::verified::{Proved, proved};
+use crate::descriptor::fields::read;
 use crate::identity::excerpt;
 use crate::limits;
 use crate::log::receipt::Receipt;
@@ -94,11 +95,7 @@ impl Evidence {
         if json.len() > limits::EVIDENCE_BYTES {
             return Err(EvidenceRefusal::TooLong(json.len()));
         }
-        let form = |error: String| EvidenceRefusal::Json(excerpt(&error));
-        let mut deserializer = serde_json::Deserializer::from_slice(json);
-        let evidence = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| form(error.to_string()))?;
-        deserializer.end().map_err(|error| form(error.to_string()))?;
-        Ok(evidence)
+        read(json).map_err(|error| EvidenceRefusal::Json(excerpt(&error)))
     }
 
     /// Bytes of all parts of variable size.

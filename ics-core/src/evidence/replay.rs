@@ -89,7 +89,7 @@ impl Replay {
     fn take_certificate(&mut self, index: u64, header: &Header, certificate: Certificate) -> Result<(), EntryFault> {
         let way = SourceRef::way(header)?;
         match self.domain.check_certificate(&certificate, &way, &[]) {
-            Ok(_) | Err(Refusal::CertificateNotNamed(_) | Refusal::NotPermitted { .. }) => {
+            Ok(()) | Err(Refusal::CertificateNotNamed(_) | Refusal::NotPermitted { .. }) => {
                 self.domain.take_certificate(index, certificate.heard_at(header.heard_at()));
                 Ok(())
             }

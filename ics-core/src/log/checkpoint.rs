@@ -118,6 +118,14 @@ impl Checkpoint {
         Ok(Self { origin, size, root: root.ok_or_else(|| CheckpointError::Root(excerpt(root_text)))? })
     }
 
+    /// What a note claims, whoever has signed it: nothing is verified.
+    ///
+    /// # Errors
+    /// When the note or the checkpoint is malformed.
+    pub fn claimed(note: &str) -> Result<Self, CheckpointError> {
+        Self::parse(Note::parse(note)?.text())
+    }
+
     /// Signs the checkpoint with the home's key; the key's name is the origin.
     ///
     /// # Errors

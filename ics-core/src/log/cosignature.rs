@@ -53,7 +53,7 @@ pub fn take(note: &str, lines: &str, key: &VerifierKey) -> Result<String, Checkp
     let mut found = false;
     for line in lines.lines().take(limits::NOTE_SIGNATURES) {
         let signature: NoteSignature = line.parse()?;
-        if signature.name() == key.name() && signature.id() == key.id() {
+        if signature.is_of(key) {
             note.add(signature)?;
             found = true;
         }
@@ -76,8 +76,8 @@ pub fn merge(into: &str, from: &str, keys: &[VerifierKey]) -> Result<String, Che
     }
     for key in keys {
         if time(&from, key)? > time(&into, key)? {
-            let of_key = |it: &&NoteSignature| it.name() == key.name() && it.id() == key.id();
-            from.signatures().iter().filter(of_key).try_for_each(|signature| into.add(signature.clone()))?;
+            let mut of_key = from.signatures().iter().filter(|signature| signature.is_of(key));
+            of_key.try_for_each(|signature| into.add(signature.clone()))?;
         }
     }
     Ok(into.to_string())

@@ -82,15 +82,6 @@ impl NoteKey for SigningKey {
 }
 
 impl Note {
-    /// A note without signatures yet.
-    ///
-    /// # Errors
-    /// When the text is empty, too long, has control characters, or does not end in a newline.
-    pub fn new(text: &str) -> Result<Self, NoteError> {
-        check_text(text, limits::NOTE_BYTES)?;
-        Ok(Self { text: text.to_owned(), signatures: Vec::new() })
-    }
-
     /// Reads a note with at least one signature. Nothing is verified.
     ///
     /// # Errors
@@ -146,16 +137,6 @@ impl Note {
         }
     }
 
-    /// Signs the text with Ed25519 (signature type 1).
-    ///
-    /// # Errors
-    /// When the name is malformed, the key does not sign, or the note then has too many signatures or bytes.
-    pub fn sign(&mut self, name: &str, key: &dyn NoteKey) -> Result<(), NoteError> {
-        check_name(name)?;
-        let signature = NoteSignature::ed25519(name, key, &self.text)?;
-        self.add(signature)
-    }
-
     /// Checks that a key of type 1 signed the text; signatures of other keys are ignored.
     ///
     /// # Errors
@@ -177,9 +158,8 @@ impl Note {
 
     /// The bytes of the signatures that have the key's name and id.
     pub(super) fn signatures_of(&self, key: &VerifierKey) -> impl Iterator<Item = &[u8]> {
-        let id = key.id();
-        let of_key = move |signature: &&NoteSignature| signature.name == key.name() && signature.id == id;
-        self.signatures.iter().filter(of_key).map(|signature| signature.bytes.as_slice())
+        let of_key = self.signatures.iter().filter(move |signature| signature.is_of(key));
+        of_key.map(|signature| signature.bytes.as_slice())
     }
 
     /// A note whose parts are known to be well formed and short.
@@ -199,16 +179,9 @@ fn check_text(text: &str, bytes: usize) -> Result<(), NoteError> {
 }
 
 impl NoteSignature {
-    /// The name of the key that claims to have signed.
-    #[must_use]
-    pub fn name(&self) -> &str {
-        &self.name
-    }
-
-    /// The id of the key that claims to have signed.
-    #[must_use]
-    pub const fn id(&self) -> [u8; 4] {
-        self.id
+    /// Whether it claims to be by this key.
+    pub(super) fn is_of(&self, key: &VerifierKey) -> bool {
+        self.name == key.name() && self.id == key.id()
     }
 
     pub(super) fn ed25519(name: &str, key: &dyn NoteKey, text: &str) -> Result<Self, NoteError> {

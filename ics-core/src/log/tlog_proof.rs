@@ -8,7 +8,6 @@ use crate::identity::excerpt;
 use crate::limits;
 use crate::log::checkpoint::{Checkpoint, CheckpointError, parse_decimal};
 use crate::log::hash::{Hash, HashError};
-use crate::log::note::Note;
 use crate::log::source::Source;
 use crate::log::text::from_base64;
 
@@ -81,8 +80,7 @@ impl Source {
         if proof.len() > limits::PROOF_HASHES {
             return Err(TlogProofError::ProofHashes);
         }
-        let note = Note::parse(checkpoint).map_err(CheckpointError::from)?;
-        let origin = Checkpoint::parse(note.text())?.origin;
+        let origin = Checkpoint::claimed(checkpoint)?.origin;
         Ok(Self { origin, index, salt, header, proof, checkpoint: checkpoint.to_owned() })
     }
 }

@@ -148,10 +148,7 @@ impl AccessPolicy {
     }
 
     fn decide_by(&self, rules: &Rules, request: &Request) -> Decision {
-        match self.types.ask(request) {
-            Ok(asked) => rules.decide(asked),
-            Err(error) => Decision { allow: false, reasons: Vec::new(), errors: vec![error] },
-        }
+        rules.decide(self.types.ask(request))
     }
 
     /// Decides exactly as [`AccessPolicy::decide`] does, and remembers the decision.

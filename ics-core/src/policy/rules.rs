@@ -235,11 +235,11 @@ impl Rules {
         self.policies.policies().map(|policy| (policy.id().to_string(), policy.entity_literals())).collect()
     }
 
-    /// Decides a request.
+    /// Decides a request; one that cannot be put in Cedar's terms is denied.
     ///
     /// Cedar skips a policy that fails to evaluate, even a `forbid`; hence any error denies here.
-    pub(crate) fn decide(&self, asked: Asked) -> Decision {
-        match self.answer(asked) {
+    pub(crate) fn decide(&self, asked: Result<Asked, String>) -> Decision {
+        match asked.and_then(|asked| self.answer(asked)) {
             Ok(response) => {
                 let errors = sorted(response.diagnostics().errors().map(cut));
                 let allow = errors.is_empty() && response.decision() == cedar_policy::Decision::Allow;

@@ -137,7 +137,7 @@ impl Group {
     }
 
     /// The key under which a store files the group by what it selects, if it selects by attributes: see
-    /// [`selector_keys_of`].
+    /// [`CandidateGroups`].
     #[must_use]
     pub fn selector_key(&self) -> Option<[u8; 32]> {
         (!self.attributes.is_empty())
@@ -155,15 +155,8 @@ fn selector_key<'a>(pairs: impl Iterator<Item = (Attribute, &'a str)>) -> [u8; 3
     hasher.finalize().into()
 }
 
-/// The keys of all selectors that fit a thing with these attributes: one for each nonempty subset of its selecting
-/// attributes, 15 at most.
-#[must_use]
-pub fn selector_keys_of(attributes: &BTreeMap<Attribute, String>) -> Vec<[u8; 32]> {
-    let values = attributes.iter().map(|(attribute, value)| (*attribute, BTreeSet::from([value.clone()]))).collect();
-    keys_of_values(&values)
-}
-
-/// The keys of all selectors that take at most one value of each selecting attribute, and at least one in all.
+/// The keys of all selectors that take at most one value of each selecting attribute, and at least one in all: 15 if
+/// each attribute has one value.
 fn keys_of_values(values: &Values) -> Vec<[u8; 32]> {
     let mut selectors: Vec<Vec<(Attribute, &str)>> = vec![Vec::new()];
     for (attribute, given) in values.iter().filter(|(attribute, _)| Attribute::SELECTING.contains(attribute)) {

@@ -15,11 +15,11 @@ mod succession;
 mod whose;
 
 pub use assessment::{Assessment, Heard, Outlook};
-pub use membership::{CandidateGroups, candidate_groups, ever_given, selector_keys_of};
+pub use membership::{CandidateGroups, candidate_groups, ever_given};
 pub use postings::{Posting, mail_of, postings, postings_of, postings_of_erasure, user_id_terms};
 pub use report::{
     By, DeveloperKey, Digest, Entitlement, Given, GivenGrant, GivenLabel, GivenStatus, Granted, Identity,
-    IssuedCertificate, Listed, Record, Standing, Status, View, ViewStatus, VoidSince,
+    IssuedCertificate, Listed, Record, Standing, Status, VoidSince,
 };
 pub use resolve::resolve;
 pub use said::{Logged, SourceRef};

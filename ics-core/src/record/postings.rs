@@ -138,9 +138,6 @@ impl Posting {
     }
 }
 
-/// The attributes by which listings are filtered.
-const LISTED: [Attribute; 4] = Attribute::SELECTING;
-
 /// All keys of a statement.
 #[must_use]
 pub fn postings(statement: &Logged) -> BTreeSet<Posting> {
@@ -187,7 +184,7 @@ fn all(
     let attributes = claims.attributes.iter().chain(selector.iter().flat_map(|group| &group.attributes));
     keys.extend(
         attributes
-            .filter(|(attribute, _)| LISTED.contains(attribute))
+            .filter(|(attribute, _)| Attribute::SELECTING.contains(attribute))
             .map(|(attribute, value)| Posting::Attribute(*attribute, value.clone())),
     );
     keys.extend(names.iter().cloned().map(Posting::Name));

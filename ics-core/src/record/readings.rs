@@ -7,15 +7,21 @@ use super::{Given, Record};
 use crate::limits;
 use crate::vocabulary::Attribute;
 
+/// The attributes on which all agree who give them.
+pub(super) fn agreed(
+    attributes: &BTreeMap<Attribute, Vec<Given<String>>>,
+) -> impl Iterator<Item = (Attribute, &String)> {
+    attributes.iter().filter_map(|(attribute, given)| {
+        let first = &given.first()?.value;
+        given.iter().all(|other| other.value == *first).then_some((*attribute, first))
+    })
+}
+
 impl Record {
     /// The attributes on which all entitled signers agree.
     #[must_use]
     pub fn agreed_attributes(&self) -> BTreeMap<Attribute, String> {
-        let agreed = |given: &[Given<String>]| {
-            let first = given.first()?;
-            given.iter().all(|other| other.value == first.value).then(|| first.value.clone())
-        };
-        self.attributes.iter().filter_map(|(attribute, given)| Some((*attribute, agreed(given)?))).collect()
+        agreed(&self.attributes).map(|(attribute, value)| (attribute, value.clone())).collect()
     }
 
     /// The readings of a thing for access rules: the attributes on which all agree, and these with each choice of what

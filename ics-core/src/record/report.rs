@@ -1,14 +1,11 @@
 //! The record as people and programs read it: what stands, who said so, where in the log, and what became of the rest.
 
-mod view;
-
 use core::fmt;
 use core::str::FromStr;
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-pub use self::view::{View, ViewStatus};
 use super::SourceRef;
 use super::said::begins_at;
 use crate::descriptor::Descriptor;

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::Logged;
 use super::formerly::formerly_blocked;
+use super::readings::agreed;
 use super::report::{
     By, DeveloperKey, Digest, Given, GivenGrant, GivenLabel, GivenStatus, Granted, Identity, IssuedCertificate, Listed,
     Record, Standing, Status, VoidSince,
@@ -184,13 +185,7 @@ fn also_said(
     subject: &Subject,
     attributes: &BTreeMap<Attribute, Vec<Given<String>>>,
 ) -> BTreeMap<Attribute, BTreeSet<String>> {
-    let agreed: BTreeMap<Attribute, &String> = attributes
-        .iter()
-        .filter_map(|(attribute, given)| {
-            let first = &given.first()?.value;
-            given.iter().all(|other| other.value == *first).then_some((*attribute, first))
-        })
-        .collect();
+    let agreed: BTreeMap<Attribute, &String> = agreed(attributes).collect();
     let agrees = |attribute: &Attribute, value: &String| agreed.get(attribute).is_some_and(|agreed| *agreed == value);
     let counts = |it: &&Judged<'_>| {
         let has_place = !matches!(it.standing, Standing::Refused | Standing::Replaced);

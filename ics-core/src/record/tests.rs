@@ -4,7 +4,7 @@ mod groups;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Record, Standing, View, VoidSince, candidate_groups, resolve, selector_keys_of};
+use super::{Record, Standing, VoidSince, candidate_groups, resolve};
 use crate::descriptor::Compromise;
 use crate::domain::Domain;
 use crate::identity::Kind;
@@ -437,18 +437,4 @@ fn what_does_not_stand_is_left_out_of_a_long_list() {
     drafts[1] = grant(1, MAKER, "manufacturer", HEIR, "owner").from(2_000_000);
     let record = self::record(&drafts);
     assert_eq!((standing(&record, 1), standing(&record, 2), record.omitted), (Some(Standing::NotYet), None, 6));
-}
-
-#[test]
-fn a_view_takes_the_most_restrictive_domain() {
-    let mut elsewhere = record(&[introduce(0), status(1, KEEPER, "maintainer", "stolen")]);
-    elsewhere.domain = word("zoo.example");
-    let here = record(&[introduce(0), status(1, KEEPER, "maintainer", "in-use")]);
-    let view = View::new(&device(), vec![elsewhere.clone(), here.clone()]);
-    let status = view.status.clone().expect("a status");
-    assert_eq!((status.name.as_str(), status.domain, status.conflict), ("stolen", elsewhere.domain.clone(), true));
-    assert_eq!(view.records[0].domain, here.domain);
-    assert_eq!(View::new(&device(), vec![record(&[introduce(0)])]).status, None);
-    let text = serde_json::to_string(&view).expect("JSON");
-    assert_eq!(serde_json::from_str::<View>(&text).expect("the same"), view);
 }

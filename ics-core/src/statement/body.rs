@@ -270,10 +270,7 @@ fn parse_certification(
     check_certification(signature)?;
     let (claims, kind) = notations::read(signature)?;
     let revokes = signature.kind == CERTIFICATION_REVOCATION;
-    if claims.revokes(kind).is_some_and(|expected| expected != revokes) {
-        let expected = if revokes { CERTIFICATION } else { CERTIFICATION_REVOCATION };
-        return Err(ClaimsError::Revokes { expected }.into());
-    }
+    claims.check_revokes(kind, revokes)?;
     let over = Over::UserId { key: key.body(), user_id: user_id_bytes };
     let own = own.map(|packet| self_signature(packet, &key, over)).transpose()?;
     let signed = signature.over(over)?;

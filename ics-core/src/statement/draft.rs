@@ -137,9 +137,7 @@ impl Draft {
         if let Some((name, _)) = draft.into_iter().next() {
             return Err(ClaimsError::Unknown(excerpt(&name)));
         }
-        if let Some(expected) = claims.revokes(kind).filter(|expected| *expected != revokes) {
-            return Err(ClaimsError::Revokes { expected: if expected { 0x30 } else { 0x10 } });
-        }
+        claims.check_revokes(kind, revokes)?;
         let key = Box::new(key);
         Ok(Self { subject: DraftSubject::Key { key, kind, user_id: name, self_signature: own, revokes }, claims })
     }

@@ -118,10 +118,7 @@ pub fn certify(
     let members = members::write(claims, Some(kind));
     members::read(members.clone(), None)?;
     let kind_of_signature = if revokes { CERTIFICATION_REVOCATION } else { CERTIFICATION };
-    if claims.revokes(kind).is_some_and(|expected| expected != revokes) {
-        let expected = if revokes { CERTIFICATION } else { CERTIFICATION_REVOCATION };
-        return Err(ClaimsError::Revokes { expected }.into());
-    }
+    claims.check_revokes(kind, revokes)?;
     let mut draft = Draft::new(kind_of_signature, signer, at);
     if revokes {
         draft = draft.with(sub::REASON, &[&[REASON_CODE], reason(claims).as_bytes()].concat());
@@ -178,10 +175,7 @@ pub fn sign_document(
     at: Timestamp,
     salt: &[u8; 32],
 ) -> Result<Vec<u8>, MakeError> {
-    let json = document::write(subject, claims)?;
-    if json.len() > limits::DOCUMENT_BYTES {
-        return Err(MakeError::TooLong { max: limits::DOCUMENT_BYTES, found: json.len() });
-    }
+    let json = bounded(document::write(subject, claims)?, limits::DOCUMENT_BYTES)?;
     let body = sign_message(&[signer], &json, at, salt)?;
     bounded(body, limits::MESSAGE_BYTES)
 }

@@ -38,6 +38,7 @@ use crate::identity::{self, Fingerprint, IdentityError, IdentityId, Kind, serde_
 use crate::log::entry::EntryKind;
 use crate::name::Name;
 use crate::openpgp::algorithm::sha256;
+use crate::openpgp::signature::{CERTIFICATION, CERTIFICATION_REVOCATION};
 use crate::time::Timestamp;
 use crate::vocabulary::{Act, Attribute, DomainName, Effect, Role, StatusName};
 
@@ -271,6 +272,15 @@ impl Claims {
             (Act::Withdrawal, _) => None,
             (Act::Status, Some(status)) => status.builtin_effect(kind).map(Effect::blocks),
             _ => Some(false),
+        }
+    }
+
+    /// Checks that a certification revokes if these claims say so, and only then.
+    pub(crate) fn check_revokes(&self, kind: Kind, revokes: bool) -> Result<(), ClaimsError> {
+        let expected = if revokes { CERTIFICATION } else { CERTIFICATION_REVOCATION };
+        match self.revokes(kind) {
+            Some(should) if should != revokes => Err(ClaimsError::Revokes { expected }),
+            _ => Ok(()),
         }
     }
 }

@@ -172,13 +172,13 @@ impl Heard<'_> {
 
     /// What is missing for a decision. That no domain knows the thing is only said if all domains were heard, and
     /// recently: somebody who takes an unknown thing for harmless must not be told so because a domain was not asked.
-    pub(super) fn missing(&self, policy: &TrustPolicy, now: Timestamp) -> Vec<(Reason, String)> {
+    pub(super) fn missing(&self, now: Timestamp) -> Vec<(Reason, String)> {
         let mut missing = Vec::new();
         if self.looked.candidates > 1 {
             let words = format!("{} fits {} identities", self.name(), self.looked.candidates);
             missing.push((Reason::Ambiguous, words));
         }
-        for origin in policy.domains() {
+        for origin in self.policy.domains() {
             if !self.counting.iter().any(|testimony| testimony.origin == *origin) {
                 missing.push((Reason::NotHeard, format!("{} counts, but nothing was heard of it", origin.domain)));
             }

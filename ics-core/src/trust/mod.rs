@@ -10,6 +10,4 @@ mod verdict;
 pub use derivation::{Conflict, Party, Rule, Saying, Step};
 pub use facts::Facts;
 pub use policy::{TrustDocument, TrustError, TrustPolicy, TrustRequest, USES, templates};
-pub use verdict::{
-    Answer, AsOf, Looked, Outcome, Question, Reason, Ruling, Settled, Testimony, Verdict, fresh_until, settle, verdict,
-};
+pub use verdict::{AsOf, Looked, Outcome, Question, Reason, Ruling, Testimony, Verdict, fresh_until, settle, verdict};

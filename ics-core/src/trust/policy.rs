@@ -6,7 +6,6 @@ use std::sync::LazyLock;
 
 use cedar_policy::{Entity, EntityTypeName, RestrictedExpression};
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
 use super::Facts;
 use crate::descriptor::fields::{check_freshness, distinct, fail_if, read};
@@ -120,7 +119,7 @@ impl TrustPolicy {
     pub fn compile(document: TrustDocument) -> Result<Self, TrustError> {
         fail_if(document.domains.is_empty(), "domains", || Problem::Empty)?;
         distinct("domains", document.domains.iter().map(|origin| origin.domain.to_string()))?;
-        check_freshness("freshness", &document.freshness)?;
+        check_freshness(&document.freshness)?;
         check_roles(&document)?;
         fail_if(document.labelling_roles.is_empty(), "labelling_roles", || Problem::Empty)?;
         let rules = Rules::compile(&SCHEMA, ALWAYS, &document.rules)?;
@@ -192,14 +191,7 @@ impl TrustPolicy {
         for facts in core::iter::once(&mut request.thing).chain(&mut request.peer) {
             facts.attributes.retain(|attribute, _| self.named.contains(attribute));
         }
-        self.decided.decide(request, |request| self.evaluate(request))
-    }
-
-    fn evaluate(&self, request: &TrustRequest) -> Decision {
-        match self.types.ask(request) {
-            Ok(asked) => self.rules.decide(asked),
-            Err(error) => Decision { allow: false, reasons: Vec::new(), errors: vec![error] },
-        }
+        self.decided.decide(request, |request| self.rules.decide(self.types.ask(request)))
     }
 }
 
@@ -226,12 +218,6 @@ impl TrustDocument {
     #[must_use]
     pub fn certification_bodies() -> BTreeSet<Role> {
         [Role::certification_body()].into()
-    }
-
-    /// SHA-256 of its JSON: two policies with the same digest decide alike.
-    #[must_use]
-    pub fn digest(&self) -> [u8; 32] {
-        Sha256::digest(serde_json::to_vec(self).unwrap_or_default()).into()
     }
 }
 

@@ -2,7 +2,7 @@
 //! on.
 //!
 //! Most of it does not depend on the age of what was heard: [`settle`] finds that part, once for as long as the records
-//! stay the same, and [`Settled::at`] compares it with the time.
+//! stay the same, and [`Ruling::at`] compares it with the time.
 //!
 //! - A blocking status in any domain that counts denies, however old the news of it: it stands until lifted.
 //! - Otherwise every domain that counts must have been heard recently enough, one of them must know the thing, and they
@@ -215,15 +215,14 @@ pub struct Verdict {
 pub fn verdict(question: &Question, policy: &TrustPolicy, now: Timestamp) -> Verdict {
     let both = Heard::both(question, policy);
     let as_of = as_of(&both, policy, &question.usage, now);
-    let settled = settle_heard(&both, question, policy, now);
-    let (answer, changes_at) = (settled.at(&as_of, now), settled.changes_at);
+    let answer = Answer::settled(&both, question, policy, now).at(&as_of, now);
     let mut facts = both.iter().map(Heard::facts);
     Verdict {
         outcome: answer.outcome,
         reason: answer.reason,
         usage: question.usage.clone(),
         at: now,
-        fresh_until: if answer.outcome == Outcome::Unknown { None } else { holds_until(changes_at, &as_of) },
+        fresh_until: if answer.outcome == Outcome::Unknown { None } else { holds_until(&both, &as_of) },
         reasons: answer.reasons,
         rules: answer.rules,
         thing: facts.next().flatten(),
@@ -257,28 +256,16 @@ impl Verdict {
     }
 }
 
-/// An answer with its reasons.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Answer {
-    /// The answer.
-    pub outcome: Outcome,
-    /// Why, in one word.
-    pub reason: Reason,
-    /// Why, in words.
-    pub reasons: Vec<String>,
-    /// The rules of the trust policy that decided.
-    pub rules: Vec<String>,
+/// An answer with its reasons: the members of a [`Verdict`] of the same names.
+struct Answer {
+    outcome: Outcome,
+    reason: Reason,
+    reasons: Vec<String>,
+    rules: Vec<String>,
 }
 
-/// The answer for as long as the records stay the same and what was heard is recent enough.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Settled {
-    answer: Answer,
-    /// When the first of the records changes by itself.
-    pub changes_at: Option<Timestamp>,
-}
-
-/// The same as outcome and reason alone: what a cache keeps of it.
+/// The answer for as long as the records stay the same and what was heard is recent enough, by outcome and reason
+/// alone: what a cache keeps of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Ruling {
     outcome: Outcome,
@@ -287,39 +274,8 @@ pub struct Ruling {
 
 /// Finds what does not depend on the age of what was heard. The records must be those of `now`.
 #[must_use]
-pub fn settle(question: &Question, policy: &TrustPolicy, now: Timestamp) -> Settled {
-    settle_heard(&Heard::both(question, policy), question, policy, now)
-}
-
-fn settle_heard(both: &[Heard<'_>], question: &Question, policy: &TrustPolicy, now: Timestamp) -> Settled {
-    let answer = Answer::blocked(both)
-        .or_else(|| Answer::missing(both, policy, now))
-        .unwrap_or_else(|| Answer::by_rules(question, policy, both));
-    let changes_at = both.iter().flat_map(|heard| heard.records()).filter_map(|record| record.changes_at).min();
-    Settled { answer, changes_at }
-}
-
-impl Settled {
-    /// Its outcome and reason alone.
-    #[must_use]
-    pub const fn ruling(&self) -> Ruling {
-        Ruling { outcome: self.answer.outcome, reason: self.answer.reason }
-    }
-
-    /// The answer at a time, given how recently each domain was heard.
-    #[must_use]
-    pub fn at(&self, as_of: &[AsOf], now: Timestamp) -> Answer {
-        let (outcome, reason) = self.ruling().at(as_of.iter().map(|it| (it.as_of, it.fresh_until)), now);
-        if outcome != Outcome::Unknown {
-            return self.answer.clone();
-        }
-        let doubted = as_of.iter().filter_map(|it| doubt(it.as_of, it.fresh_until, now).map(|why| (it, why)));
-        let mut reasons: BTreeSet<String> = doubted.map(|(it, why)| in_words(it, why, now)).collect();
-        if self.answer.outcome == Outcome::Unknown {
-            reasons.extend(self.answer.reasons.iter().cloned());
-        }
-        Answer { outcome, reason, reasons: reasons.into_iter().collect(), rules: Vec::new() }
-    }
+pub fn settle(question: &Question, policy: &TrustPolicy, now: Timestamp) -> Ruling {
+    Answer::settled(&Heard::both(question, policy), question, policy, now).ruling()
 }
 
 impl Ruling {
@@ -364,6 +320,31 @@ fn in_words(it: &AsOf, reason: Reason, now: Timestamp) -> String {
 }
 
 impl Answer {
+    /// The answer for as long as the records stay the same and what was heard is recent enough.
+    fn settled(both: &[Heard<'_>], question: &Question, policy: &TrustPolicy, now: Timestamp) -> Self {
+        Self::blocked(both)
+            .or_else(|| Self::missing(both, now))
+            .unwrap_or_else(|| Self::by_rules(question, policy, both))
+    }
+
+    const fn ruling(&self) -> Ruling {
+        Ruling { outcome: self.outcome, reason: self.reason }
+    }
+
+    /// The answer at a time, given how recently each domain was heard.
+    fn at(self, as_of: &[AsOf], now: Timestamp) -> Self {
+        let (outcome, reason) = self.ruling().at(as_of.iter().map(|it| (it.as_of, it.fresh_until)), now);
+        if outcome != Outcome::Unknown {
+            return self;
+        }
+        let doubted = as_of.iter().filter_map(|it| doubt(it.as_of, it.fresh_until, now).map(|why| (it, why)));
+        let mut reasons: BTreeSet<String> = doubted.map(|(it, why)| in_words(it, why, now)).collect();
+        if self.outcome == Outcome::Unknown {
+            reasons.extend(self.reasons);
+        }
+        Self { outcome, reason, reasons: reasons.into_iter().collect(), rules: Vec::new() }
+    }
+
     /// Denies, if anything blocks.
     fn blocked(both: &[Heard<'_>]) -> Option<Self> {
         let blocking = both.iter().filter_map(|heard| {
@@ -383,8 +364,8 @@ impl Answer {
     }
 
     /// Answers `unknown`, if something is missing without which no decision is possible, however fresh the news.
-    fn missing(both: &[Heard<'_>], policy: &TrustPolicy, now: Timestamp) -> Option<Self> {
-        let missing: BTreeSet<(Reason, String)> = both.iter().flat_map(|heard| heard.missing(policy, now)).collect();
+    fn missing(both: &[Heard<'_>], now: Timestamp) -> Option<Self> {
+        let missing: BTreeSet<(Reason, String)> = both.iter().flat_map(|heard| heard.missing(now)).collect();
         let reason = missing.first()?.0;
         let reasons: BTreeSet<String> = missing.into_iter().map(|(_, words)| words).collect();
         Some(Self { outcome: Outcome::Unknown, reason, reasons: reasons.into_iter().collect(), rules: Vec::new() })
@@ -450,8 +431,9 @@ pub fn fresh_until(as_of: Timestamp, seconds: u64, now: Timestamp) -> Timestamp 
 }
 
 /// Until the first copy becomes too old, or the first statement begins or ends.
-fn holds_until(changes_at: Option<Timestamp>, as_of: &[AsOf]) -> Option<Timestamp> {
-    as_of.iter().map(|it| it.fresh_until).chain(changes_at).min()
+fn holds_until(both: &[Heard<'_>], as_of: &[AsOf]) -> Option<Timestamp> {
+    let changes = both.iter().flat_map(|heard| heard.records()).filter_map(|record| record.changes_at);
+    as_of.iter().map(|it| it.fresh_until).chain(changes).min()
 }
 
 #[cfg(test)]

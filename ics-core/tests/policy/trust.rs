@@ -304,14 +304,12 @@ fn rules_see_every_fact() {
 }
 
 #[test]
-fn a_trust_policy_survives_its_json_and_is_known_by_it() {
+fn a_trust_policy_survives_its_json() {
     let document = document(templates::VOUCHED);
     let json = serde_json::to_vec(&document).expect("JSON");
     let policy = TrustPolicy::parse(&json).expect("policy");
     assert_eq!(policy.document(), &document);
-    assert_eq!(policy.document().digest(), document.digest());
     assert_eq!(policy.freshness().seconds("install"), 600);
-    assert_ne!(document.digest(), self::document(templates::SOFTWARE).digest());
 
     // By whom labels are given it says only where it is not the certification body.
     assert_eq!(serde_json::to_value(&document).expect("JSON").get("labelling_roles"), None);

@@ -1,15 +1,13 @@
 //! What a mirror does with entries, in its plainest form.
 
 use data_encoding::BASE64;
-use ics_core::descriptor::Owners;
-use ics_core::descriptor::{admit_first, admit_next};
+use ics_core::descriptor::admit;
 use ics_core::domain::{Context, Domain, Refusal};
 use ics_core::identity::IdentityId;
 use ics_core::log::entry::{Entry, Header};
 use ics_core::openpgp::certificate::Certificate;
-use ics_core::openpgp::key::PublicKey;
 use ics_core::record::{Logged, Posting, Record, SourceRef, candidate_groups, postings, resolve};
-use ics_core::statement::{Body, SignedDescriptor, Unverified, parse, verify};
+use ics_core::statement::{Body, Unverified, parse, verify};
 use ics_core::time::Timestamp;
 
 /// A domain and all statements in its log.
@@ -19,22 +17,10 @@ pub(crate) struct Replayed {
     pub(crate) logged: Vec<Logged>,
 }
 
-fn owner_keys(owners: &Owners) -> Vec<PublicKey> {
-    let packets = owners.keys.iter().map(|owner| BASE64.decode(owner.key.as_bytes()).expect("base64"));
-    packets.map(|packet| PublicKey::from_packet(&packet).expect("a key")).collect()
-}
-
-/// The keys of the owners whom an unverified first descriptor names.
-fn first_owners(signed: &SignedDescriptor) -> Owners {
-    let json: serde_json::Value = serde_json::from_slice(&signed.json).expect("JSON");
-    serde_json::from_value(json["owners"].clone()).expect("owners")
-}
-
 impl Replayed {
     pub(crate) fn found(entry: &Entry) -> Self {
         let Body::Descriptor(signed) = parse(&entry.body).expect("canonical") else { panic!("not a descriptor") };
-        let owners = signed.verified_by(&owner_keys(&first_owners(&signed)));
-        let descriptor = admit_first(&signed.json, &owners).expect("admitted");
+        let descriptor = admit(None, &signed).expect("admitted");
         let header = entry.header().expect("a header");
         let domain = Domain::found(entry.leaf_data(), descriptor, header.admitted_at).expect("access rules");
         Self { domain, logged: Vec::new() }
@@ -53,9 +39,7 @@ impl Replayed {
             Body::Statement(unverified) => self.take_statement(index, &header, *unverified),
             Body::Certificate(certificate) => self.take_certificate(index, &header, certificate),
             Body::Descriptor(signed) => {
-                let ruling = self.domain.descriptor();
-                let owners = signed.verified_by(&owner_keys(&ruling.owners));
-                let next = admit_next(ruling, &signed.json, &owners).expect("admitted");
+                let next = admit(Some(self.domain.descriptor()), &signed).expect("admitted");
                 self.domain.take_descriptor(index, next, header.admitted_at).expect("access rules");
                 Ok(())
             }

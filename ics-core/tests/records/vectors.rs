@@ -7,8 +7,7 @@ use std::path::PathBuf;
 use data_encoding::{BASE64, HEXLOWER};
 use ics_core::identity::IdentityId;
 use ics_core::log::entry::Entry;
-use ics_core::record::{Record, Standing, View};
-use ics_core::vocabulary::Effect;
+use ics_core::record::{Record, Standing};
 use serde_json::{Value, json};
 
 use crate::replay::Replayed;
@@ -125,6 +124,4 @@ fn a_record_shows_adoption_signers_and_lost_roles() {
     let in_use = record.statements.iter().find(|listed| listed.by.index == 9).expect("the maintainer's");
     assert_eq!(in_use.standing, Standing::RoleLost);
     assert_eq!(record.installed.len(), 0, "the signer's word on software no longer counts, either");
-    let view = View::new(&pump(0), vec![record, crate::vectors::record(&maker, maker.entries.len(), &pump(0))]);
-    assert_eq!(view.status.map(|status| status.effect), Some(Effect::Blocks));
 }

@@ -214,14 +214,18 @@ fn of_groups(
     candidates: &CandidateGroups,
     mut find: impl FnMut(&Posting, usize) -> Result<Vec<Logged>, StoreError>,
 ) -> Result<Vec<Logged>, StoreError> {
-    let named = candidates.named.iter().map(|group| Posting::Subject(IdentityId::Group(*group)));
-    let selectors = candidates.selectors.iter().map(|selector| Posting::Selector(*selector));
-    let named = named.map(|posting| (posting, limits::RECORD_STATEMENTS + 1));
     let mut groups = Vec::new();
-    for (posting, limit) in named.chain(selectors.map(|posting| (posting, limits::RECORD_STATEMENTS))) {
-        groups.extend(find(&posting, limit)?);
+    for posting in postings_of_groups(candidates) {
+        let is_named = matches!(posting, Posting::Subject(_));
+        groups.extend(find(&posting, limits::RECORD_STATEMENTS + usize::from(is_named))?);
     }
     Ok(groups)
+}
+
+/// The postings of statements about these groups.
+pub(crate) fn postings_of_groups(candidates: &CandidateGroups) -> impl Iterator<Item = Posting> {
+    let named = candidates.named.iter().map(|group| Posting::Subject(IdentityId::Group(*group)));
+    named.chain(candidates.selectors.iter().map(|selector| Posting::Selector(*selector)))
 }
 
 const fn is_about_group(subject: &Subject) -> bool {

@@ -8,7 +8,6 @@ use ics_core::limits;
 use ics_core::log::checkpoint::{Checkpoint, Origin};
 use ics_core::log::cosignature;
 use ics_core::log::entry::{EntryKind, Header};
-use ics_core::log::note::{Algorithm, VerifierKey};
 use ics_core::statement::body::{self, Body};
 use ics_core::time::Timestamp;
 use ics_core::vocabulary::DomainName;
@@ -162,14 +161,12 @@ impl<P: FnMut(u64, u64)> Inspector for Reading<P> {
 
 /// The signed checkpoint, if this home has signed it.
 fn opened(note: &str, origin: &Origin, home: &NodeKey) -> Option<Checkpoint> {
-    let key = origin.key(&home.verifying_key()?.to_bytes()).ok()?;
-    Checkpoint::open(note, &key).ok()
+    Checkpoint::open(note, &home.home_of(origin).ok()?).ok()
 }
 
 /// The time at which this home has cosigned it, if it has.
 fn cosigned_at(note: &str, home: &NodeKey) -> Option<Timestamp> {
-    let key = VerifierKey::new(&home.name, Algorithm::Cosignature, &home.verifying_key()?.to_bytes()).ok()?;
-    cosignature::times(note, [&key]).ok()?.first().map(|(_, time)| *time)
+    cosignature::times(note, [&home.cosigner().ok()?]).ok()?.first().map(|(_, time)| *time)
 }
 
 /// Whether the stored time can be that of the home's cosignature. At the home they are equal to the second; early

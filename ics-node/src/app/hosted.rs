@@ -57,14 +57,8 @@ pub(crate) struct Hosted {
     witnessing: Mutex<BTreeMap<PeerName, Witnessing>>,
     /// The newest event that was sent to many listeners.
     pub(crate) told: tokio::sync::Mutex<Option<Told>>,
-    /// Why other domains cannot be followed at present, by their names.
-    follow_errors: Mutex<BTreeMap<DomainName, String>>,
-    /// The things that other domains' rules do not let this domain follow, by the names of those domains.
-    barred: Mutex<BTreeMap<DomainName, BTreeSet<IdentityId>>>,
-    /// What was compared with the descriptors of its sources, by source.
-    compared: Mutex<BTreeMap<DomainName, Compared>>,
-    /// The version of each source's descriptor under which what the source has lost was last looked for.
-    searched: Mutex<BTreeMap<DomainName, u64>>,
+    /// What is remembered of the domains that it follows, by their names.
+    sources: Mutex<BTreeMap<DomainName, OfSource>>,
     /// The request under way to somebody who brings news by hand.
     pub(crate) carrying: Mutex<Option<Asking>>,
     /// Counts the changes that copiers have made to what is held; locked while one is made.
@@ -80,6 +74,19 @@ pub(crate) struct Hosted {
     pub(super) unrevoked: Mutex<InVain>,
     /// When submissions taken in here are next sent to the home; locked by whoever is sending.
     pub(crate) retry: tokio::sync::Mutex<Retry>,
+}
+
+/// What is remembered of a domain that another one follows.
+#[derive(Debug, Default)]
+struct OfSource {
+    /// Why it cannot be followed at present.
+    error: Option<String>,
+    /// The things that its rules do not let be followed.
+    barred: BTreeSet<IdentityId>,
+    /// What was last compared with its descriptor.
+    compared: Option<Compared>,
+    /// The version of its descriptor under which what it has lost was last looked for.
+    searched: Option<u64>,
 }
 
 impl Hosted {
@@ -99,10 +106,7 @@ impl Hosted {
             grown: watch::Sender::new(0),
             witnessing: Mutex::default(),
             told: tokio::sync::Mutex::default(),
-            follow_errors: Mutex::default(),
-            barred: Mutex::default(),
-            compared: Mutex::default(),
-            searched: Mutex::default(),
+            sources: Mutex::default(),
             carrying: Mutex::default(),
             changes: Mutex::default(),
             moved: watch::Sender::new(0),
@@ -227,60 +231,60 @@ impl Hosted {
         self.witnessing.lock().unwrap_or_else(PoisonError::into_inner).insert(name.clone(), now);
     }
 
+    /// Looks at what is remembered of a source, or changes it.
+    fn of_source<T>(&self, source: &DomainName, work: impl FnOnce(&mut OfSource) -> T) -> T {
+        work(self.sources.lock().unwrap_or_else(PoisonError::into_inner).entry(source.clone()).or_default())
+    }
+
     pub(crate) fn follow_error(&self, source: &DomainName) -> Option<String> {
-        self.follow_errors.lock().unwrap_or_else(PoisonError::into_inner).get(source).cloned()
+        self.of_source(source, |it| it.error.clone())
     }
 
     /// Records why another domain cannot be followed now; returns whether the reason has changed.
     pub(crate) fn set_follow_error(&self, source: &DomainName, error: Option<String>) -> bool {
-        let mut errors = self.follow_errors.lock().unwrap_or_else(PoisonError::into_inner);
-        let before = match &error {
-            Some(error) => errors.insert(source.clone(), error.clone()),
-            None => errors.remove(source),
-        };
-        before != error
+        self.of_source(source, |it| core::mem::replace(&mut it.error, error) != it.error)
     }
 
     /// How many things another domain does not let this one follow, among those checked since the start.
     pub(crate) fn barred(&self, source: &DomainName) -> usize {
-        self.barred.lock().unwrap_or_else(PoisonError::into_inner).get(source).map_or(0, BTreeSet::len)
+        self.of_source(source, |it| it.barred.len())
     }
 
     /// Records which things another domain lets this one follow and which it does not; returns whether any were barred
     /// before. At most [`BARRED_KEPT`] are remembered.
     pub(crate) fn note_rights(&self, source: &DomainName, looked: &BTreeMap<IdentityId, bool>) -> bool {
-        let mut all = self.barred.lock().unwrap_or_else(PoisonError::into_inner);
-        let barred = all.entry(source.clone()).or_default();
-        let were_any = !barred.is_empty();
-        for (id, may) in looked {
-            if *may {
-                barred.remove(id);
-            } else if barred.len() < BARRED_KEPT {
-                barred.insert(*id);
+        self.of_source(source, |OfSource { barred, .. }| {
+            let were_any = !barred.is_empty();
+            for (id, may) in looked {
+                if *may {
+                    barred.remove(id);
+                } else if barred.len() < BARRED_KEPT {
+                    barred.insert(*id);
+                }
             }
-        }
-        were_any
+            were_any
+        })
     }
 
     /// Forgets what was recorded by [`Hosted::note_rights`].
     pub(crate) fn forget_rights(&self, source: &DomainName) {
-        self.barred.lock().unwrap_or_else(PoisonError::into_inner).remove(source);
+        self.of_source(source, |it| it.barred.clear());
     }
 
     pub(crate) fn compared(&self, with: &DomainName) -> Option<Compared> {
-        self.compared.lock().unwrap_or_else(PoisonError::into_inner).get(with).copied()
+        self.of_source(with, |it| it.compared)
     }
 
     pub(crate) fn set_compared(&self, with: &DomainName, compared: Compared) {
-        self.compared.lock().unwrap_or_else(PoisonError::into_inner).insert(with.clone(), compared);
+        self.of_source(with, |it| it.compared = Some(compared));
     }
 
     pub(crate) fn searched(&self, source: &DomainName) -> Option<u64> {
-        self.searched.lock().unwrap_or_else(PoisonError::into_inner).get(source).copied()
+        self.of_source(source, |it| it.searched)
     }
 
     pub(crate) fn set_searched(&self, source: &DomainName, version: u64) {
-        self.searched.lock().unwrap_or_else(PoisonError::into_inner).insert(source.clone(), version);
+        self.of_source(source, |it| it.searched = Some(version));
     }
 
     pub(crate) fn mirror(&self) -> Option<MirrorInfo> {

@@ -1,7 +1,6 @@
 //! What a node's operator looks at: what is waiting, what has gone wrong, what was denied.
 
 use ics_core::log::checkpoint::Checkpoint;
-use ics_core::log::note::Note;
 use ics_core::time::Timestamp;
 use ics_core::vocabulary::{DomainName, Role};
 
@@ -119,8 +118,7 @@ impl App {
 impl KeptFork {
     /// A fork of a log that this node does not hold; the notes name the domain.
     fn of_none(ForkNotes { at, ours, theirs }: ForkNotes) -> Option<Self> {
-        let note = Note::parse(&theirs).ok()?;
-        let domain = Checkpoint::parse(note.text()).ok()?.origin.domain;
+        let domain = Checkpoint::claimed(&theirs).ok()?.origin.domain;
         Some(Self { domain, at, ours, theirs })
     }
 }

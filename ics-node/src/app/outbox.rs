@@ -343,8 +343,7 @@ impl App {
         if receipt.id != id && !is_certificate(&body) {
             return Err(format!("it is for another body, {}", receipt.id));
         }
-        let home = domain.descriptor().home.verifying_key().ok_or("the home's key cannot be used")?;
-        let key = receipt.origin.key(home.as_bytes()).map_err(|error| error.to_string())?;
+        let key = domain.descriptor().home.home_of(&receipt.origin).map_err(|error| error.to_string())?;
         match receipt.verify(&body, &key) {
             Ok(_) => Ok(()),
             // Descriptors and erasures that say the same may bear other signatures, and the home enters a certificate

@@ -91,7 +91,7 @@ async fn what_the_evidence_does_not_bear_out_leaves_nobody() {
     let other = policy(&app, &maker, PERMITS);
     let matter = Matter { reader: Reader::Anonymous, policy: &other, usage: "connect", thing: &query, peer: None };
     let now = app.clock().now();
-    let allows = settle(&app.question(&matter, now).expect("a question"), &other, now).ruling();
+    let allows = settle(&app.question(&matter, now).expect("a question"), &other, now);
     let domain = app.hosted(&maker.domain).expect("is here").number;
     let kept = app.memory().recall(domain, &IdentityId::Key(pumps[0].fingerprint()), now).expect("is remembered");
     let asked = Asked { usage: word("connect"), thing: kept.place.0.bits(), peer: 0 };

@@ -13,9 +13,10 @@ use super::check::{Report, check_log};
 use super::error::StoreError;
 use super::heads::HeadFiles;
 use super::types::Part;
+use super::wal::beside;
 use super::{
-    HEADS_DIR, INDEX_FILE, LOG_FILE, SEEN_DIR, Store, list_numbers, lock, make_private, schema, state, sync_names,
-    table, witnessed,
+    HEADS_DIR, INDEX_FILE, LOG_FILE, SEEN_DIR, Store, gone, list_numbers, lock, make_private, schema, state,
+    sync_names, table, witnessed,
 };
 
 impl Store {
@@ -28,12 +29,7 @@ impl Store {
     /// # Errors
     /// When the directory holds a store or cannot be written, or the database fails.
     pub fn backup(&self, to: &Path) -> Result<(), StoreError> {
-        refuse_store(to)?;
-        let copied = keeping::copy(self.dir(), to)
-            .and_then(|()| list_numbers::raise(&self.dir().join(HEADS_DIR), &to.join(HEADS_DIR)))
-            .and_then(|()| self.shared.pool.read(|reader| copy_store(&reader.log, &self.shared.heads, to)));
-        // The error is about the copy's disk: the node's own may have room.
-        copied.map_err(|error| error.of_disk(to))
+        self.shared.pool.read(|reader| copy_store(self.dir(), &reader.log, &self.shared.heads, to))
     }
 }
 
@@ -42,13 +38,7 @@ impl Store {
 /// # Errors
 /// When there is no store, and as [`Store::backup`].
 pub fn backup(dir: &Path, to: &Path) -> Result<(), StoreError> {
-    let log = open_log(dir)?;
-    refuse_store(to)?;
-    let heads = HeadFiles::open(&dir.join(HEADS_DIR))?;
-    let copied = keeping::copy(dir, to)
-        .and_then(|()| list_numbers::raise(&dir.join(HEADS_DIR), &to.join(HEADS_DIR)))
-        .and_then(|()| copy_store(&log, &heads, to));
-    copied.map_err(|error| error.of_disk(to))
+    copy_store(dir, &open_log(dir)?, &HeadFiles::open(&dir.join(HEADS_DIR))?, to)
 }
 
 /// Reads and checks a copy like [`Store::check`], but without the index, which a copy does not have.
@@ -308,8 +298,17 @@ fn refuse_store(to: &Path) -> Result<(), StoreError> {
     if path.exists() { Err(StoreError::Exists { what: format!("`{}`", path.display()) }) } else { Ok(()) }
 }
 
+fn copy_store(dir: &Path, log: &Connection, heads: &HeadFiles, to: &Path) -> Result<(), StoreError> {
+    refuse_store(to)?;
+    let copied = keeping::copy(dir, to)
+        .and_then(|()| list_numbers::raise(&dir.join(HEADS_DIR), &to.join(HEADS_DIR)))
+        .and_then(|()| copy_log(log, heads, to));
+    // The error is about the copy's disk: the node's own may have room.
+    copied.map_err(|error| error.of_disk(to))
+}
+
 /// The database comes last: an interrupted copy does not look like a store.
-fn copy_store(log: &Connection, heads: &HeadFiles, to: &Path) -> Result<(), StoreError> {
+fn copy_log(log: &Connection, heads: &HeadFiles, to: &Path) -> Result<(), StoreError> {
     make_private(to)?;
     let path = to.join(LOG_FILE);
     // Heads before the log, so that they do not show more than the copy has.
@@ -340,24 +339,15 @@ fn copy(log: &Connection, to: &Path) -> Result<(), StoreError> {
 /// Copies the whole database, including what is only in its write-ahead log (as after a kill): SQLite reads both. In a
 /// single step: a copy in several steps would restart with every commit in between.
 fn pages(log: &Connection, to: &Path) -> Result<Connection, StoreError> {
-    for end in ["", "-journal", "-wal", "-shm"] {
-        let mut left = to.as_os_str().to_owned();
-        left.push(end);
-        remove(Path::new(&left))?;
+    // What an unfinished attempt has left would be taken for the beginning of this copy.
+    for left in ["", "-journal", "-wal", "-shm"].map(|end| beside(to, end)) {
+        gone(&left, std::fs::remove_file(&left))?;
     }
     let mut target = Connection::open(to)?;
     if Backup::new(log, &mut target)?.step(-1)? != StepResult::Done {
         return Err(StoreError::refused("the database was busy; the copy is not complete"));
     }
     Ok(target)
-}
-
-/// Removes what an unfinished attempt has left, which would be taken for the beginning of this copy.
-fn remove(left: &Path) -> Result<(), StoreError> {
-    match std::fs::remove_file(left) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(StoreError::io(left)(error)),
-        _ => Ok(()),
-    }
 }
 
 /// Makes a copy a single file without a write-ahead log; opening the store turns that on again.

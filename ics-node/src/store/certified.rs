@@ -103,22 +103,19 @@ pub(crate) fn keep(log: &Connection, domain: DomainNumber, all: &[(u64, Certifie
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
     use std::time::{Duration, Instant};
 
     use ics_core::time::Timestamp;
 
     use super::*;
     use crate::store::days::DAY_MILLIS;
-    use crate::store::{Content, NewContent, NewEntry, Options, Part, Sealer, SignedNote};
+    use crate::store::{Content, NewContent, NewEntry, Part};
 
     /// For copies the whole file is read, and something may be forgotten each minute.
     #[test]
     fn copies_of_what_is_forgotten_are_removed_with_the_next_day() {
         let dir = tempfile::tempdir().expect("dir");
-        let note = SignedNote { note: "a note".to_owned(), cosigned_at: None };
-        let sealer: Sealer = Arc::new(move |_, _, _| Ok(note.clone()));
-        let store = Store::open(dir.path(), Options::new(Arc::new(|_| Vec::new()), sealer)).expect("opens");
+        let store = Store::of_tests(dir.path());
         let name = "d.example".parse().expect("a name");
         let domain = store.create_domain(&name, Part::Home, None).expect("made").number;
         let job = |tx: &mut WriteTx<'_>| {

@@ -189,18 +189,14 @@ pub(crate) fn truncate_wal(connection: &Connection) -> Result<bool, StoreError> 
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use super::*;
-    use crate::store::{Options, Sealer, SignedNote, Store};
+    use crate::store::Store;
 
     /// It may have passed copies of that already.
     #[test]
     fn a_pass_leaves_the_note_of_what_was_forgotten_while_it_was_under_way() {
         let dir = tempfile::tempdir().expect("dir");
-        let note = SignedNote { note: "a note".to_owned(), cosigned_at: None };
-        let sealer: Sealer = Arc::new(move |_, _, _| Ok(note.clone()));
-        let store = Store::open(dir.path(), Options::new(Arc::new(|_| Vec::new()), sealer)).expect("opens");
+        let store = Store::of_tests(dir.path());
         let is_due_at_rest = || {
             let began = Instant::now();
             while !store.with_writer(|writer| Ok(writer.cleaning.next().is_none())).expect("is asked") {

@@ -1,6 +1,7 @@
 //! Copies of domains in a store that is not open: how much they hold, and emptying one so that all of it is copied
 //! again.
 
+use std::fs::File;
 use std::path::Path;
 
 use ics_core::log::checkpoint::Origin;
@@ -33,10 +34,13 @@ pub fn held(dir: &Path, name: &DomainName) -> Result<Option<(DomainInfo, u64)>, 
         Err(StoreError::NotFound { .. }) => return Ok(None),
         other => other?,
     };
-    let mut known = table::domains(&log)?.into_iter().map(|(info, _)| info);
-    let Some(info) = known.find(|info| info.name == *name) else { return Ok(None) };
+    let Some(info) = domain_in(&log, name)? else { return Ok(None) };
     let size = table::head(&log, info.number)?.map_or(0, |head| head.size);
     Ok(Some((info, size)))
+}
+
+fn domain_in(log: &Connection, name: &DomainName) -> Result<Option<DomainInfo>, StoreError> {
+    Ok(table::domains(log)?.into_iter().map(|(info, _)| info).find(|info| info.name == *name))
 }
 
 /// The first forks of a domain that were seen, according to the store in a directory, even if the domain is not held
@@ -83,14 +87,8 @@ pub fn scan_copy(dir: &Path, name: &DomainName, mut take: impl FnMut(StoredEntry
 /// # Errors
 /// When there is no such domain, this node is its home, another process uses the store, or the database fails.
 pub fn empty_copy(dir: &Path, name: &DomainName) -> Result<u64, StoreError> {
-    let path = dir.join(LOG_FILE);
-    if !path.exists() {
-        return Err(StoreError::not_found(format!("store in `{}`", dir.display())));
-    }
-    let _lock = lock(dir)?;
-    let mut log = open_log_to_write(&path)?;
-    let known = table::domains(&log)?.into_iter().map(|(info, _)| info).find(|info| info.name == *name);
-    let info = known.ok_or_else(|| StoreError::not_found(format!("domain `{name}`")))?;
+    let (_lock, mut log) = open_alone(dir)?;
+    let info = domain_in(&log, name)?.ok_or_else(|| StoreError::not_found(format!("domain `{name}`")))?;
     if info.part != Part::Mirror {
         return Err(StoreError::refused(format!("this node is the home of `{name}`: nobody else can supply it again")));
     }
@@ -108,12 +106,7 @@ pub fn empty_copy(dir: &Path, name: &DomainName) -> Result<u64, StoreError> {
 /// # Errors
 /// When there is no store, another process uses it, or the database or a file fails.
 pub fn forget_seen(dir: &Path, name: &DomainName) -> Result<Option<u64>, StoreError> {
-    let path = dir.join(LOG_FILE);
-    if !path.exists() {
-        return Err(StoreError::not_found(format!("store in `{}`", dir.display())));
-    }
-    let _lock = lock(dir)?;
-    let mut log = open_log_to_write(&path)?;
+    let (_lock, mut log) = open_alone(dir)?;
     let known = in_transaction(&mut log, |log| {
         follow_from_the_start(log, name)?;
         witnessed::forget(log, name)
@@ -121,6 +114,16 @@ pub fn forget_seen(dir: &Path, name: &DomainName) -> Result<Option<u64>, StoreEr
     // What is in only one of the two places counts too, since this may be repeated after a failure.
     let on_file = HeadFiles::open(&dir.join(SEEN_DIR))?.forget(name)?;
     Ok(known.max(on_file))
+}
+
+/// Opens the log of a store for writing, and keeps other processes out until the lock is dropped.
+fn open_alone(dir: &Path) -> Result<(File, Connection), StoreError> {
+    let path = dir.join(LOG_FILE);
+    if !path.exists() {
+        return Err(StoreError::not_found(format!("store in `{}`", dir.display())));
+    }
+    let lock = lock(dir)?;
+    Ok((lock, open_log_to_write(&path)?))
 }
 
 fn empty(log: &Connection, DomainInfo { number: domain, name, .. }: &DomainInfo) -> Result<(), StoreError> {

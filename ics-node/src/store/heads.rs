@@ -12,13 +12,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use data_encoding::HEXLOWER;
 use ics_core::log::checkpoint::{Checkpoint, Origin};
-use ics_core::log::note::Note;
 use ics_core::vocabulary::DomainName;
 use sha2::{Digest as _, Sha256};
 
 use super::error::StoreError;
 use super::types::Seal;
-use super::{make_private, replace_file, sync_names};
+use super::{gone, make_private, replace_file, sync_names};
 use crate::open_files::open_patiently;
 
 /// The name of a new file before it replaces the old one; no domain's name begins with a dot.
@@ -198,10 +197,8 @@ impl HeadFiles {
             return self.write_doubted(&others);
         }
         let path = self.dir.join(DOUBTED);
-        match fs::remove_file(&path) {
-            Err(error) if error.kind() != ErrorKind::NotFound => Err(StoreError::io(&path)(error)),
-            _ => sync_names(&self.dir),
-        }
+        gone(&path, fs::remove_file(&path))?;
+        sync_names(&self.dir)
     }
 
     /// The keys in doubt, if any; an empty file names no key and stands for all.
@@ -238,8 +235,7 @@ fn name_of(origin: &Origin) -> String {
 
 /// The note is not verified: the file is as much our own as the database is.
 fn parse(note: String, is_of: impl FnOnce(&Origin) -> bool) -> Option<Seal> {
-    let checkpoint = Checkpoint::parse(Note::parse(&note).ok()?.text()).ok()?;
-    let Checkpoint { origin, size, root } = checkpoint;
+    let Checkpoint { origin, size, root } = Checkpoint::claimed(&note).ok()?;
     is_of(&origin).then_some(Seal { size, root, note, cosigned_at: None })
 }
 

@@ -9,7 +9,7 @@ use ics_core::limits;
 use ics_core::vocabulary::DomainName;
 
 use super::error::StoreError;
-use super::{Store, make_private, replace_file};
+use super::{Store, gone, make_private, replace_file};
 
 const DIR: &str = "lists";
 /// The greatest length in bytes of the line before a list, which holds a number.
@@ -78,26 +78,9 @@ fn names_in(dir: &Path) -> Result<Vec<(String, PathBuf)>, StoreError> {
     listed.map(name).collect::<Result<_, _>>().map_err(StoreError::io(dir))
 }
 
-/// Succeeds if what was to be removed is gone, even if it was gone before.
-fn gone(path: &Path, removed: std::io::Result<()>) -> Result<(), StoreError> {
-    match removed {
-        Err(error) if error.kind() != ErrorKind::NotFound => Err(StoreError::io(path)(error)),
-        _ => Ok(()),
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use super::*;
-    use crate::store::{Options, Sealer, SignedNote};
-
-    fn open(dir: &Path) -> Store {
-        let note = SignedNote { note: String::new(), cosigned_at: None };
-        let sealer: Sealer = Arc::new(move |_, _, _| Ok(note.clone()));
-        Store::open(dir, Options::new(Arc::new(|_| Vec::new()), sealer)).expect("opens")
-    }
 
     fn domain(text: &str) -> DomainName {
         text.parse().expect("a name")
@@ -107,14 +90,14 @@ mod tests {
     fn a_list_is_there_after_a_restart_and_one_that_is_damaged_or_not_named_any_more_is_none() {
         let dir = tempfile::tempdir().expect("dir");
         let of = domain("d.example");
-        let store = open(dir.path());
+        let store = Store::of_tests(dir.path());
         assert_eq!(store.kept_list(&of, "a-0").expect("reads"), None);
         for (name, size, der) in [("a-0", 7, &b"old"[..]), ("a-0", 8, b"0\n1"), ("b-1", 8, b"b")] {
             store.keep_list(&of, name, size, der).expect("keeps");
         }
         drop(store);
 
-        let store = open(dir.path());
+        let store = Store::of_tests(dir.path());
         assert_eq!(store.kept_list(&of, "a-0").expect("reads"), Some((8, b"0\n1".to_vec())));
         let files = dir.path().join("lists/d.example");
         for damaged in [&b""[..], b"8", b"eight\nder", b"123456789012345678901\nder", b"\xff\nder"] {

@@ -50,7 +50,7 @@ mod writer;
 
 use std::collections::BTreeMap;
 use std::fs::{File, TryLockError};
-use std::io::Write as _;
+use std::io::{ErrorKind, Write as _};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -379,6 +379,14 @@ fn replace_file(dir: &Path, new: &str, name: &str, content: &(impl AsRef<[u8]> +
     sync_names(dir)
 }
 
+/// Succeeds if what was to be removed is gone, even if it was gone before.
+fn gone(path: &Path, removed: std::io::Result<()>) -> Result<(), StoreError> {
+    match removed {
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(StoreError::io(path)(error)),
+        _ => Ok(()),
+    }
+}
+
 fn lock(dir: &Path) -> Result<File, StoreError> {
     let path = dir.join(LOCK_FILE);
     let file = File::options().create(true).truncate(false).write(true).open(&path).map_err(StoreError::io(&path))?;
@@ -386,6 +394,15 @@ fn lock(dir: &Path) -> Result<File, StoreError> {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => Err(StoreError::InUse { dir: dir.to_owned() }),
         Err(TryLockError::Error(error)) => Err(StoreError::io(&path)(error)),
+    }
+}
+
+#[cfg(test)]
+impl Store {
+    /// A store whose entries are found by nothing, and whose checkpoints nobody signs.
+    pub(crate) fn of_tests(dir: &Path) -> Self {
+        let sealer: Sealer = Arc::new(|_, _, _| Ok(SignedNote { note: "a note".to_owned(), cosigned_at: None }));
+        Self::open(dir, Options::new(Arc::new(|_| Vec::new()), sealer)).expect("opens")
     }
 }
 

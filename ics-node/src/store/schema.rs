@@ -17,7 +17,7 @@ const LOG_APPLICATION: i64 = 0x4943_536c;
 const INDEX_APPLICATION: i64 = 0x4943_5378;
 const ACME_APPLICATION: i64 = 0x4943_5361;
 
-/// The steps from an empty file to the newest schema of `ics.db`; step n leads to `user_version` n + 1. They are never
+/// The steps from an empty file to the newest schema of `ics.db`; the first leads to `user_version` 1. They are never
 /// changed, only added to: other installations have already gone through them.
 const LOG_STEPS: &[&str] = &[
     include_str!("schema/log-1.sql"),
@@ -40,17 +40,10 @@ const LOG_STEPS: &[&str] = &[
     include_str!("schema/log-18.sql"),
     include_str!("schema/log-19.sql"),
 ];
-const INDEX_STEPS: &[&str] = &[
-    include_str!("schema/index-1.sql"),
-    include_str!("schema/index-2.sql"),
-    include_str!("schema/index-3.sql"),
-    include_str!("schema/index-4.sql"),
-    include_str!("schema/index-5.sql"),
-    include_str!("schema/index-6.sql"),
-    include_str!("schema/index-7.sql"),
-    include_str!("schema/index-8.sql"),
-    include_str!("schema/index-9.sql"),
-];
+/// The index has no history, since it is derived: its one step makes it anew.
+const INDEX_STEPS: &[&str] = &[include_str!("schema/index.sql")];
+/// The version to which that step leads. To be raised when `index.sql` changes, or what entries are found by.
+const INDEX_VERSION: i64 = 9;
 const ACME_STEPS: &[&str] = &[
     include_str!("schema/acme-1.sql"),
     include_str!("schema/acme-2.sql"),
@@ -102,6 +95,14 @@ impl File {
             Self::Log => LOG_STEPS,
             Self::Index => INDEX_STEPS,
             Self::Acme => ACME_STEPS,
+        }
+    }
+
+    /// The version to which the first step leads.
+    const fn first_version(self) -> i64 {
+        match self {
+            Self::Log | Self::Acme => 1,
+            Self::Index => INDEX_VERSION,
         }
     }
 
@@ -197,14 +198,14 @@ pub(crate) fn check_known(file: File, path: &Path, connection: &Connection) -> R
 
 /// The newest version of a schema.
 pub(crate) fn newest(file: File) -> i64 {
-    i64::try_from(file.steps().len()).unwrap_or(i64::MAX)
+    file.first_version() - 1 + i64::try_from(file.steps().len()).unwrap_or_default()
 }
 
 /// Applies the missing steps, each in its own transaction together with its version number: after a crash the schema is
 /// as before or after a step.
 fn migrate(file: File, path: &Path, connection: &mut Connection) -> Result<(), StoreError> {
     let found = check_known(file, path, connection)?;
-    for (version, step) in (1..).zip(file.steps()).skip_while(|(version, _)| *version <= found) {
+    for (version, step) in (file.first_version()..).zip(file.steps()).skip_while(|(version, _)| *version <= found) {
         let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         transaction.execute_batch(step)?;
         transaction.pragma_update(None, "application_id", file.application())?;
@@ -231,8 +232,7 @@ mod tests {
             assert_eq!(pragma(&connection, "page_size").expect("page_size"), 8192);
             assert_eq!(pragma(&connection, "synchronous").expect("synchronous"), synchronous);
             assert_eq!(pragma(&connection, "secure_delete").expect("secure_delete"), 1);
-            let steps = i64::try_from(file.steps().len()).expect("few");
-            assert_eq!(pragma(&connection, "user_version").expect("user_version"), steps);
+            assert_eq!(pragma(&connection, "user_version").expect("user_version"), newest(file));
             drop(connection);
             open_writer(file, &path).expect("open again");
         }
@@ -295,6 +295,23 @@ mod tests {
         let mut statement = connection.prepare(sql).expect("SQL");
         let rows = statement.query_map([], |row| row.get(0)).expect("rows");
         rows.collect::<Result<_, _>>().expect("rows")
+    }
+
+    #[test]
+    fn an_index_of_an_earlier_version_is_made_anew() {
+        let dir = tempfile::tempdir().expect("dir");
+        let path = dir.path().join("index.db");
+        let former = Connection::open(&path).expect("open");
+        let tables = "CREATE TABLE posting (key INTEGER); CREATE TABLE progress (domain INTEGER, indexed_upto INTEGER);
+             INSERT INTO progress VALUES (1, 5)";
+        former.execute_batch(tables).expect("made");
+        former.pragma_update(None, "application_id", INDEX_APPLICATION).expect("set");
+        former.pragma_update(None, "user_version", 1).expect("set");
+        drop(former);
+        let index = open_writer(File::Index, &path).expect("open");
+        assert_eq!(check_known(File::Index, &path, &index).expect("ours"), newest(File::Index));
+        assert!(column::<i64>(&index, "SELECT indexed_upto FROM progress").is_empty());
+        assert!(column::<i64>(&index, "SELECT checksum FROM posting").is_empty());
     }
 
     #[test]

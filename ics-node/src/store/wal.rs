@@ -12,8 +12,13 @@ const AT_ONCE: usize = 1 << 20;
 
 /// The write-ahead log of a database.
 pub(crate) fn wal_of(log: &Path) -> PathBuf {
-    let mut name = log.as_os_str().to_owned();
-    name.push("-wal");
+    beside(log, "-wal")
+}
+
+/// The file beside another one whose name is that one's with this at the end.
+pub(crate) fn beside(path: &Path, end: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(end);
     PathBuf::from(name)
 }
 

@@ -317,6 +317,13 @@ impl Party {
         self.submit_one(app, body).await.expect("admitted");
     }
 
+    /// Submits bodies that are all admitted.
+    pub(crate) async fn submit(&self, app: &App, bodies: Vec<Vec<u8>>) {
+        for result in app.submit(&self.domain, bodies).await.expect("a batch").results {
+            assert!(matches!(result, SubmissionResult::Receipt(_)), "{result:?}");
+        }
+    }
+
     /// Submits the signer's certificate and one body.
     pub(crate) async fn submit_one(&self, app: &App, body: Vec<u8>) -> Result<Receipt, Problem> {
         let mut results = app.submit(&self.domain, vec![self.certificate.clone(), body]).await.expect("batch").results;

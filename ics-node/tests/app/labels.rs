@@ -10,7 +10,7 @@ use ics_core::statement::make::{certify, sign_document};
 use ics_core::statement::{Claims, Group, Subject, body};
 use ics_core::time::Timestamp;
 use ics_core::vocabulary::{Act, Attribute};
-use ics_node::api::{IdentitySummary, ListQuery, SubmissionResult};
+use ics_node::api::{IdentitySummary, ListQuery};
 use ics_node::app::{App, Reader};
 
 use crate::erased::{blocked, id};
@@ -50,14 +50,8 @@ async fn opened(maker: &Party, devices: u8) -> App {
     let examiners =
         [1, 2].map(|number| Certificate::make(&examiner(number), "Certifix", CERTIFIED, &SALT).expect("a certificate"));
     let bodies = core::iter::once(maker.certificate.clone()).chain(examiners).chain(introduced).collect();
-    submit(maker, &app, bodies).await;
+    maker.submit(&app, bodies).await;
     app
-}
-
-async fn submit(maker: &Party, app: &App, bodies: Vec<Vec<u8>>) {
-    for result in app.submit(&maker.domain, bodies).await.expect("a batch").results {
-        assert!(matches!(result, SubmissionResult::Receipt(_)), "{result:?}");
-    }
 }
 
 fn claims(maker: &Party, act: Act) -> Claims {
@@ -121,7 +115,7 @@ async fn examined() -> (Party, App, String) {
         says(&app, 1, 8, &label(&maker, "seen")),
         says(&app, 2, 8, &ce()),
     ];
-    submit(&maker, &app, bodies).await;
+    maker.submit(&app, bodies).await;
     let lot = lot.id().expect("an id").to_string();
     (maker, app, lot)
 }
@@ -192,7 +186,7 @@ async fn a_line_names_some_labels_and_the_one_that_was_asked_for() {
     let maker = certified(|_| ());
     let app = opened(&maker, 1).await;
     let names: Vec<String> = (0..=limits::LABELS_LISTED).map(|number| format!("iso-{number}")).collect();
-    submit(&maker, &app, names.iter().map(|name| says(&app, 1, 1, &label(&maker, name))).collect()).await;
+    maker.submit(&app, names.iter().map(|name| says(&app, 1, 1, &label(&maker, name))).collect()).await;
     let named = |query: &ListQuery| {
         let mut items = listed(&app, &maker, Reader::Anonymous, query);
         items.remove(0).labels.into_iter().map(|label| label.value).collect::<Vec<_>>()
@@ -209,7 +203,7 @@ async fn a_register_shows_what_its_reader_may_read() {
     for (condition, shown) in [(of_one_lot, vec![id(1)]), ("principal has node", vec![])] {
         let maker = certified(|it| it.access = narrowed(&it.access, condition));
         let app = opened(&maker, 2).await;
-        submit(&maker, &app, [1, 2].map(|number| says(&app, 1, number, &label(&maker, "ce"))).into()).await;
+        maker.submit(&app, [1, 2].map(|number| says(&app, 1, number, &label(&maker, "ce"))).into()).await;
         let all = [id(1), id(2)];
         for (reader, expected) in [(Reader::Operator, &all[..]), (Reader::Anonymous, &shown)] {
             let query = of_label("ce");
@@ -244,7 +238,7 @@ async fn a_register_for_people_calls_things_what_their_makers_call_them() {
     let other = Party::found("factory.acme.example");
     other.found_at(&app);
     other.publish(&app, &device(2), "Infusion pump", "L2").await;
-    submit(&maker, &app, vec![says(&app, 1, 2, &label(&maker, "ce"))]).await;
+    maker.submit(&app, vec![says(&app, 1, 2, &label(&maker, "ce"))]).await;
     let query = of_label("ce");
     let listed = listed(&app, &maker, Reader::Anonymous, &query).remove(0);
     assert_eq!((listed.title.as_str(), listed.attributes.len()), ("Pump", 0), "what this domain alone says");

@@ -5,7 +5,7 @@ use ics_core::limits;
 use ics_core::statement::make::sign_document;
 use ics_core::statement::{Claims, Group, Subject};
 use ics_core::vocabulary::{Act, Attribute};
-use ics_node::api::{ListQuery, SubmissionResult};
+use ics_node::api::ListQuery;
 use ics_node::app::{App, Reader};
 use ics_sync::wire;
 
@@ -21,12 +21,6 @@ fn recall(maker: &Party, app: &App, lot: usize) -> Vec<u8> {
     sign_document(&maker.signer, &group, &said, app.clock().now(), &SALT).expect("made")
 }
 
-async fn submit(maker: &Party, app: &App, bodies: Vec<Vec<u8>>) {
-    for result in app.submit(&maker.domain, bodies).await.expect("a batch").results {
-        assert!(matches!(result, SubmissionResult::Receipt(_)), "{result:?}");
-    }
-}
-
 /// The recall of the last of many lots is found like that of the first, and if there are more than are looked up,
 /// nothing is left out silently.
 #[tokio::test(flavor = "multi_thread")]
@@ -35,7 +29,7 @@ async fn a_recalled_thing_is_listed_however_many_lots_were_recalled_before() {
     let last = LOOKED_UP - 1;
     maker.publish(&app, &device(1), "urn:dev:os:32473-1", &format!("L{last}")).await;
     for lots in (0..LOOKED_UP).collect::<Vec<_>>().chunks(250) {
-        submit(&maker, &app, lots.iter().map(|lot| recall(&maker, &app, *lot)).collect()).await;
+        maker.submit(&app, lots.iter().map(|lot| recall(&maker, &app, *lot)).collect()).await;
     }
     let query = ListQuery { status: Some("withdrawn".to_owned()), limit: Some(1), ..ListQuery::default() };
     let listed = |query: &ListQuery| app.list(Reader::Anonymous, &maker.domain, query);
@@ -43,7 +37,7 @@ async fn a_recalled_thing_is_listed_however_many_lots_were_recalled_before() {
     assert_eq!(page.items[0].id, device(1).fingerprint().to_string());
     assert!(page.next.is_some(), "the groups themselves come behind it");
 
-    submit(&maker, &app, vec![recall(&maker, &app, LOOKED_UP)]).await;
+    maker.submit(&app, vec![recall(&maker, &app, LOOKED_UP)]).await;
     let refused = listed(&query).expect_err("more than are looked up");
     assert_eq!(refused.code().as_str(), "out-of-range");
     assert!(refused.to_string().contains("ask for a lot"), "{refused}");
@@ -60,9 +54,9 @@ async fn statements_on_a_large_lot_are_hidden_from_readers_to_whom_the_rules_sho
     maker.publish(&app, &device(1), "urn:dev:os:32473-1", "L1").await;
     let members = devices(u16::try_from(limits::GROUP_MEMBERS_SOUGHT).expect("few"));
     for some in members.chunks(250) {
-        submit(&maker, &app, some.iter().map(|key| maker.introduce(&app, key, "Pump", "L1")).collect()).await;
+        maker.submit(&app, some.iter().map(|key| maker.introduce(&app, key, "Pump", "L1")).collect()).await;
     }
-    submit(&maker, &app, vec![recall(&maker, &app, 1)]).await;
+    maker.submit(&app, vec![recall(&maker, &app, 1)]).await;
     let last = app.domain(&maker.domain).expect("here").info.size - 1;
     let is_shown = |reader| {
         let page = app.entries(reader, &maker.domain, last, 1, None).expect("a page");

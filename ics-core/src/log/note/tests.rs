@@ -8,6 +8,20 @@ const EXAMPLE: &str = "This is an example message.\n\n\u{2014} example.com/foo U
 const EXAMPLE_KEY: &str = "example.com/foo+530d903a+AekyeRrm56hApGFkyQR4ZCbV54Id2LKaANYcrnKv3U2k";
 const TEXT: &str = "a text\n\nof two parts\n";
 
+impl Note {
+    /// A note without signatures yet.
+    pub(in crate::log) fn new(text: &str) -> Result<Self, NoteError> {
+        check_text(text, limits::NOTE_BYTES)?;
+        Ok(Self { text: text.to_owned(), signatures: Vec::new() })
+    }
+
+    /// Signs the text with Ed25519.
+    pub(in crate::log) fn sign(&mut self, name: &str, key: &dyn NoteKey) -> Result<(), NoteError> {
+        check_name(name)?;
+        self.add(NoteSignature::ed25519(name, key, &self.text)?)
+    }
+}
+
 fn key(name: &str, seed: u8) -> VerifierKey {
     VerifierKey::new(name, Algorithm::Ed25519, &signing_key(seed).verifying_key().to_bytes()).unwrap()
 }
@@ -126,7 +140,7 @@ fn a_wrong_signature_of_a_known_key_spoils_the_note() {
 fn a_new_signature_of_the_same_key_takes_the_place_of_the_old_one() {
     let mut note = signed(&[("a", 1), ("b", 2)]);
     note.sign("a", &signing_key(1)).unwrap();
-    let names: Vec<&str> = note.signatures().iter().map(NoteSignature::name).collect();
+    let names: Vec<&str> = note.signatures().iter().map(|signature| signature.name.as_str()).collect();
     assert_eq!(names, ["b", "a"]);
     note.sign("a", &signing_key(3)).unwrap();
     assert_eq!(note.signatures().len(), 3, "another key of the same name is another key");

@@ -170,19 +170,6 @@ fn a_record_changes_at_the_next_bound_of_what_may_count() {
     assert_eq!(changes_at(&[used(1).until(2_000_000).refused()]), None, "it never counts");
 }
 
-#[test]
-fn among_equals_the_first_domain_by_name_is_shown() {
-    let mut elsewhere = record(&[introduce(0), status(1, KEEPER, "maintainer", "stolen")]);
-    elsewhere.domain = word("zoo.example");
-    let here = record(&[introduce(0), status(1, CONTROLLER, "security-controller", "suspended")]);
-    for records in [[here.clone(), elsewhere.clone()], [elsewhere, here.clone()]] {
-        let status = View::new(&device(), records.to_vec()).status.expect("a status");
-        assert_eq!((status.name.as_str(), status.domain, status.conflict), ("suspended", here.domain.clone(), false));
-    }
-    let twice = View::new(&device(), vec![here.clone(), here.clone()]);
-    assert_eq!(twice.records, [here], "a domain speaks once");
-}
-
 /// The same text may be the id of a thing with a key or of one without; the kind says which.
 #[test]
 fn an_identity_is_read_with_its_kind() {

@@ -149,9 +149,12 @@ fn candidate_groups_are_all_that_can_concern_a_thing() {
     assert_eq!(candidates.selectors.len(), 5);
     assert!(!candidates.selectors.contains(&keys(&[(Attribute::Model, "P2")])));
     assert_eq!(group("all", &[]).selector_key(), None);
-    let all = Attribute::SELECTING.into_iter().map(|attribute| (attribute, "x".to_owned())).collect();
-    assert_eq!(selector_keys_of(&all).len(), 15);
-    assert!(selector_keys_of(&BTreeMap::from([(Attribute::Location, "1,2".to_owned())])).is_empty());
+    let selectors_of = |attributes: &[Attribute]| {
+        let introduction = say(0, MAKER, "manufacturer", Act::Identity);
+        let said = attributes.iter().fold(introduction, |said, attribute| said.attribute(*attribute, "1,2"));
+        candidate_groups([&said.log()]).selectors.len()
+    };
+    assert_eq!((selectors_of(&Attribute::SELECTING), selectors_of(&[Attribute::Location])), (15, 0));
 }
 
 #[test]

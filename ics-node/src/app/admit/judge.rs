@@ -176,8 +176,8 @@ fn verify_source(domain: &Domain, source: &Source, body: &[u8]) -> Result<(), Ju
         let detail = format!("the descriptor lists no source `{}`", source.origin);
         return Err(refused(Code::UnknownSource, detail));
     };
-    let key = pinned.home.verifying_key().and_then(|key| source.origin.key(&key.to_bytes()).ok());
-    let key = key.ok_or_else(|| refused(Code::SourceUnproven, "the key of the source's home is malformed"))?;
+    let malformed = |_| refused(Code::SourceUnproven, "the key of the source's home is malformed");
+    let key = pinned.home.home_of(&source.origin).map_err(malformed)?;
     source.verify(body, &key).map(|_| ()).map_err(|error| {
         let code = match error {
             EvidenceError::Checkpoint(CheckpointError::Note(NoteError::Unsigned(_))) => Code::SourceKey,
@@ -209,7 +209,7 @@ fn judge_certificate(
         return Ok(refused(Code::SourceUnproven, "how the adopted entry came here cannot be read"));
     };
     Ok(match domain.check_certificate(certificate, &way, &grants) {
-        Ok(_) => Judgement::Admitted(Admission {
+        Ok(()) => Judgement::Admitted(Admission {
             kind: EntryKind::Certificate,
             change: Change::Certificate(Box::new(certificate.clone())),
         }),
@@ -237,7 +237,7 @@ fn judge_certification(
         return Ok(refused(Code::SourceUnproven, "how the adopted entry came here cannot be read"));
     };
     Ok(match domain.check_certification(certification, &way) {
-        Ok(_) => Judgement::Admitted(Admission {
+        Ok(()) => Judgement::Admitted(Admission {
             kind: EntryKind::Certification,
             change: Change::Certification(Box::new(certification.clone())),
         }),

@@ -28,7 +28,7 @@ pub(in crate::app) struct Notes {
 impl Notes {
     /// `about` is what was said about the same thing before.
     pub(in crate::app) fn of(entry: &Logged, about: &[Logged], admitted: &Admitted) -> Option<Self> {
-        let Admitted { nears, fills, .. } = *admitted;
+        let Admitted { nears, fills } = *admitted;
         let grants = entry.grant().map(|_| (entry.subject_id(), entry.claims().from.unwrap_or_default()));
         let notes = Self { signer: entry.signer(), nears, fills, is_unheeded: is_unheeded(entry, about), grants };
         (notes.nears.is_some() || notes.fills || notes.is_unheeded || notes.grants.is_some()).then_some(notes)

@@ -339,15 +339,10 @@ impl App {
         Ok(indices.into_iter().filter(|index| *index < sight.seal.size).collect())
     }
 
-    /// All entries of a kind from an index on that have effect, in log order.
-    pub(crate) fn entries_of_kind(
-        &self,
-        hosted: &Hosted,
-        kind: EntryKind,
-        first: u64,
-    ) -> Result<Vec<StoredEntry>, AppError> {
+    /// All entries of a kind that have effect, in log order.
+    pub(crate) fn entries_of_kind(&self, hosted: &Hosted, kind: EntryKind) -> Result<Vec<StoredEntry>, AppError> {
         let mut found = Vec::new();
-        let mut from = Some(first);
+        let mut from = Some(0);
         let size = self.store().head(hosted.number)?.size;
         while let Some(start) = from {
             let page = self.store().positions(hosted.number, &[kind_key(kind)], start..size, limits::PAGE_ITEMS)?;

@@ -6,13 +6,13 @@ use ics_core::domain::Domain;
 use ics_core::identity::IdentityId;
 use ics_core::limits;
 use ics_core::log::entry::EntryKind;
-use ics_core::record::{CandidateGroups, Logged, Posting, Record, candidate_groups, resolve};
+use ics_core::record::{Logged, Posting, Record, candidate_groups, resolve};
 use ics_core::time::Timestamp;
 
 use super::memory::{Around, Era, Kept, place_of};
 use super::read::Sight;
 use crate::api::problem::Code;
-use crate::app::entries::{Said, find_besides, is_more_about, keys, kind_key};
+use crate::app::entries::{Said, find_besides, is_more_about, keys, kind_key, postings_of_groups};
 use crate::app::{App, AppError, Reader};
 
 /// What was read about an identity.
@@ -145,7 +145,7 @@ impl App {
             return Ok(false);
         }
         let candidates = candidate_groups(about);
-        let postings = core::iter::once(Posting::Subject(*id)).chain(of_groups(&candidates));
+        let postings = core::iter::once(Posting::Subject(*id)).chain(postings_of_groups(&candidates));
         for key in keys(&postings.collect::<Vec<_>>()) {
             if self.store().is_lost(sight.hosted.number, key)? {
                 return Ok(true);
@@ -223,7 +223,7 @@ impl App {
     fn around(&self, sight: &Sight<'_>, era: &Era, about: &[Logged]) -> Result<Arc<Around>, AppError> {
         let (arounds, number) = (self.memory().arounds(), sight.hosted.number);
         let candidates = candidate_groups(about);
-        let keys = keys(&of_groups(&candidates).collect::<Vec<_>>());
+        let keys = keys(&postings_of_groups(&candidates).collect::<Vec<_>>());
         if let Some(around) = arounds.recall(number, &keys) {
             return Ok(around);
         }
@@ -241,12 +241,6 @@ pub(in crate::app) fn check_whole(record: &Record) -> Result<(), AppError> {
 pub(in crate::app) fn cut_short(id: &IdentityId) -> AppError {
     let detail = format!("something said about {id} was erased, and what is left of it is not shown yet");
     AppError::new(Code::Behind, detail)
-}
-
-/// The postings of statements about groups to which something may belong.
-fn of_groups(candidates: &CandidateGroups) -> impl Iterator<Item = Posting> {
-    let named = candidates.named.iter().map(|group| Posting::Subject(IdentityId::Group(*group)));
-    named.chain(candidates.selectors.iter().map(|selector| Posting::Selector(*selector)))
 }
 
 #[cfg(test)]

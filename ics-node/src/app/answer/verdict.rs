@@ -231,7 +231,7 @@ impl App {
         let mut things = things.into_iter();
         let Some(thing) = things.next() else { return Err(AppError::Internal("nothing was asked for".to_owned())) };
         let question = Question { usage: (*usage).to_owned(), thing, peer: things.next() };
-        let ruling = settle(&question, policy, *now).ruling();
+        let ruling = settle(&question, policy, *now);
         if certain {
             self.memory().keep_ruling(asked, rests_on(), ruling);
         }

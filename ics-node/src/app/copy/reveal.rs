@@ -179,7 +179,7 @@ impl App {
     pub(crate) fn own_entries(&self, hosted: &Hosted) -> Result<Vec<StoredEntry>, AppError> {
         let mut own = Vec::new();
         for kind in [EntryKind::Descriptor, EntryKind::Certificate, EntryKind::Certification] {
-            own.extend(self.entries_of_kind(hosted, kind, 0)?);
+            own.extend(self.entries_of_kind(hosted, kind)?);
         }
         own.sort_unstable_by_key(|entry| entry.index);
         Ok(own)

@@ -8,7 +8,6 @@ use ics_core::limits;
 use ics_core::log::Hash;
 use ics_core::log::checkpoint::Checkpoint;
 use ics_core::log::merkle::{ProofError, Tree, leaf_hash, verify_consistency};
-use ics_core::log::note::Note;
 use ics_sync::carried::Wanted;
 use ics_sync::mirror::Stop;
 use ics_sync::wire::Page;
@@ -106,7 +105,7 @@ impl OtherLog {
 }
 
 fn claimed(note: &str) -> Option<Checkpoint> {
-    Checkpoint::parse(Note::parse(note).ok()?.text()).ok()
+    Checkpoint::claimed(note).ok()
 }
 
 /// The largest size up to this one from which a consistency proof shows by itself how the log begins. A proof from a

@@ -3,8 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, PoisonError};
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
+use ics_core::domain::Domain;
 use ics_core::statement::body::{self, Body};
 use ics_core::trust::TrustPolicy;
 use ics_core::vocabulary::DomainName;
@@ -40,7 +39,6 @@ impl App {
         };
         let parsed =
             ics_core::descriptor::Descriptor::parse(&signed.json).map_err(|error| refused(error.to_string()))?;
-        let own = STANDARD.encode(self.0.keys.key.public());
         let name = parsed.domain.clone();
         // The domain is silent: nobody can tell who its home is now, or what it has said.
         if self.hosted(&name).is_ok_and(|hosted| self.store().check_sound(hosted.number).is_err()) {
@@ -49,7 +47,7 @@ impl App {
         let in_force = self.hosted(&name).ok().and_then(|hosted| hosted.domain());
         let rules = in_force.as_ref().map_or(&parsed, |domain| domain.descriptor());
         let home = &rules.home;
-        if home.key != own {
+        if home.key != self.own_key() {
             // What it has to get back may name this key. Until then it accepts and signs nothing.
             if let Ok(hosted) = self.hosted(&name)
                 && self.is_behind(&hosted)?
@@ -83,16 +81,17 @@ impl App {
     }
 
     fn append_entry0(&self, hosted: &Arc<Hosted>, descriptor: &[u8]) -> Result<(), AppError> {
-        let checked = check_bodies(None, vec![(descriptor.to_vec(), self.clock().now())], random()?);
-        let incoming = checked
-            .into_iter()
-            .map(|checked| Ok(Incoming { checked, source: None, salt: random()? }))
-            .collect::<Result<Vec<_>, AppError>>()?;
-        match self.append(hosted, incoming)?.pop() {
+        match self.append(hosted, self.one_incoming(None, descriptor)?)?.pop() {
             Some(Outcome::Appended(Unproven { index: 0, .. })) => Ok(()),
             Some(Outcome::Refused(problem)) => Err(AppError::new(Code::Refused, problem.detail)),
             other => Err(AppError::Internal(format!("entry 0 of `{}`: {other:?}", hosted.name))),
         }
+    }
+
+    /// A single body for the writer, with its signatures verified.
+    pub(super) fn one_incoming(&self, domain: Option<&Domain>, body: &[u8]) -> Result<Vec<Incoming>, AppError> {
+        let checked = check_bodies(domain, vec![(body.to_vec(), self.clock().now())], random()?);
+        checked.into_iter().map(|checked| Ok(Incoming { checked, source: None, salt: random()? })).collect()
     }
 
     /// Closes the domains that are at home here but not among `homes`, and returns their names: nothing is admitted or
@@ -126,7 +125,7 @@ impl App {
         NodeInfo {
             name: self.0.keys.name.clone(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            key: STANDARD.encode(self.0.keys.key.public()),
+            key: self.own_key(),
             domains: self.all_hosted().iter().map(|hosted| hosted.name.clone()).collect(),
             clock: self.lead(),
         }
@@ -190,14 +189,14 @@ impl App {
         let origin = domain.origin();
         let shown = |seal: &Seal| ShownLog { size: seal.size, root: seal.root.to_string() };
         let shown = head.seal.as_ref().map(shown);
-        let verifier_key = descriptor.home.verifying_key().and_then(|key| origin.key(&key.to_bytes()).ok());
-        let malformed = || AppError::Internal(format!("the descriptor of `{}` has no usable home key", hosted.name));
+        let verifier_key = descriptor.home.home_of(&origin);
+        let malformed = |_| AppError::Internal(format!("the descriptor of `{}` has no usable home key", hosted.name));
         Ok(DomainInfo {
             info: wire::Info {
                 domain: hosted.name.clone(),
                 origin,
                 home: descriptor.home.clone(),
-                verifier_key: verifier_key.ok_or_else(malformed)?,
+                verifier_key: verifier_key.map_err(malformed)?,
                 descriptor: descriptor.version,
                 size: head.size,
                 as_of: head.seal.and_then(|seal| seal.cosigned_at),

@@ -49,7 +49,7 @@ impl App {
         hosted.domain().is_some() && Descriptor::parse(json).is_ok_and(|next| next.home.key != self.own_key())
     }
 
-    fn own_key(&self) -> String {
+    pub(super) fn own_key(&self) -> String {
         STANDARD.encode(self.0.keys.key.public())
     }
 }

@@ -17,7 +17,6 @@ use std::time::{Duration, Instant};
 use ics_core::descriptor::Descriptor;
 use ics_core::log::Hash;
 use ics_core::log::checkpoint::{Checkpoint, Origin};
-use ics_core::log::note::Note;
 use ics_core::statement::Remnant;
 use ics_core::statement::body::{self, Body};
 use ics_core::time::Timestamp;
@@ -29,10 +28,9 @@ use self::source::NoAnswer;
 pub use self::source::Source;
 use super::heartbeat::stopped;
 use crate::api::problem::Code;
-use crate::app::admit::check::check_bodies;
-use crate::app::admit::submit::{Incoming, Outcome, append_all};
+use crate::app::admit::submit::{Outcome, append_all};
 use crate::app::hosted::Hosted;
-use crate::app::{App, AppError, random};
+use crate::app::{App, AppError};
 use crate::store::{Part, Standing, WriteTx};
 use crate::words::counted_entries;
 
@@ -401,9 +399,7 @@ impl App {
         if former.descriptor().home.key == next.home.key {
             return Err(refused("a new epoch needs a new key: the former one has signed what is lost".to_owned()));
         }
-        let mut checked = check_bodies(Some(&former), vec![(descriptor.to_vec(), self.clock().now())], random()?);
-        let checked = checked.pop().ok_or_else(|| AppError::Internal("nothing was checked".to_owned()))?;
-        let incoming = vec![Incoming { checked, source: None, salt: random()? }];
+        let incoming = self.one_incoming(Some(&former), descriptor)?;
         let (clock, writer) = (self.clock().clone(), Arc::clone(&hosted));
         let job = move |tx: &mut WriteTx<'_>| match append_all(tx, &writer, incoming, &clock) {
             Ok(outcomes) => match outcomes.into_iter().next() {
@@ -446,7 +442,6 @@ fn check_whole(page: &VerifiedPage, erased: &Erased) -> Result<(), String> {
 
 /// The origin named by a checkpoint on file.
 fn origin_of(note: &str) -> Result<Origin, AppError> {
-    let damaged = |what: String| AppError::Internal(format!("the head's file: {what}"));
-    let note = Note::parse(note).map_err(|error| damaged(error.to_string()))?;
-    Ok(Checkpoint::parse(note.text()).map_err(|error| damaged(error.to_string()))?.origin)
+    let claimed = Checkpoint::claimed(note).map_err(|error| AppError::Internal(format!("the head's file: {error}")))?;
+    Ok(claimed.origin)
 }

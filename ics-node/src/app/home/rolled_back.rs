@@ -62,7 +62,7 @@ impl App {
 /// programs show none: then the alarm is the only consequence of what they say.
 async fn held_by(hosted: &Hosted, witness: &Witness) -> Option<Seal> {
     let (origin, domain) = (hosted.origin()?, hosted.domain()?);
-    let key = domain.descriptor().home.verifying_key().and_then(|key| origin.key(&key.to_bytes()).ok())?;
+    let key = domain.descriptor().home.home_of(&origin).ok()?;
     let shown = witness.http.witnessed(&origin).await.map_err(|error| error.to_string());
     let opened = shown.and_then(|note| match Checkpoint::open(&note, &key) {
         Ok(Checkpoint { size, root, .. }) => Ok(Seal { size, root, note, cosigned_at: None }),

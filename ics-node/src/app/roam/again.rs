@@ -169,10 +169,7 @@ impl Again {
         if from == upto || !self.aside.is_empty() {
             return Ok(true);
         }
-        let Work { target, following, .. } = &self.work;
-        let (domain, source, rights) = ((target.number, self.returns), following.source.clone(), following.rights);
-        let note = move |app: &App| Ok(app.store().follow_upto(domain, (&source, rights), from, upto)?);
-        let is_noted = self.app.blocking(note).await?;
+        let is_noted = self.work.note(&self.app, self.returns, from, upto).await?;
         self.noted = upto;
         Ok(is_noted)
     }

@@ -230,7 +230,7 @@ impl App {
     ) -> Result<Arc<Answer>, Unanswered> {
         let Attestation { evidence, consistency } = answer;
         // Over TLS the peer knows this node by its key.
-        let is_tls = peer.config.url.as_ref().map(PeerUrl::as_str).is_some_and(|url| url.starts_with("https"));
+        let is_tls = peer.config.url.as_ref().is_some_and(PeerUrl::is_over_tls);
         let reader = is_tls.then(|| *KeyPin::of_ed25519(&self.0.keys.key.public()).as_bytes());
         let verify = || attested(&evidence, &sought.origin, &sought.asked, reader, self.clock().now());
         let mut attested = verify()?;

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use ics_core::identity::IdentityId;
 use ics_core::limits;
 use ics_core::log::checkpoint::{Checkpoint, Origin};
-use ics_core::log::note::Note;
 use ics_core::log::record_head::{Finding, HeadReader, RecordHead};
 use ics_core::vocabulary::DomainName;
 use ics_sync::wire::{Attestation, Base64};
@@ -221,6 +220,5 @@ pub(super) fn pin(reader: Reader) -> HeadReader {
 }
 
 pub(super) fn size_of(checkpoint: &str) -> Option<u64> {
-    let note = Note::parse(checkpoint).ok()?;
-    Checkpoint::parse(note.text()).ok().map(|checkpoint| checkpoint.size)
+    Checkpoint::claimed(checkpoint).ok().map(|checkpoint| checkpoint.size)
 }

@@ -60,6 +60,15 @@ pub(super) enum NotTaken {
     Failed(AppError),
 }
 
+impl Work {
+    /// Records how far everything has been taken over; false if something else is followed by now.
+    pub(super) async fn note(&self, app: &App, returns: u64, from: u64, upto: u64) -> Result<bool, AppError> {
+        let (domain, source, rights) =
+            ((self.target.number, returns), self.following.source.clone(), self.following.rights);
+        app.blocking(move |app| Ok(app.store().follow_upto(domain, (&source, rights), from, upto)?)).await
+    }
+}
+
 impl From<AppError> for NotTaken {
     fn from(error: AppError) -> Self {
         Self::Failed(error)

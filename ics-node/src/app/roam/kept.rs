@@ -149,13 +149,8 @@ impl Outcome {
     }
 }
 
+#[derive(Clone)]
 struct Bytes;
-
-impl Clone for Bytes {
-    fn clone(&self) -> Self {
-        Self
-    }
-}
 
 impl Weighter<Sought, Arc<Answer>> for Bytes {
     fn weight(&self, sought: &Sought, answer: &Arc<Answer>) -> u64 {

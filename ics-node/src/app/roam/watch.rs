@@ -264,11 +264,8 @@ impl Afar {
 
     /// Records how far everything has been taken over.
     async fn note(&self, from: u64, upto: u64) -> Result<(), AppError> {
-        let Work { target, following, origin, .. } = &self.work;
-        let (domain, source, rights) = ((target.number, self.returns), following.source.clone(), following.rights);
-        let note = move |app: &App| Ok(app.store().follow_upto(domain, (&source, rights), from, upto)?);
-        let is_noted = self.app.blocking(note).await?;
-        if is_noted { Ok(()) } else { Err(not_heard(origin, "something else is followed now")) }
+        let is_noted = self.work.note(&self.app, self.returns, from, upto).await?;
+        if is_noted { Ok(()) } else { Err(not_heard(&self.work.origin, "something else is followed now")) }
     }
 
     /// Whether the home reports other rights for this node than those under which it has looked: what was passed over

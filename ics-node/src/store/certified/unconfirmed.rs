@@ -142,16 +142,13 @@ impl Store {
 mod tests {
     use std::collections::BTreeSet;
     use std::path::Path;
-    use std::sync::Arc;
 
     use super::*;
-    use crate::store::{Certified, Content, NewContent, NewEntry, Options, Part, Sealer, SignedNote, WriteTx};
+    use crate::store::{Certified, Content, NewContent, NewEntry, Part, WriteTx};
 
     /// A home's store with a domain.
     fn open(dir: &Path) -> (Store, DomainNumber) {
-        let note = SignedNote { note: "a note".to_owned(), cosigned_at: None };
-        let sealer: Sealer = Arc::new(move |_, _, _| Ok(note.clone()));
-        let store = Store::open(dir, Options::new(Arc::new(|_| Vec::new()), sealer)).expect("opens");
+        let store = Store::of_tests(dir);
         let name = "d.example".parse().expect("a name");
         let domain = store.create_domain(&name, Part::Home, None).expect("made").number;
         (store, domain)

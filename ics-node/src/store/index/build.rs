@@ -1,20 +1,20 @@
 //! Opening the index: whether it is usable, and which part of the log it still lacks.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use rusqlite::Connection;
 
 use super::MERGE_POSTINGS;
 use super::file::{self, Progress};
-use crate::store::KeysOf;
 use crate::store::damage;
 use crate::store::error::StoreError;
 use crate::store::schema::{self, File};
 use crate::store::sight::Show;
-use crate::store::sync_names;
 use crate::store::table;
 use crate::store::types::{DomainNumber, Position};
+use crate::store::wal::beside;
+use crate::store::{KeysOf, gone, sync_names};
 
 /// After this many entries, catching up records its progress even if they had few keys.
 const MERGE_ENTRIES: u64 = 100_000;
@@ -74,10 +74,7 @@ pub(crate) fn mark_erasing(path: &Path) -> Result<(), StoreError> {
 /// Removes that record, when it no longer does.
 pub(crate) fn unmark(path: &Path) -> Result<(), StoreError> {
     let mark = beside(path, "-erasing");
-    match std::fs::remove_file(&mark) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(StoreError::io(&mark)(error)),
-        _ => Ok(()),
-    }
+    gone(&mark, std::fs::remove_file(&mark))
 }
 
 fn usable(path: &Path, log: &Connection, domains: &BTreeMap<DomainNumber, u64>) -> Result<Connection, StoreError> {
@@ -169,18 +166,6 @@ fn file_filled(log: &Connection, domain: DomainNumber, keys_of: &KeysOf) -> Resu
 
 /// Removes the index and all files beside it.
 fn remove(path: &Path) -> Result<(), StoreError> {
-    for suffix in ["-wal", "-shm", "", "-damaged", "-erasing", "-stale"] {
-        let file = beside(path, suffix);
-        match std::fs::remove_file(&file) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(StoreError::io(&file)(error)),
-            _ => {}
-        }
-    }
-    Ok(())
-}
-
-fn beside(path: &Path, suffix: &str) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(suffix);
-    name.into()
+    let files = ["-wal", "-shm", "", "-damaged", "-erasing", "-stale"].map(|end| beside(path, end));
+    files.iter().try_for_each(|file| gone(file, std::fs::remove_file(file)))
 }

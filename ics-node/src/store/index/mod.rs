@@ -129,9 +129,9 @@ impl Index {
     /// # Errors
     /// When merging fails, so that there will be no room.
     pub(crate) fn wait_for_room(&self) -> Result<(), StoreError> {
-        let full = |tail: &mut Tail| tail.len() >= TAIL_POSTINGS && tail.failure().is_none();
+        let full = |tail: &mut Tail| tail.len() >= TAIL_POSTINGS && tail.failure.is_none();
         let tail = self.shared.merged.wait_while(self.shared.tail(), full).unwrap_or_else(PoisonError::into_inner);
-        match tail.failure() {
+        match &tail.failure {
             Some(failure) if tail.len() >= TAIL_POSTINGS => Err(failure.clone()),
             _ => Ok(()),
         }
@@ -179,7 +179,7 @@ impl Index {
     ) -> Option<(Search<'c>, u64)> {
         let tail = self.shared.tail();
         let may_be = keys.iter().all(|key| tail.may_have(*key));
-        may_be.then(|| (Search::new(connection, domain, keys, range, &tail), tail.merges()))
+        may_be.then(|| (Search::new(connection, domain, keys, range, &tail), tail.merges))
     }
 }
 
@@ -222,7 +222,7 @@ impl Reading {
 impl Drop for Index {
     /// Merges what is left, so that the next start has nothing to catch up on.
     fn drop(&mut self) {
-        self.shared.tail().stop();
+        self.shared.tail().stopped = true;
         self.shared.work.notify_one();
         if self.thread.take().is_some_and(|thread| thread.join().is_err()) {
             tracing::error!("the index thread panicked; the next start reads the entries that it did not merge");
@@ -253,7 +253,7 @@ impl Shared {
             }
             tail.end_merge(result);
             // A node that appends little looks in the file instead: reading all of its keys takes longer.
-            let learns = !tail.knows_keys() && batch.postings.len() >= MERGE_POSTINGS && tail.failure().is_none();
+            let learns = !tail.knows_keys() && batch.postings.len() >= MERGE_POSTINGS && tail.failure.is_none();
             drop(tail);
             self.merged.notify_all();
             if learns {
@@ -302,26 +302,26 @@ impl Shared {
     /// Waits for something to merge; `None` when the store closes and nothing is left, or the last attempt failed.
     fn next_batch(&self) -> Option<Arc<tail::Batch>> {
         let mut tail = self.tail();
-        let mut seen = tail.pushes();
+        let mut seen = tail.pushes;
         loop {
-            if tail.stopped() {
-                return if tail.failure().is_none() { tail.begin_merge() } else { None };
+            if tail.stopped {
+                return if tail.failure.is_none() { tail.begin_merge() } else { None };
             }
-            if tail.waiting() >= MERGE_POSTINGS && tail.failure().is_none() {
+            if tail.waiting() >= MERGE_POSTINGS && tail.failure.is_none() {
                 return tail.begin_merge();
             }
             let (guard, wait) = self.work.wait_timeout(tail, IDLE).unwrap_or_else(PoisonError::into_inner);
             tail = guard;
             // If something always comes in, there is no better time to empty the write-ahead log.
-            if (tail.forgets() || tail.must_try_again(IDLE)) && tail.failure().is_none() {
+            if (tail.forgets() || tail.must_try_again(IDLE)) && tail.failure.is_none() {
                 return tail.begin_merge();
             }
             // The store is idle, or it is time to try again after a failure.
             let works = tail.len() > 0 || tail.must_clear();
-            if wait.timed_out() && (tail.pushes() == seen || tail.failure().is_some()) && works {
+            if wait.timed_out() && (tail.pushes == seen || tail.failure.is_some()) && works {
                 return tail.begin_merge();
             }
-            seen = tail.pushes();
+            seen = tail.pushes;
         }
     }
 }

@@ -151,11 +151,14 @@ pub(crate) struct Batch {
 pub(crate) struct Tail {
     waiting: Batch,
     merging: Option<Arc<Batch>>,
-    pushes: u64,
+    /// How often something has come in.
+    pub(super) pushes: u64,
     /// How many merges have succeeded.
-    merges: u64,
-    failure: Option<StoreError>,
-    stopped: bool,
+    pub(super) merges: u64,
+    /// Why the last merge failed, if it did.
+    pub(super) failure: Option<StoreError>,
+    /// Whether the store closes.
+    pub(super) stopped: bool,
     /// Erasures that were announced and have not happened yet.
     expected: u32,
     /// Whether the file's write-ahead log may still hold what was forgotten.
@@ -309,25 +312,5 @@ impl Tail {
 
     pub(crate) fn len(&self) -> usize {
         self.waiting() + self.merging.as_ref().map_or(0, |batch| batch.postings.len())
-    }
-
-    pub(crate) const fn pushes(&self) -> u64 {
-        self.pushes
-    }
-
-    pub(crate) const fn merges(&self) -> u64 {
-        self.merges
-    }
-
-    pub(crate) const fn failure(&self) -> Option<&StoreError> {
-        self.failure.as_ref()
-    }
-
-    pub(crate) const fn stop(&mut self) {
-        self.stopped = true;
-    }
-
-    pub(crate) const fn stopped(&self) -> bool {
-        self.stopped
     }
 }

@@ -206,7 +206,7 @@ fn while_merging_fails_look_ups_go_on_and_a_full_tail_refuses() {
     let all = TAIL_POSTINGS as u64;
     let progress = (domain(), Progress { upto: all, leaf: [0; 32] });
     index.push((0..all - 1).map(|n| (Key(n.cast_signed()), position(n))), progress);
-    drop(index.shared.merged.wait_while(index.shared.tail(), |tail| tail.failure().is_none()).expect("failed"));
+    drop(index.shared.merged.wait_while(index.shared.tail(), |tail| tail.failure.is_none()).expect("failed"));
     assert!(index.wait_for_room().is_ok(), "there is room for one more");
     index.push([(Key(7), position(all))], progress);
     assert!(matches!(index.wait_for_room(), Err(StoreError::Sqlite { .. })));
