@@ -26,7 +26,8 @@ use super::authority::{self, Authority, sha1, usage_oid};
 use super::extension::extension;
 use super::{Csr, SignError, Wanted, general_name, oid, signature, subject, time};
 
-/// How many milliseconds before it is made a certificate is valid: the clocks of devices may be behind.
+/// How many milliseconds before it is made a certificate is valid, if its issuer is by then: the clocks of devices may
+/// be behind.
 const BACKDATED_MILLIS: u64 = 60_000;
 
 /// Why no certificate is made.
@@ -56,6 +57,9 @@ pub enum LeafError {
     /// The issuer's own certificate, or one above it, has expired.
     #[error("the issuer's own certificate, or one above it, expired at {0}")]
     IssuerExpired(Timestamp),
+    /// The issuer's own certificate, or one above it, has not begun.
+    #[error("the issuer's own certificate, or one above it, begins at {0}, which by this node's clock is yet to come")]
+    IssuerNotYet(Timestamp),
     /// It could not be signed.
     #[error(transparent)]
     Sign(#[from] SignError),
@@ -304,11 +308,16 @@ impl Given<'_> {
     }
 
     fn validity(&self, now: Timestamp) -> Result<(Timestamp, Option<Timestamp>), LeafError> {
-        let ends = self.authority.not_after;
+        let (begins, ends) = (self.authority.not_before, self.authority.not_after);
         if ends <= now {
             return Err(LeafError::IssuerExpired(ends));
         }
-        let not_before = Timestamp::from_seconds(now.as_millis().saturating_sub(BACKDATED_MILLIS) / 1000);
+        if begins > now {
+            return Err(LeafError::IssuerNotYet(begins));
+        }
+        // Nothing begins before its issuer: some validators take that for a mistake, and others for a forgery.
+        let backdated = Timestamp::from_seconds(now.as_millis().saturating_sub(BACKDATED_MILLIS) / 1000);
+        let not_before = backdated.max(begins);
         // Nothing outlives its issuer, except certificates that never expire.
         let seconds = self.profile.seconds.map(|seconds| seconds.saturating_mul(1000));
         Ok((not_before, seconds.map(|millis| now.plus_millis(millis).min(ends))))

@@ -180,7 +180,8 @@ impl CertifyError {
             Self::Unproven(_) => CertifyFault::Unproven,
             Self::AlreadyRevoked => CertifyFault::Already,
             Self::FormerIssuer => CertifyFault::Denied,
-            Self::Leaf(LeafError::IssuerExpired(_) | LeafError::Sign(_)) | Self::App(_) => CertifyFault::Node,
+            Self::Leaf(LeafError::IssuerExpired(_) | LeafError::IssuerNotYet(_) | LeafError::Sign(_))
+            | Self::App(_) => CertifyFault::Node,
         }
     }
 }
