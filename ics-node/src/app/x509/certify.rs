@@ -56,6 +56,7 @@ pub(super) use self::issuing::{Issuing, roles_to_ask};
 use self::log::ForLog;
 pub use self::revoke::Revoker;
 pub(in crate::app) use self::room::check_room;
+pub(super) use self::speaks::bar;
 use super::acme::Acme;
 use super::responders::ResponderCertificate;
 use crate::app::answer::read::Sight;
