@@ -51,6 +51,12 @@ pub enum LeafError {
     /// An IDevID without a serial number, or with several.
     #[error("the profile needs exactly one serial number in the record, which has {0}")]
     SerialNumbers(usize),
+    /// A serial number of two things, in a name that is to mean one.
+    #[error(
+        "another thing has the serial number `{0}` as well, so a hardware module or permanent identifier with it would \
+         not say which of the two it is: whoever gave it takes it back from one of them, or another profile is asked for"
+    )]
+    SharedSerial(Name),
     /// A name outside what the issuer's own certificate, or one above it, permits.
     #[error("the issuer's own certificate, or one above it, does not let it certify {0}")]
     Constrained(String),

@@ -115,6 +115,26 @@ fn names_outside_of_the_issuers_constraints() {
     }
 }
 
+/// Serial numbers are each maker's own, and in a subject the thing's id stands beside them; but a hardware module, or a
+/// permanent identifier, is one thing.
+#[test]
+fn a_serial_number_that_two_things_have_identifies_neither() {
+    let (world, bench) = (World::new(), Bench::new());
+    let names = "[req]\ndistinguished_name = dn\nreq_extensions = ext\n[dn]\n[ext]\n\
+                 subjectAltName = otherName:1.3.6.1.5.5.7.8.3;SEQUENCE:permanent\n[permanent]\nvalue = UTF8:SN-7\n";
+    bench.file("permanent.cnf", names.as_bytes());
+    let (plain, permanent) = (bench.request("device", &[]), bench.request("permanent", &["-config", "permanent.cnf"]));
+    let other = world.submit(vec![introduction(8, &["serial:SN-7"])]);
+    for (profile, csr) in [("idevid", &plain), ("ldevid", &permanent)] {
+        refused(&world, profile, csr, CertifyFault::Name, "another thing has the serial number `serial:SN-7` as well");
+    }
+    world.certify(7, "ldevid", &plain).expect("its id is in it");
+    world.submit(vec![withdrawal(8, &other)]);
+    for (profile, csr) in [("idevid", &plain), ("ldevid", &permanent)] {
+        world.certify(7, profile, csr).expect("no other has it now");
+    }
+}
+
 /// It is not a failure of the node, after which clients would try again.
 #[test]
 fn an_authority_that_has_ended_issues_nothing() {

@@ -41,7 +41,7 @@ mod speaks;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use ics_core::descriptor::{Certificates, ISSUER_ROLE};
+use ics_core::descriptor::{CertificateProfile, Certificates, ISSUER_ROLE};
 use ics_core::identity::{Fingerprint, IdentityId, excerpt};
 use ics_core::limits;
 use ics_core::name::{Lookup, Name};
@@ -67,7 +67,7 @@ use crate::app::hosted::Hosted;
 use crate::app::{App, AppError, random};
 use crate::store::{Certified, Part, Unconfirmed};
 use crate::x509::{
-    Authority, AuthorityError, Csr, LeafError, Reason, SerialNumber, State, TakenBack, certificate_pem,
+    Authority, AuthorityError, Csr, LeafError, Reason, SerialNumber, State, TakenBack, Wanted, certificate_pem,
     is_key_compromised, issuer_id, sha256,
 };
 
@@ -220,6 +220,7 @@ impl App {
             LeafError::Key(_) => issuing.refused_key(application, (record, &names), csr),
             error => error.into(),
         })?;
+        self.check_serials(issuing.sight, (profile, csr), &leaf.names, known)?;
         let (serial, not_before, not_after) = (leaf.serial, leaf.not_before, leaf.not_after);
         let shows = issuing.shows(profile, application.requester);
         let certified = Certified { names: leaf.names.clone(), uses: leaf.uses.clone(), shows, unconfirmed: None };
@@ -254,6 +255,27 @@ impl App {
             }
         }
         Ok(names)
+    }
+
+    /// Checks that no other thing has the serial number in a name that is to mean one thing only: a hardware module (RFC
+    /// 4108, 5) or a permanent identifier (RFC 4043, 2). What else has it in its certificates has its id there, too.
+    fn check_serials(
+        &self,
+        sight: &Sight<'_>,
+        (profile, csr): (&CertificateProfile, &Csr),
+        names: &BTreeSet<Name>,
+        (record, about): &(Record, Vec<Logged>),
+    ) -> Result<(), CertifyError> {
+        let is_permanent = |wanted: &Wanted| matches!(wanted, Wanted::Permanent(Name::Serial(_)));
+        if profile.hardware_type.is_none() && !csr.wanted.iter().any(is_permanent) {
+            return Ok(());
+        }
+        for name in names.iter().filter(|name| matches!(name, Name::Serial(_))) {
+            if !self.means_only(sight, name, &record.identity.id, about)? {
+                return Err(LeafError::SharedSerial(name.clone()).into());
+            }
+        }
+        Ok(())
     }
 
     /// The only identity of a domain that has all these names.
