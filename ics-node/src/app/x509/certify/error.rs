@@ -168,7 +168,10 @@ impl CertifyError {
             | Self::Another { .. }
             | Self::Request(RequestError::Name(_))
             | Self::Leaf(
-                LeafError::Name(_) | LeafError::HardwareType(_) | LeafError::SharedSerial(_) | LeafError::Constrained(_),
+                LeafError::Name(_)
+                | LeafError::HardwareType(_)
+                | LeafError::SharedSerial(_)
+                | LeafError::Constrained(_),
             ) => CertifyFault::Name,
             Self::Request(_) | Self::Leaf(LeafError::Use(_)) => CertifyFault::Request,
             Self::UnknownProfile { .. } | Self::Requester | Self::Record(_) | Self::Refused(_) => CertifyFault::Denied,
