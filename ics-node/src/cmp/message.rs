@@ -246,8 +246,8 @@ impl<'a> Message<'a> {
     }
 
     /// What a signed message should say and does not, if it names another sender or key than the certificate that it
-    /// brings (RFC 9483, 3.1). A sender that does not know its own name leaves it empty (RFC 9810, 5.1.1), and not every
-    /// certificate names its key.
+    /// brings (RFC 9483, 3.1). A sender that does not know its own name leaves it empty (RFC 9810, 5.1.1), and not
+    /// every certificate names its key.
     fn names_another(&self) -> Result<Option<&'static str>, Failure> {
         let Some(by) = self.certificate()? else { return Ok(None) };
         let by = by.tbs_certificate;

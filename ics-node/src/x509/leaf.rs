@@ -54,7 +54,8 @@ pub enum LeafError {
     /// A serial number of two things, in a name that is to mean one.
     #[error(
         "another thing has the serial number `{0}` as well, so a hardware module or permanent identifier with it would \
-         not say which of the two it is: whoever gave it takes it back from one of them, or another profile is asked for"
+         not say which of the two it is: whoever gave it takes it back from one of them, or the request is for another \
+         profile"
     )]
     SharedSerial(Name),
     /// A name outside what the issuer's own certificate, or one above it, permits.

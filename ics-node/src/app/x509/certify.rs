@@ -257,8 +257,9 @@ impl App {
         Ok(names)
     }
 
-    /// Checks that no other thing has the serial number in a name that is to mean one thing only: a hardware module (RFC
-    /// 4108, 5) or a permanent identifier (RFC 4043, 2). What else has it in its certificates has its id there, too.
+    /// Checks that no other thing has the serial number in a name that is to mean one thing only: a hardware module
+    /// (RFC 4108, 5) or a permanent identifier (RFC 4043, 2). What else has it in its certificates has its id there,
+    /// too.
     fn check_serials(
         &self,
         sight: &Sight<'_>,

@@ -102,9 +102,9 @@ impl App {
         self.cmp_reply((asked, &answerer), &message, (sender, nonce), &outcome)
     }
 
-    /// Who signs the answers: the present issuer, or a former one if that one's key is not here. The owners may name the
-    /// next issuer before its key has come to this node, and what was issued until then is confirmed and revoked all
-    /// the same.
+    /// Who signs the answers: the present issuer, or a former one if that one's key is not here. The owners may name
+    /// the next issuer before its key has come to this node, and what was issued until then is confirmed and revoked
+    /// all the same.
     fn cmp_answerer(&self, domain: &DomainName) -> Result<(Arc<Authority>, IssuerKey), AppError> {
         let hosted = self.hosted(domain)?;
         let sight = self.issues_here(&hosted)?;

@@ -1,8 +1,8 @@
 //! Revokes certificates for names that have become another thing's: whoever holds one could still pass for that thing.
 //!
-//! A name that was only taken back, as when a thing is renamed, ends no certificate. None is issued for it any more, and
-//! the thing renews in time with its new name; the key of a revoked certificate would no longer show EST and CMP who
-//! comes. Once another thing has the name, the certificate stays in force for a day: a thing that is being replaced
+//! A name that was only taken back, as when a thing is renamed, ends no certificate. None is issued for it any more,
+//! and the thing renews in time with its new name; the key of a revoked certificate would no longer show EST and CMP
+//! who comes. Once another thing has the name, the certificate stays in force for a day: a thing that is being replaced
 //! goes on until its successor works, and a mistake can be put right. Only the home knows the names in certificates, so
 //! it says in the log that one is revoked.
 

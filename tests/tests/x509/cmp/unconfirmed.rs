@@ -178,8 +178,8 @@ fn they_are_revoked_once_the_key_that_issued_them_is_back() {
     assert_eq!(site.revoked(), ["unspecified"]);
 }
 
-/// The owners may name the next issuer before its key has come to the node, while devices are renewing. Who issued until
-/// then is still here, and answers for the domain.
+/// The owners may name the next issuer before its key has come to the node, while devices are renewing. Who issued
+/// until then is still here, and answers for the domain.
 #[test]
 fn they_are_confirmed_and_revoked_before_the_key_of_the_next_issuer_has_come() {
     let site = Site::new();

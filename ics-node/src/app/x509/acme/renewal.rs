@@ -24,8 +24,8 @@ pub(super) struct Known {
 }
 
 impl App {
-    /// The window in which a certificate should be renewed (RFC 9773, 4.2): at once if it is revoked, but never while the
-    /// record lets its thing have none. A client that is told to come then only fails, again and again.
+    /// The window in which a certificate should be renewed (RFC 9773, 4.2): at once if it is revoked, but never while
+    /// the record lets its thing have none. A client that is told to come then only fails, again and again.
     ///
     /// # Errors
     /// When no such certificate was issued here.

@@ -26,10 +26,10 @@ const LOOK: Duration = Duration::from_secs(60);
 /// For how many milliseconds a certificate that cannot be revoked is left alone.
 const AGAIN_MILLIS: u64 = 60 * 60 * 1000;
 
-/// Certificates that this node was to revoke by itself and could not, with the time at which that was tried: the key that
-/// issued them is not at this node, or the log refuses what it says. Nothing tells when that changes, which may be with
-/// a start, other rules, another state of the issuer's OpenPGP certificate, or a clock that is right again: each is
-/// tried again after an hour.
+/// Certificates that this node was to revoke by itself and could not, with the time at which that was tried: the key
+/// that issued them is not at this node, or the log refuses what it says. Nothing tells when that changes, which may be
+/// with a start, other rules, another state of the issuer's OpenPGP certificate, or a clock that is right again: each
+/// is tried again after an hour.
 #[derive(Debug, Default)]
 pub(in crate::app) struct InVain(BTreeMap<[u8; 20], Timestamp>);
 
