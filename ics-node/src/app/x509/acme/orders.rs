@@ -378,9 +378,11 @@ impl Drop for Finalizing<'_> {
     }
 }
 
-/// Why a certificate was not issued, and whether that is final.
+/// Why a certificate was not issued, and whether that is final. That nobody issues is not: the owners may have named
+/// the next issuer before its key has come to this node.
 fn for_good(error: CertifyError) -> (Problem, bool) {
-    let is_for_good = matches!(error.fault(), CertifyFault::Denied | CertifyFault::Unknown);
+    let is_refused = matches!(error.fault(), CertifyFault::Denied | CertifyFault::Unknown);
+    let is_for_good = is_refused && !matches!(error, CertifyError::NoIssuer { .. });
     (Problem::from(error), is_for_good)
 }
 
