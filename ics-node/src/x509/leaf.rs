@@ -30,6 +30,9 @@ use super::{Csr, SignError, Wanted, general_name, oid, signature, subject, time}
 /// be behind.
 const BACKDATED_MILLIS: u64 = 60_000;
 
+/// How long a common name can be (X.520).
+pub const COMMON_NAME_CHARS: usize = 64;
+
 /// Why no certificate is made.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum LeafError {
@@ -258,8 +261,7 @@ impl Given<'_> {
     /// 802.1AR, 8.6).
     fn subject(&self, names: &BTreeSet<Name>) -> der::Result<x509_cert::name::Name> {
         let host = names.iter().find_map(|name| match name {
-            // X.520 limits a common name to 64 characters.
-            Name::Host(host) if host.len() <= 64 && host.parse::<core::net::IpAddr>().is_err() => {
+            Name::Host(host) if host.len() <= COMMON_NAME_CHARS && host.parse::<core::net::IpAddr>().is_err() => {
                 Some(host.to_string())
             }
             _ => None,

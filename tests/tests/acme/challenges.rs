@@ -136,6 +136,20 @@ fn the_place_of_a_host_gives_no_right_to_the_number_of_its_device() {
     assert!(own.contains("SN-7"), "{own}");
 }
 
+/// Nor to its id, by which brokers know it: that is the subject of a certificate if none of its hosts is short enough.
+#[test]
+fn the_place_of_a_host_makes_nobody_the_subject_of_the_thing() {
+    let (_held, server) = looking();
+    let long = format!("{}.acme.example", "a".repeat(60));
+    let names = introduction(8, &[&format!("host:{long}"), "host:pump-8.acme.example"]);
+    server.world.submit(vec![names, status(8, &maker(), "manufacturer", "in-use", &[])]);
+    let client = Client::bound(&server, 41, &server.credential(&owner()));
+    let detail = client.order(&[("dns", &long)]).fails(400, "rejectedIdentifier");
+    assert!(detail.contains("can have 64 characters"), "{detail}");
+    client.order(&[("dns", &long), ("dns", "pump-8.acme.example")]).is(201);
+    Client::thing(&server, 8).order(&[("dns", &long)]).is(201);
+}
+
 /// The address may be someone else's tomorrow; certificates of the thing's own key, and others in its name, are for the
 /// thing to ask for.
 #[test]
