@@ -193,9 +193,9 @@ fn they_are_confirmed_and_revoked_before_the_key_of_the_next_issuer_has_come() {
     assert!(code == "200" && is_confirmed(&site), "{answer}");
     site.look_in(LATE);
     assert_eq!(site.revoked(), Vec::<String>::new(), "it is confirmed");
-    site.is_refused("", IDEVID, &[&["-cmd", "ir"], NEW].concat(), "systemUnavail");
     site.gets("", IDEVID, &["-cmd", "rr", "-oldcert", "answer.pem", "-revreason", "4"]);
     assert_eq!(site.revoked(), ["superseded"]);
+    site.is_refused("", IDEVID, &[&["-cmd", "ir"], NEW].concat(), "systemUnavail");
 }
 
 /// It may issue again, and then its lists must have them.
