@@ -13,7 +13,7 @@ use std::time::Duration;
 use data_encoding::HEXLOWER;
 use ics_core::identity::IdentityId;
 use ics_core::name::{Lookup, Name};
-use ics_core::record::{IssuedCertificate, Logged, Record};
+use ics_core::record::{IssuedCertificate, Listed, Logged, Record};
 use ics_core::time::Timestamp;
 use ics_core::vocabulary::DomainName;
 use tokio::sync::watch;
@@ -155,7 +155,7 @@ impl App {
 /// When a thing was first given a name that it has.
 fn given_at(record: &Record, name: &Name) -> Option<Timestamp> {
     let giving = record.names.iter().filter(|given| given.value == *name);
-    giving.filter_map(|given| record.statement_at(given.by.index)).map(|listed| listed.begins_at()).min()
+    giving.filter_map(|given| record.statement_at(given.by.index)).map(Listed::begins_at).min()
 }
 
 /// When a name was last taken from a thing by a statement. A descriptor that no longer lets its signer give it has no
