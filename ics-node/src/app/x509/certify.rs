@@ -65,7 +65,7 @@ use crate::app::challenge::key_among;
 use crate::app::entries::find_logged;
 use crate::app::hosted::Hosted;
 use crate::app::{App, AppError, random};
-use crate::store::{Certified, Part, Unconfirmed};
+use crate::store::{Certified, Part, Unconfirmed, Word};
 use crate::x509::{
     Authority, AuthorityError, Csr, LeafError, Reason, SerialNumber, State, TakenBack, Wanted, is_key_compromised,
     issuer_id, sha256,
@@ -159,6 +159,14 @@ impl Unlogged {
         self
     }
 
+    /// For a certificate that was asked for with a key that is the thing's on the word of a signer: so is its own.
+    pub(super) fn on_word(mut self, word: Option<Word>) -> Self {
+        if let Some(word) = word {
+            self.for_log.on_word(word);
+        }
+        self
+    }
+
     /// For a certificate that is revoked unless its holder confirms it so, or need not.
     pub(super) fn unconfirmed(mut self, unconfirmed: Unconfirmed) -> Self {
         self.for_log.waits(unconfirmed);
@@ -217,8 +225,12 @@ impl App {
         self.check_serials(issuing.sight, (profile, csr), &leaf.names, known)?;
         let (serial, not_before, not_after) = (leaf.serial, leaf.not_before, leaf.not_after);
         let shows = issuing.shows(profile, application.requester);
-        let certified = Certified { names: leaf.names.clone(), uses: leaf.uses.clone(), shows, unconfirmed: None };
-        let names = certified.names.clone();
+        let word = match application.requester {
+            Requester::Signer(signer) => Some(Word { signer, entry: None }),
+            Requester::Identity(_) | Requester::Operator => None,
+        };
+        let (names, uses) = (leaf.names.clone(), leaf.uses.clone());
+        let certified = Certified { names: names.clone(), uses, shows, word, unconfirmed: None };
         let certificate = leaf.sign(&*issuing.key.signer)?;
         let claims = Claims {
             names: vec![serial.name(), Name::Spki(sha256(&csr.spki)), Name::Certificate(sha256(&certificate))],
