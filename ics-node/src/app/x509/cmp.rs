@@ -105,7 +105,7 @@ impl App {
     /// Who signs the answers: the present issuer, or a former one if that one's key is not here. The owners may name
     /// the next issuer before its key has come to this node, and what was issued until then is confirmed and revoked
     /// all the same.
-    fn cmp_answerer(&self, domain: &DomainName) -> Result<(Arc<Authority>, IssuerKey), AppError> {
+    pub(super) fn cmp_answerer(&self, domain: &DomainName) -> Result<(Arc<Authority>, IssuerKey), AppError> {
         let hosted = self.hosted(domain)?;
         let sight = self.issues_here(&hosted)?;
         let error = match self.issuing(&sight) {
