@@ -190,6 +190,7 @@ impl Service {
         tasks.spawn(self.app.clone().send_outboxes(stopped.clone()));
         tasks.spawn(self.app.clone().watch_certificates(self.alerts, stopped.clone()));
         tasks.spawn(self.app.clone().watch_confirmations(stopped.clone()));
+        tasks.spawn(self.app.clone().watch_names(stopped.clone()));
         tasks.spawn(self.app.clone().replicate(stopped));
         let (app, mut halted) = (self.app, None);
         let stop = async {

@@ -62,6 +62,13 @@ pub fn window(
     (start, start.plus_millis((life / 100 * 5).max(1)))
 }
 
+/// The same window, but not before its client has asked again: until then the certificate cannot be renewed.
+#[must_use]
+pub fn postponed((start, end): (Timestamp, Timestamp), now: Timestamp) -> (Timestamp, Timestamp) {
+    let later = start.max(now.plus_millis(ASK_AGAIN_SECONDS * 1000));
+    (later, later.plus_millis(end.millis_since(start)))
+}
+
 /// The answer of the server.
 #[must_use]
 pub fn to_json((start, end): (Timestamp, Timestamp)) -> Value {
@@ -126,6 +133,15 @@ mod tests {
         let (from, until, now) = (Timestamp::from_seconds(0), Timestamp::from_seconds(1_000_000), 50_000);
         let (start, end) = window(from, until, &[1], true, Timestamp::from_seconds(now));
         assert!(start < end && end < Timestamp::from_seconds(now));
+    }
+
+    #[test]
+    fn a_window_is_postponed_until_its_client_has_asked_again() {
+        let seconds = |from, until| (Timestamp::from_seconds(from), Timestamp::from_seconds(until));
+        let at = |now| postponed(seconds(1_000, 1_100), Timestamp::from_seconds(now));
+        assert_eq!(at(900), seconds(900 + ASK_AGAIN_SECONDS, 1_000 + ASK_AGAIN_SECONDS));
+        let long_before = seconds(1_000 + ASK_AGAIN_SECONDS, 1_100 + ASK_AGAIN_SECONDS);
+        assert_eq!(postponed(long_before, Timestamp::from_seconds(900)), long_before, "it is late enough");
     }
 
     proptest! {

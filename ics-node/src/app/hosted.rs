@@ -70,7 +70,9 @@ pub(crate) struct Hosted {
     pub(super) expiries: Mutex<Option<Expiries>>,
     /// The entry from which the next search for certificates that are over begins.
     pub(super) certified_from: AtomicU64,
-    /// The certificates that nobody has confirmed (CMP) and that cannot be revoked.
+    /// The entry from which the next look at the names in certificates begins.
+    pub(super) names_from: AtomicU64,
+    /// The certificates that this node is to revoke by itself and cannot.
     pub(super) unrevoked: Mutex<InVain>,
     /// When submissions taken in here are next sent to the home; locked by whoever is sending.
     pub(crate) retry: tokio::sync::Mutex<Retry>,
@@ -112,6 +114,7 @@ impl Hosted {
             moved: watch::Sender::new(0),
             expiries: Mutex::default(),
             certified_from: AtomicU64::default(),
+            names_from: AtomicU64::default(),
             unrevoked: Mutex::default(),
             retry: tokio::sync::Mutex::default(),
         }

@@ -5,6 +5,7 @@ use der::{Decode as _, Encode as _, Reader, Sequence, SliceReader, Tag, TagMode,
 use ics_core::limits;
 use ics_core::time::Timestamp;
 use x509_cert::Certificate;
+use x509_cert::ext::pkix::SubjectKeyIdentifier;
 use x509_cert::ext::pkix::name::GeneralName;
 use x509_cert::spki::{AlgorithmIdentifierOwned, SubjectPublicKeyInfoRef};
 
@@ -244,16 +245,22 @@ impl<'a> Message<'a> {
         self.shown.as_ref().map(read).transpose()
     }
 
-    /// Whether a signed message names as its sender whoever its certificate is for (RFC 9483, 3.1). One that does not
-    /// know its own name leaves it empty (RFC 9810, 5.1.1).
-    fn is_by_sender(&self) -> Result<bool, Failure> {
-        let Some(by) = self.certificate()? else { return Ok(true) };
-        Ok(match &self.header.sender {
-            GeneralName::DirectoryName(sender) => {
-                sender.is_empty() || is_same_name(sender, &by.tbs_certificate.subject)
-            }
+    /// What a signed message should say and does not, if it names another sender or key than the certificate that it
+    /// brings (RFC 9483, 3.1). A sender that does not know its own name leaves it empty (RFC 9810, 5.1.1), and not
+    /// every certificate names its key.
+    fn names_another(&self) -> Result<Option<&'static str>, Failure> {
+        let Some(by) = self.certificate()? else { return Ok(None) };
+        let by = by.tbs_certificate;
+        let is_by_sender = match &self.header.sender {
+            GeneralName::DirectoryName(sender) => sender.is_empty() || is_same_name(sender, &by.subject),
             _ => false,
-        })
+        };
+        if !is_by_sender {
+            return Ok(Some("sender must be the subject"));
+        }
+        let key = by.get::<SubjectKeyIdentifier>().ok().flatten().map(|(_, id)| id.0);
+        let is_its_key = key.zip(self.header.sender_key.as_ref()).is_none_or(|(own, named)| own == *named);
+        Ok(if is_its_key { None } else { Some("senderKID must be the subjectKeyIdentifier") })
     }
 
     /// Verifies the protection; returns how the message proves its origin. `secret` is shared with the node's
@@ -283,8 +290,8 @@ impl<'a> Message<'a> {
         if !verify(spki, with, &self.protected, bits) {
             return Err(wrong());
         }
-        if !self.is_by_sender()? {
-            let text = "the sender must be the subject of the first certificate in extraCerts (RFC 9483, 3.1)";
+        if let Some(what) = self.names_another()? {
+            let text = format!("the {what} of the first certificate in extraCerts (RFC 9483, 3.1)");
             return Err(Failure::new(FailureInfo::BadMessageCheck, text));
         }
         Ok(Protection::Key(KeyPin::of(&key)))

@@ -6,6 +6,7 @@ pub(super) mod unconfirmed;
 
 use std::collections::BTreeSet;
 
+use ics_core::identity::Fingerprint;
 use ics_core::name::Name;
 use ics_core::vocabulary::CertificateUse;
 use rusqlite::{Connection, OptionalExtension as _, params};
@@ -27,10 +28,24 @@ pub struct Certified {
     /// Whether its key shows that the thing itself is connecting: true if the thing, the registrar or a signer of the
     /// domain asked for it, and not just somebody with a role over the thing or in control of its host.
     pub shows: bool,
+    /// Who said whose key it is, if that was a signer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub word: Option<Word>,
     /// How its holder may confirm it, if it is revoked otherwise, or that this is not needed (CMP). This is kept apart,
     /// and only for the time that its holder has for it, or until it is revoked.
     #[serde(skip)]
     pub unconfirmed: Option<Unconfirmed>,
+}
+
+/// The word of a signer that a key is that of a thing: the signer asked for a certificate of it on behalf of the thing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Word {
+    /// The signer, by primary fingerprint.
+    pub signer: Fingerprint,
+    /// The entry that names the certificate for which the signer asked, if it is an earlier one: with its key, or with
+    /// one that came after it in the same way, this one was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub entry: Option<u64>,
 }
 
 impl Store {
@@ -122,7 +137,7 @@ mod tests {
             let content = NewContent::Whole(Content { salt: [0; 16], body: vec![1] });
             let index = tx.append(NewEntry { header: vec![1], content, keys: Vec::new(), effective: true })?;
             let (names, uses) = (BTreeSet::new(), BTreeSet::new());
-            tx.certify(index, Certified { names, uses, shows: true, unconfirmed: None });
+            tx.certify(index, Certified { names, uses, shows: true, word: None, unconfirmed: None });
             Ok::<_, StoreError>(())
         };
         store.write(domain, job).expect("queued").wait().expect("written");

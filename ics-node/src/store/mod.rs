@@ -71,7 +71,7 @@ pub(crate) use backup::open_log;
 pub use backup::{
     Moved, backup, begin_put_back, check_backup, copied_at, copy_files, is_anything_in, is_read_by_writing, put_back,
 };
-pub use certified::{Certified, Unconfirmed};
+pub use certified::{Certified, Unconfirmed, Word};
 pub use check::{Inspector, Report, inspect};
 pub(crate) use damage::misled;
 pub use desk::{Alarm, Enrolment, EnrolmentState, Fork};

@@ -59,6 +59,8 @@ pub struct Authority {
     pub name: DistinguishedName,
     /// The identifier of its key in certificates.
     pub key_id: Vec<u8>,
+    /// When the last certificate of its chain begins.
+    pub not_before: Timestamp,
     /// When the first certificate of its chain expires.
     pub not_after: Timestamp,
     /// What it may issue: the constraints in its own certificate and all above it.
@@ -112,11 +114,13 @@ impl Authority {
             Some((_, id)) => id.0.as_bytes().to_vec(),
             None => sha1(&key_bits).to_vec(),
         };
+        let begins = all.iter().map(|tbs| time::timestamp(tbs.validity.not_before));
         let ends = all.iter().map(|tbs| time::timestamp(tbs.validity.not_after));
         Ok(Self {
             spki: own.subject_public_key_info.to_der()?,
             name: own.subject.clone(),
             key_id,
+            not_before: begins.max().unwrap_or_default(),
             not_after: ends.min().unwrap_or_default(),
             constraints: all.iter().map(Constraints::of).collect::<Result<_, _>>()?,
             key_bits,

@@ -26,8 +26,12 @@ use super::authority::{self, Authority, sha1, usage_oid};
 use super::extension::extension;
 use super::{Csr, SignError, Wanted, general_name, oid, signature, subject, time};
 
-/// How many milliseconds before it is made a certificate is valid: the clocks of devices may be behind.
+/// How many milliseconds before it is made a certificate is valid, if its issuer is by then: the clocks of devices may
+/// be behind.
 const BACKDATED_MILLIS: u64 = 60_000;
+
+/// How long a common name can be (X.520).
+pub const COMMON_NAME_CHARS: usize = 64;
 
 /// Why no certificate is made.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -50,12 +54,22 @@ pub enum LeafError {
     /// An IDevID without a serial number, or with several.
     #[error("the profile needs exactly one serial number in the record, which has {0}")]
     SerialNumbers(usize),
+    /// A serial number of two things, in a name that is to mean one.
+    #[error(
+        "another thing has the serial number `{0}` as well, so a hardware module or permanent identifier with it would \
+         not say which of the two it is: whoever gave it takes it back from one of them, or the request is for another \
+         profile"
+    )]
+    SharedSerial(Name),
     /// A name outside what the issuer's own certificate, or one above it, permits.
     #[error("the issuer's own certificate, or one above it, does not let it certify {0}")]
     Constrained(String),
     /// The issuer's own certificate, or one above it, has expired.
     #[error("the issuer's own certificate, or one above it, expired at {0}")]
     IssuerExpired(Timestamp),
+    /// The issuer's own certificate, or one above it, has not begun.
+    #[error("the issuer's own certificate, or one above it, begins at {0}, which by this node's clock is yet to come")]
+    IssuerNotYet(Timestamp),
     /// It could not be signed.
     #[error(transparent)]
     Sign(#[from] SignError),
@@ -247,8 +261,7 @@ impl Given<'_> {
     /// 802.1AR, 8.6).
     fn subject(&self, names: &BTreeSet<Name>) -> der::Result<x509_cert::name::Name> {
         let host = names.iter().find_map(|name| match name {
-            // X.520 limits a common name to 64 characters.
-            Name::Host(host) if host.len() <= 64 && host.parse::<core::net::IpAddr>().is_err() => {
+            Name::Host(host) if host.len() <= COMMON_NAME_CHARS && host.parse::<core::net::IpAddr>().is_err() => {
                 Some(host.to_string())
             }
             _ => None,
@@ -304,11 +317,16 @@ impl Given<'_> {
     }
 
     fn validity(&self, now: Timestamp) -> Result<(Timestamp, Option<Timestamp>), LeafError> {
-        let ends = self.authority.not_after;
+        let (begins, ends) = (self.authority.not_before, self.authority.not_after);
         if ends <= now {
             return Err(LeafError::IssuerExpired(ends));
         }
-        let not_before = Timestamp::from_seconds(now.as_millis().saturating_sub(BACKDATED_MILLIS) / 1000);
+        if begins > now {
+            return Err(LeafError::IssuerNotYet(begins));
+        }
+        // Nothing begins before its issuer: some validators take that for a mistake, and others for a forgery.
+        let backdated = Timestamp::from_seconds(now.as_millis().saturating_sub(BACKDATED_MILLIS) / 1000);
+        let not_before = backdated.max(begins);
         // Nothing outlives its issuer, except certificates that never expire.
         let seconds = self.profile.seconds.map(|seconds| seconds.saturating_mul(1000));
         Ok((not_before, seconds.map(|millis| now.plus_millis(millis).min(ends))))

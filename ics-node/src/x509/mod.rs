@@ -29,7 +29,8 @@ pub use self::crl::{ReadList, ReadRevoked, RevocationList, Revoked, read_list, r
 pub use self::csr::{Csr, Proof, RequestError};
 pub use self::general_name::Wanted;
 pub use self::leaf::{
-    Given, Leaf, LeafError, SerialNumber, crl_url, issuer_id, issuer_url, list_url, ocsp_url, shard_of,
+    COMMON_NAME_CHARS, Given, Leaf, LeafError, SerialNumber, crl_url, issuer_id, issuer_url, list_url, ocsp_url,
+    shard_of,
 };
 pub use self::ocsp::{AnswerTimes, OcspError, Question, Questions, Responder};
 pub use self::revocation::{Reason, State, because, is_key_compromised, is_only_of_revoked};

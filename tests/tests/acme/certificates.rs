@@ -14,7 +14,7 @@ use serde_json::json;
 
 use crate::client::{Client, first_der};
 use crate::support::{Server, eventually};
-use crate::world::{CREATED, DOMAIN, TOKEN, controller, maker, status};
+use crate::world::{CREATED, DOMAIN, TOKEN, controller, maker, owner, status};
 
 const URN: (&str, &str) = ("permanent-identifier", "urn:dev:os:32473-SN-7");
 const HOST: (&str, &str) = ("dns", "pump-7.acme.example");
@@ -222,6 +222,21 @@ fn renewal_is_suggested_in_time_and_a_successor_is_named_once() {
     assert!(end <= server.world.app.clock().now(), "it is to be renewed at once");
     device.get("GET", &device.url("renewal-info/AAAA.AAAA")).fails(404, "malformed");
     device.get("GET", &device.url("renewal-info/x")).fails(400, "malformed");
+}
+
+/// Nothing would be issued.
+#[test]
+fn nobody_is_told_to_renew_at_once_what_is_on_hold() {
+    let server = Server::start();
+    let device = Client::thing(&server, 7);
+    let (chain, _) = device.certificate(&[URN], &server.bench.request("device", &[]));
+    let url = device.url(&format!("renewal-info/{}", certificate_id(&server, &chain)));
+    let window = || device.get("GET", &url).is(200).json()["suggestedWindow"].clone();
+    let usual = window();
+    let suspended = server.world.submit(vec![status(7, &controller(), "security-controller", "suspended", &[])]);
+    assert_eq!(window(), usual);
+    server.world.submit(vec![status(7, &owner(), "owner", "in-use", &suspended)]);
+    assert_eq!(window(), usual);
 }
 
 /// The identifier of a certificate by RFC 9773.

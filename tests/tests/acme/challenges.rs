@@ -8,6 +8,7 @@ use std::sync::mpsc;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use ics_core::limits;
+use ics_core::vocabulary::CertificateUse;
 use ics_node::acme::authorization::Method;
 use ics_node::app::{CertifyFault, EstRequest};
 use ics_node::config::AcmeConfig;
@@ -108,6 +109,45 @@ fn a_host_is_proven_by_its_web_server() {
     let device = Client::thing(&server, 7);
     let (chain, _) = device.certificate(&[HOST], &request);
     client.revoke(&crate::client::first_der(&chain), Some(5)).is(200);
+}
+
+/// Whoever has the place of a host has not shown which device they are.
+#[test]
+fn the_place_of_a_host_gives_no_right_to_the_number_of_its_device() {
+    let (held, mut server) = looking();
+    server.world.change(|descriptor| {
+        let profiles = &mut descriptor.certificates.as_mut().expect("it issues").profiles;
+        let servers = profiles.values_mut().filter(|profile| profile.uses.contains(&CertificateUse::Server));
+        servers.for_each(|profile| profile.names.extend(["serial:*".to_owned()]));
+    });
+    let subject = |chain: &str| {
+        server.bench.file("made.pem", chain.as_bytes());
+        server.bench.openssl("x509 -in made.pem -noout -subject")
+    };
+    let client = Client::bound(&server, 41, &server.credential(&owner()));
+    let (order, authorization, challenge) = pending(&client, "http-01");
+    let request = server.bench.request("server", &["-addext", "subjectAltName=DNS:pump-7.acme.example"]);
+    let _asked = web_server(held.number(), ok(&key_authorization(&client, &challenge)));
+    looked_at(&client, &authorization, &challenge);
+    let done = client.finalize(&order, &request).is(200).json();
+    let theirs = subject(&client.read(done["certificate"].as_str().expect("a URL")).is(200).text());
+    assert!(theirs.contains("pump-7.acme.example") && !theirs.contains("SN-7"), "{theirs}");
+    let own = subject(&Client::thing(&server, 7).certificate(&[HOST], &request).0);
+    assert!(own.contains("SN-7"), "{own}");
+}
+
+/// Nor to its id, by which brokers know it: that is the subject of a certificate if none of its hosts is short enough.
+#[test]
+fn the_place_of_a_host_makes_nobody_the_subject_of_the_thing() {
+    let (_held, server) = looking();
+    let long = format!("{}.acme.example", "a".repeat(60));
+    let names = introduction(8, &[&format!("host:{long}"), "host:pump-8.acme.example"]);
+    server.world.submit(vec![names, status(8, &maker(), "manufacturer", "in-use", &[])]);
+    let client = Client::bound(&server, 41, &server.credential(&owner()));
+    let detail = client.order(&[("dns", &long)]).fails(400, "rejectedIdentifier");
+    assert!(detail.contains("can have 64 characters"), "{detail}");
+    client.order(&[("dns", &long), ("dns", "pump-8.acme.example")]).is(201);
+    Client::thing(&server, 8).order(&[("dns", &long)]).is(201);
 }
 
 /// The address may be someone else's tomorrow; certificates of the thing's own key, and others in its name, are for the

@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 
-use ics_core::descriptor::Compromise;
+use ics_core::descriptor::{Compromise, Issuer};
 use ics_core::limits;
 use ics_core::openpgp::certificate::Certificate;
 use ics_core::openpgp::possession;
@@ -15,7 +15,9 @@ use serde_json::{Value, json};
 
 use crate::client::{Answer, Client, first_der, jwk, wanted};
 use crate::support::Server;
-use crate::world::{CREATED, Shape, controller, domain, id, introduction, maker, owner, revoked, signer, status};
+use crate::world::{
+    CREATED, Shape, World, controller, domain, id, introduction, maker, owner, revoked, signer, status,
+};
 
 const URN: (&str, &str) = ("permanent-identifier", "urn:dev:os:32473-SN-7");
 const HOST: (&str, &str) = ("dns", "pump-7.acme.example");
@@ -421,6 +423,28 @@ fn a_signer_whose_certificate_is_revoked_asks_for_nothing() {
     stranger.register(&json!({"externalAccountBinding": binding})).fails(403, "unauthorized");
     assert_eq!(server.world.size(), size, "nothing is stored");
     Client::bound(&server, 44, &server.credential(&maker())).order(&[URN]).is(201);
+}
+
+/// The owners may name the next issuer before its key has come to the node. Who is renewing then need not begin anew.
+#[test]
+fn an_order_waits_for_the_key_of_the_next_issuer() {
+    let mut server = Server::start();
+    let csr = server.bench.request("device", &[]);
+    let device = Client::thing(&server, 7);
+    let (order, kid) = (device.order(&[URN]).is(201), device.kid.take());
+    let issued_by = |server: &mut Server, issuers: Vec<Issuer>| {
+        server.world.change(|descriptor| descriptor.certificates.as_mut().expect("it issues").issuers = issuers);
+    };
+    let own = server.world.descriptor.certificates.as_ref().expect("it issues").issuers.clone();
+    let next = World::new().descriptor.certificates.expect("it issues").issuers;
+    issued_by(&mut server, [next, own.clone()].concat());
+    let device = Client { kid: RefCell::new(kid.clone()), ..Client::new(&server, 7) };
+    let detail = device.finalize(&order, &csr).fails(400, "rejectedIdentifier");
+    assert!(detail.contains("the key of its issuer is not at this node"), "{detail}");
+    assert_eq!(device.read(&order.location()).is(200).json()["status"], "ready");
+    issued_by(&mut server, own);
+    let device = Client { kid: RefCell::new(kid), ..Client::new(&server, 7) };
+    device.finalize(&order, &csr).is(200);
 }
 
 /// Their contacts are deleted only with them, and they could issue again.

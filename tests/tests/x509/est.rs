@@ -260,6 +260,9 @@ fn what_clients_are_told_before() {
 fn the_only_domain_that_issues_here_has_its_key_here() {
     let world = World::new();
     assert_eq!(world.app.only_issuing().expect("there is one"), domain());
+    let former = world.key.clone();
+    let world = world.rotated(issuer_key()).with_key(former);
+    assert_eq!(world.app.only_issuing().expect("its next key has not come yet"), domain());
     let world = world.with_key(issuer_key());
     assert!(world.app.only_issuing().is_err(), "nobody can issue for it");
 }

@@ -11,6 +11,7 @@ mod lifecycle;
 mod lint;
 mod lists;
 mod mirrors;
+mod misnamed;
 mod node;
 mod parties;
 mod recovery;

@@ -1,15 +1,19 @@
 //! What nobody gets: the protocol's own error comes back; nothing is issued or stored.
 
+use std::collections::BTreeSet;
+
 use ics_core::descriptor::Compromise;
 use ics_core::limits;
 use ics_core::openpgp::signer::Signer;
+use ics_core::time::Timestamp;
+use ics_core::vocabulary::ProfileName;
 use ics_node::api::CertificateQuery;
 use ics_node::app::{CertifyFault, Reader, Requester, Revoker};
-use ics_node::x509::Reason;
+use ics_node::x509::{Csr, Given, LeafError, Reason, SerialNumber};
 
 use crate::tools::Bench;
 use crate::world::{
-    DOMAIN, Shape, World, controller, domain, id, introduction, maker, owner, revoked, status, withdrawal,
+    DOMAIN, Shape, World, authority, controller, domain, id, introduction, maker, owner, revoked, status, withdrawal,
 };
 
 /// Asks for a certificate that must be refused, with this fault and these words. The log must not change.
@@ -116,12 +120,48 @@ fn names_outside_of_the_issuers_constraints() {
     }
 }
 
+/// Serial numbers are each maker's own, and in a subject the thing's id stands beside them; but a hardware module, or a
+/// permanent identifier, is one thing.
+#[test]
+fn a_serial_number_that_two_things_have_identifies_neither() {
+    let (world, bench) = (World::new(), Bench::new());
+    let names = "[req]\ndistinguished_name = dn\nreq_extensions = ext\n[dn]\n[ext]\n\
+                 subjectAltName = otherName:1.3.6.1.5.5.7.8.3;SEQUENCE:permanent\n[permanent]\nvalue = UTF8:SN-7\n";
+    bench.file("permanent.cnf", names.as_bytes());
+    let (plain, permanent) = (bench.request("device", &[]), bench.request("permanent", &["-config", "permanent.cnf"]));
+    let other = world.submit(vec![introduction(8, &["serial:SN-7"])]);
+    for (profile, csr) in [("idevid", &plain), ("ldevid", &permanent)] {
+        refused(&world, profile, csr, CertifyFault::Name, "another thing has the serial number `serial:SN-7` as well");
+    }
+    world.certify(7, "ldevid", &plain).expect("its id is in it");
+    world.submit(vec![withdrawal(8, &other)]);
+    for (profile, csr) in [("idevid", &plain), ("ldevid", &permanent)] {
+        world.certify(7, profile, csr).expect("no other has it now");
+    }
+}
+
 /// It is not a failure of the node, after which clients would try again.
 #[test]
 fn an_authority_that_has_ended_issues_nothing() {
     let (world, bench) = (World::of(&Shape { days: 0, ..Shape::new() }), Bench::new());
     let csr = bench.request("device", &[]);
     refused(&world, "ldevid", &csr, CertifyFault::Unknown, "`ics ca import` lets another issue");
+}
+
+/// Whoever got such a certificate could not use it.
+#[test]
+fn an_authority_that_has_not_begun_issues_nothing() {
+    let (world, bench) = (World::new(), Bench::new());
+    let rules = world.descriptor.certificates.as_ref().expect("it issues");
+    let profile = rules.profiles.get(&"ldevid".parse::<ProfileName>().expect("a name")).expect("it is there");
+    let csr = Csr::parse(&bench.request("device", &[])).expect("a request");
+    let (authority, id, names) = (authority(&[&world.issuer, &world.root]), id(7), BTreeSet::new());
+    let given = Given { authority: &authority, rules, profile, id: &id, names: &names };
+    let begins = |at| given.leaf(&csr, SerialNumber::new([5; 20]), at).map(|leaf| leaf.not_before);
+    let first = authority.not_before;
+    assert_eq!(begins(first), Ok(first));
+    let before = Timestamp::from_millis(first.as_millis() - 1);
+    assert_eq!(begins(before), Err(LeafError::IssuerNotYet(first)));
 }
 
 /// A replaced thing has nobody who vouches for it either.

@@ -8,6 +8,7 @@ use ics_core::limits;
 use ics_core::openpgp::certificate::Certificate;
 use ics_core::vocabulary::Role;
 use ics_node::app::{Clock, EstRequest};
+use ics_node::tls::KeyPin;
 use sequoia_openpgp::crypto::mpi;
 use sequoia_openpgp::packet::key::{Key4, SecretKeyMaterial, SecretParts, UnspecifiedRole};
 use sequoia_openpgp::types::Curve;
@@ -130,4 +131,35 @@ fn a_key_that_records_name_is_taken_for_no_signers() {
     world.submit(vec![introduction(8, &["serial:SN-8"]), issued(7, 1), issued(8, 2)]);
     let refused = enroll().expect_err("two things have it");
     assert!(refused.to_string().contains("more than one record here names the key"), "{refused}");
+}
+
+/// Whoever had the signer's key may have had a key of their own certified for a thing, and renewed that certificate.
+#[test]
+fn a_key_that_a_compromised_signer_had_certified_shows_nobody() {
+    let (mut world, bench) = (World::new(), Bench::new());
+    let signer = line(&mut world, &bench);
+    let enroll = |world: &World, shown: KeyPin, csr: &[u8]| {
+        let (domain, profile) = (domain(), "ldevid".to_owned());
+        let asked = EstRequest { domain, profile, issuer: None, proven: Some(shown), basic: None };
+        wait(world.app.est_enroll(&asked, &STANDARD.encode(csr)))
+    };
+    let asks = |world: &World, name: &str| {
+        let request = bench.request(name, &["-subj", "/serialNumber=SN-7"]);
+        enroll(world, key_of(&bench, "line"), &request).expect(name)
+    };
+    let renews = |world: &World, former: &str, next: &str| {
+        enroll(world, key_of(&bench, former), &bench.request(next, &[]))
+    };
+    asks(&world, "device");
+    let from_index = world.size();
+    asks(&world, "stolen");
+    renews(&world, "stolen", "stolen-2").expect("nobody knows of it yet");
+    world.change(|descriptor| descriptor.compromised = vec![Compromise { signer, domain: domain(), from_index }]);
+    for stolen in ["stolen", "stolen-2"] {
+        let refused = renews(&world, stolen, "stolen-3").expect_err("it may be the thief's");
+        assert!(refused.to_string().contains("who is declared compromised"), "{refused}");
+    }
+    for (former, next) in [("device", "device-2"), ("device-2", "device-3")] {
+        renews(&world, former, next).expect("the signer asked for the first of them before");
+    }
 }

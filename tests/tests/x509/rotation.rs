@@ -160,6 +160,21 @@ fn a_compromised_signer_of_a_block_brings_no_certificate_back() {
     assert!(!is_listed(&world, &issuer, &new), "it was issued after that");
 }
 
+/// Devices' clocks may be behind, so certificates begin a moment before they are made; but not before what vouches for
+/// them does.
+#[test]
+fn nothing_begins_before_its_issuer() {
+    let (world, bench) = (World::new(), Bench::new());
+    let begins = |issued: &Issued| issued.not_before;
+    let before = issue(&world, &bench, "before");
+    let now = world.app.clock().now();
+    assert!(now.millis_since(begins(&before)) >= 60_000, "{now}: {}", begins(&before));
+    let world = world.rotated(issuer_key());
+    let authority = authority(&[&world.issuer, &world.root]);
+    assert!(authority.not_before.plus_millis(60_000) > now, "it is new");
+    assert_eq!(begins(&issue(&world, &bench, "after")), authority.not_before);
+}
+
 /// Its owners may have pasted it there, since the log knows nothing of X.509.
 #[test]
 fn an_authority_that_cannot_be_read_keeps_no_other_from_its_work() {

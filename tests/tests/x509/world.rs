@@ -128,7 +128,8 @@ impl World {
             organization: Some("Acme".to_owned()),
             path_length: 0,
             constraints: constraints.clone(),
-            validity: (Timestamp::from_millis(now.as_millis() - DAY), now.plus_millis(days * DAY)),
+            // Some tests issue as of days ago.
+            validity: (Timestamp::from_millis(now.as_millis() - 10 * DAY), now.plus_millis(days * DAY)),
             crl_url: None,
         };
         let free = Constraints::default();

@@ -12,6 +12,7 @@ use ics_core::vocabulary::{DomainName, ProfileName};
 use super::certify::{Application, CertifyError, CertifyFault, Issued, Requester, Unlogged, roles_to_ask};
 use crate::app::access::Reader;
 use crate::app::{App, AppError};
+use crate::store::Word;
 use crate::tls::KeyPin;
 use crate::x509::{Authority, Csr, RequestError, Wanted, is_only_of_revoked, sha256};
 
@@ -43,22 +44,30 @@ impl App {
         let unknown = || CertifyError::UnknownProfile { domain: domain.clone(), profile: excerpt(profile) };
         let profile: ProfileName = profile.parse().map_err(|_| unknown())?;
         // A key that others may have as well does not show who is asking.
-        if let (Requester::Identity(_), Some(proven)) = (requester, proven) {
-            self.check_shows(domain, &identity, *proven.as_bytes())?;
-        }
+        let word = match (requester, proven) {
+            (Requester::Identity(_), Some(proven)) => self.check_shows(domain, &identity, *proven.as_bytes())?,
+            _ => None,
+        };
         self.check_subject(applicant, csr)?;
         let application = Application { domain, requester, identity, profile: &profile, issuer };
-        self.sign_request(&application, csr)
+        Ok(self.sign_request(&application, csr)?.on_word(word))
     }
 
-    /// Checks that a key still shows that this thing itself is asking.
-    pub(super) fn check_shows(&self, domain: &DomainName, id: &IdentityId, spki: [u8; 32]) -> Result<(), CertifyError> {
+    /// Checks that a key still shows that this thing itself is asking; returns on whose word, if only a signer has said
+    /// that the key is the thing's.
+    pub(super) fn check_shows(
+        &self,
+        domain: &DomainName,
+        id: &IdentityId,
+        spki: [u8; 32],
+    ) -> Result<Option<Word>, CertifyError> {
         let unproven = |text: &str| Err(CertifyError::Unproven(text.to_owned()));
         if self.is_given_up(domain, spki)? {
             return unproven("the key of the certificate shown was given up as compromised");
         }
         let hosted = self.hosted(domain)?;
-        let Some((record, _)) = self.resolve(&self.sight(&hosted)?, id)? else { return Ok(()) };
+        let sight = self.sight(&hosted)?;
+        let Some((record, _)) = self.resolve(&sight, id)? else { return Ok(None) };
         let key = Name::Spki(spki);
         if is_only_of_revoked(&record, &key) {
             return unproven(
@@ -67,12 +76,26 @@ impl App {
             );
         }
         if record.names.iter().any(|given| given.value == key) {
-            return Ok(());
+            return Ok(None);
         }
+        let mut thief = None;
         for given in record.certificates.iter().filter(|given| given.value.spki == key) {
-            if self.store().certified(hosted.number, given.by.index)?.is_some_and(|it| it.shows) {
-                return Ok(());
+            let certified = self.store().certified(hosted.number, given.by.index)?;
+            let Some(certified) = certified.filter(|it| it.shows) else { continue };
+            let Some(Word { signer, entry }) = certified.word else { return Ok(None) };
+            let entry = entry.unwrap_or(given.by.index);
+            let stolen_from = sight.domain.descriptor().compromised_from(&signer, domain);
+            if stolen_from.is_none_or(|from| entry < from) {
+                return Ok(Some(Word { signer, entry: Some(entry) }));
             }
+            thief = Some(signer);
+        }
+        if let Some(signer) = thief {
+            return unproven(&format!(
+                "the certificate shown, or one before it, was asked for by the signer {signer}, who is declared \
+                 compromised, so whoever had the signer's key may have chosen its own: here, show a key that the \
+                 thing's record names, or have the registrar enrol the thing"
+            ));
         }
         unproven(
             "the certificate shown was not obtained by the thing itself, the registrar or a signer of the domain, or \

@@ -41,7 +41,7 @@ mod speaks;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use ics_core::descriptor::{Certificates, ISSUER_ROLE};
+use ics_core::descriptor::{CertificateProfile, Certificates, ISSUER_ROLE};
 use ics_core::identity::{Fingerprint, IdentityId, excerpt};
 use ics_core::limits;
 use ics_core::name::{Lookup, Name};
@@ -56,6 +56,7 @@ pub(super) use self::issuing::{Issuing, roles_to_ask};
 use self::log::ForLog;
 pub use self::revoke::Revoker;
 pub(in crate::app) use self::room::check_room;
+pub(super) use self::speaks::bar;
 use super::acme::Acme;
 use super::responders::ResponderCertificate;
 use crate::app::answer::read::Sight;
@@ -64,10 +65,10 @@ use crate::app::challenge::key_among;
 use crate::app::entries::find_logged;
 use crate::app::hosted::Hosted;
 use crate::app::{App, AppError, random};
-use crate::store::{Certified, Part, Unconfirmed};
+use crate::store::{Certified, Part, Unconfirmed, Word};
 use crate::x509::{
-    Authority, AuthorityError, Csr, LeafError, Reason, SerialNumber, State, TakenBack, is_key_compromised, issuer_id,
-    sha256,
+    Authority, AuthorityError, Csr, LeafError, Reason, SerialNumber, State, TakenBack, Wanted, is_key_compromised,
+    issuer_id, sha256,
 };
 
 /// Why a key that was certified by a stolen issuer key gets no certificate.
@@ -158,6 +159,14 @@ impl Unlogged {
         self
     }
 
+    /// For a certificate that was asked for with a key that is the thing's on the word of a signer: so is its own.
+    pub(super) fn on_word(mut self, word: Option<Word>) -> Self {
+        if let Some(word) = word {
+            self.for_log.on_word(word);
+        }
+        self
+    }
+
     /// For a certificate that is revoked unless its holder confirms it so, or need not.
     pub(super) fn unconfirmed(mut self, unconfirmed: Unconfirmed) -> Self {
         self.for_log.waits(unconfirmed);
@@ -213,10 +222,15 @@ impl App {
             LeafError::Key(_) => issuing.refused_key(application, (record, &names), csr),
             error => error.into(),
         })?;
+        self.check_serials(issuing.sight, (profile, csr), &leaf.names, known)?;
         let (serial, not_before, not_after) = (leaf.serial, leaf.not_before, leaf.not_after);
         let shows = issuing.shows(profile, application.requester);
-        let certified = Certified { names: leaf.names.clone(), uses: leaf.uses.clone(), shows, unconfirmed: None };
-        let names = certified.names.clone();
+        let word = match application.requester {
+            Requester::Signer(signer) => Some(Word { signer, entry: None }),
+            Requester::Identity(_) | Requester::Operator => None,
+        };
+        let (names, uses) = (leaf.names.clone(), leaf.uses.clone());
+        let certified = Certified { names: names.clone(), uses, shows, word, unconfirmed: None };
         let certificate = leaf.sign(&*issuing.key.signer)?;
         let claims = Claims {
             names: vec![serial.name(), Name::Spki(sha256(&csr.spki)), Name::Certificate(sha256(&certificate))],
@@ -247,6 +261,28 @@ impl App {
             }
         }
         Ok(names)
+    }
+
+    /// Checks that no other thing has the serial number in a name that is to mean one thing only: a hardware module
+    /// (RFC 4108, 5) or a permanent identifier (RFC 4043, 2). What else has it in its certificates has its id there,
+    /// too.
+    fn check_serials(
+        &self,
+        sight: &Sight<'_>,
+        (profile, csr): (&CertificateProfile, &Csr),
+        names: &BTreeSet<Name>,
+        (record, about): &(Record, Vec<Logged>),
+    ) -> Result<(), CertifyError> {
+        let is_permanent = |wanted: &Wanted| matches!(wanted, Wanted::Permanent(Name::Serial(_)));
+        if profile.hardware_type.is_none() && !csr.wanted.iter().any(is_permanent) {
+            return Ok(());
+        }
+        for name in names.iter().filter(|name| matches!(name, Name::Serial(_))) {
+            if !self.means_only(sight, name, &record.identity.id, about)? {
+                return Err(LeafError::SharedSerial(name.clone()).into());
+            }
+        }
+        Ok(())
     }
 
     /// The only identity of a domain that has all these names.

@@ -7,6 +7,7 @@ mod tries;
 mod unconfirmed;
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use der::Decode as _;
 use ics_core::identity::{Fingerprint, IdentityId, excerpt};
@@ -22,7 +23,7 @@ pub(in crate::app) use self::tries::Tries;
 pub(in crate::app) use self::unconfirmed::InVain;
 use self::unconfirmed::awaited;
 use super::by_key::Applicant;
-use super::certify::{CertifyError, CertifyFault, Issued, Issuing, Requester, Revoker};
+use super::certify::{CertifyError, CertifyFault, Issued, IssuerKey, Requester, Revoker};
 use crate::api::DEFAULT_PROFILE;
 use crate::api::problem::Code;
 use crate::app::answer::read::Sight;
@@ -91,28 +92,51 @@ impl App {
     pub async fn cmp(&self, asked: &CmpRequest, der: &[u8]) -> Result<Vec<u8>, AppError> {
         let message = Message::parse(der).map_err(|failure| AppError::new(Code::BadCsr, failure.text))?;
         let message = message.of_known(|transaction| self.0.cmp.key_of(transaction, self.clock().now()));
-        // The issuer signs the answer, so nothing is done before it is clear that it can.
-        let hosted = self.hosted(&asked.domain)?;
-        let sight = self.issues_here(&hosted).map_err(AppError::from)?;
-        let issuing = self.issuing(&sight).map_err(AppError::from)?;
+        // An issuer signs the answer, so nothing is done before it is clear that one can.
+        let answerer = self.cmp_answerer(&asked.domain)?;
         let nonce = random()?;
         let (sender, outcome) = match self.cmp_protection(asked.asker, &message) {
             Ok(sender) => (sender, self.cmp_outcome(asked, &message, sender, nonce).await),
             Err(failure) => (Protection::None, Err(failure)),
         };
-        self.cmp_reply((asked, &issuing), &message, (sender, nonce), &outcome)
+        self.cmp_reply((asked, &answerer), &message, (sender, nonce), &outcome)
+    }
+
+    /// Who signs the answers: the present issuer, or a former one if that one's key is not here. The owners may name
+    /// the next issuer before its key has come to this node, and what was issued until then is confirmed and revoked
+    /// all the same.
+    pub(super) fn cmp_answerer(&self, domain: &DomainName) -> Result<(Arc<Authority>, IssuerKey), AppError> {
+        let hosted = self.hosted(domain)?;
+        let sight = self.issues_here(&hosted)?;
+        let error = match self.issuing(&sight) {
+            Ok(issuing) => return Ok((issuing.authority, issuing.key)),
+            Err(error) => error,
+        };
+        let rules = sight.domain.descriptor().certificates.as_ref();
+        let issuers = rules.map(|rules| rules.issuers.as_slice()).unwrap_or_default();
+        let here = self.authorities_of(issuers).find_map(|authority| {
+            let key = self.issuer_key(&authority)?;
+            Some((authority, key))
+        });
+        here.ok_or_else(|| error.into())
+    }
+
+    /// Checks that the present issuer can issue: a former one may sign the answers, but issues nothing.
+    fn cmp_issues(&self, domain: &DomainName) -> Result<(), Failure> {
+        let hosted = self.hosted(domain).map_err(|error| failed(&error))?;
+        let sight = self.issues_here(&hosted).map_err(refused)?;
+        self.issuing(&sight).map(drop).map_err(|error| Failure::new(FailureInfo::SystemUnavail, error))
     }
 
     /// The message that reports the outcome of a request. It is protected by the secret if the request was, otherwise
-    /// by the key of the issuer.
+    /// by the key of an issuer.
     fn cmp_reply(
         &self,
-        (asked, issuing): (&CmpRequest, &Issuing<'_>),
+        (asked, (authority, key)): (&CmpRequest, &(Arc<Authority>, IssuerKey)),
         message: &Message<'_>,
         (sender, nonce): (Protection, [u8; 16]),
         outcome: &Result<Outcome, Failure>,
     ) -> Result<Vec<u8>, AppError> {
-        let authority = &issuing.authority;
         // Anybody can make a key and be refused, so each client gets only a limited number of signatures on answers
         // that change nothing; an unsigned refusal counts for less but is still a refusal.
         let changes =
@@ -120,7 +144,7 @@ impl App {
         let protector = match (sender, &self.0.operator_token) {
             (Protection::Secret, Some(token)) => Protector::Secret(token.as_bytes()),
             _ if changes || self.may_sign_for(asked.asker) => {
-                Protector::Key { signer: issuing.signer(), key_id: &authority.key_id }
+                Protector::Key { signer: &*key.signer, key_id: &authority.key_id }
             }
             _ => Protector::None,
         };
@@ -181,6 +205,7 @@ impl App {
         enrolment: Box<Enrolment>,
     ) -> Result<Outcome, Failure> {
         let (domain, csr) = (&asked.domain, &enrolment.csr);
+        self.cmp_issues(domain)?;
         let (comes, proven) = match sender {
             Protection::Key(key) => (self.comes_by(domain, key, || Ok(csr.clone())), Some(key)),
             _ => {

@@ -13,6 +13,7 @@ use x509_cert::attr::Attribute;
 use super::by_key::Applicant;
 use super::certify::{CertifyError, Requester};
 use crate::api::problem::Code;
+use crate::app::hosted::Hosted;
 use crate::app::{App, AppError};
 use crate::tls::KeyPin;
 use crate::x509::{Authority, Csr, certs_only, issuer_id, oid};
@@ -65,14 +66,16 @@ impl App {
         }
     }
 
-    /// The only domain that issues certificates here: at home at this node, which has the key of its issuer. Copies of
-    /// others that issue elsewhere do not matter.
+    /// The only domain that issues certificates here: at home at this node, which has the key of its issuer, or of a
+    /// former one until that has come: nobody who names no domain must mean another one for a while. Copies of others
+    /// that issue elsewhere do not matter.
     ///
     /// # Errors
     /// When there is none, or several: then the path must name one.
     pub fn only_issuing(&self) -> Result<DomainName, AppError> {
         let hosted = self.all_hosted();
-        let mut issuing = hosted.iter().filter(|hosted| self.can_issue(hosted));
+        let issues = |hosted: &Hosted| self.check_open(hosted).is_ok() && self.cmp_answerer(&hosted.name).is_ok();
+        let mut issuing = hosted.iter().filter(|hosted| issues(hosted));
         match (issuing.next(), issuing.next()) {
             (Some(one), None) => Ok(one.name.clone()),
             (None, _) => Err(AppError::new(Code::UnknownCertificate, "no domain here issues certificates")),

@@ -11,6 +11,7 @@ pub(super) mod est;
 pub(super) mod expiry;
 pub(super) mod home_lists;
 pub(super) mod issuers;
+mod misnamed;
 pub(super) mod ocsp;
 mod over;
 pub(super) mod responders;

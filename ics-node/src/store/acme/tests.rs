@@ -448,6 +448,29 @@ fn blocked(dir: &Path) -> (AcmeStore, DomainName, u64, Identifier) {
     (store, domain, id.expect("is kept"), identifier)
 }
 
+/// Anybody can be refused, and what is in memory serves all.
+#[test]
+fn only_what_was_written_and_taken_back_costs_what_is_in_memory() {
+    let (_dir, store, domain, holder) = store();
+    let account = Account::new(Jwk::Ed25519([7; 32]), holder, Vec::new(), at(1));
+    let made = store.with(Durability::Now, |tx| {
+        let id = tx.add_account(&domain, &account)?;
+        Ok::<_, StoreError>((id, tx.add_order(&order(at(100)), at(1))?))
+    });
+    let (id, made) = made.expect("is kept");
+    let is_left_if = |writes: bool| {
+        let refused = store.with(Durability::Now, |tx| {
+            if writes {
+                tx.put_account(id, &account)?;
+            }
+            Err::<(), _>(StoreError::not_found("anything"))
+        });
+        assert!(refused.is_err());
+        store.memory.orders.get(made).is_some()
+    };
+    assert_eq!([false, false, true].map(is_left_if), [true, true, false]);
+}
+
 #[test]
 fn an_account_in_memory_is_what_the_file_says() {
     let (_dir, store, domain, holder) = store();

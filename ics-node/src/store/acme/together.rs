@@ -231,7 +231,16 @@ impl Open {
     fn transaction<T, E: From<StoreError>>(&mut self, job: impl FnOnce(&Connection) -> Result<T, E>) -> Result<T, E> {
         let sqlite = |error: rusqlite::Error| E::from(StoreError::from(error));
         let tx = self.connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(sqlite)?;
-        let done = job(&tx)?;
+        let changes = tx.total_changes();
+        let done = match job(&tx) {
+            // It was refused before it had written, so there is nothing to take back: with that, all that is in memory
+            // would go as well, and anybody can be refused.
+            Err(refused) if tx.total_changes() == changes => {
+                let _ = tx.commit();
+                return Err(refused);
+            }
+            done => done?,
+        };
         tx.commit().map_err(sqlite)?;
         Ok(done)
     }

@@ -168,7 +168,8 @@ mod tests {
                 let content = NewContent::Whole(Content { salt: [0; 16], body: vec![serial[0]] });
                 let index = tx.append(NewEntry { header: vec![1], content, keys: Vec::new(), effective: true })?;
                 let unconfirmed = Some(waiting(serial, until));
-                let certified = Certified { names: BTreeSet::new(), uses: BTreeSet::new(), shows: true, unconfirmed };
+                let (names, uses) = (BTreeSet::new(), BTreeSet::new());
+                let certified = Certified { names, uses, shows: true, word: None, unconfirmed };
                 tx.certify(index, certified);
             }
             Ok::<_, StoreError>(())

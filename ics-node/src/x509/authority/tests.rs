@@ -94,6 +94,7 @@ fn what_any_of_a_chain_forbids_is_forbidden() {
     for (usage, may) in [(CertificateUse::Client, true), (CertificateUse::Ocsp, false)] {
         assert_eq!(authority.may_certify_for(&BTreeSet::from([usage])), may, "{usage}");
     }
+    assert_eq!(authority.not_before, day(0));
     assert_eq!(authority.not_after, day(1), "nothing outlives any above it");
 }
 

@@ -1,6 +1,6 @@
 //! In which body a request is refused (RFC 9483, 3.6.2).
 
-use super::{CMP, NEW, Site, first, sent, sent_to, tlv};
+use super::{CMP, NEW, Site, first, part, sent, sent_to, tlv};
 
 impl Site {
     /// A message with this sender (a GeneralName in DER), signed with the key of the IDevID.
@@ -9,6 +9,18 @@ impl Site {
         let (_, version, after) = first(header);
         let header = tlv(0x30, &[version, sender, first(after).2].concat());
         self.changed(&tlv(0x30, &[&header[..], rest].concat()), &[], first(rest).1)
+    }
+
+    /// A message that names this key (senderKID), signed with the key of the IDevID.
+    fn naming(&self, key: &[u8], message: &[u8]) -> Vec<u8> {
+        let (mut left, _, rest) = first(first(message).0);
+        let mut header = Vec::new();
+        while !left.is_empty() {
+            let (_, whole, after) = first(left);
+            header.extend(if whole.first() == Some(&0xa2) { tlv(0xa2, &tlv(4, key)) } else { whole.to_vec() });
+            left = after;
+        }
+        self.changed(&tlv(0x30, &[&tlv(0x30, &header)[..], rest].concat()), &[], first(rest).1)
     }
 }
 
@@ -75,5 +87,19 @@ fn a_sender_that_is_not_the_one_of_its_certificate() {
     }
     assert_eq!(site.world.size(), size, "nothing is stored");
     let (code, answer) = sent(&site, CMP, &site.by(&tlv(0xa4, &tlv(0x30, &[])), &site.written(&new)));
+    assert_eq!((code.as_str(), site.world.size()), ("200", size + 1), "{answer}");
+}
+
+/// RFC 9483, 3.1.
+#[test]
+fn a_key_that_is_not_the_one_of_its_certificate() {
+    let site = Site::new();
+    let size = site.world.size();
+    let written = site.written(&[&["-cmd", "ir"], NEW].concat());
+    let (code, answer) = sent(&site, CMP, &site.naming(&[7; 20], &written));
+    assert!(code == "200" && answer.contains("the senderKID must be the subjectKeyIdentifier"), "{answer}");
+    assert_eq!(site.world.size(), size, "nothing is stored");
+    let named = part(&written, 0xa2);
+    let (code, answer) = sent(&site, CMP, &site.naming(first(&named).0, &written));
     assert_eq!((code.as_str(), site.world.size()), ("200", size + 1), "{answer}");
 }

@@ -178,6 +178,26 @@ fn they_are_revoked_once_the_key_that_issued_them_is_back() {
     assert_eq!(site.revoked(), ["unspecified"]);
 }
 
+/// The owners may name the next issuer before its key has come to the node, while devices are renewing. Who issued
+/// until then is still here, and answers for the domain.
+#[test]
+fn they_are_confirmed_and_revoked_before_the_key_of_the_next_issuer_has_come() {
+    let site = Site::new();
+    let confirmation = site.unconfirmed();
+    let Site { world, bench, node } = site;
+    drop(node);
+    let former = world.key.clone();
+    let world = world.rotated(issuer_key()).with_key(former);
+    let site = Site { node: Node::start(&world.app), world, bench };
+    let (code, answer) = sent(&site, CMP, &confirmation);
+    assert!(code == "200" && is_confirmed(&site), "{answer}");
+    site.look_in(LATE);
+    assert_eq!(site.revoked(), Vec::<String>::new(), "it is confirmed");
+    site.gets("", IDEVID, &["-cmd", "rr", "-oldcert", "answer.pem", "-revreason", "4"]);
+    assert_eq!(site.revoked(), ["superseded"]);
+    site.is_refused("", IDEVID, &[&["-cmd", "ir"], NEW].concat(), "systemUnavail");
+}
+
 /// It may issue again, and then its lists must have them.
 #[test]
 fn they_are_revoked_although_their_domain_issues_no_more() {

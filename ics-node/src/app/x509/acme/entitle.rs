@@ -17,7 +17,7 @@ use crate::app::answer::resolved::check_whole;
 use crate::app::x509::certify::{CertifyError, Issuing, Requester, check_room};
 use crate::app::{App, AppError, Reader};
 use crate::store::{AcmeBlock, AcmeMade};
-use crate::x509::{TakenBack, is_permitted_after, is_permitted_since};
+use crate::x509::{COMMON_NAME_CHARS, TakenBack, is_permitted_after, is_permitted_since};
 
 /// The thing for which an account may have a certificate, and why.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -96,7 +96,7 @@ impl App {
         let is_provable = !self.acme_server()?.config.challenges.is_empty()
             && identifiers.iter().all(|identifier| matches!(identifier, Identifier::Dns(_)));
         match is_provable.then(|| first(Requester::Identity(id))) {
-            Some(Ok(profile)) => entitled(profile, false),
+            Some(Ok(profile)) => check_common_name(identifiers).and_then(|()| entitled(profile, false)),
             _ => Err(denied),
         }
     }
@@ -263,6 +263,19 @@ impl App {
         let rules = self.hosted(domain)?.domain().and_then(|domain| domain.descriptor().certificates.clone());
         rules.ok_or_else(|| Problem::new(Kind::NotFound, "no certificates are issued here"))
     }
+}
+
+/// Checks that one of several hosts can be the subject of a certificate. Otherwise that would be the id of the thing,
+/// which whoever controls its hosts has not shown to be.
+fn check_common_name(identifiers: &[Identifier]) -> Result<(), Problem> {
+    if identifiers.iter().any(|identifier| identifier.value().len() <= COMMON_NAME_CHARS) {
+        return Ok(());
+    }
+    let detail = format!(
+        "a certificate for what is proven over the network is named after a host, which can have {COMMON_NAME_CHARS} \
+         characters: add a shorter one to the order"
+    );
+    Err(Problem::new(Kind::RejectedIdentifier, detail))
 }
 
 fn looked_up(identifier: &Identifier) -> Result<Lookup, Problem> {

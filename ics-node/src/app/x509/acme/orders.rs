@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ics_core::identity::IdentityId;
+use ics_core::name::Name;
 use ics_core::time::Timestamp;
 use ics_core::vocabulary::DomainName;
 use serde::Deserialize;
@@ -257,7 +258,9 @@ impl App {
         let sight = self.issues_here(&hosted).map_err(for_good)?;
         let issuing = self.issuing(&sight).map_err(for_good)?;
         let mut known = self.known_of(&issuing, &identity).map_err(for_good)?;
-        known.0.names.retain(|given| order.takes(&given.value));
+        // Whoever controls a host has not shown which device they are, so its serial number is not theirs.
+        let may_take = |name: &Name| by_record || matches!(name, Name::Host(_));
+        known.0.names.retain(|given| order.takes(&given.value) && may_take(&given.value));
         let names = known.0.names.iter().filter_map(|given| Identifier::of(&given.value));
         let identifiers: BTreeSet<Identifier> = names.chain(order.identifiers.iter().cloned()).collect();
         self.acme_blocks(domain, client, &identifiers, &known.0).map_err(|problem| (problem, true))?;
@@ -375,9 +378,11 @@ impl Drop for Finalizing<'_> {
     }
 }
 
-/// Why a certificate was not issued, and whether that is final.
+/// Why a certificate was not issued, and whether that is final. That nobody issues is not: the owners may have named
+/// the next issuer before its key has come to this node.
 fn for_good(error: CertifyError) -> (Problem, bool) {
-    let is_for_good = matches!(error.fault(), CertifyFault::Denied | CertifyFault::Unknown);
+    let is_refused = matches!(error.fault(), CertifyFault::Denied | CertifyFault::Unknown);
+    let is_for_good = is_refused && !matches!(error, CertifyError::NoIssuer { .. });
     (Problem::from(error), is_for_good)
 }
 

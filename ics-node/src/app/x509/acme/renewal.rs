@@ -6,8 +6,9 @@ use ics_core::vocabulary::DomainName;
 use serde_json::Value;
 
 use crate::acme::problem::{Kind, Problem};
-use crate::acme::renewal::{CertificateId, to_json, window};
+use crate::acme::renewal::{CertificateId, postponed, to_json, window};
 use crate::app::App;
+use crate::app::x509::certify::bar;
 use crate::x509::{SerialNumber, State};
 
 /// A certificate that was issued here.
@@ -23,7 +24,8 @@ pub(super) struct Known {
 }
 
 impl App {
-    /// The window in which a certificate should be renewed (RFC 9773, 4.2).
+    /// The window in which a certificate should be renewed (RFC 9773, 4.2): at once if it is revoked, but never while
+    /// the record lets its thing have none. A client that is told to come then only fails, again and again.
     ///
     /// # Errors
     /// When no such certificate was issued here.
@@ -32,8 +34,10 @@ impl App {
         let now = self.acme_now();
         // What has no end need not be renewed: its window never comes.
         let until = known.until.unwrap_or_else(|| now.plus_millis(100 * 365 * 24 * 60 * 60 * 1000));
-        let revoked = !matches!(known.state, State::Good);
-        Ok(to_json(window(known.from, until, &serial.as_bytes()[..], revoked, now)))
+        let is_barred = bar(&known.record).is_some();
+        let revoked = !is_barred && !matches!(known.state, State::Good);
+        let window = window(known.from, until, &serial.as_bytes()[..], revoked, now);
+        Ok(to_json(if is_barred { postponed(window, now) } else { window }))
     }
 
     /// The SHA-256 of the certificate that an order replaces. If there is none, the error is in the order, not in its

@@ -167,9 +167,12 @@ impl CertifyError {
             Self::Subject(_)
             | Self::Another { .. }
             | Self::Request(RequestError::Name(_))
-            | Self::Leaf(LeafError::Name(_) | LeafError::HardwareType(_) | LeafError::Constrained(_)) => {
-                CertifyFault::Name
-            }
+            | Self::Leaf(
+                LeafError::Name(_)
+                | LeafError::HardwareType(_)
+                | LeafError::SharedSerial(_)
+                | LeafError::Constrained(_),
+            ) => CertifyFault::Name,
             Self::Request(_) | Self::Leaf(LeafError::Use(_)) => CertifyFault::Request,
             Self::UnknownProfile { .. } | Self::Requester | Self::Record(_) | Self::Refused(_) => CertifyFault::Denied,
             Self::Leaf(LeafError::SerialNumbers(_)) | Self::RecordFull(_) | Self::Kind(_) => CertifyFault::Denied,
@@ -180,7 +183,8 @@ impl CertifyError {
             Self::Unproven(_) => CertifyFault::Unproven,
             Self::AlreadyRevoked => CertifyFault::Already,
             Self::FormerIssuer => CertifyFault::Denied,
-            Self::Leaf(LeafError::IssuerExpired(_) | LeafError::Sign(_)) | Self::App(_) => CertifyFault::Node,
+            Self::Leaf(LeafError::IssuerExpired(_) | LeafError::IssuerNotYet(_) | LeafError::Sign(_))
+            | Self::App(_) => CertifyFault::Node,
         }
     }
 }

@@ -7,7 +7,6 @@ use ics_core::descriptor::{CertificateProfile, Certificates};
 use ics_core::domain::Domain;
 use ics_core::identity::{Fingerprint, IdentityId};
 use ics_core::name::Name;
-use ics_core::openpgp::signer::Signer;
 use ics_core::record::Record;
 use ics_core::vocabulary::{CertificateUse, Effect, ProfileName, Requirement, Role};
 
@@ -25,15 +24,11 @@ pub(in crate::app::x509) struct Issuing<'a> {
     pub(in crate::app::x509) authority: Arc<Authority>,
     /// Whether another issuer has replaced this one.
     pub(super) is_former: bool,
-    pub(super) key: IssuerKey,
+    /// The key that issues.
+    pub(in crate::app::x509) key: IssuerKey,
 }
 
 impl Issuing<'_> {
-    /// The key that issues.
-    pub(in crate::app::x509) fn signer(&self) -> &dyn Signer {
-        &*self.key.signer
-    }
-
     /// The profile, if the record permits this requester certificates of it.
     pub(super) fn permits(
         &self,

@@ -16,7 +16,7 @@ use crate::app::challenge::key_among;
 use crate::app::entries::Brought;
 use crate::app::hosted::Hosted;
 use crate::app::{App, AppError, random};
-use crate::store::{Certified, Unconfirmed};
+use crate::store::{Certified, Unconfirmed, Word};
 
 /// An issuer's statement that nobody has seen yet, preceded by the certificates that the log needs.
 pub(super) struct ForLog {
@@ -38,6 +38,13 @@ impl ForLog {
     pub(super) fn waits(&mut self, unconfirmed: Unconfirmed) {
         if let Some(certified) = &mut self.certified {
             certified.unconfirmed = Some(unconfirmed);
+        }
+    }
+
+    /// Says on whose word the key of the certificate that it names is the thing's.
+    pub(super) fn on_word(&mut self, word: Word) {
+        if let Some(certified) = &mut self.certified {
+            certified.word = Some(word);
         }
     }
 

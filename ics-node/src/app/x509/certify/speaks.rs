@@ -19,7 +19,7 @@ use crate::app::hosted::Hosted;
 use crate::x509::{TakenBack, sha256};
 
 /// Why a thing gets no certificate of any profile, if so.
-pub(super) fn bar(record: &Record) -> Option<String> {
+pub(in crate::app::x509) fn bar(record: &Record) -> Option<String> {
     // This comes first: for a destroyed thing usually nobody vouches any more, but that is not the reason.
     let blocks = record.status.as_ref().map(|it| &it.decides).filter(|it| it.effect.blocks());
     if let Some(status) = blocks {

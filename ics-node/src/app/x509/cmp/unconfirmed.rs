@@ -26,7 +26,7 @@ const LOOK: Duration = Duration::from_secs(60);
 /// For how many milliseconds a certificate that cannot be revoked is left alone.
 const AGAIN_MILLIS: u64 = 60 * 60 * 1000;
 
-/// Certificates that nobody has confirmed and that could not be revoked, with the time at which that was tried: the key
+/// Certificates that this node was to revoke by itself and could not, with the time at which that was tried: the key
 /// that issued them is not at this node, or the log refuses what it says. Nothing tells when that changes, which may be
 /// with a start, other rules, another state of the issuer's OpenPGP certificate, or a clock that is right again: each
 /// is tried again after an hour.
@@ -35,17 +35,17 @@ pub(in crate::app) struct InVain(BTreeMap<[u8; 20], Timestamp>);
 
 impl InVain {
     /// Forgets what was tried long ago, or by a clock that was ahead.
-    fn begin(&mut self, now: Timestamp) {
+    pub(in crate::app::x509) fn begin(&mut self, now: Timestamp) {
         self.0.retain(|_, tried| *tried <= now && now.millis_since(*tried) < AGAIN_MILLIS);
     }
 
     /// Whether a certificate is left alone.
-    fn has(&self, serial: &SerialNumber) -> bool {
+    pub(in crate::app::x509) fn has(&self, serial: &SerialNumber) -> bool {
         self.0.contains_key(serial.as_bytes())
     }
 
     /// Notes that a certificate could not be revoked.
-    fn put(&mut self, serial: &SerialNumber, now: Timestamp) {
+    pub(in crate::app::x509) fn put(&mut self, serial: &SerialNumber, now: Timestamp) {
         self.0.insert(*serial.as_bytes(), now);
     }
 }

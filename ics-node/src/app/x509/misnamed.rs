@@ -1,0 +1,174 @@
+//! Revokes certificates for names that have become another thing's: whoever holds one could still pass for that thing.
+//!
+//! A name that was only taken back, as when a thing is renamed, ends no certificate. None is issued for it any more,
+//! and the thing renews in time with its new name; the key of a revoked certificate would no longer show EST and CMP
+//! who comes. Once another thing has the name, the certificate stays in force for a day: a thing that is being replaced
+//! goes on until its successor works, and a mistake can be put right. Only the home knows the names in certificates, so
+//! it says in the log that one is revoked.
+
+use std::sync::PoisonError;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use data_encoding::HEXLOWER;
+use ics_core::identity::IdentityId;
+use ics_core::name::{Lookup, Name};
+use ics_core::record::{IssuedCertificate, Listed, Logged, Record};
+use ics_core::time::Timestamp;
+use ics_core::vocabulary::DomainName;
+use tokio::sync::watch;
+use tokio::time::MissedTickBehavior;
+
+use super::certify::{CertifyError, Requester, Revoker};
+use crate::app::answer::read::Sight;
+use crate::app::entries::restore;
+use crate::app::home::heartbeat::stopped;
+use crate::app::hosted::Hosted;
+use crate::app::{App, AppError};
+use crate::store::Part;
+use crate::x509::{Reason, SerialNumber, State};
+
+/// How often to look at the next certificates.
+const LOOK: Duration = Duration::from_secs(60);
+
+/// How many certificates of a domain are looked at in one go.
+const LOOKED_AT: usize = 200;
+
+/// For how many milliseconds a certificate stays in force after one of its names has become another thing's.
+const STAYS_MILLIS: u64 = 24 * 60 * 60 * 1000;
+
+impl App {
+    /// Revokes certificates for names of other things, until `stop` becomes true.
+    pub async fn watch_names(self, mut stop: watch::Receiver<bool>) {
+        let mut ticks = tokio::time::interval(LOOK);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            let look = async {
+                ticks.tick().await;
+                self.revoke_misnamed(self.clock().now()).await;
+            };
+            // What is cut off is found again in the next round.
+            tokio::select! {
+                () = stopped(&mut stop) => return,
+                () = look => {}
+            }
+        }
+    }
+
+    /// Looks at the next certificates of each domain of this node, in a cycle, and revokes those with a name that has
+    /// been another thing's for a day.
+    pub async fn revoke_misnamed(&self, now: Timestamp) {
+        for hosted in self.all_hosted() {
+            // A silent domain can revoke nothing, and may be that of a restored copy.
+            let is_mute = || self.check_open(&hosted).is_err() || self.is_silent(&hosted).unwrap_or(true);
+            if hosted.part != Part::Home || is_mute() {
+                continue;
+            }
+            if let Err(error) = self.revoke_misnamed_of(&hosted, now).await {
+                tracing::error!(domain = %hosted.name, %error, "the names in certificates were not looked at");
+            }
+        }
+    }
+
+    async fn revoke_misnamed_of(&self, hosted: &Hosted, now: Timestamp) -> Result<(), AppError> {
+        let domain = hosted.name.clone();
+        let misnamed = self.blocking(move |app| app.misnamed(&domain, now)).await?;
+        let in_vain = || hosted.unrevoked.lock().unwrap_or_else(PoisonError::into_inner);
+        in_vain().begin(now);
+        let mut failures = Vec::new();
+        for serial in misnamed {
+            if in_vain().has(&serial) {
+                continue;
+            }
+            // It is the node itself that has noticed; the log names nobody.
+            let revoker = Revoker::Requester(Requester::Operator);
+            match self.revoke_certificate(&hosted.name, &serial, revoker, Reason::AffiliationChanged).await {
+                Ok(_) | Err(CertifyError::AlreadyRevoked) => {}
+                Err(error) => {
+                    in_vain().put(&serial, now);
+                    failures.push((serial, error));
+                }
+            }
+        }
+        if let Some((serial, error)) = failures.first() {
+            let (domain, count) = (&hosted.name, failures.len());
+            tracing::warn!(%domain, count, %serial, %error, "certificates for names of other things were not revoked");
+        }
+        Ok(())
+    }
+
+    /// The next certificates in the cycle, as far as one of their names has been another thing's for long.
+    fn misnamed(&self, domain: &DomainName, now: Timestamp) -> Result<Vec<SerialNumber>, AppError> {
+        let hosted = self.hosted(domain)?;
+        let sight = self.sight(&hosted)?;
+        let from = hosted.names_from.load(Ordering::Relaxed);
+        let mut found = self.store().certified_from(hosted.number, from, LOOKED_AT)?;
+        let next = found.last().filter(|_| found.len() == LOOKED_AT).map_or(0, |last| last + 1);
+        hosted.names_from.store(next, Ordering::Relaxed);
+        found.retain(|index| *index < sight.seal.size);
+        let mut misnamed = Vec::new();
+        for entry in self.store().entries_at(hosted.number, &found)? {
+            let Some(issued) = restore(&sight.domain, &entry)? else { continue };
+            if self.is_misnamed(&sight, &issued, now)? {
+                misnamed.extend(serial_of(&issued));
+            }
+        }
+        Ok(misnamed)
+    }
+
+    fn is_misnamed(&self, sight: &Sight<'_>, issued: &Logged, now: Timestamp) -> Result<bool, AppError> {
+        if issued.claims().until.is_some_and(|until| until <= now) {
+            return Ok(false);
+        }
+        let Some((record, is_more)) = self.record_in_passing(sight, issued, self.clock().now())? else {
+            return Ok(false);
+        };
+        // What is on hold is looked at again once it is not.
+        if is_more || State::of(&record, issued.index()) != State::Good {
+            return Ok(false);
+        }
+        let certified = self.store().certified(sight.hosted.number, issued.index())?;
+        for name in certified.iter().flat_map(|certified| &certified.names) {
+            // Serial numbers are each maker's own.
+            let is_for_one = matches!(name, Name::Host(_) | Name::Urn(_));
+            if !is_for_one || record.names.iter().any(|given| given.value == *name) {
+                continue;
+            }
+            let since = self.anothers_since(sight, &record.identity.id, name)?;
+            if since.is_some_and(|since| now.millis_since(since) >= STAYS_MILLIS) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Since when a name in a certificate of this thing is that of another, and only of that one; `None` if it is not.
+    fn anothers_since(&self, sight: &Sight<'_>, id: &IdentityId, name: &Name) -> Result<Option<Timestamp>, AppError> {
+        let having = self.identities(sight, &Lookup::Name(name.clone()))?;
+        let (Some(other), 1) = (having.first(), having.len()) else { return Ok(None) };
+        let given = self.resolve(sight, other)?.and_then(|(record, _)| given_at(&record, name));
+        let taken = self.resolve(sight, id)?.and_then(|(record, said)| taken_at(&record, &said.about, name));
+        Ok(given.filter(|_| other != id).map(|given| taken.map_or(given, |taken| taken.max(given))))
+    }
+}
+
+/// When a thing was first given a name that it has.
+fn given_at(record: &Record, name: &Name) -> Option<Timestamp> {
+    let giving = record.names.iter().filter(|given| given.value == *name);
+    giving.filter_map(|given| record.statement_at(given.by.index)).map(Listed::begins_at).min()
+}
+
+/// When a name was last taken from a thing by a statement. A descriptor that no longer lets its signer give it has no
+/// time.
+fn taken_at(record: &Record, about: &[Logged], name: &Name) -> Option<Timestamp> {
+    let giving = about.iter().filter(|it| it.claims().names.contains(name));
+    let ends = giving.filter_map(|it| record.statement_at(it.index())?.ended_by);
+    let ends = ends.filter_map(|id| record.statements.iter().find(|it| it.by.statement == id));
+    ends.map(|end| end.admitted_at).max()
+}
+
+/// The serial number of the certificate that a statement names.
+fn serial_of(issued: &Logged) -> Option<SerialNumber> {
+    let Name::Serial(text) = IssuedCertificate::of(issued.claims())?.serial else { return None };
+    SerialNumber::read(&HEXLOWER.decode(text.as_bytes()).ok()?)
+}
