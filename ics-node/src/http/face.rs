@@ -23,6 +23,7 @@ use crate::background;
 use crate::room::{Full, Held, Room};
 use crate::seats::{Kept, Seats};
 use crate::shares;
+use crate::untaken::{Taken, Taker, Untaken};
 
 /// What all handlers share.
 pub(super) struct Face {
@@ -51,7 +52,7 @@ pub(super) struct Face {
     /// Places for strangers' questions that wait for another node.
     asking: Arc<Semaphore>,
     listeners: Room,
-    answers: Room,
+    answers: Arc<Untaken>,
     closing: watch::Sender<bool>,
 }
 
@@ -97,7 +98,7 @@ impl Face {
             forwards: Forwards::new(part(settings.max_uploads, 8)),
             asking: Arc::new(Semaphore::new(part(usize::MAX, 8))),
             listeners: Room::parted(settings.max_listeners, listeners, 4),
-            answers: long::room(settings.answers_held),
+            answers: Arc::new(Untaken::new(settings.answers_held, long::PARTS)),
             closing: watch::Sender::new(false),
         }
     }
@@ -127,13 +128,16 @@ impl Face {
         taken.map(Listening::at).map_err(|full| busy(full, "listeners"))
     }
 
-    /// Takes room for a long answer, in units, until its client has taken it.
+    /// Takes room for so many bytes of a long answer, until its client has taken it, or others need it more. What a
+    /// POST asks for may be done by now, and its client must learn of that: it insists.
     ///
     /// # Errors
     /// At once, when too much is held for others.
-    pub(super) fn hold(&self, request: &HttpRequest, units: u32) -> Result<Held, Failure> {
+    pub(super) fn hold(&self, request: &HttpRequest, bytes: usize) -> Result<Taken, Failure> {
         let (is_stranger, network) = whence(self, request);
-        self.answers.take_many(units, is_stranger, network).map_err(|full| busy(full, "long answers"))
+        let insists = !request.method().is_safe();
+        let taker = Taker { is_stranger, network, cut: everybody::cut(), insists };
+        self.answers.take(bytes, taker).map_err(|full| busy(full, "long answers"))
     }
 
     /// Has other nodes asked what a client's decisions need. The client waits in one place, however many they are. If
@@ -181,8 +185,8 @@ impl Face {
         self.block(self.under_way()?, work).await
     }
 
-    /// As [`Face::blocking`], for pages of a log, which take several times their megabytes while they are made. Only a
-    /// few are made at once; the others wait for their turn, in a place that they have already.
+    /// As [`Face::blocking`], for pages of a log, evidence and whatever else may take several times its megabytes while
+    /// it is made. Only a few are made at once; the others wait for their turn, in a place that they have already.
     ///
     /// # Errors
     /// When the use case fails.

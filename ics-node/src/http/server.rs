@@ -74,8 +74,9 @@ pub struct Settings {
     /// Clients that listen or wait for news; further ones get 503. Strangers get half of the places, but at most one
     /// for four connections, and one network a quarter of that. Each holds an event or two, and keeps its connection.
     pub max_listeners: usize,
-    /// Bytes of long answers to strangers that are held until their clients have taken them; further ones get 503, as
-    /// does a network that has a sixteenth of them. For those whom the node knows there is an eighth more.
+    /// Bytes of long answers to strangers that are held until their clients have taken them. For further ones the
+    /// network that holds most, or whoever is too slow, is cut off; if there is none they get 503, as does a network
+    /// that has a sixteenth of them. For those whom the node knows there is an eighth more.
     pub answers_held: usize,
 }
 
@@ -408,7 +409,7 @@ impl Drop for OpenConnection {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::http::long;
+    use crate::untaken::Untaken;
 
     #[test]
     fn threads_take_one_more_than_there_are_places() {
@@ -428,7 +429,7 @@ mod tests {
             assert_eq!(Settings::from(&config(memory)).answers_held, mib << 20, "{memory}");
         }
         // However much it is.
-        drop(long::room(answers_held(u32::MAX)));
+        drop(Untaken::new(answers_held(u32::MAX), 1));
     }
 
     #[test]

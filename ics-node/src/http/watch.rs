@@ -67,13 +67,20 @@ async fn answer(
     if bytes > limits::HTTP_HEADER_BYTES {
         let limit = limits::HTTP_HEADER_BYTES;
         let failure = Failure::new(Code::HeadersTooLarge, format_args!("{bytes} bytes, where {limit} are the most"));
-        return Ok(for_people(request.error_response(failure)));
+        return Ok(refused(request, failure));
     }
     if let Some(failure) = not_text(request.uri()) {
-        return Ok(for_people(request.error_response(failure)));
+        return Ok(refused(request, failure));
     }
     let response = next.call(request).await?.map_into_boxed_body();
     Ok(for_people(as_problem(long::bounded(response))))
+}
+
+/// A refusal before the route is known. Pages of any origin may read it: it is about the request alone.
+fn refused(request: ServiceRequest, failure: Failure) -> ServiceResponse<BoxBody> {
+    let mut response = request.error_response(failure);
+    routes::open(response.headers_mut());
+    for_people(response)
 }
 
 /// Bytes of the request line and the headers, as HTTP/1.1 writes them.
