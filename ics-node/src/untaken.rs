@@ -69,7 +69,8 @@ impl Untaken {
 
     /// Takes room for so many bytes. If there is none, strangers make some: the network that holds most loses what it
     /// has held longest, as long as it holds more than the newcomer's would then, or has held it too long. Whoever is
-    /// known, or insists, counts as holding nothing. If it is its own network that may have no more, that one makes room.
+    /// known, or insists, counts as holding nothing. If it is the newcomer's own network that may have no more, that
+    /// one makes room.
     ///
     /// # Errors
     /// When that makes no room.
