@@ -56,12 +56,6 @@ pub(super) fn kept() -> Option<Kept> {
     SEAT.try_with(Seated::kept).ok()
 }
 
-/// The network of the connection whose request is being served; `None` for this machine, and outside requests to this
-/// server.
-pub(super) fn network() -> Option<u64> {
-    SEAT.try_with(Seated::network).ok().flatten()
-}
-
 /// What cuts the connection whose request is being served. `None` outside requests to this server.
 pub(super) fn cut() -> Option<Cut> {
     SEAT.try_with(Seated::cut).ok()

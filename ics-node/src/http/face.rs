@@ -15,14 +15,13 @@ use super::failure::Failure;
 use super::long;
 use super::metrics::Metrics;
 use super::ocsp;
-use super::request::{network, whence};
+use super::request::{WHENCE, network, whence};
 use super::server::Settings;
 use crate::api::problem::Code;
 use crate::app::{App, AppError, Asker, Depth, Forwards, Reader, Sender};
 use crate::background;
 use crate::room::{Full, Held, Room};
 use crate::seats::{Kept, Seats};
-use crate::shares;
 use crate::untaken::{Taken, Taker, Untaken};
 
 /// What all handlers share.
@@ -41,8 +40,6 @@ pub(super) struct Face {
     pub(super) request_timeout: Duration,
     /// Proxies whose word about the client's address is trusted.
     pub(super) trusted_proxies: Vec<IpAddr>,
-    /// Their networks: each is that of many clients.
-    proxies: Vec<u64>,
     work: Room,
     /// Turns for work that takes much memory.
     heavy: Arc<Semaphore>,
@@ -78,7 +75,7 @@ impl Face {
         // Whoever listens, sends a body, or waits for an answer keeps their connection. However few there may be, what
         // strangers keep leaves places to newcomers.
         let part = |most: usize, parts: usize| most.min((settings.places() / parts).max(1));
-        let listeners = part(settings.max_listeners.div_ceil(2), 4);
+        let (listeners, work) = (part(settings.max_listeners.div_ceil(2), 4), part(settings.max_work, 4));
         let seats = Arc::new(Seats::new("http", settings.places()));
         let metrics = Metrics::new();
         metrics.show(Arc::clone(&seats));
@@ -90,8 +87,7 @@ impl Face {
             url: settings.public_url.trim_end_matches('/').to_owned(),
             request_timeout: settings.request_timeout,
             trusted_proxies: settings.pages.trusted_proxies.iter().map(IpAddr::to_canonical).collect(),
-            proxies: settings.pages.trusted_proxies.iter().copied().map(shares::network).collect(),
-            work: Room::parted(part(settings.max_work, 4), part(settings.max_work, 4), 2),
+            work: Room::parted(work + settings.max_work / 8, work, 2),
             heavy: Arc::new(Semaphore::new(2 * settings.threads())),
             // Who is known finds a place beside all strangers.
             uploads: Room::parted(settings.max_uploads + settings.max_uploads / 8, part(settings.max_uploads, 8), 4),
@@ -154,14 +150,14 @@ impl Face {
         asker.is_stranger().then(|| Arc::clone(&self.asking).try_acquire_owned()).transpose()
     }
 
-    /// Takes a place for a use case at once or fails: a queue would only make everybody wait. One network gets half of
-    /// the places at most.
+    /// Takes a place for a use case at once or fails: a queue would only make everybody wait. Strangers of one network
+    /// get half of the places at most, and leave some to those whom the node knows.
     ///
     /// # Errors
     /// When all are taken.
     pub(super) fn under_way(&self) -> Result<Held, Failure> {
-        let network = everybody::network().filter(|network| !self.proxies.contains(network));
-        self.work.take(true, network).map_err(|full| busy(full, "requests under way"))
+        let (is_stranger, network) = WHENCE.try_with(|whence| *whence).unwrap_or((true, None));
+        self.work.take(is_stranger, network).map_err(|full| busy(full, "requests under way"))
     }
 
     /// Becomes true once the node stops, and listeners are to be let go.
@@ -309,11 +305,14 @@ fn busy(full: Full, whom: &str) -> Failure {
 
 #[cfg(test)]
 mod tests {
-    use actix_web::test::TestRequest;
+    use actix_web::middleware::from_fn;
+    use actix_web::test::{TestRequest, call_service, init_service};
+    use actix_web::web::Data;
     use futures_util::FutureExt as _;
 
     use super::*;
-    use crate::fixture::Party;
+    use crate::fixture::{OPERATOR_TOKEN, Party};
+    use crate::shares;
 
     /// A gateway's question is not kept waiting by what takes longer, nor is that ended with its client's patience.
     #[tokio::test(flavor = "multi_thread")]
@@ -370,20 +369,50 @@ mod tests {
     /// The work of one client may take long, and there is never a queue.
     #[tokio::test(flavor = "multi_thread")]
     async fn one_network_has_half_of_the_places_for_work() {
+        let settings = Settings { max_work: 8, ..Settings::default() };
+        let face = Face::new(Party::found("devices.acme.example").open(), &settings);
+        let work_of = async |is_stranger: bool, network: Option<u64>| {
+            let work = async { (0..100).map_while(|_| face.under_way().ok()).collect::<Vec<_>>() };
+            WHENCE.scope((is_stranger, network), work).await
+        };
+        let first = work_of(true, Some(1)).await;
+        assert_eq!(first.len(), 4);
+        assert_eq!(work_of(true, Some(2)).await.len(), 4, "others have the rest");
+        drop(first);
+        let all = work_of(true, None).await;
+        assert_eq!(all.len(), 8, "many are behind a proxy");
+        assert_eq!(work_of(false, Some(1)).await.len(), 1, "who is known has more");
+    }
+
+    /// Also behind a proxy, where all have the address of one connection.
+    #[test]
+    fn who_sends_a_request_is_known_while_it_is_served() {
         let mut settings = Settings { max_work: 8, ..Settings::default() };
         settings.pages.trusted_proxies = vec![[192, 0, 2, 9].into()];
-        let face = Face::new(Party::found("devices.acme.example").open(), &settings);
-        let seats = Arc::new(Seats::new("test", 9));
-        let work_of = async |last: u8| {
-            let (seat, _cut) = seats.take([192, 0, 2, last].into()).expect("room");
-            let work = async { (0..100).map_while(|_| face.under_way().ok()).collect::<Vec<_>>() };
-            everybody::in_seat(seat, work).await
+        let face = Data::new(Face::new(Party::found("devices.acme.example").open(), &settings));
+        actix_web::rt::System::new().block_on(is_known_while_served(&face));
+    }
+
+    async fn is_known_while_served(face: &Data<Face>) {
+        let work = |face: Data<Face>| async move { face.under_way().map(|_| HttpResponse::Ok().finish()) };
+        let route = web::get().to(work);
+        let service = actix_web::App::new().app_data(Data::clone(face)).route("/", route);
+        let service = init_service(service.wrap(from_fn(crate::http::watch::watch))).await;
+        let status = async |headers: &[(&'static str, &str)]| {
+            let request = TestRequest::get().uri("/").peer_addr(([192, 0, 2, 9], 9).into());
+            let request = headers.iter().fold(request, |request, header| request.insert_header(*header));
+            call_service(&service, request.to_request()).await.status().as_u16()
         };
-        let first = work_of(1).await;
-        assert_eq!(first.len(), 4);
-        assert_eq!(work_of(2).await.len(), 4, "others have the rest");
-        drop(first);
-        assert_eq!(work_of(9).await.len(), 8, "many are behind a proxy");
+        let [one, other] = [[192, 0, 2, 1], [192, 0, 2, 2]].map(|of| shares::network(of.into()));
+        let work = async { (0..4).map_while(|_| face.under_way().ok()).collect::<Vec<_>>() };
+        let _first = WHENCE.scope((true, Some(one)), work).await;
+        assert_eq!(status(&[("x-forwarded-for", "192.0.2.1")]).await, 503, "its network has half");
+        assert_eq!(status(&[("x-forwarded-for", "192.0.2.2")]).await, 200);
+        let work = async { (0..4).map_while(|_| face.under_way().ok()).collect::<Vec<_>>() };
+        let _second = WHENCE.scope((true, Some(other)), work).await;
+        assert_eq!(status(&[]).await, 503, "strangers have all that is theirs");
+        let token = format!("Bearer {OPERATOR_TOKEN}");
+        assert_eq!(status(&[("authorization", token.as_str())]).await, 200, "who is known finds a place");
     }
 
     /// Each takes several times its megabytes while it is made.

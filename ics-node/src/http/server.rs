@@ -65,7 +65,8 @@ pub struct Settings {
     /// Open connections for each worker. When nearly all are in use, a new one displaces the oldest idle connection of
     /// the network that holds most.
     pub max_connections: usize,
-    /// Use cases that run or wait at once, but at most one for four connections; further requests get 503.
+    /// Use cases of strangers that run or wait at once, but at most one for four connections; further requests get 503,
+    /// as do those of a network that has half of them. Those whom the node knows may have an eighth more.
     pub max_work: usize,
     /// Requests of strangers with a body that arrive or are worked on at once, but at most one for eight connections;
     /// further ones get 503, as does a network that has sent a quarter of them. Those whom the node knows may send an

@@ -21,7 +21,7 @@ use super::everybody;
 use super::face::Face;
 use super::failure::{Failure, PROBLEM_JSON, code_for, error_id};
 use super::pages::Pages;
-use super::request::not_text;
+use super::request::{WHENCE, not_text, whence};
 use super::{accept, long, routes};
 use crate::api::problem::Code;
 
@@ -41,12 +41,14 @@ pub(super) async fn watch(
     let enabled = tracing::enabled!(tracing::Level::INFO);
     let span = if enabled { tracing::info_span!("request", id = %error_id()) } else { tracing::Span::none() };
     let is_whole = matches!(request.parts().1, Payload::None);
-    let answered = async {
+    let face = request.app_data::<Data<Face>>();
+    let whence = face.map_or((true, None), |face| whence(face, request.request()));
+    let answered = WHENCE.scope(whence, async {
         let mut response = answer(request, next).await?;
         guard(response.headers_mut());
         report(&response, started.elapsed());
         Ok(response)
-    };
+    });
     let mut answered = pin!(answered.instrument(span));
     // Most answers are there at once. Only a client that waits needs its place kept, which takes a lock that all
     // connections share. Whoever then listens is kept by the place among the listeners. Whoever sends no body has said
