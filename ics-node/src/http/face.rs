@@ -136,6 +136,15 @@ impl Face {
         self.answers.take(bytes, taker).map_err(|full| busy(full, "long answers"))
     }
 
+    /// What takes room, as [`Face::hold`] does, for each long event that this client listens for.
+    pub(super) fn holder(&self, request: &HttpRequest) -> impl Fn(usize) -> Option<Taken> + use<> {
+        let ((is_stranger, network), answers) = (whence(self, request), Arc::clone(&self.answers));
+        move |bytes| {
+            let taker = Taker { is_stranger, network, cut: everybody::cut(), insists: false };
+            answers.take(bytes, taker).ok()
+        }
+    }
+
     /// Has other nodes asked what a client's decisions need. The client waits in one place, however many they are. If
     /// too many strangers wait so, nobody is asked for another: as beyond an asker's share, the decision rests on what
     /// is kept.

@@ -45,5 +45,5 @@ pub(super) async fn watch(
         watcher.served(event.len());
         Ok(event)
     };
-    Ok(stream().streaming(events(next, place, face.closing())))
+    Ok(stream().streaming(events(next, place, face.holder(&request), face.closing())))
 }
