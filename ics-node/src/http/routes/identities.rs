@@ -221,7 +221,8 @@ mod tests {
             .into_iter()
             .map(|(release, held)| {
                 let work = face.heavy((), move |_| {
-                    drop(held.recv());
+                    // Until the test lets it go.
+                    let _ = held.recv();
                     Ok(())
                 });
                 (release, Box::pin(work))
