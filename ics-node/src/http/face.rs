@@ -15,7 +15,7 @@ use super::failure::Failure;
 use super::long;
 use super::metrics::Metrics;
 use super::ocsp;
-use super::request::{WHENCE, network, whence};
+use super::request::{network, served, whence};
 use super::server::Settings;
 use crate::api::problem::Code;
 use crate::app::{App, AppError, Asker, Depth, Forwards, Reader, Sender};
@@ -42,7 +42,8 @@ pub(super) struct Face {
     pub(super) trusted_proxies: Vec<IpAddr>,
     work: Room,
     /// Turns for work that takes much memory.
-    heavy: Arc<Semaphore>,
+    pages: Turns,
+    proofs: Turns,
     uploads: Room,
     /// Places for submissions that wait for another node.
     forwards: Forwards,
@@ -51,6 +52,22 @@ pub(super) struct Face {
     listeners: Room,
     answers: Arc<Untaken>,
     closing: watch::Sender<bool>,
+}
+
+/// Turns of those whom the node knows, and of strangers.
+type Turns = [Arc<Semaphore>; 2];
+
+fn turns(each: usize) -> Turns {
+    [(); 2].map(|()| Arc::new(Semaphore::new(each)))
+}
+
+/// Work that takes several times its megabytes while it is done.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Heavy {
+    /// A page of a log.
+    Page,
+    /// Evidence, or a case. Checking one may take long, for which no page waits.
+    Proof,
 }
 
 /// A place among the clients that listen or wait; given back when dropped.
@@ -88,7 +105,8 @@ impl Face {
             request_timeout: settings.request_timeout,
             trusted_proxies: settings.pages.trusted_proxies.iter().map(IpAddr::to_canonical).collect(),
             work: Room::parted(work + settings.max_work / 8, work, 2),
-            heavy: Arc::new(Semaphore::new(2 * settings.threads())),
+            pages: turns(2 * settings.threads()),
+            proofs: turns(settings.threads()),
             // Who is known finds a place beside all strangers.
             uploads: Room::parted(settings.max_uploads + settings.max_uploads / 8, part(settings.max_uploads, 8), 4),
             forwards: Forwards::new(part(settings.max_uploads, 8)),
@@ -165,7 +183,7 @@ impl Face {
     /// # Errors
     /// When all are taken.
     pub(super) fn under_way(&self) -> Result<Held, Failure> {
-        let (is_stranger, network) = WHENCE.try_with(|whence| *whence).unwrap_or((true, None));
+        let (is_stranger, network) = served();
         self.work.take(is_stranger, network).map_err(|full| busy(full, "requests under way"))
     }
 
@@ -190,17 +208,24 @@ impl Face {
         self.block(self.under_way()?, work).await
     }
 
-    /// As [`Face::blocking`], for pages of a log, evidence and whatever else may take several times its megabytes while
-    /// it is made. Only a few are made at once; the others wait for their turn, in a place that they have already.
+    /// As [`Face::blocking`], for heavy work. Only a few are at it at once; the others wait for their turn, in a place
+    /// that they have already.
     ///
     /// # Errors
     /// When the use case fails.
     pub(super) async fn heavy<T: Send + 'static>(
         &self,
+        what: Heavy,
         place: impl Send + 'static,
         work: impl FnOnce(&App) -> Result<T, AppError> + Send + 'static,
     ) -> Result<T, Failure> {
-        let turn = Arc::clone(&self.heavy).acquire_owned().await.map_err(Failure::internal)?;
+        let [of_known, of_strangers] = match what {
+            Heavy::Page => &self.pages,
+            Heavy::Proof => &self.proofs,
+        };
+        let (is_stranger, _) = served();
+        let turn = if is_stranger { of_strangers } else { of_known };
+        let turn = Arc::clone(turn).acquire_owned().await.map_err(Failure::internal)?;
         self.block((place, turn), work).await
     }
 
@@ -321,6 +346,7 @@ mod tests {
 
     use super::*;
     use crate::fixture::{OPERATOR_TOKEN, Party};
+    use crate::http::request::WHENCE;
     use crate::shares;
 
     /// A gateway's question is not kept waiting by what takes longer, nor is that ended with its client's patience.
@@ -429,13 +455,21 @@ mod tests {
     async fn few_pages_are_made_at_once() {
         let settings = Settings { workers: Some(1), ..Settings::default() };
         let face = Face::new(Party::found("devices.acme.example").open(), &settings);
-        let turns = Arc::clone(&face.heavy).try_acquire_many_owned(2).expect("nobody has one");
-        let mut waits = Box::pin(face.heavy((), |_| Ok(())));
-        assert!((&mut waits).now_or_never().is_none());
-        drop(turns);
-        assert_eq!(face.heavy.available_permits(), 1, "the other one is for whoever waits");
-        waits.await.expect("is made");
-        assert_eq!(face.heavy.available_permits(), 2, "and is given back");
+        for (what, [of_known, of_strangers], at_once) in
+            [(Heavy::Page, &face.pages, 2), (Heavy::Proof, &face.proofs, 1)]
+        {
+            let turns = Arc::clone(of_strangers).try_acquire_many_owned(at_once).expect("nobody has one");
+            let mut waits = Box::pin(face.heavy(what, (), |_| Ok(())));
+            assert!((&mut waits).now_or_never().is_none());
+            let known = WHENCE.scope((false, None), face.heavy(what, (), |_| Ok(())));
+            known.await.expect("who is known does not wait for strangers");
+            drop(turns);
+            let left = of_strangers.available_permits();
+            assert_eq!(left, at_once as usize - 1, "the other one is for whoever waits");
+            waits.await.expect("is made");
+            let left = [of_known, of_strangers].map(|turns| turns.available_permits());
+            assert_eq!(left, [at_once as usize; 2], "and is given back");
+        }
     }
 
     /// Otherwise whoever was let go often enough would have all seats.

@@ -114,6 +114,11 @@ tokio::task_local! {
     pub(super) static WHENCE: Whence;
 }
 
+/// [`whence`] the request comes that is being served; nobody is known outside of requests.
+pub(super) fn served() -> Whence {
+    WHENCE.try_with(|whence| *whence).unwrap_or((true, None))
+}
+
 /// Who reads: the operator if the token is right, else the party with the connection's key, else anonymous.
 #[derive(Debug)]
 pub(super) struct Reading(pub(super) Reader);

@@ -26,7 +26,7 @@ use crate::app::{self, App, Asker, Depth, Reader};
 use crate::background;
 use crate::http::answer::{self, VERDICT};
 use crate::http::body::Json;
-use crate::http::face::Face;
+use crate::http::face::{Face, Heavy};
 use crate::http::failure::Failure;
 use crate::http::request::{Asking, Reading};
 
@@ -235,7 +235,7 @@ pub(super) async fn case(
         let case = app.case(reader.0, &query.id, &query.use_, query.peer.as_deref());
         case.map(|case| answer::long_json_bytes(&case))
     };
-    Ok(answer::bytes(answer::JSON, face.heavy(face.under_way()?, made).await?))
+    Ok(answer::bytes(answer::JSON, face.heavy(Heavy::Proof, face.under_way()?, made).await?))
 }
 
 pub(super) async fn challenge(

@@ -98,10 +98,10 @@ fn searched(text: &str, is_exact: bool) -> Result<KeySearch, Failure> {
 /// # Errors
 /// When there is none: hidden and absent keys look alike.
 async fn find(face: &Face, reader: Reader, search: KeySearch, only: Option<u8>) -> Result<Vec<FoundKey>, Failure> {
-    face.heavy(face.under_way()?, move |app| found(app, reader, &search, only)).await
+    face.blocking(move |app| found(app, reader, &search, only)).await
 }
 
-/// As [`find`], as one answer. A hundred keys of people may have as many megabytes, and armor takes its time.
+/// As [`find`], as one answer. A hundred keys of people may have megabytes, and armor takes its time.
 async fn keys(
     face: &Face,
     reader: Reader,
@@ -112,8 +112,8 @@ async fn keys(
     let spelt = move |keys: Vec<FoundKey>| {
         answer::openpgp(media_type, keys.iter().flat_map(|key| &key.openpgp).copied().collect())
     };
-    let made = move |app: &App| found(app, reader, &search, only).and_then(spelt);
-    Ok(answer::bytes(media_type, face.heavy(face.under_way()?, made).await?))
+    let bytes = face.blocking(move |app| found(app, reader, &search, only).and_then(spelt)).await?;
+    Ok(answer::bytes(media_type, bytes))
 }
 
 fn found(app: &App, reader: Reader, search: &KeySearch, only: Option<u8>) -> Result<Vec<FoundKey>, AppError> {

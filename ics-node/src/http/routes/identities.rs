@@ -10,7 +10,7 @@ use crate::app::{self, App, AppError, Extent};
 use crate::background;
 use crate::http::accept;
 use crate::http::answer::{self, JSON, OCTET_STREAM, PGP_KEYS};
-use crate::http::face::Face;
+use crate::http::face::{Face, Heavy};
 use crate::http::failure::Failure;
 use crate::http::request::{Asking, Domain, Identified, Reading};
 use crate::http::routes::checks;
@@ -135,7 +135,7 @@ pub(super) async fn evidence(
         let evidence = app.evidence_here(reader.0, &name, &id);
         evidence.map(|evidence| evidence.map(|evidence| answer::long_json_bytes(&evidence)))
     };
-    match face.heavy(face.under_way()?, made).await? {
+    match face.heavy(Heavy::Proof, face.under_way()?, made).await? {
         Some(json) => Ok(answer::bytes(JSON, json)),
         None => answer::json_apart(face.app.relay_evidence(reader.0, &domain.0, &path.id).await?).await,
     }
@@ -217,24 +217,18 @@ mod tests {
         let party = Party::found("devices.acme.example");
         let settings = Settings { workers: Some(1), ..Settings::default() };
         let face = Data::new(Face::new(party.open(), &settings));
-        let mut busy: Vec<_> = [channel::<()>(), channel()]
-            .into_iter()
-            .map(|(release, held)| {
-                let work = face.heavy((), move |_| {
-                    // Until the test lets it go.
-                    let _ = held.recv();
-                    Ok(())
-                });
-                (release, Box::pin(work))
-            })
-            .collect();
-        for (_, work) in &mut busy {
-            assert!(work.as_mut().now_or_never().is_none(), "it has a turn");
-        }
+        let (release, held) = channel::<()>();
+        let mut busy = Box::pin(face.heavy(Heavy::Proof, (), move |_| {
+            // Until the test lets it go.
+            let _ = held.recv();
+            Ok(())
+        }));
+        assert!((&mut busy).now_or_never().is_none(), "it has a turn");
         let (domain, path) = (Domain(party.domain.clone()), Path::from(Identified { id: "serial:1".to_owned() }));
         let mut asked = Box::pin(evidence(Data::clone(&face), Reading(Reader::Anonymous), domain, path));
         assert!(tokio::time::timeout(Duration::from_millis(300), &mut asked).await.is_err(), "there is no other");
-        drop(busy);
+        drop(release);
+        busy.await.expect("ends");
         drop(asked.await);
     }
 }

@@ -20,7 +20,7 @@ use crate::api::problem::Code;
 use crate::app::{App, AppError, Event, Reader};
 use crate::http::answer::{self, OCTET_STREAM};
 use crate::http::body::Json;
-use crate::http::face::{Face, Listening};
+use crate::http::face::{Face, Heavy, Listening};
 use crate::http::failure::Failure;
 use crate::http::long;
 use crate::http::request::{Domain, Reading};
@@ -83,9 +83,9 @@ pub(super) async fn entries(
         let time = Duration::from_secs(wait.min(LONGEST_WAIT_SECONDS));
         face.app.await_more(&domain.0, from, time).await?;
         // Many may have waited for the same news, and none of them is to be sent away now.
-        face.heavy(place, read).await?
+        face.heavy(Heavy::Page, place, read).await?
     } else {
-        face.heavy(face.under_way()?, read).await?
+        face.heavy(Heavy::Page, face.under_way()?, read).await?
     };
     paged(&face, &request, reader.0, &domain.0, sent)
 }
@@ -163,7 +163,7 @@ pub(super) async fn again(
 ) -> Result<HttpResponse, Failure> {
     let again = again.0;
     let shown = move |app: &App| app.entries_again(reader.0, &domain.0, &again).map(|it| answer::json_bytes(&it));
-    Ok(answer::bytes(answer::JSON, face.heavy(face.under_way()?, shown).await?))
+    Ok(answer::bytes(answer::JSON, face.heavy(Heavy::Page, face.under_way()?, shown).await?))
 }
 
 /// Where news is to begin, for clients that cannot send `Last-Event-ID` with their first request.
@@ -208,9 +208,9 @@ pub(super) fn last_event(request: &HttpRequest) -> Result<Option<u64>, Failure> 
     size.map(Some).ok_or_else(malformed)
 }
 
-/// Events for one client, one after the other, until it disconnects, is too slow, or the node stops, or there is no
-/// room for a long one. A slow client costs no more than what waits here; when it reconnects, it gets all that it missed
-/// at once.
+/// Events for one client, one after the other, until it disconnects, is too slow, the node stops, or there is no room
+/// for a long one. A slow client costs no more than what waits here; when it reconnects, it gets all that it missed at
+/// once.
 pub(super) fn events(
     mut next: impl AsyncFnMut() -> Result<Event, AppError> + 'static,
     place: Listening,
