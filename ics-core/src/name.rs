@@ -241,16 +241,17 @@ impl FromStr for Lookup {
     fn from_str(text: &str) -> Result<Self, NameError> {
         let broken = |rule| NameError::Broken { text: excerpt(text), rule };
         let ids = |text: &str| IdentityId::candidates(text).map(Self::Ids);
-        let scheme = text.split_once(':').map(|(scheme, _)| scheme.to_ascii_lowercase());
-        match scheme.as_deref() {
-            None => ids(text).map_err(|_| NameError::Form(excerpt(text))),
-            Some("sha256") => ids(text).map_err(|_| broken("it takes `sha256:` and 64 hex digits")),
-            Some("openpgp4fpr") => ids(text.get(12..).unwrap_or_default())
+        let Some((scheme, value)) = text.split_once(':') else {
+            return ids(text).map_err(|_| NameError::Form(excerpt(text)));
+        };
+        match &*scheme.to_ascii_lowercase() {
+            "sha256" => ids(text).map_err(|_| broken("it takes `sha256:` and 64 hex digits")),
+            "openpgp4fpr" => ids(text.get(12..).unwrap_or_default())
                 .map_err(|_| broken("it takes a fingerprint, 40 or 64 hex digits")),
-            Some("ni") => named_information(text)
+            "ni" => named_information(text)
                 .map(Self::Ids)
                 .ok_or_else(|| broken("it takes ni:///sha-256; and a SHA-256 in base64url")),
-            Some(_) => text.parse().map(Self::Name),
+            scheme => Name::new(scheme, value).map(Self::Name),
         }
     }
 }

@@ -5,14 +5,15 @@
 //! runs at a lower priority.
 
 use std::cell::Cell;
-use std::future::poll_fn;
-use std::pin::pin;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
 use std::sync::LazyLock;
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use rustix::time::{ClockId, clock_gettime};
 use tokio::runtime::{Builder, Runtime};
-use tokio::task::{JoinError, JoinHandle};
+use tokio::task::JoinHandle;
 
 /// By how much the priority is lowered, in steps of setpriority(2): this leaves such work a third of the processor when
 /// answers want all of it.
@@ -79,30 +80,55 @@ pub(crate) fn is_spared() -> bool {
     SPARED_UNTIL.get().is_some_and(|until| Instant::now() < until)
 }
 
-/// Does brief work on this thread, or as [`in_turns`] if the thread is to be spared when the work begins. Nobody knows
-/// before how much a record holds, or whether the disk is busy. So work that turns out not to be brief spares the thread
-/// what comes next.
-///
-/// # Errors
-/// As the task of [`in_turns`].
-pub(crate) async fn at_once<R: Send + 'static>(work: impl Future<Output = R> + Send + 'static) -> Result<R, JoinError> {
-    if is_spared() {
-        return in_turns(work).await;
-    }
-    let mut work = pin!(work);
-    let done = poll_fn(|context| {
-        let (began, used) = (Instant::now(), processor_time());
-        let polled = work.as_mut().poll(context);
-        let took = began.elapsed();
-        // The system is asked how much of that the processor was used only if it matters: it takes a microsecond.
-        let is_brief = || processor_time().saturating_sub(used) < BRIEF && took < BRIEF_AMONG_OTHERS;
-        if took >= BRIEF && !is_brief() {
-            let until = Instant::now() + SPARED_AFTER_WORK;
-            SPARED_UNTIL.set(SPARED_UNTIL.get().max(Some(until)));
+/// Does brief work on this thread; `None` if it panics. If whoever waits for it is gone before it ends, it goes on as
+/// [`in_turns`]. Nobody knows before how much a record holds, or whether the disk is busy. So work that turns out not to
+/// be brief spares the thread what comes next: see [`is_spared`].
+pub(crate) fn at_once<R: Send + 'static>(work: impl Future<Output = R> + Send + 'static) -> AtOnce<R> {
+    AtOnce(Some(Box::pin(work)))
+}
+
+/// The future of [`at_once`]. It is not a task of its own, which would have to be scheduled, and its waiter woken: most
+/// brief work is done when it is first polled.
+pub(crate) struct AtOnce<R: Send + 'static>(Option<Pin<Box<dyn Future<Output = R> + Send>>>);
+
+impl<R: Send + 'static> Future for AtOnce<R> {
+    type Output = Option<R>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let Some(mut work) = self.0.take() else { return Poll::Ready(None) };
+        // A panic ends the work and nothing else; what it leaves behind is what it leaves when it ends a task.
+        let polled = catch_unwind(AssertUnwindSafe(|| timed(|| work.as_mut().poll(context))));
+        match polled {
+            Ok(Poll::Pending) => {
+                self.0 = Some(work);
+                Poll::Pending
+            }
+            Ok(Poll::Ready(done)) => Poll::Ready(Some(done)),
+            Err(_) => Poll::Ready(None),
         }
-        polled
-    });
-    Ok(done.await)
+    }
+}
+
+impl<R: Send + 'static> Drop for AtOnce<R> {
+    fn drop(&mut self) {
+        if let (Some(work), Some(threads)) = (self.0.take(), &*TURNS) {
+            threads.spawn(work);
+        }
+    }
+}
+
+/// Does what should be brief, and spares the thread what comes next if it is not.
+fn timed<R>(brief: impl FnOnce() -> R) -> R {
+    let (began, used) = (Instant::now(), processor_time());
+    let done = brief();
+    let took = began.elapsed();
+    // The system is asked how much of that the processor was used only if it matters: it takes a microsecond.
+    let is_brief = || processor_time().saturating_sub(used) < BRIEF && took < BRIEF_AMONG_OTHERS;
+    if took >= BRIEF && !is_brief() {
+        let until = Instant::now() + SPARED_AFTER_WORK;
+        SPARED_UNTIL.set(SPARED_UNTIL.get().max(Some(until)));
+    }
+    done
 }
 
 /// How long this thread has used a processor.
@@ -171,8 +197,13 @@ mod tests {
             // Others may have kept the processor from it for long, which spares the thread, too.
             assert!(super::is_spared() || !spares);
         }
-        super::note_answer(super::Instant::now());
-        assert_ne!(super::at_once(computes(super::Duration::ZERO)).await.expect("is done"), own);
+    }
+
+    #[tokio::test]
+    async fn work_that_panics_ends_itself_only() {
+        let panics = async { assert!(super::BRIEF.is_zero(), "is not brief") };
+        assert_eq!(super::at_once(panics).await, None);
+        assert_eq!(super::at_once(async { 1 }).await, Some(1));
     }
 
     #[tokio::test]

@@ -5,14 +5,17 @@
 //! cut off. So a client that holds many places holds them only until they are needed. The servers say which connections
 //! are kept: the directory keeps those of clients that it knows, the public HTTP server those that wait for an answer.
 
+mod sending;
+
 use std::collections::HashMap;
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use futures_util::future::{AbortHandle, AbortRegistration};
 
+use self::sending::Ended;
+pub(crate) use self::sending::Sending;
 use crate::crowds::{Crowds, Key, Network};
 use crate::shares::elsewhere;
 
@@ -37,7 +40,7 @@ pub(crate) struct Counts {
     pub(crate) displaced: u64,
     /// Newcomers for whom there was no room.
     pub(crate) refused: u64,
-    /// Connections that were cut because their clients did not come to the point.
+    /// Connections that were cut because their clients did not finish what they had begun.
     pub(crate) overdue: u64,
     /// Connections that were cut because others needed the room of what their clients had not taken.
     pub(crate) slow: u64,
@@ -67,70 +70,9 @@ struct Seat {
 }
 
 impl Seat {
-    /// Looks whether it is not kept, and nothing was or is to be sent since the last look.
-    fn is_overdue(&self) -> bool {
-        self.keepers == 0 && self.sending.is_silent()
-    }
-}
-
-/// What was last noted of sending to a client, and whether it has anything to say meanwhile. Noting takes one store,
-/// since each answer is noted.
-#[derive(Debug)]
-pub(crate) struct Sending {
-    noted: AtomicU8,
-    /// How many reasons there are to read nearly nothing.
-    pauses: AtomicUsize,
-}
-
-impl Sending {
-    /// Nothing was sent since a look at all connections.
-    const SILENT: u8 = 0;
-    /// Something was sent, or the connection has only begun.
-    const SENT: u8 = 1;
-    /// Something is to be sent that the client has not taken yet. The system ends the connection if it takes nothing.
-    const HELD_UP: u8 = 2;
-
-    /// Notes that something was sent, or is held up.
-    pub(crate) fn note(&self, is_held_up: bool) {
-        self.noted.store(if is_held_up { Self::HELD_UP } else { Self::SENT }, Ordering::Relaxed);
-    }
-
-    /// Gives a client over whose connection nothing was sent as much time as one that has only come.
-    fn begin(&self) {
-        // Whoever was sent something has this time, and what is held up still is.
-        let _ = self.noted.compare_exchange(Self::SILENT, Self::SENT, Ordering::Relaxed, Ordering::Relaxed);
-    }
-
-    /// Whether something is held up.
-    pub(crate) fn is_held_up(&self) -> bool {
-        self.noted.load(Ordering::Relaxed) == Self::HELD_UP
-    }
-
-    /// Notes that the client has nothing to say until [`Sending::resume`] is called as often.
-    pub(crate) fn pause(&self) {
-        self.pauses.fetch_add(1, Ordering::Relaxed);
-    }
-
-    /// Takes one [`Sending::pause`] back.
-    pub(crate) fn resume(&self) {
-        self.pauses.fetch_sub(1, Ordering::Relaxed);
-    }
-
-    /// Whether the client has nothing to say now.
-    pub(crate) fn is_paused(&self) -> bool {
-        self.pauses.load(Ordering::Relaxed) > 0
-    }
-
-    /// Looks whether nothing was sent since the last look.
-    fn is_silent(&self) -> bool {
-        let seen = self.noted.compare_exchange(Self::SENT, Self::SILENT, Ordering::Relaxed, Ordering::Relaxed);
-        seen == Err(Self::SILENT)
-    }
-}
-
-impl Default for Sending {
-    fn default() -> Self {
-        Self { noted: AtomicU8::new(Self::SENT), pauses: AtomicUsize::new(0) }
+    /// Looks whether it has ended, which one that is kept has not.
+    fn ended(&self) -> Option<Ended> {
+        if self.keepers == 0 { self.sending.look() } else { None }
     }
 }
 
@@ -200,11 +142,11 @@ impl Seats {
     }
 
     /// Cuts each connection that is not kept and over which nothing was or is to be sent since this was last called.
-    pub(crate) fn cut_overdue(&self) {
+    pub(crate) fn cut_ended(&self) {
         let mut taken = self.taken();
-        let overdue: Vec<Key> = taken.seats.iter().filter(|(_, seat)| seat.is_overdue()).map(|(key, _)| *key).collect();
-        taken.overdue += overdue.len() as u64;
-        let cut: Vec<AbortHandle> = overdue.into_iter().filter_map(|key| taken.leave(key)).collect();
+        let ended: Vec<_> = taken.seats.iter().filter_map(|(key, seat)| Some((*key, seat.ended()?))).collect();
+        taken.overdue += ended.iter().filter(|(_, why)| *why == Ended::Overdue).count() as u64;
+        let cut: Vec<AbortHandle> = ended.into_iter().filter_map(|(key, _)| taken.leave(key)).collect();
         drop(taken);
         cut.iter().for_each(AbortHandle::abort);
     }
@@ -445,22 +387,38 @@ mod tests {
             (seated, cut.handle())
         });
         slow.0.sending().note(true);
-        seats.cut_overdue();
-        assert_eq!(seats.counts().overdue, 0, "all have only come");
+        seats.cut_ended();
+        assert!(!silent.1.is_aborted(), "all have only come");
         let kept = waiting.0.kept();
         busy.0.sending().note(false);
-        seats.cut_overdue();
+        seats.cut_ended();
         assert!(silent.1.is_aborted());
         let others = [&busy, &slow, &waiting];
         assert!(others.iter().all(|other| !other.1.is_aborted()));
         // From now on it has as much time as if it had only come.
         drop(kept);
         slow.0.sending().note(false);
-        seats.cut_overdue();
+        seats.cut_ended();
         assert!(busy.1.is_aborted() && !slow.1.is_aborted() && !waiting.1.is_aborted());
-        seats.cut_overdue();
+        seats.cut_ended();
         assert!(others.iter().all(|other| other.1.is_aborted()));
-        assert_eq!(seats.counts(), Counts { places: 9, taken: 0, displaced: 0, refused: 0, overdue: 4, slow: 0 });
+        assert_eq!(seats.counts(), Counts { places: 9, taken: 0, displaced: 0, refused: 0, overdue: 0, slow: 0 });
+    }
+
+    #[test]
+    fn who_does_not_finish_what_they_begin_is_overdue() {
+        let seats = Arc::new(Seats::new("test", 1));
+        let (seated, cut) = seats.take([192, 0, 2, 1].into()).expect("room");
+        let (sending, cut) = (seated.sending(), cut.handle());
+        seats.cut_ended();
+        sending.hear();
+        seats.cut_ended();
+        assert!(!cut.is_aborted(), "it has begun since the last look");
+        // Going on for ever is no end.
+        sending.hear();
+        seats.cut_ended();
+        assert!(cut.is_aborted());
+        assert_eq!(seats.counts().overdue, 1);
     }
 
     /// Behind a proxy on this machine, all clients have one address.

@@ -11,6 +11,9 @@ use crate::statement::{Claims, Group, SignedErasure, StatementId, Subject, Unver
 use crate::time::Timestamp;
 use crate::vocabulary::{Act, Attribute, Role, StatusName};
 
+/// What the key of a name begins with.
+const NAME: u8 = 3;
+
 /// One key under which a statement is filed.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Posting {
@@ -76,6 +79,12 @@ impl Posting {
         bytes
     }
 
+    /// The bytes of [`Posting::Name`], without a copy of the name: each look-up by name needs them.
+    #[must_use]
+    pub fn bytes_of_name(name: &Name) -> Vec<u8> {
+        [&[NAME][..], name.text().as_bytes()].concat()
+    }
+
     /// Appends these bytes: a statement has a dozen keys, and one buffer serves all of them.
     pub fn write(&self, bytes: &mut Vec<u8>) {
         let mut put = |tag: u8, parts: &[&[u8]]| {
@@ -88,7 +97,7 @@ impl Posting {
                 put(1, &[&[tag], digest]);
             }
             Self::Statement(id) => put(2, &[&id.0]),
-            Self::Name(name) => put(3, &[name.text().as_bytes()]),
+            Self::Name(name) => put(NAME, &[name.text().as_bytes()]),
             Self::Signer(fingerprint) => put(4, &[fingerprint.as_bytes()]),
             Self::Kind(kind) => put(5, &[kind.as_str().as_bytes()]),
             Self::Act(act) => put(6, &[act.as_str().as_bytes()]),
@@ -339,6 +348,8 @@ mod tests {
         assert!(keys.contains(&Posting::Attribute(Attribute::Model, "P1".to_owned())));
         let bytes: BTreeSet<_> = keys.iter().map(Posting::to_bytes).collect();
         assert_eq!(bytes.len(), keys.len());
+        let name: Name = word("serial:SN-1");
+        assert_eq!(Posting::bytes_of_name(&name), Posting::Name(name).to_bytes());
         let recall = status(3, MAKER, "manufacturer", "withdrawn");
         let of_group = Posting::GroupStatus(word("withdrawn"));
         assert!(postings(&recall.clone().on(&lot()).log()).contains(&of_group));

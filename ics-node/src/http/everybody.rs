@@ -6,7 +6,7 @@
 //! no time limit for that. Here each connection has a seat from its first moment ([`crate::seats`]), and keeps it while
 //! its client waits for an answer or listens for news. Of the others those are cut to which nothing was sent since
 //! longer than an idle connection is kept and a request may take. One look at all of them now and then finds these, so
-//! that requests start no timers and read no clock.
+//! that requests start no timers and read no clock; actix would start one with each answer.
 
 use std::any::Any;
 use std::fmt::Debug;
@@ -18,7 +18,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use actix_http::error::DispatchError;
-use actix_http::{HttpService, Protocol, Request, Response};
+use actix_http::{HttpService, KeepAlive, Protocol, Request, Response};
 use actix_service::{Service, ServiceFactory, ServiceFactoryExt as _, apply_fn_factory, fn_service, map_config};
 use actix_tls::accept::rustls_0_23::{Acceptor, TlsStream};
 use actix_tls::accept::{TlsError, max_concurrent_tls_connect};
@@ -118,7 +118,6 @@ where
             let stops = stops.clone();
             async move { stops.notified().await }
         },
-        keep_alive: settings.keep_alive,
         patience: settings.request_timeout,
     };
     let mut bound = Vec::new();
@@ -139,11 +138,11 @@ where
 }
 
 /// Cuts again and again, without ever ending, the connections over which nothing was sent for this long: their clients
-/// do not finish a head, or a body that is read only to find the next head.
-pub(super) async fn cut_overdue(seats: &Seats, silence: Duration) {
+/// ask for nothing, or do not finish a head, or a body that is read only to find the next head.
+pub(super) async fn cut_ended(seats: &Seats, silence: Duration) {
     loop {
         tokio::time::sleep(silence).await;
-        seats.cut_overdue();
+        seats.cut_ended();
     }
 }
 
@@ -156,7 +155,6 @@ struct Parts<A, B, C> {
     begin: B,
     /// Makes a future that is ready once the server is to stop.
     stopped: C,
-    keep_alive: Duration,
     patience: Duration,
 }
 
@@ -175,7 +173,8 @@ where
         let begin = self.begin.clone();
         HttpService::<Noted<T>, S, BoxBody>::build()
             .graceful_shutdown_signal(self.stopped.clone())
-            .keep_alive(self.keep_alive)
+            // Idle connections end with the look at all of them.
+            .keep_alive(KeepAlive::Os)
             .client_request_timeout(self.patience)
             .client_disconnect_timeout(ENDING)
             .on_connect_ext(move |noted: &Noted<T>, extensions: &mut Extensions| {
@@ -225,9 +224,9 @@ where
         .and_then(http.map_err(TlsError::Service))
 }
 
-/// A connection that notes in its seat whether anything is sent over it. Nothing more is read from a client that does
-/// not take its answers, and nearly nothing from one that only waits for an answer or listens: actix would queue 16
-/// more requests, whose heads may have 128 KiB each.
+/// A connection that notes in its seat whether anything comes or is sent over it. Nothing more is read from a client
+/// that does not take its answers, and nearly nothing from one that only waits for an answer or listens: actix would
+/// queue 16 more requests, whose heads may have 128 KiB each.
 struct Noted<T> {
     /// What may be read before actix flushes, as it does each time that it has looked at everything.
     io: Take<T>,
@@ -266,6 +265,9 @@ impl<T: AsyncRead + Unpin> AsyncRead for Noted<T> {
         let before = into.filled().len();
         let read = Pin::new(&mut this.io).poll_read(context, into);
         let count = into.filled().len() - before;
+        if count > 0 {
+            this.sending.hear();
+        }
         this.ahead = if this.sending.is_paused() { this.ahead + count } else { 0 };
         read
     }

@@ -288,12 +288,11 @@ impl Face {
             return self.in_turns(work).await;
         }
         let place = self.under_way()?;
-        // A task of its own: what is begun is also ended if the client is gone.
-        let done = actix_web::rt::spawn(async move {
+        let done = background::at_once(async move {
             let _place = place;
-            background::at_once(work).await
+            work.await
         });
-        done.await.flatten().map_err(Failure::internal)
+        done.await.ok_or_else(|| Failure::internal("what was asked for panicked"))
     }
 
     /// As [`Face::json`], with the answer's tag, for clients that may have the answer already.

@@ -16,6 +16,7 @@ use futures_util::future::{Either, LocalBoxFuture, MapOk, Ready, TryFutureExt as
 use ics_core::limits;
 
 use super::face::Face;
+use super::metrics::AtHand;
 use super::request::{ProvenKey, is_text};
 use super::routes::{self, checks, x509};
 use super::{answer, long, watch};
@@ -34,6 +35,7 @@ pub(super) struct Fronted<S> {
     router: S,
     face: Data<Face>,
     enabled: bool,
+    counters: AtHand,
 }
 
 impl<F> Front<F>
@@ -60,7 +62,7 @@ where
 
     fn new_service(&self, config: AppConfig) -> Self::Future {
         let (router, face, enabled) = (self.router.new_service(config), Data::clone(&self.face), self.enabled);
-        Box::pin(async move { Ok(Fronted { router: router.await?, face, enabled }) })
+        Box::pin(async move { Ok(Fronted { router: router.await?, face, enabled, counters: AtHand::default() }) })
     }
 }
 
@@ -77,7 +79,7 @@ where
     actix_service::forward_ready!(router);
 
     fn call(&self, request: Request) -> Self::Future {
-        match self.enabled.then(|| hot(&self.face, &request)).flatten() {
+        match self.enabled.then(|| hot(&self.face, &self.counters, &request)).flatten() {
             Some(response) => Either::Left(ready(Ok(response.into()))),
             None => Either::Right(self.router.call(request).map_ok(Response::from)),
         }
@@ -85,7 +87,7 @@ where
 }
 
 /// The answer, if memory has it.
-fn hot(face: &Face, request: &Request) -> Option<HttpResponse> {
+fn hot(face: &Face, counters: &AtHand, request: &Request) -> Option<HttpResponse> {
     if request.method() != Method::GET || !is_plain(request) {
         return None;
     }
@@ -104,7 +106,7 @@ fn hot(face: &Face, request: &Request) -> Option<HttpResponse> {
     background::note_answer(started);
     routes::open(response.headers_mut());
     watch::guard(response.headers_mut());
-    watch::report_hot(face, route, &response, started);
+    watch::report_hot((&face.metrics, counters), route, &response, started);
     Some(response)
 }
 

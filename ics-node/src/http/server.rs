@@ -53,7 +53,7 @@ pub struct Settings {
     pub pages: PagesConfig,
     /// The number of serving threads; by default one per core.
     pub workers: Option<usize>,
-    /// How long an idle connection is kept.
+    /// How long an idle connection is kept; at the public addresses it may be kept for twice as long.
     pub keep_alive: Duration,
     /// How long a client may take to send the head of its first request, and the body of each. The heads of later
     /// requests may take longer, but not for ever.
@@ -121,10 +121,10 @@ impl Settings {
         self.threads() * self.max_connections.saturating_sub(spare).max(1)
     }
 
-    /// How long a client that waits for nothing is sent nothing before it is cut, at the latest after twice that time:
-    /// as long as an idle connection is kept, and then a request may take.
+    /// How long a client that waits for nothing is sent nothing before it is cut, at the latest after twice that time.
+    /// One that begins to ask meanwhile has as much time again.
     fn silence(&self) -> Duration {
-        self.keep_alive.max(self.request_timeout).saturating_add(self.request_timeout)
+        self.keep_alive.max(self.request_timeout)
     }
 }
 
@@ -247,7 +247,7 @@ impl Server {
         tokio::select! {
             ended = &mut serving => ended,
             () = stopping => serving.await,
-            () = everybody::cut_overdue(&self.face.seats, self.silence) => serving.await,
+            () = everybody::cut_ended(&self.face.seats, self.silence) => serving.await,
         }
     }
 }

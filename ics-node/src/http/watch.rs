@@ -20,6 +20,7 @@ use super::answer::VERDICT;
 use super::everybody;
 use super::face::Face;
 use super::failure::{Failure, PROBLEM_JSON, code_for, error_id};
+use super::metrics::{AtHand, Metrics};
 use super::pages::Pages;
 use super::request::{WHENCE, not_text, whence};
 use super::{accept, long, routes};
@@ -160,7 +161,12 @@ fn log(method: &str, route: &str, status: u16, bytes: u64, took: Duration) {
 }
 
 /// As [`report`], for a GET that was answered in front of the router.
-pub(super) fn report_hot(face: &Face, route: &'static str, response: &HttpResponse, started: Instant) {
+pub(super) fn report_hot(
+    (metrics, at_hand): (&Metrics, &AtHand),
+    route: &'static str,
+    response: &HttpResponse,
+    started: Instant,
+) {
     let (status, took) = (response.status().as_u16(), started.elapsed());
     if tracing::enabled!(tracing::Level::INFO) {
         let bytes = match response.body().size() {
@@ -170,7 +176,7 @@ pub(super) fn report_hot(face: &Face, route: &'static str, response: &HttpRespon
         let span = tracing::info_span!("request", id = %error_id());
         span.in_scope(|| log("GET", route, status, bytes, took));
     }
-    face.metrics.answered("GET", Cow::Borrowed(route), status, took);
+    at_hand.answered(metrics, route, status, took);
 }
 
 #[cfg(test)]

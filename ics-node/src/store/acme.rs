@@ -4,6 +4,7 @@
 //! needed to know what is true. Accounts and blocks are synced before they are acknowledged. Everything else is written
 //! together, a few times a second: a crash may lose the latest orders, whose clients then begin again.
 
+mod certificates;
 mod holders;
 pub(super) mod keeping;
 mod memory;
@@ -20,6 +21,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use zeroize::Zeroizing;
 
+pub use self::certificates::Issued;
 pub use self::holders::Made;
 use self::memory::Memory;
 use self::together::Together;
@@ -37,7 +39,7 @@ const CLEARED_EACH: u64 = 16;
 const CLEARED_AT_ONCE: u32 = 256;
 
 /// The size of the statement cache: all statements that there are.
-const STATEMENTS: usize = 54;
+const STATEMENTS: usize = 57;
 
 /// The open file.
 #[derive(Debug)]
@@ -77,31 +79,6 @@ impl fmt::Debug for Credential {
         let mut shown = f.debug_struct("Credential");
         shown.field("kid", kid).field("domain", domain).field("holder", holder).field("expires", expires);
         shown.finish_non_exhaustive()
-    }
-}
-
-/// A certificate that was issued to an account.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, serde::Deserialize)]
-pub struct Issued {
-    /// The account's number.
-    pub account: u64,
-    /// The certificate and its issuers up to the root, as PEM.
-    pub pem: String,
-    /// The identifiers for which it was ordered.
-    pub identifiers: Vec<Identifier>,
-}
-
-impl Issued {
-    /// The chains in which the client may have it: without the root, as servers send them, and with it. If the root
-    /// itself issued the certificate, there is only the chain with the root.
-    #[must_use]
-    pub fn chains(&self) -> Vec<&str> {
-        let begins: Vec<usize> = self.pem.match_indices("-----BEGIN ").map(|(at, _)| at).collect();
-        let without = match begins.as_slice() {
-            [_, _, .., root] => self.pem.get(..*root),
-            _ => None,
-        };
-        without.into_iter().chain([self.pem.as_str()]).collect()
     }
 }
 
@@ -310,62 +287,6 @@ impl AcmeTx<'_> {
         let mut statement = self.0.prepare_cached(sql)?;
         let row = params![account.cast_signed(), identifier.query(), millis(now)];
         Ok(numbered(&mut statement, row)?.into_iter().map(|(_, authorization)| authorization).collect())
-    }
-
-    /// Adds a certificate under its SHA-256 and returns its number.
-    ///
-    /// # Errors
-    /// As above.
-    pub fn add_certificate(
-        &self,
-        domain: &DomainName,
-        digest: &[u8; 32],
-        expires: Timestamp,
-        issued: &Issued,
-    ) -> Result<u64, StoreError> {
-        let sql = "INSERT INTO certificate (domain, digest, account, expires, document) VALUES (?1, ?2, ?3, ?4, ?5)";
-        let row = params![domain.as_str(), digest, issued.account.cast_signed(), millis(expires), text(issued)?];
-        let id = self.insert(sql, row)?;
-        self.1.certificates.put(id, (domain.clone(), issued.clone()));
-        Ok(id)
-    }
-
-    /// A certificate, by its number.
-    ///
-    /// # Errors
-    /// As above.
-    pub fn certificate(&self, domain: &DomainName, id: u64) -> Result<Option<Issued>, StoreError> {
-        if let Some((of, issued)) = self.1.certificates.get(id) {
-            return Ok((of == *domain).then_some(issued));
-        }
-        let sql = "SELECT document FROM certificate WHERE id = ?1 AND domain = ?2";
-        self.document(sql, params![id.cast_signed(), domain.as_str()])
-    }
-
-    /// A certificate by its SHA-256, and the number of the last order that names it as the one to be replaced.
-    ///
-    /// # Errors
-    /// As above.
-    pub fn certificate_by_digest(
-        &self,
-        domain: &DomainName,
-        digest: &[u8; 32],
-    ) -> Result<Option<(Issued, Option<u64>)>, StoreError> {
-        let sql = "SELECT document, replaced FROM certificate WHERE domain = ?1 AND digest = ?2";
-        let row = |row: &rusqlite::Row<'_>| Ok((row.get::<_, String>(0)?, row.get::<_, i64>(1)?));
-        let found = self.0.prepare_cached(sql)?.query_row(params![domain.as_str(), digest], row).optional()?;
-        let by = |order: i64| (order != 0).then(|| order.cast_unsigned());
-        found.map(|(document, order)| Ok((read(&document)?, by(order)))).transpose()
-    }
-
-    /// Records that an order replaces a certificate.
-    ///
-    /// # Errors
-    /// As above.
-    pub fn set_replaced(&self, domain: &DomainName, digest: &[u8; 32], order: u64) -> Result<(), StoreError> {
-        let sql = "UPDATE certificate SET replaced = ?3 WHERE domain = ?1 AND digest = ?2";
-        self.0.prepare_cached(sql)?.execute(params![domain.as_str(), digest, order.cast_signed()])?;
-        Ok(())
     }
 
     /// Blocks an account from getting another certificate for an identifier. Of two blocks, the one that holds longer

@@ -10,6 +10,7 @@ use super::error::StoreError;
 use super::state::DomainState;
 use super::types::StoredEntry;
 use super::{Store, replace_file};
+use crate::background::breathe;
 
 const FILE: &str = "round";
 const NEW: &str = ".new-round";
@@ -69,6 +70,7 @@ impl Store {
     pub fn look_over(&self, most: u64) {
         let Some((state, part)) = self.next_part(most) else { return };
         for index in part {
+            breathe();
             if let Err(error) = self.look_at(&state, index) {
                 tracing::debug!(domain = %state.info.name, %error, "an entry could not be checked");
             }

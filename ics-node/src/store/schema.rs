@@ -58,6 +58,7 @@ const ACME_STEPS: &[&str] = &[
     include_str!("schema/acme-4.sql"),
     include_str!("schema/acme-5.sql"),
     include_str!("schema/acme-6.sql"),
+    include_str!("schema/acme-7.sql"),
 ];
 
 /// The page cache of a connection, in which the trees' inner pages stay. With a million entries there are some 150 of
@@ -464,5 +465,34 @@ mod tests {
         let kept: Vec<String> = column(&acme, "SELECT document FROM certificate ORDER BY id");
         let once = r#"{"account":1,"identifiers":[],"pem":"leaf\nroot\n"}"#;
         assert_eq!(kept, [once, once, documents[2], documents[3]], "what nobody can read is left as it is");
+    }
+
+    #[test]
+    fn the_issuers_of_certificates_of_an_earlier_version_are_kept_once() {
+        let dir = tempfile::tempdir().expect("dir");
+        let path = dir.path().join("acme.db");
+        let former = former(File::Acme, &path, 6);
+        former.execute_batch("INSERT INTO account VALUES (1, 'd.example', 'a', '{}', '')").expect("inserted");
+        let pem = |names: [&str; 3]| names.map(|name| format!("-----BEGIN {name}\\n")).concat();
+        let document = |pem: &str| format!(r#"{{"account":1,"pem":"{pem}","identifiers":[]}}"#);
+        let alone = document("-----BEGIN a\\n");
+        let documents = [document(&pem(["a", "b", "c"])), document(&pem(["d", "b", "c"])), "damaged".into(), alone];
+        for (digest, document) in (0_i64..).zip(documents) {
+            let sql = "INSERT INTO certificate (domain, digest, account, expires, document)
+                VALUES ('d.example', zeroblob(?1), 1, 9, ?2)";
+            former.execute(sql, rusqlite::params![digest, document]).expect("inserted");
+        }
+        drop(former);
+        let acme = open_writer(File::Acme, &path).expect("open");
+        let own: Vec<Option<String>> = column(
+            &acme,
+            "SELECT iif(json_valid(document), json_extract(document, '$.pem'), NULL) FROM certificate ORDER BY id",
+        );
+        let begins = |name: &str| Some(format!("-----BEGIN {name}\n"));
+        assert_eq!(own, [begins("a"), begins("d"), None, begins("a")]);
+        let above: Vec<Option<i64>> = column(&acme, "SELECT above FROM certificate ORDER BY id");
+        assert_eq!(above, [Some(1), Some(1), None, None]);
+        let issuers: Vec<String> = column(&acme, "SELECT pem FROM issuers");
+        assert_eq!(issuers, ["-----BEGIN b\n-----BEGIN c\n"]);
     }
 }

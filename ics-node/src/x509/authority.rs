@@ -2,6 +2,7 @@
 
 use core::net::IpAddr;
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use der::asn1::{AnyRef, BitString, Ia5String, OctetString};
 use der::referenced::OwnedToRef as _;
@@ -50,6 +51,8 @@ pub enum AuthorityError {
 pub struct Authority {
     /// Its certificate and those above it, in DER, its own first.
     pub chain: Vec<Vec<u8>>,
+    /// The same as PEM.
+    pub pem: Arc<str>,
     /// Its SubjectPublicKeyInfo, DER.
     pub spki: Vec<u8>,
     /// The issuer's name in the certificates that it issues.
@@ -117,6 +120,7 @@ impl Authority {
             not_after: ends.min().unwrap_or_default(),
             constraints: all.iter().map(Constraints::of).collect::<Result<_, _>>()?,
             key_bits,
+            pem: chain.iter().map(|der| subject::certificate_pem(der)).collect::<String>().into(),
             chain,
         })
     }

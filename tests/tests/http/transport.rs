@@ -293,6 +293,19 @@ async fn whoever_does_not_finish_a_later_request_is_cut() {
     assert!(tells_of_closed(&node, "overdue").await);
 }
 
+/// Nothing but the look at all connections ends it.
+#[tokio::test]
+async fn an_idle_connection_ends() {
+    let node = watchful();
+    let mut idle = TcpStream::connect(node.addresses[0]).await.expect("connects");
+    idle.write_all(b"GET /livez HTTP/1.1\r\nhost: x\r\n\r\n").await.expect("sends");
+    let mut answer = String::new();
+    let ended = tokio::time::timeout(PATIENCE, idle.read_to_string(&mut answer)).await.expect("in time");
+    ended.expect("is answered");
+    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+    assert!(!tells_of_closed(&node, "overdue").await, "it had not begun anything");
+}
+
 /// What a client is sent may be long in coming through, and what it asks in the meantime is answered after that.
 #[tokio::test]
 async fn whoever_takes_an_answer_slowly_is_not_cut() {

@@ -277,14 +277,13 @@ impl App {
         known: &Gathered,
         extent: Extent,
     ) -> Result<Encoded, AppError> {
-        let text = |value: &str| serde_json::to_vec(value).map_err(|error| AppError::Internal(error.to_string()));
         let mut encoded = Encoded::empty();
         encoded.json.extend_from_slice(b"{\"query\":");
-        encoded.json.extend(text(&query.text)?);
+        encoded.add_text(&query.text)?;
         encoded.json.extend_from_slice(b",\"identities\":[");
         for (number, (id, _)) in known.iter().enumerate() {
             encoded.json.extend_from_slice(if number == 0 { b"" } else { b"," });
-            encoded.json.extend(text(&id.to_string())?);
+            encoded.add_text(&id.to_string())?;
         }
         encoded.json.extend_from_slice(b"],\"records\":[");
         // If a name fits several identities, nothing is said about any of them.
@@ -469,6 +468,10 @@ impl Encoded {
     /// Room for a summary and its tag.
     fn empty() -> Self {
         Self { json: Vec::with_capacity(1024), tag: String::with_capacity(64) }
+    }
+
+    fn add_text(&mut self, text: &str) -> Result<(), AppError> {
+        serde_json::to_writer(&mut self.json, text).map_err(|error| AppError::Internal(error.to_string()))
     }
 
     /// Adds to the JSON object which domains could not be heard; the tag changes with them.

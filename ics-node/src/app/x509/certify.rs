@@ -66,8 +66,8 @@ use crate::app::hosted::Hosted;
 use crate::app::{App, AppError, random};
 use crate::store::{Certified, Part, Unconfirmed};
 use crate::x509::{
-    Authority, AuthorityError, Csr, LeafError, Reason, SerialNumber, State, TakenBack, certificate_pem,
-    is_key_compromised, issuer_id, sha256,
+    Authority, AuthorityError, Csr, LeafError, Reason, SerialNumber, State, TakenBack, is_key_compromised, issuer_id,
+    sha256,
 };
 
 /// Why a key that was certified by a stolen issuer key gets no certificate.
@@ -122,8 +122,8 @@ pub struct Application<'a> {
 pub struct Issued {
     /// The certificate, as DER.
     pub certificate: Vec<u8>,
-    /// Its issuers, as DER, up to the root.
-    pub chain: Vec<Vec<u8>>,
+    /// Its issuer, with those above it.
+    pub authority: Arc<Authority>,
     /// Its serial number.
     pub serial: SerialNumber,
     /// The names in it.
@@ -141,12 +141,6 @@ impl Issued {
     fn at(self, domain: &DomainName, index: u64) -> Self {
         tracing::info!(%domain, serial = %self.serial, index, "a certificate was issued");
         Self { index, ..self }
-    }
-
-    /// The certificate and its issuers up to the root, as PEM.
-    #[must_use]
-    pub fn pem_chain(&self) -> String {
-        core::iter::once(&self.certificate).chain(&self.chain).map(|der| certificate_pem(der)).collect()
     }
 }
 
@@ -233,8 +227,8 @@ impl App {
             ..claims_of(application.domain, Act::Issued)?
         };
         let for_log = self.statement(issuing.sight, &issuing.key, about, claims)?.naming(certified);
-        let chain = issuing.authority.chain.clone();
-        let issued = Issued { certificate, chain, serial, names, not_before, not_after, index: 0 };
+        let authority = Arc::clone(&issuing.authority);
+        let issued = Issued { certificate, authority, serial, names, not_before, not_after, index: 0 };
         Ok(Unlogged { for_log, issued })
     }
 

@@ -386,7 +386,7 @@ impl App {
 fn beside(authority: &Authority, outcome: &Result<Outcome, Failure>) -> Vec<Vec<u8>> {
     let mut all = below_root(&authority.chain).to_vec();
     if let Ok(Outcome::Issued { issued, .. }) = outcome {
-        let above = below_root(&issued.chain).iter().filter(|der| !authority.chain.contains(der));
+        let above = below_root(&issued.authority.chain).iter().filter(|der| !authority.chain.contains(der));
         all.extend(above.cloned());
     }
     all

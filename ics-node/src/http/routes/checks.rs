@@ -1,5 +1,6 @@
 //! The questions of gateways: may this thing be used like this, and does it hold its key?
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::time::Instant;
 
@@ -60,7 +61,9 @@ impl Question {
                 "urn" if value.get(..4).is_some_and(|scheme| scheme.eq_ignore_ascii_case("urn:")) => {
                     set(&mut thing, value.into_owned())?;
                 }
-                "spki" | "cert" | "serial" | "urn" | "host" | "sha256" => set(&mut thing, format!("{key}:{value}"))?,
+                "spki" | "cert" | "serial" | "urn" | "host" | "sha256" => {
+                    set(&mut thing, [&*key, ":", &*value].concat())?;
+                }
                 "use" => set(&mut usage, value.into_owned())?,
                 "peer" => set(&mut peer, value.into_owned())?,
                 other => return Err(malformed(format!("there is no parameter `{}` here", excerpt(other)))),
@@ -102,25 +105,45 @@ pub(super) async fn check(
     let question = Question::read(request.query_string())?;
     if let Some(check) = question.answer(&face.app, reader.0, Depth::Memory) {
         background::note_answer(Instant::now());
-        return Ok(respond(&face.app, &check));
+        return Ok(respond(&face.app, check));
     }
     let things: Vec<&app::Query> = core::iter::once(&question.thing).chain(&question.peer).collect();
     face.roam(asking.0, face.app.roam(asking.0, &question.usage, &things)).await;
     let check = face.blocking(move |app| Ok(question.answer(app, reader.0, Depth::Store))).await?;
-    check.map(|check| respond(&face.app, &check)).ok_or_else(|| Failure::internal("the store was not asked"))
+    check.map(|check| respond(&face.app, check)).ok_or_else(|| Failure::internal("the store was not asked"))
 }
 
 /// The answer to a query string, if memory has it.
 pub(in crate::http) fn hot(face: &Face, query: &str) -> Option<HttpResponse> {
     let question = Question::read(query).ok()?;
-    question.answer(&face.app, Reader::Anonymous, Depth::Memory).map(|check| respond(&face.app, &check))
+    question.answer(&face.app, Reader::Anonymous, Depth::Memory).map(|check| respond(&face.app, check))
+}
+
+/// A time as a header. The one that was written last is kept, since most answers say the same times as the one before,
+/// and a check has three.
+#[derive(Default)]
+struct Written(RefCell<Option<(Timestamp, HeaderValue)>>);
+
+impl Written {
+    fn header(&self, time: Timestamp) -> Option<HeaderValue> {
+        let mut last = self.0.borrow_mut();
+        if last.as_ref().is_none_or(|(written, _)| *written != time) {
+            *last = HeaderValue::try_from(time.to_string()).ok().map(|header| (time, header));
+        }
+        last.as_ref().map(|(_, header)| header.clone())
+    }
+}
+
+thread_local! {
+    /// The times that this thread has last written, each in its own header.
+    static WRITTEN: [Written; 3] = Default::default();
 }
 
 /// Answers 204 for allow, 403 for deny, 503 for unknown: nginx's `auth_request` and the like look at nothing else.
 ///
 /// The node's time is sent along, read after the answer was made, as in a batch. The header `Date` would not do: it is
 /// the machine's clock, which may be behind the time by which the node decides.
-fn respond(app: &App, check: &Check) -> HttpResponse {
+fn respond(app: &App, check: Check) -> HttpResponse {
     let mut response = HttpResponse::new(match check.verdict {
         Outcome::Allow => StatusCode::NO_CONTENT,
         Outcome::Deny => StatusCode::FORBIDDEN,
@@ -129,17 +152,16 @@ fn respond(app: &App, check: &Check) -> HttpResponse {
     let headers = response.headers_mut();
     headers.insert(VERDICT, HeaderValue::from_static(check.verdict.as_str()));
     headers.insert(REASON, HeaderValue::from_static(check.reason.as_str()));
-    let time = |time: Timestamp| HeaderValue::from_str(&time.to_string()).ok();
-    let rest = [
-        (AS_OF, check.as_of.and_then(time)),
-        (FRESH_UNTIL, check.fresh_until.and_then(time)),
-        (TIME, time(app.clock().now())),
-        (VIEW, HeaderValue::from_str(&check.view).ok()),
-    ];
-    for (name, value) in rest {
-        if let Some(value) = value {
-            headers.insert(name, value);
+    let times = [(AS_OF, check.as_of), (FRESH_UNTIL, check.fresh_until), (TIME, Some(app.clock().now()))];
+    WRITTEN.with(|written| {
+        for ((name, time), written) in times.into_iter().zip(written) {
+            if let Some(value) = time.and_then(|time| written.header(time)) {
+                headers.insert(name, value);
+            }
         }
+    });
+    if let Ok(view) = HeaderValue::try_from(check.view) {
+        headers.insert(VIEW, view);
     }
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
@@ -250,4 +272,18 @@ pub(super) async fn challenge(
 
 pub(super) async fn prove(face: Data<Face>, answer: Json<ChallengeAnswer>) -> Result<HttpResponse, Failure> {
     face.json(move |app| app.prove_possession(&answer.0)).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_is_written_anew_only_if_it_is_another_one() {
+        let written = Written::default();
+        for millis in [1_000, 1_000, 1_001, 1_000] {
+            let time = Timestamp::from_millis(millis);
+            assert_eq!(written.header(time).expect("ASCII"), time.to_string());
+        }
+    }
 }

@@ -175,22 +175,28 @@ impl AcmeTx<'_> {
         now: Timestamp,
     ) -> Result<Option<u64>, StoreError> {
         let (holder, what) = (text(holder)?, made.as_str());
-        let sql = "SELECT since, number FROM made WHERE domain = ?1 AND holder = ?2 AND what = ?3";
-        let row = params![domain.as_str(), holder, what];
-        let found = self.0.prepare_cached(sql)?.query_row(row, |row| {
-            Ok((Timestamp::from_millis(row.get::<_, i64>(0)?.cast_unsigned()), row.get::<_, i64>(1)?.cast_unsigned()))
-        });
-        // An hour that begins in the future comes from a clock that was ahead.
-        let is_on = |(since, _): &(Timestamp, u64)| *since <= now && now.millis_since(*since) < HOUR_MILLIS;
-        let (since, number) = found.optional()?.filter(is_on).unwrap_or((now, 0));
-        if number >= limit {
-            return Ok(Some(HOUR_MILLIS - now.millis_since(since)));
+        let begun = millis(now).saturating_sub(millis(Timestamp::from_millis(HOUR_MILLIS)));
+        // Usually the hour has begun and there is room. An hour that begins in the future comes from a clock that was
+        // ahead.
+        let sql = "UPDATE made SET number = number + 1
+             WHERE domain = ?1 AND holder = ?2 AND what = ?3 AND since > ?4 AND since <= ?5 AND number < ?6";
+        let most = i64::try_from(limit).unwrap_or(i64::MAX);
+        let row = params![domain.as_str(), holder, what, begun, millis(now), most];
+        if self.0.prepare_cached(sql)?.execute(row)? > 0 {
+            return Ok(None);
+        }
+        let sql =
+            "SELECT since FROM made WHERE domain = ?1 AND holder = ?2 AND what = ?3 AND since > ?4 AND since <= ?5";
+        let row = params![domain.as_str(), holder, what, begun, millis(now)];
+        let full = self.0.prepare_cached(sql)?.query_row(row, |row| row.get::<_, i64>(0)).optional()?;
+        let since = full.map(|since| Timestamp::from_millis(since.cast_unsigned()));
+        if since.is_some() || limit == 0 {
+            return Ok(Some(HOUR_MILLIS - now.millis_since(since.unwrap_or(now))));
         }
         // Updated in place: replacing the row would change the table's index each time.
-        let sql = "INSERT INTO made (domain, holder, what, since, number) VALUES (?1, ?2, ?3, ?4, ?5)
+        let sql = "INSERT INTO made (domain, holder, what, since, number) VALUES (?1, ?2, ?3, ?4, 1)
              ON CONFLICT (domain, holder, what) DO UPDATE SET since = excluded.since, number = excluded.number";
-        let row = params![domain.as_str(), holder, what, millis(since), (number + 1).cast_signed()];
-        self.0.prepare_cached(sql)?.execute(row)?;
+        self.0.prepare_cached(sql)?.execute(params![domain.as_str(), holder, what, millis(now)])?;
         Ok(None)
     }
 }

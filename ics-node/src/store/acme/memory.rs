@@ -29,6 +29,8 @@ pub(super) struct Memory {
     pub(super) orders: Newest<Order>,
     pub(super) authorizations: Newest<Authorization>,
     pub(super) certificates: Newest<(DomainName, Issued)>,
+    /// The issuers above the last certificate, as PEM, and their number.
+    above: Mutex<Option<(Arc<str>, i64)>>,
     /// Whether any account may be blocked. Most nodes never block one.
     has_blocks: AtomicBool,
 }
@@ -42,6 +44,7 @@ impl Memory {
             orders: Newest::default(),
             authorizations: Newest::default(),
             certificates: Newest::default(),
+            above: Mutex::default(),
             has_blocks: AtomicBool::new(has_blocks),
         });
         let of_hook = Arc::clone(&memory);
@@ -55,6 +58,20 @@ impl Memory {
         self.orders.clear();
         self.authorizations.clear();
         self.certificates.clear();
+        *self.last_above() = None;
+    }
+
+    fn last_above(&self) -> MutexGuard<'_, Option<(Arc<str>, i64)>> {
+        self.above.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The number of these issuers, if they are above the last certificate, too.
+    pub(super) fn above(&self, pem: &Arc<str>) -> Option<i64> {
+        self.last_above().as_ref().filter(|(last, _)| last == pem).map(|(_, number)| *number)
+    }
+
+    pub(super) fn note_above(&self, pem: &Arc<str>, number: i64) {
+        *self.last_above() = Some((Arc::clone(pem), number));
     }
 
     /// To be called before the first account is blocked.

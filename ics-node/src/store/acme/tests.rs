@@ -280,8 +280,7 @@ fn nothing_stays_of_what_fails_after_it_has_written() {
 fn a_certificate_is_given_without_the_root_and_with_it() {
     let one = |name: &str| format!("-----BEGIN CERTIFICATE-----\n{name}\n-----END CERTIFICATE-----\n");
     let chains = |pem: &[String]| {
-        let issued = Issued { account: 1, pem: pem.concat(), identifiers: Vec::new() };
-        issued.chains().into_iter().map(str::to_owned).collect::<Vec<_>>()
+        Issued { account: 1, pem: pem[0].clone(), above: pem[1..].concat().into(), identifiers: Vec::new() }.chains()
     };
     let [leaf, issuer, above, root] = ["leaf", "issuer", "above", "root"].map(one);
     let all = [leaf.clone(), issuer, above, root];
@@ -311,7 +310,7 @@ fn order(expires: Timestamp) -> Order {
 fn what_was_taken_back_is_not_remembered() {
     let (_dir, store, domain, holder) = store();
     let account = Account::new(Jwk::Ed25519([7; 32]), holder, Vec::new(), at(1));
-    let issued = Issued { account: 1, pem: "a certificate".to_owned(), identifiers: Vec::new() };
+    let issued = Issued { account: 1, pem: "a certificate".to_owned(), above: "b".into(), identifiers: Vec::new() };
     let added = store.with(Durability::Soon, |tx| {
         tx.add_account(&domain, &account)?;
         Ok::<_, StoreError>((

@@ -409,7 +409,7 @@ pub(crate) fn place_of(id: &IdentityId) -> Place {
 
 /// The key under which the entries that give a name are found.
 pub(crate) fn name_key(name: &Name) -> (Key, u64) {
-    Key::with_rest(&Posting::Name(name.clone()).to_bytes())
+    Key::with_rest(&Posting::bytes_of_name(name))
 }
 
 impl core::fmt::Debug for Memory {

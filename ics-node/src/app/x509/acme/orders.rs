@@ -1,7 +1,7 @@
 //! ACME orders: what has to be proved for them, and the certificates in which they end.
 
 use std::collections::BTreeSet;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -23,7 +23,7 @@ use crate::acme::urls::{Resource, Urls};
 use crate::app::x509::certify::{Application, CertifyError, CertifyFault, Issued, Requester, Unlogged};
 use crate::app::{App, AppError, random};
 use crate::store::{self, AcmeMade, AcmeTx};
-use crate::x509::{Csr, sha256};
+use crate::x509::{Csr, certificate_pem, sha256};
 
 /// How many seconds a client waits before asking again about something under way.
 const ASK_AGAIN_SECONDS: u64 = 1;
@@ -283,11 +283,11 @@ impl App {
         let (acme, urls) = self.acme(domain)?;
         let issued = acme.look(|tx| Ok(tx.certificate(domain, id)?))?.filter(|it| it.account == client.id);
         let issued = issued.ok_or_else(|| not_yours("certificate"))?;
-        let chains = issued.chains();
-        let pem = *chains.get(chain).ok_or_else(|| not_yours("certificate"))?;
+        let mut chains = issued.chains();
         let others = (0..chains.len()).filter(|other| *other != chain);
         let links = others.map(|other| ("alternate", urls.of(&Resource::Certificate(id, other)))).collect();
-        Ok(Answer { body: AnswerBody::Pem(pem.to_owned()), links, ..Answer::nothing() })
+        let pem = chains.get_mut(chain).map(core::mem::take).ok_or_else(|| not_yours("certificate"))?;
+        Ok(Answer { body: AnswerBody::Pem(pem), links, ..Answer::nothing() })
     }
 }
 
@@ -406,7 +406,8 @@ fn urls_of(urls: &Urls, id: u64, order: &Order) -> OrderUrls {
 
 /// Stores a certificate for its client.
 fn keep(tx: &AcmeTx<'_>, domain: &DomainName, account: u64, order: &Order, issued: &Issued) -> Result<u64, Problem> {
-    let kept = store::AcmeIssued { account, pem: issued.pem_chain(), identifiers: order.identifiers.clone() };
+    let (pem, above) = (certificate_pem(&issued.certificate), Arc::clone(&issued.authority.pem));
+    let kept = store::AcmeIssued { account, pem, above, identifiers: order.identifiers.clone() };
     let expires = issued.not_after.unwrap_or(Timestamp::from_millis(i64::MAX.unsigned_abs()));
     Ok(tx.add_certificate(domain, &sha256(&issued.certificate), expires, &kept)?)
 }

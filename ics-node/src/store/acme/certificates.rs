@@ -1,0 +1,125 @@
+//! The certificates that ACME accounts have got. What stands above a certificate is the same for all of its issuer, and
+//! is stored once.
+
+use std::sync::Arc;
+
+use ics_core::time::Timestamp;
+use ics_core::vocabulary::DomainName;
+use rusqlite::{OptionalExtension as _, Row, params};
+use serde::{Deserialize, Serialize};
+
+use super::{AcmeTx, millis, read, text};
+use crate::acme::identifier::Identifier;
+use crate::store::error::StoreError;
+
+/// A certificate that was issued to an account.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Issued {
+    /// The account's number.
+    pub account: u64,
+    /// The certificate, as PEM.
+    pub pem: String,
+    /// Its issuers up to the root, as PEM.
+    #[serde(skip)]
+    pub above: Arc<str>,
+    /// The identifiers for which it was ordered.
+    pub identifiers: Vec<Identifier>,
+}
+
+impl Issued {
+    /// The chains in which the client may have it: without the root, as servers send them, and with it. If the root
+    /// itself issued the certificate, there is only the chain with the root.
+    #[must_use]
+    pub fn chains(&self) -> Vec<String> {
+        let begins: Vec<usize> = self.above.match_indices("-----BEGIN ").map(|(at, _)| at).collect();
+        let below_root = match begins.as_slice() {
+            [_, .., root] => self.above.get(..*root),
+            _ => None,
+        };
+        below_root.into_iter().chain([&*self.above]).map(|above| [&self.pem, above].concat()).collect()
+    }
+}
+
+impl AcmeTx<'_> {
+    /// Adds a certificate under its SHA-256 and returns its number.
+    ///
+    /// # Errors
+    /// When the database fails, here and below.
+    pub fn add_certificate(
+        &self,
+        domain: &DomainName,
+        digest: &[u8; 32],
+        expires: Timestamp,
+        issued: &Issued,
+    ) -> Result<u64, StoreError> {
+        let sql = "INSERT INTO certificate (domain, digest, account, expires, document, above)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+        let (account, above) = (issued.account.cast_signed(), self.above(&issued.above)?);
+        let row = params![domain.as_str(), digest, account, millis(expires), text(issued)?, above];
+        let id = self.insert(sql, row)?;
+        self.1.certificates.put(id, (domain.clone(), issued.clone()));
+        Ok(id)
+    }
+
+    /// The number under which these issuers are stored.
+    fn above(&self, pem: &Arc<str>) -> Result<i64, StoreError> {
+        if let Some(number) = self.1.above(pem) {
+            return Ok(number);
+        }
+        self.0.execute("INSERT OR IGNORE INTO issuers (pem) VALUES (?1)", [pem])?;
+        let number = self.0.query_row("SELECT id FROM issuers WHERE pem = ?1", [pem], |row| row.get(0))?;
+        self.1.note_above(pem, number);
+        Ok(number)
+    }
+
+    /// A certificate, by its number.
+    ///
+    /// # Errors
+    /// As above.
+    pub fn certificate(&self, domain: &DomainName, id: u64) -> Result<Option<Issued>, StoreError> {
+        if let Some((of, issued)) = self.1.certificates.get(id) {
+            return Ok((of == *domain).then_some(issued));
+        }
+        let sql = "SELECT document, pem FROM certificate LEFT JOIN issuers ON issuers.id = above
+             WHERE certificate.id = ?1 AND domain = ?2";
+        let row = params![id.cast_signed(), domain.as_str()];
+        let found = self.0.prepare_cached(sql)?.query_row(row, columns).optional()?;
+        found.map(issued).transpose()
+    }
+
+    /// A certificate by its SHA-256, and the number of the last order that names it as the one to be replaced.
+    ///
+    /// # Errors
+    /// As above.
+    pub fn certificate_by_digest(
+        &self,
+        domain: &DomainName,
+        digest: &[u8; 32],
+    ) -> Result<Option<(Issued, Option<u64>)>, StoreError> {
+        let sql = "SELECT document, pem, replaced FROM certificate LEFT JOIN issuers ON issuers.id = above
+             WHERE domain = ?1 AND digest = ?2";
+        let row = |row: &Row<'_>| Ok((columns(row)?, row.get::<_, i64>(2)?));
+        let found = self.0.prepare_cached(sql)?.query_row(params![domain.as_str(), digest], row).optional()?;
+        let by = |order: i64| (order != 0).then(|| order.cast_unsigned());
+        found.map(|(found, order)| Ok((issued(found)?, by(order)))).transpose()
+    }
+
+    /// Records that an order replaces a certificate.
+    ///
+    /// # Errors
+    /// As above.
+    pub fn set_replaced(&self, domain: &DomainName, digest: &[u8; 32], order: u64) -> Result<(), StoreError> {
+        let sql = "UPDATE certificate SET replaced = ?3 WHERE domain = ?1 AND digest = ?2";
+        self.0.prepare_cached(sql)?.execute(params![domain.as_str(), digest, order.cast_signed()])?;
+        Ok(())
+    }
+}
+
+/// A document, and the issuers above its certificate.
+fn columns(row: &Row<'_>) -> rusqlite::Result<(String, Option<Arc<str>>)> {
+    Ok((row.get(0)?, row.get(1)?))
+}
+
+fn issued((document, above): (String, Option<Arc<str>>)) -> Result<Issued, StoreError> {
+    Ok(Issued { above: above.unwrap_or_default(), ..read(&document)? })
+}
