@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use actix_web::http::header::EntityTag;
 use actix_web::{HttpRequest, HttpResponse, web};
+use ics_core::limits;
 use serde::Serialize;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError, watch};
 
@@ -50,6 +51,7 @@ pub(super) struct Face {
     /// Places for strangers' questions that wait for another node.
     asking: Arc<Semaphore>,
     listeners: Room,
+    watched: Room,
     answers: Arc<Untaken>,
     closing: watch::Sender<bool>,
 }
@@ -112,6 +114,7 @@ impl Face {
             forwards: Forwards::new(part(settings.max_uploads, 8)),
             asking: Arc::new(Semaphore::new(part(usize::MAX, 8))),
             listeners: Room::parted(settings.max_listeners, listeners, 4),
+            watched: Room::parted(limits::WATCHED_PER_READER, limits::WATCHED_PER_READER, 4),
             answers: Arc::new(Untaken::new(settings.answers_held, long::PARTS)),
             closing: watch::Sender::new(false),
         }
@@ -140,6 +143,18 @@ impl Face {
     pub(super) fn listen(&self, request: &HttpRequest, reader: Reader) -> Result<Listening, Failure> {
         let taken = self.listeners.take(self.app.is_stranger(reader), network(request));
         taken.map(Listening::at).map_err(|full| busy(full, "listeners"))
+    }
+
+    /// Takes room for so many things that a client watches. All strangers are one reader to the use cases, and one
+    /// network gets a quarter of what that one may watch; each client that the node knows has as much for itself.
+    ///
+    /// # Errors
+    /// At once, when there is none.
+    pub(super) fn watched(&self, request: &HttpRequest, things: usize) -> Result<Option<Held>, Failure> {
+        let (is_stranger, network) = whence(self, request);
+        let count = u32::try_from(things).unwrap_or(u32::MAX);
+        let taken = is_stranger.then(|| self.watched.take_many(count, true, network)).transpose();
+        taken.map_err(|full| busy(full, "what is watched"))
     }
 
     /// Takes room for so many bytes of a long answer, until its client has taken it, or others need it more. What a
@@ -398,6 +413,11 @@ mod tests {
         assert!(counts.iter().sum::<usize>() + bodies.len() < settings.places());
         assert!(face.listen(&one, Reader::Operator).is_ok(), "who is known has places beside theirs");
         assert!(face.place_to_ask(Asker::Own).is_ok());
+
+        let watch = |who: &HttpRequest| face.watched(who, limits::WATCHED_THINGS).ok();
+        let watched: Vec<_> = (0..100).map_while(|_| watch(&one)).collect();
+        assert_eq!(watched.len(), limits::WATCHED_PER_READER / limits::WATCHED_THINGS / 4);
+        assert!(watch(&networks[0]).is_some(), "no network watches in the place of all");
     }
 
     /// The work of one client may take long, and there is never a queue.
