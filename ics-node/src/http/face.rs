@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use actix_web::http::header::EntityTag;
-use actix_web::{HttpRequest, HttpResponse, web};
+use actix_web::{HttpMessage as _, HttpRequest, HttpResponse, web};
 use ics_core::limits;
 use serde::Serialize;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError, watch};
@@ -72,6 +72,9 @@ pub(super) enum Heavy {
     Proof,
 }
 
+/// Marks a request by which something was submitted.
+struct Submitted;
+
 /// A place among the clients that listen or wait; given back when dropped.
 pub(super) struct Listening {
     _place: Held,
@@ -132,6 +135,7 @@ impl Face {
 
     /// The client that has sent a submission, which takes this place while it is handled here.
     pub(super) fn sender(&self, request: &HttpRequest, uploaded: Held) -> Sender {
+        request.extensions_mut().insert(Submitted);
         Sender::client(whence(self, request), uploaded, &self.forwards)
     }
 
@@ -157,14 +161,14 @@ impl Face {
         taken.map_err(|full| busy(full, "what is watched"))
     }
 
-    /// Takes room for so many bytes of a long answer, until its client has taken it, or others need it more. What a
-    /// POST asks for may be done by now, and its client must learn of that: it insists.
+    /// Takes room for so many bytes of a long answer, until its client has taken it, or others need it more. What was
+    /// submitted may be in the log by now, and its sender must learn of that: it insists.
     ///
     /// # Errors
     /// At once, when too much is held for others.
     pub(super) fn hold(&self, request: &HttpRequest, bytes: usize) -> Result<Taken, Failure> {
         let (is_stranger, network) = whence(self, request);
-        let insists = !request.method().is_safe();
+        let insists = request.extensions().contains::<Submitted>();
         let taker = Taker { is_stranger, network, cut: everybody::cut(), insists };
         self.answers.take(bytes, taker).map_err(|full| busy(full, "long answers"))
     }

@@ -95,7 +95,7 @@ mod tests {
     use std::sync::Arc;
 
     use actix_web::body::to_bytes;
-    use actix_web::http::{Method, StatusCode, header};
+    use actix_web::http::{StatusCode, header};
     use actix_web::middleware::from_fn;
     use actix_web::test::{TestRequest, call_service, init_service};
     use actix_web::{App, web};
@@ -155,18 +155,20 @@ mod tests {
         assert_eq!(taken, vec![7; UNIT]);
         assert_eq!(ask().await.status(), StatusCode::OK, "there is room again");
     }
-    /// What it asked for is done, and only the answer says what that was.
+    /// What was sent is in the log, and only the answer says so.
     #[tokio::test(flavor = "multi_thread")]
-    async fn the_answer_to_a_post_finds_room() {
+    async fn the_answer_to_a_submission_finds_room() {
         let face = face(16);
-        let hold = |method: Method, last: u8| {
-            let request = TestRequest::with_uri("/").method(method).peer_addr(([192, 0, 2, last], 9).into());
-            face.hold(&request.to_http_request(), 16 * UNIT)
+        let hold = |is_submission: bool, last: u8| {
+            let request = TestRequest::default().peer_addr(([192, 0, 2, last], 9).into()).to_http_request();
+            let place = face.upload(&request).expect("a place");
+            let _sender = is_submission.then(|| face.sender(&request, place));
+            face.hold(&request, 16 * UNIT)
         };
         let seats = Arc::new(Seats::new("test", 1));
         let (seat, _cut) = seats.take([192, 0, 2, 1].into()).expect("room");
-        let _slow = everybody::in_seat(seat, async { hold(Method::GET, 1).expect("room") }).await;
-        assert!(hold(Method::GET, 2).is_err(), "nobody holds more");
-        assert!(hold(Method::POST, 2).is_ok());
+        let _slow = everybody::in_seat(seat, async { hold(false, 1).expect("room") }).await;
+        assert!(hold(false, 2).is_err(), "nobody holds more");
+        assert!(hold(true, 2).is_ok());
     }
 }
