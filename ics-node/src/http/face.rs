@@ -238,14 +238,26 @@ impl Face {
         place: impl Send + 'static,
         work: impl FnOnce(&App) -> Result<T, AppError> + Send + 'static,
     ) -> Result<T, Failure> {
-        let [of_known, of_strangers] = match what {
-            Heavy::Page => &self.pages,
-            Heavy::Proof => &self.proofs,
-        };
+        let [of_known, of_strangers] = self.turns(what);
         let (is_stranger, _) = served();
         let turn = if is_stranger { of_strangers } else { of_known };
         let turn = Arc::clone(turn).acquire_owned().await.map_err(Failure::internal)?;
         self.block((place, turn), work).await
+    }
+
+    const fn turns(&self, what: Heavy) -> &Turns {
+        match what {
+            Heavy::Page => &self.pages,
+            Heavy::Proof => &self.proofs,
+        }
+    }
+
+    /// All turns of strangers, so that no other work of this kind is begun.
+    #[cfg(test)]
+    pub(super) fn all_turns(&self, what: Heavy) -> OwnedSemaphorePermit {
+        let [_, of_strangers] = self.turns(what);
+        let all = of_strangers.available_permits() as u32;
+        Arc::clone(of_strangers).try_acquire_many_owned(all).expect("nobody has one")
     }
 
     /// Runs a use case on a thread that may block, and holds this until it ends.
@@ -478,20 +490,17 @@ mod tests {
     async fn few_pages_are_made_at_once() {
         let settings = Settings { workers: Some(1), ..Settings::default() };
         let face = Face::new(Party::found("devices.acme.example").open(), &settings);
-        for (what, [of_known, of_strangers], at_once) in
-            [(Heavy::Page, &face.pages, 2), (Heavy::Proof, &face.proofs, 1)]
-        {
-            let turns = Arc::clone(of_strangers).try_acquire_many_owned(at_once).expect("nobody has one");
+        for (what, at_once) in [(Heavy::Page, 2), (Heavy::Proof, 1)] {
+            let turns = face.all_turns(what);
             let mut waits = Box::pin(face.heavy(what, (), |_| Ok(())));
             assert!((&mut waits).now_or_never().is_none());
             let known = WHENCE.scope((false, None), face.heavy(what, (), |_| Ok(())));
             known.await.expect("who is known does not wait for strangers");
             drop(turns);
-            let left = of_strangers.available_permits();
-            assert_eq!(left, at_once as usize - 1, "the other one is for whoever waits");
+            let left = || face.turns(what).each_ref().map(|turns| turns.available_permits());
+            assert_eq!(left(), [at_once, at_once - 1], "the other one is for whoever waits");
             waits.await.expect("is made");
-            let left = [of_known, of_strangers].map(|turns| turns.available_permits());
-            assert_eq!(left, [at_once as usize; 2], "and is given back");
+            assert_eq!(left(), [at_once; 2], "and is given back");
         }
     }
 

@@ -201,10 +201,7 @@ pub(super) async fn explain(
 
 #[cfg(test)]
 mod tests {
-    use std::sync::mpsc::channel;
     use std::time::Duration;
-
-    use futures_util::FutureExt as _;
 
     use super::*;
     use crate::app::Reader;
@@ -215,20 +212,12 @@ mod tests {
     #[tokio::test(flavor = "multi_thread")]
     async fn evidence_waits_for_its_turn() {
         let party = Party::found("devices.acme.example");
-        let settings = Settings { workers: Some(1), ..Settings::default() };
-        let face = Data::new(Face::new(party.open(), &settings));
-        let (release, held) = channel::<()>();
-        let mut busy = Box::pin(face.heavy(Heavy::Proof, (), move |_| {
-            // Until the test lets it go.
-            let _ = held.recv();
-            Ok(())
-        }));
-        assert!((&mut busy).now_or_never().is_none(), "it has a turn");
+        let face = Data::new(Face::new(party.open(), &Settings::default()));
+        let turns = face.all_turns(Heavy::Proof);
         let (domain, path) = (Domain(party.domain.clone()), Path::from(Identified { id: "serial:1".to_owned() }));
         let mut asked = Box::pin(evidence(Data::clone(&face), Reading(Reader::Anonymous), domain, path));
         assert!(tokio::time::timeout(Duration::from_millis(300), &mut asked).await.is_err(), "there is no other");
-        drop(release);
-        busy.await.expect("ends");
+        drop(turns);
         drop(asked.await);
     }
 }
