@@ -7,8 +7,7 @@
 
 mod sending;
 
-use std::cmp::Reverse;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -17,6 +16,7 @@ use futures_util::future::{AbortHandle, AbortRegistration};
 
 use self::sending::Ended;
 pub(crate) use self::sending::Sending;
+use crate::crowds::{Crowds, Key, Network};
 use crate::shares::elsewhere;
 
 /// The least time between two lines in the log that say that all places are taken.
@@ -42,22 +42,20 @@ pub(crate) struct Counts {
     pub(crate) refused: u64,
     /// Connections that were cut because their clients did not finish what they had begun.
     pub(crate) overdue: u64,
+    /// Connections that were cut because others needed the room of what their clients had not taken.
+    pub(crate) slow: u64,
 }
-
-/// Where a connection comes from. This machine has no network: anybody may be behind a proxy here.
-type Network = Option<u64>;
-
-/// A connection's network, and its number: the older of two has the lower one.
-type Key = (Network, u64);
 
 #[derive(Debug, Default)]
 struct Taken {
     last: u64,
     seats: HashMap<Key, Seat>,
+    /// The connections that need not be kept.
     crowds: Crowds,
     displaced: u64,
     refused: u64,
     overdue: u64,
+    slow: u64,
     /// When the log was last told that all places are taken.
     told: Option<Instant>,
 }
@@ -78,19 +76,16 @@ impl Seat {
     }
 }
 
-/// The connections that need not be kept, so that the one to be cut is found at once, however many there are.
-#[derive(Debug, Default)]
-struct Crowds {
-    /// The numbers of each network's connections; networks without any are left out.
-    numbers: HashMap<Network, BTreeSet<u64>>,
-    /// Each of these networks, after how many it has and which is its oldest. The last one makes room.
-    ranks: BTreeSet<(usize, Reverse<u64>, Network)>,
-}
-
 /// The place of a connection; given back when dropped.
 pub(crate) struct Seated {
     key: Key,
     sending: Arc<Sending>,
+    seats: Arc<Seats>,
+}
+
+/// Cuts a connection, whoever keeps its place.
+pub(crate) struct Cut {
+    key: Key,
     seats: Arc<Seats>,
 }
 
@@ -120,6 +115,7 @@ impl Seats {
             displaced: taken.displaced,
             refused: taken.refused,
             overdue: taken.overdue,
+            slow: taken.slow,
         }
     }
 
@@ -172,7 +168,7 @@ impl Taken {
         self.last += 1;
         let key = (network, self.last);
         self.seats.insert(key, Seat { keepers: 0, sending, cut });
-        self.crowds.add(key);
+        self.crowds.add(key, 1);
         key
     }
 
@@ -216,39 +212,7 @@ impl Taken {
         if seat.keepers == 0 {
             // What it was kept for may have taken long, and the answer is yet to be sent.
             seat.sending.begin();
-            self.crowds.add(key);
-        }
-    }
-}
-
-impl Crowds {
-    fn add(&mut self, (network, number): Key) {
-        self.change(network, |numbers| {
-            numbers.insert(number);
-        });
-    }
-
-    fn remove(&mut self, (network, number): Key) {
-        self.change(network, |numbers| {
-            numbers.remove(&number);
-        });
-    }
-
-    /// The oldest connection of the network with the most; among equal networks, of the one whose oldest is oldest.
-    fn first(&self) -> Option<Key> {
-        self.ranks.last().map(|&(_, Reverse(oldest), network)| (network, oldest))
-    }
-
-    fn change(&mut self, network: Network, change: impl FnOnce(&mut BTreeSet<u64>)) {
-        let rank = |numbers: &BTreeSet<u64>| Some((numbers.len(), Reverse(*numbers.first()?), network));
-        let mut numbers = self.numbers.remove(&network).unwrap_or_default();
-        if let Some(rank) = rank(&numbers) {
-            self.ranks.remove(&rank);
-        }
-        change(&mut numbers);
-        if let Some(rank) = rank(&numbers) {
-            self.ranks.insert(rank);
-            self.numbers.insert(network, numbers);
+            self.crowds.add(key, 1);
         }
     }
 }
@@ -264,10 +228,28 @@ impl Seated {
         Arc::clone(&self.sending)
     }
 
+    /// What cuts the connection if others need what it holds.
+    pub(crate) fn cut(&self) -> Cut {
+        Cut { key: self.key, seats: Arc::clone(&self.seats) }
+    }
+
     /// Keeps the place until the returned value, and all others of this connection, are dropped.
     pub(crate) fn kept(&self) -> Kept {
         self.seats.taken().keep(self.key);
         Kept { key: self.key, seats: Arc::clone(&self.seats) }
+    }
+}
+
+impl Cut {
+    /// Cuts the connection, if it has not ended.
+    pub(crate) fn cut(self) {
+        let mut taken = self.seats.taken();
+        let leaves = taken.leave(self.key);
+        taken.slow += u64::from(leaves.is_some());
+        drop(taken);
+        if let Some(leaves) = leaves {
+            leaves.abort();
+        }
     }
 }
 
@@ -285,6 +267,8 @@ impl Drop for Seated {
 
 #[cfg(test)]
 mod tests {
+    use std::cmp::Reverse;
+
     use futures_util::future::{Abortable, Aborted};
     use tokio::task::JoinHandle;
 
@@ -325,7 +309,7 @@ mod tests {
         others.push(connect(&seats, "127.0.0.1", false).expect("there is always room"));
         assert!(is_cut(alone).await);
         assert!(!known.is_finished(), "who is kept stays");
-        assert_eq!(seats.counts(), Counts { places: 5, taken: 5, displaced: 3, refused: 0, overdue: 0 });
+        assert_eq!(seats.counts(), Counts { places: 5, taken: 5, displaced: 3, refused: 0, overdue: 0, slow: 0 });
         known.abort();
         assert!(known.await.expect_err("has gone").is_cancelled());
         assert_eq!(seats.counts().taken, 4, "who goes gives his place back");
@@ -343,7 +327,7 @@ mod tests {
         drop(first);
         assert!(connect(&seats, "192.0.2.1", false).is_none());
         assert!(!is_cut() && !known.is_finished());
-        assert_eq!(seats.counts(), Counts { places: 2, taken: 2, displaced: 0, refused: 2, overdue: 0 });
+        assert_eq!(seats.counts(), Counts { places: 2, taken: 2, displaced: 0, refused: 2, overdue: 0, slow: 0 });
         // A connection that is no longer kept makes room again.
         drop(second);
         assert!(connect(&seats, "192.0.2.1", false).is_some());
@@ -392,7 +376,7 @@ mod tests {
         }
         drop(connections);
         let taken = seats.taken();
-        assert!(taken.seats.is_empty() && taken.crowds.numbers.is_empty() && taken.crowds.ranks.is_empty());
+        assert!(taken.seats.is_empty() && taken.crowds.is_empty());
     }
 
     #[test]
@@ -418,7 +402,7 @@ mod tests {
         assert!(busy.1.is_aborted() && !slow.1.is_aborted() && !waiting.1.is_aborted());
         seats.cut_ended();
         assert!(others.iter().all(|other| other.1.is_aborted()));
-        assert_eq!(seats.counts(), Counts { places: 9, taken: 0, displaced: 0, refused: 0, overdue: 0 });
+        assert_eq!(seats.counts(), Counts { places: 9, taken: 0, displaced: 0, refused: 0, overdue: 0, slow: 0 });
     }
 
     #[test]

@@ -86,7 +86,7 @@ impl Service {
         // The store's calls block; nothing else runs in the runtime yet.
         let app = tokio::task::block_in_place(|| open(config, &setup))?;
         let mut http = Settings::from(node);
-        let mut ldap = config.ldap.as_ref().map(|ldap| ldap_settings(ldap, node));
+        let mut ldap = config.ldap.as_ref().map(|ldap| ldap_settings(ldap, node, http.answers_held));
         bound_connections(&mut http, ldap.as_mut());
         let server = serve(app.clone(), &http)?;
         let ldap = ldap.map(|settings| ldap::serve(app.clone(), &settings)).transpose()?;
@@ -231,12 +231,13 @@ fn bound_connections(http: &mut Settings, ldap: Option<&mut ldap::Settings>) {
     }
 }
 
-fn ldap_settings(ldap: &LdapConfig, node: &NodeConfig) -> ldap::Settings {
+fn ldap_settings(ldap: &LdapConfig, node: &NodeConfig, held_bytes: usize) -> ldap::Settings {
     ldap::Settings {
         listen: ldap.listen.into_iter().collect(),
         listen_tls: ldap.listen_tls.iter().map(|address| *address.get_ref()).collect(),
         tls: ldap.tls.clone().or_else(|| node.tls.clone()),
         cache_bytes: usize::try_from(ldap.cache_mib).unwrap_or(64) * 1024 * 1024,
+        held_bytes,
         ..ldap::Settings::new(ldap.suffix.clone())
     }
 }

@@ -12,7 +12,7 @@ use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
 use super::failure::Failure;
-use crate::app::Encoded;
+use crate::app::{AppError, Encoded};
 use crate::background;
 
 /// The media type of OpenPGP in ASCII armor (RFC 3156, section 7).
@@ -51,11 +51,14 @@ pub(super) fn json(value: &impl Serialize) -> HttpResponse {
 /// # Errors
 /// When the work is given up.
 pub(super) async fn json_apart(value: impl Serialize + Send + 'static) -> Result<HttpResponse, Failure> {
-    let spell = move || {
-        let mut json = Breathing::default();
-        or_none(serde_json::to_writer(&mut json, &value).map(|()| json.0))
-    };
-    Ok(bytes(JSON, background::spawn(spell).await.map_err(Failure::internal)?))
+    let json = background::spawn(move || long_json_bytes(&value)).await;
+    Ok(bytes(JSON, json.map_err(Failure::internal)?))
+}
+
+/// As [`json_bytes`], on a thread in the background, where others get their turn meanwhile.
+pub(super) fn long_json_bytes(value: &impl Serialize) -> Vec<u8> {
+    let mut json = Breathing::default();
+    or_none(serde_json::to_writer(&mut json, value).map(|()| json.0))
 }
 
 /// Collects JSON while it is written, and lets others have their turn every few KiB.
@@ -143,13 +146,16 @@ pub(super) fn has(request: &HttpRequest, tag: &EntityTag) -> bool {
     }
 }
 
-/// OpenPGP bodies: armored for [`PGP_KEYS`], as they are for [`OCTET_STREAM`].
+/// OpenPGP bodies as they are answered: armored for [`PGP_KEYS`], as they are otherwise. They may be long: this is not
+/// for threads that serve.
 ///
 /// # Errors
 /// When the armor cannot be written.
-pub(super) fn openpgp(media_type: &'static str, bodies: Vec<u8>) -> Result<HttpResponse, Failure> {
-    let bodies = if media_type == PGP_KEYS { armored(&bodies).map_err(Failure::internal)? } else { bodies };
-    Ok(bytes(media_type, bodies))
+pub(super) fn openpgp(media_type: &str, bodies: Vec<u8>) -> Result<Vec<u8>, AppError> {
+    if media_type != PGP_KEYS {
+        return Ok(bodies);
+    }
+    armored(&bodies).map_err(|error| AppError::Internal(error.to_string()))
 }
 
 fn armored(bodies: &[u8]) -> std::io::Result<Vec<u8>> {

@@ -32,7 +32,7 @@ use socket2::{Domain, Socket, Type};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf, Take};
 
 use super::server::{ServeError, Settings, listen_failed};
-use crate::seats::{Kept, Seated, Seats, Sending};
+use crate::seats::{Cut, Kept, Seated, Seats, Sending};
 
 /// How many connections the system queues until they are accepted.
 const BACKLOG: i32 = 1024;
@@ -56,10 +56,9 @@ pub(super) fn kept() -> Option<Kept> {
     SEAT.try_with(Seated::kept).ok()
 }
 
-/// The network of the connection whose request is being served; `None` for this machine, and outside requests to this
-/// server.
-pub(super) fn network() -> Option<u64> {
-    SEAT.try_with(Seated::network).ok().flatten()
+/// What cuts the connection whose request is being served. `None` outside requests to this server.
+pub(super) fn cut() -> Option<Cut> {
+    SEAT.try_with(Seated::cut).ok()
 }
 
 /// Notes that the client whose request is being served has said all that is needed for its answer: nearly nothing is

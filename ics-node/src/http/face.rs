@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use actix_web::http::header::EntityTag;
-use actix_web::{HttpRequest, HttpResponse, web};
+use actix_web::{HttpMessage as _, HttpRequest, HttpResponse, web};
+use ics_core::limits;
 use serde::Serialize;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError, watch};
 
@@ -15,14 +16,14 @@ use super::failure::Failure;
 use super::long;
 use super::metrics::Metrics;
 use super::ocsp;
-use super::request::{network, whence};
+use super::request::{network, served, whence};
 use super::server::Settings;
 use crate::api::problem::Code;
 use crate::app::{App, AppError, Asker, Depth, Forwards, Reader, Sender};
 use crate::background;
 use crate::room::{Full, Held, Room};
 use crate::seats::{Kept, Seats};
-use crate::shares;
+use crate::untaken::{Taken, Taker, Untaken};
 
 /// What all handlers share.
 pub(super) struct Face {
@@ -40,20 +41,39 @@ pub(super) struct Face {
     pub(super) request_timeout: Duration,
     /// Proxies whose word about the client's address is trusted.
     pub(super) trusted_proxies: Vec<IpAddr>,
-    /// Their networks: each is that of many clients.
-    proxies: Vec<u64>,
     work: Room,
     /// Turns for work that takes much memory.
-    heavy: Arc<Semaphore>,
+    pages: Turns,
+    proofs: Turns,
     uploads: Room,
     /// Places for submissions that wait for another node.
     forwards: Forwards,
     /// Places for strangers' questions that wait for another node.
     asking: Arc<Semaphore>,
     listeners: Room,
-    answers: Room,
+    watched: Room,
+    answers: Arc<Untaken>,
     closing: watch::Sender<bool>,
 }
+
+/// Turns of those whom the node knows, and of strangers.
+type Turns = [Arc<Semaphore>; 2];
+
+fn turns(each: usize) -> Turns {
+    [(); 2].map(|()| Arc::new(Semaphore::new(each)))
+}
+
+/// Work that takes several times its megabytes while it is done.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Heavy {
+    /// A page of a log.
+    Page,
+    /// Evidence, or a case. Checking one may take long, for which no page waits.
+    Proof,
+}
+
+/// Marks a request by which something was submitted.
+struct Submitted;
 
 /// A place among the clients that listen or wait; given back when dropped.
 pub(super) struct Listening {
@@ -77,7 +97,7 @@ impl Face {
         // Whoever listens, sends a body, or waits for an answer keeps their connection. However few there may be, what
         // strangers keep leaves places to newcomers.
         let part = |most: usize, parts: usize| most.min((settings.places() / parts).max(1));
-        let listeners = part(settings.max_listeners.div_ceil(2), 4);
+        let (listeners, work) = (part(settings.max_listeners.div_ceil(2), 4), part(settings.max_work, 4));
         let seats = Arc::new(Seats::new("http", settings.places()));
         let metrics = Metrics::new();
         metrics.show(Arc::clone(&seats));
@@ -89,15 +109,16 @@ impl Face {
             url: settings.public_url.trim_end_matches('/').to_owned(),
             request_timeout: settings.request_timeout,
             trusted_proxies: settings.pages.trusted_proxies.iter().map(IpAddr::to_canonical).collect(),
-            proxies: settings.pages.trusted_proxies.iter().copied().map(shares::network).collect(),
-            work: Room::parted(part(settings.max_work, 4), part(settings.max_work, 4), 2),
-            heavy: Arc::new(Semaphore::new(2 * settings.threads())),
+            work: Room::parted(work + settings.max_work / 8, work, 2),
+            pages: turns(2 * settings.threads()),
+            proofs: turns(settings.threads()),
             // Who is known finds a place beside all strangers.
             uploads: Room::parted(settings.max_uploads + settings.max_uploads / 8, part(settings.max_uploads, 8), 4),
             forwards: Forwards::new(part(settings.max_uploads, 8)),
             asking: Arc::new(Semaphore::new(part(usize::MAX, 8))),
             listeners: Room::parted(settings.max_listeners, listeners, 4),
-            answers: long::room(settings.answers_held),
+            watched: Room::parted(limits::WATCHED_PER_READER, limits::WATCHED_PER_READER, 4),
+            answers: Arc::new(Untaken::new(settings.answers_held, long::PARTS)),
             closing: watch::Sender::new(false),
         }
     }
@@ -114,6 +135,7 @@ impl Face {
 
     /// The client that has sent a submission, which takes this place while it is handled here.
     pub(super) fn sender(&self, request: &HttpRequest, uploaded: Held) -> Sender {
+        request.extensions_mut().insert(Submitted);
         Sender::client(whence(self, request), uploaded, &self.forwards)
     }
 
@@ -127,13 +149,37 @@ impl Face {
         taken.map(Listening::at).map_err(|full| busy(full, "listeners"))
     }
 
-    /// Takes room for a long answer, in units, until its client has taken it.
+    /// Takes room for so many things that a client watches. All strangers are one reader to the use cases, and one
+    /// network gets a quarter of what that one may watch; each client that the node knows has as much for itself.
+    ///
+    /// # Errors
+    /// At once, when there is none.
+    pub(super) fn watched(&self, request: &HttpRequest, things: usize) -> Result<Option<Held>, Failure> {
+        let (is_stranger, network) = whence(self, request);
+        let count = u32::try_from(things).unwrap_or(u32::MAX);
+        let taken = is_stranger.then(|| self.watched.take_many(count, true, network)).transpose();
+        taken.map_err(|full| busy(full, "what is watched"))
+    }
+
+    /// Takes room for so many bytes of a long answer, until its client has taken it, or others need it more. What was
+    /// submitted may be in the log by now, and its sender must learn of that: it insists.
     ///
     /// # Errors
     /// At once, when too much is held for others.
-    pub(super) fn hold(&self, request: &HttpRequest, units: u32) -> Result<Held, Failure> {
+    pub(super) fn hold(&self, request: &HttpRequest, bytes: usize) -> Result<Taken, Failure> {
         let (is_stranger, network) = whence(self, request);
-        self.answers.take_many(units, is_stranger, network).map_err(|full| busy(full, "long answers"))
+        let insists = request.extensions().contains::<Submitted>();
+        let taker = Taker { is_stranger, network, cut: everybody::cut(), insists };
+        self.answers.take(bytes, taker).map_err(|full| busy(full, "long answers"))
+    }
+
+    /// What takes room, as [`Face::hold`] does, for each long event that this client listens for.
+    pub(super) fn holder(&self, request: &HttpRequest) -> impl Fn(usize) -> Option<Taken> + use<> {
+        let ((is_stranger, network), answers) = (whence(self, request), Arc::clone(&self.answers));
+        move |bytes| {
+            let taker = Taker { is_stranger, network, cut: everybody::cut(), insists: false };
+            answers.take(bytes, taker).ok()
+        }
     }
 
     /// Has other nodes asked what a client's decisions need. The client waits in one place, however many they are. If
@@ -150,14 +196,14 @@ impl Face {
         asker.is_stranger().then(|| Arc::clone(&self.asking).try_acquire_owned()).transpose()
     }
 
-    /// Takes a place for a use case at once or fails: a queue would only make everybody wait. One network gets half of
-    /// the places at most.
+    /// Takes a place for a use case at once or fails: a queue would only make everybody wait. Strangers of one network
+    /// get half of the places at most, and leave some to those whom the node knows.
     ///
     /// # Errors
     /// When all are taken.
     pub(super) fn under_way(&self) -> Result<Held, Failure> {
-        let network = everybody::network().filter(|network| !self.proxies.contains(network));
-        self.work.take(true, network).map_err(|full| busy(full, "requests under way"))
+        let (is_stranger, network) = served();
+        self.work.take(is_stranger, network).map_err(|full| busy(full, "requests under way"))
     }
 
     /// Becomes true once the node stops, and listeners are to be let go.
@@ -181,18 +227,37 @@ impl Face {
         self.block(self.under_way()?, work).await
     }
 
-    /// As [`Face::blocking`], for pages of a log, which take several times their megabytes while they are made. Only a
-    /// few are made at once; the others wait for their turn, in a place that they have already.
+    /// As [`Face::blocking`], for heavy work. Only a few are at it at once; the others wait for their turn, in a place
+    /// that they have already.
     ///
     /// # Errors
     /// When the use case fails.
     pub(super) async fn heavy<T: Send + 'static>(
         &self,
+        what: Heavy,
         place: impl Send + 'static,
         work: impl FnOnce(&App) -> Result<T, AppError> + Send + 'static,
     ) -> Result<T, Failure> {
-        let turn = Arc::clone(&self.heavy).acquire_owned().await.map_err(Failure::internal)?;
+        let [of_known, of_strangers] = self.turns(what);
+        let (is_stranger, _) = served();
+        let turn = if is_stranger { of_strangers } else { of_known };
+        let turn = Arc::clone(turn).acquire_owned().await.map_err(Failure::internal)?;
         self.block((place, turn), work).await
+    }
+
+    const fn turns(&self, what: Heavy) -> &Turns {
+        match what {
+            Heavy::Page => &self.pages,
+            Heavy::Proof => &self.proofs,
+        }
+    }
+
+    /// All turns of strangers, so that no other work of this kind is begun.
+    #[cfg(test)]
+    pub(super) fn all_turns(&self, what: Heavy) -> OwnedSemaphorePermit {
+        let [_, of_strangers] = self.turns(what);
+        let all = of_strangers.available_permits() as u32;
+        Arc::clone(of_strangers).try_acquire_many_owned(all).expect("nobody has one")
     }
 
     /// Runs a use case on a thread that may block, and holds this until it ends.
@@ -304,11 +369,15 @@ fn busy(full: Full, whom: &str) -> Failure {
 
 #[cfg(test)]
 mod tests {
-    use actix_web::test::TestRequest;
+    use actix_web::middleware::from_fn;
+    use actix_web::test::{TestRequest, call_service, init_service};
+    use actix_web::web::Data;
     use futures_util::FutureExt as _;
 
     use super::*;
-    use crate::fixture::Party;
+    use crate::fixture::{OPERATOR_TOKEN, Party};
+    use crate::http::request::WHENCE;
+    use crate::shares;
 
     /// A gateway's question is not kept waiting by what takes longer, nor is that ended with its client's patience.
     #[tokio::test(flavor = "multi_thread")]
@@ -360,25 +429,60 @@ mod tests {
         assert!(counts.iter().sum::<usize>() + bodies.len() < settings.places());
         assert!(face.listen(&one, Reader::Operator).is_ok(), "who is known has places beside theirs");
         assert!(face.place_to_ask(Asker::Own).is_ok());
+
+        let watch = |who: &HttpRequest| face.watched(who, limits::WATCHED_THINGS).ok();
+        let watched: Vec<_> = (0..100).map_while(|_| watch(&one)).collect();
+        assert_eq!(watched.len(), limits::WATCHED_PER_READER / limits::WATCHED_THINGS / 4);
+        assert!(watch(&networks[0]).is_some(), "no network watches in the place of all");
     }
 
     /// The work of one client may take long, and there is never a queue.
     #[tokio::test(flavor = "multi_thread")]
     async fn one_network_has_half_of_the_places_for_work() {
+        let settings = Settings { max_work: 8, ..Settings::default() };
+        let face = Face::new(Party::found("devices.acme.example").open(), &settings);
+        let work_of = async |is_stranger: bool, network: Option<u64>| {
+            let work = async { (0..100).map_while(|_| face.under_way().ok()).collect::<Vec<_>>() };
+            WHENCE.scope((is_stranger, network), work).await
+        };
+        let first = work_of(true, Some(1)).await;
+        assert_eq!(first.len(), 4);
+        assert_eq!(work_of(true, Some(2)).await.len(), 4, "others have the rest");
+        drop(first);
+        let all = work_of(true, None).await;
+        assert_eq!(all.len(), 8, "many are behind a proxy");
+        assert_eq!(work_of(false, Some(1)).await.len(), 1, "who is known has more");
+    }
+
+    /// Also behind a proxy, where all have the address of one connection.
+    #[test]
+    fn who_sends_a_request_is_known_while_it_is_served() {
         let mut settings = Settings { max_work: 8, ..Settings::default() };
         settings.pages.trusted_proxies = vec![[192, 0, 2, 9].into()];
-        let face = Face::new(Party::found("devices.acme.example").open(), &settings);
-        let seats = Arc::new(Seats::new("test", 9));
-        let work_of = async |last: u8| {
-            let (seat, _cut) = seats.take([192, 0, 2, last].into()).expect("room");
-            let work = async { (0..100).map_while(|_| face.under_way().ok()).collect::<Vec<_>>() };
-            everybody::in_seat(seat, work).await
+        let face = Data::new(Face::new(Party::found("devices.acme.example").open(), &settings));
+        actix_web::rt::System::new().block_on(is_known_while_served(&face));
+    }
+
+    async fn is_known_while_served(face: &Data<Face>) {
+        let work = |face: Data<Face>| async move { face.under_way().map(|_| HttpResponse::Ok().finish()) };
+        let route = web::get().to(work);
+        let service = actix_web::App::new().app_data(Data::clone(face)).route("/", route);
+        let service = init_service(service.wrap(from_fn(crate::http::watch::watch))).await;
+        let status = async |headers: &[(&'static str, &str)]| {
+            let request = TestRequest::get().uri("/").peer_addr(([192, 0, 2, 9], 9).into());
+            let request = headers.iter().fold(request, |request, header| request.insert_header(*header));
+            call_service(&service, request.to_request()).await.status().as_u16()
         };
-        let first = work_of(1).await;
-        assert_eq!(first.len(), 4);
-        assert_eq!(work_of(2).await.len(), 4, "others have the rest");
-        drop(first);
-        assert_eq!(work_of(9).await.len(), 8, "many are behind a proxy");
+        let [one, other] = [[192, 0, 2, 1], [192, 0, 2, 2]].map(|of| shares::network(of.into()));
+        let work = async { (0..4).map_while(|_| face.under_way().ok()).collect::<Vec<_>>() };
+        let _first = WHENCE.scope((true, Some(one)), work).await;
+        assert_eq!(status(&[("x-forwarded-for", "192.0.2.1")]).await, 503, "its network has half");
+        assert_eq!(status(&[("x-forwarded-for", "192.0.2.2")]).await, 200);
+        let work = async { (0..4).map_while(|_| face.under_way().ok()).collect::<Vec<_>>() };
+        let _second = WHENCE.scope((true, Some(other)), work).await;
+        assert_eq!(status(&[]).await, 503, "strangers have all that is theirs");
+        let token = format!("Bearer {OPERATOR_TOKEN}");
+        assert_eq!(status(&[("authorization", token.as_str())]).await, 200, "who is known finds a place");
     }
 
     /// Each takes several times its megabytes while it is made.
@@ -386,13 +490,18 @@ mod tests {
     async fn few_pages_are_made_at_once() {
         let settings = Settings { workers: Some(1), ..Settings::default() };
         let face = Face::new(Party::found("devices.acme.example").open(), &settings);
-        let turns = Arc::clone(&face.heavy).try_acquire_many_owned(2).expect("nobody has one");
-        let mut waits = Box::pin(face.heavy((), |_| Ok(())));
-        assert!((&mut waits).now_or_never().is_none());
-        drop(turns);
-        assert_eq!(face.heavy.available_permits(), 1, "the other one is for whoever waits");
-        waits.await.expect("is made");
-        assert_eq!(face.heavy.available_permits(), 2, "and is given back");
+        for (what, at_once) in [(Heavy::Page, 2), (Heavy::Proof, 1)] {
+            let turns = face.all_turns(what);
+            let mut waits = Box::pin(face.heavy(what, (), |_| Ok(())));
+            assert!((&mut waits).now_or_never().is_none());
+            let known = WHENCE.scope((false, None), face.heavy(what, (), |_| Ok(())));
+            known.await.expect("who is known does not wait for strangers");
+            drop(turns);
+            let left = || face.turns(what).each_ref().map(|turns| turns.available_permits());
+            assert_eq!(left(), [at_once, at_once - 1], "the other one is for whoever waits");
+            waits.await.expect("is made");
+            assert_eq!(left(), [at_once; 2], "and is given back");
+        }
     }
 
     /// Otherwise whoever was let go often enough would have all seats.

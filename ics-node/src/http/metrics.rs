@@ -199,14 +199,20 @@ impl Metrics {
         let closed = Family::<ClosedLabels, Counter>::default();
         registry.register(
             "connections_closed",
-            "Connections that the node closed: for a `newcomer`, one that came while all were `kept`, or as `overdue`",
+            "Connections that the node closed: for a `newcomer`, one that came while all were `kept`, as `overdue`, or \
+             because others needed the room of what it was `slow` to take",
             Family::clone(&closed),
         );
         for seats in self.seats.lock().unwrap_or_else(PoisonError::into_inner).iter() {
             let (server, counts) = (seats.server(), seats.counts());
             places.get_or_create(&ServerLabels { server }).set(counts.places as u64);
             taken.get_or_create(&ServerLabels { server }).set(counts.taken as u64);
-            let all = [("newcomer", counts.displaced), ("kept", counts.refused), ("overdue", counts.overdue)];
+            let all = [
+                ("newcomer", counts.displaced),
+                ("kept", counts.refused),
+                ("overdue", counts.overdue),
+                ("slow", counts.slow),
+            ];
             for (reason, count) in all {
                 closed.get_or_create(&ClosedLabels { server, reason }).inc_by(count);
             }

@@ -99,11 +99,24 @@ pub(super) fn network(request: &HttpRequest) -> Option<u64> {
     client(request).and_then(elsewhere)
 }
 
+/// Whether a client is a stranger, and its network.
+pub(super) type Whence = (bool, Option<u64>);
+
 /// Whether this node does not know who sends a request, neither by a token nor by a key, and where it comes from.
-pub(super) fn whence(face: &Face, request: &HttpRequest) -> (bool, Option<u64>) {
+pub(super) fn whence(face: &Face, request: &HttpRequest) -> Whence {
     // Whoever sends a wrong token is a stranger here, and told of it, if it matters, by the route.
     let reader = reader(request).unwrap_or(Reader::Anonymous);
     (face.app.is_stranger(reader), network(request))
+}
+
+tokio::task_local! {
+    /// [`whence`] the request comes that is being served.
+    pub(super) static WHENCE: Whence;
+}
+
+/// [`whence`] the request comes that is being served; nobody is known outside of requests.
+pub(super) fn served() -> Whence {
+    WHENCE.try_with(|whence| *whence).unwrap_or((true, None))
 }
 
 /// Who reads: the operator if the token is right, else the party with the connection's key, else anonymous.

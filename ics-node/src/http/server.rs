@@ -65,7 +65,8 @@ pub struct Settings {
     /// Open connections for each worker. When nearly all are in use, a new one displaces the oldest idle connection of
     /// the network that holds most.
     pub max_connections: usize,
-    /// Use cases that run or wait at once, but at most one for four connections; further requests get 503.
+    /// Use cases of strangers that run or wait at once, but at most one for four connections; further requests get 503,
+    /// as do those of a network that has half of them. Those whom the node knows may have an eighth more.
     pub max_work: usize,
     /// Requests of strangers with a body that arrive or are worked on at once, but at most one for eight connections;
     /// further ones get 503, as does a network that has sent a quarter of them. Those whom the node knows may send an
@@ -74,8 +75,9 @@ pub struct Settings {
     /// Clients that listen or wait for news; further ones get 503. Strangers get half of the places, but at most one
     /// for four connections, and one network a quarter of that. Each holds an event or two, and keeps its connection.
     pub max_listeners: usize,
-    /// Bytes of long answers to strangers that are held until their clients have taken them; further ones get 503, as
-    /// does a network that has a sixteenth of them. For those whom the node knows there is an eighth more.
+    /// Bytes of long answers to strangers that are held until their clients have taken them. For further ones the
+    /// network that holds most, or whoever is too slow, is cut off; if there is none they get 503, as does a network
+    /// that has a sixteenth of them. For those whom the node knows there is an eighth more.
     pub answers_held: usize,
 }
 
@@ -408,7 +410,7 @@ impl Drop for OpenConnection {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::http::long;
+    use crate::untaken::Untaken;
 
     #[test]
     fn threads_take_one_more_than_there_are_places() {
@@ -428,7 +430,7 @@ mod tests {
             assert_eq!(Settings::from(&config(memory)).answers_held, mib << 20, "{memory}");
         }
         // However much it is.
-        drop(long::room(answers_held(u32::MAX)));
+        drop(Untaken::new(answers_held(u32::MAX), 1));
     }
 
     #[test]

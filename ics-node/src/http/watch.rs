@@ -22,7 +22,7 @@ use super::face::Face;
 use super::failure::{Failure, PROBLEM_JSON, code_for, error_id};
 use super::metrics::{AtHand, Metrics};
 use super::pages::Pages;
-use super::request::not_text;
+use super::request::{WHENCE, not_text, whence};
 use super::{accept, long, routes};
 use crate::api::problem::Code;
 
@@ -42,12 +42,14 @@ pub(super) async fn watch(
     let enabled = tracing::enabled!(tracing::Level::INFO);
     let span = if enabled { tracing::info_span!("request", id = %error_id()) } else { tracing::Span::none() };
     let is_whole = matches!(request.parts().1, Payload::None);
-    let answered = async {
+    let face = request.app_data::<Data<Face>>();
+    let whence = face.map_or((true, None), |face| whence(face, request.request()));
+    let answered = WHENCE.scope(whence, async {
         let mut response = answer(request, next).await?;
         guard(response.headers_mut());
         report(&response, started.elapsed());
         Ok(response)
-    };
+    });
     let mut answered = pin!(answered.instrument(span));
     // Most answers are there at once. Only a client that waits needs its place kept, which takes a lock that all
     // connections share. Whoever then listens is kept by the place among the listeners. Whoever sends no body has said
@@ -68,13 +70,20 @@ async fn answer(
     if bytes > limits::HTTP_HEADER_BYTES {
         let limit = limits::HTTP_HEADER_BYTES;
         let failure = Failure::new(Code::HeadersTooLarge, format_args!("{bytes} bytes, where {limit} are the most"));
-        return Ok(for_people(request.error_response(failure)));
+        return Ok(refused(request, failure));
     }
     if let Some(failure) = not_text(request.uri()) {
-        return Ok(for_people(request.error_response(failure)));
+        return Ok(refused(request, failure));
     }
     let response = next.call(request).await?.map_into_boxed_body();
     Ok(for_people(as_problem(long::bounded(response))))
+}
+
+/// A refusal before the route is known. Pages of any origin may read it: it is about the request alone.
+fn refused(request: ServiceRequest, failure: Failure) -> ServiceResponse<BoxBody> {
+    let mut response = request.error_response(failure);
+    routes::open(response.headers_mut());
+    for_people(response)
 }
 
 /// Bytes of the request line and the headers, as HTTP/1.1 writes them.

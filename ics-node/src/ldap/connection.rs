@@ -8,12 +8,13 @@ use ics_core::limits;
 use ldap3_proto::proto::LdapResultCode;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
 use super::hot::Hot;
+use super::places::Places;
 use super::search::Place;
 use super::session::{Next, Session};
 use super::work::Working;
@@ -21,6 +22,7 @@ use crate::app::Forwards;
 use crate::room::{Held, Room};
 use crate::seats::{Kept, Seated};
 use crate::tls::{KeyPin, proven_key};
+use crate::untaken::{Taken, Taker, Untaken};
 
 /// What all connections share.
 pub(super) struct Shared {
@@ -33,7 +35,9 @@ pub(super) struct Shared {
     /// How long a client may ask for nothing before it is disconnected.
     pub(super) idle: Duration,
     /// Limits how many operations run at once.
-    pub(super) work: Arc<Semaphore>,
+    pub(super) places: Places,
+    /// Limits how much is held for clients.
+    pub(super) untaken: Arc<Untaken>,
     /// Limits how many submissions wait for other nodes at once.
     pub(super) forwards: Arc<Forwards>,
     /// Limits how many long messages arrive at once.
@@ -50,6 +54,8 @@ enum Link {
 
 /// Longer than any connection lasts.
 const FOR_EVER: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
+/// From how many bytes on it is counted what is held for a client.
+const MUCH: usize = 64 * 1024;
 /// How many bytes are read at once.
 const READ_BYTES: usize = 16 * 1024;
 /// As [`READ_BYTES`], for TLS, where the buffer is held while the connection waits.
@@ -129,6 +135,8 @@ pub(super) struct Connection {
     seated: Seated,
     /// Keeps the place once the client is known.
     kept: Option<Kept>,
+    /// Room for what is held for the client, if that is much.
+    counted: Option<Taken>,
 }
 
 impl Connection {
@@ -151,8 +159,9 @@ impl Connection {
         let mut session = Session::new(Arc::clone(&shared.place), Arc::clone(&shared.hot), secure, link.proven());
         session.comes_from(seated.network());
         let news = shared.place.app.commits();
-        let (woken_at, began, long, kept) = (Instant::now(), None, None, None);
-        let mut connection = Self { link, session, shared, stopped, news, woken_at, began, long, seated, kept };
+        let (woken_at, began, long, kept, counted) = (Instant::now(), None, None, None, None);
+        let mut connection =
+            Self { link, session, shared, stopped, news, woken_at, began, long, seated, kept, counted };
         if let Err(error) = connection.run().await {
             tracing::debug!(%error, "an LDAP connection ended");
         }
@@ -166,6 +175,7 @@ impl Connection {
             if is_known != self.kept.is_some() {
                 self.kept = is_known.then(|| self.seated.kept());
             }
+            self.count(is_known)?;
             match next {
                 Next::Wait => {
                     self.send().await?;
@@ -175,7 +185,7 @@ impl Connection {
                 }
                 Next::Flush => self.send().await?,
                 Next::Job(job) => {
-                    let work = Arc::clone(&self.shared.work).acquire_owned().await.map_err(io::Error::other)?;
+                    let work = self.shared.places.take(job.is_long(), !is_known).await.map_err(io::Error::other)?;
                     let (network, forwards) = (self.seated.network(), Arc::clone(&self.shared.forwards));
                     let work = Working { place: work, network, forwards };
                     let place = Arc::clone(&self.shared.place);
@@ -206,6 +216,20 @@ impl Connection {
                 }
             }
         }
+    }
+
+    /// Counts what is held for the client, if it is much, until this is called again. It may wait for its turn, or for
+    /// the client to take it.
+    fn count(&mut self, is_known: bool) -> io::Result<()> {
+        self.counted = None;
+        let bytes = self.session.held();
+        if bytes >= MUCH {
+            let (network, cut) = (self.seated.network(), Some(self.seated.cut()));
+            let taker = Taker { is_stranger: !is_known, network, cut, insists: false };
+            let counted = self.shared.untaken.take(bytes, taker);
+            self.counted = Some(counted.map_err(|_| io::Error::other("too much is held for others"))?);
+        }
+        Ok(())
     }
 
     /// Waits for more input; `false` when none will come.

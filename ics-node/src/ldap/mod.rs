@@ -20,6 +20,7 @@ mod looked;
 mod message;
 mod named;
 mod paging;
+mod places;
 mod rests;
 mod schema;
 mod search;

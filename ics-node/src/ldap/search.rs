@@ -188,6 +188,11 @@ impl Search {
         })
     }
 
+    /// Whether this is not its first part. Most questions are answered by that.
+    pub(super) fn has_begun(&self) -> bool {
+        !matches!(self.stages.as_slice(), [Stage::Base])
+    }
+
     /// Keeps only the place. A thing is looked up again when its turn comes.
     pub(super) fn keep(self) -> Kept {
         let asked = self.asked();

@@ -8,12 +8,13 @@ use std::time::Duration;
 use futures_util::future::Abortable;
 use ics_core::limits;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 
 use super::connection::{Connection, Shared};
 use super::hot::Hot;
+use super::places::Places;
 use super::search::Place;
 use super::tree::{Suffix, Tree};
 use crate::accepted;
@@ -22,6 +23,10 @@ use crate::config::TlsConfig;
 use crate::room::Room;
 use crate::seats::Seats;
 use crate::tls::{self, ShownCertificate, TlsError};
+use crate::untaken::Untaken;
+
+/// What part of what is held for strangers may be that of one network: a dozen pages of logs, as a mirror asks ahead.
+const PARTS: usize = 4;
 
 /// Where and how a node serves LDAP.
 #[derive(Debug, Clone)]
@@ -36,8 +41,13 @@ pub struct Settings {
     pub suffix: Suffix,
     /// How many connections are open at once. To make room for another, a stranger's is closed.
     pub max_connections: usize,
-    /// How many operations run at once; others wait. As many submissions may wait for other nodes besides.
+    /// How many operations run at once, of which strangers leave an eighth to others; the others wait. Of those that
+    /// take longer no more run than there are processors. As many submissions may wait for other nodes besides.
     pub max_work: usize,
+    /// How many bytes are held for strangers whose requests and answers take more than 64 KiB. For further ones the
+    /// network that holds most, or whoever is too slow, is cut off. For those whom the node knows there is an eighth
+    /// more.
+    pub held_bytes: usize,
     /// How many bytes of answers are remembered.
     pub cache_bytes: usize,
     /// How long a client may take to finish sending a message, or take none of an answer.
@@ -57,6 +67,7 @@ impl Settings {
             suffix,
             max_connections: 4096,
             max_work: 64,
+            held_bytes: 256 * 1024 * 1024,
             cache_bytes: 64 * 1024 * 1024,
             patience: Duration::from_secs(limits::HTTP_REQUEST_SECONDS),
             idle: Duration::from_secs(limits::LDAP_IDLE_SECONDS),
@@ -122,7 +133,8 @@ pub fn serve(app: App, settings: &Settings) -> Result<LdapServer, LdapError> {
         tls: tls.map(|config| TlsAcceptor::from(Arc::new(config))),
         patience: settings.patience,
         idle: settings.idle,
-        work: Arc::new(Semaphore::new(settings.max_work.max(1))),
+        places: Places::new(settings.max_work),
+        untaken: Arc::new(Untaken::new(settings.held_bytes, PARTS)),
         forwards: Arc::new(Forwards::new(settings.max_work.max(1))),
         long: Room::new(limits::LDAP_LONG_MESSAGES, limits::LDAP_LONG_MESSAGES_OF_NETWORK),
     };

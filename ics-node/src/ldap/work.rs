@@ -4,12 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ldap3_proto::proto::LdapResultCode;
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::JoinError;
 
 use super::filter::equal;
 use super::message::Failure;
 use super::named::{above, entry_of};
+use super::places::Taken;
 use super::schema;
 use super::search::{Place, Progress, Search, Sendable};
 use super::sync::{self, Sent, Step, Sync};
@@ -19,7 +19,7 @@ use crate::app::{App, Forwards, Reader, Sender};
 
 /// A place among the jobs under way, for whom it is, and the places for submissions that wait for other nodes.
 pub(super) struct Working {
-    pub(super) place: OwnedSemaphorePermit,
+    pub(super) place: Taken,
     /// The network that the client comes from; `None` if that is this machine.
     pub(super) network: Option<u64>,
     pub(super) forwards: Arc<Forwards>,
@@ -65,6 +65,15 @@ impl Done {
 }
 
 impl Job {
+    /// Whether it takes several parts, or may have a page of a log, which has megabytes.
+    pub(super) fn is_long(&self) -> bool {
+        match self {
+            Self::Sync(_) => true,
+            Self::Search(search, _) => search.has_begun(),
+            Self::Compare(_) | Self::Write(..) => false,
+        }
+    }
+
     /// Runs the job. It keeps its place until it ends, even if the client is gone: a blocking call cannot be stopped,
     /// and freeing its place would let more of them run than there are places.
     pub(super) async fn run(self, place: Arc<Place>, work: Working) -> Done {
@@ -173,7 +182,8 @@ mod tests {
             for job in [Job::Compare(compare), Job::Write(Reader::Anonymous, delete)] {
                 let places = Arc::new(Semaphore::new(1));
                 let work = Arc::clone(&places).try_acquire_owned().expect("a place");
-                let work = Working { place: work, network: None, forwards: Arc::new(Forwards::new(0)) };
+                let (work, forwards) = ([Some(work), None, None], Arc::new(Forwards::new(0)));
+                let work = Working { place: work, network: None, forwards };
                 assert!(job.run(Arc::clone(&place), work).now_or_never().is_none());
                 assert_eq!(places.available_permits(), 0, "its work goes on");
                 all.push(places);

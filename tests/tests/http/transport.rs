@@ -124,6 +124,7 @@ async fn headers_are_bounded() {
     let long = "x".repeat(16 * 1024);
     let answer = node.get_with("/v1/node", &[("x-long", &long)]).await;
     answer.is_problem("one long header", (431, "headers-too-large"));
+    assert_eq!(answer.header("access-control-allow-origin"), "*", "a page of another origin learns why");
     let answer = node.get(&format!("/v1/node?{long}")).await;
     answer.is_problem("a long request line", (431, "headers-too-large"));
     let mut endless = b"GET /v1/node HTTP/1.1\r\nhost: x\r\nx-long: ".to_vec();

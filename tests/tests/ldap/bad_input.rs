@@ -265,29 +265,47 @@ async fn who_goes_on_asking_is_not_slow() {
     node.stop().await;
 }
 
+/// A search for the schema, whose answer takes some 20 kB.
+fn for_schema() -> Vec<u8> {
+    let parts = [
+        tlv(4, b"cn=Subschema"),
+        tlv(10, &[0]),
+        tlv(10, &[0]),
+        tlv(2, &[0]),
+        tlv(2, &[0]),
+        tlv(1, &[0]),
+        present(),
+        tlv(0x30, &text("+")),
+    ];
+    message(1, &tlv(0x63, &parts.concat()), &[])
+}
+
+/// Otherwise all connections together could have what fits into no memory.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_held_for_all_clients_is_bounded() {
+    const ASKED: usize = 20;
+    for (held_bytes, is_answered) in [(0, false), (1 << 24, true)] {
+        let node = Directory::with(|settings| settings.held_bytes = held_bytes).await;
+        let mut client = Client::connect(&node).await;
+        client.send(&for_schema().repeat(ASKED)).await;
+        let mut answered = 0;
+        while answered < ASKED
+            && let Some((_, tag, _)) = client.next().await
+        {
+            answered += usize::from(tag == 0x65);
+        }
+        assert_eq!(answered == ASKED, is_answered, "{answered} answers within {held_bytes} bytes");
+        assert!(Client::connect(&node).await.is_alive().await, "others are answered");
+        node.stop().await;
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn whoever_reads_nothing_is_cut_and_fills_no_memory() {
     let node = Directory::with(|settings| settings.patience = Duration::from_millis(300)).await;
     let mut greedy = Client::connect(&node).await;
-    let schema = message(
-        1,
-        &{
-            let parts = [
-                tlv(4, b"cn=Subschema"),
-                tlv(10, &[0]),
-                tlv(10, &[0]),
-                tlv(2, &[0]),
-                tlv(2, &[0]),
-                tlv(1, &[0]),
-                present(),
-                tlv(0x30, &text("+")),
-            ];
-            tlv(0x63, &parts.concat())
-        },
-        &[],
-    );
-    // Each answer takes some 20 kB. The requests after them fill the sockets until the server gives up.
-    let many = schema.repeat(1000);
+    // The requests after the answers fill the sockets until the server gives up.
+    let many = for_schema().repeat(1000);
     let cut = async { while greedy.stream.write_all(&many).await.is_ok() {} };
     tokio::time::timeout(Duration::from_secs(60), cut).await.expect("the server closes in time");
     node.stop().await;

@@ -128,6 +128,11 @@ fn read(ids: &[String], choices: &[Choice]) -> Result<BTreeSet<IdentityId>, AppE
 }
 
 impl Watcher {
+    /// As how many things that counts what it watches.
+    pub(crate) fn things(&self) -> usize {
+        self.watching.counts
+    }
+
     /// The next report: as soon as there is one, or the newest checkpoint after a while without any.
     ///
     /// # Errors

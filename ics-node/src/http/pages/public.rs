@@ -163,8 +163,8 @@ pub(super) async fn keyring(
     }
     let id = percent_decode_str(request.match_info().query("id")).decode_utf8_lossy().into_owned();
     let reader = proven(&request);
-    let keyring = face.blocking(move |app| app.keyring(reader, &domain.0, &id)).await;
-    download(&pages, keyring)
+    let keyring = move |app: &App| app.keyring(reader, &domain.0, &id);
+    download(&face, &pages, keyring).await
 }
 
 /// One statement, certificate or descriptor as OpenPGP.
@@ -179,15 +179,21 @@ pub(super) async fn statement(
         return refused;
     }
     let (index, reader) = (path.1, proven(&request));
-    let entry = face.blocking(move |app| app.entry(reader, &domain.0, index)).await;
-    download(&pages, entry.map(|entry| entry.body))
+    let body = move |app: &App| app.entry(reader, &domain.0, index).map(|entry| entry.body);
+    download(&face, &pages, body).await
 }
 
 /// A file to keep, in ASCII armor. The page and the commands beside the link give its name; one in a header would
 /// override that (HTML, "downloading resources").
-fn download(pages: &Pages, bytes: Result<Vec<u8>, Failure>) -> HttpResponse {
-    match bytes.and_then(|bytes| answer::openpgp(PGP_KEYS, bytes)) {
-        Ok(mut response) => {
+async fn download(
+    face: &Face,
+    pages: &Pages,
+    bodies: impl FnOnce(&App) -> Result<Vec<u8>, AppError> + Send + 'static,
+) -> HttpResponse {
+    let armored = move |app: &App| bodies(app).and_then(|bodies| answer::openpgp(PGP_KEYS, bodies));
+    match face.blocking(armored).await {
+        Ok(bytes) => {
+            let mut response = answer::bytes(PGP_KEYS, bytes);
             let kept = header::HeaderValue::from_static("attachment");
             response.headers_mut().insert(header::CONTENT_DISPOSITION, kept);
             response

@@ -25,9 +25,9 @@ use crate::api::{
 };
 use crate::app::{self, App, Asker, Depth, Reader};
 use crate::background;
-use crate::http::answer::VERDICT;
+use crate::http::answer::{self, VERDICT};
 use crate::http::body::Json;
-use crate::http::face::Face;
+use crate::http::face::{Face, Heavy};
 use crate::http::failure::Failure;
 use crate::http::request::{Asking, Reading};
 
@@ -253,7 +253,11 @@ pub(super) async fn case(
     query: Query<VerdictQuestion>,
 ) -> Result<HttpResponse, Failure> {
     roam(&face, asking, &query.use_, &query.id, query.peer.as_deref()).await;
-    face.json(move |app| app.case(reader.0, &query.id, &query.use_, query.peer.as_deref())).await
+    let made = move |app: &App| {
+        let case = app.case(reader.0, &query.id, &query.use_, query.peer.as_deref());
+        case.map(|case| answer::long_json_bytes(&case))
+    };
+    Ok(answer::bytes(answer::JSON, face.heavy(Heavy::Proof, face.under_way()?, made).await?))
 }
 
 pub(super) async fn challenge(

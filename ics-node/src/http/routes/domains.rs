@@ -5,10 +5,11 @@ use actix_web::{HttpRequest, HttpResponse};
 use serde::Deserialize;
 
 use crate::api::Acknowledgement;
+use crate::app::App;
 use crate::http::accept;
 use crate::http::answer::{self, JSON, OCTET_STREAM};
 use crate::http::body::Json;
-use crate::http::face::Face;
+use crate::http::face::{Face, Heavy};
 use crate::http::failure::Failure;
 use crate::http::request::{Domain, Operator, Reading};
 
@@ -61,5 +62,29 @@ pub(super) async fn descriptors(
     domain: Domain,
     query: Query<FromVersion>,
 ) -> Result<HttpResponse, Failure> {
-    face.json(move |app| app.descriptors(&domain.0, query.from.unwrap_or(1))).await
+    // As long as pages of the log are.
+    let made = move |app: &App| app.descriptors(&domain.0, query.from.unwrap_or(1)).map(|it| answer::json_bytes(&it));
+    Ok(answer::bytes(JSON, face.heavy(Heavy::Page, face.under_way()?, made).await?))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::fixture::Party;
+    use crate::http::Settings;
+
+    /// All versions of a descriptor together are as long as a page of the log, and anybody may ask for them.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn descriptors_wait_for_their_turn() {
+        let party = Party::found("devices.acme.example");
+        let face = Data::new(Face::new(party.open(), &Settings::default()));
+        let turns = face.all_turns(Heavy::Page);
+        let all = Query(FromVersion { from: None });
+        let mut asked = Box::pin(descriptors(Data::clone(&face), Domain(party.domain.clone()), all));
+        assert!(tokio::time::timeout(Duration::from_millis(300), &mut asked).await.is_err(), "there is no other");
+        drop(turns);
+        assert_eq!(asked.await.expect("an answer").status(), 200);
+    }
 }

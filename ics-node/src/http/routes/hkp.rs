@@ -18,7 +18,7 @@ use super::Access::KeyServer;
 use super::{Endpoint, get, post};
 use crate::api::problem::Code;
 use crate::app::keys::{Change, FoundKey, KeySearch, Merged};
-use crate::app::{Reader, Sender};
+use crate::app::{App, AppError, Reader, Sender};
 use crate::http::answer::{self, OCTET_STREAM, PGP_KEYS};
 use crate::http::body;
 use crate::http::face::Face;
@@ -67,12 +67,12 @@ async fn lookup(face: Data<Face>, reader: Reading, query: Query<Lookup>) -> Resu
     }
     let search = search.ok_or_else(|| missing("search"))?;
     let is_exact = op == "get" || exact.is_some_and(|exact| exact == "on");
-    let found = find(&face, reader.0, searched(&search, is_exact)?, Some(4)).await?;
+    let search = searched(&search, is_exact)?;
     if op == "get" {
-        openpgp(PGP_KEYS, &found)
-    } else {
-        Ok(answer::bytes("text/plain; charset=utf-8", listing(&found, now(&face))))
+        return keys(&face, reader.0, search, Some(4), PGP_KEYS).await;
     }
+    let found = find(&face, reader.0, search, Some(4)).await?;
+    Ok(answer::bytes("text/plain; charset=utf-8", listing(&found, now(&face))))
 }
 
 /// What a search text of version 1 means: hex after `0x`, or the text of a User ID.
@@ -98,17 +98,31 @@ fn searched(text: &str, is_exact: bool) -> Result<KeySearch, Failure> {
 /// # Errors
 /// When there is none: hidden and absent keys look alike.
 async fn find(face: &Face, reader: Reader, search: KeySearch, only: Option<u8>) -> Result<Vec<FoundKey>, Failure> {
-    let found = face.blocking(move |app| app.keys(reader, &search, only, limits::KEYS_FOUND)).await?;
-    if found.is_empty() { Err(Failure::new(Code::UnknownIdentity, "no key matches")) } else { Ok(found) }
+    face.blocking(move |app| found(app, reader, &search, only)).await
+}
+
+/// As [`find`], as one answer. A hundred keys of people may have megabytes, and armor takes its time.
+async fn keys(
+    face: &Face,
+    reader: Reader,
+    search: KeySearch,
+    only: Option<u8>,
+    media_type: &'static str,
+) -> Result<HttpResponse, Failure> {
+    let spelt = move |keys: Vec<FoundKey>| {
+        answer::openpgp(media_type, keys.iter().flat_map(|key| &key.openpgp).copied().collect())
+    };
+    let bytes = face.blocking(move |app| found(app, reader, &search, only).and_then(spelt)).await?;
+    Ok(answer::bytes(media_type, bytes))
+}
+
+fn found(app: &App, reader: Reader, search: &KeySearch, only: Option<u8>) -> Result<Vec<FoundKey>, AppError> {
+    let found = app.keys(reader, search, only, limits::KEYS_FOUND)?;
+    if found.is_empty() { Err(AppError::new(Code::UnknownIdentity, "no key matches")) } else { Ok(found) }
 }
 
 fn now(face: &Face) -> Timestamp {
     face.app.clock().now()
-}
-
-fn openpgp(media_type: &'static str, found: &[FoundKey]) -> Result<HttpResponse, Failure> {
-    let bytes: Vec<u8> = found.iter().flat_map(|key| &key.openpgp).copied().collect();
-    if media_type == PGP_KEYS { answer::openpgp(PGP_KEYS, bytes) } else { Ok(answer::bytes(media_type, bytes)) }
 }
 
 /// The machine-readable index of GnuPG's doc/KEYSERVER; people read it too.
@@ -234,21 +248,20 @@ async fn by_vfingerprint(face: Data<Face>, reader: Reading, path: Path<Asked>) -
     if version != format!("{:02}", fingerprint.version()) {
         return Err(malformed());
     }
-    openpgp(PGP_KEYS_BINARY, &find(&face, reader.0, KeySearch::Fingerprint(fingerprint), None).await?)
+    keys(&face, reader.0, KeySearch::Fingerprint(fingerprint), None, PGP_KEYS_BINARY).await
 }
 
 /// By the key id of a version 4 key; key ids of later versions are never answered.
 async fn by_key_id(face: Data<Face>, reader: Reading, path: Path<Asked>) -> Result<HttpResponse, Failure> {
     let malformed = || Failure::new(Code::MalformedId, format_args!("`{}` takes 16 hex digits", excerpt(&path.id)));
     match KeySearch::hex(&path.id).ok_or_else(malformed)? {
-        search @ KeySearch::KeyId(_) => openpgp(PGP_KEYS_BINARY, &find(&face, reader.0, search, Some(4)).await?),
+        search @ KeySearch::KeyId(_) => keys(&face, reader.0, search, Some(4), PGP_KEYS_BINARY).await,
         _ => Err(malformed()),
     }
 }
 
 async fn by_identity(face: Data<Face>, reader: Reading, path: Path<Asked>) -> Result<HttpResponse, Failure> {
-    let search = KeySearch::UserId(path.into_inner().id);
-    openpgp(PGP_KEYS_BINARY, &find(&face, reader.0, search, None).await?)
+    keys(&face, reader.0, KeySearch::UserId(path.into_inner().id), None, PGP_KEYS_BINARY).await
 }
 
 async fn index(face: Data<Face>, reader: Reading, path: Path<Asked>) -> Result<HttpResponse, Failure> {

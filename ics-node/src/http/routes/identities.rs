@@ -6,11 +6,11 @@ use serde::Deserialize;
 
 use crate::api::problem::Code;
 use crate::api::{IdentityPage, ListQuery};
-use crate::app::{self, Extent};
+use crate::app::{self, App, AppError, Extent};
 use crate::background;
 use crate::http::accept;
 use crate::http::answer::{self, JSON, OCTET_STREAM, PGP_KEYS};
-use crate::http::face::Face;
+use crate::http::face::{Face, Heavy};
 use crate::http::failure::Failure;
 use crate::http::request::{Asking, Domain, Identified, Reading};
 use crate::http::routes::checks;
@@ -74,8 +74,8 @@ pub(super) async fn record(
     let media_type = accept::choose(&request, &[JSON, PGP_KEYS, OCTET_STREAM])?;
     if media_type != JSON {
         let version = form.version()?;
-        let bodies = face.blocking(move |app| app.record_openpgp(reader.0, &domain.0, &path.id, version)).await?;
-        return openpgp(&request, media_type, bodies);
+        let bodies = move |app: &App| app.record_openpgp(reader.0, &domain.0, &path.id, version);
+        return openpgp(&face, &request, media_type, bodies).await;
     }
     let (query, extent) = (app::Query::parse(&path.id)?, form.extent());
     let answer = face.hot(move |app, depth| app.answer(reader.0, &domain.0, &query, extent, depth)).await?;
@@ -92,18 +92,27 @@ pub(super) async fn view(
     let media_type = accept::choose(&request, &[JSON, PGP_KEYS, OCTET_STREAM])?;
     if media_type != JSON {
         let version = form.version()?;
-        let bodies = face.blocking(move |app| app.view_openpgp(reader.0, &path.id, version)).await?;
-        return openpgp(&request, media_type, bodies);
+        let bodies = move |app: &App| app.view_openpgp(reader.0, &path.id, version);
+        return openpgp(&face, &request, media_type, bodies).await;
     }
     let (query, extent) = (app::Query::parse(&path.id)?, form.extent());
     let answer = face.hot(move |app, depth| app.answer_view(reader.0, &query, extent, depth)).await?;
     Ok(answer::encoded(&request, answer))
 }
 
-fn openpgp(request: &HttpRequest, media_type: &'static str, bodies: Vec<u8>) -> Result<HttpResponse, Failure> {
-    let tag = answer::tag(&(media_type, answer::tag_of(&bodies).tag()));
-    let answer = answer::openpgp(media_type, bodies)?;
-    Ok(answer::tagged(request, tag, || answer))
+/// Bodies in OpenPGP, with their tag. Making either takes milliseconds if a record is long.
+async fn openpgp(
+    face: &Face,
+    request: &HttpRequest,
+    media_type: &'static str,
+    bodies: impl FnOnce(&App) -> Result<Vec<u8>, AppError> + Send + 'static,
+) -> Result<HttpResponse, Failure> {
+    let spelt = move |bodies: Vec<u8>| {
+        let tag = answer::tag(&(media_type, answer::tag_of(&bodies).tag()));
+        answer::openpgp(media_type, bodies).map(|bytes| (tag, bytes))
+    };
+    let (tag, bytes) = face.blocking(move |app| bodies(app).and_then(spelt)).await?;
+    Ok(answer::tagged(request, tag, || answer::bytes(media_type, bytes)))
 }
 
 pub(super) async fn history(
@@ -122,11 +131,14 @@ pub(super) async fn evidence(
     path: Path<Identified>,
 ) -> Result<HttpResponse, Failure> {
     let (name, id) = (domain.0.clone(), path.id.clone());
-    let evidence = match face.blocking(move |app| app.evidence_here(reader.0, &name, &id)).await? {
-        Some(evidence) => evidence,
-        None => face.app.relay_evidence(reader.0, &domain.0, &path.id).await?,
+    let made = move |app: &App| {
+        let evidence = app.evidence_here(reader.0, &name, &id);
+        evidence.map(|evidence| evidence.map(|evidence| answer::long_json_bytes(&evidence)))
     };
-    answer::json_apart(evidence).await
+    match face.heavy(Heavy::Proof, face.under_way()?, made).await? {
+        Some(json) => Ok(answer::bytes(JSON, json)),
+        None => answer::json_apart(face.app.relay_evidence(reader.0, &domain.0, &path.id).await?).await,
+    }
 }
 
 /// How an attestation may be obtained, and what the asker has seen.
@@ -185,4 +197,27 @@ pub(super) async fn explain(
         checks::roam(&face, asking, usage, &query.id, query.peer.as_deref()).await;
     }
     face.json(move |app| app.explain(reader.0, &query.id, query.use_.as_deref(), query.peer.as_deref())).await
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::app::Reader;
+    use crate::fixture::Party;
+    use crate::http::Settings;
+
+    /// It takes several times its megabytes while it is made, and anybody may ask for it.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn evidence_waits_for_its_turn() {
+        let party = Party::found("devices.acme.example");
+        let face = Data::new(Face::new(party.open(), &Settings::default()));
+        let turns = face.all_turns(Heavy::Proof);
+        let (domain, path) = (Domain(party.domain.clone()), Path::from(Identified { id: "serial:1".to_owned() }));
+        let mut asked = Box::pin(evidence(Data::clone(&face), Reading(Reader::Anonymous), domain, path));
+        assert!(tokio::time::timeout(Duration::from_millis(300), &mut asked).await.is_err(), "there is no other");
+        drop(turns);
+        drop(asked.await);
+    }
 }

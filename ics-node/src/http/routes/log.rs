@@ -1,13 +1,14 @@
 //! The log of a domain: checkpoint, tiles, entries and proofs.
 
 use std::convert::Infallible;
+use std::task::{Poll, ready};
 use std::time::Duration;
 
 use actix_web::http::header::{HeaderName, HeaderValue};
 use actix_web::http::{Method, header};
 use actix_web::web::{Bytes, Data, Path, Query};
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
-use futures_util::{Stream, StreamExt as _};
+use futures_util::Stream;
 use ics_core::limits;
 use ics_core::vocabulary::DomainName;
 use ics_sync::packed;
@@ -19,10 +20,11 @@ use crate::api::problem::Code;
 use crate::app::{App, AppError, Event, Reader};
 use crate::http::answer::{self, OCTET_STREAM};
 use crate::http::body::Json;
-use crate::http::face::{Face, Listening};
+use crate::http::face::{Face, Heavy, Listening};
 use crate::http::failure::Failure;
 use crate::http::long;
 use crate::http::request::{Domain, Reading};
+use crate::untaken::{Taken, UNIT};
 
 /// The media type of server-sent events.
 pub(super) const EVENT_STREAM: &str = "text/event-stream";
@@ -81,9 +83,9 @@ pub(super) async fn entries(
         let time = Duration::from_secs(wait.min(LONGEST_WAIT_SECONDS));
         face.app.await_more(&domain.0, from, time).await?;
         // Many may have waited for the same news, and none of them is to be sent away now.
-        face.heavy(place, read).await?
+        face.heavy(Heavy::Page, place, read).await?
     } else {
-        face.heavy(face.under_way()?, read).await?
+        face.heavy(Heavy::Page, face.under_way()?, read).await?
     };
     paged(&face, &request, reader.0, &domain.0, sent)
 }
@@ -161,7 +163,7 @@ pub(super) async fn again(
 ) -> Result<HttpResponse, Failure> {
     let again = again.0;
     let shown = move |app: &App| app.entries_again(reader.0, &domain.0, &again).map(|it| answer::json_bytes(&it));
-    Ok(answer::bytes(answer::JSON, face.heavy(face.under_way()?, shown).await?))
+    Ok(answer::bytes(answer::JSON, face.heavy(Heavy::Page, face.under_way()?, shown).await?))
 }
 
 /// Where news is to begin, for clients that cannot send `Last-Event-ID` with their first request.
@@ -185,7 +187,8 @@ pub(super) async fn feed(
         return Ok(stream().finish());
     }
     let place = face.listen(&request, reader.0)?;
-    Ok(stream().streaming(events(async move || listener.next().await, place, face.closing())))
+    let next = async move || listener.next().await;
+    Ok(stream().streaming(events(next, place, face.holder(&request), face.closing())))
 }
 
 /// The head of a stream of events.
@@ -205,11 +208,13 @@ pub(super) fn last_event(request: &HttpRequest) -> Result<Option<u64>, Failure> 
     size.map(Some).ok_or_else(malformed)
 }
 
-/// Events for one client, one after the other, until it disconnects, is too slow, or the node stops. A slow client
-/// costs no more than what waits here; when it reconnects, it gets all that it missed at once.
+/// Events for one client, one after the other, until it disconnects, is too slow, the node stops, or there is no room
+/// for a long one. A slow client costs no more than what waits here; when it reconnects, it gets all that it missed at
+/// once.
 pub(super) fn events(
     mut next: impl AsyncFnMut() -> Result<Event, AppError> + 'static,
     place: Listening,
+    hold: impl Fn(usize) -> Option<Taken> + 'static,
     mut closing: watch::Receiver<bool>,
 ) -> impl Stream<Item = Result<Bytes, Infallible>> + 'static {
     let (sender, mut receiver) = mpsc::channel(EVENTS_WAITING);
@@ -227,8 +232,20 @@ pub(super) fn events(
             }
         }
     });
-    futures_util::stream::poll_fn(move |context| receiver.poll_recv(context))
-        .map(|event: Event| Ok(Bytes::from_owner(event)))
+    let mut held = None;
+    futures_util::stream::poll_fn(move |context| {
+        // actix asks for more when nearly all is sent.
+        drop(held.take());
+        let Some(event) = ready!(receiver.poll_recv(context)) else { return Poll::Ready(None) };
+        if event.len() >= UNIT {
+            // It is copied for the connection.
+            held = hold(2 * event.len());
+            if held.is_none() {
+                return Poll::Ready(None);
+            }
+        }
+        Poll::Ready(Some(Ok(Bytes::from_owner(event))))
+    })
 }
 
 #[derive(Debug, Deserialize)]
@@ -298,7 +315,11 @@ pub(super) async fn consistency(
 
 #[cfg(test)]
 mod tests {
+    use std::pin::pin;
+    use std::sync::Arc;
+
     use actix_web::test::TestRequest;
+    use futures_util::StreamExt as _;
 
     use super::*;
     use crate::config::PeerConfig;
@@ -323,5 +344,24 @@ mod tests {
             let served: usize = app.peers().iter().map(|it| it.serves.len()).sum();
             assert_eq!(served, usize::from(is_served));
         }
+    }
+    /// Each listener may begin where an entry is long, and take nothing.
+    #[test]
+    fn long_events_count_until_they_are_taken() {
+        let app = Party::found("devices.acme.example").open();
+        actix_web::rt::System::new().block_on(async {
+            for (answers_held, length, is_sent) in [(0, UNIT - 1, true), (0, UNIT, false), (2 * UNIT, UNIT, true)] {
+                let face = Face::new(app.clone(), &Settings { answers_held, ..Settings::default() });
+                let request = TestRequest::default().to_http_request();
+                let place = face.listen(&request, Reader::Anonymous).expect("a place");
+                let event: Event = vec![7; length].into();
+                let next = async move || Ok::<_, AppError>(Arc::clone(&event));
+                let mut sent = pin!(events(next, place, face.holder(&request), face.closing()));
+                assert_eq!(sent.next().await.is_some(), is_sent, "{length} bytes of {answers_held}");
+                let has_room = face.hold(&request, 2 * UNIT).is_ok();
+                assert!(!has_room, "what is sent counts, and more is not there");
+                assert_eq!(sent.next().await.is_some(), is_sent, "{length} bytes of {answers_held}");
+            }
+        });
     }
 }

@@ -237,6 +237,11 @@ fn cross_origin(open: bool) -> DefaultHeaders {
 const OPEN: [(HeaderName, &str); 2] =
     [(header::ACCESS_CONTROL_ALLOW_ORIGIN, "*"), (header::ACCESS_CONTROL_EXPOSE_HEADERS, "ETag, Retry-After")];
 
+/// Whether pages of other origins may read an answer with these headers.
+pub(super) fn is_open(headers: &HeaderMap) -> bool {
+    headers.contains_key(header::ACCESS_CONTROL_ALLOW_ORIGIN)
+}
+
 /// Lets pages of other origins read an answer that was not given by a route.
 pub(super) fn open(headers: &mut HeaderMap) {
     for (name, value) in OPEN {

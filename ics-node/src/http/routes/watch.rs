@@ -30,6 +30,7 @@ pub(super) async fn watch(
     let place = face.listen(&request, reader.0)?;
     let wait = Duration::from_secs(what.wait.unwrap_or_default().min(LONGEST_WAIT_SECONDS));
     let mut watcher = face.blocking(move |app| app.watch(reader.0, &domain.0, what)).await?;
+    let watched = face.watched(&request, watcher.things())?;
     if !streams {
         let heads = watcher.next(wait).await?;
         let answer = answer::json_bytes(&heads);
@@ -39,11 +40,13 @@ pub(super) async fn watch(
     // The first event is sent at once, whatever it says, so that the client knows that events get through.
     let mut patience = Duration::ZERO;
     let next = async move || {
+        // Held as long as the stream.
+        let _watched = &watched;
         let heads = watcher.next(patience).await?;
         patience = Duration::from_secs(HEARTBEAT_SECONDS);
         let event: Event = heads.to_event().into();
         watcher.served(event.len());
         Ok(event)
     };
-    Ok(stream().streaming(events(next, place, face.closing())))
+    Ok(stream().streaming(events(next, place, face.holder(&request), face.closing())))
 }

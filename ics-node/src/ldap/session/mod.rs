@@ -55,6 +55,9 @@ const FAILED_BINDS: u32 = 3;
 /// At this many bytes of unsent answers, no more requests are read.
 const OUTPUT_BYTES: usize = 256 * 1024;
 
+/// What a parsed element of a request takes beside its own bytes.
+const ELEMENT_BYTES: usize = 64;
+
 /// What the session needs next.
 pub(super) enum Next {
     /// Send the output, then wait for more input.
@@ -160,6 +163,12 @@ impl Session {
         if !self.ended {
             self.input.extend_from_slice(bytes);
         }
+    }
+
+    /// How many bytes are held for the client, roughly.
+    pub(super) fn held(&self) -> usize {
+        let waiting: usize = self.waiting.iter().map(Waiting::held).sum();
+        self.input.len() + waiting + self.output.len()
     }
 
     /// Whether more input may be taken now.
@@ -447,6 +456,11 @@ impl Session {
 }
 
 impl Waiting {
+    /// How many bytes it takes at most: once parsed, an element of a few bytes takes many times as much.
+    fn held(&self) -> usize {
+        self.bytes + ELEMENT_BYTES * limits::LDAP_ELEMENTS.min(self.bytes / 2)
+    }
+
     /// The tag of the answer, if the request can be cancelled.
     fn cancellable(&self) -> Option<u8> {
         match &self.what {

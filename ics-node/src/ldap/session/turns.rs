@@ -64,10 +64,12 @@ async fn a_search_that_finds_nothing_can_be_ended() {
     let mode = SyncRequestMode::RefreshOnly;
     let sync = LdapControl::SyncRequest { criticality: true, mode, cookie: None, reload_hint: false };
     for (what, asked, controls) in [("kept in step", all, vec![sync]), ("asked once", narrow, Vec::new())] {
+        let is_kept = !controls.is_empty();
         let mut session = Session::new(Arc::clone(&place), Arc::new(Hot::new(0)), false, None);
         receive(&mut session, 7, LdapOp::SearchRequest(asked), controls);
         for part in ["the first", "another"] {
             let Next::Job(job) = session.next() else { panic!("{what}: {part} part is work") };
+            assert_eq!(job.is_long(), is_kept || part == "another", "{what}: {part} part");
             session.done(job.block(&place));
         }
         receive(&mut session, 8, LdapOp::AbandonRequest(7), Vec::new());
@@ -97,6 +99,8 @@ async fn what_waits_for_its_turn_takes_little_memory() {
     let Next::Job(job) = session.next() else { panic!("another part is work") };
     assert_eq!(session.waiting.len(), most, "the last one is beyond the bound");
     assert!(!session.takes_more() && session.unread() > LONG);
+    let parsed = most * (LONG + super::ELEMENT_BYTES * limits::LDAP_ELEMENTS);
+    assert!(session.held() > parsed, "and all of it is counted");
     session.done(job.block(&place));
     to_the_end(&mut session, &place);
     let (mut bytes, mut codec) = (BytesMut::from(session.output().as_slice()), LdapCodec::new(Some(1 << 24), None));

@@ -1,0 +1,78 @@
+//! Places for jobs. Short questions do not wait until long ones are done, nor does anybody whom the node knows wait for
+//! all strangers.
+
+use std::sync::Arc;
+
+use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore};
+
+/// How many jobs run at once. Whoever finds no place waits for one.
+pub(super) struct Places {
+    all: Arc<Semaphore>,
+    of_strangers: Arc<Semaphore>,
+    /// For long jobs: of those whom the node knows, and of strangers.
+    long: [Arc<Semaphore>; 2],
+}
+
+/// A place that is taken, until it is dropped: one of all, and of each part that the job belongs to.
+pub(super) type Taken = [Option<OwnedSemaphorePermit>; 3];
+
+impl Places {
+    /// So many places, of which strangers leave an eighth to others. A long job may have megabytes while it runs, and
+    /// more of them at once than there are processors are not done earlier.
+    pub(super) fn new(most: usize) -> Self {
+        let most = most.max(1);
+        let processors = std::thread::available_parallelism().map_or(1, usize::from);
+        let places = |count: usize| Arc::new(Semaphore::new(count.max(1)));
+        let long = || places(processors.min(most / 4));
+        Self { all: places(most), of_strangers: places(most - most / 8), long: [long(), long()] }
+    }
+
+    /// Takes a place, once there is one.
+    ///
+    /// # Errors
+    /// None: nobody closes the places.
+    pub(super) async fn take(&self, is_long: bool, is_stranger: bool) -> Result<Taken, AcquireError> {
+        let [of_known, of_strangers] = &self.long;
+        let long = if is_stranger { of_strangers } else { of_known };
+        // What waits for its turn among the long ones keeps no place that a short one could have.
+        let long = if is_long { Some(Arc::clone(long).acquire_owned().await?) } else { None };
+        let of_strangers = if is_stranger { Some(Arc::clone(&self.of_strangers).acquire_owned().await?) } else { None };
+        Ok([Some(Arc::clone(&self.all).acquire_owned().await?), of_strangers, long])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt as _;
+
+    use super::*;
+
+    #[test]
+    fn neither_long_jobs_nor_strangers_take_all_places() {
+        let places = Places::new(16);
+        let take = |is_long, is_stranger| {
+            let taken = places.take(is_long, is_stranger).now_or_never();
+            taken.map(|place| place.expect("nobody closes them"))
+        };
+        let long: Vec<_> = core::iter::from_fn(|| take(true, true)).collect();
+        assert!((1..=4).contains(&long.len()), "{} long ones", long.len());
+        assert!(take(true, false).is_some(), "who is known does not wait for strangers");
+        let short: Vec<_> = core::iter::from_fn(|| take(false, true)).collect();
+        assert_eq!(long.len() + short.len(), 14, "strangers leave some");
+        let known: Vec<_> = core::iter::from_fn(|| take(false, false)).collect();
+        assert_eq!(known.len(), 2, "and no more are there");
+        drop((long, short, known));
+        let single = Places::new(0);
+        assert!(single.take(true, true).now_or_never().is_some(), "there is one at least");
+    }
+
+    #[test]
+    fn what_waits_among_the_long_ones_keeps_no_other_place() {
+        let places = Places::new(16);
+        let long: Vec<_> = core::iter::from_fn(|| places.take(true, true).now_or_never()).collect();
+        let mut waits: Vec<_> = (0..32).map(|_| Box::pin(places.take(true, true))).collect();
+        assert!(waits.iter_mut().all(|it| it.as_mut().now_or_never().is_none()));
+        assert_eq!(places.all.available_permits(), 16 - long.len());
+        assert!(places.take(false, true).now_or_never().is_some());
+    }
+}
