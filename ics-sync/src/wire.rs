@@ -211,6 +211,10 @@ pub struct Again {
     /// Indices of entries that the reader holds, in ascending order: whether they may still be read. Both lists
     /// together are at most [`limits::FEED_ENTRIES`].
     pub held: Vec<u64>,
+    /// How many entries the reader will have with what is shown: what is left of an erased statement is not told if its
+    /// erasure comes later than these. Absent if that is all that the peer has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<u64>,
 }
 
 /// What the reader may read of these now.

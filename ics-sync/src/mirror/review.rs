@@ -140,7 +140,7 @@ impl Review {
     fn again(&self) -> wire::Again {
         let which =
             |wanted| self.asked.iter().filter(move |seen| self.wants(seen) == wanted).map(|seen| seen.index).collect();
-        wire::Again { question: self.question, hidden: which(true), held: which(false) }
+        wire::Again { question: self.question, hidden: which(true), held: which(false), until: None }
     }
 
     /// Whether an entry is asked for: if only its leaf is here, or if it came from others than the home, because only

@@ -63,7 +63,7 @@ fn copy(writer: &mut Writer, home: &Home, since: Option<&Cursor>) {
     all.iter().for_each(|page| writer.page(page).expect("memory"));
     let mut hidden: Vec<u64> = hidden.into_iter().collect();
     while !hidden.is_empty() {
-        let again = Again { question: 0, hidden: hidden.clone(), held: vec![] };
+        let again = Again { question: 0, hidden: hidden.clone(), held: vec![], until: None };
         let entries = home.again(&again).expect("within the log").entries;
         let indices = hidden.drain(..entries.len()).collect();
         writer.earlier(&Earlier { indices, entries }).expect("memory");

@@ -97,6 +97,7 @@ fn only_what_others_have_shown_is_asked_for_again() {
     while mirror.status().doubt.is_some() {
         let action = mirror.poll_action(now);
         if let Action::FetchAgain(again) = &action {
+            assert_eq!(again.until, Some(17));
             asked.extend([again.hidden.clone(), again.held.clone()].concat());
         }
         assert_eq!(perform(action, &mut mirror, &home, &mut memory, now), None);

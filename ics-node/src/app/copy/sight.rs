@@ -105,7 +105,9 @@ impl App {
             return Err(AppError::new(Code::OutOfRange, format!("there is no entry {beyond} among {size}")));
         }
         let rights = self.rights(reader, &hosted)?;
-        let mut eyes = self.eyes(reader, &hosted, rights.as_ref().map(|_| size))?;
+        // What comes later than the reader takes now is not among what that reader will then have.
+        let part = again.until.map_or(size, |until| until.min(size));
+        let mut eyes = self.eyes(reader, &hosted, rights.as_ref().map(|_| part))?;
         let mut shown = wire::Shown {
             question: again.question,
             rights,

@@ -154,7 +154,7 @@ impl<W: Write, M: Fn(u64)> Making<'_, W, M> {
         self.writer.checkpoint(&note)?;
         let earlier = self.pages(domain, first).await?;
         if from > 0 {
-            self.earlier(domain, earlier.into_iter().filter(|index| *index < from).collect()).await?;
+            self.earlier(domain, size, earlier.into_iter().filter(|index| *index < from).collect()).await?;
         }
         Ok(Some(Made { domain: domain.clone(), from: Some(from), size: Some(size), submitted: 0 }))
     }
@@ -238,12 +238,13 @@ impl<W: Write, M: Fn(u64)> Making<'_, W, M> {
         }
     }
 
-    /// Writes the earlier entries on which the pages rest, as the reader may see them, and those on which these rest.
-    async fn earlier(&mut self, domain: &DomainName, wanted: BTreeSet<u64>) -> Result<(), CarryError> {
+    /// Writes the earlier entries on which the pages up to a size rest, as the reader may see them, and those on which
+    /// these rest.
+    async fn earlier(&mut self, domain: &DomainName, size: u64, wanted: BTreeSet<u64>) -> Result<(), CarryError> {
         let mut rest: Vec<u64> = wanted.into_iter().collect();
         while !rest.is_empty() {
             let hidden: Vec<u64> = rest.iter().take(limits::FEED_ENTRIES).copied().collect();
-            let again = Again { question: 0, hidden, held: Vec::new() };
+            let again = Again { question: 0, hidden, held: Vec::new(), until: Some(size) };
             let shown = self.shown.again(domain, &again).await?;
             let count = shown.entries.len().min(again.hidden.len());
             if count == 0 {
