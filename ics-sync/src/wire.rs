@@ -42,8 +42,8 @@ pub const PAGE_JSON_BYTES: usize = limits::FEED_BYTES / 3 * 4
     + 64 * limits::PROOF_HASHES
     + 2 * limits::NOTE_BYTES
     + 24 * limits::SIGHT_INDICES;
-/// Bytes of the answer to a submission: a receipt with its proof, header and checkpoint for each statement.
-pub const SUBMITTED_JSON_BYTES: usize = limits::BATCH_STATEMENTS * 3 * limits::NOTE_BYTES;
+/// Bytes of the result for one statement: a receipt with its proof, header and checkpoint.
+const OUTCOME_JSON_BYTES: usize = 3 * limits::NOTE_BYTES;
 /// Bytes of any other answer, including problem documents.
 pub const ANSWER_BYTES: usize = 2 * limits::NOTE_BYTES;
 
@@ -433,12 +433,18 @@ impl Descriptors {
 }
 
 impl Submitted {
+    /// Bytes of the answer to a submission of this many statements, at most.
+    #[must_use]
+    pub const fn most_bytes(statements: usize) -> usize {
+        ANSWER_BYTES.saturating_add(statements.saturating_mul(OUTCOME_JSON_BYTES))
+    }
+
     /// Reads the results of a submission of this many statements.
     ///
     /// # Errors
     /// When it is not such an answer, is too long, or does not have exactly one result for each statement.
     pub fn decode(json: &[u8], statements: usize) -> Result<Self, WireError> {
-        let submitted: Self = parse(json, SUBMITTED_JSON_BYTES)?;
+        let submitted: Self = parse(json, Self::most_bytes(statements))?;
         let results = submitted.results.len();
         if results == statements { Ok(submitted) } else { Err(WireError::Results { results, statements }) }
     }
