@@ -197,6 +197,21 @@ pub struct Sight {
     pub ended: Vec<u64>,
 }
 
+impl Sight {
+    /// Names no more than a page can name.
+    #[must_use]
+    pub fn bounded(mut self) -> Self {
+        self.ended.truncate(limits::SIGHT_INDICES);
+        self.earlier.truncate(limits::SIGHT_INDICES - self.ended.len());
+        self
+    }
+
+    /// Whether the page may rest on more than it names.
+    pub(crate) const fn may_lack(&self) -> bool {
+        self.earlier.len() + self.ended.len() >= limits::SIGHT_INDICES
+    }
+}
+
 /// A number that stands for what somebody may read.
 pub type Rights = Base64<[u8; 16]>;
 

@@ -9,6 +9,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use ics_core::limits;
 use ics_core::log::LeafData;
 use ics_core::log::entry::{Entry, EntryKind, Header};
 use ics_core::statement::Remnant;
@@ -111,7 +112,8 @@ impl Review {
         // Whoever shows all answers for what others have hidden as well: after him nobody knows any more that they did.
         let ends_doubt = |_: &&Doubt| word.is_home || sight.is_none();
         let doubted = held.doubt.as_ref().filter(ends_doubt).map(|doubt| doubt.from);
-        let rest = match (unsettled || held.has_other_rights(page), doubted) {
+        let looks_at_all = unsettled || held.has_other_rights(page) || sight.is_some_and(wire::Sight::may_lack);
+        let rest = match (looks_at_all, doubted) {
             (true, _) => Survey { from: 0, among: None },
             (false, Some(from)) => Survey { from, among: None },
             (false, None) if needed.is_empty() => return None,
@@ -223,6 +225,7 @@ impl Review {
         // What is hidden or gone rests on nothing; if entries named for it were asked for, a peer could go on for ever. A
         // mirror that may read everything is shown all that is missing anyway.
         let is_any_shown = shown.entries.iter().any(|entry| matches!(entry, wire::Entry::Whole(_)));
+        let may_lack = is_any_shown && shown.earlier.len() >= limits::SIGHT_INDICES;
         if is_any_shown && self.rights.is_some() {
             self.needed.extend(shown.earlier.into_iter().filter(|index| *index < self.size));
         }
@@ -257,6 +260,9 @@ impl Review {
             lost.sort_unstable();
             let doubt = self.doubt.clone().filter(|_| entries.iter().any(|(index, ..)| self.is_doubted(*index)));
             self.fill = Some(Arc::new(Fill { entries, lost, doubt, erased, tested }));
+        }
+        if may_lack && !self.is_full {
+            (self.rest, self.is_full) = (Survey { from: 0, among: None }, true);
         }
         Ok(())
     }

@@ -1,10 +1,12 @@
 //! What a peer leaves out of the part that a mirror may read, and how the home's word repairs it.
 
+use ics_core::limits;
 use ics_core::log::entry::EntryKind;
 use ics_core::time::Timestamp;
 use ics_sync::mirror::{Action, Doubt, Mirror, Source, Stop, Trouble};
+use ics_sync::wire;
 
-use crate::home::{Home, at};
+use crate::home::{Home, Turn, at};
 use crate::memory::Memory;
 use crate::rules::{EVEN_LATER, LATER, NOW, SETTINGS, drive, perform};
 
@@ -208,7 +210,7 @@ fn a_mirror_that_may_read_everything_is_shown_all_that_was_hidden() {
         match mirror.poll_action(now) {
             Action::FetchAgain(again) => {
                 let shown = home.again(&again).expect("within the log");
-                mirror.handle_shown(ics_sync::wire::Shown { rights: None, ..shown }, now);
+                mirror.handle_shown(wire::Shown { rights: None, ..shown }, now);
             }
             Action::Wait { .. } => break,
             action => assert_eq!(perform(action, &mut mirror, &wide, &mut memory, now), None),
@@ -314,4 +316,47 @@ fn of_what_anybody_may_copy_nobody_but_the_home_shows_a_part() {
     let (mut mirror, mut memory) = began(&home, true);
     ask(&mut mirror, &mut memory, 1, &home, at(EVEN_LATER));
     assert_eq!((mirror.status().trouble, memory.sealed), (None, 12));
+}
+
+/// The rest would else never be asked for: of what is shown, a block could be missing.
+#[test]
+fn a_page_that_may_rest_on_more_than_it_can_name_has_everything_looked_at() {
+    let mut home = home();
+    let (mut mirror, mut memory) = began(&home, true);
+    ask(&mut mirror, &mut memory, 1, &home, at(NOW));
+    home.turn(3, Turn::Entry, at(LATER));
+    home.sign(at(LATER));
+    while memory.size() < home.size() {
+        match mirror.poll_action(at(LATER)) {
+            Action::FetchPage { from, limit, until } => {
+                let mut page = home.page(from, limit, until).expect("within the log");
+                page.sight.iter_mut().for_each(|sight| sight.earlier = vec![1; limits::SIGHT_INDICES]);
+                mirror.handle_page(page, at(LATER));
+            }
+            action => assert_eq!(perform(action, &mut mirror, &home, &mut memory, at(LATER)), None),
+        }
+    }
+    assert!(memory.shown().eq(readable(&home)), "{:?}", memory.kept);
+}
+
+#[test]
+fn nor_is_anything_missing_where_an_answer_names_as_much_as_it_can() {
+    let mut home = home();
+    home.hidden.insert(4);
+    let (mut mirror, mut memory) = began(&home, true);
+    ask(&mut mirror, &mut memory, 1, &home, at(NOW));
+    home.turn(3, Turn::Entry, at(LATER));
+    home.hidden.remove(&4);
+    home.sign(at(LATER));
+    while memory.size() < home.size() {
+        match mirror.poll_action(at(LATER)) {
+            Action::FetchAgain(again) => {
+                let shown = home.again(&again).expect("within the log");
+                let earlier = vec![1; limits::SIGHT_INDICES];
+                mirror.handle_shown(wire::Shown { earlier, ..shown }, at(LATER));
+            }
+            action => assert_eq!(perform(action, &mut mirror, &home, &mut memory, at(LATER)), None),
+        }
+    }
+    assert!(memory.shown().eq(readable(&home)), "{:?}", memory.kept);
 }

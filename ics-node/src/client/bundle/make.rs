@@ -263,9 +263,9 @@ fn named(page: &Page) -> impl Iterator<Item = u64> {
     page.sight.iter().flat_map(|sight| sight.earlier.iter().copied())
 }
 
-/// Whether these are more than the reader of a bundle of news accepts, since they are all listed at once.
+/// Whether these are more than the reader of a bundle of news can be told, since they are all listed at once.
 fn are_too_many(earlier: &BTreeSet<u64>) -> bool {
-    earlier.len() > limits::SIGHT_INDICES
+    earlier.len() >= limits::SIGHT_INDICES
 }
 
 /// The log size that a checkpoint states.
@@ -294,7 +294,7 @@ mod tests {
             proof: Vec::new(),
             sight: Some(Sight { rights: Base64([1; 16]), earlier: earlier.collect(), ended: Vec::new() }),
         };
-        let most = limits::SIGHT_INDICES as u64;
+        let most = limits::SIGHT_INDICES as u64 - 1;
         let mut earlier: BTreeSet<u64> = named(&page(0..most)).collect();
         earlier.extend(named(&page(0..most)));
         assert!(!are_too_many(&earlier), "each counts once");
