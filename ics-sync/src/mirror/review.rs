@@ -22,7 +22,7 @@ use super::stop::{Stop, Trouble};
 use crate::pause::Pause;
 use crate::wire::{self, Rights};
 
-/// The entries to be looked at again: the next of them, at most [`ics_core::limits::FEED_ENTRIES`], in ascending order.
+/// The entries to be looked at again: the next of them, at most [`limits::FEED_ENTRIES`], in ascending order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Survey {
     /// The first index that counts.
