@@ -158,6 +158,13 @@ impl Hosted {
         *self.working.lock().unwrap_or_else(PoisonError::into_inner) = (domain, line);
     }
 
+    /// Continues with what the domain is by what is left of the log: the last entries of a copy were given up.
+    pub(crate) fn begin_again(&self, domain: Option<Domain>) {
+        let domain = domain.map(Arc::new);
+        self.set_working(domain.clone(), Line::default());
+        drop(self.publish(domain));
+    }
+
     /// Forgets what is at hand, because a job of the writer is changing entries that stand in the log.
     pub(crate) fn forget_line(&self) {
         self.working.lock().unwrap_or_else(PoisonError::into_inner).1.forget();

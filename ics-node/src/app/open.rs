@@ -152,7 +152,7 @@ impl App {
 
     /// What a domain's log says about itself; nothing if an entry is damaged, since that entry may have been anything,
     /// even a later descriptor or the revocation of a key. Such a domain falls silent, and all others continue.
-    fn known_if_sound(&self, hosted: &Hosted) -> Result<Option<Domain>, AppError> {
+    pub(super) fn known_if_sound(&self, hosted: &Hosted) -> Result<Option<Domain>, AppError> {
         if self.store().check_sound(hosted.number).is_err() {
             return Ok(None);
         }

@@ -184,8 +184,9 @@ fn only_the_home_can_tell_a_full_reader_that_it_may_not_read_everything() {
     assert!(memory.shown().eq(0..10) && memory.rights.is_none(), "{:?}", memory.kept);
 }
 
+/// What came after it was read without it. Nobody was shown any of that yet.
 #[test]
-fn a_descriptor_that_was_kept_back_ends_the_copy() {
+fn a_descriptor_that_was_kept_back_ends_the_copy_until_what_was_read_without_it_is_given_up() {
     let mut home = home();
     home.amend_idly(at(NOW));
     home.sign(at(NOW));
@@ -194,6 +195,11 @@ fn a_descriptor_that_was_kept_back_ends_the_copy() {
     ask(&mut mirror, &mut memory, 1, &home, at(LATER));
     let stop = Stop::KeptBack { index: 10, kind: EntryKind::Descriptor };
     assert_eq!((mirror.status().stopped, memory.sealed), (Some(stop), 0));
+    memory.give_up_unshown();
+    let mut mirror = memory.mirror(&home.origin, SETTINGS, at(EVEN_LATER)).among(peers(&home, true));
+    ask(&mut mirror, &mut memory, 1, &home, at(EVEN_LATER));
+    assert_eq!((mirror.status().stopped, memory.sealed, &memory.doubt), (None, 11, &None));
+    assert!(memory.shown().eq(readable(&home)), "{:?}", memory.kept);
 }
 
 #[test]

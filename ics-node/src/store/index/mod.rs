@@ -124,6 +124,17 @@ impl Index {
         self.shared.work.notify_one();
     }
 
+    /// As [`Index::forget`], and waits until they are gone from the file: the same postings may come again.
+    ///
+    /// # Errors
+    /// When merging fails. What is in the file is then known only after the next start, which builds it again.
+    pub(crate) fn forget_at_once(&self, postings: Vec<(Key, Position)>) -> Result<(), StoreError> {
+        self.forget(postings);
+        let forgets = |tail: &mut Tail| tail.is_forgetting() && tail.failure().is_none();
+        let tail = self.shared.merged.wait_while(self.shared.tail(), forgets).unwrap_or_else(PoisonError::into_inner);
+        tail.failure().cloned().map_or(Ok(()), Err)
+    }
+
     /// Waits until the tail has room again.
     ///
     /// # Errors
