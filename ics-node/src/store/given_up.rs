@@ -27,7 +27,7 @@ impl Store {
     ///
     /// # Errors
     /// When there is no such copy, or the database or the index fails.
-    pub(crate) fn give_up_unshown(&self, domain: DomainNumber, doubt: Option<String>) -> Result<u64, StoreError> {
+    pub fn give_up_unshown(&self, domain: DomainNumber, doubt: Option<String>) -> Result<u64, StoreError> {
         self.with_writer(move |writer| {
             let state = writer.shared.published.get(domain)?;
             if state.info.part != Part::Mirror {
@@ -54,8 +54,12 @@ fn cut(writer: &mut Writer, before: &DomainState, size: u64, doubt: Option<&str>
     let mut after = before.clone();
     after.tree = with_tiles(&writer.log, domain, |read| Tree::restore(size, read))?;
     (after.head.size, after.head.root) = (size, after.tree.root());
+    let last = table::leaves(&writer.log, domain, size.saturating_sub(1), size)?.pop().unwrap_or_default();
     let postings = postings(&writer.log, domain, gone.clone(), &shared.keys_of)?;
-    shared.index.will_forget(&shared.index_path).map_err(|error| writer.assess(error))?;
+    let forgets = !postings.is_empty();
+    if forgets {
+        shared.index.will_forget(&shared.index_path).map_err(|error| writer.assess(error))?;
+    }
     let deleted = in_transaction(&mut writer.log, |log| {
         delete(log, domain, &gone)?;
         // Until all are gone, it is still in doubt what may be read of the rest.
@@ -65,14 +69,14 @@ fn cut(writer: &mut Writer, before: &DomainState, size: u64, doubt: Option<&str>
         table::put_head(log, domain, &after.head)
     });
     if let Err(error) = deleted.map_err(|error| writer.assess(error)) {
-        if shared.check_writable().is_ok() {
+        if forgets && shared.check_writable().is_ok() {
             shared.index.will_not_forget(&shared.index_path);
         }
         return Err(error);
     }
     (shared.announce)(&Change { domain, size, entries: &[], amends: true });
     shared.published.put(after);
-    shared.index.forget_at_once(postings).map_err(|error| shared.halt(&error))
+    shared.index.forget_last(postings, domain, (size, last)).map_err(|error| shared.halt(&error))
 }
 
 /// What leads to entries in the index.
