@@ -366,3 +366,25 @@ fn nor_is_anything_missing_where_an_answer_names_as_much_as_it_can() {
     }
     assert!(memory.shown().eq(readable(&home)), "{:?}", memory.kept);
 }
+
+/// What is left of a block is shown together with its erasure, and not to a mirror that will not have it.
+#[test]
+fn after_a_second_look_in_vain_it_is_asked_what_there_is_by_now() {
+    let mut home = home();
+    let (mut mirror, mut memory) = began(&home, true);
+    ask(&mut mirror, &mut memory, 1, &home, at(NOW));
+    home.turn(3, Turn::Peer, at(LATER));
+    loop {
+        match mirror.poll_action(at(LATER)) {
+            Action::FetchAgain(_) => break,
+            action => assert_eq!(perform(action, &mut mirror, &home, &mut memory, at(LATER)), None),
+        }
+    }
+    mirror.handle_failure("the erasure comes later", at(LATER));
+    home.append_many(1, "true", at(LATER));
+    home.sign(at(LATER));
+    assert_eq!(mirror.poll_action(at(EVEN_LATER)), Action::FetchCheckpoint);
+    ask(&mut mirror, &mut memory, 1, &home, at(EVEN_LATER));
+    assert_eq!((mirror.status().trouble, memory.sealed), (None, 11));
+    assert!(memory.shown().eq(readable(&home)), "{:?}", memory.kept);
+}
