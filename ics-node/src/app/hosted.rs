@@ -45,6 +45,8 @@ pub(crate) struct Hosted {
     /// The first entry that was filled in or judged again and has not taken effect yet. Only the writer's jobs touch
     /// it.
     filled: Mutex<Option<u64>>,
+    /// Whether a certification may have been filled in that the domain learns of once it takes effect.
+    pub(super) lacks_certification: AtomicBool,
     /// The state of the copy, for operators.
     mirror: Mutex<Option<MirrorInfo>>,
     /// Whether the last message about copying in the node's own log was that nothing can be copied.
@@ -93,6 +95,7 @@ impl Hosted {
             working: Mutex::new((domain, Line::default())),
             rested_at: AtomicU64::new(u64::MAX),
             filled: Mutex::default(),
+            lacks_certification: AtomicBool::default(),
             mirror: Mutex::new(None),
             copy_fails: AtomicBool::default(),
             sealed: watch::Sender::new(0),
@@ -158,7 +161,8 @@ impl Hosted {
         *self.working.lock().unwrap_or_else(PoisonError::into_inner) = (domain, line);
     }
 
-    /// Continues with what the domain is by what is left of the log: the last entries of a copy were given up.
+    /// Continues with what the domain is by the log as it is now: the last entries of a copy were given up, or what was
+    /// filled in has taken effect.
     pub(crate) fn begin_again(&self, domain: Option<Domain>) {
         let domain = domain.map(Arc::new);
         self.set_working(domain.clone(), Line::default());
