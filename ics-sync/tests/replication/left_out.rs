@@ -8,6 +8,7 @@ use ics_sync::wire;
 
 use crate::home::{Home, Turn, at};
 use crate::memory::Memory;
+use crate::network::Dice;
 use crate::rules::{EVEN_LATER, LATER, NOW, SETTINGS, drive, perform};
 
 /// A home with ten entries, those about one thing hidden from a reader.
@@ -387,4 +388,48 @@ fn after_a_second_look_in_vain_it_is_asked_what_there_is_by_now() {
     ask(&mut mirror, &mut memory, 1, &home, at(EVEN_LATER));
     assert_eq!((mirror.status().trouble, memory.sealed), (None, 11));
     assert!(memory.shown().eq(readable(&home)), "{:?}", memory.kept);
+}
+
+/// Begins anew from what is shown, if the mirror has stopped because a descriptor had been kept back.
+fn goes_on(mirror: &mut Mirror, memory: &mut Memory, home: &Home, now: Timestamp) {
+    match mirror.status().stopped {
+        None => {}
+        Some(Stop::KeptBack { index, .. }) => {
+            assert!(index >= memory.sealed as u64, "what is shown was read with everything");
+            memory.give_up_unshown();
+            *mirror = memory.mirror(&home.origin, SETTINGS, now).among(peers(home, true));
+        }
+        Some(stop) => panic!("{stop}"),
+    }
+}
+
+#[test]
+fn whatever_is_kept_back_and_whoever_is_asked_when_all_comes_in_the_end() {
+    for seed in 0..200 {
+        let (mut dice, mut home, mut now) = (Dice::new(seed), home(), NOW);
+        home.page_limit = 1 + dice.index(12);
+        let (mut mirror, mut memory) = began(&home, true);
+        for _ in 0..12 {
+            now += LATER - NOW;
+            home.append_many(dice.index(9), "true", at(now));
+            if dice.chance(50) {
+                home.amend_idly(at(now));
+            }
+            home.sign(at(now));
+            let kept_back: Vec<usize> = (1..home.entries.len()).filter(|_| dice.chance(20)).collect();
+            if dice.chance(50) {
+                ask(&mut mirror, &mut memory, 0, &home.keeping_back(kept_back), at(now));
+            } else {
+                ask(&mut mirror, &mut memory, 1, &home, at(now));
+            }
+            goes_on(&mut mirror, &mut memory, &home, at(now));
+        }
+        for _ in 0..3 {
+            now += LATER - NOW;
+            ask(&mut mirror, &mut memory, 1, &home, at(now));
+            goes_on(&mut mirror, &mut memory, &home, at(now));
+        }
+        assert_eq!((mirror.status().trouble, memory.sealed), (None, home.entries.len()), "seed {seed}");
+        assert!(memory.shown().eq(readable(&home)), "seed {seed}: {:?}", memory.kept);
+    }
 }
