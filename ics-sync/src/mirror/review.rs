@@ -225,8 +225,9 @@ impl Review {
         // What is hidden or gone rests on nothing; if entries named for it were asked for, a peer could go on for ever. A
         // mirror that may read everything is shown all that is missing anyway.
         let is_any_shown = shown.entries.iter().any(|entry| matches!(entry, wire::Entry::Whole(_)));
-        let may_lack = is_any_shown && shown.earlier.len() >= limits::SIGHT_INDICES;
-        if is_any_shown && self.rights.is_some() {
+        let names_any = is_any_shown && self.rights.is_some();
+        let may_lack = names_any && shown.earlier.len() >= limits::SIGHT_INDICES;
+        if names_any {
             self.needed.extend(shown.earlier.into_iter().filter(|index| *index < self.size));
         }
         let (mut entries, mut lost) = (Vec::with_capacity(shown.entries.len()), shown.lost);
