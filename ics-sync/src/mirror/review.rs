@@ -194,15 +194,14 @@ impl Review {
         true
     }
 
-    /// Takes the peer's answer.
-    pub(super) fn shown(&mut self, shown: wire::Shown) -> Result<(), Refused> {
+    /// Checks that an answer fits the question, and says no less than the peer said when it gave the page.
+    fn check(&self, shown: &wire::Shown, again: &wire::Again) -> Result<(), Refused> {
         if shown.question != self.question {
             return Err(Trouble::NotAsked("entries in answer to another question".to_owned()).into());
         }
         if shown.rights != self.rights {
             return Err(Trouble::Failure("what this node may read has changed meanwhile".to_owned()).into());
         }
-        let again = self.again();
         if shown.entries.len() > again.hidden.len() || (shown.entries.is_empty() && !again.hidden.is_empty()) {
             let what = format!("{} entries, where {} were hidden", shown.entries.len(), again.hidden.len());
             return Err(Trouble::NotAsked(what).into());
@@ -214,13 +213,20 @@ impl Review {
         if let Some(index) = shown.lost.first().filter(|_| self.rights.is_none()) {
             return Err(Trouble::Withheld { from: *index, size: self.size }.into());
         }
-        // What did not fit comes next.
-        if let Some(next) = again.hidden.get(shown.entries.len()) {
-            self.rest.from = *next;
-        }
         if let Some(index) = shown.earlier.iter().find(|index| self.hidden.contains(index)) {
             let words = format!("entry {index} was hidden, and something that rests on it is shown now");
             return Err(Trouble::Failure(words).into());
+        }
+        Ok(())
+    }
+
+    /// Takes the peer's answer.
+    pub(super) fn shown(&mut self, shown: wire::Shown) -> Result<(), Refused> {
+        let again = self.again();
+        self.check(&shown, &again)?;
+        // What did not fit comes next.
+        if let Some(next) = again.hidden.get(shown.entries.len()) {
+            self.rest.from = *next;
         }
         // What is hidden or gone rests on nothing; if entries named for it were asked for, a peer could go on for ever. A
         // mirror that may read everything is shown all that is missing anyway.
