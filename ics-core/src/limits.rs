@@ -84,8 +84,9 @@ pub const FEED_ENTRIES: usize = 1_000;
 pub const ERASURES_AWAITED: usize = 65_536;
 /// Bytes of bodies in one page of a domain's feed.
 pub const FEED_BYTES: usize = 4 * 1024 * 1024;
-/// Indices of earlier entries that one page of a feed names for a reader who may read only a part of a domain.
-pub const SIGHT_INDICES: usize = 16_384;
+/// Indices of earlier entries that one page of a feed names for a reader who may read only a part of a domain. One that
+/// names as many may rest on more than can be named, and the reader looks again at everything.
+pub const SIGHT_INDICES: usize = 16_385;
 /// Members of a group that are examined to find one that a reader may read. If a group has more of them and none was
 /// found, the reader gets the statements: a visible identity always shows its blocks.
 pub const GROUP_MEMBERS_SOUGHT: usize = 1_000;

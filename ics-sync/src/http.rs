@@ -324,7 +324,7 @@ impl HttpPeer {
         let count = statements.len();
         let url = self.url(domain, "/statements")?;
         let request = self.client.post(url).json(&Submission { statements });
-        let json = self.receive(request, wire::SUBMITTED_JSON_BYTES).await?;
+        let json = self.receive(request, Submitted::most_bytes(count)).await?;
         Ok(Submitted::decode(&json, count)?.results)
     }
 

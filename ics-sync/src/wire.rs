@@ -18,6 +18,7 @@
 mod attestation;
 mod bytes;
 mod refusals;
+mod sight;
 mod watch;
 
 pub use attestation::Attestation;
@@ -34,6 +35,7 @@ use ics_core::vocabulary::DomainName;
 pub use refusals::{Refusal, Refusals};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+pub use sight::{Rights, Sight};
 pub use watch::{Choice, HEADS_BYTES, Heads, Watch};
 
 /// Bytes of one page as JSON: base64 takes four characters for three bytes, and every entry and hash has a frame.
@@ -42,8 +44,8 @@ pub const PAGE_JSON_BYTES: usize = limits::FEED_BYTES / 3 * 4
     + 64 * limits::PROOF_HASHES
     + 2 * limits::NOTE_BYTES
     + 24 * limits::SIGHT_INDICES;
-/// Bytes of the answer to a submission: a receipt with its proof, header and checkpoint for each statement.
-pub const SUBMITTED_JSON_BYTES: usize = limits::BATCH_STATEMENTS * 3 * limits::NOTE_BYTES;
+/// Bytes of the result for one statement: a receipt with its proof, header and checkpoint.
+const OUTCOME_JSON_BYTES: usize = 3 * limits::NOTE_BYTES;
 /// Bytes of any other answer, including problem documents.
 pub const ANSWER_BYTES: usize = 2 * limits::NOTE_BYTES;
 
@@ -180,26 +182,6 @@ pub struct Page {
     pub sight: Option<Sight>,
 }
 
-/// What a reader who may read only a part of a domain needs to know. Read rules hide whole identities: a reader who may
-/// read something about one holds everything about it, or knows that they do not.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Sight {
-    /// Stands for what the reader may read, as far as the entries of this page do not decide it. If it changes, both
-    /// held and hidden entries must be looked at again.
-    pub rights: Rights,
-    /// Indices before `from` of all entries on which what the page shows rests. A reader who lacks one asks for it.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub earlier: Vec<u64>,
-    /// Indices before `from` of entries about identities that the reader may no longer read as of this page: what they
-    /// hold about these is no longer complete.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub ended: Vec<u64>,
-}
-
-/// A number that stands for what somebody may read.
-pub type Rights = Base64<[u8; 16]>;
-
 /// What a reader whose rights may have changed asks for again.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -211,6 +193,10 @@ pub struct Again {
     /// Indices of entries that the reader holds, in ascending order: whether they may still be read. Both lists
     /// together are at most [`limits::FEED_ENTRIES`].
     pub held: Vec<u64>,
+    /// How many entries the reader will have with what is shown: what is left of an erased statement is not told if its
+    /// erasure comes later than these. Absent if that is all that the peer has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<u64>,
 }
 
 /// What the reader may read of these now.
@@ -429,12 +415,18 @@ impl Descriptors {
 }
 
 impl Submitted {
+    /// Bytes of the answer to a submission of this many statements, at most.
+    #[must_use]
+    pub const fn most_bytes(statements: usize) -> usize {
+        ANSWER_BYTES.saturating_add(statements.saturating_mul(OUTCOME_JSON_BYTES))
+    }
+
     /// Reads the results of a submission of this many statements.
     ///
     /// # Errors
     /// When it is not such an answer, is too long, or does not have exactly one result for each statement.
     pub fn decode(json: &[u8], statements: usize) -> Result<Self, WireError> {
-        let submitted: Self = parse(json, SUBMITTED_JSON_BYTES)?;
+        let submitted: Self = parse(json, Self::most_bytes(statements))?;
         let results = submitted.results.len();
         if results == statements { Ok(submitted) } else { Err(WireError::Results { results, statements }) }
     }

@@ -45,6 +45,8 @@ pub(crate) struct Hosted {
     /// The first entry that was filled in or judged again and has not taken effect yet. Only the writer's jobs touch
     /// it.
     filled: Mutex<Option<u64>>,
+    /// Whether a certification may have been filled in that the domain learns of once it takes effect.
+    pub(super) lacks_certification: AtomicBool,
     /// The state of the copy, for operators.
     mirror: Mutex<Option<MirrorInfo>>,
     /// Whether the last message about copying in the node's own log was that nothing can be copied.
@@ -102,6 +104,7 @@ impl Hosted {
             working: Mutex::new((domain, Line::default())),
             rested_at: AtomicU64::new(u64::MAX),
             filled: Mutex::default(),
+            lacks_certification: AtomicBool::default(),
             mirror: Mutex::new(None),
             copy_fails: AtomicBool::default(),
             sealed: watch::Sender::new(0),
@@ -163,6 +166,14 @@ impl Hosted {
     /// As [`Hosted::leave`], for a job that has appended nothing.
     pub(crate) fn set_working(&self, domain: Option<Arc<Domain>>, line: Line) {
         *self.working.lock().unwrap_or_else(PoisonError::into_inner) = (domain, line);
+    }
+
+    /// Continues with what the domain is by the log as it is now: the last entries of a copy were given up, or what was
+    /// filled in has taken effect.
+    pub(crate) fn begin_again(&self, domain: Option<Domain>) {
+        let domain = domain.map(Arc::new);
+        self.set_working(domain.clone(), Line::default());
+        drop(self.publish(domain));
     }
 
     /// Forgets what is at hand, because a job of the writer is changing entries that stand in the log.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, OnceLock, RwLock};
 
 use ics_core::descriptor::Descriptor;
@@ -125,6 +126,8 @@ impl App {
     pub(crate) fn host(&self, info: &DomainInfo) -> Result<Arc<Hosted>, AppError> {
         let empty = Hosted::new(info.number, info.name.clone(), info.part, None);
         let hosted = Hosted::new(info.number, info.name.clone(), info.part, self.known_if_sound(&empty)?);
+        let is_unsettled = self.store().sight(info.number)?.unsettled;
+        hosted.lacks_certification.store(is_unsettled, Ordering::Relaxed);
         self.tell(&hosted);
         Ok(Arc::new(hosted))
     }
@@ -152,7 +155,7 @@ impl App {
 
     /// What a domain's log says about itself; nothing if an entry is damaged, since that entry may have been anything,
     /// even a later descriptor or the revocation of a key. Such a domain falls silent, and all others continue.
-    fn known_if_sound(&self, hosted: &Hosted) -> Result<Option<Domain>, AppError> {
+    pub(super) fn known_if_sound(&self, hosted: &Hosted) -> Result<Option<Domain>, AppError> {
         if self.store().check_sound(hosted.number).is_err() {
             return Ok(None);
         }

@@ -24,6 +24,7 @@ mod emptied;
 mod error;
 mod flush;
 mod follow;
+mod given_up;
 mod granted;
 mod heads;
 mod index;

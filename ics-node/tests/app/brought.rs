@@ -1,6 +1,7 @@
 //! Copies brought by hand, by a carrier who leaves something out.
 
 use ics_core::identity::IdentityId;
+use ics_core::log::entry::EntryKind;
 use ics_core::statement::Remnant;
 use ics_node::app::{App, Reader};
 use ics_node::config::PeerConfig;
@@ -112,6 +113,51 @@ async fn of_what_anybody_may_copy_nothing_is_called_erased_on_the_way() {
     }
     let reached = bring(true);
     assert_eq!((reached.trouble, reached.unconfirmed, reached.size), (None, false, block.index + 2));
+    assert_eq!(status_of(&copy, &maker, 1).as_deref(), Some("stolen"));
+}
+
+/// What came behind it was read without it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_certificate_that_was_left_out_is_copied_again_with_all_that_is_behind_it() {
+    let (maker, site) = (Party::found("devices.acme.example"), Party::found("plant.example"));
+    let home = maker.open();
+    maker.publish(&home, &device(1), "urn:dev:os:32473-1", "L1").await;
+    maker.submit_one(&home, blocked(&maker, &home, 1, "stolen", None)).await.expect("admitted");
+    maker.publish(&home, &device(2), "urn:dev:os:32473-2", "L2").await;
+    let (copy, domain) = (by_hand(&site, &home, &maker), &maker.domain);
+    let all = home.entries(Reader::Anonymous, domain, 0, 100, None).expect("a page");
+    let is_certificate = |entry: &Entry| match entry {
+        Entry::Whole(entry) => entry.header().is_ok_and(|header| header.kind == EntryKind::Certificate),
+        Entry::Hidden(_) | Entry::Erased { .. } => false,
+    };
+    let left_out = all.entries.iter().position(is_certificate).expect("the signer's") as u64;
+    let bring = |is_honest: bool| {
+        let mut said = Carried::Begin;
+        loop {
+            let wanted = tokio::task::block_in_place(|| copy.carried(domain, said)).expect("taken");
+            said = match wanted {
+                Wanted::Descriptors { from } => Carried::Descriptors(home.descriptors(domain, from).expect("here")),
+                Wanted::Checkpoint => Carried::Checkpoint(home.checkpoint(domain).expect("signed")),
+                Wanted::Page { from, until, .. } => {
+                    let mut page = home.entries(Reader::Anonymous, domain, from, 4, Some(until)).expect("a page");
+                    if from == 0 && !is_honest {
+                        hide(&mut page, left_out);
+                    }
+                    Carried::Page(page)
+                }
+                Wanted::Again(again) => {
+                    Carried::Shown(home.entries_again(Reader::Anonymous, domain, &again).expect("shown"))
+                }
+                Wanted::Nothing(reached) => return reached,
+            };
+        }
+    };
+    let reached = bring(false);
+    let why = reached.trouble.unwrap_or_default();
+    assert!(why.contains("was given up"), "{why}");
+    assert_eq!((reached.size, reached.as_of), (0, None));
+    let reached = bring(true);
+    assert_eq!((reached.trouble, reached.unconfirmed, reached.size), (None, false, all.size));
     assert_eq!(status_of(&copy, &maker, 1).as_deref(), Some("stolen"));
 }
 

@@ -7,6 +7,7 @@ mod common;
 mod crash;
 mod damage;
 mod desk;
+mod given_up;
 mod log;
 mod restore;
 mod write;

@@ -7,7 +7,7 @@ use ics_core::limits;
 use super::read::{Bundle, Section, Span};
 use super::{BundleError, Earlier};
 use crate::carried::{Carried, Wanted};
-use crate::wire::{Again, Descriptors, Entry, Page, Shown};
+use crate::wire::{Again, Descriptors, Entry, Page, Shown, Sight};
 
 impl<R: Read + Seek> Bundle<R> {
     /// What a section answers to a node that wants something of its domain.
@@ -67,11 +67,6 @@ impl<R: Read + Seek> Bundle<R> {
             return Ok(Carried::Missing(why));
         };
         let page = cut(self.page(place)?, from);
-        // A node would refuse it, and whoever brings the bundle would bring nothing of the domains that follow.
-        if page.sight.as_ref().is_some_and(|sight| sight.earlier.len() + sight.ended.len() > limits::SIGHT_INDICES) {
-            let why = format!("what the entries from {from} on rest on is too much for a page: bring a newer bundle");
-            return Ok(Carried::Missing(why));
-        }
         // The proof leads on from the end of the whole page.
         if page.entries.len() > limit {
             let why = format!("the bundle's page has {} entries, but {limit} were asked for", page.entries.len());
@@ -162,5 +157,6 @@ fn cut(mut page: Page, from: u64) -> Page {
         }
     }
     page.from = page.from.saturating_add(skipped as u64);
+    page.sight = page.sight.map(Sight::bounded);
     page
 }

@@ -80,7 +80,8 @@ impl Doubt {
         }
         let ended = page.sight.iter().flat_map(|sight| &sight.ended).copied();
         let begins = ended.chain([page.from]).min().unwrap_or(0);
-        let said = if decides && held.has_other_rights(page) { 0 } else { begins };
+        let may_lack = page.sight.as_ref().is_some_and(wire::Sight::may_lack);
+        let said = if may_lack || (decides && held.has_other_rights(page)) { 0 } else { begins };
         Some(Self::since(held, said, word))
     }
 

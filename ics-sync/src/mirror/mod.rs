@@ -175,7 +175,7 @@ impl Mirror {
             return match self.review.as_ref().map(Review::step) {
                 None => Action::Apply(Arc::clone(page)),
                 Some(Step::Survey(survey)) => Action::Survey(survey),
-                Some(Step::Ask(again)) => Action::FetchAgain(again),
+                Some(Step::Ask(again)) => Action::FetchAgain(wire::Again { until: Some(self.led_to()), ..again }),
                 Some(Step::Fill(fill)) => Action::Fill(fill),
             };
         }
@@ -327,6 +327,11 @@ impl Mirror {
             self.fail(Trouble::Unerased { statement, size: self.size() }, now);
         }
         unerased.is_some()
+    }
+
+    /// How many entries will be held under the checkpoint to which the pages lead.
+    fn led_to(&self) -> u64 {
+        self.target.as_ref().map_or_else(|| self.size(), |target| target.checkpoint.size)
     }
 
     fn size(&self) -> u64 {

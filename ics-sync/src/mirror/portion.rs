@@ -66,12 +66,18 @@ impl Mirror {
     /// stored. It is tried again later.
     pub fn handle_failure(&mut self, what: &str, now: Timestamp) {
         let was_a_page = self.target.is_some() && self.pending.is_none() && self.wanted_descriptor().is_none();
-        if was_a_page || self.review.as_ref().is_some_and(Review::is_asking) {
+        let was_a_look = self.review.as_ref().is_some_and(Review::is_asking);
+        if was_a_page || was_a_look {
             self.portion = self.portion.after_failure();
         }
         if self.review.as_ref().is_some_and(Review::is_testing_erased) {
             return self.is_not_erased(what, now);
         }
         self.fail(Trouble::Failure(what.to_owned()), now);
+        if was_a_look {
+            // The peer may have more by now, without which it does not show what is asked for. Its checkpoint comes first;
+            // whoever takes that and finds nothing new asks again what may be read.
+            self.asks_rights = false;
+        }
     }
 }

@@ -9,6 +9,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use ics_core::limits;
 use ics_core::log::LeafData;
 use ics_core::log::entry::{Entry, EntryKind, Header};
 use ics_core::statement::Remnant;
@@ -21,7 +22,7 @@ use super::stop::{Stop, Trouble};
 use crate::pause::Pause;
 use crate::wire::{self, Rights};
 
-/// The entries to be looked at again: the next of them, at most [`ics_core::limits::FEED_ENTRIES`], in ascending order.
+/// The entries to be looked at again: the next of them, at most [`limits::FEED_ENTRIES`], in ascending order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Survey {
     /// The first index that counts.
@@ -111,7 +112,8 @@ impl Review {
         // Whoever shows all answers for what others have hidden as well: after him nobody knows any more that they did.
         let ends_doubt = |_: &&Doubt| word.is_home || sight.is_none();
         let doubted = held.doubt.as_ref().filter(ends_doubt).map(|doubt| doubt.from);
-        let rest = match (unsettled || held.has_other_rights(page), doubted) {
+        let looks_at_all = unsettled || held.has_other_rights(page) || sight.is_some_and(wire::Sight::may_lack);
+        let rest = match (looks_at_all, doubted) {
             (true, _) => Survey { from: 0, among: None },
             (false, Some(from)) => Survey { from, among: None },
             (false, None) if needed.is_empty() => return None,
@@ -140,7 +142,7 @@ impl Review {
     fn again(&self) -> wire::Again {
         let which =
             |wanted| self.asked.iter().filter(move |seen| self.wants(seen) == wanted).map(|seen| seen.index).collect();
-        wire::Again { question: self.question, hidden: which(true), held: which(false) }
+        wire::Again { question: self.question, hidden: which(true), held: which(false), until: None }
     }
 
     /// Whether an entry is asked for: if only its leaf is here, or if it came from others than the home, because only
@@ -192,15 +194,14 @@ impl Review {
         true
     }
 
-    /// Takes the peer's answer.
-    pub(super) fn shown(&mut self, shown: wire::Shown) -> Result<(), Refused> {
+    /// Checks that an answer fits the question, and says no less than the peer said when it gave the page.
+    fn check(&self, shown: &wire::Shown, again: &wire::Again) -> Result<(), Refused> {
         if shown.question != self.question {
             return Err(Trouble::NotAsked("entries in answer to another question".to_owned()).into());
         }
         if shown.rights != self.rights {
             return Err(Trouble::Failure("what this node may read has changed meanwhile".to_owned()).into());
         }
-        let again = self.again();
         if shown.entries.len() > again.hidden.len() || (shown.entries.is_empty() && !again.hidden.is_empty()) {
             let what = format!("{} entries, where {} were hidden", shown.entries.len(), again.hidden.len());
             return Err(Trouble::NotAsked(what).into());
@@ -212,18 +213,27 @@ impl Review {
         if let Some(index) = shown.lost.first().filter(|_| self.rights.is_none()) {
             return Err(Trouble::Withheld { from: *index, size: self.size }.into());
         }
-        // What did not fit comes next.
-        if let Some(next) = again.hidden.get(shown.entries.len()) {
-            self.rest.from = *next;
-        }
         if let Some(index) = shown.earlier.iter().find(|index| self.hidden.contains(index)) {
             let words = format!("entry {index} was hidden, and something that rests on it is shown now");
             return Err(Trouble::Failure(words).into());
         }
+        Ok(())
+    }
+
+    /// Takes the peer's answer.
+    pub(super) fn shown(&mut self, shown: wire::Shown) -> Result<(), Refused> {
+        let again = self.again();
+        self.check(&shown, &again)?;
+        // What did not fit comes next.
+        if let Some(next) = again.hidden.get(shown.entries.len()) {
+            self.rest.from = *next;
+        }
         // What is hidden or gone rests on nothing; if entries named for it were asked for, a peer could go on for ever. A
         // mirror that may read everything is shown all that is missing anyway.
         let is_any_shown = shown.entries.iter().any(|entry| matches!(entry, wire::Entry::Whole(_)));
-        if is_any_shown && self.rights.is_some() {
+        let names_any = is_any_shown && self.rights.is_some();
+        let may_lack = names_any && shown.earlier.len() >= limits::SIGHT_INDICES;
+        if names_any {
             self.needed.extend(shown.earlier.into_iter().filter(|index| *index < self.size));
         }
         let (mut entries, mut lost) = (Vec::with_capacity(shown.entries.len()), shown.lost);
@@ -257,6 +267,9 @@ impl Review {
             lost.sort_unstable();
             let doubt = self.doubt.clone().filter(|_| entries.iter().any(|(index, ..)| self.is_doubted(*index)));
             self.fill = Some(Arc::new(Fill { entries, lost, doubt, erased, tested }));
+        }
+        if may_lack && !self.is_full {
+            (self.rest, self.is_full) = (Survey { from: 0, among: None }, true);
         }
         Ok(())
     }

@@ -97,7 +97,8 @@ pub enum Stop {
         /// What is wrong with it.
         problem: HeaderError,
     },
-    /// An entry that everybody may read and that was withheld from this mirror.
+    /// An entry that everybody may read and that was withheld from this mirror. If it is not shown to others yet, whoever
+    /// keeps the copy can give up what came from there on, and another mirror continues with what is left.
     #[error(
         "entry {index}, a {}, was withheld by whoever has shown the log until now, and everything after it was read \
          without it: begin this copy again with `ics domain recopy`", kind.as_str()

@@ -116,6 +116,20 @@ fn results_of_a_submission() {
     assert!(Submitted::decode(br#"{"results":[{"surprise":{}}]}"#, 1).is_err());
 }
 
+/// A home that answers a single statement must not have megabytes parsed.
+#[test]
+fn results_of_a_submission_are_as_long_as_it_may_make_them() {
+    let padded = |bytes: usize| {
+        let mut json = br#"{"results":[{"receipt":{}}]}"#.to_vec();
+        json.resize(bytes, b' ');
+        json
+    };
+    let most = Submitted::most_bytes(1);
+    assert!(Submitted::decode(&padded(most), 1).is_ok());
+    assert_eq!(Submitted::decode(&padded(most + 1), 1), Err(WireError::TooLong(most)));
+    assert!(Submitted::most_bytes(2) > most);
+}
+
 proptest! {
     #[test]
     fn a_page_is_read_as_written(header in prop::collection::vec(any::<u8>(), 0..40), salt: [u8; 16], leaf: [u8; 32],

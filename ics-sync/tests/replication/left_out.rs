@@ -1,11 +1,14 @@
 //! What a peer leaves out of the part that a mirror may read, and how the home's word repairs it.
 
+use ics_core::limits;
 use ics_core::log::entry::EntryKind;
 use ics_core::time::Timestamp;
 use ics_sync::mirror::{Action, Doubt, Mirror, Source, Stop, Trouble};
+use ics_sync::wire;
 
-use crate::home::{Home, at};
+use crate::home::{Home, Turn, at};
 use crate::memory::Memory;
+use crate::network::Dice;
 use crate::rules::{EVEN_LATER, LATER, NOW, SETTINGS, drive, perform};
 
 /// A home with ten entries, those about one thing hidden from a reader.
@@ -97,6 +100,7 @@ fn only_what_others_have_shown_is_asked_for_again() {
     while mirror.status().doubt.is_some() {
         let action = mirror.poll_action(now);
         if let Action::FetchAgain(again) = &action {
+            assert_eq!(again.until, Some(17));
             asked.extend([again.hidden.clone(), again.held.clone()].concat());
         }
         assert_eq!(perform(action, &mut mirror, &home, &mut memory, now), None);
@@ -181,8 +185,9 @@ fn only_the_home_can_tell_a_full_reader_that_it_may_not_read_everything() {
     assert!(memory.shown().eq(0..10) && memory.rights.is_none(), "{:?}", memory.kept);
 }
 
+/// What came after it was read without it. Nobody was shown any of that yet.
 #[test]
-fn a_descriptor_that_was_kept_back_ends_the_copy() {
+fn a_descriptor_that_was_kept_back_ends_the_copy_until_what_was_read_without_it_is_given_up() {
     let mut home = home();
     home.amend_idly(at(NOW));
     home.sign(at(NOW));
@@ -191,6 +196,11 @@ fn a_descriptor_that_was_kept_back_ends_the_copy() {
     ask(&mut mirror, &mut memory, 1, &home, at(LATER));
     let stop = Stop::KeptBack { index: 10, kind: EntryKind::Descriptor };
     assert_eq!((mirror.status().stopped, memory.sealed), (Some(stop), 0));
+    memory.give_up_unshown();
+    let mut mirror = memory.mirror(&home.origin, SETTINGS, at(EVEN_LATER)).among(peers(&home, true));
+    ask(&mut mirror, &mut memory, 1, &home, at(EVEN_LATER));
+    assert_eq!((mirror.status().stopped, memory.sealed, &memory.doubt), (None, 11, &None));
+    assert!(memory.shown().eq(readable(&home)), "{:?}", memory.kept);
 }
 
 #[test]
@@ -207,7 +217,7 @@ fn a_mirror_that_may_read_everything_is_shown_all_that_was_hidden() {
         match mirror.poll_action(now) {
             Action::FetchAgain(again) => {
                 let shown = home.again(&again).expect("within the log");
-                mirror.handle_shown(ics_sync::wire::Shown { rights: None, ..shown }, now);
+                mirror.handle_shown(wire::Shown { rights: None, ..shown }, now);
             }
             Action::Wait { .. } => break,
             action => assert_eq!(perform(action, &mut mirror, &wide, &mut memory, now), None),
@@ -313,4 +323,113 @@ fn of_what_anybody_may_copy_nobody_but_the_home_shows_a_part() {
     let (mut mirror, mut memory) = began(&home, true);
     ask(&mut mirror, &mut memory, 1, &home, at(EVEN_LATER));
     assert_eq!((mirror.status().trouble, memory.sealed), (None, 12));
+}
+
+/// The rest would else never be asked for: of what is shown, a block could be missing.
+#[test]
+fn a_page_that_may_rest_on_more_than_it_can_name_has_everything_looked_at() {
+    let mut home = home();
+    let (mut mirror, mut memory) = began(&home, true);
+    ask(&mut mirror, &mut memory, 1, &home, at(NOW));
+    home.turn(3, Turn::Entry, at(LATER));
+    home.sign(at(LATER));
+    while memory.size() < home.size() {
+        match mirror.poll_action(at(LATER)) {
+            Action::FetchPage { from, limit, until } => {
+                let mut page = home.page(from, limit, until).expect("within the log");
+                page.sight.iter_mut().for_each(|sight| sight.earlier = vec![1; limits::SIGHT_INDICES]);
+                mirror.handle_page(page, at(LATER));
+            }
+            action => assert_eq!(perform(action, &mut mirror, &home, &mut memory, at(LATER)), None),
+        }
+    }
+    assert!(memory.shown().eq(readable(&home)), "{:?}", memory.kept);
+}
+
+#[test]
+fn nor_is_anything_missing_where_an_answer_names_as_much_as_it_can() {
+    let mut home = home();
+    home.hidden.insert(4);
+    let (mut mirror, mut memory) = began(&home, true);
+    ask(&mut mirror, &mut memory, 1, &home, at(NOW));
+    home.turn(3, Turn::Entry, at(LATER));
+    home.hidden.remove(&4);
+    home.sign(at(LATER));
+    while memory.size() < home.size() {
+        match mirror.poll_action(at(LATER)) {
+            Action::FetchAgain(again) => {
+                let shown = home.again(&again).expect("within the log");
+                let earlier = vec![1; limits::SIGHT_INDICES];
+                mirror.handle_shown(wire::Shown { earlier, ..shown }, at(LATER));
+            }
+            action => assert_eq!(perform(action, &mut mirror, &home, &mut memory, at(LATER)), None),
+        }
+    }
+    assert!(memory.shown().eq(readable(&home)), "{:?}", memory.kept);
+}
+
+/// What is left of a block is shown together with its erasure, and not to a mirror that will not have it.
+#[test]
+fn after_a_second_look_in_vain_it_is_asked_what_there_is_by_now() {
+    let mut home = home();
+    let (mut mirror, mut memory) = began(&home, true);
+    ask(&mut mirror, &mut memory, 1, &home, at(NOW));
+    home.turn(3, Turn::Peer, at(LATER));
+    loop {
+        match mirror.poll_action(at(LATER)) {
+            Action::FetchAgain(_) => break,
+            action => assert_eq!(perform(action, &mut mirror, &home, &mut memory, at(LATER)), None),
+        }
+    }
+    mirror.handle_failure("the erasure comes later", at(LATER));
+    home.append_many(1, "true", at(LATER));
+    home.sign(at(LATER));
+    assert_eq!(mirror.poll_action(at(EVEN_LATER)), Action::FetchCheckpoint);
+    ask(&mut mirror, &mut memory, 1, &home, at(EVEN_LATER));
+    assert_eq!((mirror.status().trouble, memory.sealed), (None, 11));
+    assert!(memory.shown().eq(readable(&home)), "{:?}", memory.kept);
+}
+
+/// Begins anew from what is shown, if the mirror has stopped because a descriptor had been kept back.
+fn goes_on(mirror: &mut Mirror, memory: &mut Memory, home: &Home, now: Timestamp) {
+    match mirror.status().stopped {
+        None => {}
+        Some(Stop::KeptBack { index, .. }) => {
+            assert!(index >= memory.sealed as u64, "what is shown was read with everything");
+            memory.give_up_unshown();
+            *mirror = memory.mirror(&home.origin, SETTINGS, now).among(peers(home, true));
+        }
+        Some(stop) => panic!("{stop}"),
+    }
+}
+
+#[test]
+fn whatever_is_kept_back_and_whoever_is_asked_when_all_comes_in_the_end() {
+    for seed in 0..200 {
+        let (mut dice, mut home, mut now) = (Dice::new(seed), home(), NOW);
+        home.page_limit = 1 + dice.index(12);
+        let (mut mirror, mut memory) = began(&home, true);
+        for _ in 0..12 {
+            now += LATER - NOW;
+            home.append_many(dice.index(9), "true", at(now));
+            if dice.chance(50) {
+                home.amend_idly(at(now));
+            }
+            home.sign(at(now));
+            let kept_back: Vec<usize> = (1..home.entries.len()).filter(|_| dice.chance(20)).collect();
+            if dice.chance(50) {
+                ask(&mut mirror, &mut memory, 0, &home.keeping_back(kept_back), at(now));
+            } else {
+                ask(&mut mirror, &mut memory, 1, &home, at(now));
+            }
+            goes_on(&mut mirror, &mut memory, &home, at(now));
+        }
+        for _ in 0..3 {
+            now += LATER - NOW;
+            ask(&mut mirror, &mut memory, 1, &home, at(now));
+            goes_on(&mut mirror, &mut memory, &home, at(now));
+        }
+        assert_eq!((mirror.status().trouble, memory.sealed), (None, home.entries.len()), "seed {seed}");
+        assert!(memory.shown().eq(readable(&home)), "seed {seed}: {:?}", memory.kept);
+    }
 }

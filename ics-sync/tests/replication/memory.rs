@@ -139,6 +139,28 @@ impl Memory {
         Ok(())
     }
 
+    /// Gives up what no checkpoint covers.
+    pub(crate) fn give_up_unshown(&mut self) {
+        self.leaves.truncate(self.sealed);
+        self.kept.truncate(self.sealed);
+        self.entries.truncate(self.sealed);
+        self.tree = Tree::new();
+        self.leaves.iter().for_each(|leaf| self.tree.push(leaf_hash(leaf)));
+        (self.descriptor, self.admitted_at) = (None, Timestamp::default());
+        for entry in self.entries.iter().flatten() {
+            let header = entry.header().expect("a header");
+            self.admitted_at = header.admitted_at;
+            if header.kind == EntryKind::Descriptor {
+                let next = owners::read(&entry.body, self.descriptor.as_ref());
+                self.descriptor = next.or(self.descriptor.take());
+            }
+        }
+        let shown = self.sealed as u64;
+        self.erased.retain(|index, _| *index < shown);
+        self.left.retain(|index, _| *index < shown);
+        self.doubt = self.doubt.take().filter(|doubt| doubt.from < shown);
+    }
+
     fn lose(&mut self, index: u64) {
         let kept = &mut self.kept[index as usize];
         if let Kept::Whole(body) | Kept::Filled(body) = kept {

@@ -260,6 +260,7 @@ fn what_is_called_erased_is_asked_for_once() {
         match mirror.poll_action(now) {
             Action::FetchAgain(again) => {
                 assert!(asked < 9, "{again:?}");
+                assert_eq!(again.until, Some(11), "what is erased later than that is not told yet");
                 asked += again.hidden.len();
                 let mut shown = home.again(&again).expect("within the log");
                 for entry in &mut shown.entries {

@@ -55,7 +55,7 @@ pub(super) fn bundle(bytes: &[u8]) {
         for section in 0..bundle.sections().len() {
             let until = bundle.sections().get(section).and_then(Section::size).unwrap_or_default();
             let from = bundle.sections().get(section).and_then(Section::begins).unwrap_or_default();
-            let again = Again { question: 1, hidden: vec![0, from], held: vec![1] };
+            let again = Again { question: 1, hidden: vec![0, from], held: vec![1], until: None };
             for wanted in [
                 Wanted::Descriptors { from: 1 },
                 Wanted::Checkpoint,

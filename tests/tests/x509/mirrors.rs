@@ -9,7 +9,7 @@ use std::time::Duration;
 use ics_node::app::Clock;
 
 use crate::tools::said;
-use crate::town::{DOMAIN, Town};
+use crate::town::{DOMAIN, Mirror, Town};
 
 /// Fetches a list from a node and verifies it with the issuer; returns its text, or `None` if there is no list.
 fn list(town: &Town, node: &str, path: &str) -> Option<String> {
@@ -133,9 +133,9 @@ fn behind(list: Vec<u8>) -> String {
     url
 }
 
-/// A copy that has two peers hears of a revocation from one, and gets lists from the other, which is behind.
-#[test]
-fn a_mirror_gives_no_list_that_came_now_without_what_it_knows_to_be_revoked() {
+/// A copy that has two peers hears of a revocation from one, and gets lists from the other, which is behind; before it,
+/// its home and the path of the list.
+fn with_a_peer_that_is_behind() -> (Town, String, Mirror, String) {
     let (town, path) = with_a_certificate();
     assert!(list(&town, &town.url, &path).is_some_and(|text| text.contains("No Revoked Certificates")));
     let peer = behind(town.bench.read("copy.crl"));
@@ -151,8 +151,31 @@ fn a_mirror_gives_no_list_that_came_now_without_what_it_knows_to_be_revoked() {
     town.ok(&["status", "suspended", "serial:SN-7", "--signer", "monitor", "--role", "security-controller", "--yes"]);
     let hears = || town.words(&["--node", &mirror, "lookup", "serial:SN-7"]).contains("suspended");
     town.eventually("the copy hears of it", hears);
+    (town, path, node, mirror)
+}
+
+#[test]
+fn a_mirror_gives_no_list_that_came_now_without_what_it_knows_to_be_revoked() {
+    let (town, path, _mirror, mirror) = with_a_peer_that_is_behind();
     let holds = || list(&town, &mirror, &path).is_some_and(|text| text.contains("Certificate Hold"));
     assert!(holds(), "what the first peer gives lacks it, so the next one is asked");
+}
+
+/// Once the link is gone nothing better comes.
+#[test]
+fn a_mirror_fetches_no_list_ahead_without_what_it_knows_to_be_revoked_if_another_peer_has_a_better_one() {
+    let (town, path, mut node, _) = with_a_peer_that_is_behind();
+    // Lists of before a start are fetched anew, although nobody asks.
+    town.start_again(&mut node, "mirror", |_| ());
+    let file = town.bench.path().join("mirror").join(file_of(&path));
+    let holds = || {
+        let kept = std::fs::read(&file).unwrap_or_default();
+        let der = kept.splitn(2, |byte| *byte == b'\n').nth(1).unwrap_or_default();
+        std::fs::write(town.bench.path().join("kept.crl"), der).expect("writes");
+        let read = ["crl", "-inform", "DER", "-in", "kept.crl", "-noout", "-text"];
+        said(&town.bench.run("openssl", &read)).contains("Certificate Hold")
+    };
+    town.eventually("the list of the next peer is kept", holds);
 }
 
 /// A peer that answers nobody; returns its URL, and the first line of each request.

@@ -1,6 +1,7 @@
 //! A page of a log on its way into the store of a copy.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::vec::IntoIter;
 
 use ics_core::domain::Domain;
@@ -59,6 +60,10 @@ impl App {
             }
             arriving = appended?;
             if arriving.is_done() {
+                // The domain knows what is appended; a certification that was filled in takes effect with this page.
+                if page.settles && hosted.lacks_certification.swap(false, Ordering::Relaxed) {
+                    hosted.begin_again(self.known_if_sound(hosted)?);
+                }
                 return Ok(());
             }
         }

@@ -167,6 +167,12 @@ impl App {
                 Action::Stopped(stop) => {
                     return match OtherLog::of(&stop) {
                         Some(other) => Ok((other.wanted(), Some(Asking::Begins(Box::new(other))))),
+                        None if self.gives_up_for(hosted, &stop)? => {
+                            let why = "what was held and not shown yet had been read without something that the \
+                                       bundle has, and was given up: bring it again, or, if it has news only, a whole \
+                                       one, made without `--since`";
+                            self.nothing_more(hosted, Some(why.to_owned()))
+                        }
                         None => self.refuse(hosted, &stop),
                     };
                 }

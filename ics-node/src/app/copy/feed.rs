@@ -146,12 +146,14 @@ impl App {
         let rights = self.rights(reader, hosted)?;
         let mut eyes = self.eyes(reader, hosted, rights.as_ref().map(|_| size))?;
         let mut entries = Vec::with_capacity(stored.len());
-        let (mut earlier, mut ended) = (BTreeSet::new(), BTreeSet::new());
+        let (mut earlier, mut ended, mut names_all) = (BTreeSet::new(), BTreeSet::new(), true);
         for entry in &stored {
-            if rights.is_some() {
+            // Who is told that there is more than can be named looks at everything again.
+            if rights.is_some() && names_all {
                 let told = eyes.told_with(from, entry)?;
                 let named = earlier.union(&told.0).count() + ended.union(&told.1).count();
-                if named > limits::SIGHT_INDICES && !entries.is_empty() {
+                names_all = named < limits::SIGHT_INDICES;
+                if !names_all && !entries.is_empty() {
                     break;
                 }
                 earlier.extend(told.0);
@@ -165,6 +167,7 @@ impl App {
         }
         let listed = |indices: BTreeSet<u64>| indices.into_iter().collect();
         let sight = rights.map(|rights| wire::Sight { rights, earlier: listed(earlier), ended: listed(ended) });
+        let sight = sight.map(wire::Sight::bounded);
         let end = from + entries.len() as u64;
         let proof = self.store().consistency_proof(hosted.number, end, size)?;
         Ok(wire::Page {

@@ -111,8 +111,25 @@ impl App {
     ) -> Result<(), AppError> {
         let hosted = self.hosted(domain)?;
         let (mut asked, mut retry, mut told) = (peers.to_vec(), Retry::default(), None);
+        let mut again = Retry::default();
         while !*stop.borrow() {
-            match self.mirror_until(&hosted, &asked, &mut stop, &retry).await? {
+            let ended = self.mirror_until(&hosted, &asked, &mut stop, &retry).await?;
+            let gives_up = match &ended {
+                Some((reason, _)) => self.gives_up(&hosted, reason).await?,
+                None => false,
+            };
+            match ended {
+                Some((_, progress)) if gives_up => {
+                    // Whoever has shown what others had kept back is asked first from now on.
+                    let first = progress.peer.max(1) % asked.len().max(1);
+                    asked.rotate_left(first);
+                    again.plan(Instant::now());
+                    tokio::select! {
+                        () = stopped(&mut stop) => {}
+                        () = again.is_due() => {}
+                    }
+                    again.take_due(Instant::now());
+                }
                 Some((reason, progress)) if reason.is_of_peer() && asked.len() > 1 && progress.peer < asked.len() => {
                     self.leave_out(&hosted, &asked.remove(progress.peer), &reason)?;
                     // The others continue at once.

@@ -5,6 +5,7 @@ pub(super) mod carry;
 pub(super) mod copying;
 pub(super) mod erased_copies;
 pub(super) mod feed;
+pub(super) mod given_up;
 pub(super) mod kept_blocks;
 pub(super) mod looked;
 pub(super) mod mirror;

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use ics_core::domain::Domain;
 use ics_core::identity::IdentityId;
@@ -79,6 +80,8 @@ impl App {
             Ok::<_, AppError>(judge_all(tx, judging, now)?)
         };
         self.store().write(hosted.number, job)?.wait()?;
+        let is_certification = |(_, header, _): &(u64, Header, Entry)| header.kind == EntryKind::Certification;
+        hosted.lacks_certification.fetch_or(fill.entries.iter().any(is_certification), Ordering::Relaxed);
         Ok(())
     }
 
@@ -288,4 +291,70 @@ fn judge_one(tx: &mut WriteTx<'_>, line: &mut Line, one: Judging, now: Timestamp
         (None, _) => {}
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use ics_core::identity::Kind;
+    use ics_core::openpgp::signer::Signer as _;
+    use ics_core::statement::make::{certify, certify_user_id};
+    use ics_core::statement::{Claims, Grant};
+    use ics_core::vocabulary::Act;
+    use ics_sync::carried::{Carried, Wanted};
+    use ics_sync::wire::{self, Base64, Sight};
+
+    use super::*;
+    use crate::app::Reader;
+    use crate::config::PeerConfig;
+    use crate::fixture::{Party, SALT, claims, device, word};
+
+    const USER_ID: &str = "urn:dev:os:32473-1";
+
+    /// gpg would not be given it, and the signer's quota would not be charged for it.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_certification_that_was_hidden_at_first_is_known_once_it_takes_effect() {
+        let (maker, buyer) = (Party::found("devices.acme.example"), Party::found("buyer.example"));
+        let (home, domain) = (maker.open(), &maker.domain);
+        maker.publish(&home, &device(1), USER_ID, "L1").await;
+        let (now, primary) = (home.clock().now(), buyer.signer.public_key().fingerprint());
+        let grant = Some(Grant { grantee: primary, role: word("owner") });
+        let grant = Claims { grant, ..claims(&maker, Act::Grant) };
+        let grant = certify(&maker.signer, &device(1), USER_ID, None, Kind::Device, &grant, false, now, &SALT);
+        let certified = certify_user_id(&maker.signer, buyer.signer.public_key(), "buyer.example", now, &SALT);
+        for body in [grant.expect("made"), buyer.certificate.clone(), certified.expect("made")] {
+            maker.submit_one(&home, body).await.expect("admitted");
+        }
+        maker.publish(&home, &device(2), "urn:dev:os:32473-2", "L2").await;
+        let origin = home.domain(domain).expect("here").info.origin;
+        let site = Party::found("plant.example");
+        let copy = site.open_for(vec![PeerConfig { mirror: vec![origin], ..PeerConfig::new(word("acme")) }]);
+
+        let mut said = Carried::Begin;
+        let reached = loop {
+            let wanted = tokio::task::block_in_place(|| copy.carried(domain, said)).expect("taken");
+            said = match wanted {
+                Wanted::Descriptors { from } => Carried::Descriptors(home.descriptors(domain, from).expect("here")),
+                Wanted::Checkpoint => Carried::Checkpoint(home.checkpoint(domain).expect("signed")),
+                Wanted::Page { from, until, .. } => {
+                    let mut page = home.entries(Reader::Anonymous, domain, from, 6, Some(until)).expect("a page");
+                    if from == 0 {
+                        page.sight = Some(Sight { rights: Base64([1; 16]), earlier: Vec::new(), ended: Vec::new() });
+                        let last = page.entries.last_mut().expect("the certification");
+                        *last = wire::Entry::Hidden(last.leaf_data());
+                    }
+                    Carried::Page(page)
+                }
+                Wanted::Again(again) => {
+                    Carried::Shown(home.entries_again(Reader::Anonymous, domain, &again).expect("shown"))
+                }
+                Wanted::Nothing(reached) => break reached,
+            };
+        };
+        assert_eq!((reached.trouble, reached.size), (None, 7));
+        let known = |app: &App| {
+            let known = app.hosted(domain).expect("here").domain().expect("founded");
+            (known.certifications(&primary), known.size())
+        };
+        assert_eq!([&home, &copy].map(known), [(vec![5], 7), (vec![5], 7)]);
+    }
 }

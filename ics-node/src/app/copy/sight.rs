@@ -105,7 +105,9 @@ impl App {
             return Err(AppError::new(Code::OutOfRange, format!("there is no entry {beyond} among {size}")));
         }
         let rights = self.rights(reader, &hosted)?;
-        let mut eyes = self.eyes(reader, &hosted, rights.as_ref().map(|_| size))?;
+        // What comes later than the reader takes now is not among what that reader will then have.
+        let part = again.until.map_or(size, |until| until.min(size));
+        let mut eyes = self.eyes(reader, &hosted, rights.as_ref().map(|_| part))?;
         let mut shown = wire::Shown {
             question: again.question,
             rights,
@@ -120,13 +122,15 @@ impl App {
             bytes += entry.bytes();
             let (rests_on, _) = eyes.told_with(size, &stored)?;
             let is_first = shown.entries.is_empty();
-            if !is_first && (bytes > limits::FEED_BYTES || earlier.union(&rests_on).count() > limits::SIGHT_INDICES) {
+            if !is_first && (bytes > limits::FEED_BYTES || earlier.union(&rests_on).count() >= limits::SIGHT_INDICES) {
                 break;
             }
             earlier.extend(rests_on);
             shown.entries.push(entry);
         }
-        shown.earlier = earlier.into_iter().take(limits::SIGHT_INDICES).collect();
+        // If that is not all, the reader looks at everything again. The newest may be hidden on the page that waits.
+        let more = earlier.len().saturating_sub(limits::SIGHT_INDICES);
+        shown.earlier = earlier.into_iter().skip(more).collect();
         for index in &again.held {
             let entry = self.store().entry(hosted.number, *index)?;
             // This also covers entries that are not here: this node may no longer read them either, or they were erased

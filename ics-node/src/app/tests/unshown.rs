@@ -237,7 +237,7 @@ async fn stolen_where_parts_are_copied() -> (Party, App, u64) {
 async fn whoever_copies_a_part_is_told_what_is_left_of_a_block_together_with_its_erasure() {
     let (maker, home, index) = stolen_where_parts_are_copied().await;
     let of = &maker.domain;
-    let of_it = Again { question: 1, hidden: vec![index], held: Vec::new() };
+    let of_it = Again { question: 1, hidden: vec![index], held: Vec::new(), until: None };
     let told = |reader, from| {
         let page = home.entries(reader, of, from, 100, None);
         page.map(|page| page.entries.len() as u64).map_err(|error| error.code())
@@ -261,6 +261,14 @@ async fn nor_is_a_copy_of_a_part_told_of_it_that_asks_for_less_than_the_erasure(
         page.map(|page| page.entries.len()).map_err(|error| error.code())
     };
     assert_eq!([told(index + 1), told(index + 2)], [Err(Code::Behind), Ok(1)]);
+    // Nor when it looks again at what it holds, before it takes as much.
+    let again = |until| {
+        let of_it = Again { question: 1, hidden: vec![index], held: Vec::new(), until };
+        let shown = home.entries_again(Reader::Anonymous, of, &of_it);
+        shown.map(|shown| shown.entries.len()).map_err(|error| error.code())
+    };
+    let told = [Some(index + 1), Some(index + 2), None].map(again);
+    assert_eq!(told, [Err(Code::Behind), Ok(1), Ok(1)]);
 }
 
 /// Otherwise nobody would hear of a block that can no longer be taken over. Whoever follows hears of it later.

@@ -4,6 +4,7 @@
 //! anybody asks, and survive a restart.
 
 mod ahead;
+mod ask;
 mod files;
 
 use std::collections::BTreeMap;
@@ -14,11 +15,11 @@ use std::time::{Duration, Instant};
 use ics_core::limits;
 use ics_core::time::Timestamp;
 use ics_core::vocabulary::DomainName;
-use ics_sync::http::HttpPeer;
 
 use super::revocation::{Elsewhere, SignedList, elsewhere};
 use crate::app::{App, AppError};
-use crate::x509::{ReadList, read_list, read_revoked};
+use crate::config::PeerName;
+use crate::x509::{ReadList, read_revoked};
 
 /// How long a list counts as the newest while the log here has not grown. Like [`REST`] it is measured by a clock that
 /// cannot be set: the node's own time stands still after the machine's clock was set back.
@@ -30,6 +31,9 @@ const HOPS: u8 = 3;
 
 /// The domain, its issuer, and the number of the list.
 type Key = (DomainName, String, u8);
+/// What a list was compared with: its number, how many entries of the domain were held, and whether it had come just
+/// then.
+type Compared = (u64, u64, bool);
 
 /// The fetched lists. There are as many places as descriptors name lists; their contents are bounded.
 #[derive(Default)]
@@ -37,6 +41,9 @@ pub(crate) struct HomeLists {
     places: Mutex<BTreeMap<Key, Arc<Place>>>,
     /// Counts how often any list was asked for.
     asked: AtomicU64,
+    /// When each peer gave no list, if it has given none since. Whoever waits for one that cannot be reached would wait
+    /// for it again with every list.
+    gave_none: Mutex<BTreeMap<PeerName, Instant>>,
 }
 
 /// One list.
@@ -49,9 +56,8 @@ struct Place {
     newest: AtomicU64,
     /// Whether the last list that came was not accepted: the one that is kept may lack what is known by now.
     in_doubt: AtomicBool,
-    /// The number of the list that was found to have everything that was known here since it last came, and how many
-    /// entries of the domain were held then.
-    whole: Mutex<Option<(u64, u64)>>,
+    /// The list that was found to have everything that was known here since it last came, and when that was.
+    whole: Mutex<Option<(Compared, Instant)>>,
     failed_at: Mutex<Option<Instant>>,
     /// When a peer was last asked for it.
     tried_at: Mutex<Option<Instant>>,
@@ -169,13 +175,20 @@ impl Place {
         Some(self.kept().filter(|kept| holds(kept) && (!in_doubt || kept.size >= size))?.list)
     }
 
-    /// Whether it was this list that had everything, when as many entries were held.
-    fn is_whole(&self, found: (u64, u64)) -> bool {
-        *self.whole.lock().unwrap_or_else(PoisonError::into_inner) == Some(found)
+    /// Whether the kept list came just now, to a node that held as many entries.
+    fn came_now(&self, size: u64) -> bool {
+        self.kept().is_some_and(|kept| kept.size == size && kept.is_new())
     }
 
-    fn found_whole(&self, found: (u64, u64)) {
-        *self.whole.lock().unwrap_or_else(PoisonError::into_inner) = Some(found);
+    /// Whether it was this list that had everything a moment ago, when as many entries were held: with time more may be
+    /// revoked.
+    fn is_whole(&self, found: Compared) -> bool {
+        let whole = *self.whole.lock().unwrap_or_else(PoisonError::into_inner);
+        whole.is_some_and(|(known, at)| known == found && at.elapsed() < ASK_AGAIN)
+    }
+
+    fn found_whole(&self, found: Compared) {
+        *self.whole.lock().unwrap_or_else(PoisonError::into_inner) = Some((found, Instant::now()));
     }
 
     /// Whether a list is accepted; if not, the kept one is in doubt.
@@ -210,35 +223,34 @@ impl App {
     /// When there is no valid one.
     pub async fn list_from_home(&self, of: Elsewhere, hops: Option<u8>) -> Result<SignedList, AppError> {
         let place = self.0.home_lists.place(key_of(&of));
-        let came_now = || place.kept().is_some_and(|kept| kept.size == of.size && kept.is_new());
         let _asking = match hops {
             // A node that was asked for this very list is asking back.
             Some(_) => match place.asking.try_lock() {
                 Ok(asking) => asking,
-                Err(_) => return self.whole_list(&of, &place, came_now()).await,
+                Err(_) => return self.whole_list(&of, &place).await,
             },
             None => place.asking.lock().await,
         };
         self.recall(&of, &place).await;
-        let further = hops.unwrap_or(HOPS).min(HOPS).checked_sub(1).filter(|_| !place.rests() && !came_now());
-        let mut next = further.map(|further| (0, further));
+        let further = hops.unwrap_or(HOPS).min(HOPS).checked_sub(1);
+        let further = further.filter(|_| !place.rests() && !place.came_now(of.size));
+        let mut givers = further.map_or_else(Vec::new, |_| self.givers(&of.domain)).into_iter();
         loop {
-            if let Some((from, further)) = next {
-                next = self.fetch_list(&of, &place, further, from).await.map(|from| (from, further));
-            }
-            match self.whole_list(&of, &place, came_now()).await {
+            let has_come = self.fetch_list(&of, &place, further.unwrap_or_default(), &mut givers).await;
+            match self.whole_list(&of, &place).await {
                 // Another peer may know more.
-                Err(_) if next.is_some() => {}
+                Err(_) if has_come && !givers.as_slice().is_empty() => {}
                 list => return list,
             }
         }
     }
 
     /// The kept list, if it holds and includes all that is known here to be revoked.
-    async fn whole_list(&self, of: &Elsewhere, place: &Place, came_now: bool) -> Result<SignedList, AppError> {
+    async fn whole_list(&self, of: &Elsewhere, place: &Place) -> Result<SignedList, AppError> {
         let list = place.given(of.size, self.clock().now()).ok_or_else(elsewhere)?;
-        let found = (list.number, of.size);
-        if came_now && place.is_whole(found) {
+        let came_now = place.came_now(of.size);
+        let found = (list.number, of.size, came_now);
+        if place.is_whole(found) {
             return Ok(list);
         }
         if !self.says_all(of.clone(), list.clone(), came_now).await? {
@@ -264,71 +276,6 @@ impl App {
         .await
     }
 
-    /// Fetches a list from the first peer that gives one, beginning with the one at place `from` in the configuration;
-    /// returns the place behind it.
-    async fn fetch_list(&self, of: &Elsewhere, place: &Place, hops: u8, from: usize) -> Option<usize> {
-        let mut why = None;
-        for (number, peer) in self.givers(&of.domain).iter().enumerate().skip(from) {
-            match self.fetch_from(peer, of, place, hops).await {
-                Ok(()) => return Some(number + 1),
-                Err(error) => {
-                    tracing::debug!(domain = %of.domain, error, "a peer gave no revocation list");
-                    why = Some(error);
-                }
-            }
-        }
-        if let Some(error) = why
-            && place.fail()
-        {
-            tracing::warn!(domain = %of.domain, error, "no peer gave a revocation list");
-        }
-        None
-    }
-
-    /// The peers that are asked for the lists of a domain: those from which it is copied over HTTP.
-    fn givers(&self, domain: &DomainName) -> Vec<HttpPeer> {
-        let sources = self.peers_table().sources();
-        let all = sources.get(domain).into_iter().flatten().filter_map(|peer| match peer.pulls(domain)? {
-            ics_sync::Peer::Http(peer) => Some(peer.clone()),
-            ics_sync::Peer::Ldap(_) => None,
-        });
-        all.collect()
-    }
-
-    /// Fetches a list from a peer, and keeps it if it is the issuer's and not older than what is here.
-    ///
-    /// # Errors
-    /// Why none is kept, in words for the operator.
-    async fn fetch_from(&self, peer: &HttpPeer, of: &Elsewhere, place: &Place, hops: u8) -> Result<(), String> {
-        place.try_now();
-        let asked = peer.revocation_list(&of.domain, &of.issuer, of.shard, hops).await;
-        let der = asked.map_err(|error| error.to_string())?;
-        let (read, now) = (read_list(&der, &of.authority, &of.url)?, self.clock().now());
-        if let Err(why) = place.takes(&read, now) {
-            self.alarm_of_list(of.domain.clone(), why).await;
-            return Err(why.to_string());
-        }
-        let kept = Kept::new(&read, der, of.size, Some(Instant::now()));
-        let is_other = place.kept().is_none_or(|before| before.list.number != read.number);
-        let der = Arc::clone(&kept.list.der);
-        let forgotten = self.0.home_lists.keep(place, kept, now, limits::REVOCATION_LISTS_BYTES);
-        if is_other {
-            self.store_list(of, der, forgotten).await;
-        }
-        Ok(())
-    }
-
-    /// Alerts the operator once: with an older list, certificates that were revoked since may be accepted elsewhere.
-    async fn alarm_of_list(&self, domain: DomainName, why: NotTaken) {
-        tracing::warn!(%domain, "{why}");
-        let raised = self.blocking(move |app| {
-            let (hosted, now) = (app.hosted(&domain)?, app.clock().now());
-            Ok(app.store().alarm_once(hosted.number, now, "revocation-list", &why.to_string())?)
-        });
-        if let Err(error) = raised.await {
-            tracing::error!(%error, "the alarm of a revocation list could not be kept");
-        }
-    }
 }
 
 fn key_of(of: &Elsewhere) -> Key {
@@ -442,10 +389,16 @@ mod tests {
         let lists = HomeLists::default();
         let place = lists.place(key(1));
         lists.keep(&place, kept(1, 200), NOW, 100);
-        place.found_whole((7, 1));
-        assert!(place.is_whole((7, 1)) && !place.is_whole((7, 2)) && !place.is_whole((8, 1)));
+        place.found_whole((7, 1, true));
+        assert!([(7, 2, true), (8, 1, true), (7, 1, false)].iter().all(|other| !place.is_whole(*other)));
+        assert!(place.is_whole((7, 1, true)));
         lists.keep(&place, kept(1, 200), NOW, 100);
-        assert!(!place.is_whole((7, 1)), "time may have revoked more since");
+        assert!(!place.is_whole((7, 1, true)), "time may have revoked more since");
+        place.found_whole((7, 1, false));
+        assert!(place.is_whole((7, 1, false)), "nor is it read again for everybody who asks while there is no link");
+        let earlier = Instant::now().checked_sub(ASK_AGAIN).expect("the machine runs for longer");
+        *place.whole.lock().expect("no panic") = Some(((7, 1, false), earlier));
+        assert!(!place.is_whole((7, 1, false)), "but a moment later");
     }
 
     /// A peer may be behind, or have been restored from a copy, while this node was off.

@@ -154,7 +154,7 @@ impl<W: Write, M: Fn(u64)> Making<'_, W, M> {
         self.writer.checkpoint(&note)?;
         let earlier = self.pages(domain, first).await?;
         if from > 0 {
-            self.earlier(domain, earlier.into_iter().filter(|index| *index < from).collect()).await?;
+            self.earlier(domain, size, earlier.into_iter().filter(|index| *index < from).collect()).await?;
         }
         Ok(Some(Made { domain: domain.clone(), from: Some(from), size: Some(size), submitted: 0 }))
     }
@@ -238,12 +238,13 @@ impl<W: Write, M: Fn(u64)> Making<'_, W, M> {
         }
     }
 
-    /// Writes the earlier entries on which the pages rest, as the reader may see them, and those on which these rest.
-    async fn earlier(&mut self, domain: &DomainName, wanted: BTreeSet<u64>) -> Result<(), CarryError> {
+    /// Writes the earlier entries on which the pages up to a size rest, as the reader may see them, and those on which
+    /// these rest.
+    async fn earlier(&mut self, domain: &DomainName, size: u64, wanted: BTreeSet<u64>) -> Result<(), CarryError> {
         let mut rest: Vec<u64> = wanted.into_iter().collect();
         while !rest.is_empty() {
             let hidden: Vec<u64> = rest.iter().take(limits::FEED_ENTRIES).copied().collect();
-            let again = Again { question: 0, hidden, held: Vec::new() };
+            let again = Again { question: 0, hidden, held: Vec::new(), until: Some(size) };
             let shown = self.shown.again(domain, &again).await?;
             let count = shown.entries.len().min(again.hidden.len());
             if count == 0 {
@@ -262,9 +263,9 @@ fn named(page: &Page) -> impl Iterator<Item = u64> {
     page.sight.iter().flat_map(|sight| sight.earlier.iter().copied())
 }
 
-/// Whether these are more than the reader of a bundle of news accepts, since they are all listed at once.
+/// Whether these are more than the reader of a bundle of news can be told, since they are all listed at once.
 fn are_too_many(earlier: &BTreeSet<u64>) -> bool {
-    earlier.len() > limits::SIGHT_INDICES
+    earlier.len() >= limits::SIGHT_INDICES
 }
 
 /// The log size that a checkpoint states.
@@ -293,7 +294,7 @@ mod tests {
             proof: Vec::new(),
             sight: Some(Sight { rights: Base64([1; 16]), earlier: earlier.collect(), ended: Vec::new() }),
         };
-        let most = limits::SIGHT_INDICES as u64;
+        let most = limits::SIGHT_INDICES as u64 - 1;
         let mut earlier: BTreeSet<u64> = named(&page(0..most)).collect();
         earlier.extend(named(&page(0..most)));
         assert!(!are_too_many(&earlier), "each counts once");

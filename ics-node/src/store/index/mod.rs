@@ -124,6 +124,29 @@ impl Index {
         self.shared.work.notify_one();
     }
 
+    /// As [`Index::forget`], for the last entries of a domain, of which this many are left, the last with that leaf.
+    /// Waits until the postings are gone from the file: the same ones may come again.
+    ///
+    /// # Errors
+    /// When merging fails. What is in the file is then known only after the next start, which builds it again.
+    pub(crate) fn forget_last(
+        &self,
+        postings: Vec<(Key, Position)>,
+        domain: DomainNumber,
+        (upto, leaf): (u64, [u8; 32]),
+    ) -> Result<(), StoreError> {
+        let mut tail = self.shared.tail();
+        if !postings.is_empty() {
+            tail.forget(postings);
+        }
+        tail.push(core::iter::empty(), (domain, Progress { upto, leaf }));
+        drop(tail);
+        self.shared.work.notify_one();
+        let forgets = |tail: &mut Tail| tail.is_forgetting() && tail.failure().is_none();
+        let tail = self.shared.merged.wait_while(self.shared.tail(), forgets).unwrap_or_else(PoisonError::into_inner);
+        tail.failure().cloned().map_or(Ok(()), Err)
+    }
+
     /// Waits until the tail has room again.
     ///
     /// # Errors

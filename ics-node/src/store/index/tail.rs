@@ -270,6 +270,11 @@ impl Tail {
         !self.waiting.forgotten.is_empty()
     }
 
+    /// Whether something is still to be removed from the file, or being removed.
+    pub(crate) fn is_forgetting(&self) -> bool {
+        self.forgets() || self.merging.as_ref().is_some_and(|batch| !batch.forgotten.is_empty())
+    }
+
     pub(crate) const fn must_empty_wal(&mut self) {
         self.wal_holds_forgotten = true;
         self.gave_up = false;
@@ -302,8 +307,7 @@ impl Tail {
 
     /// Whether everything that was to be forgotten is gone.
     pub(crate) fn has_forgotten(&self) -> bool {
-        let merges = self.merging.as_ref().is_some_and(|batch| !batch.forgotten.is_empty());
-        self.expected == 0 && !self.forgets() && !merges && !self.wal_holds_forgotten
+        self.expected == 0 && !self.is_forgetting() && !self.wal_holds_forgotten
     }
 
     pub(crate) const fn waiting(&self) -> usize {

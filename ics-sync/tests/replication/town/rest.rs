@@ -51,17 +51,22 @@ impl World {
         self.meet();
     }
 
-    /// Operators begin anew those copies that were read without a descriptor or certificate that somebody had withheld;
-    /// returns whether there were any.
+    /// Copies give up what they have read without a descriptor or certificate that somebody had withheld, unless it is
+    /// shown by now: then operators begin them anew. Returns whether there were any.
     fn begin_anew(&mut self) -> bool {
         let mut were_any = false;
         for i in 0..self.copies.len() {
-            if matches!(self.copies[i].stop(), Some(Stop::KeptBack { .. })) {
+            let Some(Stop::KeptBack { index, .. }) = self.copies[i].stop() else { continue };
+            if index < self.copies[i].memory.sealed as u64 {
                 // With everything that it knew goes what would have contradicted a false log.
                 (self.copies[i].memory, self.copies[i].seen) = (Memory::default(), Vec::new());
-                self.restart(i);
-                were_any = true;
+            } else {
+                let copy = &mut self.copies[i];
+                copy.memory.give_up_unshown();
+                copy.seen.truncate(copy.memory.sealed);
             }
+            self.restart(i);
+            were_any = true;
         }
         were_any
     }

@@ -105,7 +105,12 @@ impl App {
         if !has_room || !place.is_due(of.size, self.clock().now()) {
             return true;
         }
-        self.fetch_list(of, &place, HOPS - 1, 0).await;
+        let mut givers = self.givers(&of.domain).into_iter();
+        let mut has_come = self.fetch_list(of, &place, HOPS - 1, &mut givers).await;
+        // Another peer may know more: what is kept now may have to last for long.
+        while has_come && !givers.as_slice().is_empty() && self.whole_list(of, &place).await.is_err() {
+            has_come = self.fetch_list(of, &place, HOPS - 1, &mut givers).await;
+        }
         !place.rests()
     }
 }
