@@ -66,8 +66,12 @@ impl AcmeTx<'_> {
         if let Some(number) = self.1.above(pem) {
             return Ok(number);
         }
-        self.0.execute("INSERT OR IGNORE INTO issuers (pem) VALUES (?1)", [pem])?;
-        let number = self.0.query_row("SELECT id FROM issuers WHERE pem = ?1", [pem], |row| row.get(0))?;
+        let sql = "SELECT id FROM issuers WHERE pem = ?1";
+        let found: Option<i64> = self.0.prepare_cached(sql)?.query_row([pem], |row| row.get(0)).optional()?;
+        let number = match found {
+            Some(number) => number,
+            None => self.insert("INSERT INTO issuers (pem) VALUES (?1)", [pem])?.cast_signed(),
+        };
         self.1.note_above(pem, number);
         Ok(number)
     }
@@ -80,7 +84,7 @@ impl AcmeTx<'_> {
         if let Some((of, issued)) = self.1.certificates.get(id) {
             return Ok((of == *domain).then_some(issued));
         }
-        let sql = "SELECT document, pem FROM certificate LEFT JOIN issuers ON issuers.id = above
+        let sql = "SELECT document, above, pem FROM certificate LEFT JOIN issuers ON issuers.id = above
              WHERE certificate.id = ?1 AND domain = ?2";
         let row = params![id.cast_signed(), domain.as_str()];
         let found = self.0.prepare_cached(sql)?.query_row(row, columns).optional()?;
@@ -96,9 +100,9 @@ impl AcmeTx<'_> {
         domain: &DomainName,
         digest: &[u8; 32],
     ) -> Result<Option<(Issued, Option<u64>)>, StoreError> {
-        let sql = "SELECT document, pem, replaced FROM certificate LEFT JOIN issuers ON issuers.id = above
+        let sql = "SELECT document, above, pem, replaced FROM certificate LEFT JOIN issuers ON issuers.id = above
              WHERE domain = ?1 AND digest = ?2";
-        let row = |row: &Row<'_>| Ok((columns(row)?, row.get::<_, i64>(2)?));
+        let row = |row: &Row<'_>| Ok((columns(row)?, row.get::<_, i64>(3)?));
         let found = self.0.prepare_cached(sql)?.query_row(params![domain.as_str(), digest], row).optional()?;
         let by = |order: i64| (order != 0).then(|| order.cast_unsigned());
         found.map(|(found, order)| Ok((issued(found)?, by(order)))).transpose()
@@ -115,11 +119,17 @@ impl AcmeTx<'_> {
     }
 }
 
-/// A document, and the issuers above its certificate.
-fn columns(row: &Row<'_>) -> rusqlite::Result<(String, Option<Arc<str>>)> {
-    Ok((row.get(0)?, row.get(1)?))
+/// A document, and the issuers above its certificate: their number, and the issuers themselves.
+type Columns = (String, Option<i64>, Option<Arc<str>>);
+
+fn columns(row: &Row<'_>) -> rusqlite::Result<Columns> {
+    Ok((row.get(0)?, row.get(1)?, row.get(2)?))
 }
 
-fn issued((document, above): (String, Option<Arc<str>>)) -> Result<Issued, StoreError> {
-    Ok(Issued { above: above.unwrap_or_default(), ..read(&document)? })
+fn issued((document, number, pem): Columns) -> Result<Issued, StoreError> {
+    // A server sends its certificate as it gets it, and nobody trusts one that comes without its issuers.
+    if number.is_some() && pem.is_none() {
+        return Err(StoreError::corrupt("acme.db: the issuers of a certificate are missing"));
+    }
+    Ok(Issued { above: pem.unwrap_or_default(), ..read(&document)? })
 }

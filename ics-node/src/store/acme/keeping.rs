@@ -185,7 +185,7 @@ fn look_through(path: &Path, report: &mut Report) -> Result<(), StoreError> {
     }
     let orphans: i64 = acme.query_row("SELECT count(*) FROM pragma_foreign_key_check", [], |row| row.get(0))?;
     if orphans > 0 {
-        report.find(format!("{FILE}: {orphans} rows are of accounts that are not there"));
+        report.find(format!("{FILE}: {orphans} rows refer to others that are not there"));
     }
     documents::<Account>(&acme, "account", report)?;
     documents::<Order>(&acme, "orders", report)?;

@@ -1,3 +1,4 @@
+mod certificates;
 mod copies;
 
 use std::os::unix::fs::FileExt as _;
@@ -276,20 +277,6 @@ fn nothing_stays_of_what_fails_after_it_has_written() {
     assert_eq!(store.account(&domain, kept).expect("reads").as_deref(), Some(&account(10)));
 }
 
-#[test]
-fn a_certificate_is_given_without_the_root_and_with_it() {
-    let one = |name: &str| format!("-----BEGIN CERTIFICATE-----\n{name}\n-----END CERTIFICATE-----\n");
-    let chains = |pem: &[String]| {
-        Issued { account: 1, pem: pem[0].clone(), above: pem[1..].concat().into(), identifiers: Vec::new() }.chains()
-    };
-    let [leaf, issuer, above, root] = ["leaf", "issuer", "above", "root"].map(one);
-    let all = [leaf.clone(), issuer, above, root];
-    assert_eq!(chains(&all), [all[..3].concat(), all.concat()]);
-    assert_eq!(chains(&all[..3]), [all[..2].concat(), all[..3].concat()]);
-    assert_eq!(chains(&all[..2]), [all[..2].concat()], "the root itself has issued it");
-    assert_eq!(chains(&all[..1]), [leaf]);
-}
-
 /// An order of the first account.
 fn order(expires: Timestamp) -> Order {
     Order {
@@ -323,7 +310,7 @@ fn what_was_taken_back_is_not_remembered() {
         let look = |tx: &AcmeTx<'_>| Ok::<_, StoreError>((tx.order(number)?, tx.certificate(&domain, certificate)?));
         store.look(look).expect("reads")
     };
-    assert_eq!(found(), (Some(order(at(100))), Some(issued)));
+    assert_eq!(found(), (Some(order(at(100))), Some(issued.clone())));
     let elsewhere = "other.example".parse().expect("a domain");
     assert_eq!(store.look(|tx| tx.certificate(&elsewhere, certificate)).expect("reads"), None);
     let failed = store.with(Durability::Soon, |tx| {
@@ -335,6 +322,14 @@ fn what_was_taken_back_is_not_remembered() {
     // Its certificate may have been under way all the time.
     store.with(Durability::Soon, |tx| tx.put_order(number, &order(at(100)))).expect("works");
     assert_eq!(found(), (None, None), "it is not there any more");
+    // Nor are its issuers.
+    let again = store.with(Durability::Now, |tx| {
+        tx.add_account(&domain, &account)?;
+        tx.add_certificate(&domain, &[7; 32], at(100), &issued)
+    });
+    let again = again.expect("is kept");
+    store.memory.forget();
+    assert_eq!(store.look(|tx| tx.certificate(&domain, again)).expect("reads"), Some(issued));
 }
 
 /// Whoever finalizes an order waits for the log without holding the store.

@@ -107,7 +107,7 @@ fn what_does_not_fit_is_found() {
     keeping::check(dir.path(), &mut report).expect("reads");
     let [orphan, account] = report.findings.as_slice() else { panic!("{report:?}") };
     assert!(
-        orphan.contains("1 rows are of accounts that are not there") && account.contains("account 1"),
+        orphan.contains("1 rows refer to others that are not there") && account.contains("account 1"),
         "{report:?}"
     );
 }
