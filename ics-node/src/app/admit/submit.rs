@@ -21,7 +21,7 @@ use crate::app::copy::feed::Unproven;
 use crate::app::entries::{Brought, Line, Log, Snapshot};
 use crate::app::hosted::Hosted;
 use crate::app::{App, AppError, fill, random};
-use crate::background::breathe_among;
+use crate::background::{self, breathe_among};
 use crate::store::{Certified, Content, NewContent, NewEntry, Part, Pending, StoreError, WriteTx, Written};
 
 /// How much work ([`Line::work`]) one job of the writer does before other jobs get their turn: a whole batch about
@@ -198,11 +198,11 @@ impl App {
     ) -> Result<Vec<Outcome>, AppError> {
         let pending = self.hand_in(hosted, incoming, (certified, brought), usize::MAX)?;
         let (app, hosted) = (self.clone(), Arc::clone(hosted));
-        let appended = tokio::spawn(async move {
+        let appended = background::at_once(async move {
             let written = pending.done().await?;
             Ok::<_, AppError>(app.appended(&hosted, written).0)
         });
-        appended.await.unwrap_or_else(|error| Err(AppError::Internal(format!("an append was given up: {error}"))))
+        appended.await.unwrap_or_else(|| Err(AppError::Internal("what was appended could not be told of".to_owned())))
     }
 
     fn hand_in(
