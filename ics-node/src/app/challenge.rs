@@ -168,8 +168,8 @@ impl App {
     /// The key of an identity, from any statement about it in one domain.
     pub(crate) fn key_in(&self, hosted: &Hosted, id: &IdentityId) -> Result<Option<PublicKey>, AppError> {
         let Ok(sight) = self.sight(hosted) else { return Ok(None) };
-        let Some((_, about)) = self.resolve_again(&sight, id, &[])? else { return Ok(None) };
-        Ok(key_among(&about).map(|(key, _)| key.clone()))
+        let Some(known) = self.resolve_again(&sight, id, &[])? else { return Ok(None) };
+        Ok(key_among(&known.1).map(|(key, _)| key.clone()))
     }
 }
 

@@ -2,7 +2,7 @@
 
 mod checking;
 mod copying;
-mod expiring;
+pub(super) mod expiring;
 mod hidden;
 mod long_records;
 mod named;

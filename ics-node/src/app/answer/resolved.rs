@@ -9,7 +9,7 @@ use ics_core::log::entry::EntryKind;
 use ics_core::record::{Logged, Posting, Record, candidate_groups, resolve};
 use ics_core::time::Timestamp;
 
-use super::memory::{Around, Era, Kept, place_of};
+use super::memory::{Around, Era, Kept, Known, place_of};
 use super::read::Sight;
 use crate::api::problem::Code;
 use crate::app::entries::{Said, find_besides, is_more_about, keys, kind_key, postings_of_groups};
@@ -102,28 +102,26 @@ impl App {
     }
 
     /// As `resolve`, for an identity that will be asked about again in a moment; statements at hand are not read again.
+    /// Its record may have been resolved a while ago, at [`Record::at`]; otherwise it would be the same now.
     pub(in crate::app) fn resolve_again(
         &self,
         sight: &Sight<'_>,
         id: &IdentityId,
         at_hand: &[Logged],
-    ) -> Result<Option<(Record, Vec<Logged>)>, AppError> {
+    ) -> Result<Option<Known>, AppError> {
         let (number, place, now) = (sight.hosted.number, place_of(id), self.clock().now());
         let (era, lately) = (self.memory().era(number), self.memory().lately());
-        let known = match lately.recall(number, place, now) {
-            Some(known) => known,
-            None => {
-                let read = self.read_about(sight, id, at_hand)?;
-                let cut_short = read.cut_short;
-                let Judged { record, about, around } = self.judge(sight, &era, id, read, now)?;
-                let known = (record, about);
-                if !cut_short {
-                    lately.keep(number, place, &known, (&era, &around, sight.seal.size));
-                }
-                known
-            }
-        };
-        Ok(known.0.map(|record| (record, known.1)))
+        if let Some(known) = lately.recall(number, place, now) {
+            return Ok(known);
+        }
+        let read = self.read_about(sight, id, at_hand)?;
+        let cut_short = read.cut_short;
+        let Judged { record, about, around } = self.judge(sight, &era, id, read, now)?;
+        let known = record.map(|record| Arc::new((record, about)));
+        if !cut_short {
+            lately.keep(number, place, known.as_ref(), (&era, &around, sight.seal.size));
+        }
+        Ok(known)
     }
 
     fn judge(
@@ -268,7 +266,7 @@ mod tests {
         let (hosted, id) = (app.hosted(&maker.domain).expect("here"), IdentityId::Key(device(1).fingerprint()));
         let blocks = || {
             let known = app.resolve_again(&app.sight(&hosted).expect("readable"), &id, &[]).expect("read");
-            known.is_some_and(|(record, _)| record.effect().blocks())
+            known.is_some_and(|known| known.0.effect().blocks())
         };
         for is_blocked in [false, true, false] {
             assert_eq!([blocks(), blocks()], [is_blocked; 2]);

@@ -48,7 +48,7 @@ fn counted(bytes: &[u8]) -> [u8; 2] {
 
 /// A certificate of a signer whose key expires at a time: User ID and key with one certification (RFC 9580, 5.2.3 and
 /// 5.2.4).
-fn expiring(signer: &Ed25519Signer, user_id: &str, ends: Timestamp) -> Vec<u8> {
+pub(in crate::app) fn expiring(signer: &Ed25519Signer, user_id: &str, ends: Timestamp) -> Vec<u8> {
     let key = signer.public_key();
     let (created, fingerprint) = (key.created(), key.fingerprint());
     let seconds = |seconds: u64| u32::try_from(seconds).expect("before 2106").to_be_bytes();

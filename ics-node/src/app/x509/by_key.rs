@@ -210,7 +210,7 @@ impl App {
         let hosted = self.hosted(domain)?;
         let sight = self.sight(&hosted)?;
         let (record, _) = self.resolve(&sight, &id)?.ok_or_else(unknown)?;
-        let has_role = !roles_to_ask(&sight.domain, &record, &signer).is_empty();
+        let has_role = !roles_to_ask(&sight.domain, &record, &signer, record.at).is_empty();
         if has_role || self.readable(Reader::Key(key), &sight, &id)?.is_some() { Ok(id) } else { Err(unknown()) }
     }
 

@@ -197,15 +197,17 @@ impl App {
         let sight = self.issues_here(&hosted)?;
         let issuing = self.issuing_by(&sight, application.issuer)?;
         let known = self.known_of(&issuing, &application.identity)?;
-        self.sign_known(&issuing, application, &known, csr)
+        self.sign_known(&issuing, application, &known, |_| true, csr)
     }
 
-    /// Signs a certificate when request and record are at hand, and prepares what the log is to say about it.
+    /// Signs a certificate when request and record are at hand, and prepares what the log is to say about it. `takes`
+    /// says which of the names that the record gives the certificate may have.
     pub(super) fn sign_known(
         &self,
         issuing: &Issuing<'_>,
         application: &Application<'_>,
         known: &(Record, Vec<Logged>),
+        takes: impl Fn(&Name) -> bool,
         csr: &Csr,
     ) -> Result<Unlogged, CertifyError> {
         let (record, about) = known;
@@ -215,7 +217,7 @@ impl App {
         if let Requester::Identity(id) = application.requester {
             self.check_own_key(issuing.hosted, &id, known)?;
         }
-        let names = self.names_for(issuing.sight, known)?;
+        let names = self.names_for(issuing.sight, known, takes)?;
         let given = issuing.given(profile, &application.identity, &names);
         let now = self.clock().now();
         let leaf = given.leaf(csr, SerialNumber::new(random()?), now).map_err(|error| match error {
@@ -246,15 +248,17 @@ impl App {
         Ok(Unlogged { for_log, issued })
     }
 
-    /// The names that a certificate may have: those of the thing, but not those of its certificates. A host name or URN
-    /// that another thing also has is left out; serial numbers are each maker's own, so two things may share one.
+    /// The names that a certificate may have, among those that it `takes`: those of the thing, but not those of its
+    /// certificates. A host name or URN that another thing also has is left out; serial numbers are each maker's own,
+    /// so two things may share one.
     pub(super) fn names_for(
         &self,
         sight: &Sight<'_>,
         (record, about): &(Record, Vec<Logged>),
+        takes: impl Fn(&Name) -> bool,
     ) -> Result<BTreeSet<Name>, AppError> {
         let mut names = BTreeSet::new();
-        for name in record.names.iter().map(|given| &given.value) {
+        for name in record.names.iter().map(|given| &given.value).filter(|name| takes(name)) {
             let is_for_one = matches!(name, Name::Host(_) | Name::Urn(_));
             if !is_for_one || self.means_only(sight, name, &record.identity.id, about)? {
                 names.insert(name.clone());
@@ -355,7 +359,8 @@ impl App {
             })?,
         };
         // Nothing outlives its issuer, so there is nothing left that it could issue.
-        if authority.not_after <= self.clock().now() {
+        let now = self.clock().now();
+        if authority.not_after <= now {
             let ends = authority.not_after;
             return Err(missing(format!(
                 "the certificate of its authority, or one above it, ended at {ends}; `ics ca import` lets another issue"
@@ -365,7 +370,7 @@ impl App {
             missing("the key of its issuer is not at this node; `[node] issuers` in ics.toml names it".to_owned())
         })?;
         let is_former = authority.spki != first.spki;
-        Ok(Issuing { hosted, sight, rules, authority, is_former, key })
+        Ok(Issuing { hosted, sight, rules, authority, is_former, key, now })
     }
 
     /// The key of an authority, if this node has it.
@@ -387,7 +392,7 @@ impl App {
         &self,
         issuing: &Issuing<'_>,
         id: &IdentityId,
-    ) -> Result<(Record, Vec<Logged>), CertifyError> {
+    ) -> Result<Arc<(Record, Vec<Logged>)>, CertifyError> {
         let unknown = || CertifyError::UnknownIdentity(id.to_string());
         let known = self.resolve_again(issuing.sight, id, &[])?.ok_or_else(unknown)?;
         check_whole(&known.0)?;

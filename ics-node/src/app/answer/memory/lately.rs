@@ -17,8 +17,8 @@ const IDENTITIES: usize = 512;
 /// Bounded in number: a record has at most [`ics_core::limits::RECORD_STATEMENTS`] statements, and usually few.
 pub(crate) struct Lately(Cache<At, Arc<Resolved>>);
 
-/// What a domain says about an identity, and all statements about it.
-pub(crate) type Known = (Option<Record>, Vec<Logged>);
+/// The record of an identity, and all statements about it.
+pub(crate) type Known = Arc<(Record, Vec<Logged>)>;
 
 /// What is known about an identity, and for how long.
 struct Resolved {
@@ -27,12 +27,13 @@ struct Resolved {
     around: Arc<Around>,
     /// Whether it is certain that nothing has come in since it was read.
     is_confirmed: AtomicBool,
-    known: Known,
+    /// `None` if nothing is said about it.
+    known: Option<Known>,
 }
 
 impl Resolved {
     fn holds(&self, rest: u64, now: Timestamp) -> bool {
-        let changes_at = self.known.0.as_ref().and_then(|record| record.changes_at);
+        let changes_at = self.known.as_ref().and_then(|known| known.0.changes_at);
         self.rest == rest
             && self.is_confirmed.load(Ordering::Acquire)
             && changes_at.is_none_or(|at| now < at)
@@ -48,11 +49,11 @@ impl Default for Lately {
 }
 
 impl Lately {
-    /// What is known about an identity now, if that is kept.
-    pub(crate) fn recall(&self, domain: DomainNumber, (key, rest): Place, now: Timestamp) -> Option<Known> {
+    /// What is known about an identity now, if that is kept. The record was resolved a while ago, at [`Record::at`];
+    /// otherwise it would be the same now.
+    pub(crate) fn recall(&self, domain: DomainNumber, (key, rest): Place, now: Timestamp) -> Option<Option<Known>> {
         let resolved = self.0.get(&(domain, key)).filter(|resolved| resolved.holds(rest, now))?;
-        let (record, statements) = &resolved.known;
-        Some((record.clone().map(|record| Record { at: now, ..record }), statements.clone()))
+        Some(resolved.known.clone())
     }
 
     /// Keeps what was read when the log had `size` entries, unless something has come in since.
@@ -60,7 +61,7 @@ impl Lately {
         &self,
         domain: DomainNumber,
         (key, rest): Place,
-        known: &Known,
+        known: Option<&Known>,
         (era, around, size): (&Arc<Era>, &Arc<Around>, u64),
     ) {
         // What there was no room for, or has ended, would only be held here beyond that room.
@@ -68,7 +69,7 @@ impl Lately {
             return;
         }
         let (era, around, is_confirmed) = (Arc::clone(era), Arc::clone(around), AtomicBool::new(false));
-        let resolved = Arc::new(Resolved { rest, era, around, is_confirmed, known: known.clone() });
+        let resolved = Arc::new(Resolved { rest, era, around, is_confirmed, known: known.cloned() });
         self.0.insert((domain, key), Arc::clone(&resolved));
         // As in `Memory::keep`.
         if resolved.era.reaches(size) {
@@ -104,8 +105,7 @@ mod tests {
         era.upto.store(10, Ordering::Release);
         let around = arounds.keep(domain, groups.to_vec(), Vec::new(), (&era, 10));
         let place = |name: &[u8]| Key::with_rest(name);
-        let nothing = (None, Vec::new());
-        let keep = |name: &[u8], size| lately.keep(domain, place(name), &nothing, (&era, &around, size));
+        let keep = |name: &[u8], size| lately.keep(domain, place(name), None, (&era, &around, size));
         let known = |name: &[u8]| lately.recall(domain, place(name), now).is_some();
 
         keep(b"a", 10);
@@ -118,7 +118,7 @@ mod tests {
         keep(b"a", 10);
         keep(b"c", 10);
         let crowded = Arounds::new(0).keep(domain, Vec::new(), Vec::new(), (&era, 10));
-        lately.keep(domain, place(b"d"), &nothing, (&era, &crowded, 10));
+        lately.keep(domain, place(b"d"), None, (&era, &crowded, 10));
         assert!(lately.0.get(&(domain, place(b"d").0)).is_none(), "what is said about its groups has no room");
         arounds.forget(domain, groups.iter());
         assert!(!known(b"a"), "something has come in about its groups");

@@ -37,6 +37,7 @@ use quick_cache::{DefaultHashBuilder, Lifecycle, Weighter};
 
 pub(crate) use around::{Around, Arounds};
 pub(crate) use kept::Kept;
+pub(crate) use lately::Known;
 use lately::Lately;
 
 use crate::app::entries::kind_key;

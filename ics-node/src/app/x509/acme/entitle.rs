@@ -1,6 +1,7 @@
 //! What an ACME account may have a certificate for; the record is consulted each time.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use ics_core::descriptor::Certificates;
 use ics_core::identity::{Fingerprint, IdentityId};
@@ -67,8 +68,8 @@ impl App {
             }
             holder => self.acme_check_thing(domain, &holder)?,
         }
-        let own = self.names_for(issuing.sight, &known)?;
-        let (record, about) = known;
+        let own = self.names_for(issuing.sight, &known, |_| true)?;
+        let (record, about) = &*known;
         let id = record.identity.id;
         let IdentityId::Key(thing) = id else {
             return Err(Problem::new(Kind::RejectedIdentifier, format!("{id} has no key")));
@@ -78,7 +79,7 @@ impl App {
         let first = |requester| -> Result<ProfileName, Problem> {
             let mut failed = None;
             for profile in profiles.iter().copied() {
-                match issuing.may_have((&record, &own), requester, profile, &names) {
+                match issuing.may_have((record, &own), requester, profile, &names) {
                     Ok(()) => return Ok(profile.clone()),
                     Err(error) => failed = Some(closer(failed, error)),
                 }
@@ -108,7 +109,7 @@ impl App {
         issuing: &Issuing<'_>,
         client: &Client,
         identifiers: &[Identifier],
-    ) -> Result<(Record, Vec<Logged>), Problem> {
+    ) -> Result<Arc<(Record, Vec<Logged>)>, Problem> {
         let sight = issuing.sight;
         let (mut candidates, mut giving) = (BTreeSet::new(), Vec::new());
         for identifier in identifiers {
@@ -124,13 +125,14 @@ impl App {
             }
         }
         if let (Some(id), 1) = (candidates.first(), candidates.len())
-            && let Some((record, about)) = self.resolve_again(sight, id, &giving)?
+            && let Some(known) = self.resolve_again(sight, id, &giving)?
         {
+            let record = &known.0;
             let names: BTreeSet<&Name> = record.all_names().collect();
             let is_its = |identifier: &Identifier| identifier.name().is_none_or(|name| names.contains(&name));
-            if identifiers.iter().all(is_its) && self.acme_may_know(sight, client, &record) {
-                check_whole(&record)?;
-                return Ok((record, about));
+            if identifiers.iter().all(is_its) && self.acme_may_know(sight, client, record) {
+                check_whole(record)?;
+                return Ok(known);
             }
         }
         let id = self.acme_thing(sight, client, identifiers)?;
@@ -157,7 +159,7 @@ impl App {
             Lookup::Ids(ids) => Ok(ids.contains(&own)),
             Lookup::Name(name) => {
                 let known = self.resolve_again(sight, &own, &[])?;
-                Ok(known.is_some_and(|(record, _)| record.all_names().any(|it| it == name)))
+                Ok(known.is_some_and(|known| known.0.all_names().any(|it| it == name)))
             }
         }
     }
@@ -176,8 +178,8 @@ impl App {
             let ids = if may_mean { self.identities(sight, &lookup)? } else { BTreeSet::new() };
             let mut fitting = BTreeSet::new();
             for id in ids {
-                if let Some((record, _)) = self.resolve_again(sight, &id, &[])?
-                    && self.acme_may_know(sight, client, &record)
+                if let Some(known) = self.resolve_again(sight, &id, &[])?
+                    && self.acme_may_know(sight, client, &known.0)
                 {
                     fitting.insert(id);
                 }

@@ -257,11 +257,11 @@ impl App {
         let hosted = self.hosted(domain).map_err(|error| for_good(error.into()))?;
         let sight = self.issues_here(&hosted).map_err(for_good)?;
         let issuing = self.issuing(&sight).map_err(for_good)?;
-        let mut known = self.known_of(&issuing, &identity).map_err(for_good)?;
+        let known = self.known_of(&issuing, &identity).map_err(for_good)?;
         // Whoever controls a host has not shown which device they are, so its serial number is not theirs.
-        let may_take = |name: &Name| by_record || matches!(name, Name::Host(_));
-        known.0.names.retain(|given| order.takes(&given.value) && may_take(&given.value));
-        let names = known.0.names.iter().filter_map(|given| Identifier::of(&given.value));
+        let takes = |name: &Name| order.takes(name) && (by_record || matches!(name, Name::Host(_)));
+        let names = known.0.names.iter().map(|given| &given.value).filter(|name| takes(name));
+        let names = names.filter_map(Identifier::of);
         let identifiers: BTreeSet<Identifier> = names.chain(order.identifiers.iter().cloned()).collect();
         self.acme_blocks(domain, client, &identifiers, &known.0).map_err(|problem| (problem, true))?;
         if client.account.holder != Holder::Thing(order.thing) {
@@ -271,7 +271,7 @@ impl App {
             })?;
         }
         let application = Application { domain, requester, identity, profile: &order.profile, issuer: None };
-        let unlogged = self.sign_known(&issuing, &application, &known, csr).map_err(for_good)?;
+        let unlogged = self.sign_known(&issuing, &application, &known, takes, csr).map_err(for_good)?;
         Ok(if by_record { unlogged } else { unlogged.of_place() })
     }
 

@@ -111,7 +111,7 @@ impl App {
         let descriptor = sight.domain.descriptor();
         let (authority, is_requester) = match client.account.holder {
             Holder::Signer(signer) => {
-                let roles = roles_to_ask(&sight.domain, &target.record, &signer);
+                let roles = roles_to_ask(&sight.domain, &target.record, &signer, target.record.at);
                 let watches = roles.iter().any(sets_status);
                 let profiles = descriptor.certificates.iter().flat_map(|rules| rules.profiles.values());
                 let asks = profiles.into_iter().any(|profile| !roles.is_disjoint(&profile.requesters));

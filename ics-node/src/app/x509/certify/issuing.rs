@@ -8,6 +8,7 @@ use ics_core::domain::Domain;
 use ics_core::identity::{Fingerprint, IdentityId};
 use ics_core::name::Name;
 use ics_core::record::Record;
+use ics_core::time::Timestamp;
 use ics_core::vocabulary::{CertificateUse, Effect, ProfileName, Requirement, Role};
 
 use super::speaks::bar;
@@ -26,6 +27,8 @@ pub(in crate::app::x509) struct Issuing<'a> {
     pub(super) is_former: bool,
     /// The key that issues.
     pub(in crate::app::x509) key: IssuerKey,
+    /// When it is asked.
+    pub(super) now: Timestamp,
 }
 
 impl Issuing<'_> {
@@ -45,7 +48,7 @@ impl Issuing<'_> {
             Requester::Identity(_) if profile.uses.contains(&CertificateUse::Ocsp) => false,
             Requester::Identity(asks) => asks == record.identity.id,
             Requester::Signer(signer) => {
-                !roles_to_ask(&self.sight.domain, record, &signer).is_disjoint(&profile.requesters)
+                !roles_to_ask(&self.sight.domain, record, &signer, self.now).is_disjoint(&profile.requesters)
             }
             Requester::Operator => true,
         };
@@ -117,11 +120,43 @@ fn check_record(record: &Record, profile: &CertificateProfile) -> Result<(), Cer
 /// The roles over a thing in which a signer may ask for its certificates or for their revocation: none once the
 /// signer's key is declared compromised, since nobody knows then who is asking; and none once the signer's certificate
 /// is revoked or has expired, since then the log accepts nothing from the signer either.
-pub(in crate::app::x509) fn roles_to_ask(domain: &Domain, record: &Record, signer: &Fingerprint) -> BTreeSet<Role> {
-    let can_sign = domain.certificate(signer).is_some_and(|(_, it)| it.signing_keys(record.at).next().is_some());
+pub(in crate::app::x509) fn roles_to_ask(
+    domain: &Domain,
+    record: &Record,
+    signer: &Fingerprint,
+    now: Timestamp,
+) -> BTreeSet<Role> {
+    let can_sign = domain.certificate(signer).is_some_and(|(_, it)| it.signing_keys(now).next().is_some());
     if can_sign && !domain.is_key_compromised(signer) {
         record.roles_of(domain.descriptor(), signer)
     } else {
         BTreeSet::new()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ics_core::openpgp::signer::Signer as _;
+
+    use super::*;
+    use crate::app::tests::expiring::expiring;
+    use crate::fixture::{Party, device};
+
+    /// The record may have been kept for a while.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn who_may_ask_is_judged_when_they_ask() {
+        const HOUR: u64 = 3_600_000;
+        let mut maker = Party::found("devices.acme.example");
+        let app = maker.open();
+        maker.certificate = expiring(&maker.signer, "Acme", app.clock().now().plus_millis(HOUR));
+        maker.publish(&app, &device(1), "urn:dev:os:32473-1", "L1").await;
+        let hosted = app.hosted(&maker.domain).expect("here");
+        let (sight, id) = (app.sight(&hosted).expect("readable"), IdentityId::Key(device(1).fingerprint()));
+        let known = app.resolve_again(&sight, &id, &[]).expect("read").expect("is known");
+        let signer = maker.signer.public_key().fingerprint();
+        let may_ask = || !roles_to_ask(&sight.domain, &known.0, &signer, app.clock().now()).is_empty();
+        assert!(may_ask());
+        app.clock().pass(2 * HOUR);
+        assert!(!may_ask());
     }
 }

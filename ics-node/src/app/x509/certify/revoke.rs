@@ -46,7 +46,7 @@ impl Revoker {
         match self {
             Self::Names => asked_for(reason, AskedBy::Names),
             Self::Requester(Requester::Signer(signer)) => {
-                let sets_it = roles_to_ask(domain, record, &signer).iter().any(sets_status);
+                let sets_it = roles_to_ask(domain, record, &signer, record.at).iter().any(sets_status);
                 let by = if sets_it { AskedBy::StatusSetter(signer) } else { AskedBy::Requester(signer) };
                 asked_for(reason, by)
             }
@@ -71,7 +71,7 @@ impl Revoker {
             Self::Requester(Requester::Operator) => reason.is_for_holder(),
             Self::Requester(Requester::Identity(_)) => return Err(CertifyError::Requester),
             Self::Requester(Requester::Signer(signer)) => {
-                let roles = roles_to_ask(domain, record, &signer);
+                let roles = roles_to_ask(domain, record, &signer, record.at);
                 let asks = |profile: &CertificateProfile| !roles.is_disjoint(&profile.requesters);
                 if rules.is_some_and(|rules| rules.profiles.values().any(asks)) {
                     reason.is_for_holder()
@@ -125,9 +125,9 @@ impl App {
         let holders: BTreeSet<IdentityId> = issued.clone().map(Logged::subject_id).collect();
         // Each record is read once, however many certificates of the key its thing has had.
         for holder in holders {
-            let Some((record, _)) = self.resolve_again(&sight, &holder, &naming)? else { continue };
+            let Some(known) = self.resolve_again(&sight, &holder, &naming)? else { continue };
             let mut its = issued.clone().filter(|it| it.subject_id() == holder);
-            if its.any(|it| is_key_compromised(&record, it.index())) {
+            if its.any(|it| is_key_compromised(&known.0, it.index())) {
                 return Ok(true);
             }
         }

@@ -58,11 +58,12 @@ impl App {
         let subjects: BTreeSet<IdentityId> =
             naming.iter().filter(|it| !it.is_refused()).map(Logged::subject_id).collect();
         for id in subjects {
-            let Some((record, about)) = self.resolve_again(&sight, &id, &[])? else { continue };
-            let own = key_among(&about).and_then(|(key, _)| key.to_spki_der());
+            let Some(known) = self.resolve_again(&sight, &id, &[])? else { continue };
+            let (record, about) = &*known;
+            let own = key_among(about).and_then(|(key, _)| key.to_spki_der());
             if own.is_some_and(|own| sha256(&own) == spki) {
-                check_whole(&record)?;
-                if let Some(why) = bar(&record) {
+                check_whole(record)?;
+                if let Some(why) = bar(record) {
                     return Ok(Some(why));
                 }
             }
