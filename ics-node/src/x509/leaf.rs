@@ -217,18 +217,19 @@ impl Given<'_> {
         let subject = self.subject(&names)?;
         self.check_constraints(uses, &alternatives, &subject)?;
         let (not_before, not_after) = self.validity(now)?;
-        let extensions = self.extensions(csr, uses, alternatives, serial)?;
+        let key = SubjectPublicKeyInfoOwned::from_der(&csr.spki)?;
+        let extensions = self.extensions(&key, uses, alternatives, serial)?;
         let tbs = TbsCertificate {
             version: Version::V3,
             serial_number: serial.to_x509()?,
-            signature: self.algorithm()?,
+            signature: self.algorithm(),
             issuer: self.authority.name.clone(),
             validity: Validity {
                 not_before: time::time(not_before)?,
                 not_after: not_after.map_or(Ok(Time::INFINITY), time::time)?,
             },
             subject,
-            subject_public_key_info: SubjectPublicKeyInfoOwned::from_der(&csr.spki)?,
+            subject_public_key_info: key,
             issuer_unique_id: None,
             subject_unique_id: None,
             extensions: Some(extensions),
@@ -238,11 +239,10 @@ impl Given<'_> {
 
     /// The algorithm of the issuer's key. [`Leaf::sign`] refuses a signer with another one, whose signature would not
     /// match the algorithm that the certificate names.
-    fn algorithm(&self) -> der::Result<x509_cert::spki::AlgorithmIdentifierOwned> {
-        let key = SubjectPublicKeyInfoOwned::from_der(&self.authority.spki)?;
-        let is_p384 = key.subject_public_key.raw_bytes().len() > 65;
+    fn algorithm(&self) -> x509_cert::spki::AlgorithmIdentifierOwned {
+        let is_p384 = self.authority.key_bits.len() > 65;
         let oid = if is_p384 { oid::ECDSA_SHA384 } else { oid::ECDSA_SHA256 };
-        Ok(x509_cert::spki::AlgorithmIdentifierOwned { oid, parameters: None })
+        x509_cert::spki::AlgorithmIdentifierOwned { oid, parameters: None }
     }
 
     fn serial_of(names: &BTreeSet<Name>) -> Result<&str, usize> {
@@ -334,12 +334,11 @@ impl Given<'_> {
 
     fn extensions(
         &self,
-        csr: &Csr,
+        key: &SubjectPublicKeyInfoOwned,
         uses: &BTreeSet<CertificateUse>,
         names: Vec<GeneralName>,
         serial: SerialNumber,
     ) -> der::Result<Vec<Extension>> {
-        let key = SubjectPublicKeyInfoOwned::from_der(&csr.spki)?;
         let own_id = sha1(key.subject_public_key.raw_bytes());
         let key_id = OctetString::new(self.authority.key_id.clone())?;
         let issuer = AuthorityKeyIdentifier { key_identifier: Some(key_id), ..Default::default() };
@@ -360,8 +359,8 @@ impl Given<'_> {
             let location = GeneralName::UniformResourceIdentifier(Ia5String::new(&url)?);
             Ok::<_, der::Error>(AccessDescription { access_method: method, access_location: location })
         };
-        let url = &self.rules.url;
-        let issuers = access(oid::ACCESS_CA_ISSUERS, issuer_url(url, &issuer_id(self.authority)))?;
+        let (url, id) = (&self.rules.url, issuer_id(self.authority));
+        let issuers = access(oid::ACCESS_CA_ISSUERS, issuer_url(url, &id))?;
         if uses.contains(&CertificateUse::Ocsp) {
             // Otherwise, asking about the responder's certificate would lead to the responder itself (RFC 6960,
             // 4.2.2.2.1).
@@ -371,7 +370,7 @@ impl Given<'_> {
         }
         let ocsp = access(oid::ACCESS_OCSP, ocsp_url(url))?;
         all.push(extension(oid::AUTHORITY_INFO_ACCESS, false, &AuthorityInfoAccessSyntax(vec![ocsp, issuers]))?);
-        all.push(distribution_point(&crl_url(self.rules, self.authority, serial.bucket()))?);
+        all.push(distribution_point(&list_url(url, &id, shard_of(self.rules.shards, serial.bucket())))?);
         Ok(all)
     }
 }
