@@ -230,8 +230,10 @@ impl AcmeTx<'_> {
     /// As above.
     pub fn add_authorization(&self, authorization: &Authorization) -> Result<u64, StoreError> {
         let sql = "INSERT INTO authorization (account, identifier, expires, document) VALUES (?1, ?2, ?3, ?4)";
-        let Authorization { account, identifier, expires, .. } = authorization;
-        let row = params![account.cast_signed(), identifier.query(), millis(*expires), text(authorization)?];
+        let Authorization { account, identifier, expires, challenges, .. } = authorization;
+        // Most follow from the record, and nobody looks for those but by their number.
+        let found_by = if challenges.is_empty() { String::new() } else { identifier.query() };
+        let row = params![account.cast_signed(), found_by, millis(*expires), text(authorization)?];
         let id = self.insert(sql, row)?;
         self.1.authorizations.put(id, authorization.clone());
         Ok(id)
@@ -272,7 +274,8 @@ impl AcmeTx<'_> {
         Ok(())
     }
 
-    /// The newest authorizations of an account for an identifier that have not expired.
+    /// The newest authorizations of an account for an identifier that have not expired, without those that follow from
+    /// the record.
     ///
     /// # Errors
     /// As above.
@@ -282,8 +285,8 @@ impl AcmeTx<'_> {
         identifier: &Identifier,
         now: Timestamp,
     ) -> Result<Vec<Authorization>, StoreError> {
-        let sql = "SELECT id, document FROM authorization WHERE account = ?1 AND identifier = ?2 AND expires > ?3 \
-                   ORDER BY id DESC LIMIT 32";
+        let sql = "SELECT id, document FROM authorization WHERE account = ?1 AND identifier = ?2 AND identifier <> '' \
+                   AND expires > ?3 ORDER BY id DESC LIMIT 32";
         let mut statement = self.0.prepare_cached(sql)?;
         let row = params![account.cast_signed(), identifier.query(), millis(now)];
         Ok(numbered(&mut statement, row)?.into_iter().map(|(_, authorization)| authorization).collect())

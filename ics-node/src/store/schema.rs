@@ -52,6 +52,7 @@ const ACME_STEPS: &[&str] = &[
     include_str!("schema/acme-5.sql"),
     include_str!("schema/acme-6.sql"),
     include_str!("schema/acme-7.sql"),
+    include_str!("schema/acme-8.sql"),
 ];
 
 /// The page cache of a connection, in which the trees' inner pages stay. With a million entries there are some 150 of

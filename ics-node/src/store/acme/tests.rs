@@ -1,3 +1,4 @@
+mod authorizations;
 mod certificates;
 mod copies;
 
