@@ -84,7 +84,8 @@ impl App {
             false => self.key_in(hosted, id)?.and_then(|key| key.to_spki_der()),
         };
         let Some(spki) = spki else { return Ok(()) };
-        if self.is_given_up(&hosted.name, sha256(&spki))? {
+        // Usually nothing names its key but what is said about the thing.
+        if self.is_given_up_besides(&hosted.name, sha256(&spki), about)? {
             return Err(CertifyError::Unproven(format!(
                 "the own key of {id} was given up as compromised: have a signer ask for its certificates, or replace \
                  it (`ics replace`)"
