@@ -62,7 +62,7 @@ use super::responders::ResponderCertificate;
 use crate::app::answer::read::Sight;
 use crate::app::answer::resolved::check_whole;
 use crate::app::challenge::key_among;
-use crate::app::entries::find_logged;
+use crate::app::entries::{find_besides, find_logged};
 use crate::app::hosted::Hosted;
 use crate::app::{App, AppError, random};
 use crate::store::{Certified, Part, Unconfirmed, Word};
@@ -213,7 +213,7 @@ impl App {
         let (record, about) = known;
         let profile = issuing.permits(record, application.requester, application.profile)?;
         check_room(about.len())?;
-        self.check_key(issuing, csr, &application.identity)?;
+        self.check_key(issuing, csr, known)?;
         if let Requester::Identity(id) = application.requester {
             self.check_own_key(issuing.hosted, &id, known)?;
         }
@@ -400,33 +400,33 @@ impl App {
     }
 
     /// Refuses a key that somebody else has or had, whoever brings it.
-    fn check_key(&self, issuing: &Issuing<'_>, csr: &Csr, id: &IdentityId) -> Result<(), CertifyError> {
-        let name = Name::Spki(sha256(&csr.spki));
-        let sight = issuing.sight;
+    fn check_key(
+        &self,
+        issuing: &Issuing<'_>,
+        csr: &Csr,
+        (record, about): &(Record, Vec<Logged>),
+    ) -> Result<(), CertifyError> {
+        let (sight, id) = (issuing.sight, record.identity.id);
         if self.authorities_of(&issuing.rules.issuers).any(|authority| csr.spki == authority.spki) {
             return Err(CertifyError::Key("it is the issuer's own".to_owned()));
         }
-        let posting = Posting::Name(name);
-        let naming = find_logged(&sight.entries, &sight.domain, &posting, limits::RECORD_STATEMENTS)?;
-        let subjects: BTreeSet<IdentityId> =
-            naming.iter().filter(|it| !it.is_refused()).map(Logged::subject_id).collect();
-        for subject in subjects {
-            if subject != *id {
-                return Err(CertifyError::Key("it belongs to another identity".to_owned()));
+        let posting = Posting::Name(Name::Spki(sha256(&csr.spki)));
+        let limit = limits::RECORD_STATEMENTS;
+        let (naming, _) = find_besides(&sight.entries, &sight.domain, &posting, limit, about)?;
+        if naming.iter().any(|it| it.subject_id() != id && !it.is_refused()) {
+            return Err(CertifyError::Key("it belongs to another identity".to_owned()));
+        }
+        for issued in naming.iter().filter(|it| it.subject_id() == id && it.claims().act == Act::Issued) {
+            if is_key_compromised(record, issued.index()) {
+                return Err(CertifyError::Key(GIVEN_UP.to_owned()));
             }
-            let Some((record, said)) = self.resolve(sight, &subject)? else { continue };
-            for issued in naming.iter().filter(|it| it.subject_id() == subject && it.claims().act == Act::Issued) {
-                if is_key_compromised(&record, issued.index()) {
-                    return Err(CertifyError::Key(GIVEN_UP.to_owned()));
-                }
-                let is_by_thief = |state| matches!(state, State::Revoked { reason: Reason::CaCompromise, .. });
-                if is_by_thief(State::of(&record, issued.index())) && !is_own_key(csr, &said.about) {
-                    return Err(CertifyError::Key(BY_THIEF.to_owned()));
-                }
-                let mut ends = TakenBack::all(&record).filter(|end| end.issued == issued.index());
-                if let Some(end) = ends.find(|end| end.stands(&record)) {
-                    return Err(CertifyError::Key(end.to_string()));
-                }
+            let is_by_thief = |state| matches!(state, State::Revoked { reason: Reason::CaCompromise, .. });
+            if is_by_thief(State::of(record, issued.index())) && !is_own_key(csr, about) {
+                return Err(CertifyError::Key(BY_THIEF.to_owned()));
+            }
+            let mut ends = TakenBack::all(record).filter(|end| end.issued == issued.index());
+            if let Some(end) = ends.find(|end| end.stands(record)) {
+                return Err(CertifyError::Key(end.to_string()));
             }
         }
         Ok(())
