@@ -119,8 +119,8 @@ const READY: usize = 256;
 
 thread_local!(static P256_READY: RefCell<Cache<[u8; 64], ParsedPublicKey>> = RefCell::new(Cache::new(READY)));
 
-/// Reading a point and checking that it is on the curve takes a twentieth of the time of verifying with it, and an account makes several
-/// requests in a row. Only keys that have signed are kept: anybody can invent points.
+/// Reading a point and checking that it is on the curve takes a twentieth of the time of verifying with it, and an
+/// account makes several requests in a row. Only keys that have signed are kept: anybody can invent points.
 fn p256_has_signed(point: &[u8; 64], message: &[u8], signature: &[u8]) -> bool {
     P256_READY.with_borrow_mut(|ready| {
         if let Some(key) = ready.get(point) {

@@ -145,14 +145,15 @@ impl App {
         let (acme, urls) = self.acme(domain)?;
         let update: Option<Update> = (!request.payload().is_empty()).then(|| request.json()).transpose()?;
         let now = self.acme_now();
-        let authorization = acme.note(|tx| {
-            let mut authorization = own_authorization(tx, id, client)?;
-            if let Some(update) = update {
+        let authorization = match update {
+            None => acme.look(|tx| own_authorization(tx, id, client)),
+            Some(update) => acme.note(|tx| {
+                let mut authorization = own_authorization(tx, id, client)?;
                 authorization.update(&update.status, now)?;
                 tx.put_authorization(id, &authorization)?;
-            }
-            Ok(authorization)
-        })?;
+                Ok(authorization)
+            }),
+        }?;
         let waits = authorization.status(now) == "pending";
         let json = authorization.to_json(now, |method| urls.of(&Resource::Challenge(id, method)));
         Ok(Answer { retry_after: waits.then_some(ASK_AGAIN_SECONDS), ..Answer::json(json) })
