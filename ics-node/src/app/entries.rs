@@ -216,8 +216,11 @@ fn of_groups(
 ) -> Result<Vec<Logged>, StoreError> {
     let mut groups = Vec::new();
     for posting in postings_of_groups(candidates) {
-        let is_named = matches!(posting, Posting::Subject(_));
-        groups.extend(find(&posting, limits::RECORD_STATEMENTS + usize::from(is_named))?);
+        let limit = match posting {
+            Posting::Subject(_) => limits::RECORD_STATEMENTS + 1,
+            _ => limits::RECORD_STATEMENTS,
+        };
+        groups.extend(find(&posting, limit)?);
     }
     Ok(groups)
 }

@@ -80,7 +80,7 @@ pub(crate) struct Hosted {
     pub(crate) retry: tokio::sync::Mutex<Retry>,
 }
 
-/// What is remembered of a domain that another one follows.
+/// What is remembered of a domain that another one follows. It is lost with a restart.
 #[derive(Debug, Default)]
 struct OfSource {
     /// Why it cannot be followed at present.
@@ -245,9 +245,15 @@ impl Hosted {
         self.witnessing.lock().unwrap_or_else(PoisonError::into_inner).insert(name.clone(), now);
     }
 
-    /// Looks at what is remembered of a source, or changes it.
-    fn of_source<T>(&self, source: &DomainName, work: impl FnOnce(&mut OfSource) -> T) -> T {
-        work(self.sources.lock().unwrap_or_else(PoisonError::into_inner).entry(source.clone()).or_default())
+    /// Looks at what is remembered of a source; of one of which nothing is, what a new one begins with.
+    fn of_source<T: Default>(&self, source: &DomainName, look: impl FnOnce(&OfSource) -> T) -> T {
+        let sources = self.sources.lock().unwrap_or_else(PoisonError::into_inner);
+        sources.get(source).map(look).unwrap_or_default()
+    }
+
+    /// Changes what is remembered of a source.
+    fn note_of_source<T>(&self, source: &DomainName, note: impl FnOnce(&mut OfSource) -> T) -> T {
+        note(self.sources.lock().unwrap_or_else(PoisonError::into_inner).entry(source.clone()).or_default())
     }
 
     pub(crate) fn follow_error(&self, source: &DomainName) -> Option<String> {
@@ -256,7 +262,7 @@ impl Hosted {
 
     /// Records why another domain cannot be followed now; returns whether the reason has changed.
     pub(crate) fn set_follow_error(&self, source: &DomainName, error: Option<String>) -> bool {
-        self.of_source(source, |it| core::mem::replace(&mut it.error, error) != it.error)
+        self.note_of_source(source, |it| core::mem::replace(&mut it.error, error) != it.error)
     }
 
     /// How many things another domain does not let this one follow, among those checked since the start.
@@ -267,7 +273,7 @@ impl Hosted {
     /// Records which things another domain lets this one follow and which it does not; returns whether any were barred
     /// before. At most [`BARRED_KEPT`] are remembered.
     pub(crate) fn note_rights(&self, source: &DomainName, looked: &BTreeMap<IdentityId, bool>) -> bool {
-        self.of_source(source, |OfSource { barred, .. }| {
+        self.note_of_source(source, |OfSource { barred, .. }| {
             let were_any = !barred.is_empty();
             for (id, may) in looked {
                 if *may {
@@ -282,7 +288,7 @@ impl Hosted {
 
     /// Forgets what was recorded by [`Hosted::note_rights`].
     pub(crate) fn forget_rights(&self, source: &DomainName) {
-        self.of_source(source, |it| it.barred.clear());
+        self.note_of_source(source, |it| it.barred.clear());
     }
 
     pub(crate) fn compared(&self, with: &DomainName) -> Option<Compared> {
@@ -290,7 +296,7 @@ impl Hosted {
     }
 
     pub(crate) fn set_compared(&self, with: &DomainName, compared: Compared) {
-        self.of_source(with, |it| it.compared = Some(compared));
+        self.note_of_source(with, |it| it.compared = Some(compared));
     }
 
     pub(crate) fn searched(&self, source: &DomainName) -> Option<u64> {
@@ -298,7 +304,7 @@ impl Hosted {
     }
 
     pub(crate) fn set_searched(&self, source: &DomainName, version: u64) {
-        self.of_source(source, |it| it.searched = Some(version));
+        self.note_of_source(source, |it| it.searched = Some(version));
     }
 
     pub(crate) fn mirror(&self) -> Option<MirrorInfo> {
