@@ -309,6 +309,11 @@ pub(crate) fn find_logged(
     Ok(logged)
 }
 
+/// The identities of which these statements speak, but for what the rules refuse.
+pub(crate) fn subjects_of(statements: &[Logged]) -> BTreeSet<IdentityId> {
+    statements.iter().filter(|it| !it.is_refused()).map(Logged::subject_id).collect()
+}
+
 /// As [`find_logged`], without reading again the statements that are at hand; and the remnants of others.
 pub(crate) fn find_besides(
     entries: &Snapshot<'_>,

@@ -43,10 +43,9 @@ use std::sync::Arc;
 
 use ics_core::descriptor::{CertificateProfile, Certificates, ISSUER_ROLE};
 use ics_core::identity::{Fingerprint, IdentityId, excerpt};
-use ics_core::limits;
 use ics_core::name::{Lookup, Name};
 use ics_core::openpgp::signer::Signer;
-use ics_core::record::{Logged, Posting, Record};
+use ics_core::record::{Logged, Record};
 use ics_core::statement::Claims;
 use ics_core::time::Timestamp;
 use ics_core::vocabulary::{Act, DomainName, ProfileName, Role};
@@ -62,7 +61,7 @@ use super::responders::ResponderCertificate;
 use crate::app::answer::read::Sight;
 use crate::app::answer::resolved::check_whole;
 use crate::app::challenge::key_among;
-use crate::app::entries::find_logged;
+use crate::app::entries::subjects_of;
 use crate::app::hosted::Hosted;
 use crate::app::{App, AppError, random};
 use crate::store::{Certified, Part, Unconfirmed, Word};
@@ -396,16 +395,12 @@ impl App {
 
     /// Refuses a key that somebody else has or had, whoever brings it.
     fn check_key(&self, issuing: &Issuing<'_>, csr: &Csr, id: &IdentityId) -> Result<(), CertifyError> {
-        let name = Name::Spki(sha256(&csr.spki));
         let sight = issuing.sight;
         if self.authorities_of(&issuing.rules.issuers).any(|authority| csr.spki == authority.spki) {
             return Err(CertifyError::Key("it is the issuer's own".to_owned()));
         }
-        let posting = Posting::Name(name);
-        let naming = find_logged(&sight.entries, &sight.domain, &posting, limits::RECORD_STATEMENTS)?;
-        let subjects: BTreeSet<IdentityId> =
-            naming.iter().filter(|it| !it.is_refused()).map(Logged::subject_id).collect();
-        for subject in subjects {
+        let naming = sight.naming(Name::Spki(sha256(&csr.spki)))?;
+        for subject in subjects_of(&naming) {
             if subject != *id {
                 return Err(CertifyError::Key("it belongs to another identity".to_owned()));
             }
@@ -429,9 +424,8 @@ impl App {
 
     /// The statement that names the certificate with this serial number.
     pub(in crate::app) fn issued(&self, sight: &Sight<'_>, serial: &SerialNumber) -> Result<Option<Logged>, AppError> {
-        let posting = Posting::Name(serial.name());
-        let found = find_logged(&sight.entries, &sight.domain, &posting, limits::RECORD_STATEMENTS)?;
-        Ok(found.into_iter().find(|it| it.claims().act == Act::Issued && !it.is_refused()))
+        let naming = sight.naming(serial.name())?;
+        Ok(naming.into_iter().find(|it| it.claims().act == Act::Issued && !it.is_refused()))
     }
 }
 
