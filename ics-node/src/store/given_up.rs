@@ -96,10 +96,7 @@ fn postings(
 }
 
 fn delete(log: &Connection, domain: DomainNumber, gone: &Range<u64>) -> Result<(), StoreError> {
-    let range = [Position::new(domain, gone.start).0, Position::new(domain, gone.end).0];
-    for table in ["entry", "filled", "without_effect", "certified"] {
-        log.execute(&format!("DELETE FROM {table} WHERE position >= ?1 AND position < ?2"), range)?;
-    }
+    table::remove_entries(log, domain, gone)?;
     for level in 0..LEVELS {
         // The first tile that is no longer full.
         let first = gone.start.checked_shr(8 * (level + 1)).unwrap_or_default();
