@@ -385,13 +385,13 @@ fn refuse_unless(condition: bool, message: impl FnOnce() -> String) -> Result<()
     if condition { Ok(()) } else { Err(DescriptorFileError::Edit(message())) }
 }
 
-fn salt() -> Result<[u8; 32], DescriptorFileError> {
+pub(super) fn salt() -> Result<[u8; 32], DescriptorFileError> {
     let mut salt = [0; 32];
     getrandom::fill(&mut salt).map_err(sign_error)?;
     Ok(salt)
 }
 
-fn sign_error(error: impl core::fmt::Display) -> DescriptorFileError {
+pub(super) fn sign_error(error: impl core::fmt::Display) -> DescriptorFileError {
     DescriptorFileError::Sign(error.to_string())
 }
 

@@ -9,7 +9,7 @@ use ics_core::statement::body::{self, Body};
 use ics_core::statement::{Erasure, SignedErasure, make};
 use ics_core::time::Timestamp;
 
-use super::descriptor::{DescriptorFileError, refuse_strangers};
+use super::descriptor::{DescriptorFileError, refuse_strangers, salt, sign_error};
 
 /// An erasure with the signatures that it has so far.
 #[derive(Debug, Clone)]
@@ -31,8 +31,8 @@ impl ErasureFile {
         at: Timestamp,
     ) -> Result<Self, DescriptorFileError> {
         refuse_strangers(owners, signers)?;
-        let json = erasure.to_json().map_err(failed)?;
-        let body = make::sign_descriptor(signers, &json, at, &salt()?).map_err(failed)?;
+        let json = erasure.to_json().map_err(sign_error)?;
+        let body = make::sign_descriptor(signers, &json, at, &salt()?).map_err(sign_error)?;
         Self::from_body(body).map_err(DescriptorFileError::Sign)
     }
 
@@ -50,7 +50,7 @@ impl ErasureFile {
         if !self.signed.verified_by(core::slice::from_ref(signer.public_key())).is_empty() {
             return Ok(self.clone());
         }
-        let body = make::add_signature(&self.body, signer, at, &salt()?).map_err(failed)?;
+        let body = make::add_signature(&self.body, signer, at, &salt()?).map_err(sign_error)?;
         Self::from_body(body).map_err(DescriptorFileError::Sign)
     }
 
@@ -80,14 +80,4 @@ impl ErasureFile {
     pub fn body(&self) -> &[u8] {
         &self.body
     }
-}
-
-fn salt() -> Result<[u8; 32], DescriptorFileError> {
-    let mut salt = [0; 32];
-    getrandom::fill(&mut salt).map_err(failed)?;
-    Ok(salt)
-}
-
-fn failed(error: impl core::fmt::Display) -> DescriptorFileError {
-    DescriptorFileError::Sign(error.to_string())
 }
