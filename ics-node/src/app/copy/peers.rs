@@ -26,7 +26,6 @@ use crate::app::{App, AppError, Reader};
 use crate::config::edit::{EditError, put_peer, remove_peer};
 use crate::config::{Direction, PeerConfig, PeerName, PeerUrl};
 use crate::keys::file::replace_alike;
-use crate::store::Part;
 use crate::tls::{ClientTls, KeyPin, PeerKey};
 
 /// One peer, as configured.
@@ -369,13 +368,12 @@ impl App {
     /// What a peer has done as a witness of this node's domains.
     fn cosigns(&self, peer: &Peer) -> Vec<Cosigns> {
         let Some(witness) = &peer.witness else { return Vec::new() };
-        let homes = self.all_hosted().into_iter().filter(|hosted| hosted.part == Part::Home);
         let of = |hosted: Arc<Hosted>| {
             let Witnessing { size, at, last_error, .. } = hosted.witnessing(&witness.name);
             let lag_entries = hosted.grown.borrow().saturating_sub(size);
             Cosigns { domain: hosted.name.clone(), size, lag_entries, cosigned_at: at, last_error }
         };
-        homes.map(of).collect()
+        self.homes().into_iter().map(of).collect()
     }
 
     fn pulled(&self, peer: &Peer, domain: &DomainName) -> Pulled {
