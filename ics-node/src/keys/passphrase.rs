@@ -3,12 +3,13 @@
 use core::fmt;
 use std::io::{self, IsTerminal as _};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use sequoia_openpgp::crypto::Password;
 use zeroize::Zeroizing;
 
 use super::file;
+use crate::locked::Locked as _;
 
 /// The file in the home directory that holds a generated passphrase.
 pub const FILE_NAME: &str = "passphrase";
@@ -196,7 +197,7 @@ impl PassphraseSource {
     }
 
     fn read(&self, path: &Path) -> Result<Passphrase, PassphraseError> {
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.known.locked();
         if let Some((from, passphrase)) = known.as_ref()
             && from == path
         {

@@ -2,7 +2,7 @@
 //! shorter, and what may have changed since.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use ics_core::domain::Domain;
 use ics_core::identity::{Fingerprint, IdentityId};
@@ -24,6 +24,7 @@ use crate::api::{DomainInfo, ShownLog};
 use crate::app::entries::{Entries, Snapshot, find_besides, find_logged, is_more_about, keys, kind_key, restore};
 use crate::app::hosted::Hosted;
 use crate::app::{App, AppError, Reader};
+use crate::locked::Locked as _;
 use crate::store::{DomainNumber, Key, Seal, Standing, StoreError, StoredEntry};
 
 /// A domain as it was at a size of its log and a time, under the policy and certificates of a moment. The newest rules
@@ -190,7 +191,7 @@ pub(super) struct LogThen<'m> {
 
 impl Entries for LogThen<'_> {
     fn indices(&self, postings: &[Posting], limit: usize) -> Result<Vec<u64>, StoreError> {
-        let nothing = || self.nothing.lock().unwrap_or_else(PoisonError::into_inner);
+        let nothing = || self.nothing.locked();
         let key = if let [one] = postings { keys(core::slice::from_ref(one)).pop() } else { None };
         if key.is_some_and(|key| nothing().contains(&key)) {
             return Ok(Vec::new());

@@ -27,6 +27,7 @@ use super::schema;
 use super::scrub;
 use super::types::{DomainNumber, Key, Position};
 use crate::background;
+use crate::locked::Locked as _;
 pub(crate) use file::Progress;
 use filter::Filter;
 pub use search::Page;
@@ -255,7 +256,7 @@ impl Drop for Index {
 
 impl Shared {
     fn tail(&self) -> MutexGuard<'_, Tail> {
-        self.tail.lock().unwrap_or_else(PoisonError::into_inner)
+        self.tail.locked()
     }
 
     fn run(&self, mut connection: Connection, path: &Path) {
