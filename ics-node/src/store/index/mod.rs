@@ -143,9 +143,9 @@ impl Index {
         tail.push(core::iter::empty(), (domain, Progress { upto, leaf }));
         drop(tail);
         self.shared.work.notify_one();
-        let forgets = |tail: &mut Tail| tail.is_forgetting() && tail.failure().is_none();
+        let forgets = |tail: &mut Tail| tail.is_forgetting() && tail.failure.is_none();
         let tail = self.shared.merged.wait_while(self.shared.tail(), forgets).unwrap_or_else(PoisonError::into_inner);
-        tail.failure().cloned().map_or(Ok(()), Err)
+        tail.failure.clone().map_or(Ok(()), Err)
     }
 
     /// Waits until the tail has room again.
