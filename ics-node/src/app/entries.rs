@@ -4,7 +4,7 @@ mod line;
 
 use std::collections::BTreeSet;
 
-use ics_core::domain::Domain;
+use ics_core::domain::{Context, Domain};
 use ics_core::identity::{Fingerprint, IdentityId};
 use ics_core::limits;
 use ics_core::log::entry::{EntryKind, Header};
@@ -197,6 +197,11 @@ impl Said {
         let about = [self.about, left].concat();
         let groups = Self::groups(entries, domain, &candidate_groups(&about))?;
         Ok(Self { about, groups, unseen: self.unseen })
+    }
+
+    /// The same, for the rules.
+    pub(crate) fn context(&self) -> Context<'_> {
+        Context { about: &self.about, groups: &self.groups, unseen: self.unseen }
     }
 
     /// All statements about these groups.

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use ics_core::descriptor::{Descriptor, admit};
-use ics_core::domain::{Context, Domain, Erasable, Refusal};
+use ics_core::domain::{Domain, Erasable, Refusal};
 use ics_core::limits;
 use ics_core::log::checkpoint::CheckpointError;
 use ics_core::log::entry::{EntryKind, Header, LeafData};
@@ -156,8 +156,7 @@ fn judge_statement(
         return Ok(without_a_way());
     };
     let said = line.before(entries, domain, &entry)?;
-    let context = Context { about: &said.about, groups: &said.groups, unseen: said.unseen };
-    Ok(match domain.check(&entry, &context) {
+    Ok(match domain.check(&entry, &said.context()) {
         Ok(admitted) => {
             let notes = Notes::of(&entry, &said.about, &admitted);
             let change = notes.map_or(Change::Nothing, |notes| Change::Noted(Box::new(notes)));
@@ -283,8 +282,7 @@ fn judge_erasure(
         Found::Other(_) | Found::Nothing => None,
     };
     let said = subject.map(|subject| line.said(log, domain, &subject)).transpose()?.unwrap_or_default();
-    let context = Context { about: &said.about, groups: &said.groups, unseen: said.unseen };
-    Ok(match domain.check_erasure(signed, erasable.as_erasable(), &context, header.admitted_at) {
+    Ok(match domain.check_erasure(signed, erasable.as_erasable(), &said.context(), header.admitted_at) {
         Ok(index) => {
             let remnant = subject.map(|identity| Remnant { statement: id, identity });
             let remnant = remnant.ok_or_else(|| StoreError::corrupt("what is erased is about nothing"))?;
