@@ -113,7 +113,8 @@ fn take_place(file: NamedTempFile, place: &Path, former: Option<&Metadata>) -> i
     target.sync_all()
 }
 
-fn directory_of(path: &Path) -> &Path {
+/// The directory of a file; the present one, if its path names none.
+pub(crate) fn directory_of(path: &Path) -> &Path {
     path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."))
 }
 
