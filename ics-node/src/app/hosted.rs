@@ -246,7 +246,7 @@ impl Hosted {
         self.witnessing.locked().insert(name.clone(), now);
     }
 
-    /// Looks at what is remembered of a source; of one of which nothing is, what a new one begins with.
+    /// Looks at what is remembered of a source, if anything is.
     fn of_source<T: Default>(&self, source: &DomainName, look: impl FnOnce(&OfSource) -> T) -> T {
         let sources = self.sources.locked();
         sources.get(source).map(look).unwrap_or_default()
@@ -332,6 +332,8 @@ mod tests {
         let hosted = Hosted::new(DomainNumber::new(1).expect("in range"), name("care.example"), Part::Home, None);
         let (source, other) = (name("devices.example"), name("labels.example"));
         let reason = |text: &str| Some(text.to_owned());
+        assert_eq!((hosted.follow_error(&source), hosted.barred(&source)), (None, 0));
+        assert!(hosted.sources.lock().expect("no panic").is_empty(), "a look leaves nothing behind");
         assert!(!hosted.set_follow_error(&source, None), "it is followed, as before");
         let steps = [(reason("away"), true), (reason("away"), false), (reason("refused"), true), (None, true)];
         for (error, is_new) in [steps.clone(), steps].concat() {

@@ -186,6 +186,7 @@ fn verify_source(domain: &Domain, header: &Header, body: &[u8]) -> Result<(), Ju
     })
 }
 
+/// Of an adopted entry that does not say by which logs it came.
 fn without_a_way() -> Judgement {
     refused(Code::SourceUnproven, "how the adopted entry came here cannot be read")
 }
