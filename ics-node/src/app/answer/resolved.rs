@@ -54,8 +54,8 @@ impl App {
         Ok(kept)
     }
 
-    /// As `kept`, for one of many in a listing. It must not displace from memory what is asked for, so it adds nothing
-    /// there.
+    /// As `kept`, for one of many in a listing. It must not displace from memory what is asked for, so it is not added
+    /// there; what is said about its groups is, since others of the listing are in the same ones.
     pub(super) fn kept_in_passing(&self, sight: &Sight<'_>, id: &IdentityId) -> Result<Arc<Kept>, AppError> {
         let now = self.clock().now();
         match self.memory().recall(sight.hosted.number, id, now) {
