@@ -33,6 +33,9 @@ pub fn seeds(target: &str) -> Vec<Vec<u8>> {
     if target == "bundle" {
         found.extend(bundles());
     }
+    if target == "case" {
+        found.extend(super::case::seeds(&vectors("evidence")).into_iter().flatten());
+    }
     if target == "packed" {
         let pages = seeds("feed").into_iter().filter_map(|json| Page::decode(&json).ok());
         let pages: Vec<Vec<u8>> = pages.map(|page| pack(&page)).collect();

@@ -81,6 +81,7 @@ fn seeds_are_accepted() {
         let sealed = [seed, &[0, 32], digest.as_slice()].concat();
         ics_sync::bundle::Bundle::open(std::io::Cursor::new(sealed)).is_ok()
     }));
+    assert!(all("case", |seed| ics_core::checker::Case::parse(seed).is_ok_and(|case| case.check().is_ok())));
     assert!(accepted("certificate", |seed| ics_core::openpgp::certificate::Certificate::parse(seed).is_ok()));
     assert!(all("cmp", super::x509::is_good_message));
     assert!(all("cms", super::x509::is_good_cms));
