@@ -29,6 +29,7 @@ pub fn seeds(target: &str) -> Vec<Vec<u8>> {
     }
     found.extend(encoded(target).iter().filter_map(|text| BASE64.decode(text.as_bytes()).ok()));
     found.extend(spoken(target).iter().map(|text| text.as_bytes().to_vec()));
+    found.extend(in_pem(target, &found));
     found.extend(ldap(target));
     if target == "bundle" {
         found.extend(bundles());
@@ -144,6 +145,24 @@ fn spoken(target: &str) -> &'static [&'static str] {
         ],
         _ => &[],
     }
+}
+
+/// What of this is DER, as text in which it is passed on (RFC 7468); certificates as a chain of two.
+fn in_pem(target: &str, found: &BTreeSet<Vec<u8>>) -> Vec<Vec<u8>> {
+    let (label, times) = match target {
+        "cms" => ("CMS", 1),
+        "spki" => ("PUBLIC KEY", 1),
+        "x509" => ("CERTIFICATE", 2),
+        _ => return Vec::new(),
+    };
+    let pem = |der: &Vec<u8>| {
+        let base64 = BASE64.encode(der);
+        let lines = base64.as_bytes().chunks(64).map(|line| format!("{}\n", String::from_utf8_lossy(line)));
+        let text = format!("-----BEGIN {label}-----\n{}-----END {label}-----\n", lines.collect::<String>());
+        text.repeat(times).into_bytes()
+    };
+    // A SEQUENCE, and no digit at the beginning of a text.
+    found.iter().filter(|bytes| bytes.first() == Some(&0x30) && !bytes.is_ascii()).map(pem).collect()
 }
 
 /// BER as sent by clients and peers.

@@ -89,6 +89,7 @@ fn seeds_are_accepted() {
     assert!(all("csr", |seed| ics_node::x509::Csr::parse(seed).is_ok()));
     assert!(all("ocsp", |seed| ics_node::x509::Questions::parse(seed).is_ok()));
     assert!(all("x509", |seed| ics_node::x509::read_certificate(seed).is_ok()));
+    assert!(accepted("x509", |seed| ics_node::x509::read_certificates(seed).is_ok_and(|all| all.len() == 2)));
     assert!(accepted("descriptor", |seed| ics_core::descriptor::Descriptor::parse(seed).is_ok()));
     assert!(accepted("entry", |seed| Header::decode(seed).is_ok()));
     assert!(accepted("evidence", |seed| ics_core::evidence::Evidence::parse(seed).is_ok()));
@@ -102,6 +103,7 @@ fn seeds_are_accepted() {
     assert!(accepted("http", |seed| serde_json::from_slice::<ics_node::api::AdoptionRequest>(seed).is_ok()));
     assert!(accepted("packed", |seed| ics_sync::packed::unpack(seed).is_ok()));
     assert!(accepted("spki", |seed| PublicKey::from_spki_der(seed).is_ok()));
+    assert!(accepted("spki", |seed| core::str::from_utf8(seed).is_ok_and(|pem| PublicKey::from_spki_pem(pem).is_ok())));
     assert!(all("tls_alpn", super::acme::is_good_answer));
     assert!(accepted("trust", |seed| ics_core::trust::TrustPolicy::parse(seed).is_ok()));
     assert!(accepted("ldap_answer", ics_sync::ldap::passes));
