@@ -117,6 +117,9 @@ fn spoken(target: &str) -> &'static [&'static str] {
             r#"{"upto":2,"size":3,"heads":["a signed note"],"rights":"AAAAAAAAAAAAAAAAAAAAAA=="}"#,
             r#"{"evidence":{"version":1,"id":"38cd1a9dd104847af32f938a3f205349bffad80a","domain":"devices.acme.example","checkpoint":"","entries":[]},"consistency":["AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="]}"#,
             r#"{"refused":[{"body":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=","problem":{"status":422}}]}"#,
+            r#"{"from":1,"size":3,"entries":[{"leaf":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=","erased":"AAcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBDjNGp3RBIR68y+Tij8gU0m/+tgK"},{"leaf":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="}],"proof":[],"sight":{"rights":"AAAAAAAAAAAAAAAAAAAAAA==","earlier":[0]}}"#,
+            r#"{"results":[{"problem":{"status":422}}]}"#,
+            r#"{"domain":"devices.acme.example","origin":"devices.acme.example/5636206c0cdced54205f03567c66fe5be4102362d47feba78155c266df7fd5a2","home":{"name":"home.acme.example","key":"iojj3XQJ8ZX9UtstPLpdcspnCb8dlBIb83SIAbQPb1w="},"verifier_key":"devices.acme.example/5636206c0cdced54205f03567c66fe5be4102362d47feba78155c266df7fd5a2+855f52e2+AYqI4910CfGV/VLbLTy6XXLKZwm/HZQSG/N0iAG0D29c","descriptor":1,"size":3}"#,
         ],
         "http" => &[
             r#"{"statements":["Ym9keQ=="]}"#,

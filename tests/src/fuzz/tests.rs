@@ -94,10 +94,13 @@ fn seeds_are_accepted() {
     assert!(accepted("entry", |seed| Header::decode(seed).is_ok()));
     assert!(accepted("evidence", |seed| ics_core::evidence::Evidence::parse(seed).is_ok()));
     assert!(accepted("feed", |seed| ics_sync::wire::Page::decode(seed).is_ok()));
+    assert!(accepted("feed", |seed| ics_sync::wire::Page::decode(seed).is_ok_and(|page| page.sight.is_some())));
     assert!(accepted("feed", |seed| ics_sync::wire::Shown::decode(seed).is_ok()));
     assert!(accepted("feed", |seed| ics_sync::wire::Heads::decode(seed).is_ok()));
     assert!(accepted("feed", |seed| ics_sync::wire::Attestation::decode(seed).is_ok()));
     assert!(accepted("feed", |seed| ics_sync::wire::Refusals::decode(seed).is_ok()));
+    assert!(accepted("feed", |seed| ics_sync::wire::Submitted::decode(seed, 1).is_ok()));
+    assert!(accepted("feed", |seed| ics_sync::wire::Info::decode(seed).is_ok()));
     assert!(accepted("http", |seed| ics_sync::wire::Submission::decode(seed).is_ok()));
     assert!(accepted("http", |seed| serde_json::from_slice::<ics_node::api::EnrolmentRequest>(seed).is_ok()));
     assert!(accepted("http", |seed| serde_json::from_slice::<ics_node::api::AdoptionRequest>(seed).is_ok()));
