@@ -214,6 +214,7 @@ fn a_home_that_the_configuration_no_longer_names_takes_nothing_and_signs_nothing
     assert_eq!(as_of(&stage), before, "nobody says that there is nothing newer");
     let refused = publish(&stage, 2);
     assert!(refused.code != 0 && refused.failure().0.contains("no `[[home]]`"), "{refused:?}");
+    assert_eq!(as_of(&stage), before, "nor a moment later");
 
     stage.kill();
     let text = std::fs::read_to_string(stage.path("home/ics.toml")).expect("read");
