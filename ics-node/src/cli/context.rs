@@ -11,7 +11,7 @@ use crate::app::clock::Clock;
 use crate::config::{Config, Url};
 use crate::keys::token::{PinSource, Tokens};
 use crate::keys::{KeyError, KeyStore, Passphrase, PassphraseSource, StoredKey, UnlockedKey};
-use crate::words::shell_path;
+use crate::words::{shell_path, shell_word};
 
 /// The surroundings of one command.
 #[derive(Debug)]
@@ -53,15 +53,15 @@ impl Context {
         })
     }
 
-    /// How a command that people are to copy begins, so that it acts on this home directory.
+    /// The flags by which the user has named another home directory than the usual one, or a node: a command that
+    /// people are to copy takes them too.
     #[must_use]
-    pub(crate) fn program(&self) -> String {
+    pub(crate) fn named_flags(&self) -> String {
         let named = std::env::var_os(HOME_VARIABLE).filter(|value| !value.is_empty());
         let usual = named.map(PathBuf::from).or_else(default_home);
-        match usual.as_ref() == Some(&self.home) {
-            true => "ics".to_owned(),
-            false => format!("ics --home {}", shell_path(&self.home)),
-        }
+        let home = (usual.as_ref() != Some(&self.home)).then(|| format!("--home {}", shell_path(&self.home)));
+        let node = self.node.as_ref().map(|node| format!("--node {}", shell_word(&node.to_string())));
+        home.into_iter().chain(node).collect::<Vec<_>>().join(" ")
     }
 
     /// The time now.

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use serde_json::{Value, json};
 
-use super::output::say;
+use super::output::{say, with_named};
 use super::words::clean;
 use crate::config::ConfigError;
 use crate::keys::token::TokenError;
@@ -101,7 +101,8 @@ impl Failure {
     }
 
     fn for_programs(&self) -> Value {
-        let mut error = json!({ "exit": self.exit as u8, "message": self.message, "hint": self.hint });
+        let (message, hint) = (with_named(&self.message), self.hint.as_deref().map(with_named));
+        let mut error = json!({ "exit": self.exit as u8, "message": message, "hint": hint });
         if let (Some(members), Some(code)) = (error.as_object_mut(), &self.code) {
             members.insert("code".to_owned(), json!(code));
         }
@@ -119,7 +120,7 @@ impl Failure {
 }
 
 fn lines_cleaned(text: &str) -> String {
-    text.lines().map(clean).collect::<Vec<_>>().join("\n")
+    with_named(text).lines().map(clean).collect::<Vec<_>>().join("\n")
 }
 
 impl From<ConfigError> for Failure {

@@ -17,6 +17,7 @@ use crate::client::lookup::LookupError;
 use crate::client::node::{Node, NodeError};
 use crate::client::signing::{Signing, SigningError};
 use crate::config::{Config, FILE_NAME, NodeConfig, Url};
+use crate::words::shell_word;
 
 /// Which domain is meant.
 #[derive(Debug, Clone, Default, Args)]
@@ -56,6 +57,18 @@ impl SignAs {
         named(self.domain.clone(), config.client.domain.as_ref(), "domain")
     }
 
+    /// The flag by which the user has chosen the domain, after a space: a command that is printed for that domain takes
+    /// it too.
+    pub(crate) fn domain_flag(&self) -> String {
+        flag("domain", self.domain.as_ref())
+    }
+
+    /// The flags by which the user has chosen domain, signer and role, each after a space: a command that is printed
+    /// for the same signer takes them too.
+    pub(crate) fn flags(&self) -> String {
+        format!("{}{}{}", self.domain_flag(), flag("signer", self.signer.as_ref()), flag("role", self.role.as_ref()))
+    }
+
     /// Unlocks the signer's key, unless signing happens elsewhere, and asks the node for the rules of the domain.
     pub(crate) async fn open(&self, context: &Context, config: &Config, node: &Node) -> Result<Signing, Failure> {
         let domain = self.domain(config)?;
@@ -69,6 +82,10 @@ impl SignAs {
         let key = context.unlock(&context.keys().find(&name)?)?;
         Ok(Signing::new(key, role, descriptor))
     }
+}
+
+fn flag(name: &str, value: Option<&impl ToString>) -> String {
+    value.map_or_else(String::new, |value| format!(" --{name} {}", shell_word(&value.to_string())))
 }
 
 /// The rules of a domain, as a node gives them.

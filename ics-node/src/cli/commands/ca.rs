@@ -208,7 +208,7 @@ fn authority(paths: &[&Path]) -> Result<(Authority, Issuer), Failure> {
 }
 
 /// What to do with a request, which does not itself say what it was made for.
-const REQUESTED: &str = "for an issuing authority: `ics ca sign` on the machine of the root makes its certificate; for \
+const REQUESTED: &str = "for an issuing authority, ics ca sign on the machine of the root makes its certificate; for \
                          a node that answers OCSP in the issuer's place, never use it: that would make the node's key \
                          an authority. Such a request goes to the issuer's node, by EST at \
                          /.well-known/est/DOMAIN:ocsp/simpleenroll";

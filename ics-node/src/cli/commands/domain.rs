@@ -214,8 +214,7 @@ pub(super) fn unlock_all(context: &Context, names: &[String]) -> Result<Vec<Unlo
 
 /// Says how a version that was made comes into force.
 pub(super) fn tell_of_submit(context: &Context) {
-    let program = context.program();
-    context.output.note(&format!("`{program} domain submit` puts it into force once enough owners have signed"));
+    context.output.note("`ics domain submit` puts it into force once enough owners have signed");
 }
 
 /// The named domain, or the default from the configuration.

@@ -168,7 +168,8 @@ fn submit_erasure(context: &Context, node: &Node, domain: &DomainName, file: &Er
 /// A hint on requests for enrolment: what a thing once requested with its key is not a statement.
 fn requests(erasure: &Erasure) -> String {
     let key = erasure.identity.filter(|it| it.kind.has_key()).map_or("KEY".to_owned(), |it| it.id.to_string());
-    format!("a request for enrolment is not reached: `ics enroll forget {key}` deletes it, if there was one")
+    let forget = format!("ics enroll forget {key} --domain {}", erasure.domain);
+    format!("a request for enrolment is not reached: `{forget}` deletes it, if there was one")
 }
 
 /// Describes what is to be signed, for people.
