@@ -218,6 +218,18 @@ impl Stage {
         Ended::new(command.args(words).stdin(Stdio::null()).output().expect("run"))
     }
 
+    /// What a command in a home directory writes that reads this through a pipe.
+    pub(crate) fn piped(&self, home: &str, words: &[&str], input: &[u8]) -> Vec<u8> {
+        use std::io::Write as _;
+        let mut command = self.command_in(&self.path(home));
+        command.args(words).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut running = command.spawn().expect("started");
+        running.stdin.take().expect("piped").write_all(input).expect("written");
+        let output = running.wait_with_output().expect("run");
+        assert!(output.status.success(), "{words:?}: {output:?}");
+        output.stdout
+    }
+
     /// The exit code of a command whose output and messages nobody reads, in JSON or for people.
     pub(crate) fn run_unheard(&self, is_json: bool, words: &[&str]) -> Option<i32> {
         let closed = || std::io::pipe().expect("a pipe").1;

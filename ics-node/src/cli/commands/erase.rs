@@ -60,7 +60,8 @@ pub(crate) struct Erase {
     /// The index of the entry in the domain's log, as `ics history` shows it.
     #[arg(long, value_name = "INDEX", required_unless_present = "from")]
     entry: Option<u64>,
-    /// A file with an erasure that owners have signed. Whoever has signed it already only passes it on, or submits it.
+    /// A file with an erasure that owners have signed. Whoever has signed it already only passes it on, or submits
+    /// it. `-` is standard input.
     #[arg(long, value_name = "FILE", conflicts_with = "entry")]
     from: Option<PathBuf>,
     #[command(flatten)]

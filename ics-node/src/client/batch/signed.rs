@@ -73,20 +73,32 @@ impl SignedBatch {
     /// Writes the batch to a file and returns the digest of the file.
     ///
     /// # Errors
-    /// When the disk fails.
+    /// When the batch exceeds a bound, or the disk fails.
     pub fn write(&self, path: &Path) -> Result<String, BatchError> {
+        self.lines(path)?.write(path)
+    }
+
+    /// The contents of such a file, and their digest.
+    ///
+    /// # Errors
+    /// When the batch exceeds a bound.
+    pub fn to_bytes(&self) -> Result<(Vec<u8>, String), BatchError> {
+        Ok(self.lines(&self.path)?.whole())
+    }
+
+    fn lines(&self, path: &Path) -> Result<Lines, BatchError> {
         let mut lines = Lines::default();
         lines.push(path, &self.head)?;
         self.bodies.iter().try_for_each(|body| lines.push(path, &json!({ "body": STANDARD.encode(body) })))?;
-        lines.write(path)
+        Ok(lines)
     }
 
-    /// Reads a batch from a file.
+    /// Reads a batch from the contents of a file.
     ///
     /// # Errors
     /// When it is not such a batch, was changed, or exceeds a bound.
-    pub fn read(path: &Path) -> Result<Self, BatchError> {
-        let (mut values, digest) = read(path)?;
+    pub fn parse(path: &Path, content: &[u8]) -> Result<Self, BatchError> {
+        let (mut values, digest) = read(path, content)?;
         let head = values.drain(..1.min(values.len())).next().ok_or_else(|| form(path, "it has no head".to_owned()))?;
         if head.get("format").and_then(Value::as_str) == Some(unsigned::FORMAT) {
             let found = "is not signed yet: `ics sign` signs it";
