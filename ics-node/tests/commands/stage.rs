@@ -9,7 +9,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 /// The program under test.
-const ICS: &str = env!("CARGO_BIN_EXE_ics");
+pub(crate) const ICS: &str = env!("CARGO_BIN_EXE_ics");
 /// The domain of the stage.
 pub(crate) const DOMAIN: &str = "devices.acme.example";
 

@@ -211,7 +211,7 @@ fn source(path: &Path) -> Result<Source, Failure> {
 /// Unlocks the secret keys of owners.
 pub(super) fn unlock_all(context: &Context, names: &[String]) -> Result<Vec<UnlockedKey>, Failure> {
     let keys = names.iter().map(|name| context.keys().find(name)).collect::<Result<Vec<_>, _>>()?;
-    context.unlock_all(&keys)
+    keys.iter().map(|key| context.unlock(key)).collect()
 }
 
 /// Says how a version that was made comes into force.
