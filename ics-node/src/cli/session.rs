@@ -234,6 +234,12 @@ fn local_hint(problem: &Problem) -> Option<&'static str> {
         }
         Code::MalformedId => Some("`ics lookup --help` shows what each kind of id and name looks like"),
         Code::NotHome => Some("ask the home of the domain: --node names it"),
+        Code::Busy | Code::OverBudget => Some("try again in a moment"),
+        Code::NoRoom => Some("the node goes on by itself once its operator has made room"),
+        Code::Behind => Some(
+            "try again in a moment, or ask another node: --node names one. Of a domain that was restored, `ics restore` \
+             on the machine of its home says what it waits for",
+        ),
         _ => None,
     }
 }
@@ -295,6 +301,15 @@ mod tests {
         assert!(plain.contains("`http://`") && !plain.contains("is it running?"), "{plain}");
         let away = told("Connection refused (os error 111)");
         assert!(away.contains("is it running?") && !away.contains("SSL_CERT_FILE"), "{away}");
+    }
+
+    #[test]
+    fn no_hint_speaks_of_headers_that_a_command_does_not_show() {
+        for code in Code::ALL {
+            let problem = Problem::of(*code, "it failed".to_owned());
+            let told = format!("{:?}", Failure::from(problem));
+            assert!(!["Retry-After", "`Authorization"].iter().any(|header| told.contains(header)), "{told}");
+        }
     }
 
     #[test]
