@@ -2,12 +2,14 @@
 //! everything else to standard error.
 
 use std::io::{self, ErrorKind, IsTerminal as _, Write};
+use std::path::Path;
 use std::sync::OnceLock;
 
 use console::{Term, measure_text_width, style};
 use serde::Serialize;
 
 use super::exit::{Exit, Failure};
+use super::files::is_standard;
 
 /// How a command that people may copy begins in a text.
 const COMMAND: &str = "`ics ";
@@ -72,6 +74,19 @@ impl Output {
             with_named(human().trim_end())
         };
         print_part(format!("{text}\n").as_bytes())
+    }
+
+    /// As [`Self::result`], about what was written to a file: if that is standard output, it holds nothing else.
+    ///
+    /// # Errors
+    /// As [`Self::result`].
+    pub(crate) fn written(
+        &self,
+        path: &Path,
+        value: &impl Serialize,
+        human: impl FnOnce() -> String,
+    ) -> Result<(), Failure> {
+        if is_standard(path) { Ok(()) } else { self.result(value, human) }
     }
 
     /// Reports progress, to people only.

@@ -41,7 +41,8 @@ pub(crate) struct SignAs {
     /// The role in which the signer speaks [default: `[client] role` in ics.toml].
     #[arg(long, value_name = "ROLE")]
     role: Option<Role>,
-    /// Sign nothing: write what is to be signed to this file, for `ics sign` on the machine that has the key.
+    /// Sign nothing: write what is to be signed to this file, or to standard output for `-`, for `ics sign` on the
+    /// machine that has the key.
     #[arg(long, value_name = "FILE")]
     unsigned: Option<PathBuf>,
 }

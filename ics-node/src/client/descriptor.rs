@@ -231,7 +231,7 @@ impl DescriptorFile {
     /// When the disk fails.
     pub fn replace(&self, path: &Path) -> Result<(), DescriptorFileError> {
         let failed = |source| DescriptorFileError::File { path: path.to_owned(), source };
-        file::replace_private(path, &self.body).map_err(failed)
+        file::write_private(path, &self.body).map_err(failed)
     }
 }
 

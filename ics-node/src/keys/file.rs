@@ -58,6 +58,19 @@ pub fn replace_private(path: &Path, content: &[u8]) -> io::Result<()> {
     directory.sync_all()
 }
 
+/// As [`replace_private`], or writes to standard output for `-`.
+///
+/// # Errors
+/// The system's error.
+pub fn write_private(path: &Path, content: &[u8]) -> io::Result<()> {
+    if path.to_str() != Some(STANDARD) {
+        return replace_private(path, content);
+    }
+    let mut output = io::stdout().lock();
+    output.write_all(content)?;
+    output.flush()
+}
+
 /// Replaces a file that people have made as they like: a link to it stays a link, and if possible owner, group and
 /// permissions stay as they are. Otherwise the file belongs to whoever replaces it, and is private.
 ///

@@ -302,6 +302,11 @@ fn batches_and_descriptors_pass_through_pipes() {
         assert_eq!(json(&piped("vault", shows, &version))["description"], "Pumps");
     }
     assert_eq!(json(&piped("home", &["domain", "submit", "-"], &version))["version"], 2);
+    let asked = piped("home", &["status", "in-use", "serial:SN-1", "--unsigned", "-"], b"");
+    piped("home", &["submit", "-"], &piped("vault", &["sign", "-", "--yes", "--out", "-"], &asked));
+    assert_eq!(split.stage.status("serial:SN-1"), "in-use");
+    let evidence = json(&piped("home", &["export", "serial:SN-1", "--out", "-"], b""));
+    assert!(evidence.is_object(), "and nothing beside it: {evidence}");
     for name in ["-", "-.signed.ics"] {
         assert!(!split.stage.path(name).exists(), "{name}");
     }

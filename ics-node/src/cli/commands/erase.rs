@@ -69,8 +69,9 @@ pub(crate) struct Erase {
     /// The owner's key that signs.
     #[arg(long = "owner", default_value = "owner", value_name = "KEY")]
     owners: Vec<String>,
-    /// Write the signed erasure to this file, for other owners to sign, and submit nothing.
-    #[arg(short, long, value_name = "FILE")]
+    /// Write the signed erasure to this file, or to standard output for `-`, for other owners to sign, and submit
+    /// nothing.
+    #[arg(short, long, alias = "out", value_name = "FILE")]
     output: Option<PathBuf>,
     /// Do not ask for confirmation.
     #[arg(short, long)]
@@ -102,7 +103,8 @@ impl Erase {
             Some(path) => {
                 files::write(path, file.body())?;
                 let shown = json!({ "file": path_text(path), "erasure": erasure });
-                context.output.result(&shown, || format!("{} signed into {}", style("✓").green(), path.display()))?;
+                let text = || format!("{} signed into {}", style("✓").green(), path.display());
+                context.output.written(path, &shown, text)?;
                 Ok(Exit::Ok)
             }
             None => submit_erasure(context, &node, &domain, &file),

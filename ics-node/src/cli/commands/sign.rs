@@ -12,12 +12,12 @@ use super::domain::show;
 use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::files;
-use crate::cli::output::{card, print};
+use crate::cli::output::card;
 use crate::cli::progress;
 use crate::cli::review;
 use crate::cli::say::{Asking, confirm};
 use crate::cli::words::{counted, when};
-use crate::client::batch::{BatchError, Done, Ledger, Noted, SignedBatch, UnsignedBatch};
+use crate::client::batch::{BatchError, Done, Ledger, Noted, UnsignedBatch};
 use crate::client::descriptor::{self, DescriptorFile};
 use crate::client::moment;
 use crate::keys::UnlockedKey;
@@ -47,7 +47,7 @@ pub(crate) struct Sign {
     signer: Option<String>,
     /// The file to write what was signed to; an existing file is overwritten, and `-` is standard output [default: a
     /// file beside the batch, or standard output if the batch comes from standard input].
-    #[arg(short, long, value_name = "FILE")]
+    #[arg(short, long, alias = "out", value_name = "FILE")]
     output: Option<PathBuf>,
     /// Only show what would be signed, as --dry-run does.
     #[arg(long)]
@@ -99,15 +99,12 @@ impl Sign {
         let bar = progress::bar(context, batch.items.len(), "signing");
         let signed = batch.sign(&key, context.now(), || bar.inc(1))?;
         bar.finish_and_clear();
-        let digest = put(&signed, &output)?;
+        let digest = signed.write(&output)?;
         let noted = Noted { done: Done::Signed, batch: batch.digest().to_owned(), signed: digest, at: context.now() };
         ledger.note(&noted)?;
-        if files::is_standard(&output) {
-            return Ok(Exit::Ok);
-        }
         let file = output.display().to_string();
         let said = json!({ "signed": file, "statements": signed.bodies.len(), "batch": batch.digest() });
-        context.output.result(&said, || {
+        context.output.written(&output, &said, || {
             let there = format!("on a machine that reaches the home of {}", batch.head.domain);
             let rows = [("next", format!("ics submit {}\n{there}", shell_path(&output)))];
             card(&format!("{} {file}: {} signed", style("✓").green(), signed.bodies.len()), &rows)
@@ -173,16 +170,6 @@ impl Sign {
         refuse_to_lose(&signed, &owners, &output)?;
         show::put(context, &signed, &output)
     }
-}
-
-/// Writes what was signed, and returns its digest.
-fn put(signed: &SignedBatch, output: &Path) -> Result<String, Failure> {
-    if !files::is_standard(output) {
-        return Ok(signed.write(output)?);
-    }
-    let (content, digest) = signed.to_bytes()?;
-    print(&content)?;
-    Ok(digest)
 }
 
 /// Turns `recall.ics` into `recall.signed.ics`. Any other extension is part of the name, as in `lot-2026.11`.

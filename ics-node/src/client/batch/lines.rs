@@ -34,18 +34,12 @@ impl Lines {
         Ok(())
     }
 
-    /// The contents of the file, and their digest, by which people name the batch.
-    pub(super) fn whole(mut self) -> (Vec<u8>, String) {
+    /// Replaces the file, or writes to standard output for `-`, and returns the digest, by which people name the batch.
+    pub(super) fn write(mut self, path: &Path) -> Result<String, BatchError> {
         let digest = HEXLOWER.encode(&Sha256::digest(&self.bytes));
         self.bytes.extend(format!("{{\"sha256\":\"{digest}\"}}\n").into_bytes());
-        (self.bytes, digest)
-    }
-
-    /// Replaces the file and returns the digest.
-    pub(super) fn write(self, path: &Path) -> Result<String, BatchError> {
-        let (bytes, digest) = self.whole();
         let failed = |source| BatchError::File { path: path.to_owned(), source };
-        file::replace_private(path, &bytes).map_err(failed)?;
+        file::write_private(path, &self.bytes).map_err(failed)?;
         Ok(digest)
     }
 }

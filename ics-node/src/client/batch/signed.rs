@@ -70,27 +70,15 @@ impl SignedHead {
 }
 
 impl SignedBatch {
-    /// Writes the batch to a file and returns the digest of the file.
+    /// Writes the batch to a file, or to standard output for `-`, and returns the digest of the file.
     ///
     /// # Errors
-    /// When the batch exceeds a bound, or the disk fails.
+    /// When the disk fails.
     pub fn write(&self, path: &Path) -> Result<String, BatchError> {
-        self.lines(path)?.write(path)
-    }
-
-    /// The contents of such a file, and their digest.
-    ///
-    /// # Errors
-    /// When the batch exceeds a bound.
-    pub fn to_bytes(&self) -> Result<(Vec<u8>, String), BatchError> {
-        Ok(self.lines(&self.path)?.whole())
-    }
-
-    fn lines(&self, path: &Path) -> Result<Lines, BatchError> {
         let mut lines = Lines::default();
         lines.push(path, &self.head)?;
         self.bodies.iter().try_for_each(|body| lines.push(path, &json!({ "body": STANDARD.encode(body) })))?;
-        Ok(lines)
+        lines.write(path)
     }
 
     /// Reads a batch from the contents of a file.

@@ -84,7 +84,7 @@ impl Head {
         self
     }
 
-    /// Writes statements to a file and returns the digest of the batch.
+    /// Writes statements to a file, or to standard output for `-`, and returns the digest of the batch.
     ///
     /// # Errors
     /// When there is nothing to sign, an item breaks a rule, a bound is exceeded, or the disk fails.
@@ -102,7 +102,7 @@ impl Head {
         if count == 0 { Err(BatchError::Empty) } else { lines.write(path) }
     }
 
-    /// Writes a descriptor to a file and returns the digest of the batch.
+    /// Writes a descriptor to a file, or to standard output for `-`, and returns the digest of the batch.
     ///
     /// # Errors
     /// When the disk fails.

@@ -21,7 +21,7 @@ use crate::api::{Alarm, DomainInfo, FollowInfo, Position};
 use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::files;
-use crate::cli::output::{self, card};
+use crate::cli::output::card;
 use crate::cli::words::{Freshness, clean, counted, counted_entries, when};
 use crate::client::batch::UnsignedBatch;
 use crate::client::descriptor::{self, DescriptorFile};
@@ -192,12 +192,8 @@ fn followed(it: &FollowInfo) -> String {
 
 /// Writes a descriptor into a file and prints it, or writes it to standard output alone.
 pub(in crate::cli) fn put(context: &Context, file: &DescriptorFile, path: &Path) -> Result<Exit, Failure> {
-    if files::is_standard(path) {
-        output::print(file.body())?;
-        return Ok(Exit::Ok);
-    }
     file.replace(path)?;
-    print(context, file, path)
+    if files::is_standard(path) { Ok(Exit::Ok) } else { print(context, file, path) }
 }
 
 /// Prints a descriptor, its signatures, and those that are still missing.
