@@ -325,6 +325,8 @@ impl From<RestoreError> for Failure {
                 "once that is fixed, give the same command again: what the restore has put here and what it has moved \
                  away so far are kept apart",
             ),
+            RestoreError::AnotherLog(..) => failure
+                .hint("nothing was changed; what belongs to another node goes into another home directory: --home DIR"),
             RestoreError::Damaged(_) => failure.hint("take an older copy; the mirrors have what was signed since"),
             _ => failure,
         }
