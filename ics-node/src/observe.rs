@@ -32,6 +32,11 @@ pub fn init(config: &LogConfig) -> Result<(), TryInitError> {
     tracing_subscriber::registry().with(lines.with_filter(config.level.clone())).try_init()
 }
 
+/// What a line on standard error begins with to count as an error in the journal; nothing if it does not go there.
+pub(crate) fn error_mark() -> &'static str {
+    if is_journal() { "<3>" } else { "" }
+}
+
 /// Whether systemd has connected standard error to its journal (systemd.exec(5), `JOURNAL_STREAM`).
 fn is_journal() -> bool {
     let Ok(stream) = std::env::var("JOURNAL_STREAM") else { return false };

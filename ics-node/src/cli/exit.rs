@@ -10,6 +10,7 @@ use super::words::clean;
 use crate::config::ConfigError;
 use crate::keys::token::TokenError;
 use crate::keys::{KeyError, PassphraseError};
+use crate::observe;
 use crate::words::shell_path;
 
 /// The exit codes. They never change their meaning; `ics --help` lists them.
@@ -97,7 +98,8 @@ impl Failure {
     /// Writes the failure to standard error: two lines for people, or one JSON object.
     pub fn print(&self, as_json: bool) {
         let text = if as_json { self.for_programs().to_string() } else { self.for_people() };
-        say(&format!("{text}\n"));
+        let mark = observe::error_mark();
+        say(&text.lines().map(|line| format!("{mark}{line}\n")).collect::<String>());
     }
 
     fn for_programs(&self) -> Value {

@@ -36,7 +36,7 @@ impl Hidden {
     fn line(&mut self) -> io::Result<Option<Zeroizing<Vec<u8>>>> {
         let interrupts = self.former.special_codes[SpecialCodeIndex::VINTR];
         // The full capacity is allocated at once, so that a growing vector leaves no copies behind.
-        let (mut line, mut octet) = (Zeroizing::new(Vec::with_capacity(LINE)), [0]);
+        let (mut line, mut octet) = (Zeroizing::new(Vec::<u8>::with_capacity(LINE)), [0_u8]);
         loop {
             if self.terminal.read(&mut octet)? == 0 {
                 return if line.is_empty() { Err(ErrorKind::UnexpectedEof.into()) } else { Ok(Some(line)) };

@@ -411,15 +411,19 @@ fn the_journal_is_told_how_grave_each_line_is() {
     let stage = Stage::new();
     let log = File::create(stage.path("log")).expect("made");
     let found = log.metadata().expect("its numbers");
-    let mut command = Command::new(env!("CARGO_BIN_EXE_ics"));
-    command.arg("--home").arg(stage.path("home")).arg("serve").stdin(Stdio::null());
-    command.env("JOURNAL_STREAM", format!("{}:{}", found.dev(), found.ino()));
-    let mut node = command.stdout(Stdio::piped()).stderr(log).spawn().expect("started");
+    let serve = |home: &str| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_ics"));
+        command.arg("--home").arg(stage.path(home)).arg("serve").stdin(Stdio::null()).stdout(Stdio::piped());
+        command.env("JOURNAL_STREAM", format!("{}:{}", found.dev(), found.ino()));
+        command.stderr(log.try_clone().expect("it stays open")).spawn().expect("started")
+    };
+    let mut node = serve("home");
     let mut line = String::new();
     BufReader::new(node.stdout.take().expect("piped")).read_line(&mut line).expect("read");
     assert!(Command::new("kill").arg(node.id().to_string()).status().expect("kill runs").success());
     assert!(node.wait().expect("ends").success());
+    assert!(!serve("nowhere").wait().expect("ends").success());
     let log = std::fs::read_to_string(stage.path("log")).expect("read");
-    assert!(log.contains("<6> INFO the node was told to stop"), "{log}");
-    assert!(log.lines().all(|line| line.starts_with("<6>") || line.starts_with("<4>")), "{log}");
+    assert!(log.contains("<6> INFO the node was told to stop") && log.contains("<3>error: no configuration"), "{log}");
+    assert!(log.lines().all(|line| ["<6>", "<4>", "<3>"].iter().any(|mark| line.starts_with(mark))), "{log}");
 }
