@@ -116,7 +116,7 @@ fn not_in_force(version: u64, in_force: u64) -> String {
     let next = if version > in_force {
         "`ics domain submit` puts this one into force"
     } else {
-        "`ics domain show --node` shows it, `ics domain update` gets it"
+        "`ics domain show --node URL` shows it, `ics domain update` gets it"
     };
     style(format!("no: version {in_force} is; {next}")).yellow().to_string()
 }
