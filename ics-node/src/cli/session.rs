@@ -235,6 +235,10 @@ fn local_hint(problem: &Problem) -> Option<&'static str> {
         }
         Code::MalformedId => Some("`ics lookup --help` shows what each kind of id and name looks like"),
         Code::NotHome => Some("ask the home of the domain: --node names it"),
+        Code::UnknownIdentity => Some(
+            "a domain that has not introduced a thing knows it by its id only: ask for the id, or ask all domains of the \
+             node at once, by `ics lookup` without --domain; `ics peer add` copies other domains",
+        ),
         Code::Busy | Code::OverBudget => Some("try again in a moment"),
         Code::NoRoom => Some("the node goes on by itself once its operator has made room"),
         Code::Behind => Some(
@@ -305,11 +309,12 @@ mod tests {
     }
 
     #[test]
-    fn no_hint_speaks_of_headers_that_a_command_does_not_show() {
+    fn no_hint_speaks_of_what_only_programs_see() {
         for code in Code::ALL {
             let problem = Problem::of(*code, "it failed".to_owned());
             let told = format!("{:?}", Failure::from(problem));
-            assert!(!["Retry-After", "`Authorization"].iter().any(|header| told.contains(header)), "{told}");
+            let words = ["Retry-After", "`Authorization", "GET /v1/identities"];
+            assert!(!words.iter().any(|word| told.contains(word)), "{told}");
         }
     }
 
