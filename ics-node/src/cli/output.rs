@@ -28,15 +28,15 @@ pub(crate) fn with_named(text: &str) -> String {
     named_in(text, NAMED.get().map_or("", String::as_str))
 }
 
-/// Adds flags to the commands of a text that lack them: some text is part of another that is printed.
+/// Adds flags to the commands of a text, except where it names a home directory or node itself, or already has them as
+/// part of another text.
 fn named_in(text: &str, flags: &str) -> String {
     let mut parts = text.split(COMMAND);
     let mut named = parts.next().unwrap_or_default().to_owned();
     for part in parts {
         named.push_str(COMMAND);
-        // What was printed in a column may be wrapped.
-        let mut words = part.split_whitespace();
-        if !flags.split_whitespace().all(|flag| words.next() == Some(flag)) {
+        let is_named = ["--home", "--node"].iter().any(|flag| part.starts_with(flag));
+        if !flags.is_empty() && !is_named {
             named.push_str(flags);
             named.push(' ');
         }
@@ -279,6 +279,8 @@ mod tests {
         let in_a_column = wrapped(&named, 40).join("\n");
         assert_eq!(named_in(&in_a_column, flags), in_a_column);
         assert_eq!(named_in(text, ""), text);
+        let of_another = "`ics --home demo/plant serve`";
+        assert_eq!(named_in(of_another, flags), of_another);
     }
 
     #[test]
