@@ -1,5 +1,6 @@
 //! Erasures in files, which owners sign and pass on.
 
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use ics_core::descriptor::OwnerKey;
@@ -10,6 +11,7 @@ use ics_core::statement::{Erasure, SignedErasure, make};
 use ics_core::time::Timestamp;
 
 use super::descriptor::{DescriptorFileError, refuse_strangers, salt, sign_error};
+use crate::keys::file;
 
 /// An erasure with the signatures that it has so far.
 #[derive(Debug, Clone)]
@@ -54,18 +56,21 @@ impl ErasureFile {
         Self::from_body(body).map_err(DescriptorFileError::Sign)
     }
 
-    /// Reads an erasure from a file.
+    /// Reads an erasure from a file, or from standard input for `-`.
     ///
     /// # Errors
     /// When it cannot be read, or holds something else.
     pub fn read(path: &Path) -> Result<Self, DescriptorFileError> {
-        let file = |source| DescriptorFileError::File { path: path.to_owned(), source };
+        let failed = |source| DescriptorFileError::File { path: path.to_owned(), source };
         let content = |reason: String| DescriptorFileError::Content { path: PathBuf::from(path), reason };
-        let size = std::fs::metadata(path).map_err(file)?.len();
-        if usize::try_from(size).is_ok_and(|size| size > limits::BATCH_FILE_LINE_BYTES) {
-            return Err(content(format!("an erasure is shorter than its {size} bytes")));
+        let most = limits::BATCH_FILE_LINE_BYTES;
+        let mut body = Vec::new();
+        let taken = u64::try_from(most).unwrap_or(u64::MAX).saturating_add(1);
+        file::open(path).and_then(|file| file.take(taken).read_to_end(&mut body)).map_err(failed)?;
+        if body.len() > most {
+            return Err(content(format!("an erasure takes {most} bytes at most")));
         }
-        Self::from_body(std::fs::read(path).map_err(file)?).map_err(content)
+        Self::from_body(body).map_err(content)
     }
 
     fn from_body(body: Vec<u8>) -> Result<Self, String> {

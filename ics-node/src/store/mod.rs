@@ -71,6 +71,7 @@ pub use acme::{AcmeStore, AcmeTx, Block as AcmeBlock, Credential, Durability, Is
 pub(crate) use backup::open_log;
 pub use backup::{
     Moved, backup, begin_put_back, check_backup, copied_at, copy_files, is_anything_in, is_read_by_writing, put_back,
+    signed_logs,
 };
 pub use certified::{Certified, Unconfirmed, Word};
 pub use check::{Inspector, Report, inspect};

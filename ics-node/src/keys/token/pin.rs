@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 use zeroize::Zeroizing;
 
 use super::{Token, TokenError};
-use crate::keys::file;
+use crate::keys::{file, prompt};
 use crate::locked::Locked as _;
 use crate::words::shell_path;
 
@@ -113,13 +113,13 @@ impl PinSource {
         if !std::io::stdin().is_terminal() {
             return Err(nobody());
         }
-        let asked = rpassword::prompt_password(format!("PIN of the token `{token}`: "));
+        let asked = prompt::ask(&format!("PIN of the token `{token}`: "));
         let failed = |reason: std::io::Error| TokenError::Failed {
             token: token.to_owned(),
             purpose: "ask for its PIN",
             reason: reason.to_string(),
         };
-        let typed = Zeroizing::new(asked.map_err(failed)?);
+        let typed = asked.map_err(failed)?;
         if typed.is_empty() { Err(nobody()) } else { Ok(Pin(typed)) }
     }
 }
