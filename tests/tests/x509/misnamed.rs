@@ -49,9 +49,17 @@ fn renamed() -> World {
 #[test]
 fn a_certificate_for_a_name_of_another_thing_is_revoked_a_day_later() {
     let world = renamed();
+    let alarms = || {
+        let alarms = world.app.domain(&domain()).expect("is here").alarms;
+        alarms.iter().filter(|alarm| alarm.kind == "certificate-misnamed").count()
+    };
     assert!(look_in(&world, 25).is_empty(), "nobody else has it");
+    assert_eq!(alarms(), 0);
     world.submit(vec![introduction(8, &[HOST])]);
-    assert!(look_in(&world, 23).is_empty(), "the other is being installed");
+    for hours in [22, 23] {
+        assert!(look_in(&world, hours).is_empty(), "the other is being installed");
+        assert_eq!(alarms(), 1, "it is told once");
+    }
     let server = ("server".to_owned(), "affiliationChanged".to_owned());
     assert_eq!(look_in(&world, 25), [server]);
     let size = world.size();

@@ -3,9 +3,9 @@
 //! A name that was only taken back, as when a thing is renamed, ends no certificate. None is issued for it any more,
 //! and the thing renews in time with its new name; the key of a revoked certificate would no longer show EST and CMP
 //! who comes. Once another thing has the name, the certificate stays in force for a day: a thing that is being replaced
-//! goes on until its successor works, and a mistake can be put right. The day begins when both are so, in whatever way
-//! the thing lost the name: the other may have been given it long before. Only the home knows the names in
-//! certificates, so it says in the log that one is revoked.
+//! goes on until its successor works, and a mistake, of which an alarm tells, can be put right. The day begins when the
+//! other has the name and this one has lost it, in whatever way: the other may have been given it long before. Only the
+//! home knows the names in certificates, so it says in the log that one is revoked.
 
 use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
@@ -40,6 +40,12 @@ const LOOKED_AT: usize = 2000;
 
 /// For how many milliseconds a certificate stays in force after one of its names has become another thing's.
 const STAYS_MILLIS: u64 = 24 * 60 * 60 * 1000;
+
+/// What the operator is told meanwhile.
+const ALARM: &str = "certificate-misnamed";
+const ALARM_TEXT: &str = "a name in a certificate has become another thing's, so the certificate is revoked a day \
+                          later (the node's log says which entry names it). If that is a mistake, give the name back \
+                          to its thing, or take it from the other, before that";
 
 impl App {
     /// Revokes certificates for names of other things, until `stop` becomes true.
@@ -122,31 +128,50 @@ impl App {
         let next = found.last().filter(|_| found.len() == LOOKED_AT).map_or(0, |last| last + 1);
         hosted.names_from.store(next, Ordering::Relaxed);
         found.retain(|index| *index < sight.seal.size);
-        let (mut misnamed, mut failures) = (Vec::new(), Vec::new());
+        let (mut misnamed, mut soon, mut failures) = (Vec::new(), Vec::new(), Vec::new());
         for index in found {
             breathe();
             // What cannot be read, as on a disk that is damaged there, keeps no other from being looked at.
             match self.misnamed_at(&sight, index, now) {
-                Ok(serial) => misnamed.extend(serial),
+                Ok(Some((serial, since))) if now.millis_since(since) >= STAYS_MILLIS => misnamed.push(serial),
+                Ok(Some(_)) => soon.push(index),
+                Ok(None) => {}
                 Err(error) => failures.push((index, error)),
             }
         }
         if let Some((index, error)) = failures.first() {
             tracing::warn!(%domain, count = failures.len(), index, %error, "names in certificates could not be read");
         }
+        if !soon.is_empty() {
+            tracing::info!(%domain, entries = ?soon, "names in certificates have become other things'");
+            // Everybody can read alarms, so this one names no thing, and there is one per domain.
+            self.store().alarm_once(hosted.number, now, ALARM, ALARM_TEXT)?;
+        }
         Ok(misnamed)
     }
 
-    /// The serial number of the certificate that an entry names, if one of its names has been another thing's for long.
-    fn misnamed_at(&self, sight: &Sight<'_>, index: u64, now: Timestamp) -> Result<Option<SerialNumber>, AppError> {
+    /// The serial number of the certificate that an entry names, if one of its names is another thing's, with the time
+    /// since when it is.
+    fn misnamed_at(
+        &self,
+        sight: &Sight<'_>,
+        index: u64,
+        now: Timestamp,
+    ) -> Result<Option<(SerialNumber, Timestamp)>, AppError> {
         let entry = self.store().entry(sight.hosted.number, index)?;
         let Some(issued) = restore(&sight.domain, &entry)? else { return Ok(None) };
-        Ok(if self.is_misnamed(sight, &issued, now)? { serial_of(&issued) } else { None })
+        let since = self.misnamed_since(sight, &issued, now)?;
+        Ok(serial_of(&issued).zip(since))
     }
 
-    fn is_misnamed(&self, sight: &Sight<'_>, issued: &Logged, now: Timestamp) -> Result<bool, AppError> {
+    fn misnamed_since(
+        &self,
+        sight: &Sight<'_>,
+        issued: &Logged,
+        now: Timestamp,
+    ) -> Result<Option<Timestamp>, AppError> {
         if issued.claims().until.is_some_and(|until| until <= now) {
-            return Ok(false);
+            return Ok(None);
         }
         let certified = self.store().certified(sight.hosted.number, issued.index())?;
         let mut suspect = Vec::new();
@@ -158,23 +183,22 @@ impl App {
             }
         }
         if suspect.is_empty() {
-            return Ok(false);
+            return Ok(None);
         }
         let Some((record, is_more)) = self.record_in_passing(sight, issued, self.clock().now())? else {
-            return Ok(false);
+            return Ok(None);
         };
         // What is on hold is looked at again once it is not.
         if is_more || State::of(&record, issued.index()) != State::Good {
-            return Ok(false);
+            return Ok(None);
         }
         suspect.retain(|name| !record.names.iter().any(|given| given.value == **name));
+        let mut first: Option<Timestamp> = None;
         for name in suspect {
             let since = self.anothers_since(sight, &record.identity.id, name)?;
-            if since.is_some_and(|since| now.millis_since(since) >= STAYS_MILLIS) {
-                return Ok(true);
-            }
+            first = first.into_iter().chain(since).min();
         }
-        Ok(false)
+        Ok(first)
     }
 
     /// Whether a name was ever given to another thing. Hardly any was, and to see that costs little: no record is made,
