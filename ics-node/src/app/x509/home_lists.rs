@@ -275,7 +275,6 @@ impl App {
         })
         .await
     }
-
 }
 
 fn key_of(of: &Elsewhere) -> Key {
