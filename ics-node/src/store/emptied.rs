@@ -131,7 +131,7 @@ fn empty(log: &Connection, DomainInfo { number: domain, name, .. }: &DomainInfo)
     for table in ["entry", "filled", "without_effect", "certified"] {
         log.execute(&format!("DELETE FROM {table} WHERE position >= ?1 AND position < ?2"), range)?;
     }
-    for table in ["tile", "head", "sight", "doubt", "unconfirmed"] {
+    for table in ["tile", "head", "sight", "doubt", "unconfirmed", "given_up"] {
         log.execute(&format!("DELETE FROM {table} WHERE domain = ?1"), [domain.get()])?;
     }
     follow_from_the_start(log, name)

@@ -136,9 +136,7 @@ impl Index {
         (upto, leaf): (u64, [u8; 32]),
     ) -> Result<(), StoreError> {
         let mut tail = self.shared.tail();
-        if !postings.is_empty() {
-            tail.forget(postings);
-        }
+        tail.forget(postings);
         tail.push(core::iter::empty(), (domain, Progress { upto, leaf }));
         drop(tail);
         self.shared.work.notify_one();
