@@ -83,6 +83,7 @@ fn cut(
     after.given_up = before.given_up.max(erased_upto);
     let last = table::leaves(&writer.log, domain, size.saturating_sub(1), size)?.pop().unwrap_or_default();
     let postings = postings(&writer.log, domain, gone.clone(), &shared.keys_of)?;
+    shared.index.check_merges()?;
     shared.index.will_forget(&shared.index_path).map_err(|error| writer.assess(error))?;
     let deleted = in_transaction(&mut writer.log, |log| {
         delete(log, domain, &gone)?;
