@@ -309,7 +309,7 @@ pub struct IdentityPage {
     /// First the identities introduced in the domain, then others mentioned there; each in the order of its first
     /// statement.
     pub items: Vec<IdentitySummary>,
-    /// `after` for the next page; absent on the last.
+    /// `after` for the next page; absent on the last. A page may be short or empty and still have a next one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next: Option<u64>,
     /// Whether something was erased and what is left of it is not shown yet: things that fit by it may be missing.

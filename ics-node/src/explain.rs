@@ -157,7 +157,7 @@ fn right_of(record: &Record, listed: &Listed) -> String {
     if is_of_owners(listed) {
         return as_owner(&record.domain);
     }
-    let index_of = |id| record.statements.iter().find(|it| it.by.statement == id).map(|it| it.by.index);
+    let index_of = |id| record.statement(id).map(|it| it.by.index);
     right(&listed.by.role, listed.entitled_by, &record.domain, index_of)
 }
 
@@ -366,7 +366,7 @@ fn speaker(record: &Record, whose: &By) -> String {
 fn ignored(record: &Record) -> Vec<Point> {
     let ended = record.statements.iter().filter(|it| it.standing != Standing::Stands && !it.is_to_come());
     let point = |listed: &Listed| {
-        let end = listed.ended_by.and_then(|id| record.statements.iter().find(|other| other.by.statement == id));
+        let end = listed.ended_by.and_then(|id| record.statement(id));
         let end = end.map(|other| format!(", entry {}", other.by.index)).unwrap_or_default();
         let who = speaker(record, &listed.by);
         let text = format!("{who} {}: no longer counts, {}{end}", says(listed), because(listed));

@@ -25,6 +25,7 @@ pub mod gateway;
 pub mod http;
 pub mod keys;
 pub mod ldap;
+mod locked;
 pub mod observe;
 mod open_files;
 pub mod openpgp;

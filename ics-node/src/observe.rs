@@ -1,8 +1,13 @@
-//! The node's own log: structured events on standard error, as lines for people or as JSON.
+//! The node's own log: structured events on standard error, as lines for people or the journal, or as JSON.
 
 use std::io::{self, IsTerminal as _};
 
+use rustix::fs::fstat;
+use tracing::{Event, Level, Subscriber};
+use tracing_subscriber::fmt::format::{Format, Full, Writer};
+use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::{SubscriberInitExt as _, TryInitError};
 use tracing_subscriber::{Layer, Registry, fmt};
 
@@ -15,12 +20,52 @@ use crate::config::{LogConfig, LogFormat};
 pub fn init(config: &LogConfig) -> Result<(), TryInitError> {
     let is_terminal = io::stderr().is_terminal();
     let lines: Box<dyn Layer<Registry> + Send + Sync> = match config.format {
+        LogFormat::Text if is_journal() => {
+            let lines = JournalLines(fmt::format().without_time().with_target(false).with_ansi(false));
+            Box::new(fmt::layer().with_ansi(false).with_writer(io::stderr).event_format(lines))
+        }
         LogFormat::Text => Box::new(fmt::layer().with_ansi(is_terminal).with_writer(io::stderr).with_target(false)),
         LogFormat::Json => {
             Box::new(fmt::layer().json().flatten_event(true).with_span_list(false).with_writer(io::stderr))
         }
     };
     tracing_subscriber::registry().with(lines.with_filter(config.level.clone())).try_init()
+}
+
+/// What a line on standard error begins with to count as an error in the journal; nothing if it does not go there.
+pub(crate) fn error_mark() -> &'static str {
+    if is_journal() { "<3>" } else { "" }
+}
+
+/// Whether systemd has connected standard error to its journal (systemd.exec(5), `JOURNAL_STREAM`).
+fn is_journal() -> bool {
+    let Ok(stream) = std::env::var("JOURNAL_STREAM") else { return false };
+    fstat(io::stderr()).is_ok_and(|found| stream == format!("{}:{}", found.st_dev, found.st_ino))
+}
+
+/// Lines that begin with their priority, as the journal takes them (sd-daemon(3)); it adds the time itself.
+struct JournalLines(Format<Full, ()>);
+
+impl<S, N> FormatEvent<S, N> for JournalLines
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+{
+    fn format_event(
+        &self,
+        context: &FmtContext<'_, S, N>,
+        mut writer: Writer<'_>,
+        event: &Event<'_>,
+    ) -> core::fmt::Result {
+        let priority = match *event.metadata().level() {
+            Level::ERROR => 3,
+            Level::WARN => 4,
+            Level::INFO => 6,
+            _ => 7,
+        };
+        write!(writer, "<{priority}>")?;
+        self.0.format_event(context, writer, event)
+    }
 }
 
 /// The lines of a log that a test looks at.

@@ -2,9 +2,11 @@
 //! arrive, a submission that waits for another node.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::locked::Locked as _;
 
 /// A number of places. Strangers share a part of them, so that clients known to this node find the rest free. One
 /// network gets only a part of that part, so that no host takes the places of all. But a single thing that needs more
@@ -72,7 +74,7 @@ impl Room {
 
 impl Networks {
     fn held(&self) -> MutexGuard<'_, HashMap<u64, usize>> {
-        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+        self.held.locked()
     }
 
     fn take(&self, network: u64, count: usize) -> Result<OfNetwork, Full> {

@@ -9,7 +9,7 @@ mod sending;
 
 use std::collections::HashMap;
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use futures_util::future::{AbortHandle, AbortRegistration};
@@ -17,6 +17,7 @@ use futures_util::future::{AbortHandle, AbortRegistration};
 use self::sending::Ended;
 pub(crate) use self::sending::Sending;
 use crate::crowds::{Crowds, Key, Network};
+use crate::locked::Locked as _;
 use crate::shares::elsewhere;
 
 /// The least time between two lines in the log that say that all places are taken.
@@ -159,7 +160,7 @@ impl Seats {
     }
 
     fn taken(&self) -> MutexGuard<'_, Taken> {
-        self.taken.lock().unwrap_or_else(PoisonError::into_inner)
+        self.taken.locked()
     }
 }
 

@@ -2,12 +2,13 @@
 //! and whoever needs room may have what others hold for too long, or more of than they.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use ics_core::limits;
 
 use crate::crowds::{Crowds, Key, Network};
+use crate::locked::Locked as _;
 use crate::room::{Full, Held, Room};
 use crate::seats::Cut;
 
@@ -99,7 +100,7 @@ impl Untaken {
     }
 
     fn strangers(&self) -> MutexGuard<'_, Strangers> {
-        self.strangers.lock().unwrap_or_else(PoisonError::into_inner)
+        self.strangers.locked()
     }
 }
 

@@ -487,6 +487,12 @@ impl Record {
         let place = self.statements.binary_search_by_key(&index, |listed| listed.by.index).ok()?;
         self.statements.get(place)
     }
+
+    /// The statement with an id, if it is listed.
+    #[must_use]
+    pub fn statement(&self, id: StatementId) -> Option<&Listed> {
+        self.statements.iter().find(|listed| listed.by.statement == id)
+    }
 }
 
 #[cfg(test)]

@@ -4,11 +4,13 @@
 //! so that memory stays the same however many are asked for. A nonce that this many others have overtaken counts as
 //! used; its client takes the new one that comes with the error.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 
 use aws_lc_rs::hmac;
 use data_encoding::BASE64URL_NOPAD;
 use ics_core::limits;
+
+use crate::locked::Locked as _;
 
 /// How many numbers are remembered as used or not: one bit each, 8 KiB in all.
 const WINDOW: u64 = limits::ACME_NONCES;
@@ -40,7 +42,7 @@ impl Nonces {
     #[must_use]
     pub fn give(&self) -> String {
         let number = {
-            let mut window = self.window.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut window = self.window.locked();
             let number = window.next;
             window.next += 1;
             window.set(number, true);
@@ -59,7 +61,7 @@ impl Nonces {
             return false;
         }
         let number = u64::from_be_bytes(*number);
-        let mut window = self.window.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut window = self.window.locked();
         let is_open = number < window.next && window.next - number <= WINDOW && window.is_open(number);
         if is_open {
             window.set(number, false);

@@ -4,7 +4,7 @@
 //! the key that its domains know. A message can be used once, for one identity, within a minute.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -22,6 +22,7 @@ use super::hosted::Hosted;
 use super::{App, AppError, Asker, Reader, random};
 use crate::api::problem::Code;
 use crate::api::{Challenge, ChallengeAnswer, Proven};
+use crate::locked::Locked as _;
 use crate::shares::Shares;
 
 /// Bytes of a nonce.
@@ -94,7 +95,7 @@ impl Challenges {
         asker.take_share(&self.shares)?;
         let expires = now.plus_millis(limits::CHALLENGE_SECONDS * 1000);
         let nonce = URL_SAFE_NO_PAD.encode(random::<NONCE_BYTES>()?);
-        let mut all = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all = self.waiting.locked();
         all.add(asker.is_stranger(), nonce.clone(), Waiting { id, expires }, now)?;
         drop(all);
         Ok(Challenge { message: message(&id, &nonce), id: id.to_string(), nonce, expires })
@@ -110,7 +111,7 @@ impl Challenges {
 
     /// Removes a challenge: after a wrong answer a new one is needed.
     fn take(&self, nonce: &str, now: Timestamp) -> Option<IdentityId> {
-        let mut all = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all = self.waiting.locked();
         let waiting = all.known.remove(nonce).or_else(|| all.strangers.remove(nonce))?;
         (waiting.expires > now).then_some(waiting.id)
     }

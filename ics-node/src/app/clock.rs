@@ -7,12 +7,14 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use ics_core::limits;
 use ics_core::time::Timestamp;
 use ics_core::vocabulary::DomainName;
+
+use crate::locked::Locked as _;
 
 /// 2024-01-01T00:00:00Z: nothing in this network is older, so a clock that shows less is wrong.
 const EARLIEST_MILLIS: u64 = 1_704_067_200_000;
@@ -85,7 +87,7 @@ impl Clock {
     /// behind.
     #[must_use]
     pub fn led_by(&self) -> Option<(DomainName, Timestamp)> {
-        let vouched = self.0.vouched.lock().unwrap_or_else(PoisonError::into_inner);
+        let vouched = self.0.vouched.locked();
         let (domain, millis) = vouched.iter().max_by_key(|(_, millis)| **millis)?;
         Some((domain.clone(), Timestamp::from_millis(*millis)))
     }
@@ -94,7 +96,7 @@ impl Clock {
     /// person who has looked at the machine's clock can tell that it was ahead and is right now; to the program that
     /// looks like a clock that is behind.
     pub(crate) fn forget(&self, own: &[DomainName]) {
-        let mut vouched = self.0.vouched.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut vouched = self.0.vouched.locked();
         vouched.retain(|domain, _| !own.contains(domain));
         let floor = vouched.values().copied().fold(EARLIEST_MILLIS, u64::max);
         self.0.floor.store(floor, Ordering::Release);
@@ -117,7 +119,7 @@ impl Clock {
     /// then.
     pub fn learn_stored(&self, domain: &DomainName, time: Timestamp) -> bool {
         let millis = time.as_millis();
-        let mut vouched = self.0.vouched.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut vouched = self.0.vouched.locked();
         let others = vouched.iter().filter(|(name, _)| *name != domain).map(|(_, time)| *time);
         let bound = others.chain([EARLIEST_MILLIS, system_millis()]).max().unwrap_or_default();
         if millis > bound.saturating_add(LEAP_MILLIS) {

@@ -4,7 +4,7 @@ mod line;
 
 use std::collections::BTreeSet;
 
-use ics_core::domain::Domain;
+use ics_core::domain::{Context, Domain};
 use ics_core::identity::{Fingerprint, IdentityId};
 use ics_core::limits;
 use ics_core::log::entry::{EntryKind, Header};
@@ -199,6 +199,11 @@ impl Said {
         Ok(Self { about, groups, unseen: self.unseen })
     }
 
+    /// The same, for the rules.
+    pub(crate) fn context(&self) -> Context<'_> {
+        Context { about: &self.about, groups: &self.groups, unseen: self.unseen }
+    }
+
     /// All statements about these groups.
     pub(crate) fn groups(
         entries: &impl Entries,
@@ -216,8 +221,11 @@ fn of_groups(
 ) -> Result<Vec<Logged>, StoreError> {
     let mut groups = Vec::new();
     for posting in postings_of_groups(candidates) {
-        let is_named = matches!(posting, Posting::Subject(_));
-        groups.extend(find(&posting, limits::RECORD_STATEMENTS + usize::from(is_named))?);
+        let limit = match posting {
+            Posting::Subject(_) => limits::RECORD_STATEMENTS + 1,
+            _ => limits::RECORD_STATEMENTS,
+        };
+        groups.extend(find(&posting, limit)?);
     }
     Ok(groups)
 }
@@ -304,6 +312,11 @@ pub(crate) fn find_logged(
         logged.extend(restore_by(entries, posting, domain, &entry)?);
     }
     Ok(logged)
+}
+
+/// The identities of which these statements speak, but for what the rules refuse.
+pub(crate) fn subjects_of(statements: &[Logged]) -> BTreeSet<IdentityId> {
+    statements.iter().filter(|it| !it.is_refused()).map(Logged::subject_id).collect()
 }
 
 /// As [`find_logged`], without reading again the statements that are at hand; and the remnants of others.

@@ -20,6 +20,7 @@ use super::x509::cmp::InVain;
 use super::x509::expiry::Expiries;
 use crate::api::MirrorInfo;
 use crate::config::PeerName;
+use crate::locked::Locked as _;
 use crate::store::{DomainNumber, Full, Part, StoreError, WriteTx};
 
 /// How many things of one source are remembered as not allowed to be followed: half a megabyte.
@@ -80,7 +81,7 @@ pub(crate) struct Hosted {
     pub(crate) retry: tokio::sync::Mutex<Retry>,
 }
 
-/// What is remembered of a domain that another one follows.
+/// What is remembered of a domain that another one follows. It is lost with a restart.
 #[derive(Debug, Default)]
 struct OfSource {
     /// Why it cannot be followed at present.
@@ -143,7 +144,7 @@ impl Hosted {
     /// When the last commit is not yet known to be durable.
     pub(crate) fn working_at(&self, size: u64) -> Result<(Option<Arc<Domain>>, Line), StoreError> {
         let (working, line) = {
-            let mut working = self.working.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut working = self.working.locked();
             // A job that gives up does not put it back, so what it has read of its own entries is forgotten with them.
             (working.0.clone(), core::mem::take(&mut working.1))
         };
@@ -165,7 +166,7 @@ impl Hosted {
 
     /// As [`Hosted::leave`], for a job that has appended nothing.
     pub(crate) fn set_working(&self, domain: Option<Arc<Domain>>, line: Line) {
-        *self.working.lock().unwrap_or_else(PoisonError::into_inner) = (domain, line);
+        *self.working.locked() = (domain, line);
     }
 
     /// Continues with what the domain is by the log as it is now: the last entries of a copy were given up, or what was
@@ -178,7 +179,7 @@ impl Hosted {
 
     /// Forgets what is at hand, because a job of the writer is changing entries that stand in the log.
     pub(crate) fn forget_line(&self) {
-        self.working.lock().unwrap_or_else(PoisonError::into_inner).1.forget();
+        self.working.locked().1.forget();
     }
 
     /// As [`Hosted::forget_line`], if nothing came in since the last call. The line is some megabytes for each domain,
@@ -192,14 +193,14 @@ impl Hosted {
 
     /// What a copier knows that reads what is held from now on.
     pub(crate) fn known(&self) -> Known {
-        Known(AtomicU64::new(*self.changes.lock().unwrap_or_else(PoisonError::into_inner)))
+        Known(AtomicU64::new(*self.changes.locked()))
     }
 
     /// Lets a copier change what is held. `None` if another one has since: what a page says about this node's rights,
     /// and whether all is filled in that is to take effect with it, was decided by what was held before. Whoever comes
     /// too late begins anew.
     pub(crate) fn change<T>(&self, known: &Known, work: impl FnOnce() -> T) -> Option<T> {
-        let mut changes = self.changes.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut changes = self.changes.locked();
         if known.0.load(Ordering::Relaxed) != *changes {
             return None;
         }
@@ -212,14 +213,14 @@ impl Hosted {
     /// Notes that an entry was filled in or judged again. If a round was already under way at the last start, earlier
     /// ones may have been forgotten by the restart, so it counts from entry 0.
     pub(crate) fn note_filled(&self, index: u64, is_under_way: bool) {
-        let mut filled = self.filled.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut filled = self.filled.locked();
         let before = filled.or(is_under_way.then_some(0));
         *filled = Some(before.map_or(index, |before| before.min(index)));
     }
 
     /// Takes the first entry that takes effect now, if one was noted.
     pub(crate) fn take_filled(&self) -> Option<u64> {
-        self.filled.lock().unwrap_or_else(PoisonError::into_inner).take()
+        self.filled.locked().take()
     }
 
     /// Makes what a job has made visible to readers. Commits become durable one after the other, so it never goes back.
@@ -230,24 +231,30 @@ impl Hosted {
 
     /// What a witness has done so far.
     pub(crate) fn witnessing(&self, name: &PeerName) -> Witnessing {
-        let all = self.witnessing.lock().unwrap_or_else(PoisonError::into_inner);
+        let all = self.witnessing.locked();
         all.get(name).cloned().unwrap_or_default()
     }
 
     /// A witness that does not cosign for a reason that will not pass by itself, and that reason.
     pub(crate) fn estranged(&self) -> Option<(PeerName, String)> {
-        let all = self.witnessing.lock().unwrap_or_else(PoisonError::into_inner);
+        let all = self.witnessing.locked();
         let mut lasting = all.iter().filter(|(_, witnessing)| witnessing.lasts);
         lasting.find_map(|(name, witnessing)| Some((name.clone(), witnessing.last_error.clone()?)))
     }
 
     pub(crate) fn set_witnessing(&self, name: &PeerName, now: Witnessing) {
-        self.witnessing.lock().unwrap_or_else(PoisonError::into_inner).insert(name.clone(), now);
+        self.witnessing.locked().insert(name.clone(), now);
     }
 
-    /// Looks at what is remembered of a source, or changes it.
-    fn of_source<T>(&self, source: &DomainName, work: impl FnOnce(&mut OfSource) -> T) -> T {
-        work(self.sources.lock().unwrap_or_else(PoisonError::into_inner).entry(source.clone()).or_default())
+    /// Looks at what is remembered of a source, if anything is.
+    fn of_source<T: Default>(&self, source: &DomainName, look: impl FnOnce(&OfSource) -> T) -> T {
+        let sources = self.sources.locked();
+        sources.get(source).map(look).unwrap_or_default()
+    }
+
+    /// Changes what is remembered of a source.
+    fn note_of_source<T>(&self, source: &DomainName, note: impl FnOnce(&mut OfSource) -> T) -> T {
+        note(self.sources.locked().entry(source.clone()).or_default())
     }
 
     pub(crate) fn follow_error(&self, source: &DomainName) -> Option<String> {
@@ -256,7 +263,7 @@ impl Hosted {
 
     /// Records why another domain cannot be followed now; returns whether the reason has changed.
     pub(crate) fn set_follow_error(&self, source: &DomainName, error: Option<String>) -> bool {
-        self.of_source(source, |it| core::mem::replace(&mut it.error, error) != it.error)
+        self.note_of_source(source, |it| core::mem::replace(&mut it.error, error) != it.error)
     }
 
     /// How many things another domain does not let this one follow, among those checked since the start.
@@ -267,7 +274,7 @@ impl Hosted {
     /// Records which things another domain lets this one follow and which it does not; returns whether any were barred
     /// before. At most [`BARRED_KEPT`] are remembered.
     pub(crate) fn note_rights(&self, source: &DomainName, looked: &BTreeMap<IdentityId, bool>) -> bool {
-        self.of_source(source, |OfSource { barred, .. }| {
+        self.note_of_source(source, |OfSource { barred, .. }| {
             let were_any = !barred.is_empty();
             for (id, may) in looked {
                 if *may {
@@ -282,7 +289,7 @@ impl Hosted {
 
     /// Forgets what was recorded by [`Hosted::note_rights`].
     pub(crate) fn forget_rights(&self, source: &DomainName) {
-        self.of_source(source, |it| it.barred.clear());
+        self.note_of_source(source, |it| it.barred.clear());
     }
 
     pub(crate) fn compared(&self, with: &DomainName) -> Option<Compared> {
@@ -290,7 +297,7 @@ impl Hosted {
     }
 
     pub(crate) fn set_compared(&self, with: &DomainName, compared: Compared) {
-        self.of_source(with, |it| it.compared = Some(compared));
+        self.note_of_source(with, |it| it.compared = Some(compared));
     }
 
     pub(crate) fn searched(&self, source: &DomainName) -> Option<u64> {
@@ -298,15 +305,15 @@ impl Hosted {
     }
 
     pub(crate) fn set_searched(&self, source: &DomainName, version: u64) {
-        self.of_source(source, |it| it.searched = Some(version));
+        self.note_of_source(source, |it| it.searched = Some(version));
     }
 
     pub(crate) fn mirror(&self) -> Option<MirrorInfo> {
-        self.mirror.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.mirror.locked().clone()
     }
 
     pub(crate) fn set_mirror(&self, info: Option<MirrorInfo>) {
-        *self.mirror.lock().unwrap_or_else(PoisonError::into_inner) = info;
+        *self.mirror.locked() = info;
     }
 }
 
@@ -325,6 +332,8 @@ mod tests {
         let hosted = Hosted::new(DomainNumber::new(1).expect("in range"), name("care.example"), Part::Home, None);
         let (source, other) = (name("devices.example"), name("labels.example"));
         let reason = |text: &str| Some(text.to_owned());
+        assert_eq!((hosted.follow_error(&source), hosted.barred(&source)), (None, 0));
+        assert!(hosted.sources.lock().expect("no panic").is_empty(), "a look leaves nothing behind");
         assert!(!hosted.set_follow_error(&source, None), "it is followed, as before");
         let steps = [(reason("away"), true), (reason("away"), false), (reason("refused"), true), (None, true)];
         for (error, is_new) in [steps.clone(), steps].concat() {

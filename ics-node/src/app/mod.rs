@@ -71,7 +71,7 @@ pub use x509::responders::ResponderCertificate;
 pub use x509::revocation::{Elsewhere, Listing, SignedList};
 
 use crate::background;
-use crate::store::Store;
+use crate::store::{Part, Store};
 
 /// A node's use cases. Cheap to clone.
 #[derive(Clone)]
@@ -165,6 +165,13 @@ impl App {
 
     pub(crate) fn all_hosted(&self) -> Vec<Arc<Hosted>> {
         self.0.hosted.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+    }
+
+    /// The domains that are at home here.
+    pub(crate) fn homes(&self) -> Vec<Arc<Hosted>> {
+        let mut homes = self.all_hosted();
+        homes.retain(|hosted| hosted.part == Part::Home);
+        homes
     }
 
     /// Runs blocking work on a thread meant for it.

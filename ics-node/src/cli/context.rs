@@ -10,8 +10,8 @@ use super::{Color, Global, HOME_VARIABLE};
 use crate::app::clock::Clock;
 use crate::config::{Config, Url};
 use crate::keys::token::{PinSource, Tokens};
-use crate::keys::{KeyError, KeyStore, Passphrase, PassphraseSource, StoredKey, UnlockedKey};
-use crate::words::shell_path;
+use crate::keys::{KeyError, KeyStore, PassphraseSource, StoredKey, UnlockedKey};
+use crate::words::{shell_path, shell_word};
 
 /// The surroundings of one command.
 #[derive(Debug)]
@@ -53,15 +53,15 @@ impl Context {
         })
     }
 
-    /// How a command that people are to copy begins, so that it acts on this home directory.
+    /// The flags by which the user has named another home directory than the usual one, or a node: a command that
+    /// people are to copy takes them too.
     #[must_use]
-    pub(crate) fn program(&self) -> String {
+    pub(crate) fn named_flags(&self) -> String {
         let named = std::env::var_os(HOME_VARIABLE).filter(|value| !value.is_empty());
         let usual = named.map(PathBuf::from).or_else(default_home);
-        match usual.as_ref() == Some(&self.home) {
-            true => "ics".to_owned(),
-            false => format!("ics --home {}", shell_path(&self.home)),
-        }
+        let home = (usual.as_ref() != Some(&self.home)).then(|| format!("--home {}", shell_path(&self.home)));
+        let node = self.node.as_ref().map(|node| format!("--node {}", shell_word(&node.to_string())));
+        home.into_iter().chain(node).collect::<Vec<_>>().join(" ")
     }
 
     /// The time now.
@@ -102,7 +102,8 @@ impl Context {
         Ok(Tokens { module, pins: self.pins.clone() })
     }
 
-    /// Unlocks the secret of a key: asks for its passphrase, or for the PIN of its token.
+    /// Unlocks the secret of a key: asks for its passphrase, unless that has opened another one, or for the PIN of its
+    /// token.
     ///
     /// # Errors
     /// When the passphrase or PIN is missing or wrong.
@@ -110,13 +111,10 @@ impl Context {
         if key.token().is_some() {
             return Ok(key.open(&self.tokens()?)?);
         }
-        self.unlock_by(key, &self.passphrases().get(&format!("the key `{}`", key.name()))?)
-    }
-
-    /// Tells where a wrong passphrase is from: it may be another file than its user thinks.
-    fn unlock_by(&self, key: &StoredKey, passphrase: &Passphrase) -> Result<UnlockedKey, Failure> {
-        key.unlock(passphrase).map_err(|error| {
-            let file = self.passphrases().file().filter(|_| matches!(error, KeyError::WrongPassphrase(_)));
+        let what = format!("the key `{}`", key.name());
+        self.passphrases.open(&what, |passphrase| key.unlock(passphrase)).map_err(|error| {
+            // It may be from another file than its user thinks.
+            let file = self.passphrases.file().filter(|_| matches!(error, KeyError::WrongPassphrase(_)));
             let failure = Failure::from(error);
             match file {
                 Some(path) => {
@@ -125,24 +123,6 @@ impl Context {
                 None => failure,
             }
         })
-    }
-
-    /// As [`Self::unlock`], for several keys; keys in files share one passphrase.
-    ///
-    /// # Errors
-    /// When a passphrase or PIN is missing or wrong.
-    pub(crate) fn unlock_all(&self, keys: &[StoredKey]) -> Result<Vec<UnlockedKey>, Failure> {
-        let in_files: Vec<String> =
-            keys.iter().filter(|key| key.token().is_none()).map(|key| key.name().to_string()).collect();
-        let passphrase = match in_files.as_slice() {
-            [] => None,
-            names => Some(self.passphrases().get(&names.join(", "))?),
-        };
-        let unlock = |key: &StoredKey| match passphrase.as_ref().filter(|_| key.token().is_none()) {
-            Some(passphrase) => self.unlock_by(key, passphrase),
-            None => self.unlock(key),
-        };
-        keys.iter().map(unlock).collect()
     }
 }
 

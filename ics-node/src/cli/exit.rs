@@ -5,11 +5,12 @@ use std::process::ExitCode;
 
 use serde_json::{Value, json};
 
-use super::output::say;
+use super::output::{say, with_named};
 use super::words::clean;
 use crate::config::ConfigError;
 use crate::keys::token::TokenError;
 use crate::keys::{KeyError, PassphraseError};
+use crate::observe;
 use crate::words::shell_path;
 
 /// The exit codes. They never change their meaning; `ics --help` lists them.
@@ -97,11 +98,13 @@ impl Failure {
     /// Writes the failure to standard error: two lines for people, or one JSON object.
     pub fn print(&self, as_json: bool) {
         let text = if as_json { self.for_programs().to_string() } else { self.for_people() };
-        say(&format!("{text}\n"));
+        let mark = observe::error_mark();
+        say(&text.lines().map(|line| format!("{mark}{line}\n")).collect::<String>());
     }
 
     fn for_programs(&self) -> Value {
-        let mut error = json!({ "exit": self.exit as u8, "message": self.message, "hint": self.hint });
+        let (message, hint) = (with_named(&self.message), self.hint.as_deref().map(with_named));
+        let mut error = json!({ "exit": self.exit as u8, "message": message, "hint": hint });
         if let (Some(members), Some(code)) = (error.as_object_mut(), &self.code) {
             members.insert("code".to_owned(), json!(code));
         }
@@ -119,7 +122,7 @@ impl Failure {
 }
 
 fn lines_cleaned(text: &str) -> String {
-    text.lines().map(clean).collect::<Vec<_>>().join("\n")
+    with_named(text).lines().map(clean).collect::<Vec<_>>().join("\n")
 }
 
 impl From<ConfigError> for Failure {

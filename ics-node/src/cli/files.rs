@@ -1,7 +1,7 @@
 //! Reading and writing files for commands.
 
 use std::fs::{self, File, Metadata, Permissions};
-use std::io::{self, BufWriter, ErrorKind, Read, Seek as _, Write};
+use std::io::{self, BufWriter, ErrorKind, Read as _, Seek as _, Write};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
@@ -9,10 +9,13 @@ use tempfile::NamedTempFile;
 
 use super::exit::{Exit, Failure};
 use super::output;
-use crate::keys::file::{make_alike, unnamed};
+pub(crate) use crate::keys::file::STANDARD;
+use crate::keys::file::{make_alike, open, unnamed};
 
-/// Stands for standard input or output.
-pub(crate) const STANDARD: &str = "-";
+/// Whether a path stands for standard input or output.
+pub(crate) fn is_standard(path: &Path) -> bool {
+    path.to_str() == Some(STANDARD)
+}
 
 /// Makes a failure about a file.
 pub(crate) fn failed(path: &Path, error: impl core::fmt::Display) -> Failure {
@@ -24,10 +27,7 @@ pub(crate) fn failed(path: &Path, error: impl core::fmt::Display) -> Failure {
 /// # Errors
 /// When it cannot be read, or is longer.
 pub(crate) fn read(path: &Path, limit: usize) -> Result<Vec<u8>, Failure> {
-    let reader: Box<dyn Read> = match path.to_str() {
-        Some(STANDARD) => Box::new(std::io::stdin()),
-        _ => Box::new(File::open(path).map_err(|error| failed(path, error))?),
-    };
+    let reader = open(path).map_err(|error| failed(path, error))?;
     let mut bytes = Vec::new();
     let most = u64::try_from(limit).unwrap_or(u64::MAX).saturating_add(1);
     reader.take(most).read_to_end(&mut bytes).map_err(|error| failed(path, error))?;
@@ -50,9 +50,9 @@ pub(crate) fn read_text(path: &Path, limit: usize) -> Result<String, Failure> {
 /// # Errors
 /// When it cannot be written; the former file stays, unless it could only be overwritten.
 pub(crate) fn write(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
-    match path.to_str() {
-        Some(STANDARD) => output::print(bytes),
-        _ => write_by(path, |file| file.write_all(bytes).map_err(|error| failed(path, error))),
+    match is_standard(path) {
+        true => output::print(bytes),
+        false => write_by(path, |file| file.write_all(bytes).map_err(|error| failed(path, error))),
     }
 }
 
@@ -113,7 +113,8 @@ fn take_place(file: NamedTempFile, place: &Path, former: Option<&Metadata>) -> i
     target.sync_all()
 }
 
-fn directory_of(path: &Path) -> &Path {
+/// The directory of a file; the present one, if its path names none.
+pub(crate) fn directory_of(path: &Path) -> &Path {
     path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."))
 }
 
@@ -146,7 +147,7 @@ fn filled<T, F: Write>(
 /// # Errors
 /// When it exists, or cannot be written.
 pub(crate) fn create(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
-    if path.to_str() == Some(STANDARD) {
+    if is_standard(path) {
         return output::print(bytes);
     }
     let mut file = File::create_new(path).map_err(|error| match error.kind() {

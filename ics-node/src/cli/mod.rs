@@ -109,7 +109,10 @@ pub fn run() -> ExitCode {
         }
     };
     let json = cli.global.json;
-    let ended = Context::new(cli.global).and_then(|context| cli.command.run(&context));
+    let ended = Context::new(cli.global).and_then(|context| {
+        output::name_in_commands(context.named_flags());
+        cli.command.run(&context)
+    });
     match ended {
         Ok(exit) => exit.into(),
         Err(failure) => {

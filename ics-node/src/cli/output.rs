@@ -2,11 +2,48 @@
 //! everything else to standard error.
 
 use std::io::{self, ErrorKind, IsTerminal as _, Write};
+use std::path::Path;
+use std::sync::OnceLock;
 
 use console::{Term, measure_text_width, style};
 use serde::Serialize;
 
 use super::exit::{Exit, Failure};
+use super::files::is_standard;
+
+/// How a command that people may copy begins in a text.
+const COMMAND: &str = "`ics ";
+/// The flags by which the user has named a home directory or a node.
+static NAMED: OnceLock<String> = OnceLock::new();
+
+/// Has every command in backticks that is printed from now on take these flags, so that a copy of it acts on what the
+/// user has named. What is to be done on another machine is therefore printed without backticks.
+pub(crate) fn name_in_commands(flags: String) {
+    // A program has one command line, and calls this once.
+    let _ = NAMED.set(flags);
+}
+
+/// The text with the flags of [`name_in_commands`].
+pub(crate) fn with_named(text: &str) -> String {
+    named_in(text, NAMED.get().map_or("", String::as_str))
+}
+
+/// Adds flags to the commands of a text, except where it names a home directory or node itself, or already has them as
+/// part of another text.
+fn named_in(text: &str, flags: &str) -> String {
+    let mut parts = text.split(COMMAND);
+    let mut named = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        named.push_str(COMMAND);
+        let is_named = ["--home", "--node"].iter().any(|flag| part.starts_with(flag));
+        if !flags.is_empty() && !is_named {
+            named.push_str(flags);
+            named.push(' ');
+        }
+        named.push_str(part);
+    }
+    named
+}
 
 /// Where and how to print.
 #[derive(Debug, Clone, Copy, Default)]
@@ -34,15 +71,28 @@ impl Output {
         let text = if self.json {
             serde_json::to_string_pretty(value).map_err(|e| Failure::new(Exit::Internal, e))?
         } else {
-            human().trim_end().to_owned()
+            with_named(human().trim_end())
         };
         print_part(format!("{text}\n").as_bytes())
+    }
+
+    /// As [`Self::result`], about what was written to a file: if that is standard output, it holds nothing else.
+    ///
+    /// # Errors
+    /// As [`Self::result`].
+    pub(crate) fn written(
+        &self,
+        path: &Path,
+        value: &impl Serialize,
+        human: impl FnOnce() -> String,
+    ) -> Result<(), Failure> {
+        if is_standard(path) { Ok(()) } else { self.result(value, human) }
     }
 
     /// Reports progress, to people only.
     pub(crate) fn note(&self, text: &str) {
         if !self.json && !self.quiet {
-            say(&format!("{text}\n"));
+            say(&format!("{}\n", with_named(text)));
         }
     }
 
@@ -50,7 +100,7 @@ impl Output {
     /// settings, so that nobody agrees to what they have not seen.
     pub(crate) fn review(&self, text: &str, is_asked: bool) {
         if is_asked && std::io::stdin().is_terminal() {
-            say(&format!("{text}\n"));
+            say(&format!("{}\n", with_named(text)));
         } else {
             self.note(text);
         }
@@ -133,6 +183,7 @@ fn card_within(columns: usize, title: &str, rows: &[(&str, String)]) -> String {
     let mut text = format!("{}\n", style(title).bold());
     for (name, value) in rows {
         let padding = " ".repeat(width - measure_text_width(name));
+        let value = with_named(value);
         let mut lines = value.lines().flat_map(|line| wrapped(line, room));
         let first = lines.next().unwrap_or_default();
         text.push_str(&format!("  {}{padding}  {first}\n", style(name).dim()));
@@ -147,7 +198,7 @@ fn card_within(columns: usize, title: &str, rows: &[(&str, String)]) -> String {
 #[must_use]
 pub(crate) fn wrapped_lines(line: &str) -> String {
     let columns = Term::stdout().size_checked().map_or(usize::MAX, |(_, columns)| usize::from(columns));
-    wrapped(line, columns).join("\n")
+    wrapped(&with_named(line), columns).join("\n")
 }
 
 /// Wraps a line to this width at spaces; continuation lines are indented further. Widths of only a few words are not
@@ -212,6 +263,24 @@ mod tests {
         assert_eq!(console::strip_ansi_codes(&card_within(20, "node", &rows)), card_within(usize::MAX, "node", &rows));
         let styled = style("word ".repeat(8).trim_end().to_owned()).red().force_styling(true).to_string();
         assert_eq!(wrapped(&styled, 33).iter().map(|piece| measure_text_width(piece)).collect::<Vec<_>>(), [29, 11]);
+    }
+
+    #[test]
+    fn commands_take_what_the_user_has_named_once() {
+        let flags = "--home '/srv/a b' --node https://n.example";
+        let text = "`ics outbox` shows them; `ics --json domain show > next.json`, there ics sign FILE, `--home DIR`";
+        let named = named_in(text, flags);
+        let expected = format!(
+            "`ics {flags} outbox` shows them; `ics {flags} --json domain show > next.json`, there ics sign FILE, \
+             `--home DIR`"
+        );
+        assert_eq!(named, expected);
+        assert_eq!(named_in(&named, flags), named);
+        let in_a_column = wrapped(&named, 40).join("\n");
+        assert_eq!(named_in(&in_a_column, flags), in_a_column);
+        assert_eq!(named_in(text, ""), text);
+        let of_another = "`ics --home demo/plant serve`";
+        assert_eq!(named_in(of_another, flags), of_another);
     }
 
     #[test]

@@ -352,7 +352,7 @@ pub(crate) fn say_prepared(
 ) -> Result<Exit, Failure> {
     let file = path.display().to_string();
     let said = Prepared { unsigned: &file, holds: what, batch: digest, signer: head.signer, beside };
-    context.output.result(&said, || {
+    context.output.written(path, &said, || {
         let there = "on the machine that has the key; compare the batch's digest there";
         let rows = [
             ("to be signed by", head.signer.to_string()),

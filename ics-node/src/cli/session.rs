@@ -17,6 +17,7 @@ use crate::client::lookup::LookupError;
 use crate::client::node::{Node, NodeError};
 use crate::client::signing::{Signing, SigningError};
 use crate::config::{Config, FILE_NAME, NodeConfig, Url};
+use crate::words::shell_word;
 
 /// Which domain is meant.
 #[derive(Debug, Clone, Default, Args)]
@@ -40,7 +41,8 @@ pub(crate) struct SignAs {
     /// The role in which the signer speaks [default: `[client] role` in ics.toml].
     #[arg(long, value_name = "ROLE")]
     role: Option<Role>,
-    /// Sign nothing: write what is to be signed to this file, for `ics sign` on the machine that has the key.
+    /// Sign nothing: write what is to be signed to this file, or to standard output for `-`, for `ics sign` on the
+    /// machine that has the key.
     #[arg(long, value_name = "FILE")]
     unsigned: Option<PathBuf>,
 }
@@ -56,6 +58,18 @@ impl SignAs {
         named(self.domain.clone(), config.client.domain.as_ref(), "domain")
     }
 
+    /// The flag by which the user has chosen the domain, after a space: a command that is printed for that domain takes
+    /// it too.
+    pub(crate) fn domain_flag(&self) -> String {
+        flag("domain", self.domain.as_ref())
+    }
+
+    /// The flags by which the user has chosen domain, signer and role, each after a space: a command that is printed
+    /// for the same signer takes them too.
+    pub(crate) fn flags(&self) -> String {
+        format!("{}{}{}", self.domain_flag(), flag("signer", self.signer.as_ref()), flag("role", self.role.as_ref()))
+    }
+
     /// Unlocks the signer's key, unless signing happens elsewhere, and asks the node for the rules of the domain.
     pub(crate) async fn open(&self, context: &Context, config: &Config, node: &Node) -> Result<Signing, Failure> {
         let domain = self.domain(config)?;
@@ -69,6 +83,10 @@ impl SignAs {
         let key = context.unlock(&context.keys().find(&name)?)?;
         Ok(Signing::new(key, role, descriptor))
     }
+}
+
+fn flag(name: &str, value: Option<&impl ToString>) -> String {
+    value.map_or_else(String::new, |value| format!(" --{name} {}", shell_word(&value.to_string())))
 }
 
 /// The rules of a domain, as a node gives them.
@@ -217,6 +235,16 @@ fn local_hint(problem: &Problem) -> Option<&'static str> {
         }
         Code::MalformedId => Some("`ics lookup --help` shows what each kind of id and name looks like"),
         Code::NotHome => Some("ask the home of the domain: --node names it"),
+        Code::UnknownIdentity => Some(
+            "a domain that has not introduced a thing knows it by its id only: ask for the id, or ask all domains of the \
+             node at once, by `ics lookup` without --domain; `ics peer add` copies other domains",
+        ),
+        Code::Busy | Code::OverBudget => Some("try again in a moment"),
+        Code::NoRoom => Some("the node goes on by itself once its operator has made room"),
+        Code::Behind => Some(
+            "try again in a moment, or ask another node: --node names one. Of a domain that was restored, `ics restore` \
+             on the machine of its home says what it waits for",
+        ),
         _ => None,
     }
 }
@@ -278,6 +306,16 @@ mod tests {
         assert!(plain.contains("`http://`") && !plain.contains("is it running?"), "{plain}");
         let away = told("Connection refused (os error 111)");
         assert!(away.contains("is it running?") && !away.contains("SSL_CERT_FILE"), "{away}");
+    }
+
+    #[test]
+    fn no_hint_speaks_of_what_only_programs_see() {
+        for code in Code::ALL {
+            let problem = Problem::of(*code, "it failed".to_owned());
+            let told = format!("{:?}", Failure::from(problem));
+            let words = ["Retry-After", "`Authorization", "GET /v1/identities"];
+            assert!(!words.iter().any(|word| told.contains(word)), "{told}");
+        }
     }
 
     #[test]

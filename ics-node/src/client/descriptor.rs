@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use base64::Engine as _;
@@ -23,6 +24,8 @@ use crate::x509::Authority;
 
 /// The directory for descriptors in the home directory.
 pub const DIRECTORY: &str = "domains";
+/// A descriptor with the maximum of signatures, in bytes; anything larger is something else.
+const FILE_BYTES: usize = limits::DESCRIPTOR_BYTES + limits::DESCRIPTOR_SIGNATURES * limits::STATEMENT_BYTES;
 
 /// Why a descriptor cannot be made, read or signed.
 #[derive(Debug, thiserror::Error)]
@@ -123,20 +126,29 @@ impl DescriptorFile {
         Self::from_body(body).map_err(DescriptorFileError::Sign)
     }
 
-    /// Reads a descriptor from a file that holds the body, as nodes and this program write it.
+    /// Reads a descriptor from a file that holds the body, as nodes and this program write it, or from standard input
+    /// for `-`.
     ///
     /// # Errors
     /// When it cannot be read, or holds no well-formed descriptor.
     pub fn read(path: &Path) -> Result<Self, DescriptorFileError> {
         let failed = |source| DescriptorFileError::File { path: path.to_owned(), source };
+        let most = u64::try_from(FILE_BYTES).unwrap_or(u64::MAX).saturating_add(1);
+        let mut body = Vec::new();
+        file::open(path).and_then(|file| file.take(most).read_to_end(&mut body)).map_err(failed)?;
+        Self::parse(path, &body)
+    }
+
+    /// Reads a descriptor from the contents of a file.
+    ///
+    /// # Errors
+    /// When they are no well-formed descriptor.
+    pub fn parse(path: &Path, body: &[u8]) -> Result<Self, DescriptorFileError> {
         let content = |reason: String| DescriptorFileError::Content { path: path.to_owned(), reason };
-        // A descriptor with the maximum of signatures; anything larger is something else.
-        let most = limits::DESCRIPTOR_BYTES + limits::DESCRIPTOR_SIGNATURES * limits::STATEMENT_BYTES;
-        let size = fs::metadata(path).map_err(failed)?.len();
-        if usize::try_from(size).is_ok_and(|size| size > most) {
-            return Err(content(format!("a signed descriptor takes {most} bytes at most, this has {size}")));
+        if body.len() > FILE_BYTES {
+            return Err(content(format!("a signed descriptor takes {FILE_BYTES} bytes at most")));
         }
-        Self::from_body(fs::read(path).map_err(failed)?).map_err(content)
+        Self::from_body(body.to_vec()).map_err(content)
     }
 
     /// Parses a signed message.
@@ -219,7 +231,7 @@ impl DescriptorFile {
     /// When the disk fails.
     pub fn replace(&self, path: &Path) -> Result<(), DescriptorFileError> {
         let failed = |source| DescriptorFileError::File { path: path.to_owned(), source };
-        file::replace_private(path, &self.body).map_err(failed)
+        file::write_private(path, &self.body).map_err(failed)
     }
 }
 
@@ -385,13 +397,13 @@ fn refuse_unless(condition: bool, message: impl FnOnce() -> String) -> Result<()
     if condition { Ok(()) } else { Err(DescriptorFileError::Edit(message())) }
 }
 
-fn salt() -> Result<[u8; 32], DescriptorFileError> {
+pub(super) fn salt() -> Result<[u8; 32], DescriptorFileError> {
     let mut salt = [0; 32];
     getrandom::fill(&mut salt).map_err(sign_error)?;
     Ok(salt)
 }
 
-fn sign_error(error: impl core::fmt::Display) -> DescriptorFileError {
+pub(super) fn sign_error(error: impl core::fmt::Display) -> DescriptorFileError {
     DescriptorFileError::Sign(error.to_string())
 }
 

@@ -1,5 +1,6 @@
 //! Erasures in files, which owners sign and pass on.
 
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use ics_core::descriptor::OwnerKey;
@@ -9,7 +10,8 @@ use ics_core::statement::body::{self, Body};
 use ics_core::statement::{Erasure, SignedErasure, make};
 use ics_core::time::Timestamp;
 
-use super::descriptor::{DescriptorFileError, refuse_strangers};
+use super::descriptor::{DescriptorFileError, refuse_strangers, salt, sign_error};
+use crate::keys::file;
 
 /// An erasure with the signatures that it has so far.
 #[derive(Debug, Clone)]
@@ -31,8 +33,8 @@ impl ErasureFile {
         at: Timestamp,
     ) -> Result<Self, DescriptorFileError> {
         refuse_strangers(owners, signers)?;
-        let json = erasure.to_json().map_err(failed)?;
-        let body = make::sign_descriptor(signers, &json, at, &salt()?).map_err(failed)?;
+        let json = erasure.to_json().map_err(sign_error)?;
+        let body = make::sign_descriptor(signers, &json, at, &salt()?).map_err(sign_error)?;
         Self::from_body(body).map_err(DescriptorFileError::Sign)
     }
 
@@ -50,22 +52,25 @@ impl ErasureFile {
         if !self.signed.verified_by(core::slice::from_ref(signer.public_key())).is_empty() {
             return Ok(self.clone());
         }
-        let body = make::add_signature(&self.body, signer, at, &salt()?).map_err(failed)?;
+        let body = make::add_signature(&self.body, signer, at, &salt()?).map_err(sign_error)?;
         Self::from_body(body).map_err(DescriptorFileError::Sign)
     }
 
-    /// Reads an erasure from a file.
+    /// Reads an erasure from a file, or from standard input for `-`.
     ///
     /// # Errors
     /// When it cannot be read, or holds something else.
     pub fn read(path: &Path) -> Result<Self, DescriptorFileError> {
-        let file = |source| DescriptorFileError::File { path: path.to_owned(), source };
+        let failed = |source| DescriptorFileError::File { path: path.to_owned(), source };
         let content = |reason: String| DescriptorFileError::Content { path: PathBuf::from(path), reason };
-        let size = std::fs::metadata(path).map_err(file)?.len();
-        if usize::try_from(size).is_ok_and(|size| size > limits::BATCH_FILE_LINE_BYTES) {
-            return Err(content(format!("an erasure is shorter than its {size} bytes")));
+        let most = limits::BATCH_FILE_LINE_BYTES;
+        let mut body = Vec::new();
+        let taken = u64::try_from(most).unwrap_or(u64::MAX).saturating_add(1);
+        file::open(path).and_then(|file| file.take(taken).read_to_end(&mut body)).map_err(failed)?;
+        if body.len() > most {
+            return Err(content(format!("an erasure takes {most} bytes at most")));
         }
-        Self::from_body(std::fs::read(path).map_err(file)?).map_err(content)
+        Self::from_body(body).map_err(content)
     }
 
     fn from_body(body: Vec<u8>) -> Result<Self, String> {
@@ -80,14 +85,4 @@ impl ErasureFile {
     pub fn body(&self) -> &[u8] {
         &self.body
     }
-}
-
-fn salt() -> Result<[u8; 32], DescriptorFileError> {
-    let mut salt = [0; 32];
-    getrandom::fill(&mut salt).map_err(failed)?;
-    Ok(salt)
-}
-
-fn failed(error: impl core::fmt::Display) -> DescriptorFileError {
-    DescriptorFileError::Sign(error.to_string())
 }

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{BufRead as _, BufReader, BufWriter, Read as _, Seek as _, Write as _};
+use std::io::{BufRead as _, BufReader, BufWriter, Cursor, Read as _, Seek as _, Write as _};
 use std::path::{Path, PathBuf};
 
 use ics_core::limits;
-use ics_core::statement::{BodyError, Split, is_certificate, split};
+use ics_core::statement::{Split, is_certificate, split};
 use ics_core::vocabulary::DomainName;
 use sequoia_openpgp::cert::raw::{RawCert, RawCertParser};
 use sequoia_openpgp::parse::Parse as _;
@@ -15,6 +15,7 @@ use tokio::sync::mpsc;
 
 use super::node::{Node, NodeError};
 use crate::api::SubmissionResult;
+use crate::keys::file;
 use crate::parallel;
 
 /// The results of importing a keyring.
@@ -258,11 +259,21 @@ type Parts = Box<dyn Iterator<Item = Part>>;
 /// that an invalid key does not spoil the others.
 fn parts(path: &Path) -> Result<Parts, ImportError> {
     let failed = |reason: String| ImportError::File { path: path.to_owned(), reason };
-    let refusal = match whole(path).map_err(|e| failed(e.to_string()))? {
+    // Armor takes a third more than its contents; anything longer is refused by the splitter.
+    let most = u64::try_from(limits::BATCH_BYTES / 2 * 3).unwrap_or(u64::MAX);
+    let mut bytes = Vec::new();
+    let mut rest = file::open(path).map_err(|e| failed(e.to_string()))?;
+    Read::by_ref(&mut rest).take(most).read_to_end(&mut bytes).map_err(|e| failed(e.to_string()))?;
+    let refusal = match split(&bytes) {
         Ok(split) => return Ok(Box::new(core::iter::once(Ok(split)))),
         Err(refusal) => refusal,
     };
-    let mut certificates = RawCertParser::from_file(path).map_err(|_| failed(refusal.to_string()))?;
+    // A pipe gives nothing twice.
+    let parser = match path.is_file() {
+        true => RawCertParser::from_file(path),
+        false => RawCertParser::from_reader(Cursor::new(bytes).chain(rest)),
+    };
+    let mut certificates = parser.map_err(|_| failed(refusal.to_string()))?;
     // Old keyrings begin with keys that are no longer accepted; a file with no acceptable key among the first is not a
     // keyring.
     let first: Vec<_> = certificates.by_ref().take(AT_ONCE).collect();
@@ -284,16 +295,10 @@ fn split_one(certificate: sequoia_openpgp::Result<RawCert<'_>>) -> Part {
     }
 }
 
-fn whole(path: &Path) -> std::io::Result<Result<Split, BodyError>> {
-    // Armor takes a third more than its contents; anything longer is refused by the splitter.
-    let most = u64::try_from(limits::BATCH_BYTES / 2 * 3).unwrap_or(u64::MAX);
-    let mut bytes = Vec::new();
-    File::open(path)?.take(most).read_to_end(&mut bytes)?;
-    Ok(split(&bytes))
-}
-
 #[cfg(test)]
 mod tests {
+    use std::os::fd::AsRawFd as _;
+
     use ics_core::openpgp::certificate::Certificate;
     use ics_core::openpgp::signer::Ed25519Signer;
     use ics_core::time::Timestamp;
@@ -343,9 +348,16 @@ mod tests {
         let directory = tempfile::tempdir().expect("directory");
         let path = directory.path().join("k");
         std::fs::write(&path, [OLD_KEY.to_vec(), certificate(1), certificate(2)].concat()).expect("written");
-        let mut tally = Tally::default();
-        parts(&path).expect("a keyring").for_each(|part| tally.count(&part));
-        assert_eq!((tally.found, tally.malformed.values().sum::<u64>()), (2, 1), "{tally:?}");
+        // A pipe gives what it has only once.
+        let (reader, mut writer) = std::io::pipe().expect("a pipe");
+        writer.write_all(&std::fs::read(&path).expect("read")).expect("it fits");
+        drop(writer);
+        let pipe = PathBuf::from(format!("/dev/fd/{}", reader.as_raw_fd()));
+        for path in [&path, &pipe] {
+            let mut tally = Tally::default();
+            parts(path).expect("a keyring").for_each(|part| tally.count(&part));
+            assert_eq!((tally.found, tally.malformed.values().sum::<u64>()), (2, 1), "{tally:?}");
+        }
 
         std::fs::write(&path, OLD_KEY).expect("written");
         assert!(matches!(parts(&path), Err(ImportError::File { .. })), "nothing in it is taken");

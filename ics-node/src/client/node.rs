@@ -432,7 +432,7 @@ impl Node {
 /// in it must never be taken for a permit.
 fn unlike(error: &serde_json::Error) -> String {
     if error.is_data() {
-        format!("{error}; if the node is older than this program (`ics --version` on both machines), upgrade the node")
+        format!("{error}; if the node is older than this program (`--version` on both machines), upgrade the node")
     } else {
         error.to_string()
     }

@@ -5,6 +5,7 @@ use std::io;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
+use ics_core::log::checkpoint::Origin;
 use ics_core::time::Timestamp;
 use serde::Serialize;
 use tempfile::TempDir;
@@ -57,6 +58,9 @@ pub enum RestoreError {
     /// The copy is damaged or inconsistent.
     #[error("the copy is damaged: {0}")]
     Damaged(String),
+    /// The copy is of another log than the one that has been signed here.
+    #[error("the copy is of the log `{1}`, and this node signs `{0}`")]
+    AnotherLog(Origin, Origin),
     /// A file could not be read or written.
     #[error("`{path}`: {source}", path = path.display())]
     File {
@@ -145,11 +149,13 @@ impl CopyOfHome {
 /// intention is recorded in the store's directory ([`store::begin_put_back`]).
 ///
 /// # Errors
-/// When there is no copy or the node runs, a file cannot be read or written, or the configuration is invalid.
+/// When there is no copy or it is of another log, the node runs, a file cannot be read or written, or the configuration
+/// is invalid.
 pub fn missing_files(copy: &CopyOfHome, home: &Path) -> Result<Vec<PathBuf>, RestoreError> {
     let (of_copy, copy) = (copy.data(), copy.home.as_path());
     let config = Config::load_or_default(copy)?;
     if let Some(data) = data(copy, home)? {
+        refuse_another_log(of_copy, &data)?;
         store::begin_put_back(of_copy, &data)?;
     }
     let mut files = vec![PathBuf::from(config::FILE_NAME)];
@@ -169,6 +175,18 @@ pub fn missing_files(copy: &CopyOfHome, home: &Path) -> Result<Vec<PathBuf>, Res
         }
     }
     Ok(put)
+}
+
+/// Refuses a copy of another node's home: its log would take the place of this node's log of the same name, and nobody
+/// could tell what was lost.
+fn refuse_another_log(copy: &Path, data: &Path) -> Result<(), RestoreError> {
+    let own = store::signed_logs(data);
+    for other in store::signed_logs(copy) {
+        if let Some(own) = own.iter().find(|own| own.domain == other.domain && **own != other) {
+            return Err(RestoreError::AnotherLog(own.clone(), other));
+        }
+    }
+    Ok(())
 }
 
 /// The store's directory according to the home directory's own configuration, or else the one that it gets from the

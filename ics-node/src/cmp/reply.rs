@@ -1,8 +1,6 @@
 //! The messages that answer requests.
 
-use core::time::Duration;
-
-use der::asn1::{Any, BitString, GeneralizedTime, Null, OctetString};
+use der::asn1::{Any, BitString, Null, OctetString};
 use der::{Decode as _, Encode as _, Sequence, Tag, TagNumber};
 use ics_core::openpgp::signer::Signer;
 use ics_core::time::Timestamp;
@@ -15,7 +13,7 @@ use super::mac::Mac;
 use super::message::{Header, Info, Message};
 use super::status::{Failure, Status};
 use super::{Enrolment, Told};
-use crate::x509::{SignError, oid, sign, signature_algorithm};
+use crate::x509::{SignError, generalized, oid, sign, signature_algorithm};
 
 /// The numbers of bodies that only answer.
 const REVOKED: u8 = 12;
@@ -206,11 +204,6 @@ impl Reply<'_> {
             None => explicit(ERROR, &ErrorContent { status }.to_der()?),
         }
     }
-}
-
-/// A time in whole seconds, as messages have it.
-fn generalized(at: Timestamp) -> der::Result<GeneralizedTime> {
-    GeneralizedTime::from_unix_duration(Duration::from_secs(at.as_seconds()))
 }
 
 /// The answer to the one request with this id, in a body of this kind.

@@ -2,7 +2,7 @@
 //! certificate can confirm it.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 
 use der::asn1::ObjectIdentifier;
 use ics_core::limits;
@@ -11,6 +11,7 @@ use subtle::ConstantTimeEq as _;
 
 use super::message::TIME_MILLIS;
 use super::{Confirmation, Failure, FailureInfo};
+use crate::locked::Locked as _;
 use crate::x509::{SerialNumber, oid, sha256};
 
 /// How many milliseconds a transaction is remembered: for as long as its message could be replayed, since a message is
@@ -115,7 +116,7 @@ impl Transactions {
         (whose, most): (Party, usize),
         now: Timestamp,
     ) -> Result<Timestamp, Failure> {
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all = self.0.locked();
         if all.len() >= limits::CMP_TRANSACTIONS {
             all.retain(|_, known| known.until > now);
         }
@@ -147,13 +148,13 @@ impl Transactions {
     pub fn resume(&self, id: &[u8], key: Option<Vec<u8>>, until: Timestamp, waiting: Waiting) {
         let by = key.as_deref().map_or(Party::REGISTRAR, |key| Party(sha256(key)));
         let known = Known { whose: by, until, key, waiting: Some(waiting), heard: None };
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all = self.0.locked();
         all.insert((by, sha256(id)), known);
     }
 
     /// Remembers the key that signed the first message of a transaction.
     pub fn know(&self, by: Party, id: &[u8], key: Vec<u8>) {
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all = self.0.locked();
         if let Some(known) = all.get_mut(&(by, sha256(id))) {
             known.key = Some(key);
         }
@@ -161,7 +162,7 @@ impl Transactions {
 
     /// The key of whoever began the transaction with this id; `None` if several parties have chosen the id.
     pub fn key_of(&self, id: &[u8], now: Timestamp) -> Option<Vec<u8>> {
-        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let all = self.0.locked();
         let id = sha256(id);
         let its = all.iter().filter(|((_, its), known)| *its == id && known.until > now);
         let mut keys = its.filter_map(|(_, known)| known.key.as_ref());
@@ -172,7 +173,7 @@ impl Transactions {
     /// Waits for the holder to confirm or reject a certificate; returns until when. `None` if the transaction is no
     /// longer known.
     pub fn wait(&self, by: Party, id: &[u8], waiting: Waiting) -> Option<Timestamp> {
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all = self.0.locked();
         let known = all.get_mut(&(by, sha256(id)))?;
         known.waiting = Some(waiting);
         Some(known.until)
@@ -180,7 +181,7 @@ impl Transactions {
 
     /// Notes what the holder said in answer to the message with this nonce.
     pub fn hear(&self, by: Party, id: &[u8], nonce: &[u8], said: Option<Confirmation>) {
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all = self.0.locked();
         if let Some(known) = all.get_mut(&(by, sha256(id))) {
             known.heard = Some(Heard { nonce: nonce.to_vec(), said });
         }
@@ -188,7 +189,7 @@ impl Transactions {
 
     /// Whether the holder has said the very same before: it repeats itself if this node's answer did not arrive.
     pub fn is_heard(&self, by: Party, id: &[u8], nonce: &[u8], said: Option<&Confirmation>, now: Timestamp) -> bool {
-        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let all = self.0.locked();
         let known = all.get(&(by, sha256(id))).filter(|known| known.until > now);
         let heard = known.and_then(|known| known.heard.as_ref());
         heard.is_some_and(|heard| heard.nonce == nonce && heard.said.as_ref() == said)
@@ -196,7 +197,7 @@ impl Transactions {
 
     /// Whether a certificate awaits confirmation.
     pub fn is_waiting(&self, by: Party, id: &[u8], now: Timestamp) -> bool {
-        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let all = self.0.locked();
         all.get(&(by, sha256(id))).is_some_and(|known| known.until > now && known.waiting.is_some())
     }
 
@@ -206,7 +207,7 @@ impl Transactions {
     /// # Errors
     /// When nothing waits there, or the holder answers another message.
     pub fn confirm(&self, by: Party, id: &[u8], nonce: &[u8], now: Timestamp) -> Result<Waiting, Failure> {
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all = self.0.locked();
         let known = all.get_mut(&(by, sha256(id))).filter(|known| known.until > now);
         let unknown = "no certificate waits for a confirmation by this key in this transaction";
         let known = known.ok_or_else(|| Failure::new(FailureInfo::BadRequest, unknown))?;

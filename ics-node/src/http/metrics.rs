@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::cell::RefCell;
 use std::sync::atomic::AtomicU64;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use ics_core::time::Timestamp;
@@ -17,6 +17,7 @@ use prometheus_client::registry::{Registry, Unit};
 
 use crate::api::{DomainInfo, PeerInfo};
 use crate::app::{App, AppError, ENDING_DAYS, Expiries, Waiting};
+use crate::locked::Locked as _;
 use crate::seats::Seats;
 
 /// Upper bounds of the latency histogram's buckets in seconds, from an answer out of memory to one that is too late.
@@ -151,7 +152,7 @@ impl Metrics {
 
     /// Shows the places of a server from now on.
     pub(super) fn show(&self, seats: Arc<Seats>) {
-        self.seats.lock().unwrap_or_else(PoisonError::into_inner).push(seats);
+        self.seats.locked().push(seats);
     }
 
     /// Counts an answered request.
@@ -203,7 +204,7 @@ impl Metrics {
              because others needed the room of what it was `slow` to take",
             Family::clone(&closed),
         );
-        for seats in self.seats.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+        for seats in self.seats.locked().iter() {
             let (server, counts) = (seats.server(), seats.counts());
             places.get_or_create(&ServerLabels { server }).set(counts.places as u64);
             taken.get_or_create(&ServerLabels { server }).set(counts.taken as u64);

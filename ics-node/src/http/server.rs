@@ -173,6 +173,14 @@ pub enum ServeError {
         /// The system's error.
         source: io::Error,
     },
+    /// Another user has left a socket there.
+    #[error("cannot listen on `{path}`: a socket of another user is there, whose id is {user}", path = path.display())]
+    SocketOfAnother {
+        /// The socket's path.
+        path: PathBuf,
+        /// The user's id.
+        user: u32,
+    },
     /// TLS cannot be served.
     #[error(transparent)]
     Tls(#[from] TlsError),
@@ -369,7 +377,7 @@ fn listen(
         }
         Apart::Socket(config) => {
             let failed = |source| ServeError::Socket { path: config.path.clone(), source };
-            server.listen_uds(socket::bind(config).map_err(failed)?).map_err(failed)?
+            server.listen_uds(socket::listen(config)?).map_err(failed)?
         }
     };
     let addresses = server.addrs();

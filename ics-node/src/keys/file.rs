@@ -2,12 +2,27 @@
 
 use std::fs::{self, DirBuilder, File, Metadata};
 use std::io::{self, Read as _, Write as _};
+use std::os::fd::AsFd as _;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _, fchown};
 use std::path::{Path, PathBuf};
 
 use rustix::process::geteuid;
 use tempfile::NamedTempFile;
 use zeroize::Zeroizing;
+
+/// Stands for standard input or output.
+pub const STANDARD: &str = "-";
+
+/// Opens a file for reading, or standard input for `-`: without a buffer, in which something of a secret could stay.
+///
+/// # Errors
+/// The system's error.
+pub fn open(path: &Path) -> io::Result<File> {
+    match path.to_str() {
+        Some(STANDARD) => io::stdin().as_fd().try_clone_to_owned().map(File::from),
+        _ => File::open(path),
+    }
+}
 
 /// Makes a directory that only its owner may enter; parents get the default permissions.
 ///
@@ -41,6 +56,19 @@ pub fn replace_private(path: &Path, content: &[u8]) -> io::Result<()> {
     let (file, directory) = written_beside(path, content)?;
     file.persist(path).map_err(|e| e.error)?;
     directory.sync_all()
+}
+
+/// As [`replace_private`], or writes to standard output for `-`.
+///
+/// # Errors
+/// The system's error.
+pub fn write_private(path: &Path, content: &[u8]) -> io::Result<()> {
+    if path.to_str() != Some(STANDARD) {
+        return replace_private(path, content);
+    }
+    let mut output = io::stdout().lock();
+    output.write_all(content)?;
+    output.flush()
 }
 
 /// Replaces a file that people have made as they like: a link to it stays a link, and if possible owner, group and
@@ -117,12 +145,13 @@ pub fn open_to_all(path: &Path) -> io::Result<Option<u32>> {
     Ok((mode & 0o007 != 0).then_some(mode))
 }
 
-/// Reads a file of at most `limit` bytes that may hold secrets; what was read is wiped when dropped.
+/// Reads a file, or standard input for `-`, of at most `limit` bytes that may hold secrets; what was read is wiped when
+/// dropped.
 ///
 /// # Errors
 /// The system's error; `FileTooLarge` beyond the limit.
 pub fn read_secret(path: &Path, limit: usize) -> io::Result<Zeroizing<Vec<u8>>> {
-    let file = File::open(path)?;
+    let file = open(path)?;
     let metadata = file.metadata()?;
     // The full capacity is allocated at once, so that a growing vector leaves no copies behind. A pipe does not tell
     // its length, so it gets the limit; since the whole capacity is wiped, more than needed would only cost memory.

@@ -9,6 +9,7 @@ pub mod file;
 mod import;
 mod p256;
 mod passphrase;
+mod prompt;
 mod secret;
 mod store;
 pub mod token;

@@ -3,12 +3,13 @@
 use core::fmt;
 use std::io::{self, IsTerminal as _};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use sequoia_openpgp::crypto::Password;
 use zeroize::Zeroizing;
 
-use super::file;
+use super::{KeyError, file, prompt};
+use crate::locked::Locked as _;
 
 /// The file in the home directory that holds a generated passphrase.
 pub const FILE_NAME: &str = "passphrase";
@@ -133,12 +134,11 @@ impl Passphrase {
     ///
     /// # Errors
     /// When there is no terminal, or the input is too long.
-    pub fn ask(prompt: &str) -> Result<Self, PassphraseError> {
+    pub fn ask(text: &str) -> Result<Self, PassphraseError> {
         if !io::stdin().is_terminal() {
             return Err(PassphraseError::Nowhere);
         }
-        let text = rpassword::prompt_password(prompt).map_err(|e| PassphraseError::System(e.to_string()))?;
-        Self::existing(Zeroizing::new(text))
+        Self::existing(prompt::ask(text).map_err(|e| PassphraseError::System(e.to_string()))?)
     }
 
     /// Writes it to a new file that only its owner may read.
@@ -161,13 +161,15 @@ impl Passphrase {
 /// The sources of a passphrase, in this order: a file that was named, the systemd credential [`CREDENTIAL`], the file
 /// [`FILE_NAME`] in the home directory, the terminal.
 ///
-/// What was read from a file is kept, also for copies of this value: a pipe has it only once, for all keys.
+/// What was read from a file is kept, also for copies of this value: a pipe has it only once, for all keys. So is what
+/// a person has typed and has opened a key: it is tried on the next key before they are asked again.
 #[derive(Debug, Clone)]
 pub struct PassphraseSource {
     named: Option<PathBuf>,
     credentials: Option<PathBuf>,
     home: PathBuf,
     known: Arc<Mutex<Option<(PathBuf, Passphrase)>>>,
+    typed: Arc<Mutex<Vec<Passphrase>>>,
 }
 
 impl PassphraseSource {
@@ -175,7 +177,7 @@ impl PassphraseSource {
     #[must_use]
     pub fn new(home: &Path, named: Option<PathBuf>) -> Self {
         let credentials = std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from);
-        Self { named, credentials, home: home.to_owned(), known: Arc::default() }
+        Self { named, credentials, home: home.to_owned(), known: Arc::default(), typed: Arc::default() }
     }
 
     /// The passphrase from a file, if there is one.
@@ -196,7 +198,7 @@ impl PassphraseSource {
     }
 
     fn read(&self, path: &Path) -> Result<Passphrase, PassphraseError> {
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.known.locked();
         if let Some((from, passphrase)) = known.as_ref()
             && from == path
         {
@@ -231,15 +233,25 @@ impl PassphraseSource {
         }
     }
 
-    /// The passphrase that unlocks existing keys; `what` names them in the prompt.
+    /// Opens an existing key, which `what` names in the prompt.
     ///
     /// # Errors
-    /// When no file has it and there is no terminal.
-    pub fn get(&self, what: &str) -> Result<Passphrase, PassphraseError> {
-        match self.from_files()? {
-            Some(passphrase) => Ok(passphrase),
-            None => Passphrase::ask(&format!("Passphrase for {what}: ")),
+    /// When no file has the passphrase and there is no terminal, or `open` fails.
+    pub fn open<T>(&self, what: &str, open: impl Fn(&Passphrase) -> Result<T, KeyError>) -> Result<T, KeyError> {
+        if let Some(passphrase) = self.from_files()? {
+            return open(&passphrase);
         }
+        let mut typed = self.typed.locked();
+        for passphrase in typed.iter() {
+            match open(passphrase) {
+                Err(KeyError::WrongPassphrase(_)) => {}
+                ended => return ended,
+            }
+        }
+        let passphrase = Passphrase::ask(&format!("Passphrase for {what}: "))?;
+        let opened = open(&passphrase)?;
+        typed.push(passphrase);
+        Ok(opened)
     }
 
     /// A passphrase for new keys: from a file, or asked for twice.
@@ -264,6 +276,11 @@ mod tests {
 
     fn text(passphrase: &Passphrase) -> &str {
         &passphrase.0
+    }
+
+    /// The passphrase with which a key is opened that any opens.
+    fn opening(source: &PassphraseSource) -> Result<Passphrase, KeyError> {
+        source.open("a key", |passphrase| Ok(passphrase.clone()))
     }
 
     fn private(path: &Path, content: &str) {
@@ -312,7 +329,7 @@ mod tests {
         for (content, is_for_new_keys) in [("seven77\n", false), ("\n", false), ("eight888\n", true)] {
             fs::write(&path, content).expect("written");
             let source = PassphraseSource::new(home.path(), Some(path.clone()));
-            assert_eq!(text(&source.get("a key").expect("of a key that there is")), content.trim_end());
+            assert_eq!(text(&opening(&source).expect("of a key that there is")), content.trim_end());
             let refused = source.choose().err().map(|error| error.to_string());
             let short =
                 format!("`{}`: a passphrase for new keys takes {CHARACTERS} characters at least", path.display());
@@ -343,6 +360,19 @@ mod tests {
         assert_eq!(text(&source.from_files().expect("read").expect("there")), "from the file");
     }
 
+    #[test]
+    fn what_was_typed_for_one_key_is_tried_on_the_next() {
+        let home = tempfile::tempdir().expect("directory");
+        let source = PassphraseSource { credentials: None, ..PassphraseSource::new(home.path(), None) };
+        let typed = ["of another key", "of this key"].map(|text| Passphrase(Zeroizing::new(text.to_owned())));
+        source.typed.lock().expect("no panic").extend(typed);
+        let opened = source.clone().open("a key", |passphrase| match text(passphrase) {
+            "of this key" => Ok(passphrase.clone()),
+            _ => Err(KeyError::WrongPassphrase("a key".to_owned())),
+        });
+        assert_eq!(text(&opened.expect("it opens")), "of this key");
+    }
+
     /// As a pipe has it.
     #[test]
     fn what_can_be_read_only_once_is_there_for_every_key() {
@@ -350,9 +380,9 @@ mod tests {
         let path = home.path().join("named");
         private(&path, "from a pipe\n");
         let source = PassphraseSource::new(home.path(), Some(path.clone()));
-        assert_eq!(text(&source.clone().get("the node's key").expect("read")), "from a pipe");
+        assert_eq!(text(&opening(&source.clone()).expect("read")), "from a pipe");
         fs::remove_file(&path).expect("removed");
-        assert_eq!(text(&source.get("an issuer's key").expect("known")), "from a pipe");
+        assert_eq!(text(&opening(&source).expect("known")), "from a pipe");
     }
 
     #[test]

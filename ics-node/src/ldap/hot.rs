@@ -4,13 +4,14 @@
 //! each time. The memory is bounded; the older half goes first.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use ics_core::time::Timestamp;
 
 use super::encode::Encoded;
 use super::rests::Rests;
 use crate::app::Reader;
+use crate::locked::Locked as _;
 
 /// The longest request, in bytes, whose answer is remembered.
 pub(super) const REQUEST_BYTES: usize = 1024;
@@ -98,7 +99,7 @@ impl Hot {
     }
 
     fn kept(&self) -> MutexGuard<'_, Kept> {
-        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+        self.kept.locked()
     }
 
     /// Remembers an answer.

@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
 
+use ics_core::log::checkpoint::Origin;
 use ics_core::time::Timestamp;
 use rusqlite::Connection;
 use rusqlite::backup::{Backup, StepResult};
@@ -11,7 +12,7 @@ use rusqlite::backup::{Backup, StepResult};
 use super::acme::{FILE as ACME_FILE, keeping};
 use super::check::{Report, check_log};
 use super::error::StoreError;
-use super::heads::HeadFiles;
+use super::heads::{HeadFiles, log_in};
 use super::types::Part;
 use super::wal::beside;
 use super::{
@@ -64,6 +65,13 @@ pub fn copied_at(dir: &Path) -> Result<Option<Timestamp>, StoreError> {
         newest = newest.max(heads.read(&info.name)?.and_then(|seal| seal.cosigned_at));
     }
     Ok(newest)
+}
+
+/// The logs for which a directory has on file that their heads were signed there, as far as these files can be read.
+#[must_use]
+pub fn signed_logs(dir: &Path) -> Vec<Origin> {
+    let files = std::fs::read_dir(dir.join(HEADS_DIR)).into_iter().flatten().flatten();
+    files.filter_map(|file| log_in(&file.path())).collect()
 }
 
 /// Whether a store can be read only if a file can be written beside it: for a database with a write-ahead log, SQLite

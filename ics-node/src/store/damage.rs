@@ -9,7 +9,7 @@
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use ics_core::log::entry::leaf_data;
 use rusqlite::Connection;
@@ -21,6 +21,7 @@ use super::sight::Show;
 use super::state::{DomainState, Published};
 use super::table;
 use super::types::{Content, DOMAIN_ENTRIES, DomainInfo, DomainNumber, Key, Position, StoredEntry};
+use crate::locked::Locked as _;
 
 /// Whether an entry is what was logged, as far as its content is here.
 pub(crate) fn is_sound(entry: &StoredEntry) -> bool {
@@ -168,7 +169,7 @@ impl Met {
 
     /// The damage found in a domain, in words.
     pub(crate) fn of(&self, domain: DomainNumber) -> Vec<String> {
-        let found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
+        let found = self.found.locked();
         found.range((domain, Place::Index)..=(domain, Place::Log)).map(|(_, text)| text.clone()).collect()
     }
 
@@ -178,7 +179,7 @@ impl Met {
         {
             tracing::error!(%error, "the next start does not know that the index is damaged");
         }
-        let mut found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut found = self.found.locked();
         if let Entry::Vacant(first) = found.entry((domain.number, place)) {
             let text = format!("{what}: {}", place.advice());
             tracing::error!(domain = %domain.name, "{text}");

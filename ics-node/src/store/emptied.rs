@@ -14,7 +14,7 @@ use super::error::StoreError;
 use super::follow::follow_from_the_start;
 use super::heads::HeadFiles;
 use super::sight::Show;
-use super::types::{DOMAIN_ENTRIES, DomainInfo, Part, Position, StoredEntry};
+use super::types::{DOMAIN_ENTRIES, DomainInfo, Part, StoredEntry};
 use super::wal::open_log_to_write;
 use super::write::in_transaction;
 use super::{INDEX_FILE, LOG_FILE, SEEN_DIR, index, lock, table, witnessed};
@@ -127,11 +127,10 @@ fn open_alone(dir: &Path) -> Result<(File, Connection), StoreError> {
 }
 
 fn empty(log: &Connection, DomainInfo { number: domain, name, .. }: &DomainInfo) -> Result<(), StoreError> {
+    table::remove_entries(log, *domain, &(0..DOMAIN_ENTRIES))?;
     let range = [Position::new(*domain, 0).0, Position::new(*domain, DOMAIN_ENTRIES).0];
-    for table in ["entry", "filled", "without_effect", "certified"] {
-        log.execute(&format!("DELETE FROM {table} WHERE position >= ?1 AND position < ?2"), range)?;
-    }
-    for table in ["tile", "head", "sight", "doubt", "unconfirmed"] {
+    log.execute("DELETE FROM without_effect WHERE position >= ?1 AND position < ?2", range)?;
+    for table in ["tile", "head", "sight", "doubt", "unconfirmed", "given_up"] {
         log.execute(&format!("DELETE FROM {table} WHERE domain = ?1"), [domain.get()])?;
     }
     follow_from_the_start(log, name)

@@ -233,6 +233,16 @@ fn name_of(origin: &Origin) -> String {
     HEXLOWER.encode(&Sha256::digest(origin.to_string()))
 }
 
+/// The log whose checkpoint a file holds, if it can be read.
+pub(super) fn log_in(path: &Path) -> Option<Origin> {
+    let mut found = None;
+    parse(fs::read_to_string(path).ok()?, |origin| {
+        found = Some(origin.clone());
+        true
+    })?;
+    found
+}
+
 /// The note is not verified: the file is as much our own as the database is.
 fn parse(note: String, is_of: impl FnOnce(&Origin) -> bool) -> Option<Seal> {
     let Checkpoint { origin, size, root } = Checkpoint::claimed(&note).ok()?;

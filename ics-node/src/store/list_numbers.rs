@@ -9,12 +9,13 @@
 use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 
 use ics_core::time::Timestamp;
 
 use super::error::StoreError;
 use super::{make_private, replace_file};
+use crate::locked::Locked as _;
 
 /// The names of the other permanent files there do not begin with a dot.
 const FILE: &str = ".lists";
@@ -47,7 +48,7 @@ impl ListNumbers {
     /// The number of a list that is signed now. It is used even if the file cannot be written: not issuing the list
     /// would be worse than a number that a later start may have forgotten.
     pub(crate) fn next(&self, now: Timestamp) -> u64 {
-        let mut given = self.given.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut given = self.given.locked();
         *given = given.next(now);
         if let Err(error) = write(&self.dir, *given) {
             tracing::error!(%error, "the number of a revocation list could not be stored");

@@ -71,6 +71,7 @@ pub use acme::{AcmeStore, AcmeTx, Block as AcmeBlock, Credential, Durability, Is
 pub(crate) use backup::open_log;
 pub use backup::{
     Moved, backup, begin_put_back, check_backup, copied_at, copy_files, is_anything_in, is_read_by_writing, put_back,
+    signed_logs,
 };
 pub use certified::{Certified, Unconfirmed, Word};
 pub use check::{Inspector, Report, inspect};
@@ -240,6 +241,7 @@ impl Store {
         heads.sweep()?;
         let list_numbers = ListNumbers::open(&dir.join(HEADS_DIR))?;
         let published = state::load(&log, &heads)?;
+        given_up::recall(&published, &log)?;
         let sizes: BTreeMap<_, _> = published.all().iter().map(|state| (state.info.number, state.head.size)).collect();
         let keys_of = damage::filed(options.keys_of);
         let index = index::build::open(&index_path, &log, &sizes, &keys_of)?;

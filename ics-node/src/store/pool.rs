@@ -7,6 +7,7 @@ use rusqlite::Connection;
 
 use super::error::StoreError;
 use super::schema;
+use crate::locked::Locked as _;
 
 /// Read-only connections to the two files.
 #[derive(Debug)]
@@ -79,7 +80,7 @@ impl Pool {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.locked()
     }
 }
 

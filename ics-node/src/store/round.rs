@@ -4,13 +4,14 @@
 use core::ops::Range;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use super::error::StoreError;
 use super::state::DomainState;
 use super::types::StoredEntry;
 use super::{Store, replace_file};
 use crate::background::breathe;
+use crate::locked::Locked as _;
 
 const FILE: &str = "round";
 const NEW: &str = ".new-round";
@@ -47,7 +48,7 @@ impl Round {
 
     /// Stores the place. If that fails, the next start begins at an earlier one.
     pub(crate) fn keep(&self) {
-        let mut at = self.at.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut at = self.at.locked();
         at.parts = 0;
         if at.next == at.kept {
             return;
@@ -61,7 +62,7 @@ impl Round {
 
     /// Whether enough parts were checked to store the place.
     fn is_far(&self) -> bool {
-        self.at.lock().unwrap_or_else(PoisonError::into_inner).parts >= KEPT_EVERY
+        self.at.locked().parts >= KEPT_EVERY
     }
 }
 
@@ -82,7 +83,7 @@ impl Store {
 
     /// `None` once all domains have been checked; then the pass begins again.
     fn next_part(&self, most: u64) -> Option<(Arc<DomainState>, Range<u64>)> {
-        let mut at = self.shared.round.at.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut at = self.shared.round.at.locked();
         at.parts = at.parts.saturating_add(1);
         let (number, index) = at.next;
         let all = self.shared.published.all();

@@ -62,12 +62,13 @@ pub fn path_of(query: &str) -> String {
 /// where it begins.
 #[must_use]
 pub fn register_of(domain: &DomainName, label: Option<&str>, lot: Option<&str>, after: Option<u64>) -> String {
-    let after = after.map(|after| after.to_string());
-    format!("/domain/{domain}{}", query(&[("label", label), ("lot", lot), ("after", after.as_deref())]))
+    format!("/domain/{domain}{}", query(label, lot, after))
 }
 
-/// The query of an address, with what is given.
-fn query(parts: &[(&str, Option<&str>)]) -> String {
+/// The query of a listing's address, with what is given.
+fn query(label: Option<&str>, lot: Option<&str>, after: Option<u64>) -> String {
+    let after = after.map(|after| after.to_string());
+    let parts = [("label", label), ("lot", lot), ("after", after.as_deref())];
     let given = parts.iter().filter_map(|(name, value)| Some(format!("{name}={}", segment((*value)?))));
     let query = given.collect::<Vec<_>>().join("&");
     if query.is_empty() { query } else { format!("?{query}") }

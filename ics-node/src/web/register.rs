@@ -22,7 +22,7 @@ const ATTRIBUTES: usize = 4;
 pub fn register(site: &Site, register: &Register) -> Markup {
     let Register { domain, purpose, label, lot, as_of, things, after, next, .. } = register;
     let (label, lot) = (label.as_deref(), lot.as_deref());
-    let listing = format!("/v1/domains/{domain}/identities{}", query(&[("label", label), ("lot", lot)]));
+    let listing = format!("/v1/domains/{domain}/identities{}", query(label, lot, *after));
     let main = html! {
         div .head { h1 { "Register of " (dotted(domain.as_str())) } }
         @if !purpose.is_empty() { p .note { (what_for(purpose)) } }
@@ -115,7 +115,7 @@ fn doubts(register: &Register) -> Markup {
 /// Only a part of a long log is looked at for one page.
 const fn nothing(is_later: bool, goes_on: bool) -> &'static str {
     match (is_later, goes_on) {
-        (_, true) => "Nothing in this part of the log: the search goes on on the next page.",
+        (_, true) => "Nothing in this part of the log. The search goes on with the next page.",
         (true, false) => "Nothing more that you may see.",
         (false, false) => "Nothing that you may see.",
     }

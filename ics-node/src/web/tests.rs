@@ -176,8 +176,8 @@ fn every_page_of_a_register_says_where_it_ends() {
     let back = "<a href=\"/domain/labels.cert.example?label=ce&amp;lot=L1\">Back to the first page</a>";
     for (after, next, said) in [
         (None, None, "Nothing that you may see."),
-        (None, Some(7), "Nothing in this part of the log: the search goes on on the next page."),
-        (Some(7), Some(9), "Nothing in this part of the log: the search goes on on the next page."),
+        (None, Some(7), "Nothing in this part of the log. The search goes on with the next page."),
+        (Some(7), Some(9), "Nothing in this part of the log. The search goes on with the next page."),
         (Some(7), None, "Nothing more that you may see."),
     ] {
         let one = register_of_one(Some("ce"), false, &json!({}));
@@ -185,6 +185,9 @@ fn every_page_of_a_register_says_where_it_ends() {
         assert!(page.contains(said), "{after:?}, {next:?}: {page}");
         assert_eq!(page.contains(back), after.is_some(), "{page}");
         assert_eq!(page.contains("rel=\"next\""), next.is_some(), "{page}");
+        let place = after.map_or_else(String::new, |after| format!("&amp;after={after}"));
+        let listing = format!("/v1/domains/labels.cert.example/identities?label=ce&amp;lot=L1{place}\"");
+        assert!(page.contains(&listing), "{listing}: {page}");
     }
 }
 

@@ -352,7 +352,7 @@ fn history(thing: &PublicThing) -> Markup {
 
 fn event(record: &Record, listed: &Listed) -> Markup {
     let stands = listed.standing == Standing::Stands;
-    let ended = listed.ended_by.and_then(|id| record.statements.iter().find(|other| other.by.statement == id));
+    let ended = listed.ended_by.and_then(|id| record.statement(id));
     html! {
         li .(if stands { "stands" } else { "ended" }) {
             p .what { (time(listed.admitted_at)) " " strong { (name(&listed.by)) } " " (prose(&explain::says(listed))) }

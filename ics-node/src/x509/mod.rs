@@ -38,6 +38,7 @@ pub use self::shown::Shown;
 pub use self::signature::{SignError, algorithm as signature_algorithm, sign, verify};
 pub use self::subject::{certificate_pem, is_same_name, pem_block};
 pub use self::taken_back::{AskedBy, TakenBack, asked_for, is_permitted_after, is_permitted_since, sets_status};
+pub(crate) use self::time::generalized;
 
 use der::Decode as _;
 use sha2::{Digest as _, Sha256};

@@ -211,10 +211,9 @@ impl State {
 /// its issuer signed it with a compromised key, or if the owners lift it; but that the certificate is revoked has been
 /// published, and stays so.
 fn end_of<'r>(record: &'r Record, issued: &Listed) -> Option<&'r Listed> {
-    let mut statements = record.statements.iter();
     match issued.ended_by {
-        Some(id) => statements.find(|listed| listed.by.statement == id),
-        None => statements.find(|end| (ends(end) || has_replaced(end)) && takes_back(end, issued)),
+        Some(id) => record.statement(id),
+        None => record.statements.iter().find(|end| (ends(end) || has_replaced(end)) && takes_back(end, issued)),
     }
 }
 
@@ -253,7 +252,7 @@ pub fn is_key_compromised(record: &Record, index: u64) -> bool {
 fn last_vouching_end(record: &Record) -> Option<&Listed> {
     let ends = record.statements.iter().filter(|listed| listed.act == Act::Identity);
     let ends = ends.filter_map(|listed| listed.ended_by);
-    let ends = ends.filter_map(|id| record.statements.iter().find(|it| it.by.statement == id));
+    let ends = ends.filter_map(|id| record.statement(id));
     ends.max_by_key(|listed| listed.admitted_at)
 }
 
@@ -261,7 +260,6 @@ fn last_vouching_end(record: &Record) -> Option<&Listed> {
 #[must_use]
 pub fn because(record: &Record, index: u64) -> Option<&Listed> {
     let issued = record.statement_at(index)?;
-    let listed = |id| record.statements.iter().find(|listed| listed.by.statement == id);
     let end = end_of(record, issued);
     if end.is_some() || issued.ended_by.is_some() {
         return end;
@@ -275,7 +273,7 @@ pub fn because(record: &Record, index: u64) -> Option<&Listed> {
         return Some(of_key.unwrap_or(first));
     }
     let blocks = record.status.as_ref().filter(|status| status.decides.effect.blocks());
-    let blocks = blocks.and_then(|status| listed(status.decides.by.statement));
+    let blocks = blocks.and_then(|status| record.statement(status.decides.by.statement));
     let forbids = || TakenBack::all(record).find(|end| end.forbade(record, issued))?.by(record);
     blocks.or_else(forbids).or_else(|| last_vouching_end(record))
 }

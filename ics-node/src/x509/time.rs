@@ -15,8 +15,8 @@ pub(super) fn time(at: Timestamp) -> der::Result<Time> {
     }
 }
 
-/// Whole seconds as `GeneralizedTime`, which OCSP always uses.
-pub(super) fn generalized(at: Timestamp) -> der::Result<GeneralizedTime> {
+/// Whole seconds as `GeneralizedTime`, which OCSP and CMP always use.
+pub(crate) fn generalized(at: Timestamp) -> der::Result<GeneralizedTime> {
     GeneralizedTime::from_unix_duration(Duration::from_secs(at.as_seconds()))
 }
 

@@ -251,10 +251,12 @@ async fn a_home_restored_from_a_copy_stays_silent() {
     let copy = std::fs::read(maker.data().join("ics.db")).expect("copied");
     let app = maker.open();
     maker.publish(&app, &device(2), "urn:dev:os:32473-2", "L1").await;
+    assert!(app.purposes().iter().all(|(_, purpose)| purpose.is_some()), "{:?}", app.purposes());
     drop(app);
     std::fs::write(maker.data().join("ics.db"), copy).expect("put back");
 
     let restored = maker.open();
+    assert_eq!(restored.purposes(), [(maker.domain.clone(), None::<String>)], "no page can be shown of it");
     let answer = restored.record(Reader::Anonymous, &maker.domain, "urn:dev:os:32473-1");
     assert_eq!(answer.expect_err("silent").code().as_str(), "behind");
     let known = restored.view(Reader::Anonymous, "urn:dev:os:32473-1");

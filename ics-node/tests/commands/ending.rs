@@ -266,6 +266,24 @@ fn what_is_to_block_later_is_told_and_lifted_by_its_name_alone() {
     }
 }
 
+/// It speaks for the same signer, in the same role and domain.
+#[test]
+fn a_command_that_is_told_can_be_run_as_it_stands() {
+    let stage = with_a_device();
+    stage.ok(&["key", "make", "buyer", "--user-id", "Buyer"]);
+    let granted = stage.ok(&["grant", "owner", "--to", "buyer", "serial:SN-1", "--yes"]);
+    let granted = granted[0]["statement"].as_str().expect("a statement");
+    let as_buyer = ["--domain", DOMAIN, "--signer", "buyer", "--role", "owner"];
+    stage.ok(&[&["status", "in-use", "serial:SN-1", "--yes"][..], &as_buyer].concat());
+    let withdraw = ["withdraw", "serial:SN-1", "--statement", granted, "--yes"];
+    let of_another = stage.run(&[&withdraw[..], &as_buyer].concat());
+    let (message, _) = of_another.failure();
+    assert_eq!(of_another.code, 3, "{of_another:?}");
+    let words: Vec<&str> = message.split('`').rfind(|it| it.starts_with("ics ")).expect(&message).split(' ').collect();
+    stage.ok(&[&words[1..], &["--yes"]].concat());
+    assert_eq!(stage.status("serial:SN-1"), "none");
+}
+
 /// A command about the thing, run as the seller.
 fn as_seller<'a>(words: &[&'a str]) -> Vec<&'a str> {
     [words, &["serial:SN-1", "--signer", "seller", "--role", "owner"]].concat()

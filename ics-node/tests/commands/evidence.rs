@@ -247,7 +247,7 @@ fn what_a_gate_complains_of_names_what_it_refuses() {
     assert_eq!(ended.code, 1, "{ended:?}");
     assert!(message.starts_with("1 of 1 ") && message.ends_with("sw-description: deny, blocked"), "{message}");
     let digest = "095ae42809eefa1da635d0adfbdd2aae3341ad7aaf582b003b0832691654fd3d";
-    assert!(hint.contains(&format!("`ics explain sha256:{digest} --use install`")), "{hint}");
+    assert!(hint.contains(&format!("`ics --node {denies} explain sha256:{digest} --use install`")), "{hint}");
 }
 
 /// Without the node's time nobody can tell how long its answer is good.

@@ -236,3 +236,21 @@ fn a_configuration_keeps_the_permissions_that_its_operator_gave_it() {
         stage.kill();
     }
 }
+
+/// Two nodes may both be homes of a domain of the same name.
+#[test]
+fn a_copy_of_another_log_of_the_same_name_replaces_nothing() {
+    let (first, mut second) = (Stage::started(), Stage::started());
+    let copy = first.path("copy").to_str().expect("UTF-8").to_owned();
+    first.ok(&["backup", &copy]);
+    second.ok(&["publish", "--spki", &spki(1), "--serial", "SN-1"]);
+    second.kill();
+    let refused = second.run(&["restore", &copy]);
+    let (message, _) = refused.failure();
+    assert!(refused.code == 5 && message.starts_with("the copy is of the log `"), "{refused:?}");
+    let names = std::fs::read_dir(second.path("home/data")).expect("listed");
+    let names: Vec<_> = names.map(|file| file.expect("a name").file_name().into_string().expect("UTF-8")).collect();
+    assert!(!names.iter().any(|name| name == "restoring" || name.starts_with("replaced-")), "{names:?}");
+    second.start();
+    assert_eq!(second.record("serial:SN-1")["domain"], DOMAIN);
+}

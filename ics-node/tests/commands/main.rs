@@ -6,6 +6,7 @@
     reason = "the helpers of a test are tests as well, which clippy does not see"
 )]
 
+mod asking;
 mod between;
 mod debian;
 mod developers;

@@ -282,6 +282,37 @@ fn what_was_signed_is_verified_before_it_is_submitted() {
     assert!(code == 1 && message.contains("it was signed by"), "{message}");
 }
 
+/// A pipe gives what it has only once, and what comes through one has no name beside which anything could be written.
+#[test]
+fn batches_and_descriptors_pass_through_pipes() {
+    let split = Split::new();
+    let piped = |home: &str, words: &[&str], input: &[u8]| split.stage.piped(home, words, input);
+    let file = |name: &str| std::fs::read(split.stage.path(name)).expect("written");
+    let json = |output: &[u8]| serde_json::from_slice::<Value>(output).expect("JSON");
+    split.online(&["publish", "--spki", &spki(1), "--serial", "SN-1", "--unsigned", "one.ics"]);
+    let shown = json(&piped("vault", &["sign", "-", "--show"], &file("one.ics")));
+    assert_eq!(shown["statements"][0]["title"], "device SN-1");
+    let signed = piped("vault", &["sign", "-", "--yes"], &file("one.ics"));
+    let submitted = json(&piped("home", &["submit", "-"], &signed));
+    assert!(submitted["statements"][0]["index"].is_u64(), "{submitted}");
+
+    split.online(&["domain", "update", "--owner", "./owner.asc", "--unsigned", "v2.ics", "--description", "Pumps"]);
+    let version = piped("vault", &["sign", "-", "--yes"], &file("v2.ics"));
+    for shows in [&["domain", "show", "-"][..], &["sign", "-", "--show"]] {
+        assert_eq!(json(&piped("vault", shows, &version))["description"], "Pumps");
+    }
+    assert_eq!(json(&piped("home", &["domain", "submit", "-"], &version))["version"], 2);
+    let asked = piped("home", &["status", "in-use", "serial:SN-1", "--unsigned", "-"], b"");
+    piped("home", &["submit", "-"], &piped("vault", &["sign", "-", "--yes", "--out", "-"], &asked));
+    assert_eq!(split.stage.status("serial:SN-1"), "in-use");
+    let evidence = json(&piped("home", &["export", "serial:SN-1", "--out", "-"], b""));
+    assert!(evidence.is_object(), "and nothing beside it: {evidence}");
+    for name in ["-", "-.signed.ics"] {
+        assert!(!split.stage.path(name).exists(), "{name}");
+    }
+    assert_eq!(json(&piped("home", &["import", "-"], &file("signer.asc")))["certificates"], 1);
+}
+
 #[test]
 fn owners_sign_descriptors_elsewhere_one_after_the_other() {
     let split = Split::new();

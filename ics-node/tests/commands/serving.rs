@@ -3,7 +3,7 @@
 use std::fs::{File, Permissions};
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::TcpListener;
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
@@ -214,6 +214,7 @@ fn a_home_that_the_configuration_no_longer_names_takes_nothing_and_signs_nothing
     assert_eq!(as_of(&stage), before, "nobody says that there is nothing newer");
     let refused = publish(&stage, 2);
     assert!(refused.code != 0 && refused.failure().0.contains("no `[[home]]`"), "{refused:?}");
+    assert_eq!(as_of(&stage), before, "nor a moment later");
 
     stage.kill();
     let text = std::fs::read_to_string(stage.path("home/ics.toml")).expect("read");
@@ -403,4 +404,27 @@ fn what_a_signal_does_is_told_in_the_log() {
         assert!(told().any(|line| line.contains(expected)), "{signal}");
     }
     assert!(node.wait().expect("ends").success());
+}
+
+/// So `journalctl -p warning` shows what it should, and no time stands there twice.
+#[test]
+fn the_journal_is_told_how_grave_each_line_is() {
+    let stage = Stage::new();
+    let log = File::create(stage.path("log")).expect("made");
+    let found = log.metadata().expect("its numbers");
+    let serve = |home: &str| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_ics"));
+        command.arg("--home").arg(stage.path(home)).arg("serve").stdin(Stdio::null()).stdout(Stdio::piped());
+        command.env("JOURNAL_STREAM", format!("{}:{}", found.dev(), found.ino()));
+        command.stderr(log.try_clone().expect("it stays open")).spawn().expect("started")
+    };
+    let mut node = serve("home");
+    let mut line = String::new();
+    BufReader::new(node.stdout.take().expect("piped")).read_line(&mut line).expect("read");
+    assert!(Command::new("kill").arg(node.id().to_string()).status().expect("kill runs").success());
+    assert!(node.wait().expect("ends").success());
+    assert!(!serve("nowhere").wait().expect("ends").success());
+    let log = std::fs::read_to_string(stage.path("log")).expect("read");
+    assert!(log.contains("<6> INFO the node was told to stop") && log.contains("<3>error: no configuration"), "{log}");
+    assert!(log.lines().all(|line| ["<6>", "<4>", "<3>"].iter().any(|mark| line.starts_with(mark))), "{log}");
 }

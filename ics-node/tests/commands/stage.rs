@@ -9,7 +9,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 /// The program under test.
-const ICS: &str = env!("CARGO_BIN_EXE_ics");
+pub(crate) const ICS: &str = env!("CARGO_BIN_EXE_ics");
 /// The domain of the stage.
 pub(crate) const DOMAIN: &str = "devices.acme.example";
 
@@ -216,6 +216,18 @@ impl Stage {
         let mut command = Command::new(ICS);
         command.env_clear().env("ICS_HOME", self.path(home)).env("NO_COLOR", "1").current_dir(self.directory.path());
         Ended::new(command.args(words).stdin(Stdio::null()).output().expect("run"))
+    }
+
+    /// What a command in a home directory writes that reads this through a pipe.
+    pub(crate) fn piped(&self, home: &str, words: &[&str], input: &[u8]) -> Vec<u8> {
+        use std::io::Write as _;
+        let mut command = self.command_in(&self.path(home));
+        command.args(words).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut running = command.spawn().expect("started");
+        running.stdin.take().expect("piped").write_all(input).expect("written");
+        let output = running.wait_with_output().expect("run");
+        assert!(output.status.success(), "{words:?}: {output:?}");
+        output.stdout
     }
 
     /// The exit code of a command whose output and messages nobody reads, in JSON or for people.

@@ -42,6 +42,20 @@ fn an_index_that_is_missing_or_damaged_is_built_again() {
     assert_found(dir.path(), domain);
 }
 
+/// The index is derived, so that nobody is kept from going back to an earlier version of the program by it.
+#[test]
+fn an_index_of_a_newer_or_an_earlier_version_is_built_again() {
+    let dir = tempfile::tempdir().expect("dir");
+    let domain = filled(dir.path());
+    for version in [1_000, 1] {
+        let index = Connection::open(dir.path().join("index.db")).expect("open");
+        index.execute("DELETE FROM posting", []).expect("it may hold anything");
+        index.pragma_update(None, "user_version", version).expect("set");
+        drop(index);
+        assert_found(dir.path(), domain);
+    }
+}
+
 #[test]
 fn a_damaged_page_that_a_look_up_meets_is_repaired_at_the_next_start() {
     let dir = tempfile::tempdir().expect("dir");

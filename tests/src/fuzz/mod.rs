@@ -4,6 +4,7 @@
 //! `tests/fuzz/corpus`, over seeds made from the vectors, and over simple mutations of both.
 
 mod acme;
+mod case;
 mod ldap;
 mod log;
 mod mutate;
@@ -30,6 +31,7 @@ pub const TARGETS: &[Target] = &[
     target("acme", acme::request),
     target("body", openpgp::body),
     target("bundle", outer::bundle),
+    target("case", case::case),
     target("certificate", openpgp::certificate),
     target("cmp", x509::cmp),
     target("cms", x509::cms),

@@ -29,9 +29,13 @@ pub fn seeds(target: &str) -> Vec<Vec<u8>> {
     }
     found.extend(encoded(target).iter().filter_map(|text| BASE64.decode(text.as_bytes()).ok()));
     found.extend(spoken(target).iter().map(|text| text.as_bytes().to_vec()));
+    found.extend(in_pem(target, &found));
     found.extend(ldap(target));
     if target == "bundle" {
         found.extend(bundles());
+    }
+    if target == "case" {
+        found.extend(super::case::seeds(&vectors("evidence")).into_iter().flatten());
     }
     if target == "packed" {
         let pages = seeds("feed").into_iter().filter_map(|json| Page::decode(&json).ok());
@@ -113,6 +117,9 @@ fn spoken(target: &str) -> &'static [&'static str] {
             r#"{"upto":2,"size":3,"heads":["a signed note"],"rights":"AAAAAAAAAAAAAAAAAAAAAA=="}"#,
             r#"{"evidence":{"version":1,"id":"38cd1a9dd104847af32f938a3f205349bffad80a","domain":"devices.acme.example","checkpoint":"","entries":[]},"consistency":["AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="]}"#,
             r#"{"refused":[{"body":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=","problem":{"status":422}}]}"#,
+            r#"{"from":1,"size":3,"entries":[{"leaf":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=","erased":"AAcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBDjNGp3RBIR68y+Tij8gU0m/+tgK"},{"leaf":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="}],"proof":[],"sight":{"rights":"AAAAAAAAAAAAAAAAAAAAAA==","earlier":[0]}}"#,
+            r#"{"results":[{"problem":{"status":422}}]}"#,
+            r#"{"domain":"devices.acme.example","origin":"devices.acme.example/5636206c0cdced54205f03567c66fe5be4102362d47feba78155c266df7fd5a2","home":{"name":"home.acme.example","key":"iojj3XQJ8ZX9UtstPLpdcspnCb8dlBIb83SIAbQPb1w="},"verifier_key":"devices.acme.example/5636206c0cdced54205f03567c66fe5be4102362d47feba78155c266df7fd5a2+855f52e2+AYqI4910CfGV/VLbLTy6XXLKZwm/HZQSG/N0iAG0D29c","descriptor":1,"size":3}"#,
         ],
         "http" => &[
             r#"{"statements":["Ym9keQ=="]}"#,
@@ -141,6 +148,24 @@ fn spoken(target: &str) -> &'static [&'static str] {
         ],
         _ => &[],
     }
+}
+
+/// What of this is DER, as text in which it is passed on (RFC 7468); certificates as a chain of two.
+fn in_pem(target: &str, found: &BTreeSet<Vec<u8>>) -> Vec<Vec<u8>> {
+    let (label, times) = match target {
+        "cms" => ("CMS", 1),
+        "spki" => ("PUBLIC KEY", 1),
+        "x509" => ("CERTIFICATE", 2),
+        _ => return Vec::new(),
+    };
+    let pem = |der: &Vec<u8>| {
+        let base64 = BASE64.encode(der);
+        let lines = base64.as_bytes().chunks(64).map(|line| format!("{}\n", String::from_utf8_lossy(line)));
+        let text = format!("-----BEGIN {label}-----\n{}-----END {label}-----\n", lines.collect::<String>());
+        text.repeat(times).into_bytes()
+    };
+    // A SEQUENCE, and no digit at the beginning of a text.
+    found.iter().filter(|bytes| bytes.first() == Some(&0x30) && !bytes.is_ascii()).map(pem).collect()
 }
 
 /// BER as sent by clients and peers.

@@ -81,6 +81,7 @@ fn seeds_are_accepted() {
         let sealed = [seed, &[0, 32], digest.as_slice()].concat();
         ics_sync::bundle::Bundle::open(std::io::Cursor::new(sealed)).is_ok()
     }));
+    assert!(all("case", |seed| ics_core::checker::Case::parse(seed).is_ok_and(|case| case.check().is_ok())));
     assert!(accepted("certificate", |seed| ics_core::openpgp::certificate::Certificate::parse(seed).is_ok()));
     assert!(all("cmp", super::x509::is_good_message));
     assert!(all("cms", super::x509::is_good_cms));
@@ -88,19 +89,24 @@ fn seeds_are_accepted() {
     assert!(all("csr", |seed| ics_node::x509::Csr::parse(seed).is_ok()));
     assert!(all("ocsp", |seed| ics_node::x509::Questions::parse(seed).is_ok()));
     assert!(all("x509", |seed| ics_node::x509::read_certificate(seed).is_ok()));
+    assert!(accepted("x509", |seed| ics_node::x509::read_certificates(seed).is_ok_and(|all| all.len() == 2)));
     assert!(accepted("descriptor", |seed| ics_core::descriptor::Descriptor::parse(seed).is_ok()));
     assert!(accepted("entry", |seed| Header::decode(seed).is_ok()));
     assert!(accepted("evidence", |seed| ics_core::evidence::Evidence::parse(seed).is_ok()));
     assert!(accepted("feed", |seed| ics_sync::wire::Page::decode(seed).is_ok()));
+    assert!(accepted("feed", |seed| ics_sync::wire::Page::decode(seed).is_ok_and(|page| page.sight.is_some())));
     assert!(accepted("feed", |seed| ics_sync::wire::Shown::decode(seed).is_ok()));
     assert!(accepted("feed", |seed| ics_sync::wire::Heads::decode(seed).is_ok()));
     assert!(accepted("feed", |seed| ics_sync::wire::Attestation::decode(seed).is_ok()));
     assert!(accepted("feed", |seed| ics_sync::wire::Refusals::decode(seed).is_ok()));
+    assert!(accepted("feed", |seed| ics_sync::wire::Submitted::decode(seed, 1).is_ok()));
+    assert!(accepted("feed", |seed| ics_sync::wire::Info::decode(seed).is_ok()));
     assert!(accepted("http", |seed| ics_sync::wire::Submission::decode(seed).is_ok()));
     assert!(accepted("http", |seed| serde_json::from_slice::<ics_node::api::EnrolmentRequest>(seed).is_ok()));
     assert!(accepted("http", |seed| serde_json::from_slice::<ics_node::api::AdoptionRequest>(seed).is_ok()));
     assert!(accepted("packed", |seed| ics_sync::packed::unpack(seed).is_ok()));
     assert!(accepted("spki", |seed| PublicKey::from_spki_der(seed).is_ok()));
+    assert!(accepted("spki", |seed| core::str::from_utf8(seed).is_ok_and(|pem| PublicKey::from_spki_pem(pem).is_ok())));
     assert!(all("tls_alpn", super::acme::is_good_answer));
     assert!(accepted("trust", |seed| ics_core::trust::TrustPolicy::parse(seed).is_ok()));
     assert!(accepted("ldap_answer", ics_sync::ldap::passes));

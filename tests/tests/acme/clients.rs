@@ -10,7 +10,8 @@ impl Server {
     /// Has a client revoke what is revoked already, and say so in whatever words.
     fn revoked_before(&self, program: &str, arguments: &[&str]) {
         let text = self.refused(program, arguments);
-        assert!(text.contains("already"), "{program}: {text}");
+        // Neither word alone: a client that finds a lock says that another instance is running already.
+        assert!(text.contains("already") && text.contains("evoked"), "{program}: {text}");
     }
 
     /// Verifies that a chain in a file is for the host and leads to the domain's root.

@@ -98,7 +98,8 @@ async fn erases_what_waits_for_a_witness(app: &App, erasure: Vec<u8>) {
         }
         app.submit(&domain, vec![erasure]).await
     };
-    let (demanded, erased) = tokio::join!(app.submit(&domain, vec![signed]), erasing);
+    let both = async { tokio::join!(app.submit(&domain, vec![signed]), erasing) };
+    let (demanded, erased) = tokio::time::timeout(Duration::from_secs(60), both).await.expect("both end");
     for (what, submitted) in [("nobody has cosigned it", demanded), ("it waits too", erased)] {
         let refused = submitted.expect_err(what);
         assert_eq!(refused.code().as_str(), "unwitnessed", "{refused}");

@@ -46,7 +46,7 @@ impl<'a> Client<'a> {
         Self { author, ledger, path, next: number << 32, in_doubt, last: None, dice: Dice(number), runtime, client }
     }
 
-    /// Submits until the node does not answer, or `enough` says so; `clock` is read after each answer. Returns the
+    /// Submits until the node does not answer, or `enough` says so; `clock` is read when there are receipts. Returns the
     /// number of receipts.
     pub(crate) fn submit(&mut self, url: &str, clock: impl Fn() -> u64, enough: impl Fn(usize) -> bool) -> usize {
         let node = HttpPeer::new(url, self.client.clone()).expect("an address");
@@ -55,8 +55,8 @@ impl<'a> Client<'a> {
             let bodies = self.batch();
             self.in_doubt.clone_from(&bodies);
             let answer = self.runtime.block_on(node.submit(&self.author.domain, bodies.clone()));
-            let mark = clock();
             let Ok(outcomes) = answer else { break };
+            let mark = clock();
             receipts += bodies.len();
             self.write_down(bodies, outcomes, mark);
             self.in_doubt.clear();
@@ -64,9 +64,11 @@ impl<'a> Client<'a> {
         receipts
     }
 
-    /// Makes the next submission begin with a statement that is already in the log.
+    /// Makes the next submission contain a statement that is already in the log, and behind it one that is not.
     pub(crate) fn submit_last_again(&mut self) {
         self.in_doubt.extend(self.last.iter().map(|(body, _)| body.clone()));
+        self.in_doubt.push(self.author.introduces(self.next));
+        self.next += 1;
     }
 
     fn batch(&mut self) -> Vec<Vec<u8>> {

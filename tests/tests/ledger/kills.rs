@@ -24,10 +24,12 @@ fn what_was_acknowledged_survives_every_kill() {
     let mut clients: Vec<_> = (1..=CLIENTS).map(|number| Client::new(&author, directory.path(), number)).collect();
     let mut dice = Dice(count("ICS_LEDGER_SEED", 1) as u64);
     let kills = count("ICS_LEDGER_KILLS", 200);
+    let mut answered_lives = 0;
     for kill in 1..=kills {
         let node = Process::start(&author.home, &[]).unwrap_or_else(|| panic!("the node does not start any more"));
         let life = Duration::from_millis(dice.below(LONGEST_MS));
         let dies_early = dice.below(8) == 0;
+        answered_lives += usize::from(!dies_early);
         let url = node.url.clone();
         let (answered, first) = mpsc::channel();
         thread::scope(|scope| {
@@ -36,7 +38,7 @@ fn what_was_acknowledged_survives_every_kill() {
                 scope.spawn(move || {
                     client.submit_last_again();
                     let tell = || {
-                        // Only the first receipt of any client is waited for.
+                        // Only the first receipts of any client are waited for.
                         let _ = answered.send(());
                         kill as u64
                     };
@@ -59,5 +61,6 @@ fn what_was_acknowledged_survives_every_kill() {
     promises.hold(&store, domain, u64::MAX);
     let acknowledged = promises.len();
     println!("{kills} kills: {acknowledged} statements, {} checkpoints, none lost, none twice", promises.checkpoints());
-    assert!(acknowledged >= kills, "{acknowledged} statements: the clients were hardly at work");
+    // However slow the machine is, what is first answered in a life contains something new.
+    assert!(acknowledged >= answered_lives, "{acknowledged} statements in {answered_lives} lives with an answer");
 }

@@ -1,14 +1,12 @@
 //! Enrolment: a device without a secure element generates its key during set-up and asks to be introduced; an operator
 //! examines the request and has a signer introduce the device.
 
-use std::collections::BTreeSet;
-
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use ics_core::name::Name;
 use ics_core::openpgp::certificate::Certificate;
 use ics_core::openpgp::key::PublicKey;
-use ics_core::record::{Logged, Posting};
+use ics_core::record::Posting;
 use ics_core::statement::body::{self, Body};
 use ics_core::statement::split;
 use ics_core::vocabulary::{Act, DomainName};
@@ -17,7 +15,7 @@ use ics_core::{identity::IdentityId, limits};
 use crate::api::problem::Code;
 use crate::api::{Enrolment, EnrolmentAnswer, EnrolmentPage, EnrolmentRequest, PageQuery};
 use crate::app::answer::list::page_items;
-use crate::app::entries::find_logged;
+use crate::app::entries::{find_logged, subjects_of};
 use crate::app::hosted::Hosted;
 use crate::app::{App, AppError, Asker};
 use crate::shares::Shares;
@@ -157,10 +155,7 @@ impl App {
         let primary = certificate.primary();
         let key = certificate.public_keys().find(|key| key.fingerprint() == primary);
         let Some(spki) = key.and_then(PublicKey::spki_sha256) else { return Ok(Vec::new()) };
-        let (sight, posting) = (self.sight(hosted)?, Posting::Name(Name::Spki(spki)));
-        let naming = find_logged(&sight.entries, &sight.domain, &posting, limits::RECORD_STATEMENTS)?;
-        let things: BTreeSet<IdentityId> =
-            naming.iter().filter(|it| !it.is_refused()).map(Logged::subject_id).collect();
+        let things = subjects_of(&self.sight(hosted)?.naming(Name::Spki(spki))?);
         Ok(things.iter().filter(|id| **id != IdentityId::Key(primary)).map(ToString::to_string).collect())
     }
 

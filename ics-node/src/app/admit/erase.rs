@@ -1,7 +1,7 @@
 //! Erasing what a statement says: the node proposes the erasure that the owners have to sign, made so that it unblocks
 //! nothing.
 
-use ics_core::domain::{Context, Domain};
+use ics_core::domain::Domain;
 use ics_core::record::Logged;
 use ics_core::statement::Erasure;
 use ics_core::time::Timestamp;
@@ -29,10 +29,9 @@ impl App {
         let what = format!("entry {index} is no statement");
         let target = restore(&sight.domain, &entry)?.ok_or_else(|| AppError::new(Code::NotErasable, what))?;
         let said = Said::read(&sight.entries, &sight.domain, &target.subject_id())?;
-        let context = Context { about: &said.about, groups: &said.groups, unseen: said.unseen };
         // As its home will judge it.
         let at = self.clock().now().max(sight.domain.last_admitted_at());
-        let erasure = sight.domain.erasure_of(&target, &context, at).map_err(|refusal| {
+        let erasure = sight.domain.erasure_of(&target, &said.context(), at).map_err(|refusal| {
             let problem = Problem::refused(&refusal);
             AppError::new(Code::named(problem.code()).unwrap_or(Code::Refused), problem.detail)
         })?;

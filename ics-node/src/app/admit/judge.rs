@@ -4,12 +4,12 @@
 use std::sync::Arc;
 
 use ics_core::descriptor::{Descriptor, admit};
-use ics_core::domain::{Context, Domain, Erasable, Refusal};
+use ics_core::domain::{Domain, Erasable, Refusal};
 use ics_core::limits;
 use ics_core::log::checkpoint::CheckpointError;
 use ics_core::log::entry::{EntryKind, Header, LeafData};
 use ics_core::log::note::NoteError;
-use ics_core::log::source::{EvidenceError, Source};
+use ics_core::log::source::EvidenceError;
 use ics_core::openpgp::certificate::{Certificate, KeyRefusal, Purpose};
 use ics_core::openpgp::key::PublicKey;
 use ics_core::record::{Logged, Posting, SourceRef};
@@ -149,17 +149,14 @@ fn judge_statement(
     body: &[u8],
     line: &mut Line,
 ) -> Result<Judgement, StoreError> {
-    if let Some(source) = &header.source
-        && let Err(refusal) = verify_source(domain, source, body)
-    {
+    if let Err(refusal) = verify_source(domain, header, body) {
         return Ok(refusal);
     }
     let Ok(entry) = Logged::new(index, header, statement) else {
-        return Ok(refused(Code::SourceUnproven, "how the adopted entry came here cannot be read"));
+        return Ok(without_a_way());
     };
     let said = line.before(entries, domain, &entry)?;
-    let context = Context { about: &said.about, groups: &said.groups, unseen: said.unseen };
-    Ok(match domain.check(&entry, &context) {
+    Ok(match domain.check(&entry, &said.context()) {
         Ok(admitted) => {
             let notes = Notes::of(&entry, &said.about, &admitted);
             let change = notes.map_or(Change::Nothing, |notes| Change::Noted(Box::new(notes)));
@@ -170,8 +167,10 @@ fn judge_statement(
     })
 }
 
-/// Verifies that an adopted entry is proven by a checkpoint of the home that the descriptor pins for its source.
-fn verify_source(domain: &Domain, source: &Source, body: &[u8]) -> Result<(), Judgement> {
+/// Verifies that an entry, if it is adopted, is proven by a checkpoint of the home that the descriptor pins for its
+/// source.
+fn verify_source(domain: &Domain, header: &Header, body: &[u8]) -> Result<(), Judgement> {
+    let Some(source) = &header.source else { return Ok(()) };
     let Some(pinned) = domain.source(&source.origin) else {
         let detail = format!("the descriptor lists no source `{}`", source.origin);
         return Err(refused(Code::UnknownSource, detail));
@@ -187,6 +186,11 @@ fn verify_source(domain: &Domain, source: &Source, body: &[u8]) -> Result<(), Ju
     })
 }
 
+/// Of an adopted entry that does not say by which logs it came.
+fn without_a_way() -> Judgement {
+    refused(Code::SourceUnproven, "how the adopted entry came here cannot be read")
+}
+
 fn judge_certificate(
     log: &impl Log,
     domain: &Domain,
@@ -198,15 +202,13 @@ fn judge_certificate(
     if let Some(index) = log.first(body_key(&certificate.id()))? {
         return Ok(Judgement::Present(index));
     }
-    if let Some(source) = &header.source
-        && let Err(refusal) = verify_source(domain, source, body)
-    {
+    if let Err(refusal) = verify_source(domain, header, body) {
         return Ok(refusal);
     }
     let posting = Posting::Grantee(certificate.primary());
     let grants = line.find(log, domain, &posting, limits::RECORD_STATEMENTS)?;
     let Ok(way) = SourceRef::way(header) else {
-        return Ok(refused(Code::SourceUnproven, "how the adopted entry came here cannot be read"));
+        return Ok(without_a_way());
     };
     Ok(match domain.check_certificate(certificate, &way, &grants) {
         Ok(()) => Judgement::Admitted(Admission {
@@ -228,13 +230,11 @@ fn judge_certification(
     if let Some(index) = log.first(body_key(&certification.id()))? {
         return Ok(Judgement::Present(index));
     }
-    if let Some(source) = &header.source
-        && let Err(refusal) = verify_source(domain, source, body)
-    {
+    if let Err(refusal) = verify_source(domain, header, body) {
         return Ok(refusal);
     }
     let Ok(way) = SourceRef::way(header) else {
-        return Ok(refused(Code::SourceUnproven, "how the adopted entry came here cannot be read"));
+        return Ok(without_a_way());
     };
     Ok(match domain.check_certification(certification, &way) {
         Ok(()) => Judgement::Admitted(Admission {
@@ -283,8 +283,7 @@ fn judge_erasure(
         Found::Other(_) | Found::Nothing => None,
     };
     let said = subject.map(|subject| line.said(log, domain, &subject)).transpose()?.unwrap_or_default();
-    let context = Context { about: &said.about, groups: &said.groups, unseen: said.unseen };
-    Ok(match domain.check_erasure(signed, erasable.as_erasable(), &context, header.admitted_at) {
+    Ok(match domain.check_erasure(signed, erasable.as_erasable(), &said.context(), header.admitted_at) {
         Ok(index) => {
             let remnant = subject.map(|identity| Remnant { statement: id, identity });
             let remnant = remnant.ok_or_else(|| StoreError::corrupt("what is erased is about nothing"))?;

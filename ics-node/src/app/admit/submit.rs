@@ -1,7 +1,7 @@
 //! Takes statements in at a domain's home.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use ics_core::domain::Domain;
 use ics_core::limits;
@@ -22,6 +22,7 @@ use crate::app::entries::{Brought, Line, Log, Snapshot};
 use crate::app::hosted::Hosted;
 use crate::app::{App, AppError, fill, random};
 use crate::background::{self, breathe_among};
+use crate::locked::Locked as _;
 use crate::store::{Certified, Content, NewContent, NewEntry, Part, Pending, StoreError, WriteTx, Written};
 
 /// How much work ([`Line::work`]) one job of the writer does before other jobs get their turn: a whole batch about
@@ -66,7 +67,7 @@ impl Submissions {
 
     fn add(&self, outcome: &'static str, count: u64) {
         if count > 0 {
-            *self.0.lock().unwrap_or_else(PoisonError::into_inner).entry(outcome).or_default() += count;
+            *self.0.locked().entry(outcome).or_default() += count;
         }
     }
 }
@@ -76,7 +77,7 @@ impl App {
     /// problem. A certificate that is sent in as a key is submitted to every domain at home here.
     #[must_use]
     pub fn submission_counts(&self) -> Vec<(&'static str, u64)> {
-        let counts = self.0.submissions.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let counts = self.0.submissions.0.locked();
         counts.iter().map(|(outcome, count)| (*outcome, *count)).collect()
     }
 

@@ -2,13 +2,14 @@
 //! asked about.
 
 use std::collections::VecDeque;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 
 use ics_core::identity::excerpt;
 use ics_core::time::Timestamp;
 use ics_core::trust::{Outcome, Verdict};
 
 use crate::api::Check;
+use crate::locked::Locked as _;
 
 /// How many verdicts are kept.
 const KEPT: usize = 100;
@@ -66,7 +67,7 @@ impl Denials {
         }
         let (thing, peer, usage) = (excerpt(thing), peer.map(excerpt), excerpt(usage));
         let denied = Denied { at, times: 1, thing, peer, usage, outcome, reasons: reasons() };
-        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut kept = self.0.locked();
         let same = |other: &Denied| Denied { at: denied.at, times: 1, ..other.clone() } == denied;
         match kept.front_mut().filter(|first| same(first)) {
             Some(first) => {
@@ -80,7 +81,7 @@ impl Denials {
 
     /// The latest `limit` of them.
     pub(crate) fn last(&self, limit: usize) -> Vec<Denied> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).iter().take(limit).cloned().collect()
+        self.0.locked().iter().take(limit).cloned().collect()
     }
 }
 

@@ -2,7 +2,7 @@
 //! shorter, and what may have changed since.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use ics_core::domain::Domain;
 use ics_core::identity::{Fingerprint, IdentityId};
@@ -24,6 +24,7 @@ use crate::api::{DomainInfo, ShownLog};
 use crate::app::entries::{Entries, Snapshot, find_besides, find_logged, is_more_about, keys, kind_key, restore};
 use crate::app::hosted::Hosted;
 use crate::app::{App, AppError, Reader};
+use crate::locked::Locked as _;
 use crate::store::{DomainNumber, Key, Seal, Standing, StoreError, StoredEntry};
 
 /// A domain as it was at a size of its log and a time, under the policy and certificates of a moment. The newest rules
@@ -190,7 +191,7 @@ pub(super) struct LogThen<'m> {
 
 impl Entries for LogThen<'_> {
     fn indices(&self, postings: &[Posting], limit: usize) -> Result<Vec<u64>, StoreError> {
-        let nothing = || self.nothing.lock().unwrap_or_else(PoisonError::into_inner);
+        let nothing = || self.nothing.locked();
         let key = if let [one] = postings { keys(core::slice::from_ref(one)).pop() } else { None };
         if key.is_some_and(|key| nothing().contains(&key)) {
             return Ok(Vec::new());
@@ -300,14 +301,16 @@ impl App {
     /// Between the commit of an erasure and its being shown nobody can read what it restates, so that is waited for.
     ///
     /// # Errors
-    /// When that takes long, because the disk fails; and when the store does.
+    /// When that takes long, because the disk fails, or the erasure was given up and has not come again; and when the
+    /// store fails.
     pub(super) fn left_unshown(&self, moment: &Moment, id: &IdentityId) -> Result<Vec<Logged>, AppError> {
         let number = moment.number_here();
         let are_shown = self.store().await_erasures(number);
         let whole = Snapshot { store: self.store(), number, size: self.store().head(number)?.size };
         let (subject, limit) = (Posting::Subject(*id), limits::RECORD_ENTRIES);
         let (mut left, remnants) = find_besides(&whole, &moment.domain, &subject, limit, &[])?;
-        if !are_shown && is_more_about(id, &left, &remnants) {
+        let are_here = self.store().given_up(number)? <= self.store().head(number)?.size;
+        if !(are_shown && are_here) && is_more_about(id, &left, &remnants) {
             return Err(cut_short(id));
         }
         left.retain(|it| it.is_erased() && it.index() >= moment.newest);

@@ -7,8 +7,8 @@ use ics_core::domain::Domain;
 use ics_core::identity::{Fingerprint, IdentityId};
 use ics_core::limits;
 use ics_core::log::entry::{EntryKind, Header};
-use ics_core::name::Lookup;
-use ics_core::record::{Logged, Record};
+use ics_core::name::{Lookup, Name};
+use ics_core::record::{Logged, Posting, Record};
 use ics_core::statement::openpgp_view;
 use ics_core::vocabulary::DomainName;
 
@@ -17,7 +17,7 @@ use super::memory::{Kept, name_key};
 use super::resolved::{check_whole, cut_short};
 use crate::api::problem::Code;
 use crate::api::{Evidence, History, RecordAnswer, ViewAnswer};
-use crate::app::entries::{Said, Snapshot, kind_key};
+use crate::app::entries::{Said, Snapshot, find_besides, kind_key};
 use crate::app::hosted::Hosted;
 use crate::app::{App, AppError, Reader};
 use crate::store::{Erasures, Part, Reach, Seal, StoreError, StoredEntry};
@@ -55,6 +55,17 @@ impl Sight<'_> {
     /// counts. The domain knows where they are, so nothing is read about other certificates.
     pub(crate) fn certificates_of(&self, signers: &BTreeSet<Fingerprint>) -> Vec<u64> {
         signers.iter().flat_map(|signer| self.domain.certificate_states(signer)).collect()
+    }
+
+    /// The statements that give something this name, in log order.
+    pub(crate) fn naming(&self, name: Name) -> Result<Vec<Logged>, StoreError> {
+        self.naming_besides(name, &[])
+    }
+
+    /// As [`Sight::naming`], without reading again the statements at hand.
+    pub(crate) fn naming_besides(&self, name: Name, at_hand: &[Logged]) -> Result<Vec<Logged>, StoreError> {
+        let (posting, limit) = (Posting::Name(name), limits::RECORD_STATEMENTS);
+        Ok(find_besides(&self.entries, &self.domain, &posting, limit, at_hand)?.0)
     }
 }
 

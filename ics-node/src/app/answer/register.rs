@@ -108,7 +108,7 @@ mod tests {
 
     /// Whoever leafs through a register must not displace from memory what devices ask for again and again.
     #[tokio::test(flavor = "multi_thread")]
-    async fn a_register_adds_nothing_to_memory() {
+    async fn a_register_adds_no_things_to_memory() {
         let (maker, app) = Party::opened();
         for (number, pump) in devices(3).iter().enumerate() {
             maker.publish(&app, pump, "Pump", &number.to_string()).await;

@@ -1,7 +1,7 @@
 //! Mirrored domains: where a copy continues, and the storing of what its state machine reports.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use ics_core::limits;
 use ics_core::log::Hash;
@@ -20,6 +20,7 @@ use super::looked::{Looked, bodies_of};
 use super::peers::Peer;
 use crate::app::hosted::{Hosted, Known};
 use crate::app::{App, AppError, random};
+use crate::locked::Locked as _;
 use crate::store::{Fork, Seal, StoredEntry};
 
 /// How many stored forks of a domain are searched for one that is already known.
@@ -137,7 +138,7 @@ impl Applier for Taking {
         move |from, page| {
             let (Some(bodies), Ok(seed)) = (bodies_of(page), random()) else { return };
             let domain = hosted.domain();
-            let mut looking = looking.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut looking = looking.locked();
             if looking.len() >= LOOKED_AHEAD {
                 looking.clear();
             }
@@ -147,7 +148,7 @@ impl Applier for Taking {
 
     async fn apply(&mut self, page: &Arc<VerifiedPage>) -> Result<(), String> {
         let looking = {
-            let mut looking = self.looking.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut looking = self.looking.locked();
             let later = looking.split_off(&page.from.saturating_add(1));
             core::mem::replace(&mut *looking, later).remove(&page.from)
         };

@@ -26,7 +26,7 @@ use crate::app::{App, AppError, Reader};
 use crate::config::edit::{EditError, put_peer, remove_peer};
 use crate::config::{Direction, PeerConfig, PeerName, PeerUrl};
 use crate::keys::file::replace_alike;
-use crate::store::Part;
+use crate::locked::Locked as _;
 use crate::tls::{ClientTls, KeyPin, PeerKey};
 
 /// One peer, as configured.
@@ -126,7 +126,7 @@ impl Peer {
     }
 
     fn served(&self) -> BTreeMap<DomainName, Taken> {
-        self.served.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.served.locked().clone()
     }
 }
 
@@ -275,7 +275,7 @@ impl App {
         let Some(peer) = self.peers_table().holder(key) else { return };
         peer.bytes.as_ref().map(|budget| budget.spend(bytes as u64, Instant::now()));
         let at = self.clock().now();
-        let mut served = peer.served.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut served = peer.served.locked();
         let taken = served.entry(domain.clone()).or_insert(Taken { size, at, bytes: 0 });
         *taken = Taken { size: taken.size.max(size), at, bytes: taken.bytes + bytes as u64 };
     }
@@ -292,7 +292,7 @@ impl App {
     /// When it contradicts itself or the rest of the configuration, or the file cannot be written.
     pub fn put_peer(&self, config: PeerConfig) -> Result<PeerInfo, AppError> {
         let peers = self.peers_table();
-        let _one = peers.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        let _one = peers.changing.locked();
         let peer = Arc::new(Peer::new(config, &peers.tls)?);
         let others: Vec<_> = peers.all().into_iter().filter(|other| other.config.name != peer.config.name).collect();
         for other in &others {
@@ -331,7 +331,7 @@ impl App {
     /// When there is none of that name, or the file cannot be written.
     pub fn remove_peer(&self, name: &PeerName) -> Result<PeerInfo, AppError> {
         let peers = self.peers_table();
-        let _one = peers.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        let _one = peers.changing.locked();
         let info = self.peer_info(&*peers.named(name)?);
         peers.write(|text, path| remove_peer(text, path, name))?;
         peers.set(|all| all.retain(|peer| peer.config.name != *name));
@@ -369,13 +369,12 @@ impl App {
     /// What a peer has done as a witness of this node's domains.
     fn cosigns(&self, peer: &Peer) -> Vec<Cosigns> {
         let Some(witness) = &peer.witness else { return Vec::new() };
-        let homes = self.all_hosted().into_iter().filter(|hosted| hosted.part == Part::Home);
         let of = |hosted: Arc<Hosted>| {
             let Witnessing { size, at, last_error, .. } = hosted.witnessing(&witness.name);
             let lag_entries = hosted.grown.borrow().saturating_sub(size);
             Cosigns { domain: hosted.name.clone(), size, lag_entries, cosigned_at: at, last_error }
         };
-        homes.map(of).collect()
+        self.homes().into_iter().map(of).collect()
     }
 
     fn pulled(&self, peer: &Peer, domain: &DomainName) -> Pulled {

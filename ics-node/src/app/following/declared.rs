@@ -15,7 +15,6 @@ use crate::app::answer::read::Sight;
 use crate::app::entries::{keys, restore};
 use crate::app::hosted::Hosted;
 use crate::app::{App, AppError};
-use crate::store::Part;
 use crate::words::counted;
 
 /// What was compared when a domain was last checked against the descriptor of a source.
@@ -32,7 +31,7 @@ pub(crate) struct Compared {
 impl App {
     /// Checks the domains of this node against the descriptors of their sources, as far as those are held here.
     pub(super) fn look_for_declarations(&self) {
-        for target in self.all_hosted().into_iter().filter(|hosted| hosted.part == Part::Home) {
+        for target in self.homes() {
             if let Err(error) = self.heed_sources(&target) {
                 tracing::debug!(domain = %target.name, %error, "what its sources declare was not looked for");
             }

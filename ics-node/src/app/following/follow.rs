@@ -29,7 +29,7 @@ use crate::app::home::heartbeat::stopped;
 use crate::app::hosted::Hosted;
 use crate::app::roam::Followers;
 use crate::app::{App, AppError};
-use crate::store::{DomainNumber, Following, Part, StoredEntry};
+use crate::store::{DomainNumber, Following, StoredEntry};
 
 /// How often to look for news from sources.
 const TICK: Duration = Duration::from_millis(250);
@@ -86,7 +86,7 @@ impl App {
     }
 
     fn find_all_barred_anew(&self) -> Result<(), AppError> {
-        for target in self.all_hosted().into_iter().filter(|hosted| hosted.part == Part::Home) {
+        for target in self.homes() {
             for following in self.store().followed(target.number)? {
                 self.find_barred_anew(&target, &following.source)?;
             }
@@ -104,7 +104,7 @@ impl App {
     /// that being far behind with one source holds up no other. Returns whether there is more.
     fn follow_some(&self) -> bool {
         let mut is_more = false;
-        for target in self.all_hosted().into_iter().filter(|hosted| hosted.part == Part::Home) {
+        for target in self.homes() {
             let followed = self.store().followed(target.number).unwrap_or_default();
             for following in followed {
                 if self.elsewhere(&following.source).is_some() {

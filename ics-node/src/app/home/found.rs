@@ -131,11 +131,14 @@ impl App {
         }
     }
 
-    /// All domains of this node, and what each is for in its owners' words; `None` for one of which nothing has arrived
-    /// yet, or that is too damaged to be known.
+    /// All domains of this node, and what each is for in its owners' words, as far as its log is shown; `None` for one
+    /// of which nothing has arrived yet, or that cannot answer now.
     #[must_use]
     pub fn purposes(&self) -> Vec<(DomainName, Option<String>)> {
-        let purpose = |hosted: &Hosted| hosted.domain().map(|domain| domain.descriptor().description.clone());
+        let purpose = |hosted: &Hosted| {
+            let reach = self.store().reach(hosted.number).ok()??;
+            Some(hosted.domain()?.descriptor_at(reach.size).description.clone())
+        };
         self.all_hosted().iter().map(|hosted| (hosted.name.clone(), purpose(hosted))).collect()
     }
 

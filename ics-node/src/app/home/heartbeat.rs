@@ -7,7 +7,7 @@ use tokio::sync::watch;
 
 use crate::app::hosted::Hosted;
 use crate::app::{App, AppError};
-use crate::store::{Part, Seal, StoreError, WriteTx};
+use crate::store::{Seal, StoreError, WriteTx};
 
 /// The seconds between two cosignatures of an idle home. A plain checkpoint does not prove freshness.
 const PERIOD_SECONDS: u64 = 60;
@@ -52,9 +52,8 @@ impl App {
     /// readers find it too, but they write nothing.
     pub fn beat_once(&self) {
         self.alarm_of_damage();
-        for hosted in self.all_hosted() {
-            if hosted.part == Part::Home
-                && hosted.domain().is_some()
+        for hosted in self.homes() {
+            if hosted.domain().is_some()
                 && self.is_silent(&hosted).is_ok_and(|silent| !silent)
                 && let Err(error) = self.cosign_again(&hosted)
             {

@@ -49,8 +49,7 @@ impl App {
     /// Trusts the machine's clock because the operator says so: later times that this node has signed do not lead it
     /// any more. Those signed by the homes of other domains still do.
     pub(crate) fn believe_clock(&self) {
-        let homes = self.all_hosted().into_iter().filter(|hosted| hosted.part == Part::Home);
-        let own: Vec<DomainName> = homes.map(|hosted| hosted.name.clone()).collect();
+        let own: Vec<DomainName> = self.homes().iter().map(|hosted| hosted.name.clone()).collect();
         self.clock().forget(&own);
     }
 

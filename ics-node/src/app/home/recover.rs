@@ -104,8 +104,7 @@ impl App {
     /// # Errors
     /// When the store fails.
     pub fn hold(&self) -> Result<(), AppError> {
-        let homes = self.all_hosted().into_iter().filter(|hosted| hosted.part == Part::Home);
-        homes.into_iter().try_for_each(|hosted| Ok::<_, AppError>(self.store().hold(hosted.number)?))?;
+        self.homes().iter().try_for_each(|hosted| self.store().hold(hosted.number))?;
         Ok(self.store().doubt_what_was_cosigned(true)?)
     }
 

@@ -26,7 +26,7 @@ use crate::api::problem::Code;
 use crate::app::hosted::Hosted;
 use crate::app::{App, AppError};
 use crate::config::PeerName;
-use crate::store::{Part, Seal, StoreError, WriteTx};
+use crate::store::{Seal, StoreError, WriteTx};
 
 /// The pause between two rounds when nothing happens: then only a newer time is asked for.
 const IDLE: Duration = Duration::from_secs(60);
@@ -105,7 +105,7 @@ impl App {
     /// Has the checkpoints of this node's domains cosigned, until `stop` becomes true.
     pub async fn be_witnessed(self, stop: watch::Receiver<bool>) {
         let mut domains = JoinSet::new();
-        for hosted in self.all_hosted().into_iter().filter(|hosted| hosted.part == Part::Home) {
+        for hosted in self.homes() {
             domains.spawn(self.clone().domain_be_witnessed(hosted, stop.clone()));
         }
         while domains.join_next().await.is_some() {}

@@ -1,6 +1,6 @@
 //! Asks the peers that the configuration names, one after the other, without trusting any of them.
 
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ics_core::evidence::{Attested, EvidenceRefusal, attested};
@@ -17,6 +17,7 @@ use crate::api::problem::Code;
 use crate::app::copy::peers::{Asking, Peer};
 use crate::app::{App, AppError};
 use crate::config::PeerUrl;
+use crate::locked::Locked as _;
 use crate::store::{Fork, Witnessed};
 use crate::tls::KeyPin;
 
@@ -355,12 +356,12 @@ fn follows(shown: &Checkpoint, seen: Option<&Witnessed>, proof: &[Hash]) -> Resu
 
 impl Asking {
     fn is_resting(&self, now: Instant) -> bool {
-        self.resting.lock().unwrap_or_else(PoisonError::into_inner).is_some_and(|until| now < until)
+        self.resting.locked().is_some_and(|until| now < until)
     }
 
     fn rest(&self) {
         let until = Instant::now() + Duration::from_millis(limits::ROAMING_PAUSE_MILLIS);
-        *self.resting.lock().unwrap_or_else(PoisonError::into_inner) = Some(until);
+        *self.resting.locked() = Some(until);
     }
 }
 

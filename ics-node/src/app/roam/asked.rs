@@ -1,6 +1,6 @@
 //! What an operator is told about peers that are asked about single things, and about what is followed through them.
 
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 
 use ics_core::log::checkpoint::Origin;
 use ics_core::time::Timestamp;
@@ -10,6 +10,7 @@ use crate::api::{Asks, FollowedBy};
 use crate::app::App;
 use crate::app::copy::peers::{Asking, Peer};
 use crate::app::hosted::Hosted;
+use crate::locked::Locked as _;
 use crate::store::Part;
 
 /// The result of the last questions to a peer about one domain.
@@ -23,17 +24,17 @@ impl Asking {
     /// Records that a question was answered.
     pub(super) fn has_answered(&self, domain: &DomainName, at: Timestamp) {
         let last = LastAsked { answered_at: Some(at), last_error: None };
-        self.last.lock().unwrap_or_else(PoisonError::into_inner).insert(domain.clone(), last);
+        self.last.locked().insert(domain.clone(), last);
     }
 
     /// Records why a question was not answered.
     pub(super) fn has_failed(&self, domain: &DomainName, why: String) {
-        let mut all = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all = self.last.locked();
         all.entry(domain.clone()).or_default().last_error = Some(why);
     }
 
     fn last_of(&self, domain: &DomainName) -> LastAsked {
-        self.last.lock().unwrap_or_else(PoisonError::into_inner).get(domain).cloned().unwrap_or_default()
+        self.last.locked().get(domain).cloned().unwrap_or_default()
     }
 }
 

@@ -26,7 +26,7 @@ use crate::app::following::adopt::{Taken, is_of_issuer, still_blocks};
 use crate::app::following::follow::{choices, kept};
 use crate::app::hosted::Hosted;
 use crate::app::{App, AppError};
-use crate::store::{Following, Part};
+use crate::store::Following;
 
 /// What a domain of this node follows in another one that is not copied here.
 #[derive(Clone)]
@@ -176,7 +176,7 @@ impl App {
     /// What is followed in domains that are not copied here.
     pub(super) fn followed_elsewhere(&self) -> Vec<Work> {
         let mut work = Vec::new();
-        for target in self.all_hosted().into_iter().filter(|hosted| hosted.part == Part::Home) {
+        for target in self.homes() {
             let version = target.domain().map_or(0, |domain| domain.descriptor().version);
             for following in self.store().followed(target.number).unwrap_or_default() {
                 if let Some(origin) = self.elsewhere(&following.source) {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::hash::{BuildHasher as _, RandomState};
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use ics_core::evidence::{Attested, Evidence};
@@ -25,6 +25,7 @@ use super::watched::Watchers;
 use crate::api::problem::Code;
 use crate::app::{App, AppError, Reader};
 use crate::config::PeerName;
+use crate::locked::Locked as _;
 use crate::shares::{Shares, network};
 use crate::tls::KeyPin;
 
@@ -374,7 +375,7 @@ impl Roaming {
     /// each peer and sort.
     pub(super) fn may_alarm(&self, peer: &PeerName, sort: &'static str) -> bool {
         let now = Instant::now();
-        let mut alarmed = self.alarmed.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut alarmed = self.alarmed.locked();
         let is_due = alarmed.get(&(peer.clone(), sort)).is_none_or(|last| now.duration_since(*last) >= ALARM_PAUSE);
         if is_due {
             alarmed.insert((peer.clone(), sort), now);

@@ -5,7 +5,7 @@
 //! comes again says how much of the log was reported to it. What it may not read looks like what nobody mentions.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use ics_core::identity::{Fingerprint, IdentityId};
@@ -23,6 +23,7 @@ use crate::app::entries::{certificate_of, restore};
 use crate::app::following::concern::Wanted;
 use crate::app::hosted::Hosted;
 use crate::app::{App, AppError, Reader};
+use crate::locked::Locked as _;
 use crate::store::{Part, StoredEntry};
 
 /// A watcher of things in a domain.
@@ -52,7 +53,7 @@ pub(crate) struct Watchers(Mutex<BTreeMap<HeadReader, usize>>);
 
 impl Watchers {
     fn add(&self, reader: HeadReader, more: usize) -> Result<(), AppError> {
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all = self.0.locked();
         let count = all.entry(reader).or_default();
         if *count + more > limits::WATCHED_PER_READER {
             let most = limits::WATCHED_PER_READER;
@@ -63,7 +64,7 @@ impl Watchers {
     }
 
     fn remove(&self, reader: HeadReader, fewer: usize) {
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all = self.0.locked();
         if let Some(count) = all.get_mut(&reader) {
             *count = count.saturating_sub(fewer);
             if *count == 0 {

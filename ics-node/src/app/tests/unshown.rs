@@ -47,8 +47,20 @@ fn waits_for_witnesses(app: &App, maker: &Party) {
     let previous = Descriptor::parse(&json).expect("a descriptor");
     let key = STANDARD.encode(SigningKey::from_bytes(&[5; 32]).verifying_key().as_bytes());
     let witnesses = Some(Witnesses { quorum: 1, keys: vec![NodeKey { name: "nobody.example".to_owned(), key }] });
-    let next = Descriptor { version: previous.version + 1, previous: Some(previous.hash()), witnesses, ..previous };
+    let (version, hash, description) = (previous.version + 1, previous.hash(), "Not shown yet".to_owned());
+    let next = Descriptor { version, previous: Some(hash), description, witnesses, ..previous };
     owner_is_not_cosigned(app, maker, &next.to_json());
+}
+
+/// What its owners say of a domain is shown on the first page.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_domain_is_for_is_told_as_it_was_while_a_change_waits_for_witnesses() {
+    let maker = Party::found("devices.acme.example");
+    let app = node(&maker, &[], PERMITS, 1 << 24).await;
+    let told = app.purposes();
+    assert_eq!(told, [(maker.domain.clone(), Some(String::new()))]);
+    waits_for_witnesses(&app, &maker);
+    assert_eq!(app.purposes(), told);
 }
 
 /// What a signer adds to their certificate is shown with the next cosignature; until then the former state is shown.

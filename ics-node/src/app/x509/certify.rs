@@ -43,10 +43,9 @@ use std::sync::Arc;
 
 use ics_core::descriptor::{CertificateProfile, Certificates, ISSUER_ROLE};
 use ics_core::identity::{Fingerprint, IdentityId, excerpt};
-use ics_core::limits;
 use ics_core::name::{Lookup, Name};
 use ics_core::openpgp::signer::Signer;
-use ics_core::record::{Logged, Posting, Record};
+use ics_core::record::{Logged, Record};
 use ics_core::statement::Claims;
 use ics_core::time::Timestamp;
 use ics_core::vocabulary::{Act, DomainName, ProfileName, Role};
@@ -62,7 +61,6 @@ use super::responders::ResponderCertificate;
 use crate::app::answer::read::Sight;
 use crate::app::answer::resolved::check_whole;
 use crate::app::challenge::key_among;
-use crate::app::entries::{find_besides, find_logged};
 use crate::app::hosted::Hosted;
 use crate::app::{App, AppError, random};
 use crate::store::{Certified, Part, Unconfirmed, Word};
@@ -410,9 +408,7 @@ impl App {
         if self.authorities_of(&issuing.rules.issuers).any(|authority| csr.spki == authority.spki) {
             return Err(CertifyError::Key("it is the issuer's own".to_owned()));
         }
-        let posting = Posting::Name(Name::Spki(sha256(&csr.spki)));
-        let limit = limits::RECORD_STATEMENTS;
-        let (naming, _) = find_besides(&sight.entries, &sight.domain, &posting, limit, about)?;
+        let naming = sight.naming_besides(Name::Spki(sha256(&csr.spki)), about)?;
         if naming.iter().any(|it| it.subject_id() != id && !it.is_refused()) {
             return Err(CertifyError::Key("it belongs to another identity".to_owned()));
         }
@@ -434,9 +430,8 @@ impl App {
 
     /// The statement that names the certificate with this serial number.
     pub(in crate::app) fn issued(&self, sight: &Sight<'_>, serial: &SerialNumber) -> Result<Option<Logged>, AppError> {
-        let posting = Posting::Name(serial.name());
-        let found = find_logged(&sight.entries, &sight.domain, &posting, limits::RECORD_STATEMENTS)?;
-        Ok(found.into_iter().find(|it| it.claims().act == Act::Issued && !it.is_refused()))
+        let naming = sight.naming(serial.name())?;
+        Ok(naming.into_iter().find(|it| it.claims().act == Act::Issued && !it.is_refused()))
     }
 }
 

@@ -21,6 +21,7 @@ use crate::app::answer::read::Sight;
 use crate::app::entries::keys;
 use crate::app::hosted::Hosted;
 use crate::app::{App, AppError, Reader};
+use crate::locked::Locked as _;
 use crate::store::Part;
 
 /// The milliseconds of a day.
@@ -282,10 +283,10 @@ impl ExpiryAlert {
 
 impl Hosted {
     fn expiries(&self) -> Option<Expiries> {
-        self.expiries.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
+        self.expiries.locked().clone()
     }
 
     fn set_expiries(&self, found: Expiries) {
-        *self.expiries.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(found);
+        *self.expiries.locked() = Some(found);
     }
 }

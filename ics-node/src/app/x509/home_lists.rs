@@ -9,7 +9,7 @@ mod files;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use ics_core::limits;
@@ -19,6 +19,7 @@ use ics_core::vocabulary::DomainName;
 use super::revocation::{Elsewhere, SignedList, elsewhere};
 use crate::app::{App, AppError};
 use crate::config::PeerName;
+use crate::locked::Locked as _;
 use crate::x509::{ReadList, read_revoked};
 
 /// How long a list counts as the newest while the log here has not grown. Like [`REST`] it is measured by a clock that
@@ -125,9 +126,9 @@ impl HomeLists {
     fn keep(&self, place: &Place, kept: Kept, now: Timestamp, most: usize) -> Vec<Key> {
         place.newest.store(kept.list.number, Ordering::Relaxed);
         place.in_doubt.store(false, Ordering::Relaxed);
-        *place.failed_at.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        *place.failed_at.locked() = None;
         // Since the same list came before, time alone may have revoked more.
-        *place.whole.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        *place.whole.locked() = None;
         self.use_now(place);
         place.set(Some(kept));
         let places = self.places();
@@ -153,17 +154,17 @@ impl HomeLists {
     }
 
     fn places(&self) -> MutexGuard<'_, BTreeMap<Key, Arc<Place>>> {
-        self.places.lock().unwrap_or_else(PoisonError::into_inner)
+        self.places.locked()
     }
 }
 
 impl Place {
     fn kept(&self) -> Option<Kept> {
-        self.kept.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.kept.locked().clone()
     }
 
     fn set(&self, kept: Option<Kept>) {
-        *self.kept.lock().unwrap_or_else(PoisonError::into_inner) = kept;
+        *self.kept.locked() = kept;
     }
 
     /// The list to serve: one that is valid or has just come. This node's clock may have been led ahead, or stand still
@@ -183,12 +184,12 @@ impl Place {
     /// Whether it was this list that had everything a moment ago, when as many entries were held: with time more may be
     /// revoked.
     fn is_whole(&self, found: Compared) -> bool {
-        let whole = *self.whole.lock().unwrap_or_else(PoisonError::into_inner);
+        let whole = *self.whole.locked();
         whole.is_some_and(|(known, at)| known == found && at.elapsed() < ASK_AGAIN)
     }
 
     fn found_whole(&self, found: Compared) {
-        *self.whole.lock().unwrap_or_else(PoisonError::into_inner) = Some((found, Instant::now()));
+        *self.whole.locked() = Some((found, Instant::now()));
     }
 
     /// Whether a list is accepted; if not, the kept one is in doubt.
@@ -204,13 +205,13 @@ impl Place {
 
     /// Whether no peer has just provided one.
     fn rests(&self) -> bool {
-        let failed_at = *self.failed_at.lock().unwrap_or_else(PoisonError::into_inner);
+        let failed_at = *self.failed_at.locked();
         failed_at.is_some_and(|at| at.elapsed() < REST)
     }
 
     /// Records that no peer provided one; returns whether one had done so the time before.
     fn fail(&self) -> bool {
-        self.failed_at.lock().unwrap_or_else(PoisonError::into_inner).replace(Instant::now()).is_none()
+        self.failed_at.locked().replace(Instant::now()).is_none()
     }
 }
 
@@ -275,7 +276,6 @@ impl App {
         })
         .await
     }
-
 }
 
 fn key_of(of: &Elsewhere) -> Key {

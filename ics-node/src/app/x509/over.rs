@@ -12,7 +12,6 @@ use ics_core::time::Timestamp;
 
 use crate::app::hosted::Hosted;
 use crate::app::{App, AppError};
-use crate::store::Part;
 
 /// How many certificates of a domain are looked at in one go.
 const LOOKED_AT: usize = 200;
@@ -24,8 +23,7 @@ impl App {
     /// # Errors
     /// When the store fails.
     pub fn forget_certified(&self, now: Timestamp) -> Result<(), AppError> {
-        let mut homes = self.all_hosted();
-        homes.retain(|hosted| hosted.part == Part::Home);
+        let homes = self.homes();
         let before = if homes.is_empty() { None } else { self.store().long_ago(now)? };
         let Some(before) = before else { return Ok(()) };
         homes.iter().try_for_each(|hosted| self.forget_certified_in(hosted, before))

@@ -7,7 +7,7 @@ mod layout;
 mod tracker;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use ics_core::descriptor::Certificates;
 use ics_core::identity::IdentityId;
@@ -26,6 +26,7 @@ use crate::app::answer::resolved::cut_short;
 use crate::app::entries::{Entries as _, find_logged, restore};
 use crate::app::hosted::Hosted;
 use crate::app::{App, AppError};
+use crate::locked::Locked as _;
 use crate::parallel;
 use crate::store::{DomainNumber, Part, StoreError, StoredEntry};
 use crate::x509::{Authority, SerialNumber, issuer_id};
@@ -239,7 +240,7 @@ impl App {
     /// How certificates are divided among lists. This changes only with a descriptor.
     fn layouts(&self, lists: &OfDomain, sight: &Sight<'_>) -> Arc<Layouts> {
         let version = sight.domain.descriptor().version;
-        let mut kept = lists.layouts.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut kept = lists.layouts.locked();
         match &*kept {
             Some((of, layouts)) if *of == version => Arc::clone(layouts),
             _ => {
@@ -328,7 +329,7 @@ impl App {
 
     /// Reads a list, unless somebody else has just done so. Lists that are already there can be served meanwhile.
     fn read_unless_there(&self, hosted: &Hosted, lists: &OfDomain, place: &Place) -> Result<(), AppError> {
-        let _reading = lists.reading.lock().unwrap_or_else(PoisonError::into_inner);
+        let _reading = lists.reading.locked();
         if lists.tracker().lists.contains_key(place) {
             return Ok(());
         }
@@ -429,7 +430,7 @@ fn members(sight: &Sight<'_>, group: [u8; 32], about: &Logged) -> Result<Option<
 
 impl Lists {
     fn of(&self, domain: DomainNumber, new: impl FnOnce() -> Tracker) -> Arc<OfDomain> {
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all = self.0.locked();
         let new =
             || Arc::new(OfDomain { tracker: Mutex::new(new()), reading: Mutex::default(), layouts: Mutex::default() });
         Arc::clone(all.entry(domain).or_insert_with(new))
@@ -438,6 +439,6 @@ impl Lists {
 
 impl OfDomain {
     fn tracker(&self) -> MutexGuard<'_, Tracker> {
-        self.tracker.lock().unwrap_or_else(PoisonError::into_inner)
+        self.tracker.locked()
     }
 }

@@ -97,8 +97,8 @@ fn text(from: &DomainName, into: &DomainName, follow: Option<bool>, result: &Ado
         Some(true) if result.identities.is_empty() => {
             let text = format!(
                 "what there is and what is said of it later is taken over as far as the rules of {from} let this node \
-                 read it: `ics domain show {into}` tells how that goes. A domain that did not introduce the things, \
-                 such as one of labels, knows no model or lot: follow them there by id"
+                 read it: `ics domain show {into} --node URL` tells how that goes. A domain that did not introduce the \
+                 things, such as one of labels, knows no model or lot: follow them there by id"
             );
             rows.push(("followed", text));
         }

@@ -62,8 +62,8 @@ impl Approve {
                 context.output.result(&json!([]), || "Nothing is left to approve.".to_owned())?;
                 return Ok(Exit::Ok);
             }
-            let sayings = each.into_iter().flat_map(|(found, claims)| say::with_ends(context, &signing, found, claims));
-            let sayings: Vec<Saying> = sayings.collect();
+            let with_ends = |(found, claims)| say::with_ends(context, &self.sign, &signing, found, claims);
+            let sayings: Vec<Saying> = each.into_iter().flat_map(with_ends).collect();
             say::check_members(context, &node, &signing, &sayings, true).await?;
             say::say(context, &node, &signing, sayings, self.asking).await
         })

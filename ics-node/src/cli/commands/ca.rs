@@ -83,7 +83,7 @@ pub(crate) struct Root {
     #[arg(long, default_value_t = 7300, value_parser = clap::value_parser!(u64).range(1..=36_500))]
     days: u64,
     /// The file to write; `-` is standard output.
-    #[arg(long, value_name = "FILE", default_value = "-")]
+    #[arg(short, long, alias = "output", value_name = "FILE", default_value = "-")]
     out: PathBuf,
 }
 
@@ -107,7 +107,7 @@ pub(crate) struct Request {
     #[arg(long, value_name = "TEXT")]
     organization: Option<String>,
     /// The file to write; `-` is standard output.
-    #[arg(long, value_name = "FILE", default_value = "-")]
+    #[arg(short, long, alias = "output", value_name = "FILE", default_value = "-")]
     out: PathBuf,
 }
 
@@ -147,7 +147,7 @@ pub(crate) struct Sign {
     #[arg(long, value_name = "URL")]
     crl_url: Option<String>,
     /// The file to write; `-` is standard output.
-    #[arg(long, value_name = "FILE", default_value = "-")]
+    #[arg(short, long, alias = "output", value_name = "FILE", default_value = "-")]
     out: PathBuf,
 }
 
@@ -208,7 +208,7 @@ fn authority(paths: &[&Path]) -> Result<(Authority, Issuer), Failure> {
 }
 
 /// What to do with a request, which does not itself say what it was made for.
-const REQUESTED: &str = "for an issuing authority: `ics ca sign` on the machine of the root makes its certificate; for \
+const REQUESTED: &str = "for an issuing authority, ics ca sign on the machine of the root makes its certificate; for \
                          a node that answers OCSP in the issuer's place, never use it: that would make the node's key \
                          an authority. Such a request goes to the issuer's node, by EST at \
                          /.well-known/est/DOMAIN:ocsp/simpleenroll";

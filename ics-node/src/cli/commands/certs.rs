@@ -179,7 +179,7 @@ pub(crate) struct Report {
     #[arg(long, default_value = "html")]
     format: Format,
     /// The file to write; `-` is standard output.
-    #[arg(long, value_name = "FILE", default_value = "-")]
+    #[arg(short, long, alias = "output", value_name = "FILE", default_value = "-")]
     out: PathBuf,
 }
 

@@ -19,11 +19,12 @@ mod spoken;
 pub(super) mod submit;
 mod update;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use clap::Subcommand;
 use ics_core::descriptor::{Descriptor, NodeKey, OwnerKey, Owners, Source};
 use ics_core::identity::Fingerprint;
+use ics_core::limits;
 use ics_core::log::Hash;
 use ics_core::log::checkpoint::Origin;
 use ics_core::vocabulary::{DomainName, Role};
@@ -32,6 +33,7 @@ use serde::Deserialize;
 pub(super) use self::newest::newest;
 use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure};
+use crate::cli::files;
 use crate::client::certificate::PublicCertificate;
 use crate::client::descriptor::{self, DescriptorFile, DescriptorFileError};
 use crate::keys::UnlockedKey;
@@ -195,7 +197,7 @@ enum SourceFile {
 
 fn source(path: &Path) -> Result<Source, Failure> {
     let failed = |e: String| Failure::new(Exit::Local, format!("`{}`: {e}", path.display()));
-    let text = std::fs::read_to_string(path).map_err(|e| failed(e.to_string()))?;
+    let text = files::read_text(path, 4 * limits::DESCRIPTOR_BYTES)?;
     let neither = |_| {
         failed("it is neither a source nor a node's answer about a domain".to_owned())
             .hint("`curl https://NODE/v1/domains/DOMAIN` gives it; compare its origin with what the owners say")
@@ -209,13 +211,18 @@ fn source(path: &Path) -> Result<Source, Failure> {
 /// Unlocks the secret keys of owners.
 pub(super) fn unlock_all(context: &Context, names: &[String]) -> Result<Vec<UnlockedKey>, Failure> {
     let keys = names.iter().map(|name| context.keys().find(name)).collect::<Result<Vec<_>, _>>()?;
-    context.unlock_all(&keys)
+    keys.iter().map(|key| context.unlock(key)).collect()
 }
 
 /// Says how a version that was made comes into force.
 pub(super) fn tell_of_submit(context: &Context) {
-    let program = context.program();
-    context.output.note(&format!("`{program} domain submit` puts it into force once enough owners have signed"));
+    context.output.note("`ics domain submit` puts it into force once enough owners have signed");
+}
+
+/// The file that an argument names, unless it names a domain; `-` is standard input.
+fn as_file(text: &str) -> Option<PathBuf> {
+    let is_file = text.contains('/') || text == files::STANDARD || Path::new(text).exists();
+    is_file.then(|| text.into())
 }
 
 /// The named domain, or the default from the configuration.

@@ -203,7 +203,7 @@ impl Request {
             return Ok(Exit::Refused);
         }
         if enrolment.state == "waiting" {
-            context.output.note("the operator approves it with `ics enroll approve`, after a look at the fingerprint");
+            context.output.note("the operator approves it (ics enroll approve), after a look at the fingerprint");
         }
         Ok(Exit::Ok)
     }
@@ -325,7 +325,7 @@ impl Approve {
         let wanted: Vec<String> = self.keys.iter().map(ToString::to_string).collect();
         if let Some(missing) = wanted.iter().find(|id| !waiting.iter().any(|it| it.id == **id)) {
             return Err(Failure::new(Exit::NotFound, format!("no request of the key `{missing}` waits in {domain}"))
-                .hint("`ics enroll list` shows those that wait"));
+                .hint(format!("`ics enroll list --domain {domain}` shows those that wait")));
         }
         waiting.retain(|it| wanted.contains(&it.id));
         Ok(waiting)

@@ -60,7 +60,8 @@ pub(crate) struct Erase {
     /// The index of the entry in the domain's log, as `ics history` shows it.
     #[arg(long, value_name = "INDEX", required_unless_present = "from")]
     entry: Option<u64>,
-    /// A file with an erasure that owners have signed. Whoever has signed it already only passes it on, or submits it.
+    /// A file with an erasure that owners have signed. Whoever has signed it already only passes it on, or submits
+    /// it. `-` is standard input.
     #[arg(long, value_name = "FILE", conflicts_with = "entry")]
     from: Option<PathBuf>,
     #[command(flatten)]
@@ -68,8 +69,9 @@ pub(crate) struct Erase {
     /// The owner's key that signs.
     #[arg(long = "owner", default_value = "owner", value_name = "KEY")]
     owners: Vec<String>,
-    /// Write the signed erasure to this file, for other owners to sign, and submit nothing.
-    #[arg(short, long, value_name = "FILE")]
+    /// Write the signed erasure to this file, or to standard output for `-`, for other owners to sign, and submit
+    /// nothing.
+    #[arg(short, long, alias = "out", value_name = "FILE")]
     output: Option<PathBuf>,
     /// Do not ask for confirmation.
     #[arg(short, long)]
@@ -101,7 +103,8 @@ impl Erase {
             Some(path) => {
                 files::write(path, file.body())?;
                 let shown = json!({ "file": path_text(path), "erasure": erasure });
-                context.output.result(&shown, || format!("{} signed into {}", style("✓").green(), path.display()))?;
+                let text = || format!("{} signed into {}", style("✓").green(), path.display());
+                context.output.written(path, &shown, text)?;
                 Ok(Exit::Ok)
             }
             None => submit_erasure(context, &node, &domain, &file),
@@ -168,7 +171,8 @@ fn submit_erasure(context: &Context, node: &Node, domain: &DomainName, file: &Er
 /// A hint on requests for enrolment: what a thing once requested with its key is not a statement.
 fn requests(erasure: &Erasure) -> String {
     let key = erasure.identity.filter(|it| it.kind.has_key()).map_or("KEY".to_owned(), |it| it.id.to_string());
-    format!("a request for enrolment is not reached: `ics enroll forget {key}` deletes it, if there was one")
+    let forget = format!("ics enroll forget {key} --domain {}", erasure.domain);
+    format!("a request for enrolment is not reached: `{forget}` deletes it, if there was one")
 }
 
 /// Describes what is to be signed, for people.

@@ -64,7 +64,7 @@ fn save(context: &Context, path: &Path, case: &Case) -> Result<Exit, Failure> {
     files::write(path, &json)?;
     let (file, verdict) = (path_text(path), &case.verdict);
     let saved = serde_json::json!({ "file": file, "outcome": verdict.outcome, "reason": verdict.reason });
-    context.output.result(&saved, || {
+    context.output.written(path, &saved, || {
         let outcome = explain::outcome(case.verdict.outcome);
         format!("✓ {outcome} ({}), checked and written to {}", case.verdict.reason.as_str(), path.display())
     })?;

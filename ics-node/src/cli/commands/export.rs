@@ -56,7 +56,7 @@ pub(crate) struct Export {
     #[command(flatten)]
     domain: InDomain,
     /// The file to write; an existing file is overwritten [default: standard output].
-    #[arg(short, long, value_name = "FILE")]
+    #[arg(short, long, alias = "out", value_name = "FILE")]
     output: Option<PathBuf>,
     /// Export OpenPGP instead of evidence.
     #[arg(long)]
@@ -103,7 +103,7 @@ impl Export {
         files::write(path, &bytes)?;
         let (origin, entries) = (&verified.origin, pack.entries.len());
         let shown = json!({ "file": path_text(path), "origin": origin, "entries": entries, "bytes": bytes.len() });
-        context.output.result(&shown, || text(context, path, pack, verified))
+        context.output.written(path, &shown, || text(context, path, pack, verified))
     }
 
     fn keyring(self, context: &Context, pack: &Evidence, verified: &Verified) -> Result<(), Failure> {
@@ -186,7 +186,7 @@ fn proof(context: &Context, entry: &ProvenEntry, path: &Path) -> Result<Exit, Fa
         ("body", body.display().to_string()),
         ("verify", format!("ics verify --document {} --log-key KEY", shell_path(path))),
     ];
-    context.output.result(&shown, || card(&format!("entry {index}, a {}", clean(&entry.kind)), &rows))?;
+    context.output.written(path, &shown, || card(&format!("entry {index}, a {}", clean(&entry.kind)), &rows))?;
     Ok(Exit::Ok)
 }
 

@@ -12,6 +12,9 @@ use crate::cli::session::refuse_exposed;
 use crate::cli::words::clean;
 use crate::client::gate::{Passed, Piece, ROLLBACK, judge};
 
+/// How many refused pieces a complaint names.
+const NAMED: usize = 16;
+
 /// Who is about to install something.
 #[derive(Debug, Subcommand)]
 pub(crate) enum GateCommand {
@@ -53,10 +56,18 @@ fn pass(context: &Context, pieces: &[Piece]) -> Result<Exit, Failure> {
     let refused: Vec<&Passed> = passed.iter().filter(|it| !it.passes).collect();
     let Some(first) = refused.first() else { return Ok(Exit::Ok) };
     // SWUpdate logs only what a program complains of, so that must name what is refused.
-    let (name, verdict, reason) = (clean(&first.name), first.verdict.as_str(), first.reason.as_str());
-    let text = format!("{} of {} may not be installed, {name}: {verdict}, {reason}", refused.len(), passed.len());
+    let text = format!("{} of {} may not be installed, {}", refused.len(), passed.len(), named(&refused));
     let hint = format!("`ics explain {} --use {}` says who would have to say what", first.id, first.usage);
     Err(Failure::new(Exit::Refused, text).hint(hint))
+}
+
+/// The pieces that are refused, as far as one line takes them.
+fn named(refused: &[&Passed]) -> String {
+    let name = |it: &&Passed| format!("{}: {}, {}", clean(&it.name), it.verdict.as_str(), it.reason.as_str());
+    let mut names: Vec<String> = refused.iter().take(NAMED).map(name).collect();
+    let left = refused.len().saturating_sub(NAMED);
+    names.extend((left > 0).then(|| format!("and {left} more")));
+    names.join("; ")
 }
 
 fn line(passed: &Passed) -> String {
@@ -76,4 +87,29 @@ fn line(passed: &Passed) -> String {
         text.push_str(&format!("\n  {}", clean(reason)));
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use ics_core::trust::{Outcome, Reason};
+
+    use super::*;
+
+    #[test]
+    fn a_complaint_names_all_that_is_refused_as_far_as_it_has_room() {
+        let passed = |name: String| Passed {
+            name,
+            id: String::new(),
+            usage: ROLLBACK,
+            passes: false,
+            verdict: Outcome::Deny,
+            reason: Reason::Blocked,
+            reasons: Vec::new(),
+        };
+        let many: Vec<Passed> = (1..=18).map(|number| passed(format!("p{number}\n"))).collect();
+        let many: Vec<&Passed> = many.iter().collect();
+        assert_eq!(named(&many[..2]), "p1\u{fffd}: deny, blocked; p2\u{fffd}: deny, blocked");
+        let all = named(&many);
+        assert!(all.contains("; p16\u{fffd}: deny") && all.ends_with("; and 2 more"), "{all}");
+    }
 }

@@ -31,7 +31,7 @@ Examples:
   $ ics import --bundle /media/stick/to-site4.bundle
   $ ics import factory.asc --domain devices.acme.example --node https://ics.acme.example")]
 pub(crate) struct Import {
-    /// The keyring, binary or armored, or the bundle.
+    /// The keyring, binary or armored, or `-` for one from standard input; or the bundle.
     #[arg(value_name = "FILE")]
     file: PathBuf,
     /// Import a bundle of whole domains that another node has made for this node with `ics export --bundle`. The node

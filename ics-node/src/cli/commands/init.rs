@@ -161,10 +161,11 @@ fn text(context: &Context, new: &NewHome, made: &MadeHome, is_kept: bool) -> Str
         let advice = "made up, and kept there: anybody who reads it and the keys can sign";
         rows.push(("passphrase", format!("{}\n{advice}", path.display())));
     }
-    format!("{}\n{}\n{}", card(&title, &rows), style("Next").bold(), next_steps(&context.program(), new.template))
+    format!("{}\n{}\n{}", card(&title, &rows), style("Next").bold(), next_steps(&context.named_flags(), new.template))
 }
 
-fn next_steps(program: &str, trade: Template) -> String {
+fn next_steps(flags: &str, trade: Template) -> String {
+    let program = if flags.is_empty() { "ics".to_owned() } else { format!("ics {flags}") };
     let first = match trade {
         Template::Manufacturer | Template::Developer => ("publish", "introduce what you make"),
         Template::Maintenance | Template::Infield | Template::Certification => {

@@ -182,8 +182,8 @@ impl Import {
     fn extend(&self, context: &Context, held: &StoredKey, source: ImportSource) -> Result<Exit, Failure> {
         let passphrases = if source.has_more_secrets(held) {
             let old = if source.is_encrypted() { Some(self.old_passphrase()?) } else { None };
-            let own = context.passphrases().get(&format!("the key `{}`", held.name()))?;
-            held.unlock(&own)?;
+            let what = format!("the key `{}`", held.name());
+            let own = context.passphrases().open(&what, |own| held.unlock(own).map(|_| own.clone()))?;
             Some((old, own))
         } else {
             None

@@ -89,14 +89,15 @@ impl Label {
             }
             let sayings = |(found, claims): (Found, Claims)| {
                 let supersedes = former(&signing, &found, &self.supersedes);
-                say::with_ends(context, &signing, found, Claims { supersedes, ..claims })
+                say::with_ends(context, &self.sign, &signing, found, Claims { supersedes, ..claims })
             };
             let sayings: Vec<Saying> = each.into_iter().flat_map(sayings).collect();
+            let flags = self.sign.flags();
             let label = shell_word(claims.label.as_deref().unwrap_or_default());
             let labelled = sayings.iter().filter(|it| it.claims.act == Act::Label).map(|it| &it.found);
             say::refuse_unmatched(&signing, labelled, &sayings, &self.supersedes, |id, it| {
                 let statement = it.by.statement;
-                (it.act == Act::Label).then(|| format!("`ics label {label} {id} --supersedes {statement}`"))
+                (it.act == Act::Label).then(|| format!("`ics label {label} {id} --supersedes {statement}{flags}`"))
             })?;
             say::check_members(context, &node, &signing, &sayings, true).await?;
             say::say(context, &node, &signing, sayings, self.asking).await

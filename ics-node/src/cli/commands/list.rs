@@ -140,7 +140,7 @@ async fn print_pages(
         match page.next {
             Some(_) if on.is_some() => query.after = on,
             Some(after) => {
-                context.output.note(&style(format!("there is more: --after {after}, or --all")).dim().to_string());
+                context.output.note(&style(format!("there may be more: --after {after}, or --all")).dim().to_string());
                 return Ok(Exit::Ok);
             }
             None => return Ok(Exit::Ok),

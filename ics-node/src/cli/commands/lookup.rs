@@ -121,7 +121,7 @@ pub(super) async fn known<T>(node: &Node, answer: Result<T, NodeError>) -> Resul
     Err(match roamed {
         Some(origin) => failure.hint(format!(
             "this is only what is held here. Peers are asked about things of `{}` only for decisions: use --use, with \
-             a trust policy that names the domain (`ics trust init --domain {origin}`)",
+             a trust policy that names the domain (`ics trust init --domain {origin} …`)",
             origin.domain
         )),
         None => failure,

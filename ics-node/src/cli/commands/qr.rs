@@ -41,7 +41,7 @@ pub(crate) struct QrCode {
     #[arg(long)]
     gs1: bool,
     /// Write an SVG file instead of drawing on the terminal.
-    #[arg(short, long, value_name = "FILE")]
+    #[arg(short, long, alias = "out", value_name = "FILE")]
     output: Option<PathBuf>,
 }
 
@@ -72,10 +72,10 @@ impl QrCode {
             context.output.note(text);
         }
         let shown = json!({ "url": url, "file": self.output.as_deref().map(path_text) });
-        context.output.result(&shown, || match &self.output {
-            Some(file) => format!("{url}\nin {}", file.display()),
-            None => format!("{}{url}", qr.text()),
-        })?;
+        match &self.output {
+            Some(file) => context.output.written(file, &shown, || format!("{url}\nin {}", file.display()))?,
+            None => context.output.result(&shown, || format!("{}{url}", qr.text()))?,
+        }
         Ok(Exit::Ok)
     }
 }

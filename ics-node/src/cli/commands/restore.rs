@@ -255,7 +255,7 @@ fn text(put_back: Option<&PutBack>, domains: &[Value], is_silent_witness: bool) 
 
 const WITNESS_ADVICE: &str = "\
 the copy does not show what was cosigned since it was made. If nothing was, or you answer for
-it: --cosign-again. Otherwise give the node a new key, and its logs the new witness";
+it: `ics restore --cosign-again`. Otherwise give the node a new key, and its logs the new witness";
 
 fn domain_text(domain: &Value) -> String {
     let is_current = domain["state"] == "current";
@@ -278,12 +278,12 @@ fn domain_text(domain: &Value) -> String {
     if !not_asked.is_empty() {
         rows.push(("not asked", format!("{not_asked}\n{NO_ADDRESS}")));
     }
+    let name = domain["domain"].as_str().unwrap_or_default();
     if !is_current {
-        rows.push(("what to do", ADVICE.to_owned()));
+        rows.push(("what to do", advice(name)));
     } else if let Some(at) = time_of(domain) {
         rows.push(("lost", format!("only what this node signed after {at}, if anything\n{FORKED}")));
     }
-    let name = domain["domain"].as_str().unwrap_or_default();
     let title = match is_current {
         true => format!("{} {name} goes on", style("✓").green()),
         false => format!("{} {name} stays silent", style("✗").red()),
@@ -303,9 +303,15 @@ ics.toml has no address of it: if it may know more than those who were asked, br
 const FORKED: &str = "\
 whoever has seen such a thing will see a fork: silence this node again with --hold, and bring a copy that has it";
 
-const ADVICE: &str = "\
-name every mirror as a [[peer]] in ics.toml and ask again, or bring copies of them with --from-copy; a node that runs
-asks by itself. If nobody ever had more: --alone. If it is lost for good: --begin-anew";
+/// What ends the silence of a domain.
+fn advice(domain: &str) -> String {
+    format!(
+        "name every mirror as a [[peer]] in ics.toml, or bring copies of them: `ics restore --from-copy COPY`\n\
+         a node that runs asks by itself; while it is stopped, `ics restore` asks\n\
+         if nobody ever had more: `ics restore --alone {domain}`\n\
+         if it is lost for good: `ics restore --begin-anew {domain}`"
+    )
+}
 
 impl From<RestoreError> for Failure {
     fn from(error: RestoreError) -> Self {
@@ -319,6 +325,8 @@ impl From<RestoreError> for Failure {
                 "once that is fixed, give the same command again: what the restore has put here and what it has moved \
                  away so far are kept apart",
             ),
+            RestoreError::AnotherLog(..) => failure
+                .hint("nothing was changed; what belongs to another node goes into another home directory: --home DIR"),
             RestoreError::Damaged(_) => failure.hint("take an older copy; the mirrors have what was signed since"),
             _ => failure,
         }
@@ -344,6 +352,8 @@ mod tests {
         for text in ["1 entry of what was lost, as of 2026-11-20", "if it may know more", "signed after 2026-11-20"] {
             assert!(goes_on.contains(text), "{text}: {goes_on}");
         }
-        assert!(!told("silent").contains("signed after"), "more may come back");
+        let silent = told("silent");
+        assert!(!silent.contains("signed after"), "more may come back");
+        assert!(silent.contains("`ics restore --alone devices.acme.example`"), "{silent}");
     }
 }

@@ -27,6 +27,7 @@ use crate::open_files;
 use crate::service::{Service, ServiceError};
 use crate::store::StoreError;
 use crate::tls::ShownCertificate;
+use crate::words::shell_path;
 
 /// How long threads may go on blocking once the node has ended.
 const THREADS_END: Duration = Duration::from_secs(5);
@@ -267,6 +268,9 @@ pub(super) fn failed(error: &ServiceError) -> Failure {
         }
         ServiceError::Serve(ServeError::Threads(source)) => failure.hint(to_raise(source).unwrap_or(TASKS)),
         ServiceError::Serve(ServeError::NoAddress) => listens_by(failure, "[node] listen"),
+        ServiceError::Serve(ServeError::SocketOfAnother { path, .. }) => {
+            failure.hint(format!("unless a program of that user listens there, remove it: rm {}", shell_path(path)))
+        }
         ServiceError::Serve(ServeError::Socket { .. }) => listens_by(failure, "[node] socket"),
         ServiceError::Serve(ServeError::Listen { member, .. })
         | ServiceError::Ldap(LdapError::Listen { member, .. }) => listens_by(failure, member),

@@ -1,11 +1,11 @@
 //! `ics sign`: for the machine that has the key and no network.
 
-use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
 use console::style;
 use ics_core::descriptor::{Descriptor, Owners};
+use ics_core::limits;
 use serde_json::json;
 
 use super::domain::show;
@@ -35,15 +35,19 @@ Examples:
   $ ics sign recall.ics
 
   Back on the first machine:
-  $ ics submit recall.signed.ics")]
+  $ ics submit recall.signed.ics
+
+  The same without files on the machine with the key:
+  $ ssh vault ics sign - --yes < recall.ics | ics submit -")]
 pub(crate) struct Sign {
-    /// The batch, or a descriptor, signed by other owners or not yet signed.
+    /// The batch, or a descriptor, signed by other owners or not yet signed; `-` is standard input.
     file: PathBuf,
     /// The key that signs: its name here, its fingerprint or its `pkcs11:` URI [default: the one that the batch names].
     #[arg(long, value_name = "KEY")]
     signer: Option<String>,
-    /// The file to write what was signed to; an existing file is overwritten [default: a file beside the batch].
-    #[arg(short, long, value_name = "FILE")]
+    /// The file to write what was signed to; an existing file is overwritten, and `-` is standard output [default: a
+    /// file beside the batch, or standard output if the batch comes from standard input].
+    #[arg(short, long, alias = "out", value_name = "FILE")]
     output: Option<PathBuf>,
     /// Only show what would be signed, as --dry-run does.
     #[arg(long)]
@@ -61,10 +65,12 @@ pub(crate) struct Sign {
 impl Sign {
     pub(super) fn run(mut self, context: &Context) -> Result<Exit, Failure> {
         self.show |= self.asking.is_dry_run();
-        if !is_batch(&self.file)? {
-            return self.co_sign(context);
+        let content = files::read(&self.file, limits::BATCH_FILE_BYTES)?;
+        if !is_batch(&self.file, &content)? {
+            let file = DescriptorFile::parse(&self.file, &content)?;
+            return self.co_sign(context, &file);
         }
-        let batch = UnsignedBatch::read(&self.file)?;
+        let batch = UnsignedBatch::parse(&self.file, &content)?;
         match batch.descriptor.clone() {
             Some(descriptor) => self.descriptor(context, &batch, &descriptor),
             None => self.statements(context, &batch),
@@ -98,7 +104,7 @@ impl Sign {
         ledger.note(&noted)?;
         let file = output.display().to_string();
         let said = json!({ "signed": file, "statements": signed.bodies.len(), "batch": batch.digest() });
-        context.output.result(&said, || {
+        context.output.written(&output, &said, || {
             let there = format!("on a machine that reaches the home of {}", batch.head.domain);
             let rows = [("next", format!("ics submit {}\n{there}", shell_path(&output)))];
             card(&format!("{} {file}: {} signed", style("✓").green(), signed.bodies.len()), &rows)
@@ -110,6 +116,7 @@ impl Sign {
     fn place(&self, default: PathBuf) -> Result<PathBuf, Failure> {
         match &self.output {
             Some(path) => Ok(path.clone()),
+            None if files::is_standard(&self.file) => Ok(self.file.clone()),
             None if default.exists() && !self.again => {
                 Err(files::failed(&default, "it is there already, and is not overwritten")
                     .hint("--output names another file; --again writes over this one"))
@@ -144,15 +151,13 @@ impl Sign {
         confirm(self.asking.asks(), &format!("Sign version {} of {} as an owner?", next.version, next.domain))?;
         let file = DescriptorFile::sign_new(next.clone(), &[signer], context.now())?;
         refuse_to_lose(&file, &owners, &output)?;
-        file.replace(&output)?;
-        show::print(context, &file, &output)
+        show::put(context, &file, &output)
     }
 
     /// Adds an owner's signature to a descriptor that others have signed.
-    fn co_sign(self, context: &Context) -> Result<Exit, Failure> {
-        let file = DescriptorFile::read(&self.file)?;
+    fn co_sign(self, context: &Context, file: &DescriptorFile) -> Result<Exit, Failure> {
         if self.show {
-            return show::print_to_sign(context, &file, &self.file);
+            return show::print_to_sign(context, file, &self.file);
         }
         context.output.review(&show::card_to_sign(context, &file.descriptor, Vec::new()), self.asking.asks());
         let stored = context.keys().find(self.signer.as_deref().unwrap_or("owner"))?;
@@ -163,8 +168,7 @@ impl Sign {
         let signed = file.add_signature(&owners.keys, key.primary()?, context.now())?;
         let output = self.output.unwrap_or(self.file);
         refuse_to_lose(&signed, &owners, &output)?;
-        signed.replace(&output)?;
-        show::print(context, &signed, &output)
+        show::put(context, &signed, &output)
     }
 }
 
@@ -180,6 +184,9 @@ fn signed_beside(batch: &Path) -> PathBuf {
 
 /// Refuses to overwrite the same descriptor if the file there has owners' signatures that this one lacks.
 fn refuse_to_lose(file: &DescriptorFile, owners: &Owners, path: &Path) -> Result<(), Failure> {
+    if files::is_standard(path) {
+        return Ok(());
+    }
     let there = DescriptorFile::read(path).ok().filter(|there| there.descriptor == file.descriptor);
     let signed = there.map(|there| there.signed_by(&owners.keys)).unwrap_or_default();
     match signed.difference(&file.signed_by(&owners.keys)).next() {
@@ -193,16 +200,12 @@ fn refuse_to_lose(file: &DescriptorFile, owners: &Owners, path: &Path) -> Result
 }
 
 /// Whether a file begins like a batch; descriptors are OpenPGP, whose packets begin with a byte of 128 at least.
-pub(super) fn is_batch(path: &Path) -> Result<bool, Failure> {
-    let failed = |error: std::io::Error| files::failed(path, error);
-    let mut first = [0];
-    let read = std::fs::File::open(path).map_err(failed)?.read(&mut first).map_err(failed)?;
-    let [first] = first;
-    match (read, first) {
+pub(super) fn is_batch(path: &Path, content: &[u8]) -> Result<bool, Failure> {
+    match content.first().copied() {
         // Whoever reads batches says that it is empty.
-        (0, _) | (_, b'{') => Ok(true),
-        (_, 0x80..) => Ok(false),
-        _ => Err(files::failed(path, "it is neither a batch nor a descriptor")
+        None | Some(b'{') => Ok(true),
+        Some(0x80..) => Ok(false),
+        Some(_) => Err(files::failed(path, "it is neither a batch nor a descriptor")
             .hint("commands that sign write batches with `--unsigned FILE`, `ics domain update` writes descriptors")),
     }
 }

@@ -85,7 +85,7 @@ impl Status {
             let found = things.find(context, &node, &signing).await?;
             let sayings = |found: Found| {
                 let claims = self.claims(&signing, &found);
-                say::with_ends(context, &signing, found, claims)
+                say::with_ends(context, &self.sign, &signing, found, claims)
             };
             let sayings: Vec<Saying> = found.into_iter().flat_map(sayings).collect();
             say::check_members(context, &node, &signing, &sayings, self.without_members).await?;
@@ -128,7 +128,8 @@ impl Status {
                 _ if it.effect == Some(Effect::BlocksForEver) => self.way_out(signing, it),
                 Some(group) => format!(
                     "it is said of its group, and is lifted there by a signer who may: `ics status {status} {group} \
-                     --supersedes {statement}`"
+                     --supersedes {statement}{}`",
+                    self.sign.domain_flag()
                 ),
                 None if may_end => format!("`--supersedes {statement}` lifts it as well"),
                 None => self.way_out(signing, it),
@@ -150,14 +151,17 @@ impl Status {
 
     /// Who may lift a block that this command does not.
     fn way_out(&self, signing: &Signing, block: &Listed) -> String {
+        let (statement, domain) = (block.by.statement, signing.domain());
+        let by_owners = || format!("the domain's owners lift it: `ics domain update {domain} --lift {statement}`");
         if block.effect == Some(Effect::BlocksForEver) {
-            return format!("the domain's owners lift it: `ics domain update --lift {}`", block.by.statement);
+            return by_owners();
         }
         if let Some(group) = &block.by.group {
+            let (status, there) = (&self.status, self.sign.domain_flag());
             return format!(
                 "it is said of its group. Its signer takes it back, also for what was sold out of it: `ics withdraw \
-                 {group} --statement {}`; or it is lifted there by who may: `ics status {} {group} --lift`",
-                block.by.statement, self.status
+                 {group} --statement {statement}{there}`; or it is lifted there by who may: `ics status {status} \
+                 {group} --lift{there}`"
             );
         }
         let lifts = |role: &&Role| block.status.as_ref().is_some_and(|it| signing.descriptor.may_lift(role, it));
@@ -165,7 +169,7 @@ impl Status {
         let lifted = (!roles.is_empty()).then(|| format!("one in the role {} lifts it", roles.join(", ")));
         // Nobody can withdraw what the owners have erased without naming its signer: it is theirs.
         let taken_back = match block.hangs_on() {
-            None => format!("the domain's owners lift it: `ics domain update --lift {}`", block.by.statement),
+            None => by_owners(),
             Some((signer, ..)) => format!("its signer {signer} takes it back (`ics withdraw`)"),
         };
         [Some(taken_back), lifted].into_iter().flatten().collect::<Vec<_>>().join(", or ")

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use console::style;
+use ics_core::limits;
 use ics_core::statement::Statement;
 use serde::Serialize;
 use serde_json::json;
@@ -13,6 +14,7 @@ use super::sign::is_batch;
 use crate::api::{Problem, SubmissionResult};
 use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure};
+use crate::cli::files;
 use crate::cli::words::{clean, counted, when};
 use crate::client::batch::{BatchError, Done, Ledger, Noted, SignedBatch};
 use crate::client::descriptor::DescriptorFile;
@@ -29,7 +31,7 @@ Examples:
   $ ics submit recall.signed.ics
   $ ics submit devices.acme.example.v3.pgp")]
 pub(crate) struct Submit {
-    /// The file that `ics sign` has written.
+    /// The file that `ics sign` has written; `-` is standard input.
     file: PathBuf,
     /// Submit it even if the same batch was signed twice and the other signed file was already submitted, in whole or
     /// in part.
@@ -51,10 +53,11 @@ struct Submitted {
 
 impl Submit {
     pub(super) fn run(self, context: &Context) -> Result<Exit, Failure> {
-        if !is_batch(&self.file)? {
-            return submit_descriptor(context, &DescriptorFile::read(&self.file)?);
+        let content = files::read(&self.file, limits::BATCH_FILE_BYTES)?;
+        if !is_batch(&self.file, &content)? {
+            return submit_descriptor(context, &DescriptorFile::parse(&self.file, &content)?);
         }
-        let batch = SignedBatch::read(&self.file)?;
+        let batch = SignedBatch::parse(&self.file, &content)?;
         let statements = batch.verify(context.now())?;
         let ledger = Ledger::new(&context.home);
         let before = ledger.find(Done::Submitted, &batch.head.batch)?;

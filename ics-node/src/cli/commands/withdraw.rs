@@ -80,7 +80,7 @@ impl Withdraw {
             self.refuse_unknown_labels(&signing, &found)?;
             let left: Vec<String> = found.iter().filter_map(|found| self.left_out(&signing, found)).collect();
             let sayings: Vec<Saying> = found.iter().flat_map(|found| self.sayings(context, &signing, found)).collect();
-            say::refuse_unmatched(&signing, found.iter(), &sayings, &self.statement, way)?;
+            say::refuse_unmatched(&signing, found.iter(), &sayings, &self.statement, |id, it| self.way(id, it))?;
             if sayings.is_empty() {
                 let message = format!("{} has said nothing of that kind that stands", signing.fingerprint());
                 return Err(Failure::new(Exit::NotFound, message).hint(
@@ -109,7 +109,7 @@ impl Withdraw {
         let Some(one) = found.iter().find(has_several) else { return Ok(()) };
         let id = one.thing.id().map(|id| id.to_string()).unwrap_or_default();
         let several = format!("{} ({id}) has several labels of {}", clean(&one.thing.called()), signing.fingerprint());
-        let meant = say::candidates(signing, [one].into_iter(), way_of_label);
+        let meant = say::candidates(signing, [one].into_iter(), |id, it| self.way_of_label(id, it));
         Err(Failure::new(Exit::Refused, say::listed(several, &meant))
             .hint("nothing was signed; --label NAME takes back those of one name, of many things as well"))
     }
@@ -122,7 +122,7 @@ impl Withdraw {
         };
         let Some(label) = self.label.iter().find(|label| !has(label)) else { return Ok(()) };
         let message = format!("no label `{label}` of {} about these things stands", signing.fingerprint());
-        let meant = say::candidates(signing, found.iter(), way_of_label);
+        let meant = say::candidates(signing, found.iter(), |id, it| self.way_of_label(id, it));
         Err(Failure::new(Exit::NotFound, say::listed(message, &meant))
             .hint("nothing was signed; `ics history` shows who has said what, and what became of it"))
     }
@@ -174,6 +174,16 @@ impl Withdraw {
         taken_back.chunks(limits::SUPERSEDES).map(saying).collect()
     }
 
+    /// Describes how a statement is withdrawn, for people.
+    fn way(&self, id: &str, it: &Listed) -> Option<String> {
+        let (statement, flags) = (it.by.statement, self.sign.flags());
+        (it.act != Act::Withdrawal).then(|| format!("`ics withdraw {id} --statement {statement}{flags}`"))
+    }
+
+    fn way_of_label(&self, id: &str, it: &Listed) -> Option<String> {
+        self.way(id, it).filter(|_| it.act == Act::Label)
+    }
+
     /// The named statements and, for a named act, all that would otherwise stand.
     fn taken_back<'a>(&self, signing: &Signing, record: &'a Record) -> Vec<&'a Listed> {
         let signer = signing.fingerprint();
@@ -202,16 +212,6 @@ impl Withdraw {
 fn returns(it: &Listed) -> String {
     let name = it.by.name.as_deref().map_or_else(|| it.by.signer.to_string(), clean);
     format!("{} by {name} stands again then: what is taken back had replaced it", say::called(it))
-}
-
-/// Describes how a statement is withdrawn, for people.
-fn way(id: &str, it: &Listed) -> Option<String> {
-    let statement = it.by.statement;
-    (it.act != Act::Withdrawal).then(|| format!("`ics withdraw {id} --statement {statement}`"))
-}
-
-fn way_of_label(id: &str, it: &Listed) -> Option<String> {
-    way(id, it).filter(|_| it.act == Act::Label)
 }
 
 /// Lists what is left out, for people.

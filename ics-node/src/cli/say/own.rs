@@ -8,6 +8,7 @@ use ics_core::vocabulary::{Act, Effect};
 
 use super::{Saying, called};
 use crate::cli::context::Context;
+use crate::cli::session::SignAs;
 use crate::client::lookup::{self, Found};
 use crate::client::signing::Signing;
 use crate::client::taken_back;
@@ -17,11 +18,17 @@ use crate::client::taken_back;
 /// what it had replaced would stand again, and the end would limit nothing. Therefore that is withdrawn. A permit with
 /// a start of its own stands beside the former one, say for a night's maintenance, and the signer is told that the
 /// other stays. After a temporary block everything is as it was before.
-pub(crate) fn with_ends(context: &Context, signing: &Signing, found: Found, claims: Claims) -> Vec<Saying> {
+pub(crate) fn with_ends(
+    context: &Context,
+    sign: &SignAs,
+    signing: &Signing,
+    found: Found,
+    claims: Claims,
+) -> Vec<Saying> {
     let mut saying = Saying { found, claims, ends_vouching: false };
     let record = saying.found.own.as_ref().map(|answer| &answer.record);
     if let Some(record) = record.filter(|_| saying.claims.from.is_some()) {
-        tell_what_stays(context, signing, record, &saying.claims);
+        tell_what_stays(context, sign, signing, record, &saying.claims);
     }
     let permits_until = saying.claims.until.filter(|_| saying.claims.from.is_none() && !saying.blocks(signing));
     let (Some(record), Some(until)) = (record, permits_until) else { return vec![saying] };
@@ -32,7 +39,7 @@ pub(crate) fn with_ends(context: &Context, signing: &Signing, found: Found, clai
     core::iter::once(saying).chain(taken_back).collect()
 }
 
-fn tell_what_stays(context: &Context, signing: &Signing, record: &Record, claims: &Claims) {
+fn tell_what_stays(context: &Context, sign: &SignAs, signing: &Signing, record: &Record, claims: &Claims) {
     let id = &record.identity.id;
     let is_ended = |it: &Listed| claims.supersedes.contains(&it.by.statement);
     // Nobody can withdraw what blocks for ever.
@@ -41,8 +48,9 @@ fn tell_what_stays(context: &Context, signing: &Signing, record: &Record, claims
     for it in lookup::standing(record, claims.act).filter(stays) {
         context.output.note(&format!(
             "what you have already said of it stands beside this, for as long as that holds: `ics withdraw {id} \
-             --statement {}` takes it back",
-            it.by.statement
+             --statement {}{}` takes it back",
+            it.by.statement,
+            sign.flags()
         ));
     }
 }

@@ -1,7 +1,6 @@
 //! Lines of canonical JSON with a digest at the end: written whole or not at all, read within bounds.
 
-use std::fs::File;
-use std::io::{BufRead as _, BufReader, Read as _};
+use std::io::{BufRead as _, Read as _};
 use std::path::Path;
 
 use data_encoding::HEXLOWER;
@@ -35,31 +34,29 @@ impl Lines {
         Ok(())
     }
 
-    /// Replaces the file and returns the digest, by which people name the batch.
+    /// Replaces the file, or writes to standard output for `-`, and returns the digest, by which people name the batch.
     pub(super) fn write(mut self, path: &Path) -> Result<String, BatchError> {
         let digest = HEXLOWER.encode(&Sha256::digest(&self.bytes));
         self.bytes.extend(format!("{{\"sha256\":\"{digest}\"}}\n").into_bytes());
         let failed = |source| BatchError::File { path: path.to_owned(), source };
-        file::replace_private(path, &self.bytes).map_err(failed)?;
+        file::write_private(path, &self.bytes).map_err(failed)?;
         Ok(digest)
     }
 }
 
-/// Returns the values of a file except the last, and the digest in its last line once it has been checked.
-pub(super) fn read(path: &Path) -> Result<(Vec<Value>, String), BatchError> {
+/// Returns the values of a file with these contents except the last, and the digest in its last line once it has been
+/// checked.
+pub(super) fn read(path: &Path, mut content: &[u8]) -> Result<(Vec<Value>, String), BatchError> {
+    if content.len() > limits::BATCH_FILE_BYTES {
+        return Err(BatchError::TooMuch(limits::BATCH_FILE_BYTES, "bytes"));
+    }
     let failed = |source| BatchError::File { path: path.to_owned(), source };
-    let most = u64::try_from(limits::BATCH_FILE_BYTES).unwrap_or(u64::MAX).saturating_add(1);
-    let mut reader = BufReader::new(File::open(path).map_err(failed)?.take(most));
-    let (mut values, mut hash, mut total) = (Vec::new(), Sha256::new(), 0);
+    let (mut values, mut hash) = (Vec::new(), Sha256::new());
     loop {
         let mut line = Vec::new();
         let longest = u64::try_from(limits::BATCH_FILE_LINE_BYTES).unwrap_or(u64::MAX).saturating_add(1);
-        let read = reader.by_ref().take(longest).read_until(b'\n', &mut line).map_err(failed)?;
-        total += read;
-        if total > limits::BATCH_FILE_BYTES {
-            return Err(BatchError::TooMuch(limits::BATCH_FILE_BYTES, "bytes"));
-        }
-        let Some(content) = line.strip_suffix(b"\n") else {
+        let read = content.by_ref().take(longest).read_until(b'\n', &mut line).map_err(failed)?;
+        let Some(text) = line.strip_suffix(b"\n") else {
             return Err(match (read, values.is_empty()) {
                 (0, false) => BatchError::Damaged(path.to_owned()),
                 (0, true) => form(path, "it is empty".to_owned()),
@@ -70,14 +67,13 @@ pub(super) fn read(path: &Path) -> Result<(Vec<Value>, String), BatchError> {
                 _ => BatchError::Damaged(path.to_owned()),
             });
         };
-        let value = canonical_json::parse_value(content).map_err(|e| match values.is_empty() {
+        let value = canonical_json::parse_value(text).map_err(|e| match values.is_empty() {
             true => form(path, e.to_string()),
             false => BatchError::Damaged(path.to_owned()),
         })?;
         if let Some(Value::String(digest)) = value.get("sha256").cloned() {
             let expected = json!({ "sha256": HEXLOWER.encode(&hash.finalize()) });
-            let is_last = reader.fill_buf().map_err(failed)?.is_empty();
-            return if value == expected && is_last {
+            return if value == expected && content.is_empty() {
                 Ok((values, digest))
             } else {
                 Err(BatchError::Damaged(path.to_owned()))

@@ -70,7 +70,7 @@ impl SignedHead {
 }
 
 impl SignedBatch {
-    /// Writes the batch to a file and returns the digest of the file.
+    /// Writes the batch to a file, or to standard output for `-`, and returns the digest of the file.
     ///
     /// # Errors
     /// When the disk fails.
@@ -81,12 +81,12 @@ impl SignedBatch {
         lines.write(path)
     }
 
-    /// Reads a batch from a file.
+    /// Reads a batch from the contents of a file.
     ///
     /// # Errors
     /// When it is not such a batch, was changed, or exceeds a bound.
-    pub fn read(path: &Path) -> Result<Self, BatchError> {
-        let (mut values, digest) = read(path)?;
+    pub fn parse(path: &Path, content: &[u8]) -> Result<Self, BatchError> {
+        let (mut values, digest) = read(path, content)?;
         let head = values.drain(..1.min(values.len())).next().ok_or_else(|| form(path, "it has no head".to_owned()))?;
         if head.get("format").and_then(Value::as_str) == Some(unsigned::FORMAT) {
             let found = "is not signed yet: `ics sign` signs it";

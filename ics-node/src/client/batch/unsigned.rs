@@ -84,7 +84,7 @@ impl Head {
         self
     }
 
-    /// Writes statements to a file and returns the digest of the batch.
+    /// Writes statements to a file, or to standard output for `-`, and returns the digest of the batch.
     ///
     /// # Errors
     /// When there is nothing to sign, an item breaks a rule, a bound is exceeded, or the disk fails.
@@ -102,7 +102,7 @@ impl Head {
         if count == 0 { Err(BatchError::Empty) } else { lines.write(path) }
     }
 
-    /// Writes a descriptor to a file and returns the digest of the batch.
+    /// Writes a descriptor to a file, or to standard output for `-`, and returns the digest of the batch.
     ///
     /// # Errors
     /// When the disk fails.
@@ -163,13 +163,13 @@ fn sha256(bytes: &[u8]) -> [u8; 32] {
 }
 
 impl UnsignedBatch {
-    /// Reads a batch from a file, and checks all that can be checked without the rules of the domain.
+    /// Reads a batch from the contents of a file, and checks all that can be checked without the rules of the domain.
     ///
     /// # Errors
     /// When it is not such a batch, was changed, exceeds a bound, or an item breaks a rule or is about another domain
     /// or role.
-    pub fn read(path: &Path) -> Result<Self, BatchError> {
-        let (mut values, digest) = read(path)?;
+    pub fn parse(path: &Path, content: &[u8]) -> Result<Self, BatchError> {
+        let (mut values, digest) = read(path, content)?;
         let head = values.drain(..1.min(values.len())).next().ok_or_else(|| form(path, "it has no head".to_owned()))?;
         if head.get("format").and_then(Value::as_str) == Some(signed::FORMAT) {
             let found = "is signed already: `ics submit` takes it";

@@ -1,6 +1,6 @@
 //! The operator's sessions: few, short, in memory only, and stored by the digests of their secrets.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use data_encoding::BASE64URL_NOPAD;
@@ -9,6 +9,7 @@ use subtle::ConstantTimeEq as _;
 use zeroize::Zeroizing;
 
 use crate::app::{AppError, random};
+use crate::locked::Locked as _;
 
 /// Sessions that can be open at once; opening another ends the oldest.
 const SESSIONS: usize = 16;
@@ -45,7 +46,7 @@ impl Sessions {
     pub(super) fn open(&self, now: Instant) -> Result<Zeroizing<String>, AppError> {
         let secret = Zeroizing::new(BASE64URL_NOPAD.encode(&random::<SECRET_BYTES>()?));
         let form = BASE64URL_NOPAD.encode(&random::<SECRET_BYTES>()?);
-        let mut sessions = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut sessions = self.0.locked();
         sessions.retain(|session| session.lives(now));
         if sessions.len() >= SESSIONS {
             sessions.remove(0);
@@ -57,7 +58,7 @@ impl Sessions {
     /// The form token of a session, if it is open.
     pub(super) fn form(&self, secret: &str, now: Instant) -> Option<String> {
         let digest = digest(secret);
-        let mut sessions = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut sessions = self.0.locked();
         sessions.retain(|session| session.lives(now));
         let mut found = None;
         for session in sessions.iter_mut().filter(|session| session.digest.ct_eq(&digest).into()) {
@@ -70,7 +71,7 @@ impl Sessions {
     /// Closes a session.
     pub(super) fn close(&self, secret: &str) {
         let digest = digest(secret);
-        let mut sessions = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut sessions = self.0.locked();
         sessions.retain(|session| !bool::from(session.digest.ct_eq(&digest)));
     }
 }

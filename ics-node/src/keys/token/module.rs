@@ -13,6 +13,7 @@ use cryptoki::slot::{Slot, TokenInfo};
 use cryptoki::types::AuthPin;
 
 use super::{Pin, TokenError, TokenUri};
+use crate::locked::Locked as _;
 
 /// The modules that this process has loaded. A module is initialised once (`C_Initialize`), and all threads share it.
 static LOADED: Mutex<BTreeMap<PathBuf, Arc<Running>>> = Mutex::new(BTreeMap::new());
@@ -61,7 +62,7 @@ impl Module {
     /// # Errors
     /// When the file is not a PKCS#11 module, or does not start.
     pub fn load(path: &Path) -> Result<Self, TokenError> {
-        let mut loaded = LOADED.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut loaded = LOADED.locked();
         if let Some(running) = loaded.get(path) {
             return Ok(Self { running: Arc::clone(running), path: path.to_owned() });
         }
@@ -208,7 +209,7 @@ impl Token {
             Some(pin) => Some(AuthPin::from(pin.expose().to_owned())),
         };
         // Held until the token has answered, so that keys that sign concurrently make one attempt together.
-        let mut refused = REFUSED.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut refused = REFUSED.locked();
         let own = (self.path.clone(), self.uri().to_string());
         if let Some(error) = refused.get(&own) {
             return Err(error.clone());

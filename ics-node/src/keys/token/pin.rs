@@ -4,12 +4,13 @@ use core::fmt;
 use std::collections::BTreeMap;
 use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use zeroize::Zeroizing;
 
 use super::{Token, TokenError};
-use crate::keys::file;
+use crate::keys::{file, prompt};
+use crate::locked::Locked as _;
 use crate::words::shell_path;
 
 /// The environment variable that may hold the PIN.
@@ -86,7 +87,7 @@ impl PinSource {
     /// When a file cannot be used, or there is no PIN anywhere and nobody can be asked.
     pub(super) fn get(&self, token: &Token, source: Option<&Path>) -> Result<Pin, TokenError> {
         let name = token.uri().to_string();
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.known.locked();
         if let Some(pin) = known.get(&name) {
             return Ok(pin.clone());
         }
@@ -112,13 +113,13 @@ impl PinSource {
         if !std::io::stdin().is_terminal() {
             return Err(nobody());
         }
-        let asked = rpassword::prompt_password(format!("PIN of the token `{token}`: "));
+        let asked = prompt::ask(&format!("PIN of the token `{token}`: "));
         let failed = |reason: std::io::Error| TokenError::Failed {
             token: token.to_owned(),
             purpose: "ask for its PIN",
             reason: reason.to_string(),
         };
-        let typed = Zeroizing::new(asked.map_err(failed)?);
+        let typed = asked.map_err(failed)?;
         if typed.is_empty() { Err(nobody()) } else { Ok(Pin(typed)) }
     }
 }

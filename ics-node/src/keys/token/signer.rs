@@ -1,7 +1,7 @@
 //! Signing with a key in a token.
 
 use core::fmt;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 
 use cryptoki::error::Error;
 use cryptoki::mechanism::Mechanism;
@@ -17,6 +17,7 @@ use sequoia_openpgp::types::HashAlgorithm;
 use super::key::Public;
 use super::module::words;
 use super::{Module, Pin, TokenError, TokenUri};
+use crate::locked::Locked as _;
 
 /// A key in a token, as a signer. It keeps one session, and calls take turns.
 pub struct TokenSigner {
@@ -85,7 +86,7 @@ impl TokenSigner {
     /// Has the token sign. A session that broke (the token was pulled out, its box restarted) is reopened once, and
     /// once more after a restart of the module if that no longer sees the token.
     fn raw(&self, message: &[u8]) -> Result<Vec<u8>, TokenError> {
-        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut open = self.open.locked();
         if let Some(signature) = open.as_ref().and_then(|opened| self.sign_in(opened, message)) {
             return Ok(signature);
         }

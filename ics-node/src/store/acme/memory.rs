@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use ics_core::vocabulary::DomainName;
 use quick_cache::sync::Cache;
@@ -16,6 +16,7 @@ use super::Issued;
 use crate::acme::account::Account;
 use crate::acme::authorization::Authorization;
 use crate::acme::order::Order;
+use crate::locked::Locked as _;
 
 /// How many accounts are kept.
 const ACCOUNTS: usize = 4096;
@@ -62,7 +63,7 @@ impl Memory {
     }
 
     fn last_above(&self) -> MutexGuard<'_, Option<(Arc<str>, i64)>> {
-        self.above.lock().unwrap_or_else(PoisonError::into_inner)
+        self.above.locked()
     }
 
     /// The number of these issuers, if they are above the last certificate, too.
@@ -117,7 +118,7 @@ impl<T: Clone> Newest<T> {
     }
 
     fn rows(&self) -> MutexGuard<'_, BTreeMap<u64, T>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.locked()
     }
 }
 

@@ -13,6 +13,7 @@ use std::time::Duration;
 use rusqlite::{Connection, Row, TransactionBehavior};
 
 use super::Durability;
+use crate::locked::Locked as _;
 use crate::store::clean::truncate_wal;
 use crate::store::error::StoreError;
 use crate::store::scrub::Scrub;
@@ -139,11 +140,11 @@ impl Drop for Together {
 
 impl Shared {
     fn lock(&self) -> MutexGuard<'_, Open> {
-        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+        self.open.locked()
     }
 
     fn copier(&self) -> MutexGuard<'_, Connection> {
-        self.copier.lock().unwrap_or_else(PoisonError::into_inner)
+        self.copier.locked()
     }
 
     /// Until the store is closed, ends each transaction a moment after it began, and copies the write-ahead log when it

@@ -351,7 +351,8 @@ async fn what_is_adopted_waits_for_its_witnesses() {
         }
         app.adopt(&care, request(&[20], None)).await
     };
-    let (submitted, adopted) = tokio::join!(app.submit(&care, vec![signed]), adopting);
+    let both = async { tokio::join!(app.submit(&care, vec![signed]), adopting) };
+    let (submitted, adopted) = tokio::time::timeout(Duration::from_secs(60), both).await.expect("both end");
     let refused = submitted.expect_err("nobody has cosigned it");
     assert_eq!(refused.problem().code(), "unwitnessed", "{refused}");
     let refused = adopted.expect_err("nor that");

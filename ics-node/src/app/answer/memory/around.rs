@@ -3,11 +3,12 @@
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 
 use ics_core::record::Logged;
 
 use super::{Era, PLACE_BYTES};
+use crate::locked::Locked as _;
 use crate::store::{DomainNumber, Key};
 
 /// The greatest size of a sample in bytes.
@@ -69,7 +70,7 @@ impl Arounds {
     }
 
     fn sets(&self) -> MutexGuard<'_, Sets> {
-        self.sets.lock().unwrap_or_else(PoisonError::into_inner)
+        self.sets.locked()
     }
 
     pub(crate) fn recall(&self, domain: DomainNumber, keys: &[Key]) -> Option<Arc<Around>> {

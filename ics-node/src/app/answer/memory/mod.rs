@@ -24,7 +24,7 @@ mod short;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, Weak};
 
 use ics_core::identity::IdentityId;
 use ics_core::log::entry::EntryKind;
@@ -41,6 +41,7 @@ pub(crate) use lately::Known;
 use lately::Lately;
 
 use crate::app::entries::kind_key;
+use crate::locked::Locked as _;
 use crate::store::{Change, DomainNumber, Key};
 
 /// The key of the table: the domain, and the key under which the entries are found.
@@ -190,7 +191,7 @@ impl Memory {
     }
 
     fn eras(&self) -> MutexGuard<'_, BTreeMap<DomainNumber, Arc<Era>>> {
-        self.eras.lock().unwrap_or_else(PoisonError::into_inner)
+        self.eras.locked()
     }
 
     /// The domain's present era; to be taken before reading anything that is to be kept.

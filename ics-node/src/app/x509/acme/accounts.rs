@@ -1,7 +1,7 @@
 //! ACME accounts: created for holders that the node knows, changed and given up by them.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 
 use ics_core::identity::IdentityId;
 use ics_core::limits;
@@ -15,6 +15,7 @@ use crate::acme::jws::{By, Signed};
 use crate::acme::problem::{Kind, Problem};
 use crate::acme::urls::Resource;
 use crate::app::App;
+use crate::locked::Locked as _;
 use crate::store::AcmeTx;
 use crate::x509::sha256;
 
@@ -144,7 +145,7 @@ impl App {
         let app = self.clone();
         drop(crate::background::spawn(move || {
             let Some(acme) = &app.0.acme else { return };
-            let _round = acme.rounds.round.lock().unwrap_or_else(PoisonError::into_inner);
+            let _round = acme.rounds.round.locked();
             // Accounts that end from now on need another round.
             acme.rounds.waits.store(false, Ordering::SeqCst);
             let must_clean = acme.store.must_clean();

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
@@ -19,6 +19,7 @@ use crate::acme::authorization::{Method, answers_http, answers_tls};
 use crate::acme::problem::{Kind, Problem};
 use crate::app::App;
 use crate::config::AcmeConfig;
+use crate::locked::Locked as _;
 
 /// How long one check may take.
 const LOOK_TIME: Duration = Duration::from_secs(limits::ACME_LOOK_SECONDS);
@@ -81,7 +82,7 @@ impl Looks {
     }
 
     fn waiting(&self) -> MutexGuard<'_, BTreeMap<(u64, Method), Holder>> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+        self.waiting.locked()
     }
 }
 

@@ -1,7 +1,7 @@
 //! ACME orders: what has to be proved for them, and the certificates in which they end.
 
 use std::collections::BTreeSet;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -23,6 +23,7 @@ use crate::acme::renewal::check_replaces;
 use crate::acme::urls::{Resource, Urls};
 use crate::app::x509::certify::{Application, CertifyError, CertifyFault, Issued, Requester, Unlogged};
 use crate::app::{App, AppError, random};
+use crate::locked::Locked as _;
 use crate::store::{self, AcmeMade, AcmeTx};
 use crate::x509::{Csr, certificate_pem, sha256};
 
@@ -369,7 +370,7 @@ impl UnderWay {
     }
 
     fn all(&self) -> MutexGuard<'_, BTreeSet<u64>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.locked()
     }
 }
 

@@ -15,7 +15,7 @@ use ics_core::vocabulary::{Act, DomainName};
 use super::log::ForLog;
 use super::{CertifyError, IssuerKey, Requester, claims_of, roles_to_ask};
 use crate::app::answer::read::Sight;
-use crate::app::entries::{find_besides, keys, restore};
+use crate::app::entries::{keys, restore};
 use crate::app::hosted::Hosted;
 use crate::app::{App, AppError};
 use crate::x509::{AskedBy, Reason, SerialNumber, State, asked_for, is_key_compromised, sets_status};
@@ -129,9 +129,7 @@ impl App {
     ) -> Result<bool, AppError> {
         let hosted = self.hosted(domain)?;
         let sight = self.sight(&hosted)?;
-        let posting = Posting::Name(Name::Spki(spki));
-        let limit = limits::RECORD_STATEMENTS;
-        let (naming, _) = find_besides(&sight.entries, &sight.domain, &posting, limit, at_hand)?;
+        let naming = sight.naming_besides(Name::Spki(spki), at_hand)?;
         let issued = naming.iter().filter(|it| it.claims().act == Act::Issued && !it.is_refused());
         let holders: BTreeSet<IdentityId> = issued.clone().map(Logged::subject_id).collect();
         // Each record is read once, however many certificates of the key its thing has had.

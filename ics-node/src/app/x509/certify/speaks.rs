@@ -1,12 +1,9 @@
 //! Whether a thing may ask for anything at all, whatever the profile: for itself through any interface, or for others
 //! with an ACME account.
 
-use std::collections::BTreeSet;
-
 use ics_core::identity::IdentityId;
-use ics_core::limits;
 use ics_core::name::Name;
-use ics_core::record::{Logged, Posting, Record};
+use ics_core::record::{Logged, Record};
 use ics_core::vocabulary::DomainName;
 
 use super::CertifyError;
@@ -14,7 +11,7 @@ use crate::app::App;
 use crate::app::answer::read::Sight;
 use crate::app::answer::resolved::check_whole;
 use crate::app::challenge::key_among;
-use crate::app::entries::find_logged;
+use crate::app::entries::subjects_of;
 use crate::app::hosted::Hosted;
 use crate::x509::{TakenBack, sha256};
 
@@ -53,11 +50,7 @@ impl App {
     ) -> Result<Option<String>, CertifyError> {
         let hosted = self.hosted(domain)?;
         let sight = self.sight(&hosted)?;
-        let posting = Posting::Name(Name::Spki(spki));
-        let naming = find_logged(&sight.entries, &sight.domain, &posting, limits::RECORD_STATEMENTS)?;
-        let subjects: BTreeSet<IdentityId> =
-            naming.iter().filter(|it| !it.is_refused()).map(Logged::subject_id).collect();
-        for id in subjects {
+        for id in subjects_of(&sight.naming(Name::Spki(spki))?) {
             let Some(known) = self.resolve_again(&sight, &id, &[])? else { continue };
             let (record, about) = &*known;
             let own = key_among(about).and_then(|(key, _)| key.to_spki_der());

@@ -2,7 +2,6 @@
 //! RFC 9810, 5.1.1.2), after which it is revoked as if its holder had rejected it: its holder may never have got it.
 
 use std::collections::BTreeMap;
-use std::sync::PoisonError;
 use std::time::Duration;
 
 use ics_core::limits;
@@ -17,6 +16,7 @@ use crate::app::hosted::Hosted;
 use crate::app::x509::certify::{CertifyError, Issued, Requester};
 use crate::app::{App, AppError};
 use crate::cmp::{Enrolment, Failure, FailureInfo, Message, Protection, Waiting};
+use crate::locked::Locked as _;
 use crate::store::{Part, Unconfirmed};
 use crate::x509::{Reason, SerialNumber, State};
 
@@ -123,7 +123,7 @@ impl App {
     async fn revoke_unconfirmed_of(&self, hosted: &Hosted, now: Timestamp) -> Result<(), AppError> {
         let number = hosted.number;
         let lapsed = self.blocking(move |app| Ok(app.store().lapsed(number, now)?)).await?;
-        let in_vain = || hosted.unrevoked.lock().unwrap_or_else(PoisonError::into_inner);
+        let in_vain = || hosted.unrevoked.locked();
         in_vain().begin(now);
         let (are_all_shown, mut failures) = (self.unshown(hosted)?.is_none(), Vec::new());
         for serial in lapsed.iter().filter_map(|bytes| SerialNumber::read(bytes)) {

@@ -2,7 +2,7 @@
 //! disconnected.
 
 use std::collections::BTreeSet;
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ics_core::limits;
@@ -15,6 +15,7 @@ use super::{Elsewhere, HOPS, HomeLists, Place, key_of};
 use crate::app::home::heartbeat::stopped;
 use crate::app::hosted::Hosted;
 use crate::app::{App, AppError};
+use crate::locked::Locked as _;
 use crate::store::{DomainNumber, Part};
 
 /// How often to check whether a list is missing.
@@ -33,12 +34,12 @@ impl HomeLists {
 
 impl Place {
     pub(super) fn try_now(&self) {
-        *self.tried_at.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+        *self.tried_at.locked() = Some(Instant::now());
     }
 
     /// Whether it should be fetched although nobody asks, at a node with this many entries of the domain.
     pub(super) fn is_due(&self, size: u64, now: Timestamp) -> bool {
-        let tried_at = *self.tried_at.lock().unwrap_or_else(PoisonError::into_inner);
+        let tried_at = *self.tried_at.locked();
         let is_tried = tried_at.is_some_and(|at| at.elapsed() < AGAIN);
         !is_tried && self.kept().is_none_or(|kept| kept.at.is_none() || kept.size != size || kept.renew_at <= now)
     }

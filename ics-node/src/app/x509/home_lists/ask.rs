@@ -1,6 +1,6 @@
 //! Asks the peers of a domain for its lists, one after the other.
 
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use std::vec::IntoIter;
 
@@ -11,6 +11,7 @@ use ics_sync::http::HttpPeer;
 use super::{Elsewhere, HomeLists, Kept, NotTaken, Place};
 use crate::app::App;
 use crate::config::PeerName;
+use crate::locked::Locked as _;
 use crate::x509::read_list;
 
 /// How long a peer that gave no list is asked only after the others.
@@ -22,7 +23,7 @@ type Givers = IntoIter<(PeerName, HttpPeer)>;
 impl HomeLists {
     /// Notes whether a peer gave a list.
     fn has_given(&self, peer: PeerName, given: bool) {
-        let mut gave_none = self.gave_none.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut gave_none = self.gave_none.locked();
         if given {
             gave_none.remove(&peer);
         } else {
@@ -32,7 +33,7 @@ impl HomeLists {
 
     /// Whether a peer has just given no list.
     fn comes_last(&self, peer: &PeerName) -> bool {
-        let gave_none = self.gave_none.lock().unwrap_or_else(PoisonError::into_inner);
+        let gave_none = self.gave_none.locked();
         gave_none.get(peer).is_some_and(|at| at.elapsed() < LAST)
     }
 }

@@ -48,7 +48,7 @@ pub(crate) struct Crl {
     #[arg(long, default_value_t = 365, value_parser = clap::value_parser!(u64).range(1..=3650))]
     days: u64,
     /// The file to write, in PEM; `-` is standard output.
-    #[arg(long, value_name = "FILE", default_value = "-")]
+    #[arg(short, long, alias = "output", value_name = "FILE", default_value = "-")]
     out: PathBuf,
 }
 

@@ -174,7 +174,7 @@ fn failed(error: AppError) -> Failure {
     let (exit, hint) = match &error {
         AppError::Store(StoreError::InUse { .. }) => (Exit::Local, Some("stop the node first")),
         AppError::Store(StoreError::NotFound { .. }) => {
-            (Exit::NotFound, Some("`ics domain show` lists what a node holds"))
+            (Exit::NotFound, Some("`ics peer list` shows what this node copies"))
         }
         AppError::Store(StoreError::Refused { .. }) => {
             (Exit::Refused, Some("`ics restore` gets what a home has lost from its mirrors"))

@@ -1,11 +1,12 @@
 //! `ics domain show`.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use clap::Args;
 use console::style;
 use ics_core::descriptor::{Compromise, Descriptor, Issuer, NodeKey, OwnerKey, Owners, RoleSpec};
+use ics_core::limits;
 use ics_core::log::checkpoint::Origin;
 use ics_core::log::note::VerifierKey;
 use ics_core::time::Timestamp;
@@ -15,10 +16,11 @@ use serde::Serialize;
 use super::changes::changes;
 use super::ended::{self, Ended, ended};
 use super::falls::Falls;
-use super::{domain_or_default, entitled};
+use super::{as_file, domain_or_default, entitled};
 use crate::api::{Alarm, DomainInfo, FollowInfo, Position};
 use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure};
+use crate::cli::files;
 use crate::cli::output::card;
 use crate::cli::words::{Freshness, clean, counted, counted_entries, when};
 use crate::client::batch::UnsignedBatch;
@@ -80,8 +82,7 @@ pub(crate) struct Show {
 
 impl Show {
     pub(super) fn run(self, context: &Context) -> Result<Exit, Failure> {
-        let is_file = |text: &&String| text.contains('/') || Path::new(text).exists();
-        if let Some(path) = self.what.as_ref().filter(is_file).map(PathBuf::from) {
+        if let Some(path) = self.what.as_deref().and_then(as_file) {
             return show_file(context, &path);
         }
         let parse = |text: &String| text.parse::<DomainName>().map_err(|e| Failure::new(Exit::Usage, e));
@@ -115,15 +116,16 @@ fn not_in_force(version: u64, in_force: u64) -> String {
     let next = if version > in_force {
         "`ics domain submit` puts this one into force"
     } else {
-        "`ics domain show --node` shows it, `ics domain update` gets it"
+        "`ics domain show --node URL` shows it, `ics domain update` gets it"
     };
     style(format!("no: version {in_force} is; {next}")).yellow().to_string()
 }
 
 fn show_file(context: &Context, path: &Path) -> Result<Exit, Failure> {
-    match DescriptorFile::read(path) {
+    let content = files::read(path, limits::BATCH_FILE_BYTES)?;
+    match DescriptorFile::parse(path, &content) {
         Ok(file) => print_to_sign(context, &file, path),
-        Err(_) if UnsignedBatch::read(path).is_ok() => {
+        Err(_) if UnsignedBatch::parse(path, &content).is_ok() => {
             Err(Failure::new(Exit::Local, format!("`{}` is a batch that nobody has signed yet", path.display()))
                 .hint(format!("`ics sign {} --show` shows what would be signed", shell_path(path))))
         }
@@ -186,6 +188,12 @@ fn followed(it: &FollowInfo) -> String {
     let failing = it.last_error.as_ref().map(failing);
     let behind = if it.lag_entries > 0 { format!(", {} entries to look at", it.lag_entries) } else { String::new() };
     format!("{}: {}{}{behind}", it.source, failing.unwrap_or_default(), what.join("; "))
+}
+
+/// Writes a descriptor into a file and prints it, or writes it to standard output alone.
+pub(in crate::cli) fn put(context: &Context, file: &DescriptorFile, path: &Path) -> Result<Exit, Failure> {
+    file.replace(path)?;
+    if files::is_standard(path) { Ok(Exit::Ok) } else { print(context, file, path) }
 }
 
 /// Prints a descriptor, its signatures, and those that are still missing.

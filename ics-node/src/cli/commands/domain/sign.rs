@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::show::{card_to_sign, print};
+use super::show::{card_to_sign, put};
 use super::{entitled, unlock_all};
 use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure};
@@ -17,7 +17,7 @@ Examples:
   $ ics domain show devices.acme.example.v2.pgp
   $ ics domain sign devices.acme.example.v2.pgp --owner owner-b")]
 pub(crate) struct Sign {
-    /// The file.
+    /// The file, which takes the signature; `-` is standard input, and what is signed then goes to standard output.
     file: PathBuf,
     /// The owner's key that signs.
     #[arg(long, default_value = "owner", value_name = "KEY")]
@@ -33,7 +33,6 @@ impl Sign {
         for key in unlock_all(context, &[self.owner])? {
             file = file.add_signature(&owners.keys, key.primary()?, context.now())?;
         }
-        file.replace(&self.file)?;
-        print(context, &file, &self.file)
+        put(context, &file, &self.file)
     }
 }

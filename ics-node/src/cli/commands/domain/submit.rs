@@ -1,7 +1,7 @@
 //! `ics domain submit`.
 
 use core::cmp::Ordering;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use clap::Args;
 use console::style;
@@ -13,7 +13,7 @@ use serde::Serialize;
 use super::falls::{Falls, tell_falls};
 use super::leaving::tell_orphans;
 use super::missing::tell_new_signers;
-use super::{before, domain_or_default};
+use super::{as_file, before, domain_or_default};
 use crate::api::SubmissionResult;
 use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure};
@@ -44,8 +44,7 @@ impl Submit {
     }
 
     fn file(&self, context: &Context) -> Result<DescriptorFile, Failure> {
-        let is_file = |text: &&String| text.contains('/') || Path::new(text).exists();
-        if let Some(path) = self.what.as_ref().filter(is_file).map(PathBuf::from) {
+        if let Some(path) = self.what.as_deref().and_then(as_file) {
             return Ok(DescriptorFile::read(&path)?);
         }
         let parse = |text: &String| text.parse().map_err(|e| Failure::new(Exit::Usage, format!("{e}")));

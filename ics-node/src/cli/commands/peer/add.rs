@@ -161,7 +161,7 @@ impl Add {
             },
         )?;
         let own = config.node.as_ref().map_or("NAME", |node| node.name.as_str());
-        context.output.result(&peer, || done(&context.program(), &peer, since, own))?;
+        context.output.result(&peer, || done(&peer, since, own))?;
         Ok(Exit::Ok)
     }
 
@@ -323,9 +323,9 @@ fn refuse_other_logs(config: &Config, peer: &PeerConfig) -> Result<(), Failure> 
     peer.mirror.iter().try_for_each(|origin| app::may_copy(&node.data, origin).map_err(failed))
 }
 
-/// Describes what was done, and how this program is called for what comes next; `own` is the name of this node, for
-/// what has to be done at the other side.
-fn done(program: &str, peer: &PeerConfig, since: Since, own: &str) -> String {
+/// Describes what was done and what comes next; `own` is the name of this node, for what has to be done at the other
+/// side.
+fn done(peer: &PeerConfig, since: Since, own: &str) -> String {
     let mut rows = Vec::new();
     rows.extend(peer.url.as_ref().map(|url| ("at", url.to_string())));
     rows.extend(peer.key.as_ref().map(|key| ("key", key.to_string())));
@@ -333,28 +333,28 @@ fn done(program: &str, peer: &PeerConfig, since: Since, own: &str) -> String {
     rows.extend(peer.roam.iter().map(|origin| ("asked about", origin.to_string())));
     if let Some(origin) = peer.roam.first() {
         let told = format!(
-            "by decisions of a trust policy that names it: `{program} trust init --domain {origin} --fresh …`\n\
+            "by decisions of a trust policy that names it: `ics trust init --domain {origin} --fresh …`\n\
              an answer is kept while it is fresh: a block there takes effect here up to --fresh later"
         );
         rows.push(("", told));
     }
     if peer.witness {
-        let there = format!("`ics peer add {own} --key KEY --cosign ORIGIN`");
+        let there = format!("ics peer add {own} --key KEY --cosign ORIGIN");
         let told = "/v1/node here shows the key, /v1/domains the origin of each";
         rows.push(("witness", format!("of the domains of this node, once it was told there:\n{there}\n{told}")));
     }
     rows.extend(peer.cosign.iter().map(|origin| ("cosigned", origin.to_string())));
     if !peer.cosign.is_empty() {
-        let there = format!("`ics peer add {own} --url URL --key KEY --witness`");
+        let there = format!("ics peer add {own} --url URL --key KEY --witness");
         rows.push(("", format!("when the home asks, once it was told there:\n{there}\n/v1/node here shows the key")));
     }
     let is_by_hand = peer.url.is_none() && !peer.mirror.is_empty();
     let next = match since {
-        _ if is_by_hand => format!("ask for bundles, and take them with `{program} import --bundle`"),
-        Since::Now => format!("the node has begun; `{program} peer status` says how it goes"),
-        Since::NextStart => format!("the node begins when it is started; then `{program} peer status`"),
+        _ if is_by_hand => "ask for bundles, and take them with `ics import --bundle`",
+        Since::Now => "the node has begun; `ics peer status` says how it goes",
+        Since::NextStart => "the node begins when it is started; then `ics peer status`",
     };
-    rows.push(("next", next));
+    rows.push(("next", next.to_owned()));
     card(&format!("{} the peer {} is configured", style("✓").green(), peer.name), &rows)
 }
 

@@ -49,10 +49,10 @@ pub(super) fn begin(
         u32::try_from(file.signed_by(&former.owners.keys).len()).unwrap_or(u32::MAX) < former.owners.threshold;
     if missing {
         let path = descriptor::path(&context.home, domain, file.descriptor.version);
-        let (program, file) = (context.program(), shell_path(&path));
+        let file = shell_path(&path);
         let hint = format!(
-            "the owners sign it with `ics domain sign {file}`; then `{program} restore --begin-anew {domain} \
-             --descriptor {file}`"
+            "the owners sign it with `ics domain sign {file}`; then `ics restore --begin-anew {domain} --descriptor \
+             {file}`"
         );
         return Err(Failure::new(Exit::Refused, "other owners must sign the descriptor of the new epoch").hint(hint));
     }
@@ -77,7 +77,7 @@ pub(super) fn begin(
             ("after", format!("{} entries, root {}", head.size, head.root)),
             ("rules", format!("version {}, entry {index}", file.descriptor.version)),
             ("key", format!("{key_name}; ics.toml names it now")),
-            ("next", next(&context.program(), &others)),
+            ("next", next(&others)),
         ];
         card(&format!("{} a new epoch of {domain}", style("✓").green()), &rows)
     })?;
@@ -95,9 +95,8 @@ fn key_of(context: &Context, descriptor: &Descriptor, node: &NodeConfig, key_nam
     key.filter(names).ok_or_else(|| {
         let problem = format!("the descriptor names another key of the home than `{key_name}`, which will sign");
         let hint = format!(
-            "a new epoch needs a key that has signed nothing yet; make it again, by `{} restore --begin-anew {}` \
+            "a new epoch needs a key that has signed nothing yet; make it again, by `ics restore --begin-anew {}` \
              without --descriptor, and have it signed again",
-            context.program(),
             descriptor.domain
         );
         Failure::new(Exit::Refused, problem).hint(hint)
@@ -105,11 +104,11 @@ fn key_of(context: &Context, descriptor: &Descriptor, node: &NodeConfig, key_nam
 }
 
 /// What must be done next.
-fn next(program: &str, others: &[DomainName]) -> String {
+fn next(others: &[DomainName]) -> String {
     let first = match others.first() {
         None => "start the node; a mirror that has seen more of the former epoch stops and says so".to_owned(),
         Some(other) => {
-            format!("`{program} restore --begin-anew {other}`: this node is its home too, and has one key for all")
+            format!("`ics restore --begin-anew {other}`: this node is its home too, and has one key for all")
         }
     };
     format!("{first}\ndomains that adopt from it must name the new key: `ics domain update --add-source`")
@@ -262,9 +261,9 @@ mod tests {
         let other: DomainName = "code.acme.example".parse().expect("a name");
         let nobody: &[DomainName] = &[];
         for others in [nobody, &[other]] {
-            let told = next("ics --home /var/lib/ics", others);
+            let told = next(others);
             assert!(told.contains("`ics domain update --add-source`"), "{told}");
-            assert!(others.is_empty() || told.contains("`ics --home /var/lib/ics restore --begin-anew"), "{told}");
+            assert!(others.is_empty() || told.contains("`ics restore --begin-anew"), "{told}");
         }
     }
 

@@ -96,7 +96,7 @@ pub(crate) struct Init {
     #[arg(long, value_name = "USE=SECONDS", value_parser = per_use)]
     fresh_for: Vec<(String, u64)>,
     /// The file to write [default: trust.json in the home directory].
-    #[arg(short, long, value_name = "FILE")]
+    #[arg(short, long, alias = "out", value_name = "FILE")]
     output: Option<PathBuf>,
     /// Replace the file if it exists.
     #[arg(long)]
@@ -199,7 +199,7 @@ impl Init {
         let mut json = serde_json::to_vec_pretty(&document).map_err(|error| refused(&error))?;
         json.push(b'\n');
         files::write(&path, &json)?;
-        context.output.result(&document, || {
+        context.output.written(&path, &document, || {
             let domains = counted(document.domains.len(), "domain");
             format!(
                 "✓ {} written, for {domains}\n  the node decides by it with\n    [trust]\n    policy = \"{}\"\n  in \

@@ -1,0 +1,48 @@
+//! What commands ask at a terminal, provided by script(1).
+
+use std::io::{Read as _, Write as _};
+use std::process::{Command, Stdio};
+
+use crate::stage::{ICS, Stage};
+
+const OTHER: &str = "correct horse battery\n";
+
+#[test]
+fn a_passphrase_is_typed_once_for_all_keys_that_it_opens() {
+    let stage = Stage::new();
+    stage.ok(&["key", "make", "second", "--user-id", "Second"]);
+    let other = stage.write("other", OTHER);
+    stage.ok(&["--passphrase-file", &other, "key", "make", "third", "--user-id", "Third"]);
+    let passphrase = std::fs::read_to_string(stage.path("home/passphrase")).expect("read");
+    std::fs::remove_file(stage.path("home/passphrase")).expect("removed");
+    let template = ["domain", "create", "d.example", "--template", "developer", "--signer", "developer=signer"];
+    let owners = ["--owner", "owner", "--owner", "second", "--owner", "third", "--threshold", "2"];
+    let rest = ["--names", "developer=urn:dev:*", "--home-node", "ics.d.example=node"];
+    let create = [&template[..], &owners, &rest].concat();
+    let asked = stage.at_a_terminal(&create, &format!("{passphrase}{OTHER}"));
+    assert_eq!((asked.code, asked.stdout.matches("Passphrase for").count()), (0, 2), "{asked:?}");
+}
+
+/// Otherwise nobody sees what they type into that terminal from then on.
+#[test]
+fn a_terminal_is_as_before_when_somebody_breaks_off_at_a_prompt() {
+    let stage = Stage::new();
+    std::fs::remove_file(stage.path("home/passphrase")).expect("removed");
+    let line = format!("'{ICS}' key make other; echo ended $?; stty -a");
+    let mut command = Command::new("script");
+    command.env_clear().env("PATH", "/usr/bin:/bin").env("ICS_HOME", stage.path("home"));
+    command.args(["--quiet", "--return", "--command", &line, "/dev/null"]);
+    let mut terminal = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("script is there");
+    let (mut typed, mut shown) = (terminal.stdin.take().expect("piped"), terminal.stdout.take().expect("piped"));
+    let (mut seen, mut octet) = (String::new(), [0]);
+    while !seen.ends_with("secret keys: ") {
+        shown.read_exact(&mut octet).unwrap_or_else(|error| panic!("{error}: {seen}"));
+        seen.push(char::from(octet[0]));
+    }
+    typed.write_all(b"\x03").expect("typed");
+    shown.read_to_string(&mut seen).expect("shown");
+    terminal.wait().expect("ended");
+    assert!(seen.contains("ended 130"), "{seen}");
+    let modes: Vec<&str> = seen.split_whitespace().collect();
+    assert!(["echo", "icanon", "isig"].iter().all(|mode| modes.contains(mode)), "{seen}");
+}

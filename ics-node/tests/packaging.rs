@@ -1,0 +1,26 @@
+//! What is packed beside the program.
+
+use std::path::Path;
+use std::process::Command;
+
+#[test]
+fn the_licences_of_all_that_the_program_contains_are_packed_with_it() {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("packaging/third-party-notices");
+    let written = || {
+        let output = Command::new(&script).output().expect("it starts");
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stdout).expect("UTF-8")
+    };
+    let notices = written();
+    assert_eq!(written(), notices, "a package that is built again is the same");
+    // The last of the crates comes without its text.
+    for name in ["sequoia-openpgp", "aws-lc-sys", "ldap3_proto"] {
+        assert!(notices.contains(&format!("\n{name} ")), "{name} is missing");
+    }
+    for text in ["GNU LIBRARY GENERAL PUBLIC LICENSE", "\nMozilla Public License Version 2.0\n"] {
+        assert!(notices.contains(text), "{text} is missing");
+    }
+    assert!(!notices.contains("\ntrycmd "), "only tests need it");
+    let recipes = [include_str!("../packaging/Containerfile"), include_str!("../packaging/build-deb")];
+    assert!(recipes.iter().all(|recipe| recipe.contains("ics-node/packaging/third-party-notices >")));
+}
