@@ -74,6 +74,11 @@ impl Job {
         }
     }
 
+    /// How many bytes are held for it, roughly.
+    pub(super) fn held(&self) -> usize {
+        if let Self::Search(search, _) = self { search.held() } else { 0 }
+    }
+
     /// Runs the job. It keeps its place until it ends, even if the client is gone: a blocking call cannot be stopped,
     /// and freeing its place would let more of them run than there are places.
     pub(super) async fn run(self, place: Arc<Place>, work: Working) -> Done {
