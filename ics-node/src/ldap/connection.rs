@@ -185,8 +185,9 @@ impl Connection {
                 }
                 Next::Flush => self.send().await?,
                 Next::Job(job) => {
-                    let work = self.shared.places.take(job.is_long(), !is_known).await.map_err(io::Error::other)?;
                     let (network, forwards) = (self.seated.network(), Arc::clone(&self.shared.forwards));
+                    let work = self.shared.places.take(job.is_long(), (!is_known, network));
+                    let work = work.await.map_err(io::Error::other)?;
                     let work = Working { place: work, network, forwards };
                     let place = Arc::clone(&self.shared.place);
                     // What the previous part produced is sent while the next is made; a client that is slow to take it

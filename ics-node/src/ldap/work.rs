@@ -187,7 +187,7 @@ mod tests {
             for job in [Job::Compare(compare), Job::Write(Reader::Anonymous, delete)] {
                 let places = Arc::new(Semaphore::new(1));
                 let work = Arc::clone(&places).try_acquire_owned().expect("a place");
-                let (work, forwards) = ([Some(work), None, None], Arc::new(Forwards::new(0)));
+                let (work, forwards) = ((work, None), Arc::new(Forwards::new(0)));
                 let work = Working { place: work, network: None, forwards };
                 assert!(job.run(Arc::clone(&place), work).now_or_never().is_none());
                 assert_eq!(places.available_permits(), 0, "its work goes on");
