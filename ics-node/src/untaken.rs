@@ -212,6 +212,8 @@ mod tests {
         let mut held: Vec<_> = crowd.iter().map(|(it, _)| take(&untaken, it, 2, false).expect("its part")).collect();
         let newcomer = connect(&seats, 8).0;
         assert_eq!(take(&untaken, &newcomer, 3, false).err(), Some(Full::All), "one who holds more is not enough");
+        let known = Taker { is_stranger: false, network: None, cut: None, insists: false };
+        assert_eq!(untaken.take(19 * UNIT, known).err(), Some(Full::All), "more than there is, also for who is known");
         assert!(crowd.iter().all(|(_, cut)| !cut.is_aborted()));
         held.push(take(&untaken, &newcomer, 2, false).expect("for less it is"));
         assert!(crowd[0].1.is_aborted() && !crowd[1].1.is_aborted(), "it is still the oldest");

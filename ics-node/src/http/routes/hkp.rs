@@ -440,7 +440,7 @@ mod tests {
         }
     }
 
-    /// And anybody may ask for them.
+    /// They may have megabytes, and anybody may ask for them.
     #[tokio::test(flavor = "multi_thread")]
     async fn searches_that_may_find_many_keys_wait_for_their_turn() {
         let face = Data::new(Face::new(Party::found("devices.acme.example").open(), &Settings::default()));
