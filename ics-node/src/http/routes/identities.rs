@@ -100,7 +100,7 @@ pub(super) async fn view(
     Ok(answer::encoded(&request, answer))
 }
 
-/// Bodies in OpenPGP, with their tag. Making either takes milliseconds if a record is long.
+/// Bodies in OpenPGP, with their tag. A long record has as many megabytes as a page of the log.
 async fn openpgp(
     face: &Face,
     request: &HttpRequest,
@@ -111,7 +111,8 @@ async fn openpgp(
         let tag = answer::tag(&(media_type, answer::tag_of(&bodies).tag()));
         answer::openpgp(media_type, bodies).map(|bytes| (tag, bytes))
     };
-    let (tag, bytes) = face.blocking(move |app| bodies(app).and_then(spelt)).await?;
+    let made = move |app: &App| bodies(app).and_then(spelt);
+    let (tag, bytes) = face.heavy(Heavy::Page, face.under_way()?, made).await?;
     Ok(answer::tagged(request, tag, || answer::bytes(media_type, bytes)))
 }
 
@@ -203,6 +204,8 @@ pub(super) async fn explain(
 mod tests {
     use std::time::Duration;
 
+    use actix_web::test::TestRequest;
+
     use super::*;
     use crate::app::Reader;
     use crate::fixture::Party;
@@ -219,5 +222,18 @@ mod tests {
         assert!(tokio::time::timeout(Duration::from_millis(300), &mut asked).await.is_err(), "there is no other");
         drop(turns);
         drop(asked.await);
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_record_in_openpgp_waits_for_its_turn() {
+        let face = Data::new(Face::new(Party::found("devices.acme.example").open(), &Settings::default()));
+        let turns = face.all_turns(Heavy::Page);
+        let request = TestRequest::default().insert_header(("accept", PGP_KEYS)).to_http_request();
+        let path = Path::from(Identified { id: "serial:1".to_owned() });
+        let form = Query(Form { version: None, view: None });
+        let mut asked = Box::pin(view(Data::clone(&face), request, Reading(Reader::Anonymous), path, form));
+        assert!(tokio::time::timeout(Duration::from_millis(300), &mut asked).await.is_err(), "there is no other");
+        drop(turns);
+        assert_eq!(asked.await.expect_err("nothing is known of it").problem().status, 404);
     }
 }
