@@ -46,6 +46,7 @@ pub(super) struct Face {
     /// Turns for work that takes much memory: of those whom the node knows, and of strangers.
     pages: [Turns; 2],
     proofs: [Turns; 2],
+    attestations: [Turns; 2],
     uploads: Room,
     /// Places for submissions that wait for another node.
     forwards: Forwards,
@@ -60,10 +61,12 @@ pub(super) struct Face {
 /// Work that takes several times its megabytes while it is done.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Heavy {
-    /// A page of a log.
+    /// A page of a log, or what may be as long.
     Page,
-    /// Evidence, or a case. Checking one may take long, for which no page waits.
+    /// Evidence, a keyring or a case. Checking one may take long, for which no page waits.
     Proof,
+    /// What is attested to a node without a copy, which waits for it a few seconds at most.
+    Attestation,
 }
 
 /// Marks a request by which something was submitted.
@@ -106,6 +109,7 @@ impl Face {
             work: Room::parted(work + settings.max_work / 8, work, 2),
             pages: [(); 2].map(|()| Turns::new(2 * settings.threads())),
             proofs: [(); 2].map(|()| Turns::new(settings.threads())),
+            attestations: [(); 2].map(|()| Turns::new(2 * settings.threads())),
             // Who is known finds a place beside all strangers.
             uploads: Room::parted(settings.max_uploads + settings.max_uploads / 8, part(settings.max_uploads, 8), 4),
             forwards: Forwards::new(part(settings.max_uploads, 8)),
@@ -243,6 +247,7 @@ impl Face {
         match what {
             Heavy::Page => &self.pages,
             Heavy::Proof => &self.proofs,
+            Heavy::Attestation => &self.attestations,
         }
     }
 
@@ -483,7 +488,7 @@ mod tests {
     async fn few_pages_are_made_at_once() {
         let settings = Settings { workers: Some(1), ..Settings::default() };
         let face = Face::new(Party::found("devices.acme.example").open(), &settings);
-        for (what, at_once) in [(Heavy::Page, 2), (Heavy::Proof, 1)] {
+        for (what, at_once) in [(Heavy::Page, 2), (Heavy::Proof, 1), (Heavy::Attestation, 2)] {
             let turns = face.all_turns(what);
             let mut waits = Box::pin(face.heavy(what, (), |_| Ok(())));
             assert!((&mut waits).now_or_never().is_none());
