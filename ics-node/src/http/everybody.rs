@@ -4,8 +4,8 @@
 //! until one ends, and exposes none of them before its TLS handshake: a client that opens that many and asks for
 //! nothing keeps everyone else out, even for ever if it begins a second request and never finishes it, since actix sets
 //! no time limit for that. Here each connection has a seat from its first moment ([`crate::seats`]), and keeps it while
-//! its client waits for an answer or listens for news. Of the others those are cut to which nothing was sent since
-//! longer than an idle connection is kept and a request may take. One look at all of them now and then finds these, so
+//! its client waits for an answer or listens for news. Of the others those are cut to which nothing was sent for longer
+//! than an idle connection is kept, or a request may take. One look at all of them now and then finds these, so
 //! that requests start no timers and read no clock; actix would start one with each answer.
 
 use std::any::Any;

@@ -443,7 +443,8 @@ mod tests {
     /// They may have megabytes, and anybody may ask for them.
     #[tokio::test(flavor = "multi_thread")]
     async fn searches_that_may_find_many_keys_wait_for_their_turn() {
-        let face = Data::new(Face::new(Party::found("devices.acme.example").open(), &Settings::default()));
+        let party = Party::found("devices.acme.example");
+        let face = Data::new(Face::new(party.open(), &Settings::default()));
         let turns = face.all_turns(Heavy::Page);
         let asked = |id: &str| {
             let id = id.to_owned();

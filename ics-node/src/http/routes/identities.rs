@@ -245,7 +245,8 @@ mod tests {
 
     #[tokio::test(flavor = "multi_thread")]
     async fn a_record_in_openpgp_waits_for_its_turn() {
-        let face = Data::new(Face::new(Party::found("devices.acme.example").open(), &Settings::default()));
+        let party = Party::found("devices.acme.example");
+        let face = Data::new(Face::new(party.open(), &Settings::default()));
         let turns = face.all_turns(Heavy::Page);
         let request = TestRequest::default().insert_header(("accept", PGP_KEYS)).to_http_request();
         let path = Path::from(Identified { id: "serial:1".to_owned() });
