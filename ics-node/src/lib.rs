@@ -37,6 +37,7 @@ pub mod service;
 mod shares;
 pub mod store;
 pub mod tls;
+mod turns;
 mod untaken;
 pub mod web;
 pub mod words;

@@ -412,13 +412,13 @@ mod tests {
         let (seated, cut) = seats.take([192, 0, 2, 1].into()).expect("room");
         let (sending, cut) = (seated.sending(), cut.handle());
         seats.cut_ended();
-        sending.hear();
+        assert!(sending.hear());
         seats.cut_ended();
         assert!(!cut.is_aborted(), "it has begun since the last look");
         // Going on for ever is no end.
-        sending.hear();
+        assert!(sending.hear());
         seats.cut_ended();
-        assert!(cut.is_aborted());
+        assert!(cut.is_aborted() && !sending.hear(), "whatever comes now is too late");
         assert_eq!(seats.counts().overdue, 1);
     }
 

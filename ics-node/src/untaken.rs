@@ -35,7 +35,9 @@ struct Strangers {
 
 struct Holding {
     since: Instant,
-    _held: Held,
+    count: u32,
+    /// `None` once it has made room.
+    _held: Option<Held>,
     cut: Cut,
 }
 
@@ -74,7 +76,7 @@ impl Untaken {
     /// one makes room.
     ///
     /// # Errors
-    /// When that makes no room.
+    /// When that makes too little room; then nobody loses anything.
     pub(crate) fn take(self: &Arc<Self>, bytes: usize, taker: Taker) -> Result<Taken, Full> {
         let units = bytes.div_ceil(UNIT);
         let count = u32::try_from(units).map_err(|_| Full::All)?;
@@ -85,17 +87,32 @@ impl Untaken {
                 Err(full) => full,
             };
             match strangers.makes_room(full, &taker, units, self.patience) {
-                Some(key) => displaced.extend(strangers.remove(key).map(|holding| holding.cut)),
+                Some(key) => {
+                    let holding = strangers.remove(key);
+                    displaced.extend(holding.map(|holding| (key, Holding { _held: None, ..holding })));
+                }
                 None => break Err(full),
             }
         };
+        if held.is_err() {
+            for (key, holding) in displaced.drain(..) {
+                // It is still there: room is taken under the lock only.
+                let again = self.room.take_many(holding.count, true, key.0).ok();
+                strangers.put(key, Holding { _held: again, ..holding });
+            }
+        }
         let Taker { is_stranger, network, cut, .. } = taker;
         let taken = held.map(|held| match cut.filter(|_| is_stranger) {
             None => Taken(Holder::Here { _held: held }),
-            Some(cut) => Taken(Holder::There(strangers.add(network, units, held, cut), Arc::clone(self))),
+            Some(cut) => {
+                let holding = Holding { since: Instant::now(), count, _held: Some(held), cut };
+                Taken(Holder::There(strangers.add(network, holding), Arc::clone(self)))
+            }
         });
         drop(strangers);
-        displaced.into_iter().for_each(Cut::cut);
+        for (_, holding) in displaced {
+            holding.cut.cut();
+        }
         taken
     }
 
@@ -105,12 +122,16 @@ impl Untaken {
 }
 
 impl Strangers {
-    fn add(&mut self, network: Network, units: usize, held: Held, cut: Cut) -> Key {
+    fn add(&mut self, network: Network, holding: Holding) -> Key {
         self.last += 1;
         let key = (network, self.last);
-        self.crowds.add(key, units);
-        self.holdings.insert(key, Holding { since: Instant::now(), _held: held, cut });
+        self.put(key, holding);
         key
+    }
+
+    fn put(&mut self, key: Key, holding: Holding) {
+        self.crowds.add(key, holding.count as usize);
+        self.holdings.insert(key, holding);
     }
 
     fn remove(&mut self, key: Key) -> Option<Holding> {
@@ -182,6 +203,23 @@ mod tests {
         drop(whole);
         let strangers = untaken.strangers();
         assert!(strangers.crowds.is_empty() && strangers.holdings.is_empty());
+    }
+
+    #[test]
+    fn nobody_is_cut_for_a_newcomer_who_finds_no_room_all_the_same() {
+        let (seats, untaken) = (Arc::new(Seats::new("test", 99)), Arc::new(Untaken::new(16 * UNIT, 4)));
+        let networks = [1, 1, 2, 3, 4, 5, 6, 7];
+        let crowd = networks.map(|network| connect(&seats, network));
+        let mut held: Vec<_> = crowd.iter().map(|(it, _)| take(&untaken, it, 2, false).expect("its part")).collect();
+        let newcomer = connect(&seats, 8).0;
+        assert_eq!(take(&untaken, &newcomer, 3, false).err(), Some(Full::All), "one who holds more is not enough");
+        let known = Taker { is_stranger: false, network: None, cut: None, insists: false };
+        assert_eq!(untaken.take(19 * UNIT, known).err(), Some(Full::All), "more than there is, also for who is known");
+        assert!(crowd.iter().all(|(_, cut)| !cut.is_aborted()));
+        held.push(take(&untaken, &newcomer, 2, false).expect("for less it is"));
+        assert!(crowd[0].1.is_aborted() && !crowd[1].1.is_aborted(), "it is still the oldest");
+        drop(held);
+        assert!(take(&untaken, &newcomer, 16, false).is_ok(), "all was given back, once");
     }
 
     #[test]

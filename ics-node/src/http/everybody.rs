@@ -4,8 +4,8 @@
 //! until one ends, and exposes none of them before its TLS handshake: a client that opens that many and asks for
 //! nothing keeps everyone else out, even for ever if it begins a second request and never finishes it, since actix sets
 //! no time limit for that. Here each connection has a seat from its first moment ([`crate::seats`]), and keeps it while
-//! its client waits for an answer or listens for news. Of the others those are cut to which nothing was sent since
-//! longer than an idle connection is kept and a request may take. One look at all of them now and then finds these, so
+//! its client waits for an answer or listens for news. Of the others those are cut to which nothing was sent for longer
+//! than an idle connection is kept, or a request may take. One look at all of them now and then finds these, so
 //! that requests start no timers and read no clock; actix would start one with each answer.
 
 use std::any::Any;
@@ -265,8 +265,10 @@ impl<T: AsyncRead + Unpin> AsyncRead for Noted<T> {
         let before = into.filled().len();
         let read = Pin::new(&mut this.io).poll_read(context, into);
         let count = into.filled().len() - before;
-        if count > 0 {
-            this.sending.hear();
+        if count > 0 && !this.sending.hear() {
+            // It would be cut while it is answered. So its client learns that nothing of this was read.
+            into.set_filled(before);
+            return Poll::Ready(Ok(()));
         }
         this.ahead = if this.sending.is_paused() { this.ahead + count } else { 0 };
         read
@@ -393,6 +395,27 @@ mod tests {
             assert_eq!(noted.read(&mut read).await.expect("reads"), BURST, "the rest comes after the answer");
         };
         in_seat(seat, waits).await;
+    }
+
+    /// Otherwise its client may have what it asks for done, and not learn of it.
+    #[tokio::test]
+    async fn what_comes_over_a_connection_that_has_ended_is_not_read() {
+        let seats = Arc::new(Seats::new("test", 1));
+        let (seat, cut) = seats.take([192, 0, 2, 1].into()).expect("room");
+        let cut = cut.handle();
+        let late = async {
+            let (mut client, server) = tokio::io::duplex(BURST);
+            let mut noted = Noted::new(server);
+            let mut read = [0; 4];
+            client.write_all(b"once").await.expect("there is room");
+            assert_eq!(noted.read(&mut read).await.expect("reads"), 4);
+            noted.write_all(b"answered").await.expect("there is room");
+            (0..2).for_each(|_| seats.cut_ended());
+            assert!(cut.is_aborted());
+            client.write_all(b"more").await.expect("there is room");
+            assert_eq!(noted.read(&mut read).await.expect("reads"), 0, "it seems closed");
+        };
+        in_seat(seat, late).await;
     }
 
     #[tokio::test]

@@ -23,6 +23,7 @@ use crate::app::{App, AppError, Asker, Depth, Forwards, Reader, Sender};
 use crate::background;
 use crate::room::{Full, Held, Room};
 use crate::seats::{Kept, Seats};
+use crate::turns::Turns;
 use crate::untaken::{Taken, Taker, Untaken};
 
 /// What all handlers share.
@@ -42,9 +43,10 @@ pub(super) struct Face {
     /// Proxies whose word about the client's address is trusted.
     pub(super) trusted_proxies: Vec<IpAddr>,
     work: Room,
-    /// Turns for work that takes much memory.
-    pages: Turns,
-    proofs: Turns,
+    /// Turns for work that takes much memory: of those whom the node knows, and of strangers.
+    pages: [Turns; 2],
+    proofs: [Turns; 2],
+    attestations: [Turns; 2],
     uploads: Room,
     /// Places for submissions that wait for another node.
     forwards: Forwards,
@@ -56,20 +58,15 @@ pub(super) struct Face {
     closing: watch::Sender<bool>,
 }
 
-/// Turns of those whom the node knows, and of strangers.
-type Turns = [Arc<Semaphore>; 2];
-
-fn turns(each: usize) -> Turns {
-    [(); 2].map(|()| Arc::new(Semaphore::new(each)))
-}
-
 /// Work that takes several times its megabytes while it is done.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Heavy {
-    /// A page of a log.
+    /// A page of a log, or what may be as long.
     Page,
-    /// Evidence, or a case. Checking one may take long, for which no page waits.
+    /// Evidence, a keyring or a case. Checking one may take long, for which no page waits.
     Proof,
+    /// What is attested to a node without a copy, which waits for it a few seconds at most.
+    Attestation,
 }
 
 /// Marks a request by which something was submitted.
@@ -110,8 +107,9 @@ impl Face {
             request_timeout: settings.request_timeout,
             trusted_proxies: settings.pages.trusted_proxies.iter().map(IpAddr::to_canonical).collect(),
             work: Room::parted(work + settings.max_work / 8, work, 2),
-            pages: turns(2 * settings.threads()),
-            proofs: turns(settings.threads()),
+            pages: [(); 2].map(|()| Turns::new(2 * settings.threads())),
+            proofs: [(); 2].map(|()| Turns::new(settings.threads())),
+            attestations: [(); 2].map(|()| Turns::new(2 * settings.threads())),
             // Who is known finds a place beside all strangers.
             uploads: Room::parted(settings.max_uploads + settings.max_uploads / 8, part(settings.max_uploads, 8), 4),
             forwards: Forwards::new(part(settings.max_uploads, 8)),
@@ -228,7 +226,7 @@ impl Face {
     }
 
     /// As [`Face::blocking`], for heavy work. Only a few are at it at once; the others wait for their turn, in a place
-    /// that they have already.
+    /// that they have already, and networks take turns.
     ///
     /// # Errors
     /// When the use case fails.
@@ -239,16 +237,17 @@ impl Face {
         work: impl FnOnce(&App) -> Result<T, AppError> + Send + 'static,
     ) -> Result<T, Failure> {
         let [of_known, of_strangers] = self.turns(what);
-        let (is_stranger, _) = served();
-        let turn = if is_stranger { of_strangers } else { of_known };
-        let turn = Arc::clone(turn).acquire_owned().await.map_err(Failure::internal)?;
+        let (is_stranger, network) = served();
+        let turns = if is_stranger { of_strangers } else { of_known };
+        let turn = turns.take(network).await.map_err(Failure::internal)?;
         self.block((place, turn), work).await
     }
 
-    const fn turns(&self, what: Heavy) -> &Turns {
+    const fn turns(&self, what: Heavy) -> &[Turns; 2] {
         match what {
             Heavy::Page => &self.pages,
             Heavy::Proof => &self.proofs,
+            Heavy::Attestation => &self.attestations,
         }
     }
 
@@ -256,8 +255,7 @@ impl Face {
     #[cfg(test)]
     pub(super) fn all_turns(&self, what: Heavy) -> OwnedSemaphorePermit {
         let [_, of_strangers] = self.turns(what);
-        let all = of_strangers.available_permits() as u32;
-        Arc::clone(of_strangers).try_acquire_many_owned(all).expect("nobody has one")
+        of_strangers.take_all()
     }
 
     /// Runs a use case on a thread that may block, and holds this until it ends.
@@ -490,14 +488,14 @@ mod tests {
     async fn few_pages_are_made_at_once() {
         let settings = Settings { workers: Some(1), ..Settings::default() };
         let face = Face::new(Party::found("devices.acme.example").open(), &settings);
-        for (what, at_once) in [(Heavy::Page, 2), (Heavy::Proof, 1)] {
+        for (what, at_once) in [(Heavy::Page, 2), (Heavy::Proof, 1), (Heavy::Attestation, 2)] {
             let turns = face.all_turns(what);
             let mut waits = Box::pin(face.heavy(what, (), |_| Ok(())));
             assert!((&mut waits).now_or_never().is_none());
             let known = WHENCE.scope((false, None), face.heavy(what, (), |_| Ok(())));
             known.await.expect("who is known does not wait for strangers");
             drop(turns);
-            let left = || face.turns(what).each_ref().map(|turns| turns.available_permits());
+            let left = || face.turns(what).each_ref().map(Turns::left);
             assert_eq!(left(), [at_once, at_once - 1], "the other one is for whoever waits");
             waits.await.expect("is made");
             assert_eq!(left(), [at_once; 2], "and is given back");

@@ -73,7 +73,7 @@ pub struct Settings {
     /// eighth more. Each holds up to [`limits::BATCH_BYTES`]. As many submissions may wait for other nodes besides.
     pub max_uploads: usize,
     /// Clients that listen or wait for news; further ones get 503. Strangers get half of the places, but at most one
-    /// for four connections, and one network a quarter of that. Each holds an event or two, and keeps its connection.
+    /// for four connections, and one network a quarter of that. Each holds an event, and keeps its connection.
     pub max_listeners: usize,
     /// Bytes of long answers to strangers that are held until their clients have taken them. For further ones the
     /// network that holds most, or whoever is too slow, is cut off; if there is none they get 503, as does a network

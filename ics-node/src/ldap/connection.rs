@@ -175,7 +175,7 @@ impl Connection {
             if is_known != self.kept.is_some() {
                 self.kept = is_known.then(|| self.seated.kept());
             }
-            self.count(is_known)?;
+            self.count(if let Next::Job(job) = &next { job.held() } else { 0 }, is_known)?;
             match next {
                 Next::Wait => {
                     self.send().await?;
@@ -185,8 +185,9 @@ impl Connection {
                 }
                 Next::Flush => self.send().await?,
                 Next::Job(job) => {
-                    let work = self.shared.places.take(job.is_long(), !is_known).await.map_err(io::Error::other)?;
                     let (network, forwards) = (self.seated.network(), Arc::clone(&self.shared.forwards));
+                    let work = self.shared.places.take(job.is_long(), (!is_known, network));
+                    let work = work.await.map_err(io::Error::other)?;
                     let work = Working { place: work, network, forwards };
                     let place = Arc::clone(&self.shared.place);
                     // What the previous part produced is sent while the next is made; a client that is slow to take it
@@ -220,9 +221,9 @@ impl Connection {
 
     /// Counts what is held for the client, if it is much, until this is called again. It may wait for its turn, or for
     /// the client to take it.
-    fn count(&mut self, is_known: bool) -> io::Result<()> {
+    fn count(&mut self, for_job: usize, is_known: bool) -> io::Result<()> {
         self.counted = None;
-        let bytes = self.session.held();
+        let bytes = self.session.held() + for_job;
         if bytes >= MUCH {
             let (network, cut) = (self.seated.network(), Some(self.seated.cut()));
             let taker = Taker { is_stranger: !is_known, network, cut, insists: false };

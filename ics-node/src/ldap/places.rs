@@ -1,20 +1,24 @@
 //! Places for jobs. Short questions do not wait until long ones are done, nor does anybody whom the node knows wait for
-//! all strangers.
+//! all strangers, or a stranger for all that another network asks.
 
 use std::sync::Arc;
 
 use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore};
 
+use crate::crowds::Network;
+use crate::turns::{Turn, Turns};
+
 /// How many jobs run at once. Whoever finds no place waits for one.
 pub(super) struct Places {
     all: Arc<Semaphore>,
-    of_strangers: Arc<Semaphore>,
+    /// For short jobs of strangers.
+    short: Turns,
     /// For long jobs: of those whom the node knows, and of strangers.
-    long: [Arc<Semaphore>; 2],
+    long: [Turns; 2],
 }
 
-/// A place that is taken, until it is dropped: one of all, and of each part that the job belongs to.
-pub(super) type Taken = [Option<OwnedSemaphorePermit>; 3];
+/// A place that is taken, until it is dropped: one of all, and one of the part that the job belongs to.
+pub(super) type Taken = (OwnedSemaphorePermit, Option<Turn>);
 
 impl Places {
     /// So many places, of which strangers leave an eighth to others. A long job may have megabytes while it runs, and
@@ -22,22 +26,30 @@ impl Places {
     pub(super) fn new(most: usize) -> Self {
         let most = most.max(1);
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
-        let places = |count: usize| Arc::new(Semaphore::new(count.max(1)));
-        let long = || places(processors.min(most / 4));
-        Self { all: places(most), of_strangers: places(most - most / 8), long: [long(), long()] }
+        let long = processors.min(most / 4).max(1);
+        let short = Turns::new((most - most / 8).saturating_sub(long));
+        Self { all: Arc::new(Semaphore::new(most)), short, long: [(); 2].map(|()| Turns::new(long)) }
     }
 
     /// Takes a place, once there is one.
     ///
     /// # Errors
     /// None: nobody closes the places.
-    pub(super) async fn take(&self, is_long: bool, is_stranger: bool) -> Result<Taken, AcquireError> {
+    pub(super) async fn take(
+        &self,
+        is_long: bool,
+        (is_stranger, network): (bool, Network),
+    ) -> Result<Taken, AcquireError> {
         let [of_known, of_strangers] = &self.long;
-        let long = if is_stranger { of_strangers } else { of_known };
-        // What waits for its turn among the long ones keeps no place that a short one could have.
-        let long = if is_long { Some(Arc::clone(long).acquire_owned().await?) } else { None };
-        let of_strangers = if is_stranger { Some(Arc::clone(&self.of_strangers).acquire_owned().await?) } else { None };
-        Ok([Some(Arc::clone(&self.all).acquire_owned().await?), of_strangers, long])
+        let part = match (is_long, is_stranger) {
+            (true, true) => Some(of_strangers),
+            (true, false) => Some(of_known),
+            (false, true) => Some(&self.short),
+            (false, false) => None,
+        };
+        // What waits for its turn keeps no place that others could have.
+        let turn = if let Some(part) = part { Some(part.take(network).await?) } else { None };
+        Ok((Arc::clone(&self.all).acquire_owned().await?, turn))
     }
 }
 
@@ -51,7 +63,7 @@ mod tests {
     fn neither_long_jobs_nor_strangers_take_all_places() {
         let places = Places::new(16);
         let take = |is_long, is_stranger| {
-            let taken = places.take(is_long, is_stranger).now_or_never();
+            let taken = places.take(is_long, (is_stranger, None)).now_or_never();
             taken.map(|place| place.expect("nobody closes them"))
         };
         let long: Vec<_> = core::iter::from_fn(|| take(true, true)).collect();
@@ -63,16 +75,17 @@ mod tests {
         assert_eq!(known.len(), 2, "and no more are there");
         drop((long, short, known));
         let single = Places::new(0);
-        assert!(single.take(true, true).now_or_never().is_some(), "there is one at least");
+        assert!(single.take(true, (true, None)).now_or_never().is_some(), "there is one at least");
     }
 
     #[test]
     fn what_waits_among_the_long_ones_keeps_no_other_place() {
         let places = Places::new(16);
-        let long: Vec<_> = core::iter::from_fn(|| places.take(true, true).now_or_never()).collect();
-        let mut waits: Vec<_> = (0..32).map(|_| Box::pin(places.take(true, true))).collect();
+        let take = |is_long, network| places.take(is_long, (true, network)).now_or_never();
+        let long: Vec<_> = core::iter::from_fn(|| take(true, Some(1))).collect();
+        let mut waits: Vec<_> = (0..32).map(|_| Box::pin(places.take(true, (true, Some(1))))).collect();
         assert!(waits.iter_mut().all(|it| it.as_mut().now_or_never().is_none()));
         assert_eq!(places.all.available_permits(), 16 - long.len());
-        assert!(places.take(false, true).now_or_never().is_some());
+        assert!(take(false, Some(1)).is_some());
     }
 }

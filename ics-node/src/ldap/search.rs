@@ -53,6 +53,9 @@ const PART_ENTRIES: usize = 100;
 /// Things that one look at the index finds at most, and how many entries a look counts as when it finds fewer.
 const LOOK_THINGS: usize = 50;
 const LOOK_AT_LEAST: usize = 10;
+/// What a thing takes that a search has found, roughly, and what each statement about it takes besides.
+const THING_BYTES: usize = 2048;
+const SAID_BYTES: usize = 1024;
 /// Statements whose bodies are read at once.
 const BODIES: usize = 32;
 
@@ -191,6 +194,17 @@ impl Search {
     /// Whether this is not its first part. Most questions are answered by that.
     pub(super) fn has_begun(&self) -> bool {
         !matches!(self.stages.as_slice(), [Stage::Base])
+    }
+
+    /// How many bytes are held of what it has found and not sent, roughly.
+    pub(super) fn held(&self) -> usize {
+        let of_stage = |stage: &Stage| match stage {
+            Stage::Thing(thing) | Stage::Statements(thing, _) => {
+                THING_BYTES + SAID_BYTES * thing.record.statements.len()
+            }
+            _ => 0,
+        };
+        self.stages.iter().map(of_stage).sum()
     }
 
     /// Keeps only the place. A thing is looked up again when its turn comes.

@@ -74,6 +74,11 @@ impl Job {
         }
     }
 
+    /// How many bytes are held for it, roughly.
+    pub(super) fn held(&self) -> usize {
+        if let Self::Search(search, _) = self { search.held() } else { 0 }
+    }
+
     /// Runs the job. It keeps its place until it ends, even if the client is gone: a blocking call cannot be stopped,
     /// and freeing its place would let more of them run than there are places.
     pub(super) async fn run(self, place: Arc<Place>, work: Working) -> Done {
@@ -182,7 +187,7 @@ mod tests {
             for job in [Job::Compare(compare), Job::Write(Reader::Anonymous, delete)] {
                 let places = Arc::new(Semaphore::new(1));
                 let work = Arc::clone(&places).try_acquire_owned().expect("a place");
-                let (work, forwards) = ([Some(work), None, None], Arc::new(Forwards::new(0)));
+                let (work, forwards) = ((work, None), Arc::new(Forwards::new(0)));
                 let work = Working { place: work, network: None, forwards };
                 assert!(job.run(Arc::clone(&place), work).now_or_never().is_none());
                 assert_eq!(places.available_permits(), 0, "its work goes on");

@@ -100,7 +100,7 @@ mod tests {
 
     fn work() -> Working {
         let place = Arc::new(Semaphore::new(1)).try_acquire_owned().expect("a place");
-        Working { place: [Some(place), None, None], network: None, forwards: Arc::new(Forwards::new(0)) }
+        Working { place: (place, None), network: None, forwards: Arc::new(Forwards::new(0)) }
     }
 
     /// The name of a statement's entry.

@@ -12,8 +12,8 @@ pub(super) enum Ended {
     Overdue,
 }
 
-/// What was last noted of a connection, and whether its client has anything to say meanwhile. Noting takes one store,
-/// since each question and each answer is noted.
+/// What was last noted of a connection, and whether its client has anything to say meanwhile. Noting takes one
+/// access to memory or two, since each question and each answer is noted.
 #[derive(Debug)]
 pub(crate) struct Sending {
     noted: AtomicU8,
@@ -32,17 +32,26 @@ impl Sending {
     const HEARD: u8 = 3;
     /// Something had come before a look at all connections, and nothing was sent since.
     const LATE: u8 = 4;
+    /// It is about to be cut.
+    const ENDED: u8 = 5;
 
     /// Notes that something was sent, or is held up.
     pub(crate) fn note(&self, is_held_up: bool) {
         self.noted.store(if is_held_up { Self::HELD_UP } else { Self::SENT }, Ordering::Relaxed);
     }
 
-    /// Notes that something has come. Whoever goes on saying something without an end gets no more time by that.
-    pub(crate) fn hear(&self) {
-        if [Self::IDLE, Self::SENT].contains(&self.noted.load(Ordering::Relaxed)) {
-            self.noted.store(Self::HEARD, Ordering::Relaxed);
+    /// Notes that something has come; `false` if that is too late, because a look has found that the connection has
+    /// ended. Whoever goes on saying something without an end gets no more time by that.
+    #[must_use]
+    pub(crate) fn hear(&self) -> bool {
+        for before in [Self::SENT, Self::IDLE] {
+            match self.noted.compare_exchange(before, Self::HEARD, Ordering::Relaxed, Ordering::Relaxed) {
+                Ok(_) => return true,
+                Err(Self::ENDED) => return false,
+                Err(_) => {}
+            }
         }
+        true
     }
 
     /// Gives a client over whose connection nothing was sent as much time as one that has only come.
@@ -73,12 +82,16 @@ impl Sending {
         self.pauses.load(Ordering::Relaxed) > 0
     }
 
-    /// Looks whether nothing was sent since the last look.
+    /// Looks whether nothing was sent since the last look. If so, nothing that comes is heard any more.
     pub(super) fn look(&self) -> Option<Ended> {
+        let end = |past, why| {
+            let ended = self.noted.compare_exchange(past, Self::ENDED, Ordering::Relaxed, Ordering::Relaxed);
+            ended.ok().map(|_| why)
+        };
         for (before, after) in [(Self::SENT, Self::IDLE), (Self::HEARD, Self::LATE)] {
             match self.noted.compare_exchange(before, after, Ordering::Relaxed, Ordering::Relaxed) {
-                Err(Self::IDLE) => return Some(Ended::Idle),
-                Err(Self::LATE) => return Some(Ended::Overdue),
+                Err(Self::IDLE) => return end(Self::IDLE, Ended::Idle),
+                Err(Self::LATE) => return end(Self::LATE, Ended::Overdue),
                 Ok(_) => return None,
                 Err(_) => {}
             }

@@ -92,8 +92,8 @@ impl App {
             return Err(AppError::new(Code::NotHome, detail));
         }
         self.seal(&hosted)?;
+        let counts = Watcher::things(&what);
         let Watch { ids, choices, from, .. } = what;
-        let counts = (ids.len() + choices.len()).max(limits::WATCHED_AT_LEAST);
         let ids = read(&ids, &choices)?;
         self.roaming().watchers.add(pin(reader), counts)?;
         let sealed = hosted.sealed.subscribe();
@@ -129,9 +129,10 @@ fn read(ids: &[String], choices: &[Choice]) -> Result<BTreeSet<IdentityId>, AppE
 }
 
 impl Watcher {
-    /// As how many things that counts what it watches.
-    pub(crate) fn things(&self) -> usize {
-        self.watching.counts
+    /// As how many things a request counts. One that asks for more than it may counts no more than it could.
+    pub(crate) fn things(what: &Watch) -> usize {
+        let named = what.ids.len().min(limits::WATCHED_THINGS) + what.choices.len().min(limits::WATCHED_CHOICES);
+        named.max(limits::WATCHED_AT_LEAST)
     }
 
     /// The next report: as soon as there is one, or the newest checkpoint after a while without any.

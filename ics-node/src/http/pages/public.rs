@@ -13,7 +13,7 @@ use crate::api::ListQuery;
 use crate::api::problem::Code;
 use crate::app::{App, AppError, Found};
 use crate::http::answer::{self, PGP_KEYS};
-use crate::http::face::Face;
+use crate::http::face::{Face, Heavy};
 use crate::http::failure::Failure;
 use crate::http::request::{Domain, proven};
 use crate::web as draw;
@@ -163,8 +163,10 @@ pub(super) async fn keyring(
     }
     let id = percent_decode_str(request.match_info().query("id")).decode_utf8_lossy().into_owned();
     let reader = proven(&request);
-    let keyring = move |app: &App| app.keyring(reader, &domain.0, &id);
-    download(&face, &pages, keyring).await
+    let keyring = move |app: &App| app.keyring(reader, &domain.0, &id).and_then(armored);
+    // All evidence is put together for it, and checked.
+    let made = async { face.heavy(Heavy::Proof, face.under_way()?, keyring).await };
+    download(&pages, made.await)
 }
 
 /// One statement, certificate or descriptor as OpenPGP.
@@ -179,19 +181,14 @@ pub(super) async fn statement(
         return refused;
     }
     let (index, reader) = (path.1, proven(&request));
-    let body = move |app: &App| app.entry(reader, &domain.0, index).map(|entry| entry.body);
-    download(&face, &pages, body).await
+    let body = move |app: &App| app.entry(reader, &domain.0, index).and_then(|entry| armored(entry.body));
+    download(&pages, face.blocking(body).await)
 }
 
 /// A file to keep, in ASCII armor. The page and the commands beside the link give its name; one in a header would
 /// override that (HTML, "downloading resources").
-async fn download(
-    face: &Face,
-    pages: &Pages,
-    bodies: impl FnOnce(&App) -> Result<Vec<u8>, AppError> + Send + 'static,
-) -> HttpResponse {
-    let armored = move |app: &App| bodies(app).and_then(|bodies| answer::openpgp(PGP_KEYS, bodies));
-    match face.blocking(armored).await {
+fn download(pages: &Pages, armored: Result<Vec<u8>, Failure>) -> HttpResponse {
+    match armored {
         Ok(bytes) => {
             let mut response = answer::bytes(PGP_KEYS, bytes);
             let kept = header::HeaderValue::from_static("attachment");
@@ -202,9 +199,33 @@ async fn download(
     }
 }
 
+fn armored(bodies: Vec<u8>) -> Result<Vec<u8>, AppError> {
+    answer::openpgp(PGP_KEYS, bodies)
+}
+
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use actix_web::test::TestRequest;
+
     use super::*;
+    use crate::fixture::Party;
+    use crate::http::Settings;
+
+    /// It takes as much memory as the evidence, and anybody may ask for it.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_keyring_waits_for_its_turn() {
+        let (party, settings) = (Party::found("devices.acme.example"), Settings::default());
+        let face = Data::new(Face::new(party.open(), &settings));
+        let pages = Data::new(Pages::new(&face, &settings));
+        let turns = face.all_turns(Heavy::Proof);
+        let (request, domain) = (TestRequest::default().to_http_request(), Domain(party.domain.clone()));
+        let mut asked = Box::pin(keyring(Data::clone(&face), pages, request, domain));
+        assert!(tokio::time::timeout(Duration::from_millis(300), &mut asked).await.is_err(), "there is no other");
+        drop(turns);
+        assert!(asked.await.status().is_client_error(), "nothing was asked for");
+    }
 
     #[test]
     fn only_printed_addresses_lead_anywhere() {

@@ -19,9 +19,9 @@ use super::{Endpoint, get, post};
 use crate::api::problem::Code;
 use crate::app::keys::{Change, FoundKey, KeySearch, Merged};
 use crate::app::{App, AppError, Reader, Sender};
-use crate::http::answer::{self, OCTET_STREAM, PGP_KEYS};
+use crate::http::answer::{self, JSON, OCTET_STREAM, PGP_KEYS};
 use crate::http::body;
-use crate::http::face::Face;
+use crate::http::face::{Face, Heavy};
 use crate::http::failure::Failure;
 use crate::http::request::Reading;
 
@@ -71,8 +71,9 @@ async fn lookup(face: Data<Face>, reader: Reading, query: Query<Lookup>) -> Resu
     if op == "get" {
         return keys(&face, reader.0, search, Some(4), PGP_KEYS).await;
     }
-    let found = find(&face, reader.0, search, Some(4)).await?;
-    Ok(answer::bytes("text/plain; charset=utf-8", listing(&found, now(&face))))
+    let now = now(&face);
+    let listed = found(&face, reader.0, (search, Some(4)), move |keys| Ok(listing(&keys, now))).await?;
+    Ok(answer::bytes("text/plain; charset=utf-8", listed))
 }
 
 /// What a search text of version 1 means: hex after `0x`, or the text of a User ID.
@@ -93,15 +94,26 @@ fn searched(text: &str, is_exact: bool) -> Result<KeySearch, Failure> {
     Ok(if is_exact { KeySearch::UserId(text) } else { KeySearch::Text(text) })
 }
 
-/// The keys that fit and that the reader may see.
+/// Makes an answer of the keys that fit and that the reader may see. A hundred keys of people may have as many
+/// megabytes: of the searches that may find so many, few are under way at once.
 ///
 /// # Errors
 /// When there is none: hidden and absent keys look alike.
-async fn find(face: &Face, reader: Reader, search: KeySearch, only: Option<u8>) -> Result<Vec<FoundKey>, Failure> {
-    face.blocking(move |app| found(app, reader, &search, only)).await
+async fn found<T: Send + 'static>(
+    face: &Face,
+    reader: Reader,
+    (search, only): (KeySearch, Option<u8>),
+    made: impl FnOnce(Vec<FoundKey>) -> Result<T, AppError> + Send + 'static,
+) -> Result<T, Failure> {
+    let is_for_one = matches!(search, KeySearch::Fingerprint(_) | KeySearch::KeyId(_));
+    let work = move |app: &App| {
+        let found = app.keys(reader, &search, only, limits::KEYS_FOUND)?;
+        if found.is_empty() { Err(AppError::new(Code::UnknownIdentity, "no key matches")) } else { made(found) }
+    };
+    if is_for_one { face.blocking(work).await } else { face.heavy(Heavy::Page, face.under_way()?, work).await }
 }
 
-/// As [`find`], as one answer. A hundred keys of people may have megabytes, and armor takes its time.
+/// As [`found`], with the keys themselves. Armor takes its time.
 async fn keys(
     face: &Face,
     reader: Reader,
@@ -112,13 +124,7 @@ async fn keys(
     let spelt = move |keys: Vec<FoundKey>| {
         answer::openpgp(media_type, keys.iter().flat_map(|key| &key.openpgp).copied().collect())
     };
-    let bytes = face.blocking(move |app| found(app, reader, &search, only).and_then(spelt)).await?;
-    Ok(answer::bytes(media_type, bytes))
-}
-
-fn found(app: &App, reader: Reader, search: &KeySearch, only: Option<u8>) -> Result<Vec<FoundKey>, AppError> {
-    let found = app.keys(reader, search, only, limits::KEYS_FOUND)?;
-    if found.is_empty() { Err(AppError::new(Code::UnknownIdentity, "no key matches")) } else { Ok(found) }
+    Ok(answer::bytes(media_type, found(face, reader, (search, only), spelt).await?))
 }
 
 fn now(face: &Face) -> Timestamp {
@@ -265,9 +271,11 @@ async fn by_identity(face: Data<Face>, reader: Reading, path: Path<Asked>) -> Re
 }
 
 async fn index(face: Data<Face>, reader: Reading, path: Path<Asked>) -> Result<HttpResponse, Failure> {
-    let found = find(&face, reader.0, KeySearch::UserId(path.into_inner().id), None).await?;
-    let now = now(&face);
-    Ok(answer::json(&found.iter().map(|key| Indexed::new(key, now)).collect::<Vec<_>>()))
+    let (search, now) = (KeySearch::UserId(path.into_inner().id), now(&face));
+    let listed = move |keys: Vec<FoundKey>| {
+        Ok(answer::json_bytes(&keys.iter().map(|key| Indexed::new(key, now)).collect::<Vec<_>>()))
+    };
+    Ok(answer::bytes(JSON, found(&face, reader.0, (search, None), listed).await?))
 }
 
 /// One key in the index of version 2.
@@ -404,7 +412,11 @@ async fn unsupported(request: HttpRequest, path: Path<String>) -> Result<HttpRes
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
+    use crate::fixture::Party;
+    use crate::http::Settings;
 
     #[test]
     fn what_a_search_text_means() {
@@ -425,6 +437,34 @@ mod tests {
         }
         for given in ["", " ", "0x", "0x123", "0xg123456789abcdef"] {
             assert!(searched(given, true).is_err(), "{given}");
+        }
+    }
+
+    /// They may have megabytes, and anybody may ask for them.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn searches_that_may_find_many_keys_wait_for_their_turn() {
+        let party = Party::found("devices.acme.example");
+        let face = Data::new(Face::new(party.open(), &Settings::default()));
+        let turns = face.all_turns(Heavy::Page);
+        let asked = |id: &str| {
+            let id = id.to_owned();
+            (Data::clone(&face), Reading(Reader::Anonymous), Path::from(Asked { id }))
+        };
+        let (one, reader, path) = asked("040123456789abcdef0123456789abcdef01234567");
+        let one = by_vfingerprint(one, reader, path).await;
+        assert_eq!(one.expect_err("there is none").problem().status, 404, "whoever looks for one key does not wait");
+        let (many, reader, path) = asked("nobody@acme.example");
+        let mut found = Box::pin(by_identity(many, reader, path));
+        let (many, reader, path) = asked("nobody@acme.example");
+        let mut listed = Box::pin(index(many, reader, path));
+        tokio::select! {
+            _ = &mut found => panic!("there is no other turn"),
+            _ = &mut listed => panic!("there is no other turn"),
+            () = tokio::time::sleep(Duration::from_millis(300)) => {}
+        }
+        drop(turns);
+        for answer in [found.await, listed.await] {
+            assert_eq!(answer.expect_err("there is none").problem().status, 404);
         }
     }
 

@@ -100,7 +100,7 @@ pub(super) async fn view(
     Ok(answer::encoded(&request, answer))
 }
 
-/// Bodies in OpenPGP, with their tag. Making either takes milliseconds if a record is long.
+/// Bodies in OpenPGP, with their tag. A long record has as many megabytes as a page of the log.
 async fn openpgp(
     face: &Face,
     request: &HttpRequest,
@@ -111,7 +111,8 @@ async fn openpgp(
         let tag = answer::tag(&(media_type, answer::tag_of(&bodies).tag()));
         answer::openpgp(media_type, bodies).map(|bytes| (tag, bytes))
     };
-    let (tag, bytes) = face.blocking(move |app| bodies(app).and_then(spelt)).await?;
+    let made = move |app: &App| bodies(app).and_then(spelt);
+    let (tag, bytes) = face.heavy(Heavy::Page, face.under_way()?, made).await?;
     Ok(answer::tagged(request, tag, || answer::bytes(media_type, bytes)))
 }
 
@@ -160,13 +161,19 @@ pub(super) async fn attestation(
 ) -> Result<HttpResponse, Failure> {
     let asked = app::Query::parse(&path.id)?;
     let (seen, name, thing) = (query.seen.unwrap_or_default(), domain.0.clone(), asked.clone());
-    let attested = face.blocking(move |app| app.attest(reader.0, &name, &thing, seen)).await?;
-    let attested = match attested {
-        Some(attested) => attested,
-        None => face.app.relay(reader.0, &domain.0, &asked, (query.hops.unwrap_or_default(), seen)).await?,
+    // Everything said of a thing may be long, and how long it is is known only once it is encoded.
+    let made = move |app: &App| {
+        let attested = app.attest(reader.0, &name, &thing, seen);
+        attested.map(|attested| attested.map(|attested| attested.encode()))
     };
-    // Encoded in the background: everything said of a thing may be long, and its length is known only afterwards.
-    let json = background::spawn(move || attested.encode()).await.map_err(Failure::internal)?;
+    let json = match face.heavy(Heavy::Attestation, face.under_way()?, made).await? {
+        Some(json) => json,
+        None => {
+            let hops = query.hops.unwrap_or_default();
+            let relayed = face.app.relay(reader.0, &domain.0, &asked, (hops, seen)).await?;
+            background::spawn(move || relayed.encode()).await.map_err(Failure::internal)?
+        }
+    };
     let json = json.map_err(|error| {
         let domain = &domain.0;
         Failure::new(Code::TooMuchSaid, format!("`{domain}` says too much of it for a node without a copy: {error}"))
@@ -203,6 +210,8 @@ pub(super) async fn explain(
 mod tests {
     use std::time::Duration;
 
+    use actix_web::test::TestRequest;
+
     use super::*;
     use crate::app::Reader;
     use crate::fixture::Party;
@@ -219,5 +228,32 @@ mod tests {
         assert!(tokio::time::timeout(Duration::from_millis(300), &mut asked).await.is_err(), "there is no other");
         drop(turns);
         drop(asked.await);
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn attestations_wait_for_their_turn() {
+        let party = Party::found("devices.acme.example");
+        let face = Data::new(Face::new(party.open(), &Settings::default()));
+        let turns = face.all_turns(Heavy::Attestation);
+        let (domain, path) = (Domain(party.domain.clone()), Path::from(Identified { id: "serial:1".to_owned() }));
+        let alone = Query(Roaming { hops: None, seen: None });
+        let mut asked = Box::pin(attestation(Data::clone(&face), Reading(Reader::Anonymous), domain, path, alone));
+        assert!(tokio::time::timeout(Duration::from_millis(300), &mut asked).await.is_err(), "there is no other");
+        drop(turns);
+        drop(asked.await);
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_record_in_openpgp_waits_for_its_turn() {
+        let party = Party::found("devices.acme.example");
+        let face = Data::new(Face::new(party.open(), &Settings::default()));
+        let turns = face.all_turns(Heavy::Page);
+        let request = TestRequest::default().insert_header(("accept", PGP_KEYS)).to_http_request();
+        let path = Path::from(Identified { id: "serial:1".to_owned() });
+        let form = Query(Form { version: None, view: None });
+        let mut asked = Box::pin(view(Data::clone(&face), request, Reading(Reader::Anonymous), path, form));
+        assert!(tokio::time::timeout(Duration::from_millis(300), &mut asked).await.is_err(), "there is no other");
+        drop(turns);
+        assert_eq!(asked.await.expect_err("nothing is known of it").problem().status, 404);
     }
 }

@@ -1,6 +1,7 @@
 //! The log of a domain: checkpoint, tiles, entries and proofs.
 
 use std::convert::Infallible;
+use std::sync::Arc;
 use std::task::{Poll, ready};
 use std::time::Duration;
 
@@ -14,7 +15,7 @@ use ics_core::vocabulary::DomainName;
 use ics_sync::packed;
 use ics_sync::wire::{Again, Page};
 use serde::Deserialize;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Notify, mpsc, watch};
 
 use crate::api::problem::Code;
 use crate::app::{App, AppError, Event, Reader};
@@ -28,10 +29,8 @@ use crate::untaken::{Taken, UNIT};
 
 /// The media type of server-sent events.
 pub(super) const EVENT_STREAM: &str = "text/event-stream";
-/// Events that may wait for a client.
-const EVENTS_WAITING: usize = 2;
-/// How long a client may take nothing before it is let go.
-const SLOW: Duration = Duration::from_secs(15);
+/// How long a client may take for one event before it is let go. It is still sent the rest of that one.
+const SLOW: Duration = Duration::from_secs(limits::HTTP_ANSWER_SECONDS);
 /// The longest that a request may wait for news, in seconds.
 pub(super) const LONGEST_WAIT_SECONDS: u64 = 60;
 
@@ -217,34 +216,43 @@ pub(super) fn last_event(request: &HttpRequest) -> Result<Option<u64>, Failure> 
 }
 
 /// Events for one client, one after the other, until it disconnects, is too slow, the node stops, or there is no room
-/// for a long one. A slow client costs no more than what waits here; when it reconnects, it gets all that it missed at
-/// once.
+/// for a long one. Each is made once nearly all of the one before is sent: what waited here would not be counted, and
+/// many clients may each have long ones. A client that was too slow gets all that it missed at once when it reconnects.
 pub(super) fn events(
     mut next: impl AsyncFnMut() -> Result<Event, AppError> + 'static,
     place: Listening,
     hold: impl Fn(usize) -> Option<Taken> + 'static,
     mut closing: watch::Receiver<bool>,
 ) -> impl Stream<Item = Result<Bytes, Infallible>> + 'static {
-    let (sender, mut receiver) = mpsc::channel(EVENTS_WAITING);
+    let (sender, mut receiver) = mpsc::channel(1);
+    let wanted = Arc::new(Notify::new());
+    let wants = Arc::clone(&wanted);
     actix_web::rt::spawn(async move {
         let _place = place;
-        loop {
-            let event = tokio::select! {
-                _ = closing.wait_for(|closing| *closing) => return,
-                () = sender.closed() => return,
-                event = next() => event,
-            };
-            let Ok(event) = event else { return };
-            if sender.send_timeout(event, SLOW).await.is_err() {
-                return;
+        let made = async {
+            while tokio::time::timeout(SLOW, wanted.notified()).await.is_ok() {
+                let Ok(event) = next().await else { return };
+                if sender.send(event).await.is_err() {
+                    return;
+                }
             }
+        };
+        tokio::select! {
+            _ = closing.wait_for(|closing| *closing) => {}
+            () = sender.closed() => {}
+            () = made => {}
         }
     });
-    let mut held = None;
+    let (mut held, mut is_wanted) = (None, false);
     futures_util::stream::poll_fn(move |context| {
-        // actix asks for more when nearly all is sent.
+        // actix asks for more when nearly all is sent, and again whenever something happens.
         drop(held.take());
-        let Some(event) = ready!(receiver.poll_recv(context)) else { return Poll::Ready(None) };
+        if !core::mem::replace(&mut is_wanted, true) {
+            wants.notify_one();
+        }
+        let event: Option<Event> = ready!(receiver.poll_recv(context));
+        is_wanted = false;
+        let Some(event) = event else { return Poll::Ready(None) };
         if event.len() >= UNIT {
             // It is copied for the connection.
             held = hold(2 * event.len());
@@ -323,8 +331,9 @@ pub(super) async fn consistency(
 
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
     use std::pin::pin;
-    use std::sync::Arc;
+    use std::rc::Rc;
 
     use actix_web::test::TestRequest;
     use futures_util::StreamExt as _;
@@ -353,6 +362,7 @@ mod tests {
             assert_eq!(served, usize::from(is_served));
         }
     }
+
     /// Each listener may begin where an entry is long, and take nothing.
     #[test]
     fn long_events_count_until_they_are_taken() {
@@ -369,6 +379,32 @@ mod tests {
                 let has_room = face.hold(&request, 2 * UNIT).is_ok();
                 assert!(!has_room, "what is sent counts, and more is not there");
                 assert_eq!(sent.next().await.is_some(), is_sent, "{length} bytes of {answers_held}");
+            }
+        });
+    }
+
+    /// What waited for its client to take the one before would not be counted.
+    #[test]
+    fn an_event_is_made_when_the_one_before_is_taken() {
+        let app = Party::found("devices.acme.example").open();
+        actix_web::rt::System::new().block_on(async {
+            let face = Face::new(app, &Settings::default());
+            let request = TestRequest::default().to_http_request();
+            let place = face.listen(&request, Reader::Anonymous).expect("a place");
+            let made = Rc::new(Cell::new(0));
+            let making = Rc::clone(&made);
+            let next = async move || {
+                making.set(making.get() + 1);
+                Ok::<_, AppError>(Event::from(vec![7; UNIT]))
+            };
+            let mut sent = pin!(events(next, place, face.holder(&request), face.closing()));
+            for number in 1..=3 {
+                assert!(sent.next().await.is_some());
+                // Whatever can go on meanwhile does.
+                for _ in 0..100 {
+                    tokio::task::yield_now().await;
+                }
+                assert_eq!(made.get(), number);
             }
         });
     }

@@ -165,10 +165,11 @@ impl Session {
         }
     }
 
-    /// How many bytes are held for the client, roughly.
+    /// How many bytes are held for the client, roughly, beside those for its next job.
     pub(super) fn held(&self) -> usize {
         let waiting: usize = self.waiting.iter().map(Waiting::held).sum();
-        self.input.len() + waiting + self.output.len()
+        let running = self.running.as_ref().and_then(|running| running.search.as_ref()).map_or(0, Remaining::held);
+        self.input.len() + waiting + running + self.output.len()
     }
 
     /// Whether more input may be taken now.

@@ -21,6 +21,13 @@ pub(super) struct Remaining {
     hot: Option<Collected>,
 }
 
+impl Remaining {
+    /// How many bytes of it are held to be remembered.
+    pub(super) fn held(&self) -> usize {
+        self.hot.as_ref().map_or(0, |hot| hot.bytes)
+    }
+}
+
 /// An answer being collected, to be remembered.
 struct Collected {
     key: Box<[u8]>,

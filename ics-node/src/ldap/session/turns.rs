@@ -70,6 +70,8 @@ async fn a_search_that_finds_nothing_can_be_ended() {
         for part in ["the first", "another"] {
             let Next::Job(job) = session.next() else { panic!("{what}: {part} part is work") };
             assert_eq!(job.is_long(), is_kept || part == "another", "{what}: {part} part");
+            let has_more = !is_kept && part == "another";
+            assert_eq!(job.held() > 0, has_more, "{what}: what is found counts");
             session.done(job.block(&place));
         }
         receive(&mut session, 8, LdapOp::AbandonRequest(7), Vec::new());
