@@ -3,6 +3,9 @@
 use std::path::Path;
 use std::process::Command;
 
+const IMAGE: &str = include_str!("../packaging/Containerfile");
+const PACKAGE: &str = include_str!("../packaging/build-deb");
+
 #[test]
 fn the_licences_of_all_that_the_program_contains_are_packed_with_it() {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("packaging/third-party-notices");
@@ -21,6 +24,13 @@ fn the_licences_of_all_that_the_program_contains_are_packed_with_it() {
         assert!(notices.contains(text), "{text} is missing");
     }
     assert!(!notices.contains("\ntrycmd "), "only tests need it");
-    let recipes = [include_str!("../packaging/Containerfile"), include_str!("../packaging/build-deb")];
-    assert!(recipes.iter().all(|recipe| recipe.contains("ics-node/packaging/third-party-notices >")));
+    assert!([IMAGE, PACKAGE].iter().all(|recipe| recipe.contains("ics-node/packaging/third-party-notices >")));
+}
+
+#[test]
+fn what_is_delivered_is_built_by_the_profile_for_it() {
+    let workspace = include_str!("../../Cargo.toml");
+    assert!(workspace.contains("\n[profile.dist]\ninherits = \"release\"\nlto = \"fat\"\n"), "{workspace}");
+    assert!(IMAGE.contains("RUN cargo build --profile dist --locked ") && IMAGE.contains(" /src/target/dist/ics "));
+    assert!(PACKAGE.contains("\nprofile=dist\n"));
 }
