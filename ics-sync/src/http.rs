@@ -224,8 +224,11 @@ impl HttpPeer {
     /// # Errors
     /// When the peer does not answer as expected and within bounds.
     pub async fn again(&self, domain: &DomainName, again: &Again) -> Result<Shown, PeerError> {
-        let request = self.client.post(self.url(domain, "/entries/again")?).json(again);
-        let json = self.receive(request, wire::PAGE_JSON_BYTES).await?;
+        let mut url = self.url(domain, "/entries/again")?;
+        if let Some(until) = again.until {
+            url.query_pairs_mut().append_pair("until", &until.to_string());
+        }
+        let json = self.receive(self.client.post(url).json(again), wire::PAGE_JSON_BYTES).await?;
         Ok(Shown::decode(&json)?)
     }
 

@@ -7,13 +7,14 @@
 //! | `GET /v1/domains/{domain}/checkpoint` | a signed note with its cosignatures, as text |
 //! | `GET /v1/domains/{domain}/descriptors?from=VERSION` | [`Descriptors`] from that version on |
 //! | `GET /v1/domains/{domain}/entries?from=N&limit=M&until=SIZE` | [`Page`] of the entries from index N on |
-//! | `POST /v1/domains/{domain}/entries/again` with [`Again`] | [`Shown`]: entries that were hidden before |
+//! | `POST /v1/domains/{domain}/entries/again?until=SIZE` with [`Again`] | [`Shown`]: entries that were hidden before |
 //! | `GET /v1/domains/{domain}/identities/{id}/attestation?hops=N&seen=SIZE` | [`Attestation`] |
 //! | `POST /v1/domains/{domain}/watch` with [`Watch`] | [`Heads`] of watched things that were spoken of |
 //! | `POST /v1/domains/{domain}/statements` with [`Submission`] | [`Submitted`] |
 //!
 //! Bytes are base64 (RFC 4648, section 4, with padding). Unknown members are refused: what a newer node must tell older
-//! ones goes into the descriptor's rules version, not into fields that are silently lost.
+//! ones goes into the descriptor's rules version, not into fields that are silently lost. What they need not heed goes
+//! into the query.
 
 mod attestation;
 mod bytes;
@@ -194,8 +195,9 @@ pub struct Again {
     /// together are at most [`limits::FEED_ENTRIES`].
     pub held: Vec<u64>,
     /// How many entries the reader will have with what is shown: what is left of an erased statement is not told if its
-    /// erasure comes later than these. Absent if that is all that the peer has.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// erasure comes later than these. Absent if that is all that the peer has. It travels beside the JSON, since nodes
+    /// that do not know it refuse other members.
+    #[serde(skip)]
     pub until: Option<u64>,
 }
 

@@ -184,7 +184,7 @@ impl Domain {
     }
 
     /// Since when each descriptor has been in force, oldest first.
-    pub(crate) fn ruled_since(&self) -> impl Iterator<Item = VoidSince> {
+    pub fn ruled_since(&self) -> impl Iterator<Item = VoidSince> {
         self.versions().map(Version::since)
     }
 

@@ -263,7 +263,7 @@ fn parts(path: &Path) -> Result<Parts, ImportError> {
     let most = u64::try_from(limits::BATCH_BYTES / 2 * 3).unwrap_or(u64::MAX);
     let mut bytes = Vec::new();
     let mut rest = file::open(path).map_err(|e| failed(e.to_string()))?;
-    rest.by_ref().take(most).read_to_end(&mut bytes).map_err(|e| failed(e.to_string()))?;
+    Read::by_ref(&mut rest).take(most).read_to_end(&mut bytes).map_err(|e| failed(e.to_string()))?;
     let refusal = match split(&bytes) {
         Ok(split) => return Ok(Box::new(core::iter::once(Ok(split)))),
         Err(refusal) => refusal,

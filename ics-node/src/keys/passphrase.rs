@@ -241,7 +241,7 @@ impl PassphraseSource {
         if let Some(passphrase) = self.from_files()? {
             return open(&passphrase);
         }
-        let mut typed = self.typed.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut typed = self.typed.locked();
         for passphrase in typed.iter() {
             match open(passphrase) {
                 Err(KeyError::WrongPassphrase(_)) => {}

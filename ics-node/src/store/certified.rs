@@ -37,13 +37,14 @@ pub struct Certified {
     pub unconfirmed: Option<Unconfirmed>,
 }
 
-/// The word of a signer that a key is that of a thing: the signer asked for a certificate of it on behalf of the thing.
+/// The word of a signer that a key is that of a thing: the signer asked for a certificate of it on behalf of the thing,
+/// or has named it as the thing's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Word {
     /// The signer, by primary fingerprint.
     pub signer: Fingerprint,
-    /// The entry that names the certificate for which the signer asked, if it is an earlier one: with its key, or with
-    /// one that came after it in the same way, this one was asked for.
+    /// The entry by which the key was named, or which names the certificate for which the signer asked, if that is not
+    /// this certificate: with that key, or with one that came after it in the same way, this one was asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub entry: Option<u64>,
 }

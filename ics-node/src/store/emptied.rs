@@ -128,7 +128,9 @@ fn open_alone(dir: &Path) -> Result<(File, Connection), StoreError> {
 
 fn empty(log: &Connection, DomainInfo { number: domain, name, .. }: &DomainInfo) -> Result<(), StoreError> {
     table::remove_entries(log, *domain, &(0..DOMAIN_ENTRIES))?;
-    for table in ["tile", "head", "sight", "doubt", "unconfirmed"] {
+    let range = [Position::new(*domain, 0).0, Position::new(*domain, DOMAIN_ENTRIES).0];
+    log.execute("DELETE FROM without_effect WHERE position >= ?1 AND position < ?2", range)?;
+    for table in ["tile", "head", "sight", "doubt", "unconfirmed", "given_up"] {
         log.execute(&format!("DELETE FROM {table} WHERE domain = ?1"), [domain.get()])?;
     }
     follow_from_the_start(log, name)

@@ -241,6 +241,7 @@ impl Store {
         heads.sweep()?;
         let list_numbers = ListNumbers::open(&dir.join(HEADS_DIR))?;
         let published = state::load(&log, &heads)?;
+        given_up::recall(&published, &log)?;
         let sizes: BTreeMap<_, _> = published.all().iter().map(|state| (state.info.number, state.head.size)).collect();
         let keys_of = damage::filed(options.keys_of);
         let index = index::build::open(&index_path, &log, &sizes, &keys_of)?;

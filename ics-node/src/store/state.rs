@@ -30,6 +30,8 @@ pub(crate) struct DomainState {
     pub(crate) sight: Sight,
     /// How often since the start it has made its followers look again.
     pub(crate) returns: u64,
+    /// Up to which index erasures were given up, see [`super::given_up`].
+    pub(crate) given_up: u64,
 }
 
 impl DomainState {
@@ -38,7 +40,7 @@ impl DomainState {
         let tree = Tree::new();
         let head = Head { size: 0, root: tree.root(), seal: None };
         let (standing, sight) = (Standing::Current, Sight::default());
-        Self { info, head, tree, standing, held: false, damaged: None, sight, returns: 0 }
+        Self { info, head, tree, standing, held: false, damaged: None, sight, returns: 0, given_up: 0 }
     }
 
     /// At the home: compares the domain with the highest checkpoint that was signed for it.

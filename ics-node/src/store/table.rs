@@ -326,14 +326,14 @@ pub(crate) fn remove_filled(connection: &Connection, domain: DomainNumber, key: 
     Ok(())
 }
 
-/// Deletes the entries of a stretch of a log, and what is kept by their positions.
+/// Deletes the entries of a stretch of a log, and what is kept of them by their positions.
 pub(crate) fn remove_entries(
     connection: &Connection,
     domain: DomainNumber,
     indices: &Range<u64>,
 ) -> Result<(), StoreError> {
     let range = [Position::new(domain, indices.start).0, Position::new(domain, indices.end).0];
-    for table in ["entry", "filled", "without_effect", "certified"] {
+    for table in ["entry", "filled", "certified"] {
         connection.execute(&format!("DELETE FROM {table} WHERE position >= ?1 AND position < ?2"), range)?;
     }
     Ok(())

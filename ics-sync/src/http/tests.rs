@@ -33,3 +33,26 @@ async fn what_is_of_no_use_is_found_out_before_the_budget_has_it_paid_for() {
     let again = tokio::time::timeout(Duration::from_secs(1), peer.checkpoint(&domain)).await;
     assert!(again.is_err(), "{again:?}");
 }
+
+/// They refuse more members than they know, and ignore what stands in the query.
+#[tokio::test]
+async fn nodes_that_do_not_know_how_much_is_taken_are_asked_in_the_form_that_they_know() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("listens");
+    let url = format!("http://{}", listener.local_addr().expect("an address"));
+    let asked = tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.expect("a connection");
+        let mut request = Vec::new();
+        while !request.ends_with(b"}") {
+            assert_ne!(stream.read_buf(&mut request).await.expect("a question"), 0, "it breaks off");
+        }
+        String::from_utf8(request).expect("text")
+    });
+    let client = client_builder(&url).build().expect("a client");
+    let peer = HttpPeer::new(&url, client).expect("an address");
+    let again = Again { question: 7, hidden: vec![1], held: vec![2], until: Some(17) };
+    let domain = "devices.acme.example".parse().expect("a name");
+    peer.again(&domain, &again).await.expect_err("nothing is answered");
+    let request = asked.await.expect("it was asked");
+    assert!(request.starts_with("POST /v1/domains/devices.acme.example/entries/again?until=17 "), "{request}");
+    assert!(request.ends_with("\r\n\r\n{\"question\":7,\"hidden\":[1],\"held\":[2]}"), "{request}");
+}

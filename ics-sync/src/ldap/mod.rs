@@ -176,10 +176,19 @@ impl LdapPeer {
     /// When the peer does not answer as expected and within bounds.
     pub async fn again(&self, domain: &DomainName, again: &Again) -> Result<Shown, PeerError> {
         let question = serde_json::to_string(again).map_err(|error| WireError::Json(error.to_string()))?;
-        let cookie = format!("again {} {question}", self.origin(domain).await?);
-        let entries = self.ask(domain, Scope::Subtree, ALL, 0, Some(&cookie)).await;
+        let origin = self.origin(domain).await?;
+        let until = again.until.map_or_else(String::new, |until| format!("{until} "));
+        let mut entries = self.ask_again(domain, &format!("{origin} {until}{question}")).await;
+        if again.until.is_some() && entries.as_ref().is_err_and(is_other_log) {
+            // A node that does not know the number before the JSON takes this for the cookie of another log.
+            entries = self.ask_again(domain, &format!("{origin} {question}")).await;
+        }
         let entries = entries.inspect_err(|error| self.forget(domain, error))?;
         read::shown(entries, &again.hidden)
+    }
+
+    async fn ask_again(&self, domain: &DomainName, question: &str) -> Result<Vec<read::Attributes>, PeerError> {
+        self.ask(domain, Scope::Subtree, ALL, 0, Some(&format!("again {question}"))).await
     }
 
     /// What the peer reports about a domain, to a reader who holds `from` entries of it.
@@ -207,7 +216,7 @@ impl LdapPeer {
 
     /// Forgets the origin of a log: after e-syncRefreshRequired the log is another than assumed.
     fn forget(&self, domain: &DomainName, error: &PeerError) {
-        if matches!(error, PeerError::Refused { code: REFRESH_REQUIRED, .. }) {
+        if is_other_log(error) {
             self.origins.lock().unwrap_or_else(PoisonError::into_inner).remove(domain);
         }
     }
@@ -339,6 +348,11 @@ impl LdapPeer {
         let settings = LdapConnSettings::new().set_std_stream(StdStream::Unix(theirs));
         Ok(Connection { ldap: library(settings)?, is_strangers: false, began: Instant::now(), ended, taken })
     }
+}
+
+/// Whether a peer has another log than the cookie says, or cannot read the cookie.
+const fn is_other_log(error: &PeerError) -> bool {
+    matches!(error, PeerError::Refused { code: REFRESH_REQUIRED, .. })
 }
 
 /// The error for a result other than success.

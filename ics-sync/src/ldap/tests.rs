@@ -223,3 +223,32 @@ async fn a_part_of_the_descriptors_is_taken_for_what_it_is() {
     let busy = descriptors(vec![entry(1, 9), done(51)]).await;
     assert!(matches!(busy, Err(PeerError::Refused { code: 51, .. })), "{busy:?}");
 }
+
+/// It takes the question for the cookie of another log.
+#[tokio::test]
+async fn a_node_that_does_not_know_how_much_is_taken_is_asked_without_that() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("listens");
+    let url = format!("ldap://{}", listener.local_addr().expect("an address"));
+    let asked = tokio::spawn(async move {
+        let (mut asked, mut open) = (Vec::new(), Vec::new());
+        for _ in 0..2 {
+            let (mut stream, _) = listener.accept().await.expect("a connection");
+            let mut request = [0; 1024];
+            let length = stream.read(&mut request).await.expect("a question");
+            asked.push(String::from_utf8_lossy(&request[..length]).into_owned());
+            stream.write_all(&done(REFRESH_REQUIRED.into())).await.expect("an answer");
+            open.push(stream);
+        }
+        (asked, open)
+    });
+    let peer = peer_at(&url);
+    peer.origins.lock().expect("a lock").insert(domain(), format!("{}/00", domain()));
+    let again = Again { question: 7, hidden: vec![1], held: vec![2], until: Some(17) };
+    let refused = peer.again(&domain(), &again).await.expect_err("it refuses both");
+    assert!(matches!(refused, PeerError::Refused { code: REFRESH_REQUIRED, .. }), "{refused:?}");
+    let (asked, _open) = asked.await.expect("it was asked twice");
+    for (asked, until) in asked.iter().zip(["17 ", ""]) {
+        let question = format!("/00 {until}{{\"question\":7,\"hidden\":[1],\"held\":[2]}}");
+        assert!(asked.contains(&question), "{asked}");
+    }
+}

@@ -1,11 +1,16 @@
 //! Names that have become another thing's.
 
+use ics_core::descriptor::Compromise;
+use ics_core::identity::Fingerprint;
+use ics_core::openpgp::signer::{Ed25519Signer, Signer as _};
+use ics_core::time::Timestamp;
+use ics_core::vocabulary::Role;
 use ics_node::api::{CertificateQuery, CertificateState};
 use ics_node::app::Reader;
 
 use crate::rotation::issuer_key;
 use crate::tools::Bench;
-use crate::world::{World, domain, introduction, maker, status, wait, withdrawal};
+use crate::world::{World, domain, introduction, introduction_by, maker, signer, status, wait, withdrawal};
 
 const HOUR: u64 = 3_600_000;
 const HOST: &str = "host:pump-9.acme.example";
@@ -19,7 +24,12 @@ fn revoked(world: &World) -> Vec<(String, String)> {
 
 /// Has the node look at the names in certificates, in so many hours; returns what is revoked then.
 fn look_in(world: &World, hours: u64) -> Vec<(String, String)> {
-    wait(world.app.revoke_misnamed(world.app.clock().now().plus_millis(hours * HOUR)));
+    look_at(world, world.app.clock().now().plus_millis(hours * HOUR))
+}
+
+/// The same at a time.
+fn look_at(world: &World, at: Timestamp) -> Vec<(String, String)> {
+    wait(world.app.revoke_misnamed(at));
     revoked(world)
 }
 
@@ -39,9 +49,17 @@ fn renamed() -> World {
 #[test]
 fn a_certificate_for_a_name_of_another_thing_is_revoked_a_day_later() {
     let world = renamed();
+    let alarms = || {
+        let alarms = world.app.domain(&domain()).expect("is here").alarms;
+        alarms.iter().filter(|alarm| alarm.kind == "certificate-misnamed").count()
+    };
     assert!(look_in(&world, 25).is_empty(), "nobody else has it");
+    assert_eq!(alarms(), 0);
     world.submit(vec![introduction(8, &[HOST])]);
-    assert!(look_in(&world, 23).is_empty(), "the other is being installed");
+    for hours in [22, 23] {
+        assert!(look_in(&world, hours).is_empty(), "the other is being installed");
+        assert_eq!(alarms(), 1, "it is told once");
+    }
     let server = ("server".to_owned(), "affiliationChanged".to_owned());
     assert_eq!(look_in(&world, 25), [server]);
     let size = world.size();
@@ -57,6 +75,77 @@ fn a_name_that_two_things_have_ends_no_certificate() {
     world.certify(7, "server", &bench.request("server", &[])).expect("its own host");
     world.submit(vec![introduction(8, &["host:pump-7.acme.example"])]);
     assert!(look_in(&world, 48).is_empty());
+}
+
+/// Another signer of the manufacturer, who gives devices their host names.
+fn installer() -> Ed25519Signer {
+    signer(5)
+}
+
+fn installers() -> Fingerprint {
+    installer().public_key().fingerprint()
+}
+
+/// A world in which a device has a certificate for a host name that another was given as well, and the index of the
+/// installer's statement that gave it first.
+fn shared() -> (World, u64) {
+    let (mut world, bench) = (World::new(), Bench::new());
+    world.join(&installer());
+    let in_use = status(9, &maker(), "manufacturer", "in-use", &[]);
+    world.submit(vec![introduction(9, &["serial:SN-9"]), in_use]);
+    let named = world.size();
+    world.submit(vec![introduction_by(&installer(), 9, &[HOST])]);
+    world.certify(9, "server", &bench.request("server", &[])).expect("its own host");
+    world.submit(vec![introduction(8, &[HOST])]);
+    (world, named)
+}
+
+/// Somebody who may name things may have given the name to another long before, to no effect. What then takes it from
+/// its thing may be a mistake, which somebody has to notice.
+#[test]
+fn the_day_begins_when_the_name_is_lost_however_that_happens() {
+    let loses: [fn(&mut World, u64); 3] = [
+        |world, _| {
+            world.change(|descriptor| {
+                let role: Role = "manufacturer".parse().expect("a role");
+                descriptor.roles.get_mut(&role).expect("the role").signers.remove(&installers());
+            });
+        },
+        |world, from_index| {
+            let compromise = Compromise { signer: installers(), domain: domain(), from_index };
+            world.change(|descriptor| descriptor.compromised = vec![compromise]);
+        },
+        |world, named| world.erase(named),
+    ];
+    for (number, lose) in loses.into_iter().enumerate() {
+        let (mut world, named) = shared();
+        let before = world.app.clock().now();
+        while world.app.clock().now() <= before {
+            std::thread::yield_now();
+        }
+        lose(&mut world, named);
+        let early = look_at(&world, before.plus_millis(24 * HOUR));
+        assert!(early.is_empty(), "{number}: {early:?}");
+        assert_eq!(look_in(&world, 25).len(), 1, "{number}");
+    }
+}
+
+/// One entry that cannot be read must not keep all others from being looked at for ever.
+#[test]
+fn a_damaged_entry_hides_no_other_certificate() {
+    let (world, bench) = (World::new(), Bench::new());
+    world.certify(7, "ldevid", &bench.request("device", &[])).expect("it may have one");
+    let issued = world.size() - 1;
+    let in_use = status(9, &maker(), "manufacturer", "in-use", &[]);
+    world.submit(vec![introduction(9, &["serial:SN-9"]), in_use]);
+    let named = world.submit(vec![introduction(9, &[HOST])]);
+    world.certify(9, "server", &bench.request("server", &[])).expect("its own host");
+    world.submit(vec![withdrawal(9, &named), introduction(8, &[HOST])]);
+    let after = || i64::try_from(world.size() - issued - 1).expect("a few");
+    let header = world.rewrite(after(), b"unreadable");
+    wait(world.app.revoke_misnamed(world.app.clock().now().plus_millis(25 * HOUR)));
+    world.rewrite(after(), &header);
+    assert_eq!(revoked(&world).len(), 1);
 }
 
 #[test]

@@ -2,12 +2,14 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use data_encoding::HEXLOWER;
 use ics_core::descriptor::Compromise;
 use ics_core::identity::Fingerprint;
 use ics_core::limits;
 use ics_core::openpgp::certificate::Certificate;
+use ics_core::openpgp::signer::Signer as _;
 use ics_core::vocabulary::Role;
-use ics_node::app::{Clock, EstRequest};
+use ics_node::app::{CertifyError, Clock, EstRequest};
 use ics_node::tls::KeyPin;
 use sequoia_openpgp::crypto::mpi;
 use sequoia_openpgp::packet::key::{Key4, SecretKeyMaterial, SecretParts, UnspecifiedRole};
@@ -17,7 +19,7 @@ use crate::cmp::{Site, tlv};
 use crate::est::{enroll, key_of};
 use crate::node::Node;
 use crate::tools::Bench;
-use crate::world::{World, domain, introduction, wait};
+use crate::world::{World, domain, introduction, introduction_by, signer, wait};
 
 /// Adds a signer of the manufacturer with a key that openssl can use, and a self-signed certificate.
 fn line(world: &mut World, bench: &Bench) -> Fingerprint {
@@ -133,23 +135,57 @@ fn a_key_that_records_name_is_taken_for_no_signers() {
     assert!(refused.to_string().contains("more than one record here names the key"), "{refused}");
 }
 
+/// Asks over EST with a key.
+fn with_key(world: &World, shown: KeyPin, csr: &[u8]) -> Result<Vec<u8>, CertifyError> {
+    let (domain, profile) = (domain(), "ldevid".to_owned());
+    let asked = EstRequest { domain, profile, issuer: None, proven: Some(shown), basic: None };
+    wait(world.app.est_enroll(&asked, &STANDARD.encode(csr)))
+}
+
+/// Asks with one key of the bench for a certificate of a new one.
+fn renewed(world: &World, bench: &Bench, former: &str, next: &str) -> Result<Vec<u8>, CertifyError> {
+    with_key(world, key_of(bench, former), &bench.request(next, &[]))
+}
+
+/// Whoever had the signer's key may have named one of their own as the thing's, as that of an IDevID is named.
+#[test]
+fn a_key_that_a_compromised_signer_had_named_shows_nobody() {
+    let (mut world, bench, installer) = (World::new(), Bench::new(), signer(5));
+    world.join(&installer);
+    world.change(|descriptor| {
+        let role: Role = "manufacturer".parse().expect("a role");
+        descriptor.roles.get_mut(&role).expect("the role").names.insert("spki:*".to_owned());
+    });
+    let names = |world: &World, name: &str| {
+        bench.request(name, &[]);
+        let spki = format!("spki:{}", HEXLOWER.encode(key_of(&bench, name).as_bytes()));
+        world.submit(vec![introduction_by(&installer, 7, &[spki.as_str()])]);
+    };
+    names(&world, "device");
+    let from_index = world.size();
+    names(&world, "stolen");
+    for name in ["device", "stolen"] {
+        renewed(&world, &bench, name, &format!("{name}-2")).expect("nobody knows of it yet");
+    }
+    let signer = installer.public_key().fingerprint();
+    world.change(|descriptor| descriptor.compromised = vec![Compromise { signer, domain: domain(), from_index }]);
+    let refused = renewed(&world, &bench, "stolen-2", "stolen-3").expect_err("it may be the thief's");
+    assert!(refused.to_string().contains("who is declared compromised"), "{refused}");
+    for (former, next) in [("device", "device-3"), ("device-2", "device-4"), ("device-4", "device-5")] {
+        renewed(&world, &bench, former, next).expect("its key was named before");
+    }
+}
+
 /// Whoever had the signer's key may have had a key of their own certified for a thing, and renewed that certificate.
 #[test]
 fn a_key_that_a_compromised_signer_had_certified_shows_nobody() {
     let (mut world, bench) = (World::new(), Bench::new());
     let signer = line(&mut world, &bench);
-    let enroll = |world: &World, shown: KeyPin, csr: &[u8]| {
-        let (domain, profile) = (domain(), "ldevid".to_owned());
-        let asked = EstRequest { domain, profile, issuer: None, proven: Some(shown), basic: None };
-        wait(world.app.est_enroll(&asked, &STANDARD.encode(csr)))
-    };
     let asks = |world: &World, name: &str| {
         let request = bench.request(name, &["-subj", "/serialNumber=SN-7"]);
-        enroll(world, key_of(&bench, "line"), &request).expect(name)
+        with_key(world, key_of(&bench, "line"), &request).expect(name);
     };
-    let renews = |world: &World, former: &str, next: &str| {
-        enroll(world, key_of(&bench, former), &bench.request(next, &[]))
-    };
+    let renews = |world: &World, former: &str, next: &str| renewed(world, &bench, former, next);
     asks(&world, "device");
     let from_index = world.size();
     asks(&world, "stolen");

@@ -179,6 +179,15 @@ impl World {
         results.results.into_iter().map(receipt).collect()
     }
 
+    /// Adds a signer of the manufacturer, with a certificate.
+    pub(crate) fn join(&mut self, signer: &dyn Signer) {
+        self.change(|descriptor| {
+            let spec = descriptor.roles.get_mut(&role("manufacturer")).expect("the role");
+            spec.signers.insert(signer.public_key().fingerprint());
+        });
+        self.submit(vec![openpgp(signer, "Installer")]);
+    }
+
     /// Has the owner erase an entry.
     pub(crate) fn erase(&self, index: u64) {
         let erasure = self.app.erasure(Reader::Operator, &domain(), index).expect("it can be erased");
@@ -415,9 +424,14 @@ fn profiles() -> BTreeMap<ProfileName, CertificateProfile> {
 
 /// The manufacturer's introduction of a device with these names.
 pub(crate) fn introduction(seed: u8, names: &[&str]) -> Vec<u8> {
+    introduction_by(&maker(), seed, names)
+}
+
+/// The same by another signer of the manufacturer.
+pub(crate) fn introduction_by(by: &dyn Signer, seed: u8, names: &[&str]) -> Vec<u8> {
     let mut claims = Claims::new(Act::Identity, role("manufacturer"), domain());
     claims.names = names.iter().map(|name| name.parse().expect("a name")).collect();
-    said(seed, &maker(), &claims, false)
+    said(seed, by, &claims, false)
 }
 
 /// The same with a lot.

@@ -301,14 +301,16 @@ impl App {
     /// Between the commit of an erasure and its being shown nobody can read what it restates, so that is waited for.
     ///
     /// # Errors
-    /// When that takes long, because the disk fails; and when the store does.
+    /// When that takes long, because the disk fails, or the erasure was given up and has not come again; and when the
+    /// store fails.
     pub(super) fn left_unshown(&self, moment: &Moment, id: &IdentityId) -> Result<Vec<Logged>, AppError> {
         let number = moment.number_here();
         let are_shown = self.store().await_erasures(number);
         let whole = Snapshot { store: self.store(), number, size: self.store().head(number)?.size };
         let (subject, limit) = (Posting::Subject(*id), limits::RECORD_ENTRIES);
         let (mut left, remnants) = find_besides(&whole, &moment.domain, &subject, limit, &[])?;
-        if !are_shown && is_more_about(id, &left, &remnants) {
+        let are_here = self.store().given_up(number)? <= self.store().head(number)?.size;
+        if !(are_shown && are_here) && is_more_about(id, &left, &remnants) {
             return Err(cut_short(id));
         }
         left.retain(|it| it.is_erased() && it.index() >= moment.newest);

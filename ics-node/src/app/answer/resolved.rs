@@ -157,12 +157,14 @@ impl App {
     /// Whether remnants without their erasure mean that this is not shown yet: an erasure deletes at once, while what
     /// it restates, perhaps a block, is shown when the commit is durable, and may even then wait for witnesses. To be
     /// asked after reading. Where not everything may be read, peers tell what is left of entries, and that stays even
-    /// if it is false, so there this can only be if an erasure was shown since, or some entries are not shown.
+    /// if it is false, so there this can only be if an erasure was shown since, some entries are not shown, or erasures
+    /// were given up that are still to come again.
     pub(in crate::app) fn is_unshown(&self, sight: &Sight<'_>) -> Result<bool, AppError> {
         let number = sight.hosted.number;
         let is_partial = self.store().sight(number)?.is_partial();
         let is_erased_since = self.store().erasures(number).may_hide_since(sight.erasures);
-        Ok(!is_partial || is_erased_since || sight.domain.size() > sight.seal.size)
+        let size = sight.domain.size().max(self.store().given_up(number)?);
+        Ok(!is_partial || is_erased_since || size > sight.seal.size)
     }
 
     /// Whether part of what was said about an identity is neither here any more nor shown yet: then nothing may be
@@ -187,7 +189,7 @@ impl App {
     /// reading.
     fn does_erasure_wait(&self, sight: &Sight<'_>) -> Result<bool, AppError> {
         let (number, from) = (sight.hosted.number, sight.seal.size);
-        if self.store().erasures(number).may_hide_since(sight.erasures) {
+        if self.store().erasures(number).may_hide_since(sight.erasures) || self.store().given_up(number)? > from {
             return Ok(true);
         }
         let (size, erasures) = (self.store().head(number)?.size, [kind_key(EntryKind::Erasure)]);

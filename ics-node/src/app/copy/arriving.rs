@@ -60,11 +60,24 @@ impl App {
             }
             arriving = appended?;
             if arriving.is_done() {
-                // The domain knows what is appended; a certification that was filled in takes effect with this page.
-                if page.settles && hosted.lacks_certification.swap(false, Ordering::Relaxed) {
-                    hosted.begin_again(self.known_if_sound(hosted)?);
+                if page.settles && hosted.lacks_certification.load(Ordering::Relaxed) {
+                    self.learn_certifications(hosted);
                 }
                 return Ok(());
+            }
+        }
+    }
+
+    /// Lets the domain know of the certifications that were filled in and have taken effect with a page; what is
+    /// appended it knows anyway. The page is stored even if that fails, and the copier must not believe otherwise.
+    fn learn_certifications(&self, hosted: &Hosted) {
+        match self.known_if_sound(hosted) {
+            Ok(known) => {
+                hosted.begin_again(known);
+                hosted.lacks_certification.store(false, Ordering::Relaxed);
+            }
+            Err(error) => {
+                tracing::warn!(domain = %hosted.name, %error, "certifications are learnt with a later page");
             }
         }
     }

@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 
+use ics_core::log::entry::EntryKind;
 use ics_sync::mirror::Stop;
 
+use crate::app::entries::kind_key;
 use crate::app::hosted::Hosted;
 use crate::app::outbox::json;
 use crate::app::{App, AppError};
@@ -20,13 +22,16 @@ impl App {
     /// read without it, and only an operator can begin the copy anew.
     pub(super) fn gives_up_for(&self, hosted: &Arc<Hosted>, stop: &Stop) -> Result<bool, AppError> {
         let Stop::KeptBack { index, kind } = stop else { return Ok(false) };
+        let known = hosted.known();
         let shown = self.store().head(hosted.number)?.seal.map_or(0, |seal| seal.size);
         if *index < shown {
             return Ok(false);
         }
-        // If somebody else changes the copy now, it is continued from that, and what was kept back is met again.
-        let known = hosted.known();
-        hosted.change(&known, || self.give_up_unshown(hosted, shown)).transpose()?;
+        let Some(given_up) = hosted.change(&known, || self.give_up_unshown(hosted, shown)) else {
+            // Somebody else has changed the copy: it is continued from that, and what was kept back is met again.
+            return Ok(true);
+        };
+        given_up?;
         hosted.moved.send_modify(|moves| *moves += 1);
         let text = format!(
             "entry {index}, a {}, was withheld by whoever had shown the log until then: what was read without it is \
@@ -39,15 +44,19 @@ impl App {
     }
 
     fn give_up_unshown(&self, hosted: &Hosted, shown: u64) -> Result<(), AppError> {
+        let (store, number) = (self.store(), hosted.number);
         let doubt = self.doubt(hosted)?.filter(|doubt| doubt.from < shown);
         let doubt = doubt.as_ref().map(json).transpose()?;
-        let mut held = self.store().give_up_unshown(hosted.number, doubt.clone());
-        while held.as_ref().is_ok_and(|held| *held > shown) {
-            held = self.store().give_up_unshown(hosted.number, doubt.clone());
+        let (size, erasures) = (store.head(number)?.size, [kind_key(EntryKind::Erasure)]);
+        let erasures = store.all_positions(number, &erasures, shown..size, usize::MAX)?;
+        let erased_upto = erasures.last().map_or(0, |last| last + 1);
+        let mut left = store.give_up_unshown(number, doubt.clone(), erased_upto);
+        while left.as_ref().is_ok_and(|left| *left > 0) {
+            left = store.give_up_unshown(number, doubt.clone(), erased_upto);
         }
         // Even if only some are gone, nothing may build upon what the domain was with them.
         hosted.begin_again(self.known_if_sound(hosted)?);
-        held?;
+        left?;
         Ok(())
     }
 }

@@ -120,7 +120,8 @@ impl App {
             };
             match ended {
                 Some((_, progress)) if gives_up => {
-                    // Whoever has shown what others had kept back is asked first from now on.
+                    // Whoever has shown what others had kept back is asked first from now on. The first one may have
+                    // kept it back itself, and would do so again and again, so the next one takes its place.
                     let first = progress.peer.max(1) % asked.len().max(1);
                     asked.rotate_left(first);
                     again.plan(Instant::now());

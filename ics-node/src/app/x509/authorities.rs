@@ -3,8 +3,11 @@
 use std::sync::{Arc, PoisonError, RwLock};
 
 use ics_core::descriptor::Issuer;
+use ics_core::domain::Domain;
 
+use super::certify::IssuerKey;
 use crate::app::App;
+use crate::app::answer::read::Sight;
 use crate::x509::{Authority, AuthorityError};
 
 /// How many issuers are kept: more than all domains of a node have at a time.
@@ -39,4 +42,24 @@ impl App {
     pub(super) fn authorities_of<'a>(&'a self, issuers: &'a [Issuer]) -> impl Iterator<Item = Arc<Authority>> + 'a {
         issuers.iter().filter_map(|issuer| self.authority(issuer).ok())
     }
+
+    /// The issuers of a domain that have not ended and whose keys are at this node, the present one first.
+    pub(super) fn authorities_here(&self, sight: &Sight<'_>) -> Vec<(Arc<Authority>, IssuerKey)> {
+        let rules = sight.domain.descriptor().certificates.as_ref();
+        let issuers = rules.map(|rules| rules.issuers.as_slice()).unwrap_or_default();
+        let now = self.clock().now();
+        let with_key = |authority: Arc<Authority>| {
+            let key = self.issuer_key(&authority)?;
+            Some((authority, key))
+        };
+        self.authorities_of(issuers).filter(|authority| now < authority.not_after).filter_map(with_key).collect()
+    }
+}
+
+/// Whether the key of an issuer is declared compromised.
+pub(super) fn is_stolen(said: &Domain, authority: &Authority) -> bool {
+    let mut its = said
+        .certificates()
+        .filter(|it| it.public_keys().any(|key| key.to_spki_der().as_ref() == Some(&authority.spki)));
+    its.any(|it| said.is_key_compromised(&it.primary()))
 }

@@ -9,12 +9,14 @@ use ics_core::openpgp::certificate::Certificate;
 use ics_core::openpgp::key::PublicKey;
 use ics_core::vocabulary::{DomainName, ProfileName};
 
+use super::authorities::is_stolen;
 use super::certify::{Application, CertifyError, CertifyFault, Issued, Requester, Unlogged, roles_to_ask};
 use crate::app::access::Reader;
+use crate::app::challenge::key_among;
 use crate::app::{App, AppError};
 use crate::store::Word;
 use crate::tls::KeyPin;
-use crate::x509::{Authority, Csr, RequestError, Wanted, is_only_of_revoked, sha256};
+use crate::x509::{Csr, RequestError, Wanted, is_only_of_revoked, sha256};
 
 /// An applicant who has proved who they are, and what certificate they ask for.
 pub(super) struct Applicant<'a> {
@@ -54,7 +56,7 @@ impl App {
     }
 
     /// Checks that a key still shows that this thing itself is asking; returns on whose word, if only a signer has said
-    /// that the key is the thing's.
+    /// that the key is the thing's. The thing's own key needs nobody's word.
     pub(super) fn check_shows(
         &self,
         domain: &DomainName,
@@ -67,7 +69,7 @@ impl App {
         }
         let hosted = self.hosted(domain)?;
         let sight = self.sight(&hosted)?;
-        let Some((record, _)) = self.resolve(&sight, id)? else { return Ok(None) };
+        let Some((record, said)) = self.resolve(&sight, id)? else { return Ok(None) };
         let key = Name::Spki(spki);
         if is_only_of_revoked(&record, &key) {
             return unproven(
@@ -75,9 +77,14 @@ impl App {
                  or the operator ask for a new one",
             );
         }
-        if record.names.iter().any(|given| given.value == key) {
+        // The first who named it: a thief may repeat what others have said.
+        let naming = record.names.iter().filter(|given| given.value == key);
+        let first = naming.min_by_key(|given| given.by.index);
+        let own = key_among(&said.about).and_then(|(own, _)| own.to_spki_der());
+        if first.is_some() && own.is_some_and(|own| sha256(&own) == spki) {
             return Ok(None);
         }
+        let mut word = first.map(|given| Word { signer: given.by.signer, entry: Some(given.by.index) });
         let mut thief = None;
         for given in record.certificates.iter().filter(|given| given.value.spki == key) {
             let certified = self.store().certified(hosted.number, given.by.index)?;
@@ -86,15 +93,19 @@ impl App {
             let entry = entry.unwrap_or(given.by.index);
             let stolen_from = sight.domain.descriptor().compromised_from(&signer, domain);
             if stolen_from.is_none_or(|from| entry < from) {
-                return Ok(Some(Word { signer, entry: Some(entry) }));
+                word = word.or(Some(Word { signer, entry: Some(entry) }));
+            } else {
+                thief = Some(signer);
             }
-            thief = Some(signer);
+        }
+        if word.is_some() {
+            return Ok(word);
         }
         if let Some(signer) = thief {
             return unproven(&format!(
-                "the certificate shown, or one before it, was asked for by the signer {signer}, who is declared \
-                 compromised, so whoever had the signer's key may have chosen its own: here, show a key that the \
-                 thing's record names, or have the registrar enrol the thing"
+                "that the key of the certificate shown, or of one before it, is the thing's, only the signer {signer} \
+                 has said, who is declared compromised, so whoever had the signer's key may have chosen it: here, show \
+                 a key that the thing's record names, or have the registrar enrol the thing"
             ));
         }
         unproven(
@@ -254,14 +265,8 @@ impl App {
         let authorities = self.authorities(domain)?;
         let hosted = self.hosted(domain)?;
         let said = self.sight(&hosted)?.domain;
-        let is_compromised = |authority: &Authority| {
-            let mut its = said
-                .certificates()
-                .filter(|it| it.public_keys().any(|key| key.to_spki_der().as_ref() == Some(&authority.spki)));
-            its.any(|it| said.is_key_compromised(&it.primary()))
-        };
         let mut all = BTreeSet::new();
-        for authority in authorities.iter().filter(|authority| !is_compromised(authority)) {
+        for authority in authorities.iter().filter(|authority| !is_stolen(&said, authority)) {
             all.extend(authority.chain.iter().cloned());
         }
         Ok(all.into_iter().collect())

@@ -22,6 +22,7 @@ use x509_cert::Certificate;
 pub(in crate::app) use self::tries::Tries;
 pub(in crate::app) use self::unconfirmed::InVain;
 use self::unconfirmed::awaited;
+use super::authorities::is_stolen;
 use super::by_key::Applicant;
 use super::certify::{CertifyError, CertifyFault, Issued, IssuerKey, Requester, Revoker};
 use crate::api::DEFAULT_PROFILE;
@@ -104,21 +105,16 @@ impl App {
 
     /// Who signs the answers: the present issuer, or a former one if that one's key is not here. The owners may name
     /// the next issuer before its key has come to this node, and what was issued until then is confirmed and revoked
-    /// all the same.
-    pub(super) fn cmp_answerer(&self, domain: &DomainName) -> Result<(Arc<Authority>, IssuerKey), AppError> {
+    /// all the same, unless the former key is declared compromised: anybody may sign with that.
+    fn cmp_answerer(&self, domain: &DomainName) -> Result<(Arc<Authority>, IssuerKey), AppError> {
         let hosted = self.hosted(domain)?;
         let sight = self.issues_here(&hosted)?;
         let error = match self.issuing(&sight) {
             Ok(issuing) => return Ok((issuing.authority, issuing.key)),
             Err(error) => error,
         };
-        let rules = sight.domain.descriptor().certificates.as_ref();
-        let issuers = rules.map(|rules| rules.issuers.as_slice()).unwrap_or_default();
-        let here = self.authorities_of(issuers).find_map(|authority| {
-            let key = self.issuer_key(&authority)?;
-            Some((authority, key))
-        });
-        here.ok_or_else(|| error.into())
+        let mut here = self.authorities_here(&sight).into_iter();
+        here.find(|(authority, _)| !is_stolen(&sight.domain, authority)).ok_or_else(|| error.into())
     }
 
     /// Checks that the present issuer can issue: a former one may sign the answers, but issues nothing.

@@ -13,6 +13,7 @@ use x509_cert::attr::Attribute;
 use super::by_key::Applicant;
 use super::certify::{CertifyError, Requester};
 use crate::api::problem::Code;
+use crate::app::answer::read::Sight;
 use crate::app::hosted::Hosted;
 use crate::app::{App, AppError};
 use crate::tls::KeyPin;
@@ -74,7 +75,8 @@ impl App {
     /// When there is none, or several: then the path must name one.
     pub fn only_issuing(&self) -> Result<DomainName, AppError> {
         let hosted = self.all_hosted();
-        let issues = |hosted: &Hosted| self.check_open(hosted).is_ok() && self.cmp_answerer(&hosted.name).is_ok();
+        let has_key = |sight: Sight<'_>| !self.authorities_here(&sight).is_empty();
+        let issues = |hosted: &Hosted| self.check_open(hosted).is_ok() && self.issues_here(hosted).is_ok_and(has_key);
         let mut issuing = hosted.iter().filter(|hosted| issues(hosted));
         match (issuing.next(), issuing.next()) {
             (Some(one), None) => Ok(one.name.clone()),

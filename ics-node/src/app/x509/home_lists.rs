@@ -276,7 +276,6 @@ impl App {
         })
         .await
     }
-
 }
 
 fn key_of(of: &Elsewhere) -> Key {

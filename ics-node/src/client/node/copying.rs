@@ -57,7 +57,9 @@ impl Node {
     /// # Errors
     /// See [`Node::info`].
     pub async fn again(&self, domain: &DomainName, again: &Again) -> Answer<Shown> {
-        self.post(&["domains", domain.as_str(), "entries", "again"], again).await
+        let until: Vec<_> = again.until.iter().map(|until| ("until", until)).collect();
+        let request = self.request(Method::POST, &["domains", domain.as_str(), "entries", "again"]);
+        self.json(request.query(&until).json(again)).await
     }
 
     /// The descriptors of a domain from a version on.

@@ -154,14 +154,22 @@ fn names(request: &HttpRequest, header: HeaderName, word: &str) -> bool {
     })
 }
 
+/// How many entries a reader will have with what is shown again. Older nodes ignore it, and so does this one what newer
+/// nodes may put beside it.
+#[derive(Debug, Deserialize)]
+pub(super) struct Until {
+    until: Option<u64>,
+}
+
 /// Entries that were hidden from a reader whose rights may have changed since.
 pub(super) async fn again(
     face: Data<Face>,
     reader: Reading,
     domain: Domain,
+    query: Query<Until>,
     again: Json<Again>,
 ) -> Result<HttpResponse, Failure> {
-    let again = again.0;
+    let again = Again { until: query.until, ..again.0 };
     let shown = move |app: &App| app.entries_again(reader.0, &domain.0, &again).map(|it| answer::json_bytes(&it));
     Ok(answer::bytes(answer::JSON, face.heavy(Heavy::Page, face.under_way()?, shown).await?))
 }

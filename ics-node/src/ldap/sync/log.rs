@@ -4,8 +4,8 @@
 //! names the log, and how many of its entries the consumer has. The consumer gets the entries after those, and last the
 //! log's own entry with the checkpoint and the proof that leads to it. What the consumer claims to have is believed by
 //! neither side: the consumer computes the root itself. A consumer that may now read more asks for what was hidden with
-//! `again ORIGIN` and the same JSON as over HTTP. Another origin, or more entries than there are, is answered with
-//! e-syncRefreshRequired.
+//! `again ORIGIN UNTIL` and the same JSON as over HTTP, without ` UNTIL` if it takes as many entries as there are.
+//! Another origin, or more entries than there are, is answered with e-syncRefreshRequired.
 
 use ics_core::limits;
 use ics_core::time::Timestamp;
@@ -220,7 +220,11 @@ impl Log {
 fn again(cookie: &[u8], origin: &str) -> Option<wire::Again> {
     let text = core::str::from_utf8(cookie).ok()?.strip_prefix("again ")?;
     let question = text.strip_prefix(origin)?.strip_prefix(' ')?;
-    serde_json::from_str(question).ok()
+    let (until, json) = match question.split_once(' ').filter(|(until, _)| !until.starts_with('{')) {
+        Some((until, json)) => (Some(until.parse().ok()?), json),
+        None => (None, question),
+    };
+    Some(wire::Again { until, ..serde_json::from_str(json).ok()? })
 }
 
 fn json(value: &impl serde::Serialize) -> Result<Vec<u8>, Failure> {
@@ -235,6 +239,18 @@ fn ended(error: &AppError) -> Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_asked_again_is_read_with_and_without_how_much_is_taken() {
+        let origin = "devices.acme.example/5f2c";
+        let asked = |until: &str| {
+            let cookie = format!("again {origin} {until}{{\"question\": 1, \"hidden\": [4], \"held\": [2]}}");
+            again(cookie.as_bytes(), origin)
+        };
+        let question = |until| wire::Again { question: 1, hidden: vec![4], held: vec![2], until };
+        assert_eq!([asked(""), asked("17 ")], [Some(question(None)), Some(question(Some(17)))]);
+        assert_eq!([asked("x "), asked("-1 "), asked("17 18 ")], [None, None, None]);
+    }
 
     #[test]
     fn cursors_are_read_as_they_are_written() {

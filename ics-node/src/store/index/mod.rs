@@ -137,15 +137,18 @@ impl Index {
         (upto, leaf): (u64, [u8; 32]),
     ) -> Result<(), StoreError> {
         let mut tail = self.shared.tail();
-        if !postings.is_empty() {
-            tail.forget(postings);
-        }
+        tail.forget(postings);
         tail.push(core::iter::empty(), (domain, Progress { upto, leaf }));
         drop(tail);
         self.shared.work.notify_one();
         let forgets = |tail: &mut Tail| tail.is_forgetting() && tail.failure.is_none();
         let tail = self.shared.merged.wait_while(self.shared.tail(), forgets).unwrap_or_else(PoisonError::into_inner);
         tail.failure.clone().map_or(Ok(()), Err)
+    }
+
+    /// Refuses while merging fails, as on a full disk: nothing could wait then until something is forgotten.
+    pub(crate) fn check_merges(&self) -> Result<(), StoreError> {
+        self.shared.tail().failure.clone().map_or(Ok(()), Err)
     }
 
     /// Waits until the tail has room again.
@@ -331,17 +334,18 @@ impl Shared {
             if tail.stopped {
                 return if tail.failure.is_none() { tail.begin_merge() } else { None };
             }
-            if tail.waiting() >= MERGE_POSTINGS && tail.failure.is_none() {
+            // Whoever waits until something is forgotten may have said so while this thread was at work.
+            if (tail.waiting() >= MERGE_POSTINGS || tail.forgets()) && tail.failure.is_none() {
                 return tail.begin_merge();
             }
             let (guard, wait) = self.work.wait_timeout(tail, IDLE).unwrap_or_else(PoisonError::into_inner);
             tail = guard;
             // If something always comes in, there is no better time to empty the write-ahead log.
-            if (tail.forgets() || tail.must_try_again(IDLE)) && tail.failure.is_none() {
+            if tail.must_try_again(IDLE) && tail.failure.is_none() {
                 return tail.begin_merge();
             }
             // The store is idle, or it is time to try again after a failure.
-            let works = tail.len() > 0 || tail.must_clear();
+            let works = tail.len() > 0 || tail.is_forgetting() || tail.must_clear();
             if wait.timed_out() && (tail.pushes == seen || tail.failure.is_some()) && works {
                 return tail.begin_merge();
             }

@@ -1,5 +1,7 @@
 //! Certificates that are not confirmed at once (RFC 9810, 5.1.1.2).
 
+use ics_core::descriptor::Compromise;
+use ics_core::openpgp::signer::Signer as _;
 use ics_node::app::IssuerKey;
 
 use super::{CMP, IDEVID, NEW, Site, first, is_confirmed, part, sent, tlv};
@@ -196,6 +198,24 @@ fn they_are_confirmed_and_revoked_before_the_key_of_the_next_issuer_has_come() {
     site.gets("", IDEVID, &["-cmd", "rr", "-oldcert", "answer.pem", "-revreason", "4"]);
     assert_eq!(site.revoked(), ["superseded"]);
     site.is_refused("", IDEVID, &[&["-cmd", "ir"], NEW].concat(), "systemUnavail");
+}
+
+/// Whoever has stolen that key can sign such answers, too.
+#[test]
+fn nothing_is_answered_with_a_former_key_that_is_declared_compromised() {
+    let site = Site::new();
+    let confirmation = site.unconfirmed();
+    let Site { world, bench, node } = site;
+    drop(node);
+    let former = world.key.clone();
+    let signer = former.signer.public_key().fingerprint();
+    let mut world = world.rotated(issuer_key()).with_key(former);
+    let from_index = world.size();
+    world.change(|descriptor| descriptor.compromised = vec![Compromise { signer, domain: domain(), from_index }]);
+    assert_eq!(world.app.only_issuing().expect("no other is meant meanwhile"), domain());
+    let site = Site { node: Node::start(&world.app), world, bench };
+    let (code, answer) = sent(&site, CMP, &confirmation);
+    assert_ne!(code, "200", "{answer}");
 }
 
 /// It may issue again, and then its lists must have them.
