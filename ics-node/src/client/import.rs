@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{BufRead as _, BufReader, BufWriter, Cursor, Read as _, Seek as _, Write as _};
+use std::io::{BufRead as _, BufReader, BufWriter, Cursor, Read, Seek as _, Write as _};
 use std::path::{Path, PathBuf};
 
 use ics_core::limits;

@@ -14,7 +14,7 @@ use super::error::StoreError;
 use super::follow::follow_from_the_start;
 use super::heads::HeadFiles;
 use super::sight::Show;
-use super::types::{DOMAIN_ENTRIES, DomainInfo, Part, StoredEntry};
+use super::types::{DOMAIN_ENTRIES, DomainInfo, Part, Position, StoredEntry};
 use super::wal::open_log_to_write;
 use super::write::in_transaction;
 use super::{INDEX_FILE, LOG_FILE, SEEN_DIR, index, lock, table, witnessed};

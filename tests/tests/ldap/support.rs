@@ -150,13 +150,7 @@ impl Directory {
         Self::serve(dir, world, files, Port::take().expect("a port"), change)
     }
 
-    fn serve(
-        dir: TempDir,
-        world: World,
-        files: TlsConfig,
-        held: Port,
-        change: impl FnOnce(&mut Settings),
-    ) -> Self {
+    fn serve(dir: TempDir, world: World, files: TlsConfig, held: Port, change: impl FnOnce(&mut Settings)) -> Self {
         let app = world.app.clone();
         let mut settings = Settings::new(Suffix::default());
         settings.listen = vec![held.address()];

@@ -1,7 +1,6 @@
 //! Certificates that are not confirmed at once (RFC 9810, 5.1.1.2).
 
 use ics_core::descriptor::Compromise;
-use ics_core::openpgp::signer::Signer as _;
 use ics_node::app::IssuerKey;
 
 use super::{CMP, IDEVID, NEW, Site, first, is_confirmed, part, sent, tlv};

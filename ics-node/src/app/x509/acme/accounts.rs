@@ -1,7 +1,7 @@
 //! ACME accounts: created for holders that the node knows, changed and given up by them.
 
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use ics_core::identity::IdentityId;
 use ics_core::limits;

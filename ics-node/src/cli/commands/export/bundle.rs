@@ -111,7 +111,8 @@ pub(in crate::cli::commands) fn open(path: &Path) -> Result<Bundle<File>, Failur
 /// Writes the bundle to a temporary file and moves it into place once it is complete and on disk.
 async fn write(node: &Node, order: &mut Order, path: &Path, moved: impl Fn(u64)) -> Result<Vec<Made>, Failure> {
     let failed = |error: std::io::Error| files::failed(path, error);
-    let mut file = tempfile::NamedTempFile::new_in(files::directory_of(path)).map_err(|error| failed(unnamed(&error)))?;
+    let mut file =
+        tempfile::NamedTempFile::new_in(files::directory_of(path)).map_err(|error| failed(unnamed(&error)))?;
     let mut out = BufWriter::new(file.as_file_mut());
     let made = make(node, &mut out, order, moved).await.map_err(|error| match error {
         CarryError::Unwritten(error) => failed(error),
