@@ -21,8 +21,7 @@ pub fn init(config: &LogConfig) -> Result<(), TryInitError> {
     let is_terminal = io::stderr().is_terminal();
     let lines: Box<dyn Layer<Registry> + Send + Sync> = match config.format {
         LogFormat::Text if is_journal() => {
-            let lines = JournalLines(fmt::format().without_time().with_target(false).with_ansi(false));
-            Box::new(fmt::layer().with_ansi(false).with_writer(io::stderr).event_format(lines))
+            Box::new(fmt::layer().with_ansi(false).with_writer(io::stderr).event_format(JournalLines::new()))
         }
         LogFormat::Text => Box::new(fmt::layer().with_ansi(is_terminal).with_writer(io::stderr).with_target(false)),
         LogFormat::Json => {
@@ -46,6 +45,12 @@ fn is_journal() -> bool {
 /// Lines that begin with their priority, as the journal takes them (sd-daemon(3)); it adds the time itself.
 struct JournalLines(Format<Full, ()>);
 
+impl JournalLines {
+    fn new() -> Self {
+        Self(fmt::format().without_time().with_target(false).with_ansi(false))
+    }
+}
+
 impl<S, N> FormatEvent<S, N> for JournalLines
 where
     S: Subscriber + for<'a> LookupSpan<'a>,
@@ -63,8 +68,11 @@ where
             Level::INFO => 6,
             _ => 7,
         };
-        write!(writer, "<{priority}>")?;
-        self.0.format_event(context, writer, event)
+        let mut text = String::new();
+        self.0.format_event(context, Writer::new(&mut text), event)?;
+        // The journal ends a line at a NUL, too. In what others have sent, the rest would else choose its own priority.
+        let mut lines = text.trim_end_matches('\n').split(['\n', '\0']);
+        lines.try_for_each(|line| writeln!(writer, "<{priority}>{line}"))
     }
 }
 
@@ -88,5 +96,24 @@ impl io::Write for Lines {
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_others_have_sent_chooses_no_priority_in_the_journal() {
+        let lines = Lines::default();
+        let writer = lines.clone();
+        let log = tracing_subscriber::fmt()
+            .with_writer(move || writer.clone())
+            .event_format(JournalLines::new())
+            .finish();
+        tracing::subscriber::with_default(log, || {
+            tracing::warn!(reason = %"busy\n<0>on fire\0<0>flooded", "the peer refuses");
+        });
+        assert_eq!(lines.text(), "<4> WARN the peer refuses reason=busy\n<4><0>on fire\n<4><0>flooded\n");
     }
 }

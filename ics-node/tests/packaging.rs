@@ -3,6 +3,9 @@
 use std::path::Path;
 use std::process::Command;
 
+const IMAGE: &str = include_str!("../packaging/Containerfile");
+const PACKAGE: &str = include_str!("../packaging/build-deb");
+
 #[test]
 fn the_licences_of_all_that_the_program_contains_are_packed_with_it() {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("packaging/third-party-notices");
@@ -13,14 +16,21 @@ fn the_licences_of_all_that_the_program_contains_are_packed_with_it() {
     };
     let notices = written();
     assert_eq!(written(), notices, "a package that is built again is the same");
-    // The last of the crates comes without its text.
-    for name in ["sequoia-openpgp", "aws-lc-sys", "ldap3_proto"] {
+    // The first is Rust's own library; the last of the crates comes without its text.
+    for name in ["std", "sequoia-openpgp", "aws-lc-sys", "ldap3_proto"] {
         assert!(notices.contains(&format!("\n{name} ")), "{name} is missing");
     }
     for text in ["GNU LIBRARY GENERAL PUBLIC LICENSE", "\nMozilla Public License Version 2.0\n"] {
         assert!(notices.contains(text), "{text} is missing");
     }
     assert!(!notices.contains("\ntrycmd "), "only tests need it");
-    let recipes = [include_str!("../packaging/Containerfile"), include_str!("../packaging/build-deb")];
-    assert!(recipes.iter().all(|recipe| recipe.contains("ics-node/packaging/third-party-notices >")));
+    assert!([IMAGE, PACKAGE].iter().all(|recipe| recipe.contains("ics-node/packaging/third-party-notices >")));
+}
+
+#[test]
+fn what_is_delivered_is_built_by_the_profile_for_it() {
+    let workspace = include_str!("../../Cargo.toml");
+    assert!(workspace.contains("\n[profile.dist]\ninherits = \"release\"\nlto = \"fat\"\n"), "{workspace}");
+    assert!(IMAGE.contains("RUN cargo build --profile dist --locked ") && IMAGE.contains(" /src/target/dist/ics "));
+    assert!(PACKAGE.contains("\nprofile=dist\n"));
 }

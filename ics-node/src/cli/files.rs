@@ -9,13 +9,8 @@ use tempfile::NamedTempFile;
 
 use super::exit::{Exit, Failure};
 use super::output;
-pub(crate) use crate::keys::file::STANDARD;
+pub(crate) use crate::keys::file::{STANDARD, is_standard};
 use crate::keys::file::{make_alike, open, unnamed};
-
-/// Whether a path stands for standard input or output.
-pub(crate) fn is_standard(path: &Path) -> bool {
-    path.to_str() == Some(STANDARD)
-}
 
 /// Makes a failure about a file.
 pub(crate) fn failed(path: &Path, error: impl core::fmt::Display) -> Failure {

@@ -242,7 +242,7 @@ fn local_hint(problem: &Problem) -> Option<&'static str> {
         Code::Busy | Code::OverBudget => Some("try again in a moment"),
         Code::NoRoom => Some("the node goes on by itself once its operator has made room"),
         Code::Behind => Some(
-            "try again in a moment, or ask another node: --node names one. Of a domain that was restored, `ics restore` \
+            "try again in a moment, or ask another node: --node names one. Of a domain that was restored, ics restore \
              on the machine of its home says what it waits for",
         ),
         _ => None,
@@ -316,6 +316,12 @@ mod tests {
             let words = ["Retry-After", "`Authorization", "GET /v1/identities"];
             assert!(!words.iter().any(|word| told.contains(word)), "{told}");
         }
+    }
+
+    #[test]
+    fn what_is_for_another_machine_takes_no_flags_of_this_one() {
+        let told = format!("{:?}", Failure::from(Problem::of(Code::Behind, "it failed".to_owned())));
+        assert!(told.contains("ics restore on the machine of its home") && !told.contains("`ics restore"), "{told}");
     }
 
     #[test]

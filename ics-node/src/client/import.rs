@@ -269,10 +269,7 @@ fn parts(path: &Path) -> Result<Parts, ImportError> {
         Err(refusal) => refusal,
     };
     // A pipe gives nothing twice.
-    let parser = match path.is_file() {
-        true => RawCertParser::from_file(path),
-        false => RawCertParser::from_reader(Cursor::new(bytes).chain(rest)),
-    };
+    let parser = RawCertParser::from_reader(Cursor::new(bytes).chain(rest));
     let mut certificates = parser.map_err(|_| failed(refusal.to_string()))?;
     // Old keyrings begin with keys that are no longer accepted; a file with no acceptable key among the first is not a
     // keyring.

@@ -13,14 +13,20 @@ use zeroize::Zeroizing;
 /// Stands for standard input or output.
 pub const STANDARD: &str = "-";
 
+/// Whether a path stands for standard input or output.
+#[must_use]
+pub fn is_standard(path: &Path) -> bool {
+    path.to_str() == Some(STANDARD)
+}
+
 /// Opens a file for reading, or standard input for `-`: without a buffer, in which something of a secret could stay.
 ///
 /// # Errors
 /// The system's error.
 pub fn open(path: &Path) -> io::Result<File> {
-    match path.to_str() {
-        Some(STANDARD) => io::stdin().as_fd().try_clone_to_owned().map(File::from),
-        _ => File::open(path),
+    match is_standard(path) {
+        true => io::stdin().as_fd().try_clone_to_owned().map(File::from),
+        false => File::open(path),
     }
 }
 
@@ -63,7 +69,7 @@ pub fn replace_private(path: &Path, content: &[u8]) -> io::Result<()> {
 /// # Errors
 /// The system's error.
 pub fn write_private(path: &Path, content: &[u8]) -> io::Result<()> {
-    if path.to_str() != Some(STANDARD) {
+    if !is_standard(path) {
         return replace_private(path, content);
     }
     let mut output = io::stdout().lock();

@@ -254,6 +254,13 @@ impl PassphraseSource {
         Ok(opened)
     }
 
+    /// Forgets what was read and typed, for a process that goes on without opening more keys: others may have the same
+    /// passphrase.
+    pub fn forget(&self) {
+        *self.known.locked() = None;
+        self.typed.locked().clear();
+    }
+
     /// A passphrase for new keys: from a file, or asked for twice.
     ///
     /// # Errors
@@ -371,6 +378,19 @@ mod tests {
             _ => Err(KeyError::WrongPassphrase("a key".to_owned())),
         });
         assert_eq!(text(&opened.expect("it opens")), "of this key");
+    }
+
+    #[test]
+    fn what_is_forgotten_is_in_no_copy_either() {
+        let home = tempfile::tempdir().expect("directory");
+        let path = home.path().join("named");
+        private(&path, "from a pipe\n");
+        let source = PassphraseSource::new(home.path(), Some(path.clone()));
+        assert_eq!(text(&opening(&source).expect("read")), "from a pipe");
+        source.typed.locked().push(Passphrase(Zeroizing::new("typed".to_owned())));
+        fs::remove_file(&path).expect("removed");
+        source.clone().forget();
+        assert!(source.typed.locked().is_empty() && opening(&source).is_err());
     }
 
     /// As a pipe has it.

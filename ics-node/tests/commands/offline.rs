@@ -307,7 +307,9 @@ fn batches_and_descriptors_pass_through_pipes() {
     assert_eq!(split.stage.status("serial:SN-1"), "in-use");
     let evidence = json(&piped("home", &["export", "serial:SN-1", "--out", "-"], b""));
     assert!(evidence.is_object(), "and nothing beside it: {evidence}");
-    for name in ["-", "-.signed.ics"] {
+    let proof = split.stage.run(&["export", "--entry", "0", "-o", "-"]);
+    assert_eq!(proof.code, 2, "two files do not fit there: {proof:?}");
+    for name in ["-", "-.pgp", "-.signed.ics"] {
         assert!(!split.stage.path(name).exists(), "{name}");
     }
     assert_eq!(json(&piped("home", &["import", "-"], &file("signer.asc")))["certificates"], 1);

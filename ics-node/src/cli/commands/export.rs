@@ -71,6 +71,10 @@ pub(crate) struct Export {
 
 impl Export {
     pub(super) fn run(self, context: &Context) -> Result<Exit, Failure> {
+        if (self.bundle.bundle || self.entry.is_some()) && self.output.as_deref().is_some_and(files::is_standard) {
+            let text = "a bundle, or a proof with the entry's body beside it, does not go to standard output";
+            return Err(Failure::new(Exit::Usage, text).hint("name a file with -o FILE"));
+        }
         if let (true, Some(path)) = (self.bundle.bundle, &self.output) {
             let path = path.clone();
             return self.bundle.run(context, &self.query, &path);
@@ -186,7 +190,7 @@ fn proof(context: &Context, entry: &ProvenEntry, path: &Path) -> Result<Exit, Fa
         ("body", body.display().to_string()),
         ("verify", format!("ics verify --document {} --log-key KEY", shell_path(path))),
     ];
-    context.output.written(path, &shown, || card(&format!("entry {index}, a {}", clean(&entry.kind)), &rows))?;
+    context.output.result(&shown, || card(&format!("entry {index}, a {}", clean(&entry.kind)), &rows))?;
     Ok(Exit::Ok)
 }
 

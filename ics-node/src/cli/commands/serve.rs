@@ -81,6 +81,7 @@ impl Serve {
             change_signals().map_err(internal)?
         };
         let keys = node_keys(context, node)?;
+        context.passphrases().forget();
         observe::init(&config.log).map_err(|error| Failure::new(Exit::Local, error))?;
         let file = context.home.join(FILE_NAME);
         warn_of_readers(&file, &config);

@@ -82,7 +82,7 @@ impl Falling {
         }
         if !self.complete {
             let text = "not all blocks that will no longer count are known here: the node could not be asked, or there \
-                        are too many. `ics list --signer FINGERPRINT` at the home shows what a signer has spoken about";
+                        are too many. At the home, ics list --signer FINGERPRINT shows what a signer has spoken about";
             texts.push(text.to_owned());
         }
         texts

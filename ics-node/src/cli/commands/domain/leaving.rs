@@ -109,7 +109,7 @@ pub(super) fn tell_orphans(context: &Context, previous: &Descriptor, next: &Desc
         let left = match known.left_of(&authority) {
             Some(left) if left.count == 0 => continue,
             Some(left) => left.text(),
-            None => "what it has issued, which is not known here (`ics certs` at the home)".to_owned(),
+            None => "what it has issued, which is not known here (at the home ics certs shows it)".to_owned(),
         };
         context.output.note(&format!(
             "{} is no longer listed, and from then on nobody answers for {left}: OCSP refuses, and there is no \

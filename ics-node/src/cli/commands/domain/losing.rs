@@ -88,7 +88,7 @@ impl Losing {
         }
         if !self.complete {
             let text = "not everything that will no longer count for want of a role is known here: the node could not \
-                        be asked, or there is too much. `ics list --signer FINGERPRINT` at the home shows what a \
+                        be asked, or there is too much. At the home, ics list --signer FINGERPRINT shows what a \
                         signer has spoken about";
             texts.push(text.to_owned());
         }

@@ -245,7 +245,7 @@ pub(super) fn prepare(
 ) -> Result<Exit, Failure> {
     let [owner] = owners else {
         return Err(Failure::new(Exit::Usage, "one owner signs first")
-            .hint("name one with --owner; the others add their signatures with `ics sign`"));
+            .hint("name one with --owner; the others add their signatures with ics sign"));
     };
     let head = Head::new(next.domain.clone(), signer(context, owner)?, None, context.now());
     let digest = head.write_descriptor(path, next)?;
