@@ -87,13 +87,9 @@ fn judge_next(
         (Some(domain), What::Certificate(certificate)) => {
             judge_certificate(log, domain, header, certificate, &checked.body, line)
         }
-        (Some(domain), What::Certification(certification)) => match domain.certificate(&certification.signer()) {
-            Some((_, held)) => {
-                let judged = judge_certification(log, domain, header, certification, &checked.body)?;
-                Ok(if_by(held.certifying_key(), judged))
-            }
-            None => Ok(Judgement::Refused(unknown_signer(&certification.signer()))),
-        },
+        (Some(domain), What::Certification(certification)) => {
+            judge_certification(log, domain, header, certification, &checked.body)
+        }
         (Some(domain), What::Erasure(erasure)) => judge_erasure(log, domain, header, erasure, line),
         (domain, What::Descriptor(descriptor)) => judge_descriptor(log, domain, descriptor),
         (None, _) => Ok(refused(Code::DescriptorRefused, "entry 0 of a domain is its descriptor")),
@@ -120,9 +116,9 @@ fn refused(code: Code, detail: impl Into<String>) -> Judgement {
     Judgement::Refused(Problem::of(code, detail.into()))
 }
 
-/// Judges an entry that already stands in the log, at its own place; `domain` is the domain as it was there. Only
-/// statements and their erasures are ever hidden, so anything else that was hidden has no effect. Callers pass the same
-/// `line` from one entry to the next.
+/// Judges an entry that already stands in the log, at its own place; `domain` is the domain as it was there. Without a
+/// descriptor or certificate nothing behind it can be judged, so no copy goes on where one is hidden. Callers pass the
+/// same `line` from one entry to the next.
 pub(crate) fn judge_earlier(
     tx: &WriteTx<'_>,
     index: u64,
@@ -136,7 +132,10 @@ pub(crate) fn judge_earlier(
     match &checked.what {
         What::Statement(statement) => judge_statement(&before, index, domain, header, statement, &checked.body, line),
         What::Erasure(erasure) => judge_erasure(&before, domain, header, erasure, line),
-        _ => Ok(refused(Code::MalformedStatement, "descriptors and certificates are never hidden")),
+        What::Certification(certification) => {
+            judge_certification(&before, domain, header, certification, &checked.body)
+        }
+        What::Descriptor(_) | What::Certificate(_) => Ok(refused(Code::MalformedStatement, "descriptors and certificates are never hidden")),
     }
 }
 
@@ -221,14 +220,17 @@ fn judge_certificate(
 }
 
 fn judge_certification(
-    log: &impl Log,
+    entries: &impl Entries,
     domain: &Domain,
     header: &Header,
     certification: &Certification,
     body: &[u8],
 ) -> Result<Judgement, StoreError> {
-    if let Some(index) = log.first(body_key(&certification.id()))? {
-        return Ok(Judgement::Present(index));
+    let Some((_, held)) = domain.certificate(&certification.signer()) else {
+        return Ok(Judgement::Refused(unknown_signer(&certification.signer())));
+    };
+    if let Some(index) = entries.indices(&[Posting::Statement(certification.id())], 1)?.first() {
+        return Ok(Judgement::Present(*index));
     }
     if let Err(refusal) = verify_source(domain, header, body) {
         return Ok(refusal);
@@ -236,13 +238,14 @@ fn judge_certification(
     let Ok(way) = SourceRef::way(header) else {
         return Ok(without_a_way());
     };
-    Ok(match domain.check_certification(certification, &way) {
+    let judged = match domain.check_certification(certification, &way) {
         Ok(()) => Judgement::Admitted(Admission {
             kind: EntryKind::Certification,
             change: Change::Certification(Box::new(certification.clone())),
         }),
         Err(refusal) => Judgement::Refused(Problem::refused(&refusal)),
-    })
+    };
+    Ok(if_by(held.certifying_key(), judged))
 }
 
 fn judge_erasure(
