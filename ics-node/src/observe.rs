@@ -107,10 +107,8 @@ mod tests {
     fn what_others_have_sent_chooses_no_priority_in_the_journal() {
         let lines = Lines::default();
         let writer = lines.clone();
-        let log = tracing_subscriber::fmt()
-            .with_writer(move || writer.clone())
-            .event_format(JournalLines::new())
-            .finish();
+        let log =
+            tracing_subscriber::fmt().with_writer(move || writer.clone()).event_format(JournalLines::new()).finish();
         tracing::subscriber::with_default(log, || {
             tracing::warn!(reason = %"busy\n<0>on fire\0<0>flooded", "the peer refuses");
         });

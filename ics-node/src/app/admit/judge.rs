@@ -135,7 +135,9 @@ pub(crate) fn judge_earlier(
         What::Certification(certification) => {
             judge_certification(&before, domain, header, certification, &checked.body)
         }
-        What::Descriptor(_) | What::Certificate(_) => Ok(refused(Code::MalformedStatement, "descriptors and certificates are never hidden")),
+        What::Descriptor(_) | What::Certificate(_) => {
+            Ok(refused(Code::MalformedStatement, "descriptors and certificates are never hidden"))
+        }
     }
 }
 
