@@ -263,10 +263,11 @@ async fn empty_pages_do_not_tell_how_much_is_hidden() {
     let maker = Party::found_private("devices.acme.example", "resource has lot && resource.lot == \"OPEN\"");
     let app = maker.open();
     let hidden = devices(2_010);
+    maker.submit_one(&app, maker.certificate.clone()).await.expect("admitted");
     for some in hidden.chunks(250) {
         let said = some.iter().map(|key| maker.introduce(&app, key, "Pump", "HIDDEN")).collect();
         let results = app.submit(&maker.domain, said).await.expect("a batch").results;
-        assert!(results.iter().all(|result| matches!(result, SubmissionResult::Receipt(_))), "{results:?}");
+        assert!(results.iter().all(|result| matches!(result, SubmissionResult::Receipt(_))), "{:?}", results[0]);
     }
     introduce_as(&maker, &app, 1, ("serial:SN-OPEN", "OPEN")).await;
     let pages = |reader, query: &ListQuery| {

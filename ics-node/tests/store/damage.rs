@@ -220,7 +220,7 @@ fn an_entry_that_has_lost_its_effect_is_given_to_nobody() {
     // As a store of an earlier version, which is then upgraded.
     let log = Connection::open(dir.path().join("ics.db")).expect("open");
     let later = "DROP TABLE without_effect; DROP TABLE follow_grant; DROP TABLE certified; DROP TABLE unscrubbed; \
-                 DROP TABLE unconfirmed; DROP TABLE day; DROP INDEX filled_by_position; \
+                 DROP TABLE unconfirmed; DROP TABLE day; DROP TABLE given_up; DROP INDEX filled_by_position; \
                  ALTER TABLE follow_cursor DROP COLUMN news; ALTER TABLE follow_cursor DROP COLUMN rights; \
                  ALTER TABLE alarm DROP COLUMN about; PRAGMA user_version = 9";
     log.execute_batch(later).expect("changed");
