@@ -22,7 +22,7 @@ use crate::report::Report;
 use crate::{Error, Options, Outcome};
 
 /// The program, built with the benchmarks.
-const ICS: &str = env!("CARGO_BIN_EXE_ics-under-test");
+const ICS: &str = env!("CARGO_BIN_EXE_ics-measured");
 /// The pumps that are suspended, and how often each, since a signer may only make a limited number of statements about
 /// a thing.
 const PUMPS: [&str; 2] = ["SN-0001", "SN-0002"];
@@ -67,7 +67,7 @@ struct Gateway {
 
 impl Gateway {
     fn start(example: &str) -> Result<Self, Error> {
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples").join(example).join("run.sh");
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples").join(example).join("run.sh");
         let mut command = Command::new("bash");
         command.arg(script).env("ICS", ICS).env("PORT", PORT.to_string()).env("HOLD", "1").env_remove("ICS_HOME");
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn()?;

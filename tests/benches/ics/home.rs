@@ -22,7 +22,7 @@ use tempfile::TempDir;
 use crate::Error;
 
 /// The program, built with the benchmarks.
-const ICS: &str = env!("CARGO_BIN_EXE_ics-under-test");
+const ICS: &str = env!("CARGO_BIN_EXE_ics-measured");
 /// How many signers the manufacturer has.
 const SIGNERS: u8 = 48;
 /// 2026-01-01: the date of all keys and statements.

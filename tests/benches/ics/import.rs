@@ -88,7 +88,7 @@ impl Drop for Node<'_> {
 }
 
 fn command(home: &Path, args: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_ics-under-test"));
+    let mut command = Command::new(env!("CARGO_BIN_EXE_ics-measured"));
     command.env_clear().env("ICS_HOME", home).args(args).stdin(Stdio::null());
     command
 }

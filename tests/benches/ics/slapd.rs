@@ -76,7 +76,7 @@ impl Drop for Slapd {
 }
 
 fn settings(database: &Database<'_>, data: &Path) -> Result<String, Error> {
-    let schemas = concat!(env!("CARGO_MANIFEST_DIR"), "/../schemas/ldap");
+    let schemas = concat!(env!("CARGO_MANIFEST_DIR"), "/../../schemas/ldap");
     let read = |path: &Path| fs::read_to_string(path);
     Ok(format!(
         "dn: cn=config\nobjectClass: olcGlobal\ncn: config\nolcThreads: 4\nolcSizeLimit: unlimited\n\n\
