@@ -2,6 +2,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, ErrorKind, Read as _, Write as _};
+use std::time::Duration;
 
 use rustix::process::{Signal, getpid, kill_process};
 use rustix::termios::{LocalModes, OptionalActions, SpecialCodeIndex, Termios, tcgetattr, tcsetattr};
@@ -11,6 +12,8 @@ use zeroize::Zeroizing;
 const TERMINAL: &str = "/dev/tty";
 /// The longest line that Linux takes from a terminal (termios(3)), in bytes.
 const LINE: usize = 4096;
+/// How long a signal that ends this process may take.
+const SIGNALLED: Duration = Duration::from_secs(5);
 
 /// A terminal that shows only where a line ends; dropped, it is as before.
 struct Hidden {
@@ -70,6 +73,8 @@ pub(super) fn ask(prompt: &str) -> io::Result<Zeroizing<String>> {
         hidden.terminal.write_all(b"\n")?;
         drop(hidden);
         kill_process(getpid(), Signal::INT)?;
+        // Another thread may be given the signal, in its own time. Nobody is, where a parent has had it ignored.
+        std::thread::sleep(SIGNALLED);
         return Err(ErrorKind::Interrupted.into());
     };
     let text = core::str::from_utf8(&line).map_err(|error| io::Error::new(ErrorKind::InvalidData, error))?;
