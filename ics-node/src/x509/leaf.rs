@@ -22,7 +22,8 @@ use x509_cert::ext::pkix::{
 use x509_cert::spki::SubjectPublicKeyInfoOwned;
 use x509_cert::time::{Time, Validity};
 
-use super::authority::{self, Authority, sha1, usage_oid};
+use super::authority::{self, Authority, sha1};
+use super::constraints::usage_oid;
 use super::extension::extension;
 use super::{Csr, SignError, Wanted, general_name, oid, signature, subject, time};
 

@@ -6,6 +6,7 @@
 
 mod authority;
 mod cms;
+mod constraints;
 mod crl;
 mod csr;
 mod extension;
@@ -21,10 +22,10 @@ mod taken_back;
 mod time;
 
 pub use self::authority::{
-    Authority, AuthorityError, AuthorityMakeError, Constraints, Delegation, NewAuthority, answers_for, ca_request,
-    issue_authority,
+    Authority, AuthorityError, AuthorityMakeError, Delegation, NewAuthority, answers_for, ca_request, issue_authority,
 };
 pub use self::cms::certs_only;
+pub use self::constraints::Constraints;
 pub use self::crl::{ReadList, ReadRevoked, RevocationList, Revoked, read_list, read_revoked};
 pub use self::csr::{Csr, Proof, RequestError};
 pub use self::general_name::Wanted;

@@ -23,6 +23,17 @@ fn by_hand(site: &Party, home: &App, maker: &Party) -> App {
 
 /// Brings a copy what its home shows to a reader, with a change made on the way.
 fn bring(copy: &App, home: &App, maker: &Party, reader: Reader, change: impl Fn(&mut Page)) -> Reached {
+    bring_pages(copy, home, maker, (reader, None), change)
+}
+
+/// As [`bring`], in pages of at most so many entries.
+fn bring_pages(
+    copy: &App,
+    home: &App,
+    maker: &Party,
+    (reader, most): (Reader, Option<usize>),
+    change: impl Fn(&mut Page),
+) -> Reached {
     let domain = &maker.domain;
     let mut said = Carried::Begin;
     loop {
@@ -31,6 +42,7 @@ fn bring(copy: &App, home: &App, maker: &Party, reader: Reader, change: impl Fn(
             Wanted::Descriptors { from } => Carried::Descriptors(home.descriptors(domain, from).expect("here")),
             Wanted::Checkpoint => Carried::Checkpoint(home.checkpoint(domain).expect("signed")),
             Wanted::Page { from, limit, until } => {
+                let limit = most.unwrap_or(limit);
                 let mut page = home.entries(reader, domain, from, limit, Some(until)).expect("a page");
                 change(&mut page);
                 Carried::Page(page)
@@ -122,27 +134,12 @@ async fn of_what_anybody_may_copy_nothing_is_called_erased_on_the_way() {
 
 /// Brings a copy what its home shows, in pages of this many entries, with one of them reduced to its leaf.
 fn bring_hiding(copy: &App, home: &App, maker: &Party, limit: usize, hidden: Option<u64>) -> Reached {
-    let domain = &maker.domain;
-    let mut said = Carried::Begin;
-    loop {
-        let wanted = tokio::task::block_in_place(|| copy.carried(domain, said)).expect("taken");
-        said = match wanted {
-            Wanted::Descriptors { from } => Carried::Descriptors(home.descriptors(domain, from).expect("here")),
-            Wanted::Checkpoint => Carried::Checkpoint(home.checkpoint(domain).expect("signed")),
-            Wanted::Page { from, until, .. } => {
-                let mut page = home.entries(Reader::Anonymous, domain, from, limit, Some(until)).expect("a page");
-                let end = from + page.entries.len() as u64;
-                if let Some(index) = hidden.filter(|index| (from..end).contains(index)) {
-                    hide(&mut page, index);
-                }
-                Carried::Page(page)
-            }
-            Wanted::Again(again) => {
-                Carried::Shown(home.entries_again(Reader::Anonymous, domain, &again).expect("shown"))
-            }
-            Wanted::Nothing(reached) => return reached,
-        };
-    }
+    let holds = |page: &Page, index: &u64| (page.from..page.from + page.entries.len() as u64).contains(index);
+    bring_pages(copy, home, maker, (Reader::Anonymous, Some(limit)), |page| {
+        if let Some(index) = hidden.filter(|index| holds(page, index)) {
+            hide(page, index);
+        }
+    })
 }
 
 /// What came behind it was read without it.

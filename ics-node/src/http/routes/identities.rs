@@ -208,6 +208,7 @@ pub(super) async fn explain(
 
 #[cfg(test)]
 mod tests {
+    use std::pin::pin;
     use std::time::Duration;
 
     use actix_web::test::TestRequest;
@@ -217,6 +218,14 @@ mod tests {
     use crate::fixture::Party;
     use crate::http::Settings;
 
+    /// What is answered once there is a turn again.
+    async fn after<R>(turns: impl Sized, asked: impl Future<Output = R>) -> R {
+        let mut asked = pin!(asked);
+        assert!(tokio::time::timeout(Duration::from_millis(300), &mut asked).await.is_err(), "there is no other");
+        drop(turns);
+        asked.await
+    }
+
     /// It takes several times its megabytes while it is made, and anybody may ask for it.
     #[tokio::test(flavor = "multi_thread")]
     async fn evidence_waits_for_its_turn() {
@@ -224,10 +233,8 @@ mod tests {
         let face = Data::new(Face::new(party.open(), &Settings::default()));
         let turns = face.all_turns(Heavy::Proof);
         let (domain, path) = (Domain(party.domain.clone()), Path::from(Identified { id: "serial:1".to_owned() }));
-        let mut asked = Box::pin(evidence(Data::clone(&face), Reading(Reader::Anonymous), domain, path));
-        assert!(tokio::time::timeout(Duration::from_millis(300), &mut asked).await.is_err(), "there is no other");
-        drop(turns);
-        drop(asked.await);
+        let asked = evidence(Data::clone(&face), Reading(Reader::Anonymous), domain, path);
+        drop(after(turns, asked).await);
     }
 
     #[tokio::test(flavor = "multi_thread")]
@@ -237,10 +244,8 @@ mod tests {
         let turns = face.all_turns(Heavy::Attestation);
         let (domain, path) = (Domain(party.domain.clone()), Path::from(Identified { id: "serial:1".to_owned() }));
         let alone = Query(Roaming { hops: None, seen: None });
-        let mut asked = Box::pin(attestation(Data::clone(&face), Reading(Reader::Anonymous), domain, path, alone));
-        assert!(tokio::time::timeout(Duration::from_millis(300), &mut asked).await.is_err(), "there is no other");
-        drop(turns);
-        drop(asked.await);
+        let asked = attestation(Data::clone(&face), Reading(Reader::Anonymous), domain, path, alone);
+        drop(after(turns, asked).await);
     }
 
     #[tokio::test(flavor = "multi_thread")]
@@ -251,9 +256,7 @@ mod tests {
         let request = TestRequest::default().insert_header(("accept", PGP_KEYS)).to_http_request();
         let path = Path::from(Identified { id: "serial:1".to_owned() });
         let form = Query(Form { version: None, view: None });
-        let mut asked = Box::pin(view(Data::clone(&face), request, Reading(Reader::Anonymous), path, form));
-        assert!(tokio::time::timeout(Duration::from_millis(300), &mut asked).await.is_err(), "there is no other");
-        drop(turns);
-        assert_eq!(asked.await.expect_err("nothing is known of it").problem().status, 404);
+        let asked = view(Data::clone(&face), request, Reading(Reader::Anonymous), path, form);
+        assert_eq!(after(turns, asked).await.expect_err("nothing is known of it").problem().status, 404);
     }
 }

@@ -243,18 +243,12 @@ fn blocks_of_an_earlier_version_stay_and_know_only_their_time() {
     assert_eq!(block, (7, None));
 }
 
-#[test]
-fn certificates_of_an_earlier_version_are_kept_once() {
+/// The file of an earlier version with these documents of certificates, opened by this one.
+fn with_certificates(version: usize, documents: &[&str]) -> (tempfile::TempDir, Connection) {
     let dir = tempfile::tempdir().expect("dir");
     let path = dir.path().join("acme.db");
-    let former = former(File::Acme, &path, 3);
+    let former = former(File::Acme, &path, version);
     former.execute_batch("INSERT INTO account VALUES (1, 'd.example', 'a', '{}', '')").expect("inserted");
-    let documents = [
-        r#"{"account":1,"chains":["leaf\n","leaf\nroot\n"],"identifiers":[]}"#,
-        r#"{"account":1,"chains":["leaf\nroot\n"],"identifiers":[]}"#,
-        "damaged",
-        r#"{"account":1}"#,
-    ];
     for (digest, document) in (0_i64..).zip(documents) {
         let sql = "INSERT INTO certificate (domain, digest, account, expires, document)
             VALUES ('d.example', zeroblob(?1), 1, 9, ?2)";
@@ -262,6 +256,18 @@ fn certificates_of_an_earlier_version_are_kept_once() {
     }
     drop(former);
     let acme = open_writer(File::Acme, &path).expect("open");
+    (dir, acme)
+}
+
+#[test]
+fn certificates_of_an_earlier_version_are_kept_once() {
+    let documents = [
+        r#"{"account":1,"chains":["leaf\n","leaf\nroot\n"],"identifiers":[]}"#,
+        r#"{"account":1,"chains":["leaf\nroot\n"],"identifiers":[]}"#,
+        "damaged",
+        r#"{"account":1}"#,
+    ];
+    let (_dir, acme) = with_certificates(3, &documents);
     let kept: Vec<String> = column(&acme, "SELECT document FROM certificate ORDER BY id");
     let once = r#"{"account":1,"identifiers":[],"pem":"leaf\nroot\n"}"#;
     assert_eq!(kept, [once, once, documents[2], documents[3]], "what nobody can read is left as it is");
@@ -269,21 +275,11 @@ fn certificates_of_an_earlier_version_are_kept_once() {
 
 #[test]
 fn the_issuers_of_certificates_of_an_earlier_version_are_kept_once() {
-    let dir = tempfile::tempdir().expect("dir");
-    let path = dir.path().join("acme.db");
-    let former = former(File::Acme, &path, 6);
-    former.execute_batch("INSERT INTO account VALUES (1, 'd.example', 'a', '{}', '')").expect("inserted");
     let pem = |names: [&str; 3]| names.map(|name| format!("-----BEGIN {name}\\n")).concat();
     let document = |pem: &str| format!(r#"{{"account":1,"pem":"{pem}","identifiers":[]}}"#);
     let alone = document("-----BEGIN a\\n");
     let documents = [document(&pem(["a", "b", "c"])), document(&pem(["d", "b", "c"])), "damaged".into(), alone];
-    for (digest, document) in (0_i64..).zip(documents) {
-        let sql = "INSERT INTO certificate (domain, digest, account, expires, document)
-            VALUES ('d.example', zeroblob(?1), 1, 9, ?2)";
-        former.execute(sql, rusqlite::params![digest, document]).expect("inserted");
-    }
-    drop(former);
-    let acme = open_writer(File::Acme, &path).expect("open");
+    let (_dir, acme) = with_certificates(6, &documents.each_ref().map(String::as_str));
     let own: Vec<Option<String>> = column(
         &acme,
         "SELECT iif(json_valid(document), json_extract(document, '$.pem'), NULL) FROM certificate ORDER BY id",

@@ -2,6 +2,7 @@ use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use der::asn1::Ia5String;
 use openpgp::packet::key::{Key4, UnspecifiedRole};
 use openpgp::types::Curve;
 use sequoia_openpgp as openpgp;
