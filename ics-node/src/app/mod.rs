@@ -174,6 +174,14 @@ impl App {
         homes
     }
 
+    /// Those of them that can revoke something now. A silent one cannot, and what it has noted may be that of a restored
+    /// copy.
+    pub(crate) fn homes_that_speak(&self) -> Vec<Arc<Hosted>> {
+        let mut homes = self.homes();
+        homes.retain(|hosted| self.check_open(hosted).is_ok() && !self.is_silent(hosted).unwrap_or(true));
+        homes
+    }
+
     /// Runs blocking work on a thread meant for it.
     ///
     /// # Errors

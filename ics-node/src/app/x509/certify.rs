@@ -257,8 +257,7 @@ impl App {
     ) -> Result<BTreeSet<Name>, AppError> {
         let mut names = BTreeSet::new();
         for name in record.names.iter().map(|given| &given.value).filter(|name| takes(name)) {
-            let is_for_one = matches!(name, Name::Host(_) | Name::Urn(_));
-            if !is_for_one || self.means_only(sight, name, &record.identity.id, about)? {
+            if !is_for_one(name) || self.means_only(sight, name, &record.identity.id, about)? {
                 names.insert(name.clone());
             }
         }
@@ -433,6 +432,11 @@ impl App {
         let naming = sight.naming(serial.name())?;
         Ok(naming.into_iter().find(|it| it.claims().act == Act::Issued && !it.is_refused()))
     }
+}
+
+/// Whether a name means one thing only: no certificate has one that two things have. Serial numbers are each maker's own.
+pub(super) const fn is_for_one(name: &Name) -> bool {
+    matches!(name, Name::Host(_) | Name::Urn(_))
 }
 
 fn no_issuer(hosted: &Hosted, reason: String) -> CertifyError {

@@ -7,7 +7,6 @@
 //! other has the name and this one has lost it, in whatever way: the other may have been given it long before. Only the
 //! home knows the names in certificates, so it says in the log that one is revoked.
 
-use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -22,14 +21,14 @@ use ics_core::vocabulary::{Act, DomainName};
 use tokio::sync::watch;
 use tokio::time::MissedTickBehavior;
 
-use super::certify::{CertifyError, Requester, Revoker};
+use super::certify::{CertifyError, Requester, Revoker, is_for_one};
 use crate::app::answer::read::Sight;
 use crate::app::entries::{find_logged, restore};
 use crate::app::home::heartbeat::stopped;
 use crate::app::hosted::Hosted;
 use crate::app::{App, AppError, random};
 use crate::background::breathe;
-use crate::store::Part;
+use crate::locked::Locked as _;
 use crate::x509::{Reason, SerialNumber, State};
 
 /// How often to look at the next certificates.
@@ -80,12 +79,7 @@ impl App {
     /// Looks at the next certificates of each domain of this node, in a cycle, and revokes those with a name that has
     /// been another thing's for a day.
     pub async fn revoke_misnamed(&self, now: Timestamp) {
-        for hosted in self.all_hosted() {
-            // A silent domain can revoke nothing, and may be that of a restored copy.
-            let is_mute = || self.check_open(&hosted).is_err() || self.is_silent(&hosted).unwrap_or(true);
-            if hosted.part != Part::Home || is_mute() {
-                continue;
-            }
+        for hosted in self.homes_that_speak() {
             if let Err(error) = self.revoke_misnamed_of(&hosted, now).await {
                 tracing::error!(domain = %hosted.name, %error, "the names in certificates were not looked at");
             }
@@ -95,7 +89,7 @@ impl App {
     async fn revoke_misnamed_of(&self, hosted: &Hosted, now: Timestamp) -> Result<(), AppError> {
         let domain = hosted.name.clone();
         let misnamed = self.blocking(move |app| app.misnamed(&domain, now)).await?;
-        let in_vain = || hosted.unrevoked.lock().unwrap_or_else(PoisonError::into_inner);
+        let in_vain = || hosted.unrevoked.locked();
         in_vain().begin(now);
         let mut failures = Vec::new();
         for serial in misnamed {
@@ -177,8 +171,7 @@ impl App {
         let mut suspect = Vec::new();
         for name in certified.iter().flat_map(|certified| &certified.names) {
             // Serial numbers are each maker's own.
-            let is_for_one = matches!(name, Name::Host(_) | Name::Urn(_));
-            if is_for_one && self.was_ever_anothers(sight, &issued.subject_id(), name)? {
+            if is_for_one(name) && self.was_ever_anothers(sight, &issued.subject_id(), name)? {
                 suspect.push(name);
             }
         }

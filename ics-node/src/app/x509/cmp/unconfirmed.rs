@@ -17,7 +17,7 @@ use crate::app::x509::certify::{CertifyError, Issued, Requester};
 use crate::app::{App, AppError};
 use crate::cmp::{Enrolment, Failure, FailureInfo, Message, Protection, Waiting};
 use crate::locked::Locked as _;
-use crate::store::{Part, Unconfirmed};
+use crate::store::Unconfirmed;
 use crate::x509::{Reason, SerialNumber, State};
 
 /// How often to look for certificates whose time is over.
@@ -108,12 +108,7 @@ impl App {
     /// Revokes the certificates of this node's domains that nobody has confirmed until `now`. What fails is tried again
     /// the next time, or after an hour if it would fail again as things are.
     pub async fn revoke_unconfirmed(&self, now: Timestamp) {
-        for hosted in self.all_hosted() {
-            // A silent domain can revoke nothing, and what it has noted may be that of a restored copy.
-            let is_mute = || self.check_open(&hosted).is_err() || self.is_silent(&hosted).unwrap_or(true);
-            if hosted.part != Part::Home || is_mute() {
-                continue;
-            }
+        for hosted in self.homes_that_speak() {
             if let Err(error) = self.revoke_unconfirmed_of(&hosted, now).await {
                 tracing::error!(domain = %hosted.name, %error, "certificates that nobody confirmed were not looked up");
             }
