@@ -122,7 +122,7 @@ fn timed<R>(brief: impl FnOnce() -> R) -> R {
     let (began, used) = (Instant::now(), processor_time());
     let done = brief();
     let took = began.elapsed();
-    // The system is asked how much of that the processor was used only if it matters: it takes a microsecond.
+    // The system is asked again how long the processor was used only if it matters: that takes a microsecond.
     let is_brief = || processor_time().saturating_sub(used) < BRIEF && took < BRIEF_AMONG_OTHERS;
     if took >= BRIEF && !is_brief() {
         let until = Instant::now() + SPARED_AFTER_WORK;

@@ -2,11 +2,12 @@
 //! many of one network wait, whoever comes from another one is next.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, Weak};
 
 use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore};
 
 use crate::crowds::Network;
+use crate::locked::Locked as _;
 
 /// A number of turns.
 pub(crate) struct Turns {
@@ -40,7 +41,7 @@ impl Turns {
     }
 
     fn of_network(&self, network: Network) -> Arc<Semaphore> {
-        let mut networks = self.networks.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut networks = self.networks.locked();
         if let Some(turns) = networks.get(&network).and_then(Weak::upgrade) {
             return turns;
         }
