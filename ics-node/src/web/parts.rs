@@ -45,6 +45,19 @@ pub(super) fn prose(text: &str) -> Markup {
     }
 }
 
+/// A text of a problem with a capital at its beginning, unless it begins with code.
+pub(super) fn begun(text: &str) -> String {
+    let mut letters = text.chars();
+    let first: String = letters.next().into_iter().flat_map(char::to_uppercase).collect();
+    first + letters.as_str()
+}
+
+/// As [`begun`], with a full stop.
+pub(super) fn sentence(text: &str) -> String {
+    let end = if text.ends_with(['.', '!', '?', '…']) { "" } else { "." };
+    begun(text) + end
+}
+
 /// A point in time.
 pub(super) fn time(at: Timestamp) -> Markup {
     html! { time datetime=(at.to_string()) title=(when(at)) { (day(at)) } }

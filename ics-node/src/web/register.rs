@@ -12,7 +12,7 @@ use super::thing::word;
 use super::{path_of, query, register_of};
 use crate::app::{Assessed, Register};
 use crate::explain;
-use crate::words::{MAY_MISS, attribute, brief, clean, short};
+use crate::words::{MAY_MISS, attribute, brief, clean, counted_entries, short};
 
 /// How many attributes of a thing a line names.
 const ATTRIBUTES: usize = 4;
@@ -45,7 +45,10 @@ pub fn register(site: &Site, register: &Register) -> Markup {
                 @for thing in things { (line(thing, &labels(domain, label.is_some(), &thing.summary.labels))) }
             }
             @if let Some(next) = next {
-                p { a rel="next" href=(register_of(domain, label, lot, Some(*next))) { "Next page" } }
+                p {
+                    a rel="next" href=(register_of(domain, label, lot, Some(*next))) { "Next page" }
+                    (looked_through(*next, as_of.size))
+                }
             }
             @if after.is_some() {
                 p { a href=(register_of(domain, label, lot, None)) { "Back to the first page" } }
@@ -118,6 +121,16 @@ const fn nothing(is_later: bool, goes_on: bool) -> &'static str {
         (_, true) => "Nothing in this part of the log. The search goes on with the next page.",
         (true, false) => "Nothing more that you may see.",
         (false, false) => "Nothing that you may see.",
+    }
+}
+
+/// How far a listing has got, so that whoever may see few things knows how many short pages are still to come. A place
+/// in its second part, behind what the domain introduces, is none in the log.
+fn looked_through(next: u64, size: u64) -> Markup {
+    html! {
+        @if next < size {
+            " " small { "Of " (counted_entries(size)) " of the log, " (next.saturating_add(1)) " are looked through." }
+        }
     }
 }
 

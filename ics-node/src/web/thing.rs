@@ -10,7 +10,7 @@ use maud::{Markup, html};
 use super::parts::{Mark, code, confirmed, given_label, look, mark, name, prose, theirs, theirs_brief, time};
 use super::shell::{Site, page};
 use super::what::{names, what};
-use super::{path_of, segment};
+use super::{advice, path_of, register_of, segment};
 use crate::api::{Point, RecordAnswer, Section};
 use crate::app::{PublicThing, Software};
 use crate::qr::Qr;
@@ -67,6 +67,7 @@ fn answer(thing: &PublicThing) -> Markup {
                 @if thing.assessment.conflict {
                     p .warning { "Not everybody agrees: " a href="#conflicts" { "see the conflict" } "." }
                 }
+                (advice::of_thing(&thing.assessment))
             }
         }
     }
@@ -339,7 +340,7 @@ fn history(thing: &PublicThing) -> Markup {
         section .block aria-labelledby="history" {
             h2 #history { "History" }
             @for RecordAnswer { record, .. } in &thing.answers {
-                h3 { (record.domain) }
+                h3 { a href=(register_of(&record.domain, None, None, None)) { (record.domain) } }
                 ol .history {
                     @for listed in record.statements.iter().rev().take(LISTED) { (event(record, listed)) }
                 }
