@@ -24,10 +24,11 @@ pub fn login(site: &Site, has_token: bool, wrong: Option<&str>) -> Markup {
             h1 { "For the operator" }
             @if has_token {
                 form .login method="post" action="/operator/login" {
-                    @if let Some(wrong) = wrong { p .error role="alert" { (wrong) } }
+                    @if let Some(wrong) = wrong { p .error #wrong role="alert" { (wrong) } }
                     p .lead { "Domains, peers, what waits, what was denied and why." }
                     label for="token" { "Operator's token" }
-                    input #token type="password" name="token" autocomplete="current-password" required maxlength="4096" autofocus;
+                    input #token type="password" name="token" autocomplete="current-password" required maxlength="4096" autofocus
+                        aria-describedby=[wrong.map(|_| "wrong")];
                     button type="submit" { "Sign in" }
                 }
                 p .note { "It is in the file that " code { "operator_token_file" } " in ics.toml names." }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use ics_core::limits;
 use ics_core::record::{Assessment, GivenLabel};
 use ics_core::vocabulary::{Attribute, DomainName};
 use maud::{Markup, html};
@@ -141,6 +142,8 @@ fn labels(domain: &DomainName, is_asked_for: bool, given: &[GivenLabel]) -> Mark
             br;
             @if is_asked_for { "Labelled by " (by_whom(label)) } @else { (given_label(domain, label)) }
         }
+        // A summary names no more, and does not say whether there are.
+        @if given.len() >= limits::LABELS_LISTED { br; "There may be more: see its page." }
     }
 }
 

@@ -1,11 +1,13 @@
 use std::collections::BTreeMap;
 
+use ics_core::limits;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::api::Problem;
 use crate::api::problem::Code;
-use crate::app::{Assessed, Register};
+use crate::api::{self, Problem, RecordAnswer};
+use crate::app::{Assessed, PublicThing, Register};
+use crate::explain;
 use crate::words::MAY_MISS;
 
 /// The colours of the style sheet, in its light and its dark scheme.
@@ -210,6 +212,45 @@ fn whoever_may_not_use_a_thing_is_told_what_to_do_next() {
         let drawn = advice::of_thing(&assessed).into_string();
         assert_eq!(drawn.is_empty(), told.is_empty(), "{outlook}: {drawn}");
         assert!(drawn.contains(told), "{outlook}: {drawn}");
+    }
+}
+
+/// A page names a few of the labels of a thing, and does not look as if these were all.
+#[test]
+fn labels_that_are_not_named_are_not_passed_over_in_silence() {
+    let by = json!({"signer": "ab".repeat(20), "role": "certification-body", "index": 3, "statement": "07".repeat(32)});
+    let label = |number: usize| json!({"value": format!("label {number}"), "by": by});
+    let as_of = json!({"size": 3, "root": "", "time": "2026-11-20T08:10:00Z", "age_seconds": 1,
+                       "fresh_for_seconds": 60});
+    for (count, told) in [(8, None), (10, Some("And 2 more: <a href=\"#why\">see who says so</a>."))] {
+        let labels: Vec<Value> = (0..count).map(label).collect();
+        let record = json!({"domain": "labels.cert.example", "id": "ab".repeat(20), "kind": "device", "title": "Pump",
+                            "at": "2026-11-20T08:10:00Z", "vouched": [], "names": [], "attributes": {},
+                            "approvals": [], "labels": labels, "groups": [], "grants": [], "installed": [],
+                            "replaces": [], "statements": []});
+        let answer = json!({"as_of": as_of, "record": record});
+        let answers: Vec<RecordAnswer> = vec![serde_json::from_value(answer).expect("an answer")];
+        let assessment = api::assessment(&answers, &[]);
+        let public = PublicThing {
+            identity: answers[0].record.identity,
+            title: "Pump".to_owned(),
+            explanation: explain::records(&answers, &assessment),
+            assessment,
+            answers,
+            attributes: BTreeMap::new(),
+            installed: Vec::new(),
+            allowed: Vec::new(),
+            allows_more: false,
+        };
+        let page = thing(&site(), &public, "/id/SN-1").into_string();
+        assert_eq!(page.contains("see who says so"), told.is_some(), "{count}: {page}");
+        assert!(told.is_none_or(|told| page.contains(told)), "{count}: {page}");
+    }
+    let mut register = register_of_one(None, false, &json!({}));
+    let label = register.things[0].summary.labels[0].clone();
+    for (count, told) in [(limits::LABELS_LISTED - 1, false), (limits::LABELS_LISTED, true)] {
+        register.things[0].summary.labels = vec![label.clone(); count];
+        assert_eq!(drawn(&register).contains("There may be more: see its page."), told, "{count}");
     }
 }
 

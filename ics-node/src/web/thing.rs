@@ -164,6 +164,7 @@ fn vouchers(thing: &PublicThing) -> Markup {
     let labels = records.flat_map(|record| record.labels.iter().map(move |label| (&record.domain, label)));
     let labels: Vec<(&DomainName, &GivenLabel)> =
         labels.filter(|(_, label)| seen.insert((label.by.signer, &label.value, label.until))).collect();
+    let more = by.len().saturating_sub(SHOWN) + labels.len().saturating_sub(SHOWN);
     html! {
         section aria-labelledby="who" {
             h2 #who { "Who stands behind it" }
@@ -177,6 +178,7 @@ fn vouchers(thing: &PublicThing) -> Markup {
                         span { (given_label(domain, label)) }
                     }
                 }
+                @if more > 0 { li { span { "And " (more) " more: " a href="#why" { "see who says so" } "." } } }
                 @if by.is_empty() { li .bad { (mark(Mark::Exclamation)) span { "Nobody entitled to vouch for it." } } }
             }
         }
