@@ -1,11 +1,11 @@
 //! Parts that several pages share.
 
-use ics_core::record::{By, GivenLabel, Outlook};
+use ics_core::record::{By, Digest, GivenLabel, Outlook};
 use ics_core::time::Timestamp;
 use ics_core::vocabulary::DomainName;
 use maud::{Markup, html};
 
-use super::register_of;
+use super::{path_of, register_of};
 use crate::api::AsOf;
 use crate::words::{brief, clean, day, short, span, when};
 
@@ -96,13 +96,18 @@ pub(super) fn given_label(domain: &DomainName, label: &GivenLabel) -> Markup {
     }
 }
 
-/// Who gives a label, and until when.
+/// Who gives a label, and until when, if it ends by itself.
 pub(super) fn by_whom(label: &GivenLabel) -> Markup {
     html! {
         (name(&label.by))
-        @if label.by.group.is_some() { ", for its whole group" }
-        @if let Some(until) = label.until { ", until " (time(until)) }
+        @if let Some(group) = &label.by.group { ", for its " (whole_group(group)) }
+        @match label.until { Some(until) => { ", until " (time(until)) } None => { ", without an end" } }
     }
+}
+
+/// A group about which something was said that holds for its members; it leads to what the group selects.
+pub(super) fn whole_group(group: &Digest) -> Markup {
+    html! { a href=(path_of(&group.to_string())) { "whole group" } }
 }
 
 /// Hex and the like: selected as a whole, and broken anywhere.

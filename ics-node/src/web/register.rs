@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use ics_core::limits;
-use ics_core::record::{Assessment, GivenLabel};
+use ics_core::record::{Assessment, GivenLabel, Outlook};
 use ics_core::vocabulary::{Attribute, DomainName};
 use maud::{Markup, html};
 
@@ -100,7 +100,9 @@ fn doubts(register: &Register) -> Markup {
         register.things.iter().flat_map(|thing| which(&thing.assessment)).collect::<BTreeSet<_>>()
     };
     let (unheard, cut_short, stale) = (of(|it| &it.unheard), of(|it| &it.cut_short), of(|it| &it.stale));
-    let all_is_known = unheard.is_empty() && cut_short.is_empty() && stale.is_empty();
+    // Whoever certifies things rarely holds the domains of all who make them.
+    let is_unconfirmed = register.things.iter().any(|thing| thing.assessment.outlook == Outlook::NotVouched);
+    let all_is_known = unheard.is_empty() && cut_short.is_empty() && stale.is_empty() && !is_unconfirmed;
     html! {
         @if register.cut_short || !all_is_known {
             section .block .warn aria-labelledby="doubts" {
@@ -110,6 +112,12 @@ fn doubts(register: &Register) -> Markup {
                     @for domain in unheard { li { (domain) " was not heard: what it says may block the use." } }
                     @for domain in cut_short { li { (domain) " " (explain::NOT_SHOWN) "." } }
                     @for domain in stale { li { "The last news of " (domain) " is too old to rely on." } }
+                    @if is_unconfirmed {
+                        li {
+                            "Of what is not confirmed, no domain that is held here says that it is genuine: ask a node "
+                            "that holds the domain of whoever makes it."
+                        }
+                    }
                 }
             }
         }

@@ -307,6 +307,7 @@ fn a_register_says_what_is_not_known() {
         (false, json!({"unheard": ["a.example"]}), "a.example was not heard"),
         (false, json!({"cut_short": ["a.example"]}), "a.example does not show yet what is left"),
         (false, json!({"stale": ["a.example"]}), "The last news of a.example is too old"),
+        (false, json!({"outlook": "not-vouched"}), "no domain that is held here says that it is genuine"),
     ] {
         let page = drawn(&register_of_one(None, cut_short, &unknown));
         assert!(page.contains("What is not known here") && page.contains(said), "{said}: {page}");
@@ -319,7 +320,8 @@ fn a_line_of_a_register_says_what_it_is_and_who_labels_it() {
     let one = drawn(&register_of_one(Some("<ce>"), false, &json!({})));
     let called = "<bdi>device SN-1</bdi></a>, <bdi>Acme &amp; Co</bdi>, lot <bdi>L1</bdi>";
     let link = "<a href=\"/domain/labels.cert.example?label=%3Cce%3E\"><bdi>&lt;ce&gt;</bdi></a>";
-    let by = "<bdi>Certifix</bdi>, for its whole group";
+    let group = format!("<a href=\"/id/sha256:{}\">whole group</a>", "cd".repeat(32));
+    let by = format!("<bdi>Certifix</bdi>, for its {group}, without an end");
     assert!(all.contains(called) && one.contains(called), "{all}");
     assert!(all.contains(&format!("{link}</strong>, a label by {by}")), "{all}");
     assert!(one.contains(&format!("Labelled by {by}")) && !one.contains(link), "{one}");

@@ -7,7 +7,9 @@ use ics_core::record::{Assessment, By, GivenLabel, GivenStatus, Listed, Outlook,
 use ics_core::vocabulary::DomainName;
 use maud::{Markup, html};
 
-use super::parts::{Mark, code, confirmed, given_label, look, mark, name, prose, theirs, theirs_brief, time};
+use super::parts::{
+    Mark, code, confirmed, given_label, look, mark, name, prose, theirs, theirs_brief, time, whole_group,
+};
 use super::shell::{Site, page};
 use super::what::{names, what};
 use super::{advice, path_of, register_of, segment};
@@ -137,7 +139,7 @@ fn given(thing: &PublicThing, domain: &DomainName, status: &GivenStatus) -> Mark
     html! {
         span .upper { (status.name.as_str().replace('-', " ")) } " since " (time(status.since)) ", says "
         (name(&status.by)) ", " (capacity(&status.by, is_by_owners))
-        @if status.by.group.is_some() { ", of its whole group" }
+        @if let Some(group) = &status.by.group { ", of its " (whole_group(group)) }
         "."
         @match &status.reason {
             Some(reason) => { " “" (theirs_brief(reason)) "”" }
