@@ -30,7 +30,7 @@ Examples:
   $ ics list --runs deprecated
   $ ics list --kind software --title hello
 
-  The register of a certification body: all things with their labels; all that have one label now, and until when:
+  The register of a certification body: what it labels; and what has one label now, and until when:
   $ ics list --domain labels.cert.example --all
   $ ics list --domain labels.cert.example --label iec-62443-4-2 --all
 
