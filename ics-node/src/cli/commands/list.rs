@@ -30,7 +30,8 @@ Examples:
   $ ics list --runs deprecated
   $ ics list --kind software --title hello
 
-  The register of a certification body: all things that have its label now, and until when:
+  The register of a certification body: what it labels; and what has one label now, and until when:
+  $ ics list --domain labels.cert.example --all
   $ ics list --domain labels.cert.example --label iec-62443-4-2 --all
 
   Ids for another command:
@@ -187,27 +188,38 @@ fn goes_on(page: &IdentityPage, all: bool) -> Option<u64> {
     page.next.filter(|_| all || page.items.is_empty())
 }
 
-/// A page as a table; one of the things that have a label also says who gives it, and until when.
+/// A page as a table, with the labels if there are any; one of the things that have a certain label says instead who
+/// gives it, and until when.
 fn text(page: &IdentityPage, by_label: bool) -> String {
     let is_fresh = Freshness::from(&page.as_of).is_fresh();
     let has = |attribute: &&str| page.items.iter().any(|item| item.attributes.contains_key(*attribute));
     let attributes: Vec<&str> = ["model", "lot"].into_iter().filter(has).collect();
-    let labels: &[&str] = if by_label { &["until", "by"] } else { &[] };
+    let labels: &[&str] = match by_label {
+        true => &["until", "by"],
+        false if page.items.iter().any(|item| !item.labels.is_empty()) => &["labels"],
+        false => &[],
+    };
     let heads = [&["kind", "title", "status"], labels, attributes.as_slice(), &["id"]].concat();
-    let rows: Vec<Vec<String>> = page.items.iter().map(|item| row(item, &attributes, by_label, is_fresh)).collect();
+    let rows: Vec<Vec<String>> = page.items.iter().map(|item| row(item, &attributes, labels, is_fresh)).collect();
     table(&heads, &rows)
 }
 
-fn row(item: &IdentitySummary, attributes: &[&str], by_label: bool, is_fresh: bool) -> Vec<String> {
+fn row(item: &IdentitySummary, attributes: &[&str], labels: &[&str], is_fresh: bool) -> Vec<String> {
     let mut cells = vec![item.kind.to_string(), brief(&item.title), status(item, is_fresh)];
-    if by_label {
-        let each = |say: fn(&GivenLabel) -> String| item.labels.iter().map(say).collect::<Vec<_>>().join("; ");
-        cells.extend([each(until), brief(&each(signer))]);
-    }
-    let value = |name: &&str| item.attributes.get(*name).map(|value| brief(value)).unwrap_or_default();
-    cells.extend(attributes.iter().map(value));
+    let each = |say: fn(&GivenLabel) -> String| item.labels.iter().map(say).collect::<Vec<_>>().join("; ");
+    cells.extend(labels.iter().map(|head| match *head {
+        "until" => each(until),
+        "by" => brief(&each(signer)),
+        _ => brief(&each(value)),
+    }));
+    let given = |name: &&str| item.attributes.get(*name).map(|value| brief(value)).unwrap_or_default();
+    cells.extend(attributes.iter().map(given));
     cells.push(style(&item.id).dim().to_string());
     cells
+}
+
+fn value(label: &GivenLabel) -> String {
+    label.value.clone()
 }
 
 fn until(label: &GivenLabel) -> String {
@@ -296,7 +308,7 @@ mod tests {
     }
 
     #[test]
-    fn a_page_of_what_has_a_label_says_who_gives_it_and_until_when() {
+    fn a_page_names_the_labels_or_says_who_gives_the_one_that_was_asked_for_and_until_when() {
         let by = |name: Option<&str>| {
             json!({"signer": "ab".repeat(20), "name": name, "role": "certification-body", "statement": "07".repeat(32),
                    "index": 3})
@@ -311,6 +323,12 @@ mod tests {
             "items": [item(&one), item(&two)],
         }))
         .expect("a page");
+        assert_eq!(
+            console::strip_ansi_codes(&text(&page, false)),
+            "kind    title  status  labels  id\n\
+             device  Pump   none    ce      ab12\n\
+             device  Pump   none    ce; ce  ab12"
+        );
         assert_eq!(
             console::strip_ansi_codes(&text(&page, true)),
             "kind    title  status  until                    by                         id\n\
