@@ -33,11 +33,12 @@ impl Made {
 }
 
 impl AcmeTx<'_> {
-    /// Stores a credential.
+    /// Stores a credential. Expired ones are deleted.
     ///
     /// # Errors
     /// When the database fails, here and below.
-    pub fn add_credential(&self, credential: &Credential) -> Result<(), StoreError> {
+    pub fn add_credential(&self, credential: &Credential, now: Timestamp) -> Result<(), StoreError> {
+        self.0.execute("DELETE FROM credential WHERE expires <= ?1", [millis(now)])?;
         let sql = "INSERT INTO credential (kid, domain, holder, secret, expires) VALUES (?1, ?2, ?3, ?4, ?5)";
         let Credential { kid, domain, holder, secret, expires } = credential;
         self.0.prepare_cached(sql)?.execute(params![
@@ -50,14 +51,13 @@ impl AcmeTx<'_> {
         Ok(())
     }
 
-    /// A credential that has not expired. Expired ones are deleted.
+    /// A credential that has not expired. Nothing is written: anybody may name one that does not exist.
     ///
     /// # Errors
     /// As above.
     pub fn credential(&self, kid: &str, now: Timestamp) -> Result<Option<Credential>, StoreError> {
-        self.0.execute("DELETE FROM credential WHERE expires <= ?1", [millis(now)])?;
-        let sql = "SELECT domain, holder, secret, expires FROM credential WHERE kid = ?1";
-        let row = self.0.prepare_cached(sql)?.query_row([kid], |row| {
+        let sql = "SELECT domain, holder, secret, expires FROM credential WHERE kid = ?1 AND expires > ?2";
+        let row = self.0.prepare_cached(sql)?.query_row(params![kid, millis(now)], |row| {
             let secret: Vec<u8> = row.get(2)?;
             Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?, Zeroizing::new(secret), row.get::<_, i64>(3)?))
         });
