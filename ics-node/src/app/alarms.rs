@@ -5,6 +5,13 @@ use ics_core::vocabulary::DomainName;
 
 use super::{App, AppError};
 use crate::api::{Acknowledged, Alarm, ForkNotes};
+use crate::store::Fork;
+
+impl From<Fork> for ForkNotes {
+    fn from(Fork { at, ours, theirs, .. }: Fork) -> Self {
+        Self { at, ours, theirs }
+    }
+}
 
 impl App {
     /// The latest alarms that concern no domain held here: peers that lied when asked about a thing, witnesses that do

@@ -5,6 +5,7 @@ use ics_core::time::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::Store;
+use super::columns::{int, millis, time};
 use super::error::{Full, StoreError};
 use super::types::DomainNumber;
 
@@ -166,7 +167,7 @@ impl Store {
     pub fn acknowledge_alarms(&self, domain: Option<DomainNumber>, until: Timestamp) -> Result<usize, StoreError> {
         self.desk(move |log| {
             let sql = "DELETE FROM alarm WHERE domain IS ?1 AND at <= ?2";
-            Ok(log.execute(sql, params![domain.map(DomainNumber::get), until.as_millis().cast_signed()])?)
+            Ok(log.execute(sql, params![domain.map(DomainNumber::get), millis(until)])?)
         })
     }
 
@@ -179,7 +180,7 @@ impl Store {
             let sql = "SELECT at, kind, text FROM alarm WHERE domain IS ?1 ORDER BY id DESC LIMIT ?2";
             let mut statement = reader.log.prepare_cached(sql)?;
             let alarms = statement.query_map(params![domain.map(DomainNumber::get), int(limit)], |row| {
-                Ok(Alarm { at: time(row, 0)?.unwrap_or_default(), kind: row.get(1)?, text: row.get(2)? })
+                Ok(Alarm { at: time(row.get(0)?), kind: row.get(1)?, text: row.get(2)? })
             })?;
             Ok(alarms.collect::<Result<_, _>>()?)
         })
@@ -193,7 +194,7 @@ impl Store {
         self.desk(move |log| {
             log.execute(
                 "INSERT OR IGNORE INTO fork (domain, at, ours, theirs) VALUES (?1, ?2, ?3, ?4)",
-                params![number(fork.domain), fork.at.as_millis().cast_signed(), fork.ours, fork.theirs],
+                params![number(fork.domain), millis(fork.at), fork.ours, fork.theirs],
             )?;
             Ok(())
         })
@@ -223,7 +224,7 @@ impl Store {
             log.execute("DELETE FROM enrolment WHERE token = ?1 AND state = 'refused'", [&token])?;
             let sql = "INSERT OR IGNORE INTO enrolment (token, domain, request, state, at) \
                        VALUES (?1, ?2, ?3, 'waiting', ?4)";
-            let added = log.execute(sql, params![token, domain.get(), request, at.as_millis().cast_signed()])?;
+            let added = log.execute(sql, params![token, domain.get(), request, millis(at)])?;
             if added == 0 {
                 return Err(StoreError::Exists { what: "an enrolment with this token".to_owned() });
             }
@@ -291,7 +292,7 @@ impl Store {
         self.desk(move |log| {
             let sql = "UPDATE enrolment SET state = ?2, decided_at = ?3, answer = ?4 \
                        WHERE id = ?1 AND state = 'waiting'";
-            let parameters = params![id.cast_signed(), state.as_str(), at.as_millis().cast_signed(), answer];
+            let parameters = params![id.cast_signed(), state.as_str(), millis(at), answer];
             match log.execute(sql, parameters)? {
                 0 => Err(StoreError::not_found(format!("waiting enrolment {id}"))),
                 _ => Ok(()),
@@ -305,8 +306,7 @@ pub(super) fn forks_of(log: &Connection, domain: Option<DomainNumber>, limit: us
     let sql = "SELECT at, ours, theirs FROM fork WHERE domain = ?1 ORDER BY id LIMIT ?2";
     let mut statement = log.prepare_cached(sql)?;
     let forks = statement.query_map(params![number(domain), int(limit)], |row| {
-        let at = time(row, 0)?.unwrap_or_default();
-        Ok(Fork { domain, at, ours: row.get(1)?, theirs: row.get(2)? })
+        Ok(Fork { domain, at: time(row.get(0)?), ours: row.get(1)?, theirs: row.get(2)? })
     })?;
     Ok(forks.collect::<Result<_, _>>()?)
 }
@@ -338,7 +338,7 @@ pub(crate) fn insert_alarm(
 ) -> Result<(), StoreError> {
     log.execute(
         "INSERT INTO alarm (domain, at, kind, text) VALUES (?1, ?2, ?3, ?4)",
-        params![domain.map(DomainNumber::get), at.as_millis().cast_signed(), kind, text],
+        params![domain.map(DomainNumber::get), millis(at), kind, text],
     )?;
     if log.last_insert_rowid() % ALARMS_BETWEEN == 0 { forget_alarms(log) } else { Ok(()) }
 }
@@ -362,16 +362,8 @@ fn enrolment(row: &Row<'_>) -> rusqlite::Result<Option<Enrolment>> {
         id: row.get::<_, i64>(0)?.cast_unsigned(),
         request: row.get(1)?,
         state,
-        at: time(row, 3)?.unwrap_or_default(),
-        decided_at: time(row, 4)?,
+        at: time(row.get(3)?),
+        decided_at: row.get::<_, Option<i64>>(4)?.map(time),
         answer: row.get(5)?,
     }))
-}
-
-fn time(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<Timestamp>> {
-    Ok(row.get::<_, Option<i64>>(column)?.map(|millis| Timestamp::from_millis(millis.cast_unsigned())))
-}
-
-fn int(number: usize) -> i64 {
-    i64::try_from(number).unwrap_or(i64::MAX)
 }

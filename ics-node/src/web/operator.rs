@@ -13,7 +13,7 @@ use super::parts::{Mark, code, dotted, mark, prose, theirs, theirs_brief, time};
 use super::shell::{Site, page};
 use super::{path_of, register_of};
 use crate::api::{Alarm, DomainInfo, Enrolment, FollowInfo, MirrorInfo, PeerInfo, Position, Pulled, Served};
-use crate::app::{Denied, ENDING_DAYS, Expiries, KeptFork, Operations, ToApprove, Waiting};
+use crate::app::{Denied, ENDING_DAYS, Expiries, Operations, ToApprove, Waiting};
 use crate::words::{clean, short, span};
 
 /// The form in which the operator enters the node's token.
@@ -120,8 +120,8 @@ fn alarms(operations: &Operations) -> Markup {
             section .block .warn aria-labelledby="alarms" {
                 h2 #alarms { "Forks and alarms" }
                 ul .points {
-                    @for KeptFork { domain, at, .. } in &operations.forks {
-                        li { strong { "Fork" } " of " (domain) ", " (time(*at)) ": two signed heads contradict each other; both are kept" }
+                    @for (domain, fork) in &operations.forks {
+                        li { strong { "Fork" } " of " (domain) ", " (time(fork.at)) ": two signed heads contradict each other; both are kept" }
                     }
                     @for alarm in &operations.alarms {
                         li { strong { (clean(&alarm.kind)) } ", " (time(alarm.at)) ": " (theirs(&alarm.text)) }

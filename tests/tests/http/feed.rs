@@ -257,7 +257,7 @@ async fn a_copy_takes_nothing_that_contradicts_what_its_node_has_cosigned() {
     let running = tokio::spawn(copy.clone().replicate(stopped));
     let forks = || copy.operations().expect("operations").forks;
     eventually("the fork is kept", || !forks().is_empty()).await;
-    assert_eq!((forks().len(), forks()[0].ours.as_str()), (1, note.as_str()));
+    assert_eq!((forks().len(), forks()[0].1.ours.as_str()), (1, note.as_str()));
     assert_eq!(copy.domain(&domain()).map_or(0, |info| info.info.size), 0, "nothing is taken");
     let other = second.app().checkpoint(&domain()).expect("signed");
     copy.add_checkpoint(&format!("old 4\n\n{other}")).expect_err("another history");

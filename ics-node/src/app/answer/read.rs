@@ -273,7 +273,9 @@ impl App {
             _ if shown.len() > 1 => return Err(ambiguous(query, &shown)),
             _ => {}
         }
-        bodies.dedup();
+        // What was adopted is held by several domains.
+        let mut seen = BTreeSet::new();
+        bodies.retain(|body: &Vec<u8>| seen.insert(body.clone()));
         openpgp(query, &bodies, version)
     }
 

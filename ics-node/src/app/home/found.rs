@@ -225,8 +225,7 @@ impl App {
 
     /// The first forks of a domain, or of logs that are not held here.
     pub(in crate::app) fn forks_about(&self, domain: Option<DomainNumber>) -> Result<Vec<ForkNotes>, AppError> {
-        let forks = self.store().forks(domain, FORKS_SHOWN)?.into_iter();
-        Ok(forks.map(|fork| ForkNotes { at: fork.at, ours: fork.ours, theirs: fork.theirs }).collect())
+        Ok(self.store().forks(domain, FORKS_SHOWN)?.into_iter().map(ForkNotes::from).collect())
     }
 
     /// Whether the node can do its work: its store takes writes, nothing in it is known to be damaged, and every home

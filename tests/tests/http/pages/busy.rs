@@ -2,8 +2,8 @@
 
 use ics_core::identity::Kind;
 use ics_core::trust::Outcome;
-use ics_node::api::{Alarm, Enrolment, IdentitySummary, NodeInfo, PeerInfo};
-use ics_node::app::{Denied, KeptFork, Operations, ToApprove, Waiting};
+use ics_node::api::{Alarm, Enrolment, ForkNotes, IdentitySummary, NodeInfo, PeerInfo};
+use ics_node::app::{Denied, Operations, ToApprove, Waiting};
 use ics_node::web::{Site, operations};
 use serde_json::json;
 
@@ -72,7 +72,7 @@ pub(crate) fn page(node: &Node) -> String {
         waiting: vec![Waiting { domain: care.clone(), statements: 3, since: Some(at) }],
         alarms: vec![alarm("roaming-refused", "mirror.example left out entry 12 of devices.acme.example")],
         responders: vec![(domain(), at)],
-        forks: vec![KeptFork { domain: care, at, ours: "one".to_owned(), theirs: "other".to_owned() }],
+        forks: vec![(care, ForkNotes { at, ours: "one".to_owned(), theirs: "other".to_owned() })],
         denied: vec![
             denied(Outcome::Deny, "serial:SN-0011 is `stolen`, which blocks its use", 12),
             denied(Outcome::Unknown, "the last news of code.soft.example is too old", 1),
