@@ -26,12 +26,14 @@ pub enum Exit {
     NotFound = 3,
     /// The node cannot be reached, or failed.
     Network = 4,
-    /// A local file, the configuration or a key is missing, unreadable or wrong.
+    /// A local file or a key is missing, unreadable or wrong.
     Local = 5,
     /// A token refused its PIN. This program must not be restarted automatically: tokens lock themselves.
     Pin = 6,
     /// A defect of this program.
     Internal = 70,
+    /// `ics.toml` is wrong. This program must not be restarted automatically: only a person can correct that.
+    Config = 78,
 }
 
 /// The section of `ics --help` about exit codes.
@@ -42,9 +44,10 @@ Exit codes:
    2  the command line is wrong
    3  what was asked for does not exist
    4  the node cannot be reached, or failed
-   5  a local file, the configuration or a key is missing, unreadable or wrong
+   5  a local file or a key is missing, unreadable or wrong
    6  a token refused the PIN: do not retry automatically, or the token may lock itself
-  70  a defect of this program";
+  70  a defect of this program
+  78  ics.toml is wrong: do not retry automatically, it stays so until somebody corrects it";
 
 impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> Self {
@@ -127,10 +130,12 @@ fn lines_cleaned(text: &str) -> String {
 
 impl From<ConfigError> for Failure {
     fn from(error: ConfigError) -> Self {
-        let failure = Self::new(Exit::Local, &error);
         match error {
-            ConfigError::Missing(_) => failure.hint("`ics init` makes a home directory; --home names another one"),
-            ConfigError::Refused { .. } | ConfigError::Unreadable { .. } => failure,
+            ConfigError::Missing(_) => {
+                Self::new(Exit::Local, error).hint("`ics init` makes a home directory; --home names another one")
+            }
+            ConfigError::Unreadable { .. } => Self::new(Exit::Local, error),
+            ConfigError::Refused { .. } => Self::new(Exit::Config, error),
         }
     }
 }
@@ -193,8 +198,8 @@ mod tests {
 
     #[test]
     fn the_help_lists_every_code() {
-        use Exit::{Internal, Local, Network, NotFound, Ok, Pin, Refused, Usage};
-        let all = [Ok, Refused, Usage, NotFound, Network, Local, Pin, Internal];
+        use Exit::{Config, Internal, Local, Network, NotFound, Ok, Pin, Refused, Usage};
+        let all = [Ok, Refused, Usage, NotFound, Network, Local, Pin, Internal, Config];
         let listed: Vec<u8> =
             EXIT_CODES.lines().filter_map(|line| line.split_whitespace().next()?.parse().ok()).collect();
         assert_eq!(listed, all.map(|exit| exit as u8));

@@ -344,6 +344,29 @@ fn a_service_manager_goes_on_starting_a_node_whose_disk_is_full() {
     assert!(service.contains("\nRestart=on-failure\n"));
 }
 
+/// A full disk may have room again; a misspelt setting stays misspelt, and a unit that starts again and again never counts
+/// as failed.
+#[test]
+fn a_service_manager_does_not_start_again_what_only_a_person_can_correct() {
+    let stage = Stage::new();
+    let good = std::fs::read_to_string(stage.path("home/ics.toml")).expect("read");
+    let without_node = "[client]\ndomain = \"devices.acme.example\"\n";
+    for (text, message) in [
+        (good.replace("[node]", "[nod]"), "unknown field `nod`"),
+        (without_node.to_owned(), "has no section [node]"),
+    ] {
+        stage.write("home/ics.toml", text);
+        let ended = stage.run(&["serve"]);
+        assert!(ended.code == 78 && ended.failure().0.contains(message), "{message}: {ended:?}");
+    }
+    for (unit, expected) in [
+        (include_str!("../../packaging/ics.service"), "\nRestartPreventExitStatus=2 6 78\n"),
+        (include_str!("../../packaging/ics-mosquitto.service"), "\nRestartPreventExitStatus=2 78\n"),
+    ] {
+        assert!(unit.contains(expected), "{unit}");
+    }
+}
+
 /// Whatever is kept from the node is kept from its agent as well, and the package includes the agent's unit.
 #[test]
 fn the_agent_of_a_broker_is_a_service_as_hardened_as_the_node() {

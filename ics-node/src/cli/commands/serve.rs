@@ -245,7 +245,8 @@ fn announce(context: &Context, config: &Config, service: &Service) {
 }
 
 pub(super) fn failed(error: &ServiceError) -> Failure {
-    let failure = Failure::new(Exit::Local, error);
+    let exit = if matches!(error, ServiceError::NoNode) { Exit::Config } else { Exit::Local };
+    let failure = Failure::new(exit, error);
     match error {
         ServiceError::NoNode => failure.hint("`ics init` makes a home directory with a node in it"),
         ServiceError::App(AppError::Store(StoreError::InUse { .. })) => {
