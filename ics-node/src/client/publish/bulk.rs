@@ -260,6 +260,10 @@ impl Producer {
     fn run(&self, rows: Rows, sender: &mpsc::Sender<Batch>) -> Result<(), BulkError> {
         let (mut batch, mut seen) = (Batch::default(), Seen::default());
         for row in rows {
+            // The run ends once this does, and a token may take minutes for what is left of a batch.
+            if sender.is_closed() {
+                return Ok(());
+            }
             let signed = match row {
                 Err(RowError::Row { number, reason }) => Signed::No(Refused::unread(number, reason)),
                 other => self.sign(other?, &mut seen)?,
@@ -419,5 +423,10 @@ mod tests {
         let ended = producer.run(Rows::open(&input).expect("rows"), &sender);
         assert!(matches!(ended, Err(BulkError::Signing(SigningError::Elsewhere(_)))), "{ended:?}");
         assert!(receiver.try_recv().is_err(), "no row is handed on");
+
+        // Once the run has failed, nothing more is signed.
+        drop(receiver);
+        let ended = producer.run(Rows::open(&input).expect("rows"), &sender);
+        assert!(ended.is_ok(), "{ended:?}");
     }
 }
