@@ -1,7 +1,7 @@
 //! Private files: only their owner may read them, and they appear completely or not at all.
 
 use std::fs::{self, DirBuilder, File, Metadata};
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, IsTerminal as _, Read as _, Write as _};
 use std::os::fd::AsFd as _;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _, fchown};
 use std::path::{Path, PathBuf};
@@ -19,11 +19,21 @@ pub fn is_standard(path: &Path) -> bool {
     path.to_str() == Some(STANDARD)
 }
 
+/// Whether a path stands for standard input, and a person types there: a secret is then asked for, without showing it.
+#[must_use]
+pub fn is_typed(path: &Path) -> bool {
+    is_standard(path) && io::stdin().is_terminal()
+}
+
 /// Opens a file for reading, or standard input for `-`: without a buffer, in which something of a secret could stay.
 ///
 /// # Errors
 /// The system's error.
 pub fn open(path: &Path) -> io::Result<File> {
+    if is_typed(path) {
+        // Otherwise nobody sees what it waits for. If standard error is closed, there is nobody to tell.
+        let _ = writeln!(io::stderr(), "reading what is typed here, until Ctrl-D …");
+    }
     match is_standard(path) {
         true => io::stdin().as_fd().try_clone_to_owned().map(File::from),
         false => File::open(path),

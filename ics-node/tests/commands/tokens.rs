@@ -258,6 +258,15 @@ fn a_pin_is_typed_once_and_an_empty_one_is_not_tried() {
 }
 
 #[test]
+fn a_pin_comes_through_a_pipe_or_is_asked_for_in_its_place() {
+    let bench = Bench::new(Stage::new());
+    let make = |name: &'static str| ["--pin-file", "-", "key", "make", name, "--token", "pkcs11:token=acme"];
+    bench.stage.piped("home", &make("factory"), PIN.as_bytes());
+    let typed = bench.stage.at_a_terminal(&make("line-2"), &format!("{PIN}\n"));
+    assert_eq!((typed.code, typed.stdout.matches("PIN of the token").count()), (0, 1), "{typed:?}");
+}
+
+#[test]
 fn no_key_is_made_whose_certificate_cannot_be() {
     let bench = Bench::new(Stage::new());
     let make = ["key", "make", "factory", "--token", "pkcs11:token=acme", "--user-id", "Acme\nfactory"];
