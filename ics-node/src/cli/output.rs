@@ -10,9 +10,8 @@ use serde::Serialize;
 
 use super::exit::{Exit, Failure};
 use super::files::is_standard;
+use crate::words::named_in;
 
-/// How a command that people may copy begins in a text.
-const COMMAND: &str = "`ics ";
 /// The flags by which the user has named a home directory or a node.
 static NAMED: OnceLock<String> = OnceLock::new();
 
@@ -26,23 +25,6 @@ pub(crate) fn name_in_commands(flags: String) {
 /// The text with the flags of [`name_in_commands`].
 pub(crate) fn with_named(text: &str) -> String {
     named_in(text, NAMED.get().map_or("", String::as_str))
-}
-
-/// Adds flags to the commands of a text, except where it names a home directory or node itself, or already has them as
-/// part of another text.
-fn named_in(text: &str, flags: &str) -> String {
-    let mut parts = text.split(COMMAND);
-    let mut named = parts.next().unwrap_or_default().to_owned();
-    for part in parts {
-        named.push_str(COMMAND);
-        let is_named = ["--home", "--node"].iter().any(|flag| part.starts_with(flag));
-        if !flags.is_empty() && !is_named {
-            named.push_str(flags);
-            named.push(' ');
-        }
-        named.push_str(part);
-    }
-    named
 }
 
 /// Where and how to print.

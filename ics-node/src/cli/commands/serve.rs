@@ -82,7 +82,7 @@ impl Serve {
         };
         let keys = node_keys(context, node)?;
         context.passphrases().forget();
-        observe::init(&config.log).map_err(|error| Failure::new(Exit::Local, error))?;
+        observe::init(&config.log, &context.named_flags()).map_err(|error| Failure::new(Exit::Local, error))?;
         let file = context.home.join(FILE_NAME);
         warn_of_readers(&file, &config);
         remove_left(&context.home);
