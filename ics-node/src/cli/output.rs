@@ -109,6 +109,53 @@ pub(crate) fn print_part(bytes: &[u8]) -> Result<bool, Failure> {
     }
 }
 
+/// Pages as one JSON value, printed in parts as they come; output cut short is not valid JSON, so nobody takes it for
+/// all.
+#[derive(Debug, Default)]
+pub(crate) struct Whole {
+    is_begun: bool,
+    is_listed: bool,
+    misses: bool,
+}
+
+impl Whole {
+    /// Prints a page; returns whether the reader takes more. Every page is as of the first one or later; of one that is
+    /// cut short, things may be missing.
+    ///
+    /// # Errors
+    /// As [`Output::result`].
+    pub(crate) fn page(
+        &mut self,
+        as_of: &impl Serialize,
+        items: &[impl Serialize],
+        cut_short: bool,
+    ) -> Result<bool, Failure> {
+        self.misses |= cut_short;
+        let mut text = String::new();
+        if !core::mem::replace(&mut self.is_begun, true) {
+            text = format!("{{\"as_of\": {}, \"items\": [", as_json(as_of)?);
+        }
+        for item in items {
+            text.push_str(if core::mem::replace(&mut self.is_listed, true) { ",\n" } else { "\n" });
+            text.push_str(&as_json(item)?);
+        }
+        print_part(text.as_bytes())
+    }
+
+    /// Ends the value after the last page.
+    ///
+    /// # Errors
+    /// As [`Output::result`].
+    pub(crate) fn end(&self) -> Result<(), Failure> {
+        let text = if self.misses { "\n], \"cut_short\": true}\n" } else { "\n]}\n" };
+        print(text.as_bytes())
+    }
+}
+
+fn as_json(value: &impl Serialize) -> Result<String, Failure> {
+    serde_json::to_string(value).map_err(|e| Failure::new(Exit::Internal, e))
+}
+
 /// Standard output for what is written in parts. It knows whether its reader has closed it, who then has read enough.
 #[derive(Debug, Default)]
 pub(crate) struct Parts {

@@ -83,6 +83,32 @@ fn a_listing_ends_where_its_reader_has_read_enough() {
     }
 }
 
+/// What reads JSON takes one value, and fails at a second one.
+#[test]
+fn all_pages_are_one_value_for_programs() {
+    let stage = Stage::new();
+    let as_of = json!({ "size": 3, "root": "", "time": "2026-11-20T08:10:00Z", "age_seconds": 1,
+        "fresh_for_seconds": 60 });
+    let thing = json!({ "id": "ab12", "kind": "device", "title": "Pump", "effect": "none" });
+    let certificate = json!({ "serial": "41".repeat(20), "sha256": "ab".repeat(32), "spki": "cd".repeat(32),
+        "id": "ab".repeat(20), "kind": "device", "title": "Pump", "issuer": "ef".repeat(20), "index": 7,
+        "until": "2026-12-24T00:00:00Z", "state": "good", "renewed": false });
+    let node = stands_in(move |head| {
+        let is_last = head.contains("after=7");
+        let page = if head.contains("/certificates") {
+            json!({ "as_of": as_of, "items": [certificate], "next": (!is_last).then_some("7") })
+        } else {
+            json!({ "as_of": as_of, "items": [thing], "next": (!is_last).then_some(7) })
+        };
+        page.to_string()
+    });
+    for command in ["list", "certs"] {
+        let all = stage.ok(&["--node", &node, command, "--all"]);
+        assert_eq!(all["items"].as_array().map(Vec::len), Some(2), "{command}: {all}");
+        assert_eq!(all["as_of"]["size"], 3, "{command}: {all}");
+    }
+}
+
 #[test]
 fn the_next_command_names_a_file_as_a_shell_reads_it() {
     let stage = Stage::started();

@@ -15,7 +15,7 @@ use crate::api::{CertificateInfo, CertificatePage, CertificateQuery, Certificate
 use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::files;
-use crate::cli::output::{Parts, table};
+use crate::cli::output::{Parts, Whole, table};
 use crate::cli::session::InDomain;
 use crate::cli::words::{Freshness, clean, short, when};
 use crate::client::lookup::LookupError;
@@ -68,7 +68,7 @@ pub(crate) struct Certs {
     /// Continue after this place, which the previous page names.
     #[arg(long, value_name = "PLACE")]
     after: Option<String>,
-    /// All pages, one after the other.
+    /// All pages, one after the other; with --json, as one value.
     #[arg(long)]
     all: bool,
 }
@@ -102,6 +102,21 @@ async fn id_of(node: &Node, of: &str) -> Result<String, Failure> {
     }
 }
 
+/// Prints all pages as one JSON value.
+async fn print_whole(node: &Node, domain: &DomainName, mut query: CertificateQuery) -> Result<Exit, Failure> {
+    let mut whole = Whole::default();
+    loop {
+        let page = node.certificates(domain, &query).await?;
+        if !whole.page(&page.as_of, &page.items, false)? {
+            return Ok(Exit::Ok);
+        }
+        match page.next {
+            None => return whole.end().map(|()| Exit::Ok),
+            after => query.after = after,
+        }
+    }
+}
+
 /// Prints each page as it comes. People are not shown a page that is short only because its node has searched far
 /// enough; they get the next one with it.
 async fn print_pages(
@@ -111,6 +126,9 @@ async fn print_pages(
     mut query: CertificateQuery,
     all: bool,
 ) -> Result<Exit, Failure> {
+    if all && context.output.json {
+        return print_whole(node, domain, query).await;
+    }
     let mut found = false;
     loop {
         let page = node.certificates(domain, &query).await?;
