@@ -83,6 +83,29 @@ fn a_listing_ends_where_its_reader_has_read_enough() {
     }
 }
 
+/// Once they have ended, nobody can ask for them again.
+#[test]
+fn alarms_that_nobody_has_read_do_not_end() {
+    let stage = Stage::new();
+    let ended = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&ended);
+    let node = stands_in(move |head| {
+        if head.starts_with("POST ") {
+            count.fetch_add(1, Ordering::SeqCst);
+            return json!({ "alarms": 1 }).to_string();
+        }
+        json!([{ "at": "2026-11-20T08:10:00Z", "kind": "fork", "text": "two heads" }]).to_string()
+    });
+    let words = ["--node", node.as_str(), "domain", "acknowledge", "--no-domain"];
+    assert_eq!(stage.run_unheard(false, &words), Some(0));
+    assert_eq!(ended.load(Ordering::SeqCst), 0, "whoever was to read them has gone");
+    let told = stage.for_people("home", &words);
+    assert!(told.stdout.contains("fork: two heads\n") && told.stdout.contains("1 alarm of no domain"), "{told:?}");
+    let told = stage.ok(&words);
+    assert_eq!(told["alarms"], 1, "{told}");
+    assert_eq!(told["ended"][0]["text"], "two heads", "{told}");
+}
+
 /// What reads JSON takes one value, and fails at a second one.
 #[test]
 fn all_pages_are_one_value_for_programs() {

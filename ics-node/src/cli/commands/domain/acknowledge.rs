@@ -3,6 +3,7 @@
 use clap::Args;
 use console::style;
 use ics_core::vocabulary::DomainName;
+use serde_json::json;
 
 use super::domain_or_default;
 use crate::api::{Acknowledged, Alarm};
@@ -34,24 +35,30 @@ impl Acknowledge {
             false => Some(domain_or_default(context, self.domain)?),
         };
         let node = context.node(&context.config()?)?;
-        let (alarms, done) = context.wait(async {
-            let alarms = match &domain {
+        let alarms = context.wait(async {
+            Ok(match &domain {
                 Some(domain) => node.domain(domain).await?.alarms,
                 None => node.alarms().await?,
-            };
-            // Alarms raised in the meantime have not been seen, so they stay.
-            let Some(until) = alarms.iter().map(|alarm| alarm.at).max() else {
-                return Ok((alarms, Acknowledged { alarms: 0 }));
-            };
-            let done = node.acknowledge(domain.as_ref(), until).await?;
-            Ok((alarms, done))
+            })
         })?;
-        context.output.result(&done, || {
-            let line = |alarm: &Alarm| format!("{} {}: {}", when(alarm.at), clean(&alarm.kind), clean(&alarm.text));
+        // Once they have ended, nobody can ask for them. Programs get them with the result: they take one value.
+        let is_told = context.output.json || alarms.is_empty() || context.output.page(&alarms, || told(&alarms))?;
+        // Alarms raised in the meantime have not been seen, so they stay.
+        let until = alarms.iter().map(|alarm| alarm.at).max().filter(|_| is_told);
+        let done = match until {
+            Some(until) => context.wait(async { Ok(node.acknowledge(domain.as_ref(), until).await?) })?,
+            None => Acknowledged { alarms: 0 },
+        };
+        let shown = json!({ "alarms": done.alarms, "ended": alarms });
+        context.output.result(&shown, || {
             let of = domain.as_ref().map_or("no domain", DomainName::as_str);
-            let done = format!("{} {} of {of}", style("✓").green(), counted(done.alarms, "alarm"));
-            alarms.iter().map(line).chain([done]).collect::<Vec<_>>().join("\n")
+            format!("{} {} of {of}", style("✓").green(), counted(done.alarms, "alarm"))
         })?;
         Ok(Exit::Ok)
     }
+}
+
+fn told(alarms: &[Alarm]) -> String {
+    let line = |alarm: &Alarm| format!("{} {}: {}", when(alarm.at), clean(&alarm.kind), clean(&alarm.text));
+    alarms.iter().map(line).collect::<Vec<_>>().join("\n")
 }
