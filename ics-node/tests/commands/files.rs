@@ -94,16 +94,19 @@ fn alarms_that_nobody_has_read_do_not_end() {
             count.fetch_add(1, Ordering::SeqCst);
             return json!({ "alarms": 1 }).to_string();
         }
-        json!([{ "at": "2026-11-20T08:10:00Z", "kind": "fork", "text": "two heads" }]).to_string()
+        // A node shows the latest first, and no more than so many.
+        let (day, text) = if count.load(Ordering::SeqCst) == 0 { (20, "two heads") } else { (19, "a lie") };
+        json!([{ "at": format!("2026-11-{day}T08:10:00Z"), "kind": "fork", "text": text }]).to_string()
     });
     let words = ["--node", node.as_str(), "domain", "acknowledge", "--no-domain"];
     assert_eq!(stage.run_unheard(false, &words), Some(0));
     assert_eq!(ended.load(Ordering::SeqCst), 0, "whoever was to read them has gone");
     let told = stage.for_people("home", &words);
     assert!(told.stdout.contains("fork: two heads\n") && told.stdout.contains("1 alarm of no domain"), "{told:?}");
+    assert!(told.stderr.contains("1 alarm from before these"), "{told:?}");
     let told = stage.ok(&words);
     assert_eq!(told["alarms"], 1, "{told}");
-    assert_eq!(told["ended"][0]["text"], "two heads", "{told}");
+    assert_eq!(told["ended"][0]["text"], "a lie", "{told}");
 }
 
 /// What reads JSON takes one value, and fails at a second one.
