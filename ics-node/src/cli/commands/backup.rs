@@ -30,8 +30,8 @@ pub(crate) struct Backup {
 }
 
 /// What to do about a copy that does not hold together.
-const DAMAGED: &str = "keep the earlier copies, and do not rely on this one; `ics fsck` says whether the store is damaged \
-                       itself, and what to do then";
+const DAMAGED: &str = "keep the earlier copies, and do not rely on this one; `ics fsck` says whether the store itself is \
+                       damaged, and what to do then";
 
 impl Backup {
     pub(super) fn run(self, context: &Context) -> Result<Exit, Failure> {

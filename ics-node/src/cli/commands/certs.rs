@@ -21,6 +21,7 @@ use crate::cli::words::{Freshness, clean, short, when};
 use crate::client::lookup::LookupError;
 use crate::client::node::Node;
 use crate::client::report::{Format, Report as Writer};
+use crate::words::path_text;
 
 /// Milliseconds of a day.
 const DAY: u64 = 86_400_000;
@@ -206,7 +207,9 @@ impl Report {
         let config = context.config()?;
         let domain = self.which.domain.clone().or_default(&config)?;
         let node = context.node(&config)?;
-        let format = if context.output.json { Format::Json } else { self.format };
+        // A file gets what was asked for it, and programs are told of the file.
+        let is_for_programs = context.output.json && files::is_standard(&self.out);
+        let format = if is_for_programs { Format::Json } else { self.format };
         let make = |into: &mut dyn Write| {
             let only = self.which.query(context.now());
             let mut report = Writer::new(format, into, domain.clone(), context.now(), only.clone());
@@ -234,6 +237,12 @@ impl Report {
         let totals = made?;
         let told: Vec<String> = totals.each().map(|(state, count)| format!("{count} {state}")).collect();
         context.output.note(&format!("certificates of {domain}: {}", told.join(", ")));
+        if context.output.json {
+            let totals: serde_json::Map<_, _> =
+                totals.each().map(|(state, count)| (state.to_string(), count.into())).collect();
+            let shown = serde_json::json!({ "file": path_text(&self.out), "totals": totals });
+            context.output.written(&self.out, &shown, String::new)?;
+        }
         Ok(Exit::Ok)
     }
 }
