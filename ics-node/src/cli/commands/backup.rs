@@ -30,7 +30,7 @@ pub(crate) struct Backup {
 }
 
 /// What to do about a copy that does not hold together.
-const DAMAGED: &str = "keep the earlier copies, and do not rely on this one; `ics fsck` says whether the store itself is \
+const DAMAGED: &str = "keep the earlier copies, and do not rely on this one; `ics fsck` says whether the store is \
                        damaged, and what to do then";
 
 impl Backup {
