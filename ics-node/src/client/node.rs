@@ -417,7 +417,7 @@ impl Node {
 
 /// The pause that a node asks for, unless it is too long for somebody who waits.
 fn pause(headers: &HeaderMap) -> Option<Duration> {
-    let seconds = headers.get(RETRY_AFTER)?.to_str().ok()?.parse().ok()?;
+    let seconds: u64 = headers.get(RETRY_AFTER)?.to_str().ok()?.parse().ok()?;
     (seconds <= PAUSE_SECONDS).then(|| Duration::from_secs(seconds))
 }
 
