@@ -36,18 +36,18 @@ pub enum Exit {
     Config = 78,
 }
 
-/// The section of `ics --help` about exit codes.
+/// The section of `ics --help` about exit codes; indented so far, its lines are taken for those of a table.
 pub(crate) const EXIT_CODES: &str = "\
 Exit codes:
-   0  done, or the answer is yes
-   1  refused by a node or a rule, or the answer is no (not verified, denied)
-   2  the command line is wrong
-   3  what was asked for does not exist
-   4  the node cannot be reached, or failed
-   5  a local file or a key is missing, unreadable or wrong
-   6  a token refused the PIN: do not retry automatically, or the token may lock itself
-  70  a defect of this program
-  78  ics.toml is wrong: do not retry automatically, it stays so until somebody corrects it";
+    0  done, or the answer is yes
+    1  refused by a node or a rule, or the answer is no (not verified, denied)
+    2  the command line is wrong
+    3  what was asked for does not exist
+    4  the node cannot be reached, or failed
+    5  a local file or a key is missing, unreadable or wrong
+    6  a token refused the PIN: do not retry automatically, or the token may lock itself
+   70  a defect of this program
+   78  ics.toml is wrong: do not retry automatically, it stays so until somebody corrects it";
 
 impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> Self {
