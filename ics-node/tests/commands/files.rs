@@ -83,6 +83,24 @@ fn a_listing_ends_where_its_reader_has_read_enough() {
     }
 }
 
+/// A node that runs as that user would not start any more. Only root can give a directory away, and so try this.
+#[test]
+fn root_makes_nothing_in_the_home_of_another_user() {
+    let stage = Stage::new();
+    let home = stage.path("home");
+    // Whoever goes on ends soon.
+    stage.write("home/ics.toml", "[nod]\n");
+    let own = rustix::process::geteuid().as_raw();
+    let is_foreign = std::os::unix::fs::chown(&home, Some(own + 1), None).is_ok();
+    let init = ["init", "--role", "infield", "--domain", "site4.example", "--generate-passphrase"];
+    let (key, recopy) = (["key", "make", "second"], ["domain", "recopy", DOMAIN]);
+    for words in [&["serve"][..], &["restore"], &["fsck", "--repair"], &recopy, &init, &key] {
+        let ended = stage.run(words);
+        assert_eq!(ended.stderr.contains("belongs to the user"), is_foreign, "{words:?}: {ended:?}");
+    }
+    assert_eq!(stage.path("home/keys/second.asc").exists(), !is_foreign);
+}
+
 /// Once they have ended, nobody can ask for them again.
 #[test]
 fn alarms_that_nobody_has_read_do_not_end() {

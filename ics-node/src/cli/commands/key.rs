@@ -142,6 +142,9 @@ struct KeyCard {
 
 impl KeyCommand {
     pub(super) fn run(self, context: &Context) -> Result<Exit, Failure> {
+        if matches!(self, Self::Make(_) | Self::Adopt(_) | Self::Import(_)) {
+            context.refuse_foreign_home()?;
+        }
         match self {
             Self::Make(command) => command.run(context),
             Self::Adopt(command) => command.run(context),
