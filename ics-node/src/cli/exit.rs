@@ -1,6 +1,7 @@
 //! How a command ends: its exit code, and what it says when it fails.
 
 use core::fmt;
+use std::io::ErrorKind;
 use std::process::ExitCode;
 
 use serde_json::{Value, json};
@@ -134,6 +135,9 @@ impl From<ConfigError> for Failure {
             ConfigError::Missing(_) => {
                 Self::new(Exit::Local, error).hint("`ics init` makes a home directory; --home names another one")
             }
+            ConfigError::Unreadable { ref source, .. } if source.kind() == ErrorKind::PermissionDenied => {
+                Self::new(Exit::Local, error).hint("it is another user's: give the command as that user (sudo -u USER)")
+            }
             ConfigError::Unreadable { .. } => Self::new(Exit::Local, error),
             ConfigError::Refused { .. } => Self::new(Exit::Config, error),
         }
@@ -203,6 +207,16 @@ mod tests {
         let listed: Vec<u8> =
             EXIT_CODES.lines().filter_map(|line| line.split_whitespace().next()?.parse().ok()).collect();
         assert_eq!(listed, all.map(|exit| exit as u8));
+    }
+
+    /// An administrator who looks after a node is rarely the user as whom it runs.
+    #[test]
+    fn whoever_may_not_read_a_configuration_is_told_as_whom_to_ask() {
+        for (kind, is_told) in [(ErrorKind::PermissionDenied, true), (ErrorKind::InvalidData, false)] {
+            let error = ConfigError::Unreadable { path: "/var/lib/ics/ics.toml".into(), source: kind.into() };
+            let told = Failure::from(error).for_people();
+            assert_eq!(told.contains("sudo -u USER"), is_told, "{told}");
+        }
     }
 
     #[test]
