@@ -34,7 +34,7 @@ use super::home::heartbeat::stopped;
 use super::hosted::Hosted;
 use super::{App, AppError, Sender, random};
 use crate::api::problem::Code;
-use crate::api::{OutboxItem, Pending, Problem, SubmissionResult, SubmissionResults};
+use crate::api::{OUTBOX_SHOWN, OutboxItem, Pending, Problem, SubmissionResult, SubmissionResults};
 use crate::store::{Part, Posted};
 
 /// How long a submitter waits for the home's answer before being told that the submission is pending.
@@ -44,8 +44,6 @@ const TICK: Duration = Duration::from_millis(500);
 /// The first pause after a failure, which doubles with each further one, and the longest.
 const RETRY: Duration = Duration::from_secs(1);
 const LONGEST_RETRY: Duration = Duration::from_secs(5 * 60);
-/// How many items of each domain are shown.
-const SHOWN: usize = 500;
 
 /// When a domain's outbox is sent next.
 #[derive(Debug, Default)]
@@ -410,7 +408,7 @@ impl App {
     pub fn outbox(&self) -> Result<Vec<OutboxItem>, AppError> {
         let mut items = Vec::new();
         for hosted in self.all_hosted().into_iter().filter(|hosted| hosted.part == Part::Mirror) {
-            for posted in self.store().outbox(hosted.number, SHOWN)? {
+            for posted in self.store().outbox(hosted.number, OUTBOX_SHOWN)? {
                 let done_at = posted.done.as_ref().map(|(at, _)| *at);
                 items.push(OutboxItem {
                     id: posted.id,

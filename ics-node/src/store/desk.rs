@@ -159,15 +159,22 @@ impl Store {
         self.desk(move |log| end_alarms(log, domain, &kind, &about))
     }
 
-    /// Deletes the alarms about a domain, or about none, that were raised until a time, and returns how many there
-    /// were.
+    /// Deletes the latest `limit` alarms about a domain, or about none, that were raised until a time, and returns how
+    /// many there were.
     ///
     /// # Errors
     /// When the database fails.
-    pub fn acknowledge_alarms(&self, domain: Option<DomainNumber>, until: Timestamp) -> Result<usize, StoreError> {
+    pub fn acknowledge_alarms(
+        &self,
+        domain: Option<DomainNumber>,
+        until: Timestamp,
+        limit: usize,
+    ) -> Result<usize, StoreError> {
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         self.desk(move |log| {
-            let sql = "DELETE FROM alarm WHERE domain IS ?1 AND at <= ?2";
-            Ok(log.execute(sql, params![domain.map(DomainNumber::get), millis(until)])?)
+            let sql = "DELETE FROM alarm WHERE id IN \
+                       (SELECT id FROM alarm WHERE domain IS ?1 AND at <= ?2 ORDER BY id DESC LIMIT ?3)";
+            Ok(log.execute(sql, params![domain.map(DomainNumber::get), millis(until), limit])?)
         })
     }
 

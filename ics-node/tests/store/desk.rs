@@ -138,13 +138,16 @@ fn alarms_end_when_they_are_acknowledged() {
     for second in [1, 3] {
         store.alarm(None, at(second), "fork", "of somebody else").expect("alarm");
     }
-    assert_eq!(store.acknowledge_alarms(Some(domain), at(2)).expect("acknowledged"), 2);
+    assert_eq!(store.acknowledge_alarms(Some(domain), at(2), 9).expect("acknowledged"), 2);
     let left = store.alarms(Some(domain), 9).expect("alarms");
     assert_eq!(left.into_iter().map(|alarm| alarm.at).collect::<Vec<_>>(), [at(3)], "nobody has seen it");
     assert_eq!(store.alarms(None, 9).expect("alarms").len(), 2);
-    assert_eq!(store.acknowledge_alarms(None, at(2)).expect("acknowledged"), 1);
+    assert_eq!(store.acknowledge_alarms(None, at(2), 9).expect("acknowledged"), 1);
     let kept = |domain| store.alarms(domain, 9).expect("alarms").len();
     assert_eq!((kept(None), kept(Some(domain))), (1, 1), "those of the domain are not among them");
+    store.alarm(None, at(4), "fork", "the latest").expect("alarm");
+    assert_eq!(store.acknowledge_alarms(None, at(4), 1).expect("acknowledged"), 1);
+    assert_eq!(store.alarms(None, 9).expect("alarms")[0].at, at(3), "it was not among the latest");
 }
 
 #[test]

@@ -14,14 +14,13 @@ use crate::api::problem::Code;
 use crate::api::{Alarm, DomainInfo, ForkNotes, NodeInfo, Position, ShownLog};
 use crate::app::admit::check::check_bodies;
 use crate::app::admit::submit::{Incoming, Outcome};
+use crate::app::alarms::ALARMS_SHOWN;
 use crate::app::copy::feed::Unproven;
 use crate::app::error::HALTED;
 use crate::app::hosted::Hosted;
 use crate::app::{App, AppError, Reader, random};
 use crate::store::{DomainNumber, Part, Seal, StoreError};
 
-/// How many alarms of one domain are shown.
-const ALARMS_SHOWN: usize = 100;
 /// How many forks of one domain are shown.
 const FORKS_SHOWN: usize = 20;
 

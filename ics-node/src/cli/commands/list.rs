@@ -6,13 +6,12 @@ use console::style;
 use ics_core::identity::{Fingerprint, Kind};
 use ics_core::record::{Digest, GivenLabel};
 use ics_core::vocabulary::{DomainName, Effect, StatusName};
-use serde::Serialize;
 
 use super::page_limit;
 use crate::api::{IdentityPage, IdentitySummary, ListQuery};
 use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure};
-use crate::cli::output::{print_part, table};
+use crate::cli::output::{Whole, table};
 use crate::cli::session::InDomain;
 use crate::cli::words::{Freshness, MAY_MISS, clean, in_colour, short, when};
 use crate::client::node::Node;
@@ -149,37 +148,19 @@ async fn print_pages(
     }
 }
 
-/// Prints all pages as one JSON value, in parts as they come; output cut short is not valid JSON, so nobody takes it
-/// for all.
+/// Prints all pages as one JSON value.
 async fn print_whole(node: &Node, domain: &DomainName, mut query: ListQuery) -> Result<Exit, Failure> {
-    let (mut begun, mut listed, mut misses) = (false, false, false);
+    let mut whole = Whole::default();
     loop {
         let page = node.list(domain, &query).await?;
-        misses |= page.cut_short;
-        // Every page is as of the first one or later.
-        let mut text = String::new();
-        if !begun {
-            text = format!("{{\"as_of\": {}, \"items\": [", as_json(&page.as_of)?);
-            begun = true;
+        if !whole.page(&page.as_of, &page.items, page.cut_short)? {
+            return Ok(Exit::Ok);
         }
-        for item in &page.items {
-            text.push_str(if listed { ",\n" } else { "\n" });
-            text.push_str(&as_json(item)?);
-            listed = true;
-        }
-        if page.next.is_none() {
-            text.push_str(if misses { "\n], \"cut_short\": true}\n" } else { "\n]}\n" });
-        }
-        let is_read = print_part(text.as_bytes())?;
-        match page.next.filter(|_| is_read) {
-            None => return Ok(Exit::Ok),
+        match page.next {
+            None => return whole.end().map(|()| Exit::Ok),
             after => query.after = after,
         }
     }
-}
-
-fn as_json(value: &impl Serialize) -> Result<String, Failure> {
-    serde_json::to_string(value).map_err(|e| Failure::new(Exit::Internal, e))
 }
 
 /// Returns where the listing continues automatically: through all pages, or to the first with an item. A node examines

@@ -50,6 +50,7 @@ pub(crate) struct Recopy {
 
 impl Recopy {
     pub(super) fn run(self, context: &Context) -> Result<Exit, Failure> {
+        context.refuse_foreign_home()?;
         let config = Config::load(&context.home)?;
         let node = config.node.as_ref().ok_or_else(|| {
             Failure::new(Exit::Local, "this home directory is not that of a node").hint("--home names another one")
