@@ -407,10 +407,15 @@ impl Mirror {
     }
 
     fn fail(&mut self, trouble: Trouble, now: Timestamp) {
-        (self.resting, self.looks_late) = (false, false);
-        self.earlier = None;
+        (self.looks_late, self.earlier) = (false, None);
         self.break_off_review();
         self.aim_anew();
+        self.wait_out(trouble, now);
+    }
+
+    /// Waits after a failure, longer each time.
+    fn wait_out(&mut self, trouble: Trouble, now: Timestamp) {
+        self.resting = false;
         self.failures = self.failures.saturating_add(1);
         self.trouble = Some(trouble);
         self.pause = Pause::of(now, pause::retry_millis(self.failures, self.settings.seed));

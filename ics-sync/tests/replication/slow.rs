@@ -183,3 +183,60 @@ fn a_second_look_over_a_slow_line_comes_to_its_end() {
     }
     assert_eq!((mirror.status().trouble, mirror.status().doubt, memory.sealed), (None, None, 3_001));
 }
+
+/// Over a link that is up for minutes at a time, a look that takes longer would else begin anew each time.
+#[test]
+fn a_second_look_goes_on_where_it_was_cut_off() {
+    let mut home = Home::new("devices.acme.example", 1, at(NOW));
+    (home.partial, home.hidden) = (true, (0..IDENTITIES).collect());
+    home.append_many(3_000, "true", at(NOW));
+    home.sign(at(NOW));
+    let (mut mirror, mut memory) = mirrored(&home);
+    (0..IDENTITIES).for_each(|id| home.turn(id, crate::home::Turn::Peer, at(NOW)));
+    home.append_many(1, "true", at(NOW));
+    home.sign(at(NOW));
+    home.page_limit = 100;
+    for hour in 1..9 {
+        let (now, mut answers) = (at(NOW + hour * 60 * MINUTE), 0);
+        loop {
+            match mirror.poll_action(now) {
+                Action::FetchAgain(_) if answers == 8 => mirror.handle_unreached("the link is down", now),
+                Action::Wait { .. } => break,
+                action => {
+                    answers += usize::from(matches!(action, Action::FetchAgain(_)));
+                    assert_eq!(perform(action, &mut mirror, &home, &mut memory, now), None);
+                }
+            }
+        }
+    }
+    assert_eq!((mirror.status().trouble, memory.shown().count()), (None, 3_002));
+}
+
+/// Another peer may be reached, and its word is its own.
+#[test]
+fn a_second_look_that_was_cut_off_begins_anew_where_another_peer_can_be_asked() {
+    let mut home = Home::new("devices.acme.example", 1, at(NOW));
+    home.partial = true;
+    home.append_many(3_000, "true", at(NOW));
+    home.sign(at(NOW));
+    let copy = Source { name: "copy".to_owned(), key: None, is_shown: true };
+    let began = Mirror::pinned(home.origin.clone(), SETTINGS).among(vec![copy, home.as_source()]);
+    let (mut mirror, mut memory) = (began, Memory::default());
+    drive(&mut mirror, &home, &mut memory, at(NOW));
+    mirror.hears(1);
+    let now = at(NOW + MINUTE);
+    let mut answers = 0;
+    loop {
+        match mirror.poll_action(now) {
+            Action::FetchAgain(_) if answers == 1 => mirror.handle_unreached("the link is down", now),
+            Action::Wait { .. } => break,
+            action => {
+                answers += usize::from(matches!(action, Action::FetchAgain(_)));
+                assert_eq!(perform(action, &mut mirror, &home, &mut memory, now), None);
+            }
+        }
+    }
+    assert!(!mirror.status().is_looking);
+    mirror.hears(0);
+    assert_eq!(mirror.poll_action(at(NOW + 2 * MINUTE)), Action::FetchCheckpoint);
+}
