@@ -221,7 +221,7 @@ async fn ask(
     };
     match asked {
         Ok(()) => {}
-        Err(problem @ (PeerError::Transport(_) | PeerError::Ended)) => {
+        Err(problem @ (PeerError::Transport(_) | PeerError::Late | PeerError::Ended)) => {
             mirror.handle_unreached(&problem.to_string(), now());
         }
         Err(problem) => mirror.handle_failure(&problem.to_string(), now()),
