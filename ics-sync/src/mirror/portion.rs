@@ -8,8 +8,8 @@ use super::review::Review;
 use super::stop::Trouble;
 use super::{Action, Mirror};
 
-/// The smallest number of entries that is asked for.
-const FEWEST: usize = 16;
+/// Fewer entries than this are asked for only if they are large: then one answer is enough to ask for twice as many.
+const FEW: usize = 16;
 /// Consecutive answers after which twice as many entries are asked for. What was asked for ahead is then wasted.
 const IN_A_ROW: u32 = 16;
 
@@ -39,7 +39,8 @@ impl Portion {
     pub(super) fn after_success(self) -> Self {
         let in_a_row = if self.is_tried { IN_A_ROW } else { self.in_a_row };
         let came = self.came.saturating_add(1);
-        if came < in_a_row || self.entries == limits::FEED_ENTRIES {
+        let enough = if self.entries < FEW { in_a_row / IN_A_ROW } else { in_a_row };
+        if came < enough || self.entries == limits::FEED_ENTRIES {
             return Self { came, in_a_row, is_tried: false, ..self };
         }
         Self { entries: (2 * self.entries).min(limits::FEED_ENTRIES), came: 0, in_a_row, is_tried: true }
@@ -47,7 +48,7 @@ impl Portion {
 
     fn after_failure(self) -> Self {
         let in_a_row = if self.is_tried { self.in_a_row.saturating_mul(2) } else { IN_A_ROW };
-        Self { entries: (self.entries / 2).max(FEWEST), came: 0, in_a_row, is_tried: false }
+        Self { entries: (self.entries / 2).max(1), came: 0, in_a_row, is_tried: false }
     }
 }
 

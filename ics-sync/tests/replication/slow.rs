@@ -240,3 +240,23 @@ fn a_second_look_that_was_cut_off_begins_anew_where_another_peer_can_be_asked() 
     mirror.hears(0);
     assert_eq!(mirror.poll_action(at(NOW + 2 * MINUTE)), Action::FetchCheckpoint);
 }
+
+/// Sixteen of the largest entries do not arrive in time over a line on which one does.
+#[test]
+fn over_a_slow_line_large_entries_arrive_all_the_same() {
+    let mut home = Home::new("devices.acme.example", 1, at(NOW));
+    home.append_many(39, "true", at(NOW));
+    home.sign(at(NOW));
+    let (mut mirror, mut memory) = (Mirror::pinned(home.origin.clone(), SETTINGS), Memory::default());
+    for hour in 0..60 {
+        let now = at(NOW + hour * 60 * MINUTE);
+        loop {
+            match mirror.poll_action(now) {
+                Action::FetchPage { limit, .. } if limit > 2 => mirror.handle_unreached("it comes too slowly", now),
+                Action::Wait { .. } => break,
+                action => assert_eq!(perform(action, &mut mirror, &home, &mut memory, now), None),
+            }
+        }
+    }
+    assert_eq!((mirror.status().trouble, memory.sealed), (None, 40));
+}
