@@ -6,7 +6,9 @@ use ics_sync::Turn;
 use ics_sync::mirror::{Action, Mirror, Source, Trouble};
 
 use crate::home::{Home, IDENTITIES, at};
+use crate::left_out::readable;
 use crate::memory::Memory;
+use crate::network::Dice;
 use crate::rules::{NOW, SETTINGS, drive, mirrored, perform};
 
 const MINUTE: u64 = 60_000;
@@ -259,4 +261,42 @@ fn over_a_slow_line_large_entries_arrive_all_the_same() {
         }
     }
     assert_eq!((mirror.status().trouble, memory.sealed), (None, 40));
+}
+
+/// What may be read changes, and the link is cut at any question: a look goes on only while it asks about the same.
+#[test]
+fn wherever_looks_are_cut_off_what_may_be_read_is_shown_in_the_end() {
+    use crate::home::Turn::{Descriptor, Entry, Peer};
+    for seed in 0..200 {
+        let (mut dice, mut now) = (Dice::new(seed), NOW);
+        let mut home = Home::new("devices.acme.example", 1, at(NOW));
+        (home.partial, home.page_limit) = (true, 1 + dice.index(20));
+        home.hidden = (0..IDENTITIES).filter(|_| dice.chance(50)).collect();
+        home.append_many(60, "true", at(NOW));
+        home.sign(at(NOW));
+        let began = Mirror::pinned(home.origin.clone(), SETTINGS).among(vec![home.as_source()]);
+        let (mut mirror, mut memory) = (began, Memory::default());
+        for round in 0..40 {
+            now += 60 * MINUTE;
+            if round < 20 && dice.chance(30) {
+                let (id, by) = (dice.index(IDENTITIES), [Entry, Descriptor, Peer][dice.index(3)]);
+                home.turn(id, by, at(now));
+                home.append_many(dice.index(5), "true", at(now));
+                home.sign(at(now));
+            }
+            let lost = if round < 30 { 30 } else { 0 };
+            loop {
+                match mirror.poll_action(at(now)) {
+                    Action::FetchAgain(_) | Action::FetchPage { .. } | Action::FetchCheckpoint if dice.chance(lost) => {
+                        mirror.handle_unreached("the link is down", at(now));
+                    }
+                    Action::Wait { .. } => break,
+                    action => assert_eq!(perform(action, &mut mirror, &home, &mut memory, at(now)), None, "{seed}"),
+                }
+            }
+        }
+        let status = mirror.status();
+        assert_eq!((status.trouble, memory.sealed), (None, home.entries.len()), "seed {seed}");
+        assert!(memory.shown().eq(readable(&home)), "seed {seed}: {:?}", memory.kept);
+    }
 }
