@@ -175,6 +175,8 @@ pub const OUTBOX_BYTES: usize = 256 * 1024 * 1024;
 pub const OUTBOX_BLOCKS: usize = 10;
 /// Bodies per domain whose outcome is kept.
 pub const OUTBOX_DONE: usize = 10_000;
+/// Proofs that are kept that the home of one log has signed two: each later head of either would be another one.
+pub const FORKS_KEPT: usize = 100;
 /// Enrolment requests that may wait for an operator, per domain.
 pub const ENROLMENTS_WAITING: usize = 10_000;
 /// Names that one enrolment request asks for.

@@ -193,16 +193,21 @@ impl Store {
         })
     }
 
-    /// Stores the evidence of a fork; the same evidence only once.
+    /// Stores the evidence of a fork; the same evidence only once, and of one log the first [`limits::FORKS_KEPT`].
     ///
     /// # Errors
     /// When the database fails.
     pub fn keep_fork(&self, fork: Fork) -> Result<(), StoreError> {
         self.desk(move |log| {
-            log.execute(
-                "INSERT OR IGNORE INTO fork (domain, at, ours, theirs) VALUES (?1, ?2, ?3, ?4)",
-                params![number(fork.domain), millis(fork.at), fork.ours, fork.theirs],
-            )?;
+            // The first line of a checkpoint is the log's origin. Of logs not held here, none takes another's room.
+            let origin = |note: &str| format!("substr({note}, 1, instr({note}, char(10)))");
+            let (kept, new) = (origin("theirs"), origin("?4"));
+            let sql = format!(
+                "INSERT OR IGNORE INTO fork (domain, at, ours, theirs) SELECT ?1, ?2, ?3, ?4 \
+                 WHERE (SELECT count(*) FROM fork WHERE domain = ?1 AND {kept} = {new}) < ?5"
+            );
+            let most = int(limits::FORKS_KEPT);
+            log.execute(&sql, params![number(fork.domain), millis(fork.at), fork.ours, fork.theirs, most])?;
             Ok(())
         })
     }

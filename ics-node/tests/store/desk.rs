@@ -162,6 +162,24 @@ fn the_same_evidence_of_a_fork_is_kept_once() {
     assert_eq!(store.forks(None, 9).expect("forks"), [of(None, 3)], "of what is not here");
 }
 
+/// A home that goes on signing two logs gives another proof with each head.
+#[test]
+fn of_one_log_a_bounded_number_of_proofs_is_kept() {
+    let (_dir, store, domain) = founded();
+    let of = |domain, log: &str, number: usize| {
+        let [ours, theirs] = ["ours", "theirs"].map(|side| format!("{log}\n{number}\n{side}\n"));
+        Fork { domain, at: at(1), ours, theirs }
+    };
+    for number in 0..=limits::FORKS_KEPT {
+        store.keep_fork(of(None, "a.example", number)).expect("not an error");
+    }
+    store.keep_fork(of(None, "b.example", 0)).expect("kept");
+    store.keep_fork(of(Some(domain), "a.example", 0)).expect("kept");
+    let kept = |domain| store.forks(domain, 1_000).expect("forks");
+    assert_eq!((kept(None).len(), kept(Some(domain)).len()), (limits::FORKS_KEPT + 1, 1));
+    assert_eq!(kept(None)[0], of(None, "a.example", 0), "the first ones");
+}
+
 #[test]
 fn enrolments_wait_until_they_are_decided_once() {
     let (_dir, store, domain) = founded();
