@@ -43,8 +43,13 @@ pub(super) struct Face {
     /// Proxies whose word about the client's address is trusted.
     pub(super) trusted_proxies: Vec<IpAddr>,
     work: Room,
+    /// The part of these places that work may have that waits for its turn.
+    in_line: Room,
+    /// Places for the questions of gateways that memory cannot answer.
+    decisions: Room,
     /// Turns for work that takes much memory: of those whom the node knows, and of strangers.
     pages: [Turns; 2],
+    records: [Turns; 2],
     proofs: [Turns; 2],
     attestations: [Turns; 2],
     uploads: Room,
@@ -63,6 +68,8 @@ pub(super) struct Face {
 pub(super) enum Heavy {
     /// A page of a log, or what may be as long.
     Page,
+    /// A whole record. Most are short, and wait for no page.
+    Record,
     /// Evidence, a keyring or a case. Checking one may take long, for which no page waits.
     Proof,
     /// What is attested to a node without a copy, which waits for it a few seconds at most.
@@ -95,6 +102,8 @@ impl Face {
         // strangers keep leaves places to newcomers.
         let part = |most: usize, parts: usize| most.min((settings.places() / parts).max(1));
         let (listeners, work) = (part(settings.max_listeners.div_ceil(2), 4), part(settings.max_work, 4));
+        let (in_line, decisions) = (work.div_ceil(2), part(settings.max_work.div_ceil(4), 16));
+        let of_known = settings.max_work / 8;
         let seats = Arc::new(Seats::new("http", settings.places()));
         let metrics = Metrics::new();
         metrics.show(Arc::clone(&seats));
@@ -106,8 +115,11 @@ impl Face {
             url: settings.public_url.trim_end_matches('/').to_owned(),
             request_timeout: settings.request_timeout,
             trusted_proxies: settings.pages.trusted_proxies.iter().map(IpAddr::to_canonical).collect(),
-            work: Room::parted(work + settings.max_work / 8, work, 2),
+            work: Room::parted(work + of_known, work, 2),
+            in_line: Room::parted(in_line + of_known, in_line, 4),
+            decisions: Room::parted(decisions + of_known, decisions, 2),
             pages: [(); 2].map(|()| Turns::new(2 * settings.threads())),
+            records: [(); 2].map(|()| Turns::new(4 * settings.threads())),
             proofs: [(); 2].map(|()| Turns::new(settings.threads())),
             attestations: [(); 2].map(|()| Turns::new(2 * settings.threads())),
             // Who is known finds a place beside all strangers.
@@ -204,9 +216,30 @@ impl Face {
         self.work.take(is_stranger, network).map_err(|full| busy(full, "requests under way"))
     }
 
+    /// As [`Face::under_way`], for work that may wait long for its turn. All of it has half of the strangers' places,
+    /// and one network a quarter of that: however many wait, others are answered that need no turn.
+    ///
+    /// # Errors
+    /// As [`Face::under_way`].
+    pub(super) fn in_line(&self) -> Result<(Held, Held), Failure> {
+        let (is_stranger, network) = served();
+        let place = self.under_way()?;
+        let in_line = self.in_line.take(is_stranger, network);
+        Ok((place, in_line.map_err(|full| busy(full, "what waits for its turn"))?))
+    }
+
     /// Becomes true once the node stops, and listeners are to be let go.
     pub(super) fn closing(&self) -> watch::Receiver<bool> {
         self.closing.subscribe()
+    }
+
+    /// What this comes to; `None` if the node stops before.
+    pub(super) async fn unless_closing<T>(&self, awaited: impl Future<Output = T>) -> Option<T> {
+        let mut closing = self.closing();
+        tokio::select! {
+            come = awaited => Some(come),
+            _ = closing.wait_for(|closing| *closing) => None,
+        }
     }
 
     /// Lets all listeners go.
@@ -223,6 +256,20 @@ impl Face {
         work: impl FnOnce(&App) -> Result<T, AppError> + Send + 'static,
     ) -> Result<T, Failure> {
         self.block(self.under_way()?, work).await
+    }
+
+    /// As [`Face::blocking`], for the question of a gateway, in a place of its own: however much else is under way, it
+    /// is answered.
+    ///
+    /// # Errors
+    /// As [`Face::blocking`].
+    pub(super) async fn decide<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&App) -> Result<T, AppError> + Send + 'static,
+    ) -> Result<T, Failure> {
+        let (is_stranger, network) = served();
+        let place = self.decisions.take(is_stranger, network);
+        self.block(place.map_err(|full| busy(full, "decisions"))?, work).await
     }
 
     /// As [`Face::blocking`], for heavy work. Only a few are at it at once; the others wait for their turn, in a place
@@ -246,6 +293,7 @@ impl Face {
     const fn turns(&self, what: Heavy) -> &[Turns; 2] {
         match what {
             Heavy::Page => &self.pages,
+            Heavy::Record => &self.records,
             Heavy::Proof => &self.proofs,
             Heavy::Attestation => &self.attestations,
         }
@@ -339,19 +387,24 @@ impl Face {
         Ok(answer::tagged(request, tag, || answer::bytes(answer::JSON, json)))
     }
 
-    /// Answers from memory at once, or else runs the use case on a thread that may block.
+    /// Answers from memory at once, or else runs the use case on a thread that may block, in its turn if it is heavy.
     ///
     /// # Errors
     /// As [`Face::blocking`].
     pub(super) async fn hot<T: Send + 'static>(
         &self,
+        heavy: Option<Heavy>,
         ask: impl Fn(&App, Depth) -> Result<Option<T>, AppError> + Send + 'static,
     ) -> Result<T, Failure> {
         if let Some(answer) = ask(&self.app, Depth::Memory)? {
             background::note_answer(Instant::now());
             return Ok(answer);
         }
-        let answer = self.blocking(move |app| ask(app, Depth::Store)).await?;
+        let (place, read) = (self.under_way()?, move |app: &App| ask(app, Depth::Store));
+        let answer = match heavy {
+            Some(what) => self.heavy(what, place, read).await?,
+            None => self.block(place, read).await?,
+        };
         answer.ok_or_else(|| Failure::internal("the store was not asked"))
     }
 }

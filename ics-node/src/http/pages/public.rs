@@ -165,7 +165,7 @@ pub(super) async fn keyring(
     let reader = proven(&request);
     let keyring = move |app: &App| app.keyring(reader, &domain.0, &id).and_then(armored);
     // All evidence is put together for it, and checked.
-    let made = async { face.heavy(Heavy::Proof, face.under_way()?, keyring).await };
+    let made = async { face.heavy(Heavy::Proof, face.in_line()?, keyring).await };
     download(&pages, made.await)
 }
 

@@ -109,7 +109,7 @@ pub(super) async fn check(
     }
     let things: Vec<&app::Query> = core::iter::once(&question.thing).chain(&question.peer).collect();
     face.roam(asking.0, face.app.roam(asking.0, &question.usage, &things)).await;
-    let check = face.blocking(move |app| Ok(question.answer(app, reader.0, Depth::Store))).await?;
+    let check = face.decide(move |app| Ok(question.answer(app, reader.0, Depth::Store))).await?;
     check.map(|check| respond(&face.app, check)).ok_or_else(|| Failure::internal("the store was not asked"))
 }
 
@@ -257,7 +257,7 @@ pub(super) async fn case(
         let case = app.case(reader.0, &query.id, &query.use_, query.peer.as_deref());
         case.map(|case| answer::long_json_bytes(&case))
     };
-    Ok(answer::bytes(answer::JSON, face.heavy(Heavy::Proof, face.under_way()?, made).await?))
+    Ok(answer::bytes(answer::JSON, face.heavy(Heavy::Proof, face.in_line()?, made).await?))
 }
 
 pub(super) async fn challenge(

@@ -110,7 +110,7 @@ async fn found<T: Send + 'static>(
         let found = app.keys(reader, &search, only, limits::KEYS_FOUND)?;
         if found.is_empty() { Err(AppError::new(Code::UnknownIdentity, "no key matches")) } else { made(found) }
     };
-    if is_for_one { face.blocking(work).await } else { face.heavy(Heavy::Page, face.under_way()?, work).await }
+    if is_for_one { face.blocking(work).await } else { face.heavy(Heavy::Page, face.in_line()?, work).await }
 }
 
 /// As [`found`], with the keys themselves. Armor takes its time.

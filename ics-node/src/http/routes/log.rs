@@ -77,14 +77,17 @@ pub(super) async fn entries(
     let form = Form::of(&request);
     let asked = domain.0.clone();
     let read = move |app: &App| app.entries(reader.0, &asked, from, limit, until).map(|page| form.send(&page));
-    let sent = if let (Some(wait), None) = (wait, until) {
+    let sent = if let (Some(wait), None) = (wait, until)
+        && !face.app.has_more(&domain.0, from)?
+    {
         let place = face.listen(&request, reader.0)?;
         let time = Duration::from_secs(wait.min(LONGEST_WAIT_SECONDS));
-        face.app.await_more(&domain.0, from, time).await?;
+        // A node that stops has no more news.
+        face.unless_closing(face.app.await_more(&domain.0, from, time)).await.transpose()?;
         // Many may have waited for the same news, and none of them is to be sent away now.
         face.heavy(Heavy::Page, place, read).await?
     } else {
-        face.heavy(Heavy::Page, face.under_way()?, read).await?
+        face.heavy(Heavy::Page, face.in_line()?, read).await?
     };
     paged(&face, &request, reader.0, &domain.0, sent)
 }
@@ -170,7 +173,7 @@ pub(super) async fn again(
 ) -> Result<HttpResponse, Failure> {
     let again = Again { until: query.until, ..again.0 };
     let shown = move |app: &App| app.entries_again(reader.0, &domain.0, &again).map(|it| answer::json_bytes(&it));
-    Ok(answer::bytes(answer::JSON, face.heavy(Heavy::Page, face.under_way()?, shown).await?))
+    Ok(answer::bytes(answer::JSON, face.heavy(Heavy::Page, face.in_line()?, shown).await?))
 }
 
 /// Where news is to begin, for clients that cannot send `Last-Event-ID` with their first request.
