@@ -45,7 +45,7 @@ pub(super) struct Face {
     work: Room,
     /// The part of these places that work may have that waits for its turn.
     in_line: Room,
-    /// Places for the questions of gateways that memory cannot answer.
+    /// Places for the questions of gateways that memory cannot answer, and of monitors.
     decisions: Room,
     /// Turns for work that takes much memory: of those whom the node knows, and of strangers.
     pages: [Turns; 2],
@@ -117,7 +117,7 @@ impl Face {
             trusted_proxies: settings.pages.trusted_proxies.iter().map(IpAddr::to_canonical).collect(),
             work: Room::parted(work + of_known, work, 2),
             in_line: Room::parted(in_line + of_known, in_line, 4),
-            decisions: Room::parted(decisions + of_known, decisions, 2),
+            decisions: Room::parted(decisions + of_known, decisions, 4),
             pages: [(); 2].map(|()| Turns::new(2 * settings.threads())),
             records: [(); 2].map(|()| Turns::new(4 * settings.threads())),
             proofs: [(); 2].map(|()| Turns::new(settings.threads())),
@@ -258,8 +258,8 @@ impl Face {
         self.block(self.under_way()?, work).await
     }
 
-    /// As [`Face::blocking`], for the question of a gateway, in a place of its own: however much else is under way, it
-    /// is answered.
+    /// As [`Face::blocking`], for the question of a gateway or a monitor, in a place of its own: however much else is
+    /// under way, it is answered.
     ///
     /// # Errors
     /// As [`Face::blocking`].
