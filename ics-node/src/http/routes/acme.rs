@@ -90,9 +90,7 @@ async fn request(face: Data<Face>, request: HttpRequest, payload: Payload) -> Ht
             finish(&face, Some(&domain), &mut response);
             response
         }
-        Err(problem) => {
-            with_nonce(&face, with_allowed(refusal(&face, Some(&domain), problem), "GET, HEAD, OPTIONS"))
-        }
+        Err(problem) => with_nonce(&face, with_allowed(refusal(&face, Some(&domain), problem), "GET, HEAD, OPTIONS")),
     }
 }
 
