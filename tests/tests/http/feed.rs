@@ -76,6 +76,15 @@ async fn news_are_pushed_from_where_the_listener_is() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_stream_has_no_length() {
+    let node = Node::founded().await;
+    let head = format!("HEAD /v1/domains/{}/feed HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n", domain());
+    let answer = node.raw(head.as_bytes()).await;
+    assert!(answer.starts_with("HTTP/1.1 200 ") && answer.contains("text/event-stream"), "{answer}");
+    assert!(!answer.to_lowercase().contains("content-length"), "{answer}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn many_entries_are_announced_and_fetched() {
     let node = Node::founded().await;
     let peer = peer(&node);

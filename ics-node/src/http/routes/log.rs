@@ -194,7 +194,8 @@ pub(super) async fn feed(
     let from = last_event(&request)?.or(query.from).unwrap_or(0);
     let mut listener = face.blocking(move |app| app.listen(reader.0, &domain.0, from)).await?;
     if request.method() == Method::HEAD {
-        return Ok(stream().finish());
+        // Not of length 0, which would be that of the stream, too (RFC 9110, 8.6).
+        return Ok(stream().streaming(futures_util::stream::empty::<Result<Bytes, Infallible>>()));
     }
     let place = face.listen(&request, reader.0)?;
     let next = async move || listener.next().await;
