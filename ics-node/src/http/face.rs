@@ -68,7 +68,7 @@ pub(super) struct Face {
 pub(super) enum Heavy {
     /// A page of a log, or what may be as long.
     Page,
-    /// A whole record. Most are short, and wait for no page.
+    /// A whole record, or what is made of one. Most are short, and wait for no page.
     Record,
     /// Evidence, a keyring or a case. Checking one may take long, for which no page waits.
     Proof,
@@ -331,6 +331,20 @@ impl Face {
         work: impl FnOnce(&App) -> Result<T, AppError> + Send + 'static,
     ) -> Result<HttpResponse, Failure> {
         let json = self.blocking(move |app| work(app).map(|value| answer::json_bytes(&value))).await?;
+        Ok(answer::bytes(answer::JSON, json))
+    }
+
+    /// As [`Face::json`], in its turn among records: for what is made of all that is said of a thing, or has the length
+    /// of a body.
+    ///
+    /// # Errors
+    /// As [`Face::blocking`].
+    pub(super) async fn record<T: Serialize>(
+        &self,
+        work: impl FnOnce(&App) -> Result<T, AppError> + Send + 'static,
+    ) -> Result<HttpResponse, Failure> {
+        let made = move |app: &App| work(app).map(|value| answer::json_bytes(&value));
+        let json = self.heavy(Heavy::Record, self.under_way()?, made).await?;
         Ok(answer::bytes(answer::JSON, json))
     }
 

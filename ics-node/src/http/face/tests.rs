@@ -164,6 +164,16 @@ async fn few_pages_are_made_at_once() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_made_of_a_whole_record_waits_for_its_turn() {
+    let face = Face::new(Party::found("devices.acme.example").open(), &Settings::default());
+    let turns = face.all_turns(Heavy::Record);
+    let mut waits = Box::pin(face.record(|_| Ok("all of it")));
+    assert!((&mut waits).now_or_never().is_none());
+    drop(turns);
+    assert_eq!(waits.await.expect("is made").status(), 200);
+}
+
 /// Otherwise whoever was let go often enough would have all seats.
 #[tokio::test]
 async fn a_listener_that_is_let_go_keeps_no_seat() {

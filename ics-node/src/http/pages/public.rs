@@ -192,7 +192,8 @@ pub(super) async fn statement(
     }
     let (index, reader) = (path.1, proven(&request));
     let body = move |app: &App| app.entry(reader, &domain.0, index).and_then(|entry| armored(entry.body));
-    download(&pages, face.blocking(body).await)
+    let made = async { face.heavy(Heavy::Record, face.under_way()?, body).await };
+    download(&pages, made.await)
 }
 
 /// A file to keep, in ASCII armor. The page and the commands beside the link give its name; one in a header would

@@ -243,7 +243,7 @@ pub(super) async fn verdict(
     query: Query<VerdictQuestion>,
 ) -> Result<HttpResponse, Failure> {
     roam(&face, asking, &query.use_, &query.id, query.peer.as_deref()).await;
-    face.json(move |app| app.verdict(reader.0, &query.id, &query.use_, query.peer.as_deref())).await
+    face.record(move |app| app.verdict(reader.0, &query.id, &query.use_, query.peer.as_deref())).await
 }
 
 pub(super) async fn case(

@@ -129,8 +129,7 @@ pub(super) async fn history(
     domain: Domain,
     path: Path<Identified>,
 ) -> Result<HttpResponse, Failure> {
-    let made = move |app: &App| app.history(reader.0, &domain.0, &path.id).map(|it| answer::long_json_bytes(&it));
-    Ok(answer::bytes(JSON, face.heavy(Heavy::Page, face.in_line()?, made).await?))
+    face.record(move |app| app.history(reader.0, &domain.0, &path.id)).await
 }
 
 pub(super) async fn evidence(
@@ -211,7 +210,7 @@ pub(super) async fn explain(
     if let Some(usage) = &query.use_ {
         checks::roam(&face, asking, usage, &query.id, query.peer.as_deref()).await;
     }
-    face.json(move |app| app.explain(reader.0, &query.id, query.use_.as_deref(), query.peer.as_deref())).await
+    face.record(move |app| app.explain(reader.0, &query.id, query.use_.as_deref(), query.peer.as_deref())).await
 }
 
 #[cfg(test)]
@@ -247,7 +246,7 @@ mod tests {
 
     /// All that is said of a thing may have megabytes.
     #[tokio::test(flavor = "multi_thread")]
-    async fn a_whole_record_and_a_history_wait_for_their_turns() {
+    async fn a_whole_record_and_a_history_wait_for_their_turn() {
         let party = Party::found("devices.acme.example");
         let face = Data::new(Face::new(party.open(), &Settings::default()));
         let (reader, domain) = (|| Reading(Reader::Anonymous), || Domain(party.domain.clone()));
@@ -262,7 +261,7 @@ mod tests {
         let whole = after(turns, asked("serial:2", None)).await;
         assert_eq!(whole.expect_err("there is none").problem().status, 404);
         let asked = history(Data::clone(&face), reader(), domain(), path("serial:3"));
-        let told = after(face.all_turns(Heavy::Page), asked).await;
+        let told = after(face.all_turns(Heavy::Record), asked).await;
         assert_eq!(told.expect_err("there is none").problem().status, 404);
     }
 

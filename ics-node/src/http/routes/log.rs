@@ -279,7 +279,7 @@ pub(super) async fn entry(
     domain: Domain,
     path: Path<Indexed>,
 ) -> Result<HttpResponse, Failure> {
-    face.json(move |app| app.entry(reader.0, &domain.0, path.index)).await
+    face.record(move |app| app.entry(reader.0, &domain.0, path.index)).await
 }
 
 pub(super) async fn tlog_proof(
@@ -298,7 +298,7 @@ pub(super) async fn erasure(
     domain: Domain,
     path: Path<Indexed>,
 ) -> Result<HttpResponse, Failure> {
-    face.json(move |app| app.erasure(reader.0, &domain.0, path.index)).await
+    face.record(move |app| app.erasure(reader.0, &domain.0, path.index)).await
 }
 
 /// An entry, and the size of the tree that it is to be proven in; by default that of the newest checkpoint.
