@@ -258,8 +258,8 @@ impl Face {
         self.block(self.under_way()?, work).await
     }
 
-    /// As [`Face::blocking`], for the question of a gateway or a monitor, in a place of its own: however much else is
-    /// under way, it is answered.
+    /// As [`Face::blocking`], for the questions of a gateway or a monitor, which have places of their own besides:
+    /// however much else is under way, they are answered.
     ///
     /// # Errors
     /// As [`Face::blocking`].
@@ -268,8 +268,8 @@ impl Face {
         work: impl FnOnce(&App) -> Result<T, AppError> + Send + 'static,
     ) -> Result<T, Failure> {
         let (is_stranger, network) = served();
-        let place = self.decisions.take(is_stranger, network);
-        self.block(place.map_err(|full| busy(full, "decisions"))?, work).await
+        let place = self.decisions.take(is_stranger, network).or_else(|_| self.under_way())?;
+        self.block(place, work).await
     }
 
     /// As [`Face::blocking`], for heavy work. Only a few are at it at once; the others wait for their turn, in a place

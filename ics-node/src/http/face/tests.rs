@@ -109,9 +109,14 @@ async fn what_waits_for_its_turn_leaves_places_to_others() {
 async fn gateways_are_answered_however_much_is_under_way() {
     let settings = Settings { max_work: 8, ..Settings::default() };
     let face = Face::new(Party::found("devices.acme.example").open(), &settings);
-    let _all: Vec<_> = (0..100).map_while(|_| face.under_way().ok()).collect();
+    let all: Vec<_> = (0..100).map_while(|_| face.under_way().ok()).collect();
     assert_eq!(face.blocking(|_| Ok(())).await.expect_err("there is no place").problem().status, 503);
     face.decide(|_| Ok(())).await.expect("has a place of its own");
+    let decisions: Vec<_> = (0..100).map_while(|_| face.decisions.take(true, None).ok()).collect();
+    assert_eq!(face.decide(|_| Ok(())).await.expect_err("there is no more").problem().status, 503);
+    drop(all);
+    face.decide(|_| Ok(())).await.expect("has one of all as well");
+    drop(decisions);
 }
 
 /// Also behind a proxy, where all have the address of one connection.

@@ -179,13 +179,13 @@ pub(super) async fn checks(
         return Err(Failure::new(Code::BatchTooLarge, detail));
     }
     roam_for_all(&face, asking.0, &questions).await;
-    face.json(move |app| {
+    let made = move |app: &App| {
         let answers = questions.iter().map(|question| one(app, reader.0, question)).collect();
         // The time is read after the answers are made. News may advance the node's clock in between; with an earlier
         // time, a later answer would seem to be good for longer than it is.
-        Ok(CheckAnswers { answers, time: app.clock().now() })
-    })
-    .await
+        Ok(answer::json_bytes(&CheckAnswers { answers, time: app.clock().now() }))
+    };
+    Ok(answer::bytes(answer::JSON, face.decide(made).await?))
 }
 
 /// Has other nodes asked about all things of a batch, grouped by use.
