@@ -45,8 +45,9 @@ pub(super) struct Face {
     work: Room,
     /// The part of these places that work may have that waits for its turn.
     in_line: Room,
-    /// Places for the questions of gateways that memory cannot answer, and of monitors.
-    decisions: Room,
+    /// Places for the questions of gateways that memory cannot answer, and of monitors: of those on this machine, and
+    /// of all others.
+    decisions: [Room; 2],
     /// Turns for work that takes much memory: of those whom the node knows, and of strangers.
     pages: [Turns; 2],
     records: [Turns; 2],
@@ -102,7 +103,7 @@ impl Face {
         // strangers keep leaves places to newcomers.
         let part = |most: usize, parts: usize| most.min((settings.places() / parts).max(1));
         let (listeners, work) = (part(settings.max_listeners.div_ceil(2), 4), part(settings.max_work, 4));
-        let (in_line, decisions) = (work.div_ceil(2), part(settings.max_work.div_ceil(4), 16));
+        let (in_line, decisions) = (work.div_ceil(2), part(settings.max_work.div_ceil(4), 16).div_ceil(2));
         let of_known = settings.max_work / 8;
         let seats = Arc::new(Seats::new("http", settings.places()));
         let metrics = Metrics::new();
@@ -117,7 +118,7 @@ impl Face {
             trusted_proxies: settings.pages.trusted_proxies.iter().map(IpAddr::to_canonical).collect(),
             work: Room::parted(work + of_known, work, 2),
             in_line: Room::parted(in_line + of_known, in_line, 4),
-            decisions: Room::parted(decisions + of_known, decisions, 4),
+            decisions: [(); 2].map(|()| Room::parted(decisions + of_known, decisions, 4)),
             pages: [(); 2].map(|()| Turns::new(2 * settings.threads())),
             records: [(); 2].map(|()| Turns::new(4 * settings.threads())),
             proofs: [(); 2].map(|()| Turns::new(settings.threads())),
@@ -268,7 +269,9 @@ impl Face {
         work: impl FnOnce(&App) -> Result<T, AppError> + Send + 'static,
     ) -> Result<T, Failure> {
         let (is_stranger, network) = served();
-        let place = self.decisions.take(is_stranger, network).or_else(|_| self.under_way())?;
+        let [here, elsewhere] = &self.decisions;
+        let places = if network.is_none() { here } else { elsewhere };
+        let place = places.take(is_stranger, network).or_else(|_| self.under_way())?;
         self.block(place, work).await
     }
 

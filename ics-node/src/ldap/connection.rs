@@ -211,7 +211,8 @@ impl Connection {
             if is_known != self.kept.is_some() {
                 self.kept = is_known.then(|| self.seated.kept());
             }
-            if !self.count(if let Next::Job(job) = &next { job.held() } else { 0 }, is_known) {
+            let for_job = if let Next::Job(job) = &next { job.held() } else { 0 };
+            if !self.count(for_job, is_known) {
                 // Answers that were not sent have no room either.
                 *self.session.output() = Vec::new();
                 self.session.end(LdapResultCode::Busy, "too much is held for others");

@@ -52,9 +52,11 @@ async fn strangers_leave_places_to_others_however_few_there_are() {
     let listening: Vec<_> = networks.iter().map_while(|it| face.listen(it, Reader::Anonymous).ok()).collect();
     let working: Vec<_> = (0..100).map_while(|_| face.under_way().ok()).collect();
     let asking: Vec<_> = (0..100).map_while(|_| face.place_to_ask(Asker::Address(None)).ok()).collect();
-    let deciding: Vec<_> = (0..100).map_while(|number| face.decisions.take(true, Some(number)).ok()).collect();
-    let counts = [bodies.len(), listening.len(), working.len(), asking.len(), deciding.len()];
-    assert_eq!(counts, [7, 14, 14, 7, 3], "of all");
+    let [here, elsewhere] = &face.decisions;
+    let deciding: Vec<_> = (0..100).map_while(|number| elsewhere.take(true, Some(number)).ok()).collect();
+    let deciding_here: Vec<_> = (0..100).map_while(|_| here.take(true, None).ok()).collect();
+    let counts = [bodies.len(), listening.len(), working.len(), asking.len(), deciding.len(), deciding_here.len()];
+    assert_eq!(counts, [7, 14, 14, 7, 2, 2], "of all");
     // As many submissions as bodies may wait for other nodes besides.
     assert!(counts.iter().sum::<usize>() + bodies.len() < settings.places());
     assert!(face.listen(&one, Reader::Operator).is_ok(), "who is known has places beside theirs");
@@ -110,13 +112,15 @@ async fn gateways_are_answered_however_much_is_under_way() {
     let settings = Settings { max_work: 8, ..Settings::default() };
     let face = Face::new(Party::found("devices.acme.example").open(), &settings);
     let all: Vec<_> = (0..100).map_while(|_| face.under_way().ok()).collect();
+    let [here, elsewhere] = &face.decisions;
+    let elsewhere: Vec<_> = (0..100).map_while(|number| elsewhere.take(true, Some(number)).ok()).collect();
     assert_eq!(face.blocking(|_| Ok(())).await.expect_err("there is no place").problem().status, 503);
     face.decide(|_| Ok(())).await.expect("has a place of its own");
-    let decisions: Vec<_> = (0..100).map_while(|_| face.decisions.take(true, None).ok()).collect();
+    let here: Vec<_> = (0..100).map_while(|_| here.take(true, None).ok()).collect();
+    assert_eq!((here.len(), elsewhere.len()), (1, 1), "what comes from elsewhere leaves a place to this machine");
     assert_eq!(face.decide(|_| Ok(())).await.expect_err("there is no more").problem().status, 503);
     drop(all);
     face.decide(|_| Ok(())).await.expect("has one of all as well");
-    drop(decisions);
 }
 
 /// Also behind a proxy, where all have the address of one connection.
