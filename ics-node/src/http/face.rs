@@ -54,6 +54,8 @@ pub(super) struct Face {
     proofs: [Turns; 2],
     attestations: [Turns; 2],
     uploads: Room,
+    /// Places for bodies from this machine, which come before these.
+    uploads_here: Room,
     /// Places for submissions that wait for another node.
     forwards: Forwards,
     /// Places for strangers' questions that wait for another node.
@@ -104,7 +106,7 @@ impl Face {
         let part = |most: usize, parts: usize| most.min((settings.places() / parts).max(1));
         let (listeners, work) = (part(settings.max_listeners.div_ceil(2), 4), part(settings.max_work, 4));
         let (in_line, decisions) = (work.div_ceil(2), part(settings.max_work.div_ceil(4), 16).div_ceil(2));
-        let of_known = settings.max_work / 8;
+        let (of_known, uploads_here) = (settings.max_work / 8, part(settings.max_uploads / 4, 32));
         let seats = Arc::new(Seats::new("http", settings.places()));
         let metrics = Metrics::new();
         metrics.show(Arc::clone(&seats));
@@ -125,6 +127,7 @@ impl Face {
             attestations: [(); 2].map(|()| Turns::new(2 * settings.threads())),
             // Who is known finds a place beside all strangers.
             uploads: Room::parted(settings.max_uploads + settings.max_uploads / 8, part(settings.max_uploads, 8), 4),
+            uploads_here: Room::parted(uploads_here, uploads_here, 1),
             forwards: Forwards::new(part(settings.max_uploads, 8)),
             asking: Arc::new(Semaphore::new(part(usize::MAX, 8))),
             listeners: Room::parted(settings.max_listeners, listeners, 4),
@@ -135,13 +138,16 @@ impl Face {
     }
 
     /// Takes a place for a request with a body. These are apart from the places for use cases: a client that sends
-    /// slowly must not keep others from reading. Nor do strangers of one network take the places of all.
+    /// slowly must not keep others from reading. Nor do strangers of one network take the places of all, or strangers
+    /// elsewhere those of gateways on this machine.
     ///
     /// # Errors
     /// At once, when all are taken.
     pub(super) fn upload(&self, request: &HttpRequest) -> Result<Held, Failure> {
         let (is_stranger, network) = whence(self, request);
-        self.uploads.take(is_stranger, network).map_err(|full| busy(full, "requests with a body"))
+        let here = if network.is_none() { self.uploads_here.take(is_stranger, None).ok() } else { None };
+        let taken = here.map_or_else(|| self.uploads.take(is_stranger, network), Ok);
+        taken.map_err(|full| busy(full, "requests with a body"))
     }
 
     /// The client that has sent a submission, which takes this place while it is handled here.

@@ -52,13 +52,15 @@ async fn strangers_leave_places_to_others_however_few_there_are() {
     let listening: Vec<_> = networks.iter().map_while(|it| face.listen(it, Reader::Anonymous).ok()).collect();
     let working: Vec<_> = (0..100).map_while(|_| face.under_way().ok()).collect();
     let asking: Vec<_> = (0..100).map_while(|_| face.place_to_ask(Asker::Address(None)).ok()).collect();
+    let bodies_here: Vec<_> = (0..100).map_while(|_| face.upload(&from("127.0.0.1:9")).ok()).collect();
     let [here, elsewhere] = &face.decisions;
     let deciding: Vec<_> = (0..100).map_while(|number| elsewhere.take(true, Some(number)).ok()).collect();
     let deciding_here: Vec<_> = (0..100).map_while(|_| here.take(true, None).ok()).collect();
     let counts = [bodies.len(), listening.len(), working.len(), asking.len(), deciding.len(), deciding_here.len()];
     assert_eq!(counts, [7, 14, 14, 7, 2, 2], "of all");
+    assert_eq!(bodies_here.len(), 1, "what strangers elsewhere send leaves a place to this machine");
     // As many submissions as bodies may wait for other nodes besides.
-    assert!(counts.iter().sum::<usize>() + bodies.len() < settings.places());
+    assert!(counts.iter().sum::<usize>() + bodies.len() + bodies_here.len() < settings.places());
     assert!(face.listen(&one, Reader::Operator).is_ok(), "who is known has places beside theirs");
     assert!(face.place_to_ask(Asker::Own).is_ok());
 
