@@ -156,7 +156,7 @@ mod tests {
     use std::task::Wake;
 
     use futures_util::future::FutureExt as _;
-    use tokio::io::{AsyncWriteExt as _, DuplexStream};
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream};
 
     use super::super::{in_seat, kept, paused};
     use super::*;
