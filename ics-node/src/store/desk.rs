@@ -170,7 +170,7 @@ impl Store {
         until: Timestamp,
         limit: usize,
     ) -> Result<usize, StoreError> {
-        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        let limit = int(limit);
         self.desk(move |log| {
             let sql = "DELETE FROM alarm WHERE id IN \
                        (SELECT id FROM alarm WHERE domain IS ?1 AND at <= ?2 ORDER BY id DESC LIMIT ?3)";
