@@ -76,7 +76,8 @@ impl Store {
             let sql =
                 "SELECT id, body FROM outbox WHERE domain = ?1 AND done_at IS NULL AND id > ?3 ORDER BY id LIMIT ?2";
             let mut statement = reader.log.prepare_cached(sql)?;
-            let mut rows = statement.query(params![domain.get(), int(limits::BATCH_STATEMENTS), after.cast_signed()])?;
+            let mut rows =
+                statement.query(params![domain.get(), int(limits::BATCH_STATEMENTS), after.cast_signed()])?;
             let (mut waiting, mut bytes) = (Vec::new(), 0);
             while let Some(row) = rows.next()? {
                 let (id, body): (i64, Vec<u8>) = (row.get(0)?, row.get(1)?);

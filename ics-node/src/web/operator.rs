@@ -141,7 +141,7 @@ fn alarms(operations: &Operations) -> Markup {
 
 /// The commands that show what a fork consists of, and that acknowledge alarms.
 fn commands(operations: &Operations) -> Vec<String> {
-    let forked: BTreeSet<&DomainName> = operations.forks.iter().map(|fork| &fork.domain).collect();
+    let forked: BTreeSet<&DomainName> = operations.forks.iter().map(|(domain, _)| domain).collect();
     let forks = forked.into_iter().map(|domain| format!("ics domain forks {domain}"));
     let alarmed = operations.domains.iter().filter(|info| !info.alarms.is_empty());
     let seen = alarmed.map(|info| format!("ics domain acknowledge {}", info.info.domain));

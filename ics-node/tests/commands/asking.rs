@@ -33,10 +33,8 @@ fn a_passphrase_from_standard_input_is_asked_for_where_that_is_a_terminal() {
     assert_eq!((asked.code, asked.stdout.contains("New passphrase for the secret keys")), (0, true), "{asked:?}");
     let create = ["--passphrase-file", "-", "domain", "create", "d.example", "--template", "developer"];
     let roles = ["--signer", "developer=signer", "--owner", "owner", "--names", "developer=urn:dev:*"];
-    let asked = stage.at_a_terminal(
-        &[&create[..], &roles, &["--home-node", "ics.d.example=node"]].concat(),
-        &passphrase,
-    );
+    let asked =
+        stage.at_a_terminal(&[&create[..], &roles, &["--home-node", "ics.d.example=node"]].concat(), &passphrase);
     assert_eq!((asked.code, asked.stdout.contains("Passphrase for the key `owner`")), (0, true), "{asked:?}");
 }
 

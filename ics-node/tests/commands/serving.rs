@@ -352,10 +352,9 @@ fn a_service_manager_does_not_start_again_what_only_a_person_can_correct() {
     let stage = Stage::new();
     let good = std::fs::read_to_string(stage.path("home/ics.toml")).expect("read");
     let without_node = "[client]\ndomain = \"devices.acme.example\"\n";
-    for (text, message) in [
-        (good.replace("[node]", "[nod]"), "unknown field `nod`"),
-        (without_node.to_owned(), "has no section [node]"),
-    ] {
+    for (text, message) in
+        [(good.replace("[node]", "[nod]"), "unknown field `nod`"), (without_node.to_owned(), "has no section [node]")]
+    {
         stage.write("home/ics.toml", text);
         let ended = stage.run(&["serve"]);
         assert!(ended.code == 78 && ended.failure().0.contains(message), "{message}: {ended:?}");
