@@ -13,10 +13,11 @@ use super::authorities::is_stolen;
 use super::certify::{Application, CertifyError, CertifyFault, Issued, Requester, Unlogged, roles_to_ask};
 use crate::app::access::Reader;
 use crate::app::challenge::key_among;
+use crate::app::entries::subjects_of;
 use crate::app::{App, AppError};
 use crate::store::Word;
 use crate::tls::KeyPin;
-use crate::x509::{Csr, RequestError, Wanted, is_only_of_revoked, sha256};
+use crate::x509::{Csr, RequestError, Wanted, is_only_of_revoked, misnamed_of, sha256};
 
 /// An applicant who has proved who they are, and what certificate they ask for.
 pub(super) struct Applicant<'a> {
@@ -71,7 +72,8 @@ impl App {
         let sight = self.sight(&hosted)?;
         let Some((record, said)) = self.resolve(&sight, id)? else { return Ok(None) };
         let key = Name::Spki(spki);
-        if is_only_of_revoked(&record, &key) {
+        let misnamed = misnamed_of(&record, &key, self.clock().now());
+        if misnamed.is_empty() && is_only_of_revoked(&record, &key) {
             return unproven(
                 "the certificate shown was revoked for good, and no record names its key in another way: have a signer \
                  or the operator ask for a new one",
@@ -86,11 +88,12 @@ impl App {
         }
         let mut word = first.map(|given| Word { signer: given.by.signer, entry: Some(given.by.index) });
         let mut thief = None;
-        for given in record.certificates.iter().filter(|given| given.value.spki == key) {
-            let certified = self.store().certified(hosted.number, given.by.index)?;
+        let in_force = record.certificates.iter().filter(|given| given.value.spki == key).map(|given| given.by.index);
+        for index in in_force.chain(misnamed) {
+            let certified = self.store().certified(hosted.number, index)?;
             let Some(certified) = certified.filter(|it| it.shows) else { continue };
             let Some(Word { signer, entry }) = certified.word else { return Ok(None) };
-            let entry = entry.unwrap_or(given.by.index);
+            let entry = entry.unwrap_or(index);
             let stolen_from = sight.domain.descriptor().compromised_from(&signer, domain);
             if stolen_from.is_none_or(|from| entry < from) {
                 word = word.or(Some(Word { signer, entry: Some(entry) }));
@@ -175,11 +178,27 @@ impl App {
             if let Some(why) = self.barred_by_key(domain, spki)? {
                 return Err(CertifyError::Record(why));
             }
+            if let Some(id) = self.misnamed_with(domain, spki)? {
+                return Ok(Requester::Identity(id));
+            }
             if let Some(signer) = self.signer_with(domain, spki)? {
                 return Ok(Requester::Signer(signer));
             }
         }
         Err(shows_nobody(error))
+    }
+
+    /// The only thing that was ever said to have this key, given by its digest, if a certificate for it was revoked for
+    /// no other reason than that a name in it has become another thing's.
+    fn misnamed_with(&self, domain: &DomainName, spki: [u8; 32]) -> Result<Option<IdentityId>, CertifyError> {
+        let hosted = self.hosted(domain)?;
+        let (sight, key) = (self.sight(&hosted)?, Name::Spki(spki));
+        let naming = sight.naming(key.clone())?;
+        let mut subjects = subjects_of(&naming).into_iter();
+        let (Some(id), None) = (subjects.next(), subjects.next()) else { return Ok(None) };
+        let known = self.resolve_again(&sight, &id, &naming)?;
+        let has_one = known.is_some_and(|known| !misnamed_of(&known.0, &key, self.clock().now()).is_empty());
+        Ok(has_one.then_some(id))
     }
 
     /// The signer of the domain who has this key, given by its digest, if it may sign now and was not given up.
