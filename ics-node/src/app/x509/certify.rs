@@ -345,14 +345,16 @@ impl App {
     /// As `issuing`, for one of its issuers, by its name in addresses.
     fn issuing_by<'a>(&'a self, sight: &'a Sight<'a>, named: Option<&str>) -> Result<Issuing<'a>, CertifyError> {
         let (hosted, rules) = (sight.hosted, rules_of(sight)?);
-        let missing = |reason: String| no_issuer(hosted, reason);
-        let first = rules.issuers.first().ok_or_else(|| missing("its descriptor names no issuer".to_owned()))?;
+        let missing = |reason: String| CertifyError::IssuerNotReady { domain: hosted.name.clone(), reason };
+        let first = rules.issuers.first();
+        let first = first.ok_or_else(|| no_issuer(hosted, "its descriptor names no issuer".to_owned()))?;
         let first = self.authority(first).map_err(|error: AuthorityError| missing(error.to_string()))?;
         let authority = match named {
             None => Arc::clone(&first),
             Some(id) => self.authorities_of(&rules.issuers).find(|it| issuer_id(it) == id).ok_or_else(|| {
                 let (id, domain) = (excerpt(id), &hosted.name);
-                missing(format!("its descriptor names no issuer `{id}`; `/x509/{domain}` lists those that it names"))
+                let names = format!("its descriptor names no issuer `{id}`; `/x509/{domain}` lists those that it names");
+                no_issuer(hosted, names)
             })?,
         };
         // Nothing outlives its issuer, so there is nothing left that it could issue.

@@ -27,7 +27,7 @@ use crate::app::answer::read::Sight;
 use crate::app::entries::{find_logged, restore};
 use crate::app::home::heartbeat::stopped;
 use crate::app::hosted::Hosted;
-use crate::app::{App, AppError, random};
+use crate::app::{App, AppError};
 use crate::background::breathe;
 use crate::locked::Locked as _;
 use crate::x509::{Reason, SerialNumber, State};
@@ -52,7 +52,7 @@ impl App {
     pub async fn watch_names(self, mut stop: watch::Receiver<bool>) {
         let mut ticks = tokio::time::interval(LOOK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        self.begin_anywhere();
+        self.begin_anywhere(|hosted| &hosted.names_from);
         loop {
             let look = async {
                 ticks.tick().await;
@@ -62,17 +62,6 @@ impl App {
             tokio::select! {
                 () = stopped(&mut stop) => return,
                 () = look => {}
-            }
-        }
-    }
-
-    /// Lets the cycle of each domain begin anywhere. A node that is restarted often would otherwise look only at the
-    /// first certificates of a large domain.
-    fn begin_anywhere(&self) {
-        for hosted in self.all_hosted() {
-            let size = hosted.domain().map_or(0, |domain| domain.size());
-            if let (Ok(bytes), 1..) = (random(), size) {
-                hosted.names_from.store(u64::from_le_bytes(bytes) % size, Ordering::Relaxed);
             }
         }
     }
