@@ -150,21 +150,27 @@ impl App {
         Ok(())
     }
 
-    /// Who is asking with a key, and for which thing: a thing for itself, a signer of the domain for the thing whose
-    /// names are in the request.
-    pub(super) fn comes_by(
+    /// For which thing somebody asks who has proved a key: a thing for itself, a signer of the domain for the thing
+    /// whose names are in the request.
+    pub(super) fn meant_by(
         &self,
         domain: &DomainName,
-        key: KeyPin,
+        (requester, key): (Requester, KeyPin),
         csr: impl FnOnce() -> Result<Csr, CertifyError>,
-    ) -> Result<(Requester, IdentityId), CertifyError> {
-        let requester = self.requester_by(domain, key)?;
-        let id = match requester {
-            Requester::Identity(id) => id,
-            Requester::Signer(signer) => self.meant_by_signer(domain, (signer, key), &csr()?)?,
-            Requester::Operator => self.meant_by_registrar(domain, "", &csr()?)?,
-        };
-        Ok((requester, id))
+    ) -> Result<IdentityId, CertifyError> {
+        match requester {
+            Requester::Identity(id) => Ok(id),
+            Requester::Signer(signer) => self.meant_by_signer(domain, (signer, key), &csr()?),
+            Requester::Operator => self.meant_by_registrar(domain, "", &csr()?),
+        }
+    }
+
+    /// Whether the descriptor names a signer, who then asks on behalf of many things. The log also has certificates of
+    /// signers who were merely granted a role over one thing: they may ask no more often than a thing may.
+    pub(super) fn is_named_signer(&self, domain: &DomainName, signer: &Fingerprint) -> Result<bool, AppError> {
+        let hosted = self.hosted(domain)?;
+        let said = self.sight(&hosted)?.domain;
+        Ok(!said.descriptor().roles_of(signer).is_empty())
     }
 
     /// Who proves themselves with a key: the thing that has it or, if no record names it, a signer of the domain.

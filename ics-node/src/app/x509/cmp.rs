@@ -202,16 +202,18 @@ impl App {
     ) -> Result<Outcome, Failure> {
         let (domain, csr) = (&asked.domain, &enrolment.csr);
         self.cmp_issues(domain)?;
-        let (comes, proven) = match sender {
-            Protection::Key(key) => (self.comes_by(domain, key, || Ok(csr.clone())), Some(key)),
-            _ => {
-                let named = String::from_utf8_lossy(message.header.reference());
-                (self.meant_by_registrar(domain, &named, csr).map(|id| (Requester::Operator, id)), None)
-            }
+        let (requester, proven) = match sender {
+            Protection::Key(key) => (self.requester_by(domain, key).map_err(refused)?, Some(key)),
+            _ => (Requester::Operator, None),
         };
-        let (requester, identity) = comes.map_err(refused)?;
-        let profile = asked.profile(&message.header)?;
+        // What is refused counts as well.
         let until = self.cmp_begin(domain, message, sender, requester)?;
+        let profile = asked.profile(&message.header)?;
+        let meant = match proven {
+            Some(key) => self.meant_by(domain, (requester, key), || Ok(csr.clone())),
+            None => self.meant_by_registrar(domain, &String::from_utf8_lossy(message.header.reference()), csr),
+        };
+        let identity = meant.map_err(refused)?;
         if let Some(old) = &enrolment.updates {
             // A signer who asks on behalf of a thing has another key than the thing.
             let own = proven.filter(|_| matches!(requester, Requester::Identity(_)));
@@ -252,13 +254,9 @@ impl App {
         Ok(until)
     }
 
-    /// How many transactions a signer may have begun lately. A signer whom the descriptor names asks on behalf of many
-    /// things. The log also has certificates of signers who were merely granted a role over one thing: they may have no
-    /// more than a thing may.
+    /// How many transactions a signer may have begun lately.
     fn cmp_share(&self, domain: &DomainName, signer: &Fingerprint) -> Result<usize, Failure> {
-        let hosted = self.hosted(domain).map_err(|error| failed(&error))?;
-        let said = self.sight(&hosted).map_err(|error| failed(&error))?.domain;
-        let is_named = !said.descriptor().roles_of(signer).is_empty();
+        let is_named = self.is_named_signer(domain, signer).map_err(|error| failed(&error))?;
         Ok(if is_named { limits::CMP_TRANSACTIONS / 2 } else { limits::CMP_TRANSACTIONS_OF_ONE })
     }
 
