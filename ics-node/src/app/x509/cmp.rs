@@ -355,7 +355,7 @@ impl App {
             Err(failure) if matches!(failure.info, FailureInfo::BadAlg | FailureInfo::BadRequest) => {
                 Err(failure.clone())
             }
-            _ => self.cmp_not_taken(domain, sender, &waiting).await,
+            _ => self.cmp_not_taken(domain, &waiting).await,
         };
         if ended.is_err() {
             // The client may try again.
@@ -366,25 +366,17 @@ impl App {
         Ok(Outcome::Confirmed { is_new: true })
     }
 
-    /// Revokes a certificate that its holder rejects. A signer who got it on behalf of a thing gives it back as the
-    /// thing would: the log must not name the signer as one who revoked another's certificate.
-    async fn cmp_not_taken(&self, domain: &DomainName, sender: Protection, waiting: &Waiting) -> Result<(), Failure> {
-        let requester = match sender {
-            Protection::Key(_) => self.holder_of_serial(domain, &waiting.serial).map_err(refused)?,
-            _ => Requester::Operator,
-        };
-        self.cmp_take_back(domain, &waiting.serial, requester).await.map_err(refused)?;
+    /// Revokes a certificate that its holder rejects.
+    async fn cmp_not_taken(&self, domain: &DomainName, waiting: &Waiting) -> Result<(), Failure> {
+        self.cmp_take_back(domain, &waiting.serial).await.map_err(refused)?;
         self.cmp_given_back(domain, waiting.serial).await
     }
 
-    /// Revokes a certificate that was not taken, unless that has happened.
-    async fn cmp_take_back(
-        &self,
-        domain: &DomainName,
-        serial: &SerialNumber,
-        requester: Requester,
-    ) -> Result<(), CertifyError> {
-        let revoker = Revoker::Requester(requester);
+    /// Revokes a certificate that was not taken, unless that has happened. Whoever got it on behalf of a thing gives it
+    /// back as the thing would: the log must not name them as one who revoked another's certificate, nor its key be
+    /// barred.
+    async fn cmp_take_back(&self, domain: &DomainName, serial: &SerialNumber) -> Result<(), CertifyError> {
+        let revoker = Revoker::Requester(self.holder_of_serial(domain, serial)?);
         match self.revoke_certificate(domain, serial, revoker, Reason::Unspecified).await {
             Ok(_) | Err(CertifyError::AlreadyRevoked) => Ok(()),
             Err(error) => Err(error),

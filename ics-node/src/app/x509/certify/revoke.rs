@@ -55,7 +55,8 @@ impl Revoker {
                 let by = if sets_it { AskedBy::StatusSetter(signer) } else { AskedBy::Requester(signer) };
                 asked_for(reason, by)
             }
-            Self::Key | Self::Requester(Requester::Identity(_) | Requester::Operator) => reason.to_string(),
+            Self::Requester(Requester::Operator) => asked_for(reason, AskedBy::Registrar),
+            Self::Key | Self::Requester(Requester::Identity(_)) => reason.to_string(),
         }
     }
 

@@ -13,7 +13,7 @@ use tokio::time::MissedTickBehavior;
 use super::{digest, failed};
 use crate::app::home::heartbeat::stopped;
 use crate::app::hosted::Hosted;
-use crate::app::x509::certify::{CertifyError, Issued, Requester};
+use crate::app::x509::certify::{CertifyError, Issued};
 use crate::app::{App, AppError};
 use crate::cmp::{Enrolment, Failure, FailureInfo, Message, Protection, Waiting};
 use crate::locked::Locked as _;
@@ -125,8 +125,7 @@ impl App {
             if in_vain().has(&serial) {
                 continue;
             }
-            // It is the node itself that waited in vain; the log names nobody.
-            let taken_back = self.cmp_take_back(&hosted.name, &serial, Requester::Operator).await;
+            let taken_back = self.cmp_take_back(&hosted.name, &serial).await;
             let is_over = match &taken_back {
                 // What the log will never take back is not tried again.
                 Ok(()) | Err(CertifyError::IssuerCompromised(_)) => true,
