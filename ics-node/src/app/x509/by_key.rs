@@ -5,7 +5,6 @@ use std::collections::BTreeSet;
 
 use ics_core::identity::{Fingerprint, IdentityId, excerpt};
 use ics_core::name::{Lookup, Name};
-use ics_core::openpgp::certificate::Certificate;
 use ics_core::openpgp::key::PublicKey;
 use ics_core::vocabulary::{DomainName, ProfileName};
 
@@ -215,10 +214,12 @@ impl App {
         let hosted = self.hosted(domain)?;
         let (said, now) = (self.sight(&hosted)?.domain, self.clock().now());
         let is_it = |key: &PublicKey| key.to_spki_der().is_some_and(|der| sha256(&der) == spki);
-        // Anybody may show any key, so whether one may sign is checked only for the certificates that have this key.
-        let mut its = said.certificates().filter(|it| it.public_keys().any(is_it));
-        let its = its.find(|it| it.signing_keys(now).any(is_it) && !said.is_key_compromised(&it.primary()));
-        Ok(its.map(Certificate::primary))
+        // Anybody may show any key, so only the certificates that have this one are looked at.
+        let has_it = |primary: &Fingerprint| {
+            let may_sign = said.certificate(primary).is_some_and(|(_, it)| it.signing_keys(now).any(is_it));
+            may_sign && !said.is_key_compromised(primary)
+        };
+        Ok(hosted.keyring.with(&said, &spki).into_iter().find(has_it))
     }
 
     /// The thing that a signer means: the only one that has all the names in the request. A thing that the signer may
