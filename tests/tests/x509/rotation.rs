@@ -145,6 +145,20 @@ fn a_thing_gets_certificates_of_its_own_key_after_its_issuer_was_compromised() {
     issue(&world, &bench, "new");
 }
 
+/// The log takes nothing from it, which is not the fault of who asks.
+#[test]
+fn an_issuer_that_is_declared_compromised_issues_nothing_until_another_does() {
+    let (mut world, bench) = (World::new(), Bench::new());
+    issue(&world, &bench, "before");
+    let (signer, from_index) = (world.key.signer.public_key().fingerprint(), world.size());
+    world.change(|descriptor| descriptor.compromised = vec![Compromise { signer, domain: domain(), from_index }]);
+    let size = world.size();
+    let refused = world.certify(7, "ldevid", &bench.request("after", &[])).expect_err("anybody may sign with it");
+    assert_eq!((refused.fault(), world.size()), (CertifyFault::Node, size), "{refused}");
+    assert!(refused.to_string().contains("declared compromised"), "it says why: {refused}");
+    issue(&world.rotated(issuer_key()), &bench, "new");
+}
+
 /// Nor does a compromised signer who blocked a thing for ever, since the revocation was published.
 #[test]
 fn a_compromised_signer_of_a_block_brings_no_certificate_back() {

@@ -217,6 +217,18 @@ fn nothing_is_answered_with_a_former_key_that_is_declared_compromised() {
     assert_ne!(code, "200", "{answer}");
 }
 
+#[test]
+fn nothing_is_answered_with_the_present_key_once_that_is_declared_compromised() {
+    let mut site = Site::new();
+    let confirmation = site.unconfirmed();
+    let (signer, from_index) = (site.world.key.signer.public_key().fingerprint(), site.world.size());
+    site.world.change(|descriptor| {
+        descriptor.compromised = vec![Compromise { signer, domain: domain(), from_index }];
+    });
+    let (code, answer) = sent(&site, CMP, &confirmation);
+    assert_eq!(code, "503", "{answer}");
+}
+
 /// It may issue again, and then its lists must have them.
 #[test]
 fn they_are_revoked_although_their_domain_issues_no_more() {
