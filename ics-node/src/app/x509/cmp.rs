@@ -200,18 +200,35 @@ impl App {
         (sender, nonce): (Protection, [u8; 16]),
         enrolment: Box<Enrolment>,
     ) -> Result<Outcome, Failure> {
-        let (domain, csr) = (&asked.domain, &enrolment.csr);
+        let domain = &asked.domain;
         self.cmp_issues(domain)?;
-        let (requester, proven) = match sender {
-            Protection::Key(key) => (self.requester_by(domain, key).map_err(refused)?, Some(key)),
-            _ => (Requester::Operator, None),
+        let requester = match sender {
+            Protection::Key(key) => self.requester_by(domain, key).map_err(refused)?,
+            _ => Requester::Operator,
         };
         // What is refused counts as well.
         let until = self.cmp_begin(domain, message, sender, requester)?;
+        let outcome = self.cmp_issue(asked, message, (sender, nonce), (requester, until), enrolment).await;
+        self.cmp_noting(domain, message, (sender, until), outcome).await
+    }
+
+    /// Issues what is asked for in a transaction that has begun.
+    async fn cmp_issue(
+        &self,
+        asked: &CmpRequest,
+        message: &Message<'_>,
+        (sender, nonce): (Protection, [u8; 16]),
+        (requester, until): (Requester, Timestamp),
+        enrolment: Box<Enrolment>,
+    ) -> Result<Outcome, Failure> {
+        let (domain, csr) = (&asked.domain, &enrolment.csr);
         let profile = asked.profile(&message.header)?;
-        let meant = match proven {
-            Some(key) => self.meant_by(domain, (requester, key), || Ok(csr.clone())),
-            None => self.meant_by_registrar(domain, &String::from_utf8_lossy(message.header.reference()), csr),
+        let (proven, meant) = match sender {
+            Protection::Key(key) => (Some(key), self.meant_by(domain, (requester, key), || Ok(csr.clone()))),
+            _ => {
+                let named = String::from_utf8_lossy(message.header.reference());
+                (None, self.meant_by_registrar(domain, &named, csr))
+            }
         };
         let identity = meant.map_err(refused)?;
         if let Some(old) = &enrolment.updates {
@@ -307,10 +324,11 @@ impl App {
         revocation: &Revocation,
     ) -> Result<Outcome, Failure> {
         let (revoker, requester) = self.cmp_revoker(domain, sender, &revocation.certificate).map_err(refused)?;
-        self.cmp_begin(domain, message, sender, requester)?;
+        let until = self.cmp_begin(domain, message, sender, requester)?;
         let serial = &revocation.certificate.serial;
         let revoked = self.revoke_certificate(domain, serial, revoker, revocation.reason).await;
-        revoked.map(|_| Outcome::Revoked).map_err(refused)
+        let outcome = revoked.map(|_| Outcome::Revoked).map_err(refused);
+        self.cmp_noting(domain, message, (sender, until), outcome).await
     }
 
     /// How the requester of a revocation has proved the right to it, and who they are.

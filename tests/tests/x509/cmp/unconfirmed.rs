@@ -5,6 +5,7 @@ use ics_node::app::IssuerKey;
 
 use super::{CMP, IDEVID, NEW, Site, first, is_confirmed, part, sent, tlv};
 use crate::node::Node;
+use crate::revocation::{lift, suspend};
 use crate::rotation::issuer_key;
 use crate::world::{domain, wait};
 
@@ -109,6 +110,24 @@ fn what_needs_no_confirmation_is_issued_once_even_after_a_restart() {
     assert!(code == "200" && answer.contains("a transaction with this id has already begun"), "{answer}");
     site.look_in(LATE);
     assert_eq!((site.world.size(), site.revoked()), (size, Vec::new()), "it is in force");
+}
+
+/// It might be granted by then, or what it asks to revoke be another's.
+#[test]
+fn what_was_refused_is_not_granted_after_a_restart() {
+    let site = Site::new();
+    let suspended = suspend(&site.world);
+    let asks = [&["-cmd", "ir", "-reqout", "request.der"], NEW].concat();
+    site.is_refused("", IDEVID, &asks, "notAuthorized");
+    let request = site.bench.read("request.der");
+    lift(&site.world, &suspended);
+    let site = site.restarted();
+    let size = site.world.size();
+    let (code, answer) = sent(&site, CMP, &request);
+    assert!(code == "200" && answer.contains("a transaction with this id has already begun"), "{answer}");
+    site.look_in(LATE);
+    assert_eq!((site.world.size(), site.revoked()), (size, Vec::new()), "there is nothing to revoke");
+    site.gets("", IDEVID, &[&["-cmd", "ir"], NEW].concat());
 }
 
 #[test]
