@@ -199,6 +199,23 @@ fn whoever_may_have_certificates_for_all_its_names() {
     maker.finalize(&order, &story.server.bench.request("another", &[])).is(200);
 }
 
+/// With its id all names of that kind were ordered.
+#[test]
+fn whoever_got_one_by_the_devices_id_gets_none_for_its_names_either() {
+    let server = Server::start();
+    let (own, csr) = (id(7).to_string(), server.bench.request("device", &[]));
+    let device = Client::thing(&server, 7);
+    let by_id = json!({"identifiers": [{"type": URN.0, "value": own}], "profile": "ldevid"});
+    let done = device.finalize(&device.post("new-order", &by_id).is(201), &csr).is(200).json();
+    let url = done["certificate"].as_str().expect("a URL");
+    let certificate = first_der(&device.read(url).is(200).text());
+    device.order(&[URN]).is(201);
+    Client::bound(&server, 41, &server.credential(&maker())).revoke(&certificate, None).is(200);
+    for ordered in [own.as_str(), URN.1] {
+        device.order(&[(URN.0, ordered)]).fails(403, "unauthorized");
+    }
+}
+
 fn manufacturers(descriptor: &mut Descriptor) -> &mut BTreeSet<Fingerprint> {
     &mut descriptor.roles.get_mut(&"manufacturer".parse().expect("a role")).expect("the role").signers
 }

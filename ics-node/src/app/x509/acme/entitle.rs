@@ -220,15 +220,22 @@ impl App {
         };
         let ended = TakenBack::all(record).filter(|end| end.stands(record));
         let ended: Vec<_> = ended.filter_map(|end| Some((digest_of(&end)?, end.why()))).collect();
+        // Whoever orders by the id of a thing gets all its URNs.
+        let whole = Identifier::Permanent(record.identity.id.to_string());
         let problems = self.acme_server()?.look(|tx| {
             let mut problems = Vec::new();
             for identifier in identifiers {
-                let noted = tx.blocked(client.id, identifier)?;
-                let mut why = noted.filter(|block| !is_lifted(block, record)).map(|block| block.why);
+                let is_urn = matches!(identifier, Identifier::Permanent(_));
+                let covers = |it: &Identifier| it == identifier || (is_urn && *it == whole);
+                let mut why = None;
+                for it in [identifier, &whole].into_iter().filter(|it| covers(it)) {
+                    let noted = tx.blocked(client.id, it)?.filter(|block| !is_lifted(block, record));
+                    why = why.or_else(|| noted.map(|block| block.why));
+                }
                 for (digest, told) in &ended {
                     let got = tx.certificate_by_digest(domain, digest)?;
                     let is_its =
-                        got.is_some_and(|(got, _)| got.account == client.id && got.identifiers.contains(identifier));
+                        got.is_some_and(|(got, _)| got.account == client.id && got.identifiers.iter().any(covers));
                     why = why.or_else(|| is_its.then(|| told.clone()));
                 }
                 problems.extend(why.map(|why| {
