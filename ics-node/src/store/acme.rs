@@ -121,10 +121,36 @@ impl AcmeStore {
         self.together.look(|connection| job(&AcmeTx(connection, &self.memory)))
     }
 
-    /// Whether nobody uses the file now: whoever does may be waiting for the disk.
+    /// Whether nobody who uses the file now waits for the disk.
     #[must_use]
-    pub fn is_free(&self) -> bool {
-        self.together.is_free()
+    pub fn is_quick(&self) -> bool {
+        self.together.is_quick()
+    }
+
+    /// Whether any account may be blocked.
+    #[must_use]
+    pub fn has_blocks(&self) -> bool {
+        self.memory.has_blocks()
+    }
+
+    /// An order and its authorizations, if all of it is in memory: then nobody is waited for.
+    #[must_use]
+    pub fn order_in_memory(&self, id: u64) -> Option<(Order, Vec<Authorization>)> {
+        let order = self.memory.orders.get(id)?;
+        let authorizations = order.authorizations.iter().map(|number| self.memory.authorizations.get(*number));
+        let authorizations = authorizations.collect::<Option<_>>()?;
+        Some((order, authorizations))
+    }
+
+    /// A certificate, by its number.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn certificate(&self, domain: &DomainName, id: u64) -> Result<Option<Issued>, StoreError> {
+        match self.memory.certificates.get(id) {
+            Some((of, issued)) => Ok((of == *domain).then_some(issued)),
+            None => self.look(|tx| tx.certificate(domain, id)),
+        }
     }
 
     /// An account of a domain, by its number.

@@ -389,9 +389,9 @@ impl App {
     }
 
     /// Whether certificates may now be made where others wait meanwhile: all issuers of this node sign quickly, and
-    /// nobody uses the file of what ACME remembers, for whom it would have to wait, and perhaps for the disk.
+    /// nobody who uses the file of what ACME remembers waits for the disk.
     pub(crate) fn certifies_at_once(&self) -> bool {
-        self.0.keys.issuers.iter().all(|key| key.signer.is_quick()) && self.0.acme.as_ref().is_none_or(Acme::is_free)
+        self.0.keys.issuers.iter().all(|key| key.signer.is_quick()) && self.0.acme.as_ref().is_none_or(Acme::is_quick)
     }
 
     /// The record of a thing, and the statements about it. Nothing is issued by a record that is cut short.
