@@ -354,8 +354,8 @@ impl App {
             None => Arc::clone(&first),
             Some(id) => self.authorities_of(&rules.issuers).find(|it| issuer_id(it) == id).ok_or_else(|| {
                 let (id, domain) = (excerpt(id), &hosted.name);
-                let names = format!("its descriptor names no issuer `{id}`; `/x509/{domain}` lists those that it names");
-                no_issuer(hosted, names)
+                let why = format!("its descriptor names no issuer `{id}`; `/x509/{domain}` lists those that it names");
+                no_issuer(hosted, why)
             })?,
         };
         // Nothing outlives its issuer, so there is nothing left that it could issue.

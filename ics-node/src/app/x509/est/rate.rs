@@ -42,9 +42,8 @@ impl App {
         let (shares, who) = match requester {
             Requester::Operator => return Ok(()),
             Requester::Identity(id) => (of_one, id.to_string()),
-            Requester::Signer(signer) => {
-                (if self.is_named_signer(domain, &signer)? { of_named } else { of_one }, signer.to_string())
-            }
+            Requester::Signer(signer) if self.is_named_signer(domain, &signer)? => (of_named, signer.to_string()),
+            Requester::Signer(signer) => (of_one, signer.to_string()),
         };
         shares.take((domain.as_str(), who)).map_err(|seconds| {
             let detail = format!("you have asked too often over EST; there is room again in {seconds} s");
