@@ -261,6 +261,11 @@ impl App {
         csr: &Csr,
     ) -> Result<IdentityId, CertifyError> {
         let names: BTreeSet<Name> = csr.wanted.iter().map(Wanted::name).cloned().collect();
+        if named.is_empty() && names.is_empty() {
+            let text = "none. A registrar says which thing the request is for: by its id, a name or its serial number \
+                        as the user's name (EST) or the reference (CMP), or by the thing's names in the request";
+            return Err(RequestError::Name(text.to_owned()).into());
+        }
         if named.is_empty() {
             return self.named(domain, &names);
         }

@@ -261,6 +261,12 @@ fn a_registrar_who_means_another_thing_than_the_request_gets_nothing() {
     for named in ["SN-7", ""] {
         enroll(named).expect("it is of the thing that is meant, or of no other");
     }
+    let (profile, basic) = ("ldevid".to_owned(), Some((String::new(), TOKEN.to_owned())));
+    let asked = EstRequest { domain: domain(), profile, issuer: None, proven: None, basic };
+    let refused = wait(world.app.est_enroll(&asked, &STANDARD.encode(bench.request("nameless", &[]))));
+    let refused = refused.expect_err("nobody says which thing is meant");
+    assert_eq!(refused.fault(), CertifyFault::Name, "{refused}");
+    assert!(refused.to_string().contains("A registrar says which thing"), "{refused}");
 }
 
 /// A gateway that enrols devices may show a certificate of its own along with the token.
