@@ -75,7 +75,14 @@ impl App {
             return Err(Problem::new(Kind::RejectedIdentifier, format!("{id} has no key")));
         };
         let names: BTreeSet<Name> = identifiers.iter().filter_map(Identifier::name).collect();
-        let profiles = acme_wanted(issuing.rules, profile)?;
+        let mut profiles = acme_wanted(issuing.rules, profile)?;
+        if names.is_empty() {
+            // By its id alone a thing is ordered with its URNs: a profile that takes none of them says less of it.
+            let takes = |name: &Name, by: &ProfileName| {
+                matches!(name, Name::Urn(_)) && issuing.rules.profiles.get(by).is_some_and(|it| it.takes(name))
+            };
+            profiles.sort_by_key(|profile| !own.iter().any(|name| takes(name, profile)));
+        }
         let first = |requester| -> Result<ProfileName, Problem> {
             let mut failed = None;
             for profile in profiles.iter().copied() {
