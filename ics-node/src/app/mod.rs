@@ -57,7 +57,7 @@ pub use home::cosign::NotCosigned;
 pub use home::recover::{Asked, PEERS_SETTLE, Source};
 use hosted::Hosted;
 pub use open::{NodeKeys, Setup, store_options};
-pub use operations::{KeptFork, Operations, ToApprove};
+pub use operations::{Operations, ToApprove};
 pub use outbox::Waiting;
 pub use roam::{Asker, Watcher};
 pub use x509::acme::{AcmeSetup, Answer as AcmeAnswer, AnswerBody as AcmeBody, Look as AcmeLook};

@@ -25,6 +25,7 @@ pub use self::certificates::Issued;
 pub use self::holders::Made;
 use self::memory::Memory;
 use self::together::Together;
+use super::columns::{millis, time};
 use super::error::StoreError;
 use super::wal::sync_wal;
 use super::{days, make_private, schema};
@@ -416,9 +417,8 @@ impl AcmeTx<'_> {
 }
 
 fn read_block(row: &rusqlite::Row<'_>) -> rusqlite::Result<Block> {
-    let since = Timestamp::from_millis(row.get::<_, i64>(0)?.cast_unsigned());
     let follows = row.get::<_, Option<i64>>(1)?.map(i64::cast_unsigned);
-    Ok(Block { since, follows, why: row.get(2)? })
+    Ok(Block { since: time(row.get(0)?), follows, why: row.get(2)? })
 }
 
 fn text(value: &impl Serialize) -> Result<String, StoreError> {
@@ -442,10 +442,6 @@ fn read<T: DeserializeOwned>(document: &str) -> Result<T, StoreError> {
 
 fn damaged(what: &str) -> StoreError {
     StoreError::corrupt(format!("acme.db: a {what} is damaged"))
-}
-
-fn millis(time: Timestamp) -> i64 {
-    i64::try_from(time.as_millis()).unwrap_or(i64::MAX)
 }
 
 #[cfg(test)]

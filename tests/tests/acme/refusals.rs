@@ -264,14 +264,18 @@ fn bodies_and_places_that_are_none() {
     for body in ["", "{", "[]", "{}", "null", "{\"protected\":\"\",\"payload\":\"\",\"signature\":\"\"}"] {
         device.send_as("application/jose+json", &url, body).fails(400, "malformed");
     }
-    device.get("GET", &url).fails(405, "malformed");
+    let refused = device.get("GET", &url);
+    refused.fails(405, "malformed");
+    assert_eq!(refused.header("allow"), "POST, OPTIONS");
     for path in ["", "x", "order/x", "order/1/x", "certificate/1/0"] {
         device.get("GET", &device.url(path)).fails(404, "malformed");
     }
     let elsewhere = device.url("directory").replace("devices.acme.example", "other.acme.example");
     device.get("GET", &elsewhere).fails(404, "malformed");
     let renewal = device.url("renewal-info/AA.AA");
-    device.read(&renewal).fails(405, "malformed");
+    let refused = device.read(&renewal);
+    refused.fails(405, "malformed");
+    assert_eq!(refused.header("allow"), "GET, HEAD, OPTIONS");
     let answer: Answer = device.get("DELETE", &url);
     assert_eq!(answer.status, 405);
 }
