@@ -305,6 +305,11 @@ pub const CMP_BYTES: usize = 64 * 1024;
 pub const CMP_TRANSACTIONS: usize = 4096;
 /// Such transactions of one thing, or of one signer whom the descriptor does not name.
 pub const CMP_TRANSACTIONS_OF_ONE: usize = 64;
+/// Requests of one thing over EST at once, or of one signer whom the descriptor does not name; as many more come in ten
+/// minutes.
+pub const EST_REQUESTS_OF_ONE: u32 = 64;
+/// The same of a signer whom the descriptor names.
+pub const EST_REQUESTS_OF_NAMED: u32 = 2048;
 /// CMP messages of one client whose MAC is wrong, at once.
 pub const CMP_WRONG_SECRETS_AT_ONCE: u32 = 100;
 /// Such messages per minute after that burst.

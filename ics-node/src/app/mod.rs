@@ -98,6 +98,8 @@ struct Inner {
     cmp: crate::cmp::Transactions,
     /// Limits how often each client may try a wrong secret over CMP.
     cmp_tries: x509::cmp::Tries,
+    /// Limits how often each applicant may ask over EST.
+    est_asking: x509::est::Asking,
     /// The issuers that the descriptors name, as parsed.
     authorities: x509::authorities::Authorities,
     /// What is known about the revocation lists of domains, from their logs.

@@ -27,6 +27,7 @@ use self::memory::Memory;
 use self::together::Together;
 use super::columns::{millis, time};
 use super::error::StoreError;
+use super::wal::sync_wal;
 use super::{days, make_private, schema};
 use crate::acme::account::{Account, Holder};
 use crate::acme::authorization::Authorization;
@@ -104,7 +105,9 @@ impl AcmeStore {
     /// As [`super::Store::open`].
     pub fn open(dir: &Path) -> Result<Self, StoreError> {
         make_private(dir)?;
-        let open = || schema::open_writer(schema::File::Acme, &dir.join(FILE));
+        let path = dir.join(FILE);
+        sync_wal(&path)?;
+        let open = || schema::open_writer(schema::File::Acme, &path);
         let (connection, copier) = (open()?, open()?);
         connection.set_prepared_statement_cache_capacity(STATEMENTS);
         let memory = Memory::of(&connection)?;

@@ -443,7 +443,7 @@ fn an_order_waits_for_the_key_of_the_next_issuer() {
     let next = World::new().descriptor.certificates.expect("it issues").issuers;
     issued_by(&mut server, [next, own.clone()].concat());
     let device = Client { kid: RefCell::new(kid.clone()), ..Client::new(&server, 7) };
-    let detail = device.finalize(&order, &csr).fails(400, "rejectedIdentifier");
+    let detail = device.finalize(&order, &csr).fails(503, "serverInternal");
     assert!(detail.contains("the key of its issuer is not at this node"), "{detail}");
     assert_eq!(device.read(&order.location()).is(200).json()["status"], "ready");
     issued_by(&mut server, own);

@@ -3,7 +3,8 @@
 //! is confirmed in time.
 //!
 //! One that is confirmed, or need not be, is kept for as long, with the negative of its time: its holder says so once
-//! more if the node stopped before it could answer, and the message that asked for it must not count again.
+//! more if the node stopped before it could answer, and the message that asked for it must not count again. A request
+//! that was refused is kept like that, too, under a number that no certificate has.
 
 use ics_core::time::Timestamp;
 use rusqlite::{Connection, params};
@@ -80,6 +81,15 @@ impl Store {
             })?;
             Ok(found.collect::<Result<_, _>>()?)
         })
+    }
+
+    /// Notes a request that was refused, as if its certificate were confirmed, so that its message does not count once
+    /// more.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn note_refused(&self, domain: DomainNumber, refused: Unconfirmed) -> Result<(), StoreError> {
+        self.desk(move |log| wait(log, domain, &refused))
     }
 
     /// Notes that a certificate is confirmed, perhaps once more; false if that comes too late, since it is being

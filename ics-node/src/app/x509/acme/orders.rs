@@ -386,11 +386,10 @@ impl Drop for Finalizing<'_> {
     }
 }
 
-/// Why a certificate was not issued, and whether that is final. That nobody issues is not: the owners may have named
-/// the next issuer before its key has come to this node.
+/// Why a certificate was not issued, and whether that is final. What is the node's own fault is not: the owners may have
+/// named the next issuer before its key has come here.
 fn for_good(error: CertifyError) -> (Problem, bool) {
-    let is_refused = matches!(error.fault(), CertifyFault::Denied | CertifyFault::Unknown);
-    let is_for_good = is_refused && !matches!(error, CertifyError::NoIssuer { .. });
+    let is_for_good = matches!(error.fault(), CertifyFault::Denied | CertifyFault::Unknown);
     (Problem::from(error), is_for_good)
 }
 
