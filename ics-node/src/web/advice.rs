@@ -32,12 +32,18 @@ pub(super) fn of_thing(assessment: &Assessment) -> Markup {
 /// What went wrong, for people who have followed a link or scanned a code; the API's words are about requests.
 pub(super) fn title(problem: &Problem) -> &str {
     match Code::named(problem.code()) {
-        Some(Code::MalformedPath | Code::MalformedQuery | Code::MalformedRequest) => "this address is not right",
+        Some(Code::MalformedPath | Code::MalformedQuery) => "this address is not right",
+        Some(Code::MalformedRequest) => "what was sent cannot be read",
         Some(Code::UnknownRoute) => "there is no such page",
-        Some(Code::MethodNotAllowed) => "this address is only for what a form sends",
+        Some(Code::MethodNotAllowed) => "this address cannot be opened like that",
         Some(Code::TooManyRequests) => "please wait a moment",
         _ => &problem.title,
     }
+}
+
+/// What was wrong in this case, unless only programs can make something of it.
+pub(super) fn detail(problem: &Problem) -> Option<&str> {
+    (Code::named(problem.code()) != Some(Code::MethodNotAllowed)).then_some(problem.detail.as_str())
 }
 
 /// What to do about it, for the same people.
@@ -47,14 +53,16 @@ pub(super) fn hint(problem: &Problem) -> Markup {
             Some(Code::MalformedPath) => {
                 p .note .hint { "Scan the code again, or type the number that stands on the thing." }
             }
-            Some(Code::MalformedQuery | Code::MalformedRequest | Code::TooManyRequests) => {}
+            Some(Code::MalformedQuery | Code::TooManyRequests) => {}
             Some(Code::UnknownRoute) => {
                 p .note .hint {
-                    "What stands on a thing can be looked up here. For programs, " a href="/openapi.json" { "the API" }
-                    " is described."
+                    "What stands on a thing can be looked up here. For programs there is "
+                    a href="/openapi.json" { "a description of the API" } "."
                 }
             }
-            Some(Code::MethodNotAllowed) => { p .note .hint { "Go back to the page with the form." } }
+            Some(Code::MalformedRequest | Code::MethodNotAllowed) => {
+                p .note .hint { "Go back to the page that led here, and try again from there." }
+            }
             Some(Code::OperatorOnly) => {
                 p .note .hint { a href="/operator" { "Sign in on the operator's page" } ", and try again from there." }
             }

@@ -448,9 +448,18 @@ fn asked(thing: &str) -> Markup {
 
 #[cfg(test)]
 mod tests {
+    use ics_core::identity::excerpt;
     use serde_json::json;
 
     use super::*;
+
+    /// The page of what a long name begins with would be that of something else, or of nothing.
+    #[test]
+    fn what_was_denied_leads_to_its_page_if_all_of_its_name_is_kept() {
+        assert_eq!(asked("serial:SN-1").into_string(), "<a href=\"/id/serial:SN-1\"><bdi>serial:SN-1</bdi></a>");
+        let beginning = excerpt(&"7".repeat(200));
+        assert_eq!(asked(&beginning).into_string(), format!("<bdi>{beginning}</bdi>"));
+    }
 
     #[test]
     fn peers_with_what_is_behind_and_since_when() {

@@ -114,8 +114,8 @@ fn doubts(register: &Register) -> Markup {
                     @for domain in stale { li { "The last news of " (domain) " is too old to rely on." } }
                     @if is_unconfirmed {
                         li {
-                            "Of what is not confirmed, no domain that is held here says that it is genuine: ask a node "
-                            "that holds the domain of whoever makes it."
+                            "Of what is not confirmed, nothing that you may see here says that it is genuine: ask a "
+                            "node that holds the domain of whoever makes it."
                         }
                     }
                 }
@@ -138,7 +138,7 @@ const fn nothing(is_later: bool, goes_on: bool) -> &'static str {
 fn looked_through(next: u64, size: u64) -> Markup {
     html! {
         @if next < size {
-            " " small { "Of " (counted_entries(size)) " of the log, " (next.saturating_add(1)) " are looked through." }
+            " " small { "Looked through: " (next.saturating_add(1)) " of " (counted_entries(size)) " of the log." }
         }
     }
 }

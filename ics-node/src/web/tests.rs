@@ -173,7 +173,8 @@ fn people_are_told_what_to_do_about_a_refusal_and_not_what_programs_do() {
         (Code::MalformedPath, "This address is not right", "Scan the code again"),
         (Code::MalformedQuery, "This address is not right", ""),
         (Code::UnknownRoute, "There is no such page", "can be looked up here."),
-        (Code::MethodNotAllowed, "This address is only for what a form sends", "Go back to the page with the form."),
+        (Code::MalformedRequest, "What was sent cannot be read", "Go back to the page that led here"),
+        (Code::MethodNotAllowed, "This address cannot be opened like that", "Go back to the page that led here"),
         (Code::OperatorOnly, "This needs the operator's token", "<a href=\"/operator\">"),
         (Code::UnknownDomain, "This node does not hold the domain", "<a href=\"/\">The first page</a> lists"),
         (Code::TooManyRequests, "Please wait a moment", ""),
@@ -288,12 +289,12 @@ fn every_page_of_a_register_says_where_it_ends() {
 fn a_register_says_how_much_of_the_log_is_looked_through() {
     for (next, said) in [
         (None, None),
-        (Some(1), Some("<small>Of 3 entries of the log, 2 are looked through.</small>")),
+        (Some(1), Some("<small>Looked through: 2 of 3 entries of the log.</small>")),
         // Behind what the domain introduces; no log is that long.
         (Some(1 << 52), None),
     ] {
         let page = drawn(&Register { next, ..register_of_one(None, false, &json!({})) });
-        assert_eq!(page.contains("looked through"), said.is_some(), "{next:?}: {page}");
+        assert_eq!(page.contains("Looked through"), said.is_some(), "{next:?}: {page}");
         assert!(said.is_none_or(|said| page.contains(said)), "{next:?}: {page}");
     }
 }
@@ -307,7 +308,7 @@ fn a_register_says_what_is_not_known() {
         (false, json!({"unheard": ["a.example"]}), "a.example was not heard"),
         (false, json!({"cut_short": ["a.example"]}), "a.example does not show yet what is left"),
         (false, json!({"stale": ["a.example"]}), "The last news of a.example is too old"),
-        (false, json!({"outlook": "not-vouched"}), "no domain that is held here says that it is genuine"),
+        (false, json!({"outlook": "not-vouched"}), "nothing that you may see here says that it is genuine"),
     ] {
         let page = drawn(&register_of_one(None, cut_short, &unknown));
         assert!(page.contains("What is not known here") && page.contains(said), "{said}: {page}");

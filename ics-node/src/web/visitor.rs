@@ -78,9 +78,7 @@ pub fn nothing(site: &Site, asked: &str) -> Markup {
             div {
                 h1 { (theirs_brief(asked)) }
                 p .word #answer { "Nothing that you may see is known of it here" }
-                p .since {
-                    "That does not mean that it is genuine, nor that it is not. " (COMPARE)
-                }
+                p .since { "That does not mean that it is genuine, nor that it is not. " (COMPARE) }
             }
         }
         section .welcome { h2 { "Look up something else" } (search(asked)) }
@@ -120,7 +118,7 @@ pub fn refused(site: &Site, problem: &Problem) -> Markup {
             div {
                 h1 { "Error " (problem.status) }
                 p .word #answer { (title) }
-                p .since { (prose(&sentence(&brief(&problem.detail, 300)))) }
+                @if let Some(detail) = advice::detail(problem) { p .since { (prose(&sentence(&brief(detail, 300)))) } }
             }
         }
         (advice::hint(problem))

@@ -4,6 +4,7 @@ use clap::Args;
 use clap::builder::PossibleValuesParser;
 use console::style;
 use ics_core::identity::{Fingerprint, Kind};
+use ics_core::limits;
 use ics_core::record::{Digest, GivenLabel};
 use ics_core::vocabulary::{DomainName, Effect, StatusName};
 
@@ -191,7 +192,7 @@ fn row(item: &IdentitySummary, attributes: &[&str], labels: &[&str], is_fresh: b
     cells.extend(labels.iter().map(|head| match *head {
         "until" => each(until),
         "by" => brief(&each(signer)),
-        _ => brief(&each(value)),
+        _ => brief(&named(&item.labels)),
     }));
     let given = |name: &&str| item.attributes.get(*name).map(|value| brief(value)).unwrap_or_default();
     cells.extend(attributes.iter().map(given));
@@ -199,8 +200,19 @@ fn row(item: &IdentitySummary, attributes: &[&str], labels: &[&str], is_fresh: b
     cells
 }
 
-fn value(label: &GivenLabel) -> String {
-    label.value.clone()
+/// The names of labels, each once, however many signers give it. A summary has no more than so many, and does not say
+/// whether there are.
+fn named(labels: &[GivenLabel]) -> String {
+    let mut names: Vec<&str> = Vec::new();
+    for label in labels {
+        if !names.contains(&label.value.as_str()) {
+            names.push(&label.value);
+        }
+    }
+    if labels.len() >= limits::LABELS_LISTED {
+        names.push("…");
+    }
+    names.join("; ")
 }
 
 fn until(label: &GivenLabel) -> String {
@@ -308,8 +320,15 @@ mod tests {
             console::strip_ansi_codes(&text(&page, false)),
             "kind    title  status  labels  id\n\
              device  Pump   none    ce      ab12\n\
-             device  Pump   none    ce; ce  ab12"
+             device  Pump   none    ce      ab12"
         );
+        let given = |number: usize| {
+            let label = json!({"value": number.to_string(), "by": by(None)});
+            serde_json::from_value::<GivenLabel>(label).expect("a label")
+        };
+        let given: Vec<GivenLabel> = (0..limits::LABELS_LISTED).map(given).collect();
+        assert!(named(&given).starts_with("0; 1; ") && named(&given).ends_with("; …"), "there may be more");
+        assert!(!named(&given[1..]).contains('…'), "these are all");
         assert_eq!(
             console::strip_ansi_codes(&text(&page, true)),
             "kind    title  status  until                    by                         id\n\

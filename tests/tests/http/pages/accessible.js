@@ -79,8 +79,12 @@
 
   // 2.4.7, 1.4.11: whoever goes through the page by keyboard sees where they are.
   for (const it of document.querySelectorAll("a, button, input:not([type=hidden]), pre, .scroll")) {
+    if (!it.checkVisibility()) continue;
     it.focus({ preventScroll: true });
-    if (!it.matches(":focus-visible")) continue;
+    if (!it.matches(":focus-visible")) {
+      faults.push(`the focus does not show: ${it.textContent.trim().slice(0, 40)}`);
+      continue;
+    }
     const style = getComputedStyle(it);
     const found = contrast(numbers(style.outlineColor), ground(it.parentElement));
     if (style.outlineStyle !== "solid") faults.push(`no outline of its own: ${it.textContent.trim().slice(0, 40)}`);

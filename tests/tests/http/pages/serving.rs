@@ -152,6 +152,7 @@ async fn a_browser_gets_what_is_wrong_as_a_page() {
         assert_eq!(page.header("content-type"), "text/html; charset=utf-8", "{path}");
         assert!(page.text().contains("<form class=\"search\"") && page.text().contains("/style/"), "{}", page.text());
         assert!(page.text().contains(&format!("<h1>Error {status}</h1>")), "{path}: {}", page.text());
+        assert!(!words(&page.text()).contains("route"), "which people know nothing of: {path}: {}", page.text());
         assert!(page.header("content-security-policy").contains("style-src 'self'"), "{path}");
         assert_eq!(told.header("content-type"), "application/problem+json", "{path}");
     }
