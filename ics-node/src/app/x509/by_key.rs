@@ -151,7 +151,7 @@ impl App {
 
     /// For which thing somebody asks who has proved a key: a thing for itself, a signer of the domain for the thing
     /// whose names are in the request.
-    pub(super) fn meant_by(
+    pub(super) fn asked_for(
         &self,
         domain: &DomainName,
         (requester, key): (Requester, KeyPin),

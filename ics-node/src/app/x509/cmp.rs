@@ -224,7 +224,7 @@ impl App {
         let (domain, csr) = (&asked.domain, &enrolment.csr);
         let profile = asked.profile(&message.header)?;
         let (proven, meant) = match sender {
-            Protection::Key(key) => (Some(key), self.meant_by(domain, (requester, key), || Ok(csr.clone()))),
+            Protection::Key(key) => (Some(key), self.asked_for(domain, (requester, key), || Ok(csr.clone()))),
             _ => {
                 let named = String::from_utf8_lossy(message.header.reference());
                 (None, self.meant_by_registrar(domain, &named, csr))

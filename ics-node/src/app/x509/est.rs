@@ -68,7 +68,7 @@ impl App {
             (None, Some(proven)) => {
                 let requester = self.requester_by(&asked.domain, proven)?;
                 self.est_may_ask(&asked.domain, requester)?;
-                Ok((requester, self.meant_by(&asked.domain, (requester, proven), parsed)?))
+                Ok((requester, self.asked_for(&asked.domain, (requester, proven), parsed)?))
             }
             (None, None) => Err(unproven("neither a certificate nor a password was shown")),
         }
