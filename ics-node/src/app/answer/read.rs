@@ -272,9 +272,6 @@ impl App {
             _ if shown.len() > 1 => return Err(ambiguous(query, &shown)),
             _ => {}
         }
-        // What was adopted is held by several domains.
-        let mut seen = BTreeSet::new();
-        bodies.retain(|body: &Vec<u8>| seen.insert(body.clone()));
         openpgp(query, &bodies, version)
     }
 
@@ -453,8 +450,10 @@ pub(crate) fn ambiguous(query: &str, ids: &BTreeSet<IdentityId>) -> AppError {
     AppError::new(Code::AmbiguousName, detail)
 }
 
+/// Bodies as OpenPGP, each once: what was adopted is held by several domains.
 fn openpgp(query: &str, bodies: &[Vec<u8>], version: u8) -> Result<Vec<u8>, AppError> {
-    let bodies: Vec<&[u8]> = bodies.iter().map(Vec::as_slice).collect();
+    let mut seen = BTreeSet::new();
+    let bodies: Vec<&[u8]> = bodies.iter().map(Vec::as_slice).filter(|body| seen.insert(*body)).collect();
     let view = openpgp_view(&bodies, version);
     if view.is_empty() { Err(AppError::unknown_identity(query)) } else { Ok(view) }
 }
