@@ -108,6 +108,8 @@ impl Together {
 
     /// See [`super::AcmeStore::clean`]. Other jobs come between its steps.
     pub(super) fn clean(&self) -> Result<(), StoreError> {
+        // Each step reads megabytes of the file.
+        let _at_disk = AtDisk::of(&self.shared);
         // Of what is deleted from now on, a page that was passed already may have a copy.
         let (deleted, _) = self.look(scrubbed)?;
         let mut round = Scrub::new();
@@ -117,7 +119,7 @@ impl Together {
             round.step(&open.connection, |_| Ok(()))?;
             self.wake_if_due(&open);
         }
-        let (_copier, _at_disk) = (self.shared.copier(), AtDisk::of(&self.shared));
+        let _copier = self.shared.copier();
         let mut open = self.shared.lock();
         open.end()?;
         open.begin_log_anew()?;
@@ -411,6 +413,24 @@ mod tests {
             std::thread::sleep(Duration::from_millis(10));
         }
         assert_eq!(wal(), 0);
+    }
+
+    #[test]
+    fn whoever_looks_through_the_whole_file_waits_for_the_disk() {
+        let dir = tempfile::tempdir().expect("dir");
+        let together = together(&dir.path().join("acme.db"));
+        std::thread::scope(|scope| {
+            let open = together.shared.lock();
+            let cleans = scope.spawn(|| together.clean());
+            let began = Instant::now();
+            while together.is_quick() {
+                assert!(began.elapsed() < Duration::from_secs(60), "nobody says so");
+                std::thread::sleep(Duration::from_millis(10));
+            }
+            drop(open);
+            cleans.join().expect("ends").expect("nobody reads");
+        });
+        assert!(together.is_quick(), "nobody is left");
     }
 
     #[test]
