@@ -219,15 +219,9 @@ impl App {
         let der = URL_SAFE_NO_PAD.decode(&asked.csr).map_err(|error| bad(format!("csr: {error}")))?;
         let csr = Csr::parse(&der).map_err(|error| Problem::from(CertifyError::from(error)))?;
         check_key(client, &csr)?;
-        let requested = csr.wanted.iter().map(|wanted| wanted.name().clone()).collect();
+        let requested: BTreeSet<Name> = csr.wanted.iter().map(|wanted| wanted.name().clone()).collect();
         let now = self.acme_now();
-        let (mut order, authorizations) = acme.on_order(id, client, |mut order, authorizations, under_way| {
-            order.check_names(&requested)?;
-            order.begin(&authorizations, now)?;
-            under_way.insert(id);
-            Ok((order, authorizations))
-        })?;
-        let _under_way = Finalizing(&acme.under_way, id);
+        let (mut order, authorizations, _under_way) = acme.begin(id, client, &requested, now)?;
         let made = match self.acme_sign(domain, client, &order, &authorizations, &csr) {
             Ok(unlogged) => self.log_certificate(domain, unlogged).await.map_err(for_good),
             Err(failed) => Err(failed),
@@ -318,6 +312,23 @@ impl Acme {
             let mut under_way = self.under_way.all();
             then(own(order, id, client, &under_way)?, authorizations, &mut under_way)
         })
+    }
+
+    /// Begins making the certificate of an order, which nobody else can do then until the mark is dropped.
+    fn begin(
+        &self,
+        id: u64,
+        client: &Client,
+        requested: &BTreeSet<Name>,
+        now: Timestamp,
+    ) -> Result<(Order, Vec<Authorization>, Finalizing<'_>), Problem> {
+        let (order, authorizations) = self.on_order(id, client, |mut order, authorizations, under_way| {
+            order.check_names(requested)?;
+            order.begin(&authorizations, now)?;
+            under_way.insert(id);
+            Ok((order, authorizations))
+        })?;
+        Ok((order, authorizations, Finalizing(&self.under_way, id)))
     }
 
     /// Whether an order has a certificate or may still get one; otherwise the certificate that it was to replace has no
@@ -443,3 +454,6 @@ fn keep(tx: &AcmeTx<'_>, domain: &DomainName, account: u64, order: &Order, issue
     let expires = issued.not_after.unwrap_or(Timestamp::from_millis(i64::MAX.unsigned_abs()));
     Ok(tx.add_certificate(domain, &sha256(&issued.certificate), expires, &kept)?)
 }
+
+#[cfg(test)]
+mod tests;
