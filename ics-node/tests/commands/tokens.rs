@@ -186,10 +186,15 @@ fn every_command_that_signs_takes_a_key_in_a_token() {
     signs_as_authority(&bench);
 }
 
+/// Runs a command that must succeed, whatever it prints.
+fn done(bench: &Bench, words: &[&str]) {
+    let ended = bench.run(words);
+    assert_eq!(ended.code, 0, "{words:?}: {ended:?}");
+}
+
 /// Runs a command that signs with the key in the token.
 fn said(bench: &Bench, words: &[&str]) {
-    let ended = bench.run(&[words, &["--signer", "hsm"]].concat());
-    assert_eq!(ended.code, 0, "{words:?}: {ended:?}");
+    done(bench, &[words, &["--signer", "hsm"]].concat());
 }
 
 fn signs_statements(bench: &Bench) {
@@ -221,25 +226,24 @@ fn signs_as_owner(bench: &Bench) {
     let index = bench.stage.size("serial:SN-4").to_string();
     said(bench, &["approve", "serial:SN-4", "--yes"]);
     assert_eq!(approvals(), Some(1));
-    bench.ok(&["erase", "--entry", &index, "--owner", "hsm", "--yes"]);
+    done(bench, &["erase", "--entry", &index, "--owner", "hsm", "--yes"]);
     assert_eq!(approvals(), Some(0));
-    bench.ok(&["domain", "update", "--description", "by the token", "--owner", "hsm"]);
+    done(bench, &["domain", "update", "--description", "by the token", "--owner", "hsm"]);
     bench.stage.ok(&["domain", "submit"]);
-    bench.ok(&["domain", "update", "--description", "elsewhere", "--owner", "hsm", "--unsigned", "next.ics"]);
-    let signed = bench.run(&["sign", "next.ics", "--yes"]);
-    assert_eq!(signed.code, 0, "{signed:?}");
+    done(bench, &["domain", "update", "--description", "elsewhere", "--owner", "hsm", "--unsigned", "next.ics"]);
+    done(bench, &["sign", "next.ics", "--yes"]);
     let create = ["domain", "create", "code.acme.example", "--template", "developer", "--owner", "hsm"];
-    bench.ok(&[&create[..], &["--signer", "developer=hsm", "--home-node", "ics.code.acme.example=node"]].concat());
+    done(bench, &[&create[..], &["--signer", "developer=hsm", "--home-node", "ics.code.acme.example=node"]].concat());
 }
 
 fn signs_as_authority(bench: &Bench) {
-    bench.ok(&["ca", "root", "--key", "hsm", "--name", "Root", "--out", "root.pem"]);
-    bench.ok(&["ca", "request", "--key", "issuer", "--name", "Issuing", "--out", "issuer.csr"]);
-    bench.ok(&["ca", "sign", "issuer.csr", "--key", "hsm", "--certificate", "root.pem", "--out", "issuer.pem"]);
+    done(bench, &["ca", "root", "--key", "hsm", "--name", "Root", "--out", "root.pem"]);
+    done(bench, &["ca", "request", "--key", "issuer", "--name", "Issuing", "--out", "issuer.csr"]);
+    done(bench, &["ca", "sign", "issuer.csr", "--key", "hsm", "--certificate", "root.pem", "--out", "issuer.pem"]);
     let list = ["ca", "crl", "--key", "hsm", "--certificate", "root.pem", "--out", "root.crl"];
-    bench.ok(&[&list[..], &["--revoke", "issuer.pem=superseded"]].concat());
+    done(bench, &[&list[..], &["--revoke", "issuer.pem=superseded"]].concat());
     let url = format!("http://127.0.0.1:1/x509/{DOMAIN}");
-    bench.ok(&["ca", "import", "issuer.pem", "--chain", "root.pem", "--owner", "hsm", "--url", &url]);
+    done(bench, &["ca", "import", "issuer.pem", "--chain", "root.pem", "--owner", "hsm", "--url", &url]);
     let openssl = |words: &str| {
         let mut command = Command::new("openssl");
         command.current_dir(bench.stage.path(".")).args(words.split(' '));
