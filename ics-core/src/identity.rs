@@ -78,10 +78,19 @@ pub enum IdentityError {
     Kind(String),
 }
 
+/// Characters of a text that an error message quotes.
+const QUOTED: usize = 80;
+
 /// Cuts a text for an error message, so that nobody can fill a log through it.
 #[must_use]
 pub fn excerpt(text: &str) -> String {
-    text.chars().take(80).collect()
+    text.chars().take(QUOTED).collect()
+}
+
+/// Whether an excerpt may be of a longer text.
+#[must_use]
+pub fn is_cut(excerpt: &str) -> bool {
+    excerpt.chars().count() >= QUOTED
 }
 
 pub(crate) fn write_hex(f: &mut fmt::Formatter<'_>, bytes: &[u8]) -> fmt::Result {

@@ -163,6 +163,9 @@ pub const STATEMENTS_PER_SIGNER_AND_IDENTITY: usize = 256;
 pub const QUOTA_WARNED_PARTS: usize = 8;
 /// Bytes of HTTP request headers.
 pub const HTTP_HEADER_BYTES: usize = 16 * 1024;
+/// Connections over which a client sends more than that without a request that is worked on: up to 128 KiB are read of
+/// a head before it is refused. One network gets a quarter of them.
+pub const HTTP_LONG_HEADS: usize = 256;
 /// Seconds within which a client must have sent its request.
 pub const HTTP_REQUEST_SECONDS: u64 = 10;
 /// Seconds for which a client may leave an answer unread.
@@ -175,6 +178,8 @@ pub const OUTBOX_BYTES: usize = 256 * 1024 * 1024;
 pub const OUTBOX_BLOCKS: usize = 10;
 /// Bodies per domain whose outcome is kept.
 pub const OUTBOX_DONE: usize = 10_000;
+/// Proofs that are kept that the home of one log has signed two: each later head of either would be another one.
+pub const FORKS_KEPT: usize = 100;
 /// Enrolment requests that may wait for an operator, per domain.
 pub const ENROLMENTS_WAITING: usize = 10_000;
 /// Names that one enrolment request asks for.
@@ -300,6 +305,11 @@ pub const CMP_BYTES: usize = 64 * 1024;
 pub const CMP_TRANSACTIONS: usize = 4096;
 /// Such transactions of one thing, or of one signer whom the descriptor does not name.
 pub const CMP_TRANSACTIONS_OF_ONE: usize = 64;
+/// Requests of one thing over EST at once, or of one signer whom the descriptor does not name; as many more come in ten
+/// minutes.
+pub const EST_REQUESTS_OF_ONE: u32 = 64;
+/// The same of a signer whom the descriptor names.
+pub const EST_REQUESTS_OF_NAMED: u32 = 2048;
 /// CMP messages of one client whose MAC is wrong, at once.
 pub const CMP_WRONG_SECRETS_AT_ONCE: u32 = 100;
 /// Such messages per minute after that burst.

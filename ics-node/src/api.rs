@@ -214,6 +214,9 @@ pub struct Pending {
     pub why: Option<String>,
 }
 
+/// How many statements of a domain `GET /v1/outbox` shows at most of those that wait, and of those that do not.
+pub const OUTBOX_SHOWN: usize = 500;
+
 /// `GET /v1/outbox`: a statement for a domain whose home is another node, and its outcome.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OutboxItem {

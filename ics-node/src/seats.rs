@@ -224,6 +224,11 @@ impl Seated {
         self.key.0
     }
 
+    /// Whether anything keeps the place.
+    pub(crate) fn is_kept(&self) -> bool {
+        self.seats.taken().seats.get(&self.key).is_some_and(|seat| seat.keepers > 0)
+    }
+
     /// Where the connection notes what becomes of its answers.
     pub(crate) fn sending(&self) -> Arc<Sending> {
         Arc::clone(&self.sending)

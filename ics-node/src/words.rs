@@ -10,6 +10,9 @@ use serde::Serializer;
 /// What a listing says while something that was erased may be what leads to a thing.
 pub const MAY_MISS: &str = "something was erased, and what is left of it is not shown yet: things may be missing";
 
+/// How a command that people may copy begins in a text.
+const COMMAND: &str = "`ics ";
+
 /// Makes text that others wrote fit for one line of a terminal or a page: replaces control characters, which could move
 /// the cursor or forge colours, and characters that change the direction of writing, break the line or are invisible,
 /// by which two names could look alike.
@@ -51,6 +54,24 @@ pub fn shell_word(text: &str) -> String {
 #[must_use]
 pub fn shell_path(path: &Path) -> String {
     shell_word(&path_text(path))
+}
+
+/// Adds flags to the commands in backticks of a text, except where it names a home directory or node itself, or already
+/// has them as part of another text.
+#[must_use]
+pub fn named_in(text: &str, flags: &str) -> String {
+    let mut parts = text.split(COMMAND);
+    let mut named = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        named.push_str(COMMAND);
+        let is_named = ["--home", "--node"].iter().any(|flag| part.starts_with(flag));
+        if !flags.is_empty() && !is_named {
+            named.push_str(flags);
+            named.push(' ');
+        }
+        named.push_str(part);
+    }
+    named
 }
 
 /// A path as text, as JSON needs it: bytes that are not UTF-8 are replaced. `Path` itself refuses to be serialized

@@ -129,7 +129,10 @@ fn stopped_in_the_middle_it_ends_its_nodes() {
     nothing_is_left(&addresses, temporary.path());
 }
 
-/// Every command that is suggested to visitors works.
+/// The pages that are suggested to visitors: of a stolen pump, and of all that a certification body labels.
+const PAGES: [&str; 2] = ["in a browser", "a register"];
+
+/// Every command that is suggested to visitors works, and every address leads to its page.
 #[test]
 fn what_it_offers_to_try_works() {
     let temporary = tempfile::tempdir().expect("a directory");
@@ -143,12 +146,20 @@ fn what_it_offers_to_try_works() {
     let programs = [env!("CARGO_BIN_EXE_ics"), "curl ", "gpg "];
     let commands =
         offered.iter().filter_map(|line| line.split_at_checked(programs.iter().find_map(|it| line.find(it))?));
-    let run = |command| behind_a_proxy(Command::new("sh").args(["-c", command])).output().expect("sh runs");
+    let run = |command: &str| behind_a_proxy(Command::new("sh").args(["-c", command])).output().expect("sh runs");
+    let pages = offered.iter().filter_map(|line| line.split_at_checked(line.find("http://")?));
+    let pages = pages.filter(|(what, _)| PAGES.contains(&what.trim()));
+    let opened: Vec<_> = pages.map(|(_, url)| run(&format!("curl --noproxy '*' -sSf {url}"))).collect();
     let tried: Vec<_> = commands.map(|(what, command)| (what.trim(), command, run(command))).collect();
     // Before any assertion: a failing test must not leave nodes running.
     let killed = Command::new("kill").arg(running.id().to_string()).status().expect("kill runs");
     assert!(killed.success());
     running.wait().expect("it ends");
+    assert_eq!(opened.len(), PAGES.len(), "{offered:?}");
+    for (shown, expected) in opened.iter().zip(["stolen", "medical device, class IIb"]) {
+        let page = String::from_utf8_lossy(&shown.stdout);
+        assert!(page.contains(expected), "{expected}: {page}");
+    }
     let expected = ["look it up", "its history", "may it run?", "the same", "log head", "offline", "with GnuPG", ""];
     assert_eq!(tried.iter().map(|(what, ..)| *what).collect::<Vec<_>>(), expected);
     for (what, command, shown) in &tried {

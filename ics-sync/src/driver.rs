@@ -219,8 +219,12 @@ async fn ask(
         Action::FetchAgain(again) => peer.again(&domain, &again).await.map(|shown| mirror.handle_shown(shown, now())),
         Action::RootAt { .. } | Action::Apply(_) | Action::Survey(_) | Action::Fill(_) | Action::Stopped(_) => Ok(()),
     };
-    if let Err(problem) = asked {
-        mirror.handle_failure(&problem.to_string(), now());
+    match asked {
+        Ok(()) => {}
+        Err(problem @ (PeerError::Transport(_) | PeerError::Late | PeerError::Ended)) => {
+            mirror.handle_unreached(&problem.to_string(), now());
+        }
+        Err(problem) => mirror.handle_failure(&problem.to_string(), now()),
     }
 }
 

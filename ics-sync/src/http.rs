@@ -71,6 +71,9 @@ pub enum PeerError {
     /// No answer, or one that was cut off.
     #[error("the peer cannot be reached: {0}")]
     Transport(String),
+    /// An answer that has begun to arrive, and was not complete in time.
+    #[error("the peer's answer was not complete in time")]
+    Late,
     /// An answer other than success.
     #[error("the peer answered with HTTP status {status}: {detail}")]
     Status {
@@ -416,7 +419,8 @@ async fn body(mut response: Response, bound: usize, meter: &Meter) -> Result<Vec
     loop {
         let left = time_for(bytes.len()).saturating_sub(began.elapsed());
         let chunk = tokio::time::timeout(left, response.chunk()).await.map_err(|_| too_slow())?;
-        let Some(chunk) = chunk.map_err(transport)? else { break };
+        let late = |error: reqwest::Error| if error.is_timeout() { PeerError::Late } else { transport(error) };
+        let Some(chunk) = chunk.map_err(late)? else { break };
         if chunk.len() > bound.saturating_sub(bytes.len()) {
             return Err(WireError::TooLong(bound).into());
         }

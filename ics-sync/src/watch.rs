@@ -12,8 +12,9 @@
 //! Whatever goes wrong, what was not taken over is sent again from [`Watcher::noted`] on: the home keeps no state about
 //! subscribers. A head is only a hint until the record behind it has been fetched and verified, which is not done here.
 //!
-//! A thing whose answer is unusable, for instance too long, is set aside and fetched again after its own pauses, while
-//! others are still heard. What is noted stays before it, so it is also reported again after a restart.
+//! A thing whose answer is unusable, for instance too long, or too long for a slow line, is set aside and fetched again
+//! after its own pauses, while others are still heard. What is noted stays before it, so it is also reported again after
+//! a restart.
 
 use std::collections::{BTreeMap, VecDeque};
 

@@ -356,8 +356,9 @@ impl Checked<'_> {
         self.equal("ending statement", &self.is_ended(), &true)
     }
 
-    fn find(&self, id: StatementId) -> Option<&Judged<'_>> {
-        self.judgement.judged.iter().find(|it| it.said.id() == id)
+    /// Whether something holds of a statement with this id: one that was refused may stand in the log again.
+    fn any(&self, id: StatementId, holds: impl Fn(&Judged<'_>) -> bool) -> bool {
+        self.judgement.judged.iter().any(|it| it.said.id() == id && holds(it))
     }
 
     /// Whether the entitlement that the step names is one, or it names none and there is none.
@@ -365,9 +366,7 @@ impl Checked<'_> {
         match self.step.entitled_by {
             None => !self.judgement.is_entitled_somehow(self.it.said),
             Some(Entitlement::Descriptor(version)) => self.judgement.is_described(self.it.said, version),
-            Some(Entitlement::Grant(id)) => {
-                self.find(id).is_some_and(|grant| self.judgement.is_granted(self.it.said, grant))
-            }
+            Some(Entitlement::Grant(id)) => self.any(id, |grant| self.judgement.is_granted(self.it.said, grant)),
         }
     }
 
@@ -381,7 +380,7 @@ impl Checked<'_> {
         };
         match self.step.ended_by {
             None => !ends,
-            Some(id) => ends && self.find(id).is_some_and(|x| self.judgement.is_ended_by(self.it, x.said)),
+            Some(id) => ends && self.any(id, |x| self.judgement.is_ended_by(self.it, x.said)),
         }
     }
 

@@ -319,6 +319,17 @@ fn a_broken_rule_is_found() {
     }
 }
 
+#[test]
+fn what_was_refused_may_stand_in_the_log_again() {
+    let again = |draft: Draft, n: u64| draft.with(|said| said.id = id(n));
+    let granted = |n| again(grant(n, MAKER, "manufacturer", BUYER, "maintainer"), 1);
+    let ended = |n| again(status(n, BUYER, "maintainer", "planned").ends(3), 4);
+    let used = status(3, BUYER, "maintainer", "in-use");
+    let drafts = vec![introduce(0), granted(1).refused(), granted(2), used, ended(4).refused(), ended(5)];
+    let (given, premises) = asked("operate", &[Says { domain: domain(), drafts, age: 10 }], 1);
+    assert_eq!(check(&given, &premises), Ok(()));
+}
+
 /// What becomes of the last draft as the next entry after the others, according to both programs.
 fn decided(domain: Domain, drafts: &[Draft]) -> Result<Admitted, Refusal> {
     let (last, before) = drafts.split_last().expect("a statement to check");

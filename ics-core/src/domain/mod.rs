@@ -281,7 +281,8 @@ impl Domain {
     /// The effect of the status that a statement gives: as the descriptor says now or, if the status has been dropped
     /// since, as it said when the statement was admitted, because dropping a status lifts no block. Failing both, an
     /// erased statement has the effect that its erasure restates.
-    pub(crate) fn effect_of(&self, statement: &Logged) -> Option<Effect> {
+    #[must_use]
+    pub fn effect_of(&self, statement: &Logged) -> Option<Effect> {
         let status = statement.claims().status.as_ref()?;
         let kind = statement.subject().kind();
         let now = self.descriptor().effect(status, kind);

@@ -404,7 +404,7 @@ fn issuer(subpackets: &[Subpacket<'_>], version: u8, by: Option<&Fingerprint>) -
         (None, _) => return Err(SignatureError::Missing("issuer's fingerprint")),
     };
     let found = one(subpackets, sub::ISSUER)?;
-    let key_id_fits = found.is_none_or(|id| version == 4 && id == key_id(&issuer));
+    let key_id_fits = found.is_none_or(|id| version == 4 && id == issuer.key_id());
     if issuer.version() == version && key_id_fits { Ok(issuer) } else { Err(SignatureError::Issuer) }
 }
 
@@ -417,11 +417,6 @@ fn key_id_area(hashed: &[Subpacket<'_>], issuer: &Issuer) -> Vec<u8> {
         sub::write(&mut area, false, sub::ISSUER, &issuer.key_id());
     }
     area
-}
-
-/// The key id of a version 4 key: the last eight octets of its fingerprint (RFC 9580, 5.5.4.2).
-pub(crate) fn key_id(issuer: &Fingerprint) -> &[u8] {
-    issuer.as_bytes().last_chunk::<8>().map_or(&[], |id| id)
 }
 
 fn version(head: &[u8]) -> u8 {

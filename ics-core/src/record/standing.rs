@@ -358,14 +358,9 @@ impl<'a> Scene<'a> {
 
     /// Ends statuses that another role lifts, as the descriptor allowed when the lifting statement was admitted.
     fn lift(&mut self, covered: &[Covered]) {
-        let lifters: BTreeSet<StatementId> = self
-            .judged
-            .iter()
-            .zip(covered)
-            .filter(|(_, covered)| covered.surely)
-            .map(|(it, _)| it.logged.id())
-            .collect();
-        let naming = Naming::new(&self.judged, |it| it.acts && lifters.contains(&it.logged.id()));
+        let covering = self.judged.iter().zip(covered).filter(|(_, covered)| covered.surely);
+        let lifters: BTreeSet<u64> = covering.map(|(it, _)| it.logged.index()).collect();
+        let naming = Naming::new(&self.judged, |it| it.acts && lifters.contains(&it.logged.index()));
         let domain = self.domain;
         let lifted = |x: &Logged, s: &Logged| may_lift(domain, x, s);
         self.mark(Standing::Replaced, |scene, it| naming.ending(&scene.subject, it, lifted));

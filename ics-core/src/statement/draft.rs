@@ -15,6 +15,7 @@ use super::members::{self, ClaimsError, Tag};
 use super::{Claims, SignedHere, Subject};
 use crate::canonical_json::{self, JsonError};
 use crate::identity::{IdentityId, Kind, excerpt};
+use crate::log::text::from_base64;
 use crate::openpgp::certificate::{Purpose, user_id};
 use crate::openpgp::key::PublicKey;
 use crate::openpgp::signer::Signer;
@@ -175,7 +176,7 @@ impl Draft {
 }
 
 fn base64(text: String) -> Result<Vec<u8>, String> {
-    BASE64.decode(text.as_bytes()).map_err(|e| e.to_string())
+    from_base64(&text).map_err(|e| e.to_string())
 }
 
 fn shape(why: impl ToString) -> ClaimsError {
@@ -256,6 +257,8 @@ mod tests {
         assert!(matches!(refused("\"revokes\":false,", ""), ClaimsError::Missing("revokes")));
         assert!(matches!(refused("{\"key\":\"", "{\"key\":\"!"), ClaimsError::Value { member: "key", .. }));
         assert!(matches!(refused("\"user_id\":\"", "\"user_id\":\"\\n"), ClaimsError::Value { member: "user_id", .. }));
+        let own = |text: &str| refused("\"statement\"", &format!("\"self_signature\":\"{text}\",\"statement\""));
+        assert!(matches!(own("QQ==QQ=="), ClaimsError::Value { member: "self_signature", .. }), "two texts");
         assert!(matches!(refused("{\"key\"", "{\"extra\":1,\"key\""), ClaimsError::Unknown(_)));
         assert!(matches!(refused("\"key\"", " \"key\""), ClaimsError::Json(_)), "one form only");
     }

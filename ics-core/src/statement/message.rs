@@ -79,7 +79,7 @@ fn one_pass_for(signature: &Signature<'_>, is_last: bool) -> Vec<u8> {
         body.extend_from_slice(signature.salt);
         body.extend_from_slice(signature.issuer.as_bytes());
     } else {
-        body.extend_from_slice(signature::key_id(&signature.issuer));
+        body.extend_from_slice(&signature.issuer.key_id());
     }
     body.push(is_last.into());
     body

@@ -78,9 +78,7 @@ impl Rule {
             Standing::Erased => Self::Erased,
         }
     }
-}
 
-impl Rule {
     /// How a statement counts under this rule, or why it does not, in words.
     #[must_use]
     pub const fn reason(self) -> &'static str {
@@ -90,16 +88,16 @@ impl Rule {
             Self::Grant => "it entitles its grantee",
             Self::Withdrawal => "it takes back what it names",
             Self::Formerly => "its time is over, and it counts as a former approval",
-            Self::Refused => "the policy did not admit it",
-            Self::Compromised => "its signer was compromised when it was admitted",
-            Self::Lifted => "the domain's owners lifted it",
-            Self::Erased => "the domain's owners erased it",
-            Self::NotYet => "it holds only from a later time on",
-            Self::Lapsed => "its time is over",
-            Self::Withdrawn => "it was taken back",
-            Self::Replaced => "a later statement replaces it",
-            Self::NotCovering => "its signer's role does not cover this member of the group",
-            Self::RoleLost => "its signer no longer has the role in which he spoke",
+            Self::Refused => Standing::Refused.reason(),
+            Self::Compromised => Standing::Compromised.reason(),
+            Self::Lifted => Standing::Lifted.reason(),
+            Self::Erased => Standing::Erased.reason(),
+            Self::NotYet => Standing::NotYet.reason(),
+            Self::Lapsed => Standing::Lapsed.reason(),
+            Self::Withdrawn => Standing::Withdrawn.reason(),
+            Self::Replaced => Standing::Replaced.reason(),
+            Self::NotCovering => Standing::NotCovering.reason(),
+            Self::RoleLost => Standing::RoleLost.reason(),
         }
     }
 

@@ -25,7 +25,7 @@ pub struct Alarm {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Acknowledgement {
-    /// All alarms raised up to this time.
+    /// The alarms raised up to this time, as many of the latest as are shown.
     pub until: Timestamp,
 }
 

@@ -238,7 +238,7 @@ impl Problem {
     /// Whether repeating the request would get the same answer, at least until someone else does something about it.
     #[must_use]
     pub const fn is_final(&self) -> bool {
-        self.status < 500 && self.status != 429
+        self.status < 500 && !matches!(self.status, 408 | 429)
     }
 }
 

@@ -5,6 +5,16 @@ use ics_core::vocabulary::DomainName;
 
 use super::{App, AppError};
 use crate::api::{Acknowledged, Alarm, ForkNotes};
+use crate::store::Fork;
+
+impl From<Fork> for ForkNotes {
+    fn from(Fork { at, ours, theirs, .. }: Fork) -> Self {
+        Self { at, ours, theirs }
+    }
+}
+
+/// How many alarms of one domain, or of none, are shown, and so can have been seen.
+pub(in crate::app) const ALARMS_SHOWN: usize = 100;
 
 impl App {
     /// The latest alarms that concern no domain held here: peers that lied when asked about a thing, witnesses that do
@@ -25,14 +35,14 @@ impl App {
         self.forks_about(None)
     }
 
-    /// Deletes the alarms raised until `until` about a domain, or about none: the operator has seen them. Whatever is
-    /// checked again and is unchanged raises its alarm again.
+    /// Deletes the alarms raised until `until` about a domain, or about none, as many as are shown: the operator has
+    /// seen them, and none of those before. Whatever is checked again and is unchanged raises its alarm again.
     ///
     /// # Errors
     /// When the domain is not held here, or the store fails.
     pub fn acknowledge(&self, domain: Option<&DomainName>, until: Timestamp) -> Result<Acknowledged, AppError> {
         let number = domain.map(|domain| Ok::<_, AppError>(self.hosted(domain)?.number)).transpose()?;
-        let alarms = self.store().acknowledge_alarms(number, until)?;
+        let alarms = self.store().acknowledge_alarms(number, until, ALARMS_SHOWN)?;
         let domain = domain.map(DomainName::as_str);
         tracing::info!(domain, alarms, %until, "alarms were acknowledged");
         Ok(Acknowledged { alarms })

@@ -77,8 +77,8 @@ impl Table {
             let detail = format!("{} challenges wait for their answer, so no more are made{whom}", self.len());
             return Err(AppError::new(Code::Busy, detail));
         }
-        let of_his_like = if is_stranger { &mut self.strangers } else { &mut self.known };
-        of_his_like.insert(nonce, waiting);
+        let table = if is_stranger { &mut self.strangers } else { &mut self.known };
+        table.insert(nonce, waiting);
         Ok(())
     }
 }

@@ -16,8 +16,9 @@ use ics_core::vocabulary::DomainName;
 
 use crate::locked::Locked as _;
 
-/// 2024-01-01T00:00:00Z: nothing in this network is older, so a clock that shows less is wrong.
-const EARLIEST_MILLIS: u64 = 1_704_067_200_000;
+/// 2024-01-01T00:00:00Z: nothing in this network is older, so a clock that shows less has no battery and is behind.
+pub(super) const EARLIEST: Timestamp = Timestamp::from_seconds(1_704_067_200);
+const EARLIEST_MILLIS: u64 = EARLIEST.as_millis();
 /// How many milliseconds one home may lead this clock beyond what all others say: ten years. A device may lie in a
 /// warehouse for some years; a time further ahead is a mistake or a lie.
 const LEAP_MILLIS: u64 = 3_653 * 24 * 60 * 60 * 1000;

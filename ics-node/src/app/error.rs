@@ -1,5 +1,6 @@
 //! Why a use case gave no answer.
 
+use ics_core::identity::excerpt;
 use ics_core::vocabulary::DomainName;
 
 use crate::api::Problem;
@@ -38,8 +39,7 @@ impl AppError {
     }
 
     pub(crate) fn unknown_identity(query: &str) -> Self {
-        let query: String = query.chars().take(80).collect();
-        Self::new(Code::UnknownIdentity, format!("nothing is known of `{query}`"))
+        Self::new(Code::UnknownIdentity, format!("nothing is known of `{}`", excerpt(query)))
     }
 
     /// The public code.

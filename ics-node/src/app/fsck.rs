@@ -14,10 +14,10 @@ use ics_core::vocabulary::DomainName;
 
 use super::copy::replay::Judge;
 use super::open::{refuse_other_log, stored_keys};
-use super::operations::KeptFork;
 use super::{AppError, random};
+use crate::api::ForkNotes;
 use crate::store::{
-    self, DomainInfo, Fork, Inspector, Options, Part, Replay, Report, Seal, Store, StoreError, StoredEntry, inspect,
+    self, DomainInfo, Inspector, Options, Part, Replay, Report, Seal, Store, StoreError, StoredEntry, inspect,
 };
 
 /// Reads the store in a directory, which a node may be using, and cross-checks everything: entries with leaves, tiles,
@@ -72,9 +72,8 @@ pub fn is_held(data: &Path, domain: &DomainName) -> Result<bool, AppError> {
 ///
 /// # Errors
 /// When its store cannot be read.
-pub fn kept_forks(data: &Path, domain: &DomainName) -> Result<Vec<KeptFork>, AppError> {
-    let kept = |Fork { at, ours, theirs, .. }| KeptFork { domain: domain.clone(), at, ours, theirs };
-    Ok(store::forks_in(data, domain)?.into_iter().map(kept).collect())
+pub fn kept_forks(data: &Path, domain: &DomainName) -> Result<Vec<ForkNotes>, AppError> {
+    Ok(store::forks_in(data, domain)?.into_iter().map(ForkNotes::from).collect())
 }
 
 /// Checks that a node that is not running will copy this log, given what is in its store.

@@ -18,6 +18,7 @@ use super::home::witnesses::Witnessing;
 use super::outbox::Retry;
 use super::x509::cmp::InVain;
 use super::x509::expiry::Expiries;
+use super::x509::keyring::Keyring;
 use crate::api::MirrorInfo;
 use crate::config::PeerName;
 use crate::locked::Locked as _;
@@ -75,6 +76,8 @@ pub(crate) struct Hosted {
     pub(super) certified_from: AtomicU64,
     /// The entry from which the next look at the names in certificates begins.
     pub(super) names_from: AtomicU64,
+    /// Which OpenPGP certificates have which keys.
+    pub(super) keyring: Keyring,
     /// The certificates that this node is to revoke by itself and cannot.
     pub(super) unrevoked: Mutex<InVain>,
     /// When submissions taken in here are next sent to the home; locked by whoever is sending.
@@ -119,6 +122,7 @@ impl Hosted {
             expiries: Mutex::default(),
             certified_from: AtomicU64::default(),
             names_from: AtomicU64::default(),
+            keyring: Keyring::default(),
             unrevoked: Mutex::default(),
             retry: tokio::sync::Mutex::default(),
         }

@@ -57,7 +57,7 @@ pub use home::cosign::NotCosigned;
 pub use home::recover::{Asked, PEERS_SETTLE, Source};
 use hosted::Hosted;
 pub use open::{NodeKeys, Setup, store_options};
-pub use operations::{KeptFork, Operations, ToApprove};
+pub use operations::{Operations, ToApprove};
 pub use outbox::Waiting;
 pub use roam::{Asker, Watcher};
 pub use x509::acme::{AcmeSetup, Answer as AcmeAnswer, AnswerBody as AcmeBody, Look as AcmeLook};
@@ -98,6 +98,8 @@ struct Inner {
     cmp: crate::cmp::Transactions,
     /// Limits how often each client may try a wrong secret over CMP.
     cmp_tries: x509::cmp::Tries,
+    /// Limits how often each applicant may ask over EST.
+    est_asking: x509::est::Asking,
     /// The issuers that the descriptors name, as parsed.
     authorities: x509::authorities::Authorities,
     /// What is known about the revocation lists of domains, from their logs.

@@ -104,6 +104,7 @@ impl App {
             ocsp: super::x509::ocsp::Answers::new(setup.memory_bytes / 4),
             cmp: crate::cmp::Transactions::default(),
             cmp_tries: super::x509::cmp::Tries::default(),
+            est_asking: super::x509::est::Asking::default(),
             authorities: super::x509::authorities::Authorities::default(),
             lists: super::x509::revocation::Lists::default(),
             home_lists: super::x509::home_lists::HomeLists::default(),

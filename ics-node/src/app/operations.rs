@@ -11,7 +11,7 @@ use super::{App, AppError};
 use crate::api::{Alarm, DomainInfo, Enrolment, ForkNotes, IdentitySummary, NodeInfo, PageQuery, PeerInfo};
 use crate::store::Part;
 
-/// How many forks of a domain, things to approve and denied verdicts are shown.
+/// How many requests to be introduced, things to approve and denied verdicts are shown.
 const SHOWN: usize = 20;
 
 /// The state of a node, for its operator.
@@ -35,8 +35,8 @@ pub struct Operations {
     pub waiting: Vec<Waiting>,
     /// Alarms that concern no domain held here, above all peers that lied when asked about a thing.
     pub alarms: Vec<Alarm>,
-    /// Pairs of roots for one size, with both notes kept as evidence.
-    pub forks: Vec<KeptFork>,
+    /// The first forks that were seen, by domain.
+    pub forks: Vec<(DomainName, ForkNotes)>,
     /// The results of the last checks of its domains' certificates for expiry.
     pub expiries: Vec<Expiries>,
     /// Until when this node may answer OCSP requests on behalf of issuers, by domain.
@@ -54,19 +54,6 @@ pub struct ToApprove {
     pub thing: IdentitySummary,
 }
 
-/// The evidence of a fork.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct KeptFork {
-    /// The domain.
-    pub domain: DomainName,
-    /// When it was noticed.
-    pub at: Timestamp,
-    /// The signed note that this node holds.
-    pub ours: String,
-    /// The signed note that contradicts it.
-    pub theirs: String,
-}
-
 impl App {
     /// The state of the node, for its operator only: the caller must have checked [`App::is_operator`].
     ///
@@ -76,13 +63,7 @@ impl App {
         let (mut enrolments, mut to_approve, mut forks) = (Vec::new(), Vec::new(), Vec::new());
         for hosted in self.all_hosted() {
             let domain = hosted.name.clone();
-            let kept = self.store().forks(Some(hosted.number), SHOWN)?.into_iter();
-            forks.extend(kept.map(|fork| KeptFork {
-                domain: domain.clone(),
-                at: fork.at,
-                ours: fork.ours,
-                theirs: fork.theirs,
-            }));
+            forks.extend(self.forks_about(Some(hosted.number))?.into_iter().map(|fork| (domain.clone(), fork)));
             if hosted.part != Part::Home {
                 continue;
             }
@@ -96,7 +77,8 @@ impl App {
                 to_approve.extend(things.map(|thing| ToApprove { domain: domain.clone(), thing }));
             }
         }
-        forks.extend(self.forks_about_none()?.into_iter().filter_map(KeptFork::of_none));
+        let others = self.forks_about_none()?.into_iter();
+        forks.extend(others.filter_map(|fork| Some((Checkpoint::claimed(&fork.theirs).ok()?.origin.domain, fork))));
         Ok(Operations {
             node: self.node(),
             at: self.clock().now(),
@@ -112,14 +94,6 @@ impl App {
             responders: self.responders_end(),
             denied: self.0.denied.last(SHOWN),
         })
-    }
-}
-
-impl KeptFork {
-    /// A fork of a log that this node does not hold; the notes name the domain.
-    fn of_none(ForkNotes { at, ours, theirs }: ForkNotes) -> Option<Self> {
-        let domain = Checkpoint::claimed(&theirs).ok()?.origin.domain;
-        Some(Self { domain, at, ours, theirs })
     }
 }
 

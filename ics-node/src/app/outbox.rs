@@ -4,18 +4,21 @@
 //! Only what a known signer has signed is kept. A stranger's submission is passed on at once or not at all, so that
 //! nobody can fill the outbox at others' expense.
 //!
-//! If the home refuses a batch as a whole, smaller batches are sent until the offending body is found.
+//! If the home refuses a batch as a whole, smaller batches are sent until the offending body is found. The same is done
+//! if something on the way to the home does not take it, such as a proxy with a limit; what that refuses even alone goes
+//! on waiting and is sent again in a while, and what stands behind it, perhaps a block, is sent before it.
 //!
 //! The body is deleted once the home has answered, so the receipt must prove that the body stands in the log: anybody
 //! on the way to the home could send some receipt.
 
+mod retry;
+
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use ics_core::descriptor::admit;
 use ics_core::domain::Domain;
 use ics_core::identity::Fingerprint;
-use ics_core::limits;
 use ics_core::log::receipt::Receipt;
 use ics_core::log::source::EvidenceError;
 use ics_core::record::Posting;
@@ -27,6 +30,7 @@ use ics_sync::http::{HttpPeer, PeerError};
 use ics_sync::wire::Outcome;
 use tokio::sync::watch;
 
+pub(crate) use self::retry::Retry;
 use super::admit::check::{Checked, What, check_sent};
 use super::admit::unite::stands_for;
 use super::entries::{Snapshot, find_logged};
@@ -34,54 +38,15 @@ use super::home::heartbeat::stopped;
 use super::hosted::Hosted;
 use super::{App, AppError, Sender, random};
 use crate::api::problem::Code;
-use crate::api::{OutboxItem, Pending, Problem, SubmissionResult, SubmissionResults};
+use crate::api::{OUTBOX_SHOWN, OutboxItem, Pending, Problem, SubmissionResult, SubmissionResults};
 use crate::store::{Part, Posted};
 
 /// How long a submitter waits for the home's answer before being told that the submission is pending.
 const ANSWER: Duration = Duration::from_secs(8);
 /// How often to check whether something is to be sent again.
 const TICK: Duration = Duration::from_millis(500);
-/// The first pause after a failure, which doubles with each further one, and the longest.
-const RETRY: Duration = Duration::from_secs(1);
-const LONGEST_RETRY: Duration = Duration::from_secs(5 * 60);
-/// How many items of each domain are shown.
-const SHOWN: usize = 500;
-
-/// When a domain's outbox is sent next.
-#[derive(Debug, Default)]
-pub(crate) struct Retry {
-    failures: u32,
-    next: Option<Instant>,
-    last: Option<Instant>,
-    /// How many bodies a batch may hold, after one was refused as a whole.
-    most: Option<usize>,
-}
-
-impl Retry {
-    fn failed(&mut self, jitter: u8) {
-        let doubled = RETRY.saturating_mul(1_u32.checked_shl(self.failures).unwrap_or(u32::MAX)).min(LONGEST_RETRY);
-        self.failures = self.failures.saturating_add(1);
-        // Between half of the pause and all of it, so that nodes that failed together do not come back together.
-        let pause = doubled / 2 + doubled / 2 * u32::from(jitter) / 255;
-        self.next = Some(Instant::now() + pause);
-    }
-
-    /// After an answer, full batches are sent again; after a batch that was too large, the size grows by one each time.
-    fn answered(&mut self) {
-        let most = self.most.map(|most| most + 1).filter(|most| *most < limits::BATCH_STATEMENTS);
-        *self = Self { last: self.last, most, ..Self::default() };
-    }
-
-    fn halve(&mut self, sent: usize) {
-        self.most = Some((sent / 2).max(1));
-    }
-
-    fn may_send(&self, urged: bool) -> bool {
-        let now = Instant::now();
-        let rested = self.last.is_none_or(|last| last + RETRY <= now);
-        self.next.is_none_or(|next| next <= now || urged && rested)
-    }
-}
+/// How many bodies are passed over in one go. If there are more, whatever is on the way takes nothing at all.
+const PASSED_OVER: usize = 8;
 
 /// How much waits for the home of a domain.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -102,7 +67,7 @@ enum Sent {
     TooMuch,
     /// Send it later.
     Rest,
-    /// Send it later, and less at once.
+    /// Something on the way takes less than this: send it later, and less at once.
     RestOfLess,
 }
 
@@ -229,14 +194,13 @@ impl App {
             },
             false => hosted.retry.lock().await,
         };
+        let mut passed_over = 0;
         while retry.may_send(urged) {
-            let number = hosted.number;
-            let mut batch = self.blocking(move |app| Ok(app.store().waiting(number, 0)?)).await?;
-            batch.truncate(retry.most.unwrap_or(usize::MAX));
-            if batch.is_empty() {
-                return Ok(());
-            }
-            retry.last = Some(Instant::now());
+            let (number, (behind, most)) = (hosted.number, retry.begin());
+            let mut batch = self.blocking(move |app| Ok(app.store().waiting(number, behind)?)).await?;
+            batch.truncate(most);
+            let Some(first) = batch.first().map(|(id, _)| *id) else { return Ok(()) };
+            retry.sends();
             let count = batch.len();
             let sent = match self.send(hosted, batch).await {
                 Ok(sent) => sent,
@@ -251,14 +215,23 @@ impl App {
             if matches!(sent, Sent::TooMuch | Sent::RestOfLess) {
                 retry.halve(count);
             }
-            match sent {
-                Sent::Answered => retry.answered(),
-                Sent::TooMuch => {}
-                Sent::Rest | Sent::RestOfLess => {
-                    let [jitter] = random()?;
-                    retry.failed(jitter);
-                    return Ok(());
+            let rests = match sent {
+                Sent::Answered => {
+                    retry.answered();
+                    false
                 }
+                Sent::TooMuch => false,
+                Sent::RestOfLess if count == 1 => {
+                    retry.pass_over(first);
+                    passed_over += 1;
+                    passed_over >= PASSED_OVER
+                }
+                Sent::Rest | Sent::RestOfLess => true,
+            };
+            if rests {
+                let [jitter] = random()?;
+                retry.failed(jitter);
+                return Ok(());
             }
         }
         Ok(())
@@ -294,8 +267,7 @@ impl App {
             Err(error) => {
                 let ids = batch.iter().map(|(id, _)| *id).collect();
                 self.store().post_failed(ids, error.to_string())?;
-                let is_too_much = matches!(error, PeerError::Status { status: 413, .. });
-                return Ok(if is_too_much { Sent::RestOfLess } else { Sent::Rest });
+                return Ok(if is_of_the_way(&error) { Sent::RestOfLess } else { Sent::Rest });
             }
         };
         let (mut done, mut waiting, mut why) = (Vec::new(), Vec::new(), String::new());
@@ -410,7 +382,7 @@ impl App {
     pub fn outbox(&self) -> Result<Vec<OutboxItem>, AppError> {
         let mut items = Vec::new();
         for hosted in self.all_hosted().into_iter().filter(|hosted| hosted.part == Part::Mirror) {
-            for posted in self.store().outbox(hosted.number, SHOWN)? {
+            for posted in self.store().outbox(hosted.number, OUTBOX_SHOWN)? {
                 let done_at = posted.done.as_ref().map(|(at, _)| *at);
                 items.push(OutboxItem {
                     id: posted.id,
@@ -453,6 +425,12 @@ fn canonical(body: &[u8]) -> Option<(StatementId, Vec<u8>)> {
 /// of the node, such as a proxy with a size limit, knows nothing about what it refuses.
 fn is_final(error: &PeerError) -> bool {
     matches!(error, PeerError::Status { status: 400 | 413 | 415 | 422, problem: Some(_), .. })
+}
+
+/// Whether something in front of the home does not take what was sent, such as a proxy with a limit or a filter, so that
+/// other bodies may pass.
+fn is_of_the_way(error: &PeerError) -> bool {
+    matches!(error, PeerError::Status { status: 400 | 403 | 406 | 413 | 415 | 422, problem: None, .. })
 }
 
 fn result(outcome: Outcome) -> Result<SubmissionResult, serde_json::Error> {

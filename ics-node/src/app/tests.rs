@@ -431,6 +431,9 @@ async fn a_domain_with_many_alarms_hides_none_of_another() {
     let shown = app.domain(&maker.domain).expect("here").alarms;
     assert_eq!(shown.iter().map(|alarm| alarm.text.as_str()).collect::<Vec<_>>(), ["the one that counts"]);
     assert_eq!(app.operations().expect("operations").alarms.len(), 100);
+    // The first of them was not shown, and so not seen.
+    assert_eq!(app.acknowledge(None, now).expect("acknowledged").alarms, 100);
+    assert_eq!(app.operations().expect("operations").alarms.len(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,8 +1,10 @@
 //! What every command is given: the home directory, the output, the time, and the global flags.
 
+use std::os::unix::fs::MetadataExt as _;
 use std::path::PathBuf;
 
 use ics_core::time::Timestamp;
+use rustix::process::geteuid;
 
 use super::exit::{Exit, Failure};
 use super::output::Output;
@@ -68,6 +70,21 @@ impl Context {
     #[must_use]
     pub(crate) fn now(&self) -> Timestamp {
         self.clock.now()
+    }
+
+    /// Refuses to have root make files in the home directory of another user, who could not use them: a node that runs
+    /// as that user would not start any more.
+    ///
+    /// # Errors
+    /// When root runs this, and the directory belongs to somebody else.
+    pub(crate) fn refuse_foreign_home(&self) -> Result<(), Failure> {
+        let owner = std::fs::metadata(&self.home).map_or(0, |found| found.uid());
+        if owner == 0 || !geteuid().is_root() {
+            return Ok(());
+        }
+        let home = self.home.display();
+        let text = format!("`{home}` belongs to the user {owner}, who could not use what root would make in it");
+        Err(Failure::new(Exit::Local, text).hint(format!("give the command as that user: sudo -u '#{owner}' ics …")))
     }
 
     /// Reads the configuration; everything takes its default if there is none.

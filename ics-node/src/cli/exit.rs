@@ -1,6 +1,7 @@
 //! How a command ends: its exit code, and what it says when it fails.
 
 use core::fmt;
+use std::io::ErrorKind;
 use std::process::ExitCode;
 
 use serde_json::{Value, json};
@@ -26,25 +27,28 @@ pub enum Exit {
     NotFound = 3,
     /// The node cannot be reached, or failed.
     Network = 4,
-    /// A local file, the configuration or a key is missing, unreadable or wrong.
+    /// A local file or a key is missing, unreadable or wrong.
     Local = 5,
     /// A token refused its PIN. This program must not be restarted automatically: tokens lock themselves.
     Pin = 6,
     /// A defect of this program.
     Internal = 70,
+    /// `ics.toml` is wrong. This program must not be restarted automatically: only a person can correct that.
+    Config = 78,
 }
 
-/// The section of `ics --help` about exit codes.
+/// The section of `ics --help` about exit codes; indented so far, its lines are taken for those of a table.
 pub(crate) const EXIT_CODES: &str = "\
 Exit codes:
-   0  done, or the answer is yes
-   1  refused by a node or a rule, or the answer is no (not verified, denied)
-   2  the command line is wrong
-   3  what was asked for does not exist
-   4  the node cannot be reached, or failed
-   5  a local file, the configuration or a key is missing, unreadable or wrong
-   6  a token refused the PIN: do not retry automatically, or the token may lock itself
-  70  a defect of this program";
+    0  done, or the answer is yes
+    1  refused by a node or a rule, or the answer is no (not verified, denied)
+    2  the command line is wrong
+    3  what was asked for does not exist
+    4  the node cannot be reached, or failed
+    5  a local file or a key is missing, unreadable or wrong
+    6  a token refused the PIN: do not retry automatically, or the token may lock itself
+   70  a defect of this program
+   78  ics.toml is wrong: do not retry automatically, it stays so until somebody corrects it";
 
 impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> Self {
@@ -127,10 +131,15 @@ fn lines_cleaned(text: &str) -> String {
 
 impl From<ConfigError> for Failure {
     fn from(error: ConfigError) -> Self {
-        let failure = Self::new(Exit::Local, &error);
         match error {
-            ConfigError::Missing(_) => failure.hint("`ics init` makes a home directory; --home names another one"),
-            ConfigError::Refused { .. } | ConfigError::Unreadable { .. } => failure,
+            ConfigError::Missing(_) => {
+                Self::new(Exit::Local, error).hint("`ics init` makes a home directory; --home names another one")
+            }
+            ConfigError::Unreadable { ref source, .. } if source.kind() == ErrorKind::PermissionDenied => {
+                Self::new(Exit::Local, error).hint("it is another user's: give the command as that user (sudo -u USER)")
+            }
+            ConfigError::Unreadable { .. } => Self::new(Exit::Local, error),
+            ConfigError::Refused { .. } => Self::new(Exit::Config, error),
         }
     }
 }
@@ -193,11 +202,21 @@ mod tests {
 
     #[test]
     fn the_help_lists_every_code() {
-        use Exit::{Internal, Local, Network, NotFound, Ok, Pin, Refused, Usage};
-        let all = [Ok, Refused, Usage, NotFound, Network, Local, Pin, Internal];
+        use Exit::{Config, Internal, Local, Network, NotFound, Ok, Pin, Refused, Usage};
+        let all = [Ok, Refused, Usage, NotFound, Network, Local, Pin, Internal, Config];
         let listed: Vec<u8> =
             EXIT_CODES.lines().filter_map(|line| line.split_whitespace().next()?.parse().ok()).collect();
         assert_eq!(listed, all.map(|exit| exit as u8));
+    }
+
+    /// An administrator who looks after a node is rarely the user as whom it runs.
+    #[test]
+    fn whoever_may_not_read_a_configuration_is_told_as_whom_to_ask() {
+        for (kind, is_told) in [(ErrorKind::PermissionDenied, true), (ErrorKind::InvalidData, false)] {
+            let error = ConfigError::Unreadable { path: "/var/lib/ics/ics.toml".into(), source: kind.into() };
+            let told = Failure::from(error).for_people();
+            assert_eq!(told.contains("sudo -u USER"), is_told, "{told}");
+        }
     }
 
     #[test]

@@ -10,7 +10,7 @@ use tempfile::NamedTempFile;
 use super::exit::{Exit, Failure};
 use super::output;
 pub(crate) use crate::keys::file::{STANDARD, is_standard};
-use crate::keys::file::{make_alike, open, unnamed};
+use crate::keys::file::{is_written_through, make_alike, open, unnamed};
 
 /// Makes a failure about a file.
 pub(crate) fn failed(path: &Path, error: impl core::fmt::Display) -> Failure {
@@ -65,9 +65,7 @@ pub(crate) fn write_by<T>(path: &Path, make: impl FnOnce(&mut dyn Write) -> Resu
     let leads_nowhere = found.is_err() && path.is_symlink();
     let place = found.unwrap_or_else(|_| path.to_owned());
     let former = fs::metadata(&place).ok();
-    // A path to what is already open, such as /dev/stdout, means exactly that, even if it is a file.
-    let is_open = path.starts_with("/dev") || path.starts_with("/proc");
-    if is_open || leads_nowhere || former.as_ref().is_some_and(|former| !former.is_file()) {
+    if leads_nowhere || is_written_through(path) {
         return filled(File::create(path).map_err(broken)?, make, broken).map(|(made, _)| made);
     }
     let mode = Permissions::from_mode(0o666);

@@ -10,9 +10,8 @@ use serde::Serialize;
 
 use super::exit::{Exit, Failure};
 use super::files::is_standard;
+use crate::words::named_in;
 
-/// How a command that people may copy begins in a text.
-const COMMAND: &str = "`ics ";
 /// The flags by which the user has named a home directory or a node.
 static NAMED: OnceLock<String> = OnceLock::new();
 
@@ -26,23 +25,6 @@ pub(crate) fn name_in_commands(flags: String) {
 /// The text with the flags of [`name_in_commands`].
 pub(crate) fn with_named(text: &str) -> String {
     named_in(text, NAMED.get().map_or("", String::as_str))
-}
-
-/// Adds flags to the commands of a text, except where it names a home directory or node itself, or already has them as
-/// part of another text.
-fn named_in(text: &str, flags: &str) -> String {
-    let mut parts = text.split(COMMAND);
-    let mut named = parts.next().unwrap_or_default().to_owned();
-    for part in parts {
-        named.push_str(COMMAND);
-        let is_named = ["--home", "--node"].iter().any(|flag| part.starts_with(flag));
-        if !flags.is_empty() && !is_named {
-            named.push_str(flags);
-            named.push(' ');
-        }
-        named.push_str(part);
-    }
-    named
 }
 
 /// Where and how to print.
@@ -125,6 +107,53 @@ pub(crate) fn print_part(bytes: &[u8]) -> Result<bool, Failure> {
         Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(false),
         Err(error) => Err(Failure::new(Exit::Local, format!("standard output: {error}"))),
     }
+}
+
+/// Pages as one JSON value, printed in parts as they come; output cut short is not valid JSON, so nobody takes it for
+/// all.
+#[derive(Debug, Default)]
+pub(crate) struct Whole {
+    is_begun: bool,
+    is_listed: bool,
+    misses: bool,
+}
+
+impl Whole {
+    /// Prints a page; returns whether the reader takes more. Every page is as of the first one or later; of one that is
+    /// cut short, things may be missing.
+    ///
+    /// # Errors
+    /// As [`Output::result`].
+    pub(crate) fn page(
+        &mut self,
+        as_of: &impl Serialize,
+        items: &[impl Serialize],
+        cut_short: bool,
+    ) -> Result<bool, Failure> {
+        self.misses |= cut_short;
+        let mut text = String::new();
+        if !core::mem::replace(&mut self.is_begun, true) {
+            text = format!("{{\"as_of\": {}, \"items\": [", as_json(as_of)?);
+        }
+        for item in items {
+            text.push_str(if core::mem::replace(&mut self.is_listed, true) { ",\n" } else { "\n" });
+            text.push_str(&as_json(item)?);
+        }
+        print_part(text.as_bytes())
+    }
+
+    /// Ends the value after the last page.
+    ///
+    /// # Errors
+    /// As [`Output::result`].
+    pub(crate) fn end(&self) -> Result<(), Failure> {
+        let text = if self.misses { "\n], \"cut_short\": true}\n" } else { "\n]}\n" };
+        print(text.as_bytes())
+    }
+}
+
+fn as_json(value: &impl Serialize) -> Result<String, Failure> {
+    serde_json::to_string(value).map_err(|e| Failure::new(Exit::Internal, e))
 }
 
 /// Standard output for what is written in parts. It knows whether its reader has closed it, who then has read enough.

@@ -7,6 +7,7 @@ use ics_core::descriptor::Descriptor;
 use ics_core::name::{Lookup, NameError};
 use ics_core::vocabulary::{DomainName, Role};
 use ics_sync::http::is_local;
+use reqwest::StatusCode;
 
 use super::context::Context;
 use super::exit::{Exit, Failure};
@@ -200,16 +201,33 @@ impl From<NodeError> for Failure {
             NodeError::Unreachable { .. } => {
                 Self::new(Exit::Network, error).hint("is it running? `--node URL` names another one")
             }
+            NodeError::Status { status, .. } => Self::new(Exit::Network, error).hint(advice_on(status)),
             NodeError::Answer { .. } => Self::new(Exit::Network, error),
         }
     }
 }
 
+/// What to do about a refusal without a reason.
+const fn advice_on(status: StatusCode) -> &'static str {
+    match status.as_u16() {
+        300..400 => "redirects are not followed: `--node URL` names the node itself",
+        408 => LATE,
+        413 => "what stands in front of the node takes less at once than the node: raise its limit",
+        429 => "try again in a moment",
+        502..=504 => "what stands in front of the node gets no answer from it: is the node running?",
+        _ => "is it a node? `--node URL` names another one",
+    }
+}
+
+/// What to do if a request did not arrive in time: what can be sent in parts was.
+const LATE: &str = "the line to the node is slow or broke off: try again, or from a machine nearer to it";
+
 impl From<Problem> for Failure {
     fn from(problem: Problem) -> Self {
         let exit = match Code::named(problem.code()) {
-            Some(Code::Internal | Code::Busy | Code::NoRoom | Code::Behind | Code::Upstream) => Exit::Network,
             Some(Code::MalformedId) => Exit::Usage,
+            // Neither a rule nor an answer: later it may be another.
+            _ if !problem.is_final() => Exit::Network,
             _ if problem.status == 404 || problem.status == 410 => Exit::NotFound,
             _ => Exit::Refused,
         };
@@ -234,6 +252,7 @@ fn local_hint(problem: &Problem) -> Option<&'static str> {
             Some("put the kind of the name in front of it: a serial number is `serial:SN-0001`")
         }
         Code::MalformedId => Some("`ics lookup --help` shows what each kind of id and name looks like"),
+        Code::RequestTimeout => Some(LATE),
         Code::NotHome => Some("ask the home of the domain: --node names it"),
         Code::UnknownIdentity => Some(
             "a domain that has not introduced a thing knows it by its id only: ask for the id, or ask all domains of the \
@@ -306,6 +325,34 @@ mod tests {
         assert!(plain.contains("`http://`") && !plain.contains("is it running?"), "{plain}");
         let away = told("Connection refused (os error 111)");
         assert!(away.contains("is it running?") && !away.contains("SSL_CERT_FILE"), "{away}");
+    }
+
+    /// A script that takes 1 for the answer no would give up for good what only has to wait.
+    #[test]
+    fn what_may_be_answered_otherwise_later_is_no_refusal() {
+        for code in Code::ALL {
+            let failure = Failure::from(Problem::of(*code, "it failed".to_owned()));
+            let is_for_now = code.status() >= 500 || matches!(code.status(), 408 | 429);
+            assert_eq!(failure.exit() == Exit::Network, is_for_now, "{code}");
+        }
+    }
+
+    #[test]
+    fn a_refusal_without_a_reason_comes_with_what_to_do() {
+        let told = |status: u16| {
+            let status = StatusCode::from_u16(status).expect("a status");
+            format!("{:?}", Failure::from(NodeError::Status { url: "https://n.example".to_owned(), status }))
+        };
+        for (status, hint) in [
+            (302, "redirects are not followed"),
+            (404, "is it a node?"),
+            (408, "the line to the node is slow"),
+            (413, "raise its limit"),
+            (502, "is the node running?"),
+        ] {
+            let told = told(status);
+            assert!(told.contains(&format!("answers {status} ")) && told.contains(hint), "{told}");
+        }
     }
 
     #[test]

@@ -14,6 +14,7 @@ use serde::Serialize;
 use tokio::sync::mpsc;
 
 use super::node::{Node, NodeError};
+use super::submit::submit_patiently;
 use crate::api::SubmissionResult;
 use crate::keys::file;
 use crate::parallel;
@@ -197,7 +198,7 @@ impl Sender<'_> {
         if batch.is_empty() {
             return Ok(());
         }
-        for result in self.node.submit(self.domain, batch).await?.results {
+        for result in submit_patiently(self.node, self.domain, batch, true).await?.results {
             self.tally.take(result);
         }
         Ok(())

@@ -4,6 +4,7 @@ mod acme;
 mod copying;
 mod deciding;
 mod enrolling;
+mod error;
 
 use core::fmt;
 use std::time::Duration;
@@ -17,10 +18,13 @@ use ics_core::vocabulary::DomainName;
 use ics_sync::http::{EventStream, HttpPeer, is_local};
 use ics_sync::news::News;
 use ics_sync::wire::{Base64, Submission};
+use reqwest::header::{HeaderMap, RETRY_AFTER};
 use reqwest::{Client, Method, RequestBuilder, Response, StatusCode, Url};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+pub use self::error::NodeError;
+pub(crate) use self::error::UNTRUSTED;
 use crate::api::{
     Acknowledged, Acknowledgement, AdoptionRequest, AdoptionResult, Alarm, CertificatePage, CertificateQuery,
     DomainInfo, ForkNotes, History, IdentityPage, ListQuery, NodeInfo, Problem, ProofAnswer, ProvenEntry, READER,
@@ -32,42 +36,12 @@ use crate::tls::{KeyPin, root_cause, stranger_client};
 /// The time limits in seconds for connecting and for a complete answer.
 const CONNECT_SECONDS: u64 = 10;
 const ANSWER_SECONDS: u64 = 120;
-/// The beginning of rustls's messages about a server's certificate.
-pub(crate) const UNTRUSTED: &str = "invalid peer certificate";
+/// How often a question is asked again that a busy node has turned away, and the longest pause in seconds that the node
+/// may ask for before that.
+const AGAIN: u32 = 3;
+const PAUSE_SECONDS: u64 = 10;
 /// The size limit of an answer, in bytes; a full page of receipts with their headers and checkpoints is the longest.
 const ANSWER_BYTES: usize = limits::BATCH_STATEMENTS * 3 * limits::NOTE_BYTES;
-
-/// Why a node gave no usable answer.
-#[derive(Debug, thiserror::Error)]
-pub enum NodeError {
-    /// Nobody answered.
-    #[error("the node at `{url}` cannot be reached: {reason}")]
-    Unreachable {
-        /// Its address.
-        url: String,
-        /// The network error.
-        reason: String,
-    },
-    /// The node refused, with the reason.
-    #[error("{}", .0.detail)]
-    Problem(Box<Problem>),
-    /// The answer is not one that this version understands.
-    #[error("the node at `{url}` gave an answer that is not understood: {reason}")]
-    Answer {
-        /// Its address.
-        url: String,
-        /// What is wrong with the answer.
-        reason: String,
-    },
-}
-
-impl NodeError {
-    /// Whether a node answered whose certificate this machine does not trust.
-    #[must_use]
-    pub fn is_untrusted(&self) -> bool {
-        matches!(self, Self::Unreachable { reason, .. } if reason.starts_with(UNTRUSTED))
-    }
-}
 
 /// A node at an address. Cheap to clone.
 #[derive(Clone)]
@@ -386,13 +360,26 @@ impl Node {
         serde_json::from_slice(&bytes).map_err(|error| self.not_understood(unlike(&error)))
     }
 
+    /// Sends a request. A question that a busy node turns away is asked again after the pause that the node asks for
+    /// (RFC 9110, 10.2.3); who submits has pauses of their own.
     async fn receive(&self, request: RequestBuilder) -> Answer<Vec<u8>> {
         let unreachable =
             |error: reqwest::Error| NodeError::Unreachable { url: self.url().to_owned(), reason: root_cause(&error) };
-        let response = request.send().await.map_err(unreachable)?;
-        let status = response.status();
-        let bytes = self.bounded(response).await?;
-        if status.is_success() { Ok(bytes) } else { Err(self.refusal(status, &bytes)) }
+        let mut request = request.build().map_err(unreachable)?;
+        let mut left = if request.method() == Method::GET { AGAIN } else { 0 };
+        loop {
+            let again = request.try_clone().filter(|_| left > 0);
+            let response = self.client.execute(request).await.map_err(unreachable)?;
+            let (status, pause) = (response.status(), pause(response.headers()));
+            let bytes = self.bounded(response).await?;
+            if status.is_success() {
+                return Ok(bytes);
+            }
+            let error = self.refusal(status, &bytes);
+            let (Some(again), Some(pause), true) = (again, pause, error.is_of_a_busy_node()) else { return Err(error) };
+            tokio::time::sleep(pause).await;
+            (request, left) = (again, left - 1);
+        }
     }
 
     async fn bounded(&self, mut response: Response) -> Answer<Vec<u8>> {
@@ -410,7 +397,7 @@ impl Node {
     fn refusal(&self, status: StatusCode, bytes: &[u8]) -> NodeError {
         match serde_json::from_slice::<Problem>(bytes) {
             Ok(problem) => NodeError::Problem(Box::new(problem)),
-            Err(_) => self.not_understood(format!("status {status} without a reason")),
+            Err(_) => NodeError::Status { url: self.url().to_owned(), status },
         }
     }
 
@@ -428,6 +415,12 @@ impl Node {
     }
 }
 
+/// The pause that a node asks for, unless it is too long for somebody who waits.
+fn pause(headers: &HeaderMap) -> Option<Duration> {
+    let seconds: u64 = headers.get(RETRY_AFTER)?.to_str().ok()?.parse().ok()?;
+    (seconds <= PAUSE_SECONDS).then(|| Duration::from_secs(seconds))
+}
+
 /// Describes what is wrong with an answer. JSON of another form comes from a node of another version; what is missing
 /// in it must never be taken for a permit.
 fn unlike(error: &serde_json::Error) -> String {
@@ -440,7 +433,48 @@ fn unlike(error: &serde_json::Error) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::io::{BufRead as _, BufReader, Write as _};
+    use std::net::TcpListener;
+
     use super::*;
+    use crate::api::problem::Code;
+
+    /// The address of something that gives these answers in turn: status, pause, and body.
+    fn answers(answers: Vec<(u16, u64, String)>) -> Node {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let url = format!("http://{}", listener.local_addr().expect("an address"));
+        std::thread::spawn(move || {
+            for (status, pause, body) in answers {
+                let (mut client, _) = listener.accept().expect("a client");
+                let lines = BufReader::new(client.try_clone().expect("a clone")).lines();
+                lines.map_while(Result::ok).take_while(|line| !line.is_empty()).for_each(drop);
+                let head = format!("HTTP/1.1 {status} No\r\nretry-after: {pause}\r\nconnection: close\r\n");
+                let answer = format!("{head}content-length: {}\r\n\r\n{body}", body.len());
+                client.write_all(answer.as_bytes()).expect("answered");
+            }
+        });
+        Node::new(&url).expect("a node")
+    }
+
+    fn problem(code: Code, pause: u64) -> (u16, u64, String) {
+        let problem = Problem::of(code, "not now".to_owned());
+        (code.status(), pause, serde_json::to_string(&problem).expect("JSON"))
+    }
+
+    #[tokio::test]
+    async fn a_question_that_a_busy_node_turned_away_is_asked_again_in_a_moment() {
+        let nothing = || (200, 0, "[]".to_owned());
+        let node = answers(vec![problem(Code::Busy, 0), problem(Code::OverBudget, 0), nothing()]);
+        assert_eq!(node.domains().await.expect("it answers in the end").len(), 0);
+
+        for (code, pause) in [(Code::Busy, PAUSE_SECONDS + 1), (Code::Behind, 0), (Code::Internal, 0)] {
+            let refused = answers(vec![problem(code, pause), nothing()]).domains().await.expect_err("for long");
+            assert!(matches!(&refused, NodeError::Problem(it) if it.code() == code.as_str()), "{refused:?}");
+        }
+        let busy = core::iter::repeat_with(|| problem(Code::Busy, 0)).take(4).collect();
+        let refused = answers(busy).domains().await.expect_err("it stays busy");
+        assert!(matches!(&refused, NodeError::Problem(it) if it.code() == "busy"), "{refused:?}");
+    }
 
     /// Nothing proves who has answered.
     #[test]

@@ -62,7 +62,7 @@ pub async fn submit_into(
 
 /// Submits a batch, and again after growing pauses while the node says that it is busy: a factory line must not stop
 /// for that, nor a list be half submitted. What waits for witnesses is already in the log, so it is only waited for if
-/// the caller asks for it.
+/// the caller asks for it. What does not arrive in time over a slow line is submitted in halves.
 ///
 /// # Errors
 /// See [`submit`].
@@ -72,18 +72,38 @@ pub async fn submit_patiently(
     bodies: Vec<Vec<u8>>,
     awaits_witnesses: bool,
 ) -> Result<SubmissionResults, NodeError> {
+    let (mut left, mut results) = (vec![bodies], Vec::new());
+    while let Some(mut first) = left.pop() {
+        match submit_at_once(node, domain, &first, awaits_witnesses).await {
+            Ok(answered) => results.extend(answered.results),
+            Err(error) if error.is_too_much() && first.len() > 1 => {
+                let second = first.split_off(first.len() / 2);
+                left.extend([second, first]);
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(SubmissionResults { results })
+}
+
+async fn submit_at_once(
+    node: &Node,
+    domain: &DomainName,
+    bodies: &[Vec<u8>],
+    awaits_witnesses: bool,
+) -> Result<SubmissionResults, NodeError> {
     let is_busy = |problem: &Problem| {
         matches!(problem.status, 429 | 503) && (awaits_witnesses || problem.code() != Code::Unwitnessed.as_str())
     };
     for seconds in PAUSES {
-        match node.submit(domain, bodies.clone()).await {
+        match node.submit(domain, bodies.to_vec()).await {
             Err(NodeError::Problem(problem)) if is_busy(&problem) => {
                 tokio::time::sleep(Duration::from_secs(seconds)).await;
             }
             other => return other,
         }
     }
-    node.submit(domain, bodies).await
+    node.submit(domain, bodies.to_vec()).await
 }
 
 /// Makes sure that the log holds a signer's certificate, since statements by unknown signers are refused. A certificate

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::party::Party;
 use super::story::{EVIDENCE_FILE, GNUPG_DIRECTORY, OPENPGP_FILE, Story};
+use crate::web;
 use crate::words::{path_text, shell_path};
 
 /// The rows: addresses and commands while the nodes are up, and files while they exist.
@@ -36,7 +37,11 @@ fn commands(story: &Story, up: bool) -> Vec<(String, String)> {
     let (stolen, recalled) = (serial(0), serial(1));
     let mut rows = Vec::new();
     if up {
+        let page = web::path_of(&format!("serial:{stolen}"));
+        let register = web::register_of(story.board.domain(), None, None, None);
         rows.extend([
+            ("in a browser", format!("{gateway}{page}")),
+            ("a register", format!("{gateway}{register}")),
             ("look it up", format!("{ics} lookup --node {gateway} serial:{stolen}")),
             ("its history", format!("{ics} history --node {maintenance} --domain {assets} serial:{stolen}")),
             ("may it run?", format!("{ics} explain --node {gateway} --use operate serial:{recalled}")),

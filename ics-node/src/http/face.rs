@@ -43,11 +43,19 @@ pub(super) struct Face {
     /// Proxies whose word about the client's address is trusted.
     pub(super) trusted_proxies: Vec<IpAddr>,
     work: Room,
+    /// The part of these places that work may have that waits for its turn.
+    in_line: Room,
+    /// Places for the questions of gateways that memory cannot answer, and of monitors: of those on this machine, and
+    /// of all others.
+    decisions: [Room; 2],
     /// Turns for work that takes much memory: of those whom the node knows, and of strangers.
     pages: [Turns; 2],
+    records: [Turns; 2],
     proofs: [Turns; 2],
     attestations: [Turns; 2],
     uploads: Room,
+    /// Places for bodies from this machine, which come before these.
+    uploads_here: Room,
     /// Places for submissions that wait for another node.
     forwards: Forwards,
     /// Places for strangers' questions that wait for another node.
@@ -63,6 +71,8 @@ pub(super) struct Face {
 pub(super) enum Heavy {
     /// A page of a log, or what may be as long.
     Page,
+    /// A whole record, or what is made of one. Most are short, and wait for no page.
+    Record,
     /// Evidence, a keyring or a case. Checking one may take long, for which no page waits.
     Proof,
     /// What is attested to a node without a copy, which waits for it a few seconds at most.
@@ -95,6 +105,8 @@ impl Face {
         // strangers keep leaves places to newcomers.
         let part = |most: usize, parts: usize| most.min((settings.places() / parts).max(1));
         let (listeners, work) = (part(settings.max_listeners.div_ceil(2), 4), part(settings.max_work, 4));
+        let (in_line, decisions) = (work.div_ceil(2), part(settings.max_work.div_ceil(4), 16).div_ceil(2));
+        let (of_known, uploads_here) = (settings.max_work / 8, part(settings.max_uploads / 4, 32));
         let seats = Arc::new(Seats::new("http", settings.places()));
         let metrics = Metrics::new();
         metrics.show(Arc::clone(&seats));
@@ -106,12 +118,16 @@ impl Face {
             url: settings.public_url.trim_end_matches('/').to_owned(),
             request_timeout: settings.request_timeout,
             trusted_proxies: settings.pages.trusted_proxies.iter().map(IpAddr::to_canonical).collect(),
-            work: Room::parted(work + settings.max_work / 8, work, 2),
+            work: Room::parted(work + of_known, work, 2),
+            in_line: Room::parted(in_line + of_known, in_line, 4),
+            decisions: [(); 2].map(|()| Room::parted(decisions + of_known, decisions, 4)),
             pages: [(); 2].map(|()| Turns::new(2 * settings.threads())),
+            records: [(); 2].map(|()| Turns::new(4 * settings.threads())),
             proofs: [(); 2].map(|()| Turns::new(settings.threads())),
             attestations: [(); 2].map(|()| Turns::new(2 * settings.threads())),
             // Who is known finds a place beside all strangers.
             uploads: Room::parted(settings.max_uploads + settings.max_uploads / 8, part(settings.max_uploads, 8), 4),
+            uploads_here: Room::parted(uploads_here, uploads_here, 1),
             forwards: Forwards::new(part(settings.max_uploads, 8)),
             asking: Arc::new(Semaphore::new(part(usize::MAX, 8))),
             listeners: Room::parted(settings.max_listeners, listeners, 4),
@@ -122,13 +138,16 @@ impl Face {
     }
 
     /// Takes a place for a request with a body. These are apart from the places for use cases: a client that sends
-    /// slowly must not keep others from reading. Nor do strangers of one network take the places of all.
+    /// slowly must not keep others from reading. Nor do strangers of one network take the places of all, or strangers
+    /// elsewhere those of gateways on this machine.
     ///
     /// # Errors
     /// At once, when all are taken.
     pub(super) fn upload(&self, request: &HttpRequest) -> Result<Held, Failure> {
         let (is_stranger, network) = whence(self, request);
-        self.uploads.take(is_stranger, network).map_err(|full| busy(full, "requests with a body"))
+        let here = if network.is_none() { self.uploads_here.take(is_stranger, None).ok() } else { None };
+        let taken = here.map_or_else(|| self.uploads.take(is_stranger, network), Ok);
+        taken.map_err(|full| busy(full, "requests with a body"))
     }
 
     /// The client that has sent a submission, which takes this place while it is handled here.
@@ -204,9 +223,30 @@ impl Face {
         self.work.take(is_stranger, network).map_err(|full| busy(full, "requests under way"))
     }
 
+    /// As [`Face::under_way`], for work that may wait long for its turn. All of it has half of the strangers' places,
+    /// and one network a quarter of that: however many wait, others are answered that need no turn.
+    ///
+    /// # Errors
+    /// As [`Face::under_way`].
+    pub(super) fn in_line(&self) -> Result<(Held, Held), Failure> {
+        let (is_stranger, network) = served();
+        let place = self.under_way()?;
+        let in_line = self.in_line.take(is_stranger, network);
+        Ok((place, in_line.map_err(|full| busy(full, "what waits for its turn"))?))
+    }
+
     /// Becomes true once the node stops, and listeners are to be let go.
     pub(super) fn closing(&self) -> watch::Receiver<bool> {
         self.closing.subscribe()
+    }
+
+    /// What this comes to; `None` if the node stops before.
+    pub(super) async fn unless_closing<T>(&self, awaited: impl Future<Output = T>) -> Option<T> {
+        let mut closing = self.closing();
+        tokio::select! {
+            come = awaited => Some(come),
+            _ = closing.wait_for(|closing| *closing) => None,
+        }
     }
 
     /// Lets all listeners go.
@@ -223,6 +263,22 @@ impl Face {
         work: impl FnOnce(&App) -> Result<T, AppError> + Send + 'static,
     ) -> Result<T, Failure> {
         self.block(self.under_way()?, work).await
+    }
+
+    /// As [`Face::blocking`], for the questions of a gateway or a monitor, which have places of their own besides:
+    /// however much else is under way, they are answered.
+    ///
+    /// # Errors
+    /// As [`Face::blocking`].
+    pub(super) async fn decide<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&App) -> Result<T, AppError> + Send + 'static,
+    ) -> Result<T, Failure> {
+        let (is_stranger, network) = served();
+        let [here, elsewhere] = &self.decisions;
+        let places = if network.is_none() { here } else { elsewhere };
+        let place = places.take(is_stranger, network).or_else(|_| self.under_way())?;
+        self.block(place, work).await
     }
 
     /// As [`Face::blocking`], for heavy work. Only a few are at it at once; the others wait for their turn, in a place
@@ -246,6 +302,7 @@ impl Face {
     const fn turns(&self, what: Heavy) -> &[Turns; 2] {
         match what {
             Heavy::Page => &self.pages,
+            Heavy::Record => &self.records,
             Heavy::Proof => &self.proofs,
             Heavy::Attestation => &self.attestations,
         }
@@ -283,6 +340,20 @@ impl Face {
         work: impl FnOnce(&App) -> Result<T, AppError> + Send + 'static,
     ) -> Result<HttpResponse, Failure> {
         let json = self.blocking(move |app| work(app).map(|value| answer::json_bytes(&value))).await?;
+        Ok(answer::bytes(answer::JSON, json))
+    }
+
+    /// As [`Face::json`], in its turn among records: for what is made of all that is said of a thing, or has the length
+    /// of a body.
+    ///
+    /// # Errors
+    /// As [`Face::blocking`].
+    pub(super) async fn record<T: Serialize>(
+        &self,
+        work: impl FnOnce(&App) -> Result<T, AppError> + Send + 'static,
+    ) -> Result<HttpResponse, Failure> {
+        let made = move |app: &App| work(app).map(|value| answer::json_bytes(&value));
+        let json = self.heavy(Heavy::Record, self.under_way()?, made).await?;
         Ok(answer::bytes(answer::JSON, json))
     }
 
@@ -339,19 +410,24 @@ impl Face {
         Ok(answer::tagged(request, tag, || answer::bytes(answer::JSON, json)))
     }
 
-    /// Answers from memory at once, or else runs the use case on a thread that may block.
+    /// Answers from memory at once, or else runs the use case on a thread that may block, in its turn if it is heavy.
     ///
     /// # Errors
     /// As [`Face::blocking`].
     pub(super) async fn hot<T: Send + 'static>(
         &self,
+        heavy: Option<Heavy>,
         ask: impl Fn(&App, Depth) -> Result<Option<T>, AppError> + Send + 'static,
     ) -> Result<T, Failure> {
         if let Some(answer) = ask(&self.app, Depth::Memory)? {
             background::note_answer(Instant::now());
             return Ok(answer);
         }
-        let answer = self.blocking(move |app| ask(app, Depth::Store)).await?;
+        let (place, read) = (self.under_way()?, move |app: &App| ask(app, Depth::Store));
+        let answer = match heavy {
+            Some(what) => self.heavy(what, place, read).await?,
+            None => self.block(place, read).await?,
+        };
         answer.ok_or_else(|| Failure::internal("the store was not asked"))
     }
 }

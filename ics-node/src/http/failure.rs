@@ -66,8 +66,8 @@ impl ResponseError for Failure {
     }
 }
 
-/// Adds the headers that RFC 9110 requires with some statuses (10.2.3, 11.6.1).
-fn advise(response: &mut HttpResponseBuilder, status: StatusCode) {
+/// Adds the headers that RFC 9110 requires with some statuses (10.2.3, 11.6.1), to documents and pages alike.
+pub(super) fn advise(response: &mut HttpResponseBuilder, status: StatusCode) {
     match status {
         StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS => {
             response.insert_header((header::RETRY_AFTER, RETRY_AFTER_SECONDS));

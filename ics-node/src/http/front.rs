@@ -9,6 +9,7 @@ use actix_http::{Request, Response};
 use actix_service::{IntoServiceFactory, Service, ServiceFactory};
 use actix_web::body::BoxBody;
 use actix_web::dev::{AppConfig, ServiceResponse};
+use actix_web::http::header::HeaderName;
 use actix_web::http::{Method, header};
 use actix_web::web::Data;
 use actix_web::{Error, HttpResponse};
@@ -20,8 +21,12 @@ use super::metrics::AtHand;
 use super::request::{ProvenKey, is_text};
 use super::routes::{self, checks, x509};
 use super::{answer, long, watch};
+use crate::api;
 use crate::app::{self, Depth, Extent, Reader};
 use crate::background;
+
+/// Says on whose behalf an operator reads.
+const READER: HeaderName = HeaderName::from_static(api::READER);
 
 /// The router with this shortcut in front of it.
 pub(super) struct Front<F> {
@@ -121,8 +126,9 @@ fn is_plain(request: &Request) -> bool {
 /// Whether the request has neither credentials nor preferences.
 fn is_anybodys(request: &Request) -> bool {
     let headers = request.head().headers();
-    let wants_anything = headers.get(header::ACCEPT).is_none_or(|accept| accept == "*/*");
-    wants_anything && !headers.contains_key(header::AUTHORIZATION) && request.conn_data::<ProvenKey>().is_none()
+    let wants_anything = headers.get_all(header::ACCEPT).all(|accept| accept == "*/*");
+    let names_reader = headers.contains_key(header::AUTHORIZATION) || headers.contains_key(READER);
+    wants_anything && !names_reader && request.conn_data::<ProvenKey>().is_none()
 }
 
 /// A record or a view, by its path.

@@ -1,9 +1,9 @@
 //! Private files: only their owner may read them, and they appear completely or not at all.
 
 use std::fs::{self, DirBuilder, File, Metadata};
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, IsTerminal as _, Read as _, Write as _};
 use std::os::fd::AsFd as _;
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _, fchown};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _, fchown};
 use std::path::{Path, PathBuf};
 
 use rustix::process::geteuid;
@@ -19,11 +19,21 @@ pub fn is_standard(path: &Path) -> bool {
     path.to_str() == Some(STANDARD)
 }
 
+/// Whether a path stands for standard input, and a person types there: a secret is then asked for, without showing it.
+#[must_use]
+pub fn is_typed(path: &Path) -> bool {
+    is_standard(path) && io::stdin().is_terminal()
+}
+
 /// Opens a file for reading, or standard input for `-`: without a buffer, in which something of a secret could stay.
 ///
 /// # Errors
 /// The system's error.
 pub fn open(path: &Path) -> io::Result<File> {
+    if is_typed(path) {
+        // Otherwise nobody sees what it waits for. If standard error is closed, there is nobody to tell.
+        let _ = writeln!(io::stderr(), "reading what is typed here, until Ctrl-D …");
+    }
     match is_standard(path) {
         true => io::stdin().as_fd().try_clone_to_owned().map(File::from),
         false => File::open(path),
@@ -64,17 +74,28 @@ pub fn replace_private(path: &Path, content: &[u8]) -> io::Result<()> {
     directory.sync_all()
 }
 
-/// As [`replace_private`], or writes to standard output for `-`.
+/// As [`replace_private`], or writes to standard output for `-`, and to what cannot be replaced.
 ///
 /// # Errors
 /// The system's error.
 pub fn write_private(path: &Path, content: &[u8]) -> io::Result<()> {
-    if !is_standard(path) {
-        return replace_private(path, content);
+    if is_standard(path) {
+        let mut output = io::stdout().lock();
+        output.write_all(content)?;
+        return output.flush();
     }
-    let mut output = io::stdout().lock();
-    output.write_all(content)?;
-    output.flush()
+    if is_written_through(path) {
+        return File::options().write(true).create(true).truncate(true).mode(0o600).open(path)?.write_all(content);
+    }
+    replace_private(path, content)
+}
+
+/// Whether a path leads to something that is written itself: devices and pipes, and what is already open, such as
+/// /dev/stdout, even if it is a file. Otherwise root would put a file in the place of a device. (/dev/shm holds files.)
+#[must_use]
+pub fn is_written_through(path: &Path) -> bool {
+    let is_open = (path.starts_with("/dev") && !path.starts_with("/dev/shm")) || path.starts_with("/proc");
+    is_open || fs::metadata(path).is_ok_and(|found| !found.is_file())
 }
 
 /// Replaces a file that people have made as they like: a link to it stays a link, and if possible owner, group and
@@ -194,6 +215,19 @@ mod tests {
         let nowhere = create_private(&directory.path().join("none/k"), b"one").expect_err("there is no directory");
         let expected = (io::ErrorKind::NotFound, "No such file or directory (os error 2)".to_owned());
         assert_eq!((nowhere.kind(), nowhere.to_string()), expected);
+    }
+
+    /// As in `ics sign recall.ics --output /dev/stdout`.
+    #[test]
+    fn what_is_open_already_is_written_and_no_file_takes_its_place() {
+        use std::os::fd::AsRawFd as _;
+        let file = NamedTempFile::new().expect("a file");
+        let path = PathBuf::from(format!("/dev/fd/{}", file.as_file().as_raw_fd()));
+        write_private(&path, b"through").expect("written");
+        assert_eq!(fs::read(file.path()).expect("read"), b"through");
+        assert!(["/dev/null", "/proc/self/fd/1"].iter().all(|path| is_written_through(Path::new(path))));
+        assert!(!is_written_through(file.path()) && !is_written_through(&file.path().join("none")));
+        assert!(is_written_through(file.path().parent().expect("a directory")), "which takes nothing");
     }
 
     #[test]

@@ -218,7 +218,7 @@ impl PassphraseSource {
     /// The file that holds it, if there is one.
     fn found(&self) -> Result<Option<PathBuf>, PassphraseError> {
         if let Some(path) = &self.named {
-            return Ok(Some(path.clone()));
+            return Ok((!file::is_typed(path)).then(|| path.clone()));
         }
         let credential = self.credentials.as_ref().map(|directory| directory.join(CREDENTIAL));
         if let Some(path) = credential.filter(|path| path.exists()) {

@@ -7,7 +7,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use ics_core::identity::Fingerprint;
+use ics_core::identity::{Fingerprint, excerpt};
 use ics_core::log::note::NoteKey;
 use ics_core::openpgp::certificate::Certificate;
 use ics_core::openpgp::key::PublicKey;
@@ -50,7 +50,7 @@ impl FromStr for KeyName {
         let is_formed = (1..=64).contains(&text.len())
             && text.starts_with(|c: char| c.is_ascii_lowercase() || c.is_ascii_digit())
             && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"._-".contains(&b));
-        if is_formed { Ok(Self(text.to_owned())) } else { Err(KeyError::Name(text.chars().take(80).collect())) }
+        if is_formed { Ok(Self(text.to_owned())) } else { Err(KeyError::Name(excerpt(text))) }
     }
 }
 

@@ -4,6 +4,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::{AbortRegistration, Abortable, FutureExt as _};
 use ics_core::limits;
 use ldap3_proto::proto::LdapResultCode;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -137,11 +138,30 @@ pub(super) struct Connection {
     kept: Option<Kept>,
     /// Room for what is held for the client, if that is much.
     counted: Option<Taken>,
+    /// Whether a part of a message may have been sent, and not the rest.
+    is_sending: bool,
 }
 
 impl Connection {
-    /// Serves a client until either side ends the connection; `secure` means TLS from the first byte.
+    /// Serves a client until either side ends the connection, or it is cut off; `secure` means TLS from the first byte.
     pub(super) async fn serve(
+        shared: Arc<Shared>,
+        stream: TcpStream,
+        secure: bool,
+        stopped: watch::Receiver<bool>,
+        (seated, cut): (Seated, AbortRegistration),
+    ) {
+        let mut connection = None;
+        let serving = Self::serve_in(&mut connection, shared, stream, secure, stopped, seated);
+        let is_cut = Abortable::new(serving, cut).await.is_err();
+        if let Some(mut connection) = connection.filter(|_| is_cut) {
+            connection.take_leave();
+        }
+    }
+
+    /// As [`Connection::serve`]; leaves the connection in `place`, also if it is cut off.
+    async fn serve_in(
+        place: &mut Option<Self>,
         shared: Arc<Shared>,
         stream: TcpStream,
         secure: bool,
@@ -160,10 +180,26 @@ impl Connection {
         session.comes_from(seated.network());
         let news = shared.place.app.commits();
         let (woken_at, began, long, kept, counted) = (Instant::now(), None, None, None, None);
-        let mut connection =
-            Self { link, session, shared, stopped, news, woken_at, began, long, seated, kept, counted };
-        if let Err(error) = connection.run().await {
+        let is_sending = false;
+        let connection =
+            Self { link, session, shared, stopped, news, woken_at, began, long, seated, kept, counted, is_sending };
+        if let Err(error) = place.insert(connection).run().await {
             tracing::debug!(%error, "an LDAP connection ended");
+        }
+    }
+
+    /// Tells a client that is cut off because others need its place, if that can be sent at once.
+    fn take_leave(&mut self) {
+        if self.is_sending {
+            return;
+        }
+        self.session.end(LdapResultCode::Busy, "others need the place of this connection");
+        let leaving = async {
+            self.send().await?;
+            self.link.close().await
+        };
+        if leaving.now_or_never().is_none() {
+            tracing::debug!("an LDAP client was not told that it is cut off");
         }
     }
 
@@ -175,7 +211,13 @@ impl Connection {
             if is_known != self.kept.is_some() {
                 self.kept = is_known.then(|| self.seated.kept());
             }
-            self.count(if let Next::Job(job) = &next { job.held() } else { 0 }, is_known)?;
+            let for_job = if let Next::Job(job) = &next { job.held() } else { 0 };
+            if !self.count(for_job, is_known) {
+                // Answers that were not sent have no room either.
+                *self.session.output() = Vec::new();
+                self.session.end(LdapResultCode::Busy, "too much is held for others");
+                continue;
+            }
             match next {
                 Next::Wait => {
                     self.send().await?;
@@ -220,17 +262,17 @@ impl Connection {
     }
 
     /// Counts what is held for the client, if it is much, until this is called again. It may wait for its turn, or for
-    /// the client to take it.
-    fn count(&mut self, for_job: usize, is_known: bool) -> io::Result<()> {
+    /// the client to take it. `false` if there is no room.
+    fn count(&mut self, for_job: usize, is_known: bool) -> bool {
         self.counted = None;
         let bytes = self.session.held() + for_job;
-        if bytes >= MUCH {
-            let (network, cut) = (self.seated.network(), Some(self.seated.cut()));
-            let taker = Taker { is_stranger: !is_known, network, cut, insists: false };
-            let counted = self.shared.untaken.take(bytes, taker);
-            self.counted = Some(counted.map_err(|_| io::Error::other("too much is held for others"))?);
+        if bytes < MUCH {
+            return true;
         }
-        Ok(())
+        let (network, cut) = (self.seated.network(), Some(self.seated.cut()));
+        let taker = Taker { is_stranger: !is_known, network, cut, insists: false };
+        self.counted = self.shared.untaken.take(bytes, taker).ok();
+        self.counted.is_some()
     }
 
     /// Waits for more input; `false` when none will come.
@@ -318,12 +360,14 @@ impl Connection {
         let mut output = std::mem::take(self.session.output());
         let mut rest = output.as_slice();
         while !rest.is_empty() {
+            self.is_sending = true;
             let sent = timeout(patience, self.link.write(rest)).await.map_err(io::Error::from)??;
             if sent == 0 {
                 return Err(io::ErrorKind::WriteZero.into());
             }
             rest = rest.get(sent..).unwrap_or_default();
         }
+        self.is_sending = false;
         timeout(patience, self.link.flush()).await.map_err(io::Error::from)??;
         output.clear();
         if output.capacity() <= READ_BYTES {

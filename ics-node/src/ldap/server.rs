@@ -5,8 +5,9 @@ use std::net::{SocketAddr, TcpListener as StdListener};
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::future::Abortable;
 use ics_core::limits;
+use ldap3_proto::proto::LdapResultCode;
+use socket2::SockRef;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -14,6 +15,7 @@ use tokio_rustls::TlsAcceptor;
 
 use super::connection::{Connection, Shared};
 use super::hot::Hot;
+use super::message;
 use super::places::Places;
 use super::search::Place;
 use super::tree::{Suffix, Tree};
@@ -191,13 +193,28 @@ async fn accept_all(
             _ = serving.join_next(), if !serving.is_empty() => continue,
             _ = stopped.wait_for(|stopped| *stopped) => break,
         };
-        // A client for whom there is no room gets no answer: that would cost what is lacking.
-        let Some((seated, cut)) = seats.take(address.ip()) else { continue };
+        let Some(seat) = seats.take(address.ip()) else {
+            // A handshake for it would cost what is lacking.
+            if !secure {
+                refuse(&stream);
+            }
+            continue;
+        };
         let (shared, stopped) = (Arc::clone(&shared), stopped.clone());
-        serving.spawn(Abortable::new(Connection::serve(shared, stream, secure, stopped, seated), cut));
+        serving.spawn(Connection::serve(shared, stream, secure, stopped, seat));
     }
     let grace = shared.patience;
     let _ = tokio::time::timeout(grace, async { while serving.join_next().await.is_some() {} }).await;
+}
+
+/// Tells a client that there is no place for it (RFC 4511, 4.4.1), if that can be sent at once, as over any new
+/// connection.
+fn refuse(stream: &TcpStream) {
+    let notice = message::notice(LdapResultCode::Busy, "all places for connections are taken");
+    // tokio does not know yet whether it can be written to.
+    if let Err(error) = SockRef::from(stream).send(&notice) {
+        tracing::debug!(%error, "an LDAP client is not told that there is no place for it");
+    }
 }
 
 /// Accepts the next connection; retries after a while if the system has none to give, as when it is out of files.

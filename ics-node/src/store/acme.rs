@@ -25,7 +25,9 @@ pub use self::certificates::Issued;
 pub use self::holders::Made;
 use self::memory::Memory;
 use self::together::Together;
+use super::columns::{millis, time};
 use super::error::StoreError;
+use super::wal::sync_wal;
 use super::{days, make_private, schema};
 use crate::acme::account::{Account, Holder};
 use crate::acme::authorization::Authorization;
@@ -103,7 +105,9 @@ impl AcmeStore {
     /// As [`super::Store::open`].
     pub fn open(dir: &Path) -> Result<Self, StoreError> {
         make_private(dir)?;
-        let open = || schema::open_writer(schema::File::Acme, &dir.join(FILE));
+        let path = dir.join(FILE);
+        sync_wal(&path)?;
+        let open = || schema::open_writer(schema::File::Acme, &path);
         let (connection, copier) = (open()?, open()?);
         connection.set_prepared_statement_cache_capacity(STATEMENTS);
         let memory = Memory::of(&connection)?;
@@ -118,10 +122,36 @@ impl AcmeStore {
         self.together.look(|connection| job(&AcmeTx(connection, &self.memory)))
     }
 
-    /// Whether nobody uses the file now: whoever does may be waiting for the disk.
+    /// Whether nobody who uses the file now waits for the disk.
     #[must_use]
-    pub fn is_free(&self) -> bool {
-        self.together.is_free()
+    pub fn is_quick(&self) -> bool {
+        self.together.is_quick()
+    }
+
+    /// Whether any account may be blocked.
+    #[must_use]
+    pub fn has_blocks(&self) -> bool {
+        self.memory.has_blocks()
+    }
+
+    /// An order and its authorizations, if all of it is in memory: then nobody is waited for.
+    #[must_use]
+    pub fn order_in_memory(&self, id: u64) -> Option<(Order, Vec<Authorization>)> {
+        let order = self.memory.orders.get(id)?;
+        let authorizations = order.authorizations.iter().map(|number| self.memory.authorizations.get(*number));
+        let authorizations = authorizations.collect::<Option<_>>()?;
+        Some((order, authorizations))
+    }
+
+    /// A certificate, by its number.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn certificate(&self, domain: &DomainName, id: u64) -> Result<Option<Issued>, StoreError> {
+        match self.memory.certificates.get(id) {
+            Some((of, issued)) => Ok((of == *domain).then_some(issued)),
+            None => self.look(|tx| tx.certificate(domain, id)),
+        }
     }
 
     /// An account of a domain, by its number.
@@ -387,9 +417,8 @@ impl AcmeTx<'_> {
 }
 
 fn read_block(row: &rusqlite::Row<'_>) -> rusqlite::Result<Block> {
-    let since = Timestamp::from_millis(row.get::<_, i64>(0)?.cast_unsigned());
     let follows = row.get::<_, Option<i64>>(1)?.map(i64::cast_unsigned);
-    Ok(Block { since, follows, why: row.get(2)? })
+    Ok(Block { since: time(row.get(0)?), follows, why: row.get(2)? })
 }
 
 fn text(value: &impl Serialize) -> Result<String, StoreError> {
@@ -413,10 +442,6 @@ fn read<T: DeserializeOwned>(document: &str) -> Result<T, StoreError> {
 
 fn damaged(what: &str) -> StoreError {
     StoreError::corrupt(format!("acme.db: a {what} is damaged"))
-}
-
-fn millis(time: Timestamp) -> i64 {
-    i64::try_from(time.as_millis()).unwrap_or(i64::MAX)
 }
 
 #[cfg(test)]

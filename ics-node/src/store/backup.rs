@@ -59,10 +59,12 @@ pub fn check_backup(dir: &Path) -> Result<Report, StoreError> {
 /// # Errors
 /// When there is no copy, or it cannot be read.
 pub fn copied_at(dir: &Path) -> Result<Option<Timestamp>, StoreError> {
-    let (log, heads) = (open_log(dir)?, HeadFiles::open(&dir.join(HEADS_DIR))?);
+    let log = open_log(dir)?;
     let mut newest: Option<Timestamp> = None;
     for (info, _) in table::domains(&log)?.into_iter().filter(|(info, _)| info.part == Part::Home) {
-        newest = newest.max(heads.read(&info.name)?.and_then(|seal| seal.cosigned_at));
+        // The heads' files hold the notes alone.
+        let seal = table::head(&log, info.number)?.and_then(|head| head.seal);
+        newest = newest.max(seal.and_then(|seal| seal.cosigned_at));
     }
     Ok(newest)
 }

@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::unconfirmed::Unconfirmed;
 use super::Store;
+use super::columns::int;
 use super::error::StoreError;
 use super::transaction::WriteTx;
 use super::types::{DOMAIN_ENTRIES, DomainNumber, Position};
@@ -70,12 +71,11 @@ impl Store {
     /// When the database fails.
     pub fn certified_from(&self, domain: DomainNumber, from: u64, limit: usize) -> Result<Vec<u64>, StoreError> {
         let (from, end) = (Position::new(domain, from).0, Position::new(domain, DOMAIN_ENTRIES).0);
-        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         self.shared.pool.read(|reader| {
             let sql =
                 "SELECT position FROM certified WHERE position >= ?1 AND position < ?2 ORDER BY position LIMIT ?3";
             let mut statement = reader.log.prepare_cached(sql)?;
-            let found = statement.query_map([from, end, limit], |row| Ok(Position(row.get(0)?).index()))?;
+            let found = statement.query_map([from, end, int(limit)], |row| Ok(Position(row.get(0)?).index()))?;
             Ok(found.collect::<Result<Vec<u64>, _>>()?)
         })
     }

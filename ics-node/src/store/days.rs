@@ -8,6 +8,7 @@ use ics_core::time::Timestamp;
 use rusqlite::{Connection, OptionalExtension as _};
 
 use super::Store;
+use super::columns::{millis, time};
 use super::error::StoreError;
 
 /// On how many days the node sees that something is over before it counts as over for long.
@@ -35,15 +36,15 @@ impl Store {
 fn is_noted(connection: &Connection, now: Timestamp) -> Result<bool, StoreError> {
     let mut statement = connection.prepare_cached("SELECT max(at) FROM day")?;
     let newest: Option<i64> = statement.query_row([], |row| row.get(0))?;
-    Ok(newest.map(from_millis).is_some_and(|newest| newest <= now && now.millis_since(newest) < DAY_MILLIS))
+    Ok(newest.map(time).is_some_and(|newest| newest <= now && now.millis_since(newest) < DAY_MILLIS))
 }
 
 /// Notes this day. Those that have yet to come are of a clock that was ahead.
 pub(super) fn note(connection: &Connection, now: Timestamp) -> Result<(), StoreError> {
-    let millis = i64::try_from(now.as_millis()).unwrap_or(i64::MAX);
-    connection.prepare_cached("DELETE FROM day WHERE at > ?1")?.execute([millis])?;
+    let at = millis(now);
+    connection.prepare_cached("DELETE FROM day WHERE at > ?1")?.execute([at])?;
     if !is_noted(connection, now)? {
-        connection.prepare_cached("INSERT INTO day (at) VALUES (?1)")?.execute([millis])?;
+        connection.prepare_cached("INSERT INTO day (at) VALUES (?1)")?.execute([at])?;
         // Nobody asks for more of them.
         let sql = "DELETE FROM day WHERE at < (SELECT at FROM day ORDER BY at DESC LIMIT 1 OFFSET ?1)";
         connection.prepare_cached(sql)?.execute([KEPT_DAYS])?;
@@ -55,9 +56,5 @@ pub(super) fn note(connection: &Connection, now: Timestamp) -> Result<(), StoreE
 pub(super) fn long_ago(connection: &Connection) -> Result<Option<Timestamp>, StoreError> {
     let mut statement = connection.prepare_cached("SELECT at FROM day ORDER BY at DESC LIMIT 1 OFFSET ?1")?;
     let found: Option<i64> = statement.query_row([KEPT_DAYS], |row| row.get(0)).optional()?;
-    Ok(found.map(from_millis))
-}
-
-fn from_millis(millis: i64) -> Timestamp {
-    Timestamp::from_millis(millis.cast_unsigned())
+    Ok(found.map(time))
 }

@@ -5,6 +5,7 @@ use ics_core::time::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::Store;
+use super::columns::{int, millis, time};
 use super::error::{Full, StoreError};
 use super::types::DomainNumber;
 
@@ -158,15 +159,22 @@ impl Store {
         self.desk(move |log| end_alarms(log, domain, &kind, &about))
     }
 
-    /// Deletes the alarms about a domain, or about none, that were raised until a time, and returns how many there
-    /// were.
+    /// Deletes the latest `limit` alarms about a domain, or about none, that were raised until a time, and returns how
+    /// many there were.
     ///
     /// # Errors
     /// When the database fails.
-    pub fn acknowledge_alarms(&self, domain: Option<DomainNumber>, until: Timestamp) -> Result<usize, StoreError> {
+    pub fn acknowledge_alarms(
+        &self,
+        domain: Option<DomainNumber>,
+        until: Timestamp,
+        limit: usize,
+    ) -> Result<usize, StoreError> {
+        let limit = int(limit);
         self.desk(move |log| {
-            let sql = "DELETE FROM alarm WHERE domain IS ?1 AND at <= ?2";
-            Ok(log.execute(sql, params![domain.map(DomainNumber::get), until.as_millis().cast_signed()])?)
+            let sql = "DELETE FROM alarm WHERE id IN \
+                       (SELECT id FROM alarm WHERE domain IS ?1 AND at <= ?2 ORDER BY id DESC LIMIT ?3)";
+            Ok(log.execute(sql, params![domain.map(DomainNumber::get), millis(until), limit])?)
         })
     }
 
@@ -179,22 +187,27 @@ impl Store {
             let sql = "SELECT at, kind, text FROM alarm WHERE domain IS ?1 ORDER BY id DESC LIMIT ?2";
             let mut statement = reader.log.prepare_cached(sql)?;
             let alarms = statement.query_map(params![domain.map(DomainNumber::get), int(limit)], |row| {
-                Ok(Alarm { at: time(row, 0)?.unwrap_or_default(), kind: row.get(1)?, text: row.get(2)? })
+                Ok(Alarm { at: time(row.get(0)?), kind: row.get(1)?, text: row.get(2)? })
             })?;
             Ok(alarms.collect::<Result<_, _>>()?)
         })
     }
 
-    /// Stores the evidence of a fork; the same evidence only once.
+    /// Stores the evidence of a fork; the same evidence only once, and of one log the first [`limits::FORKS_KEPT`].
     ///
     /// # Errors
     /// When the database fails.
     pub fn keep_fork(&self, fork: Fork) -> Result<(), StoreError> {
         self.desk(move |log| {
-            log.execute(
-                "INSERT OR IGNORE INTO fork (domain, at, ours, theirs) VALUES (?1, ?2, ?3, ?4)",
-                params![number(fork.domain), fork.at.as_millis().cast_signed(), fork.ours, fork.theirs],
-            )?;
+            // The first line of a checkpoint is the log's origin. Of logs not held here, none takes another's room.
+            let origin = |note: &str| format!("substr({note}, 1, instr({note}, char(10)))");
+            let (kept, new) = (origin("theirs"), origin("?4"));
+            let sql = format!(
+                "INSERT OR IGNORE INTO fork (domain, at, ours, theirs) SELECT ?1, ?2, ?3, ?4 \
+                 WHERE (SELECT count(*) FROM fork WHERE domain = ?1 AND {kept} = {new}) < ?5"
+            );
+            let most = int(limits::FORKS_KEPT);
+            log.execute(&sql, params![number(fork.domain), millis(fork.at), fork.ours, fork.theirs, most])?;
             Ok(())
         })
     }
@@ -223,7 +236,7 @@ impl Store {
             log.execute("DELETE FROM enrolment WHERE token = ?1 AND state = 'refused'", [&token])?;
             let sql = "INSERT OR IGNORE INTO enrolment (token, domain, request, state, at) \
                        VALUES (?1, ?2, ?3, 'waiting', ?4)";
-            let added = log.execute(sql, params![token, domain.get(), request, at.as_millis().cast_signed()])?;
+            let added = log.execute(sql, params![token, domain.get(), request, millis(at)])?;
             if added == 0 {
                 return Err(StoreError::Exists { what: "an enrolment with this token".to_owned() });
             }
@@ -291,7 +304,7 @@ impl Store {
         self.desk(move |log| {
             let sql = "UPDATE enrolment SET state = ?2, decided_at = ?3, answer = ?4 \
                        WHERE id = ?1 AND state = 'waiting'";
-            let parameters = params![id.cast_signed(), state.as_str(), at.as_millis().cast_signed(), answer];
+            let parameters = params![id.cast_signed(), state.as_str(), millis(at), answer];
             match log.execute(sql, parameters)? {
                 0 => Err(StoreError::not_found(format!("waiting enrolment {id}"))),
                 _ => Ok(()),
@@ -305,8 +318,7 @@ pub(super) fn forks_of(log: &Connection, domain: Option<DomainNumber>, limit: us
     let sql = "SELECT at, ours, theirs FROM fork WHERE domain = ?1 ORDER BY id LIMIT ?2";
     let mut statement = log.prepare_cached(sql)?;
     let forks = statement.query_map(params![number(domain), int(limit)], |row| {
-        let at = time(row, 0)?.unwrap_or_default();
-        Ok(Fork { domain, at, ours: row.get(1)?, theirs: row.get(2)? })
+        Ok(Fork { domain, at: time(row.get(0)?), ours: row.get(1)?, theirs: row.get(2)? })
     })?;
     Ok(forks.collect::<Result<_, _>>()?)
 }
@@ -338,7 +350,7 @@ pub(crate) fn insert_alarm(
 ) -> Result<(), StoreError> {
     log.execute(
         "INSERT INTO alarm (domain, at, kind, text) VALUES (?1, ?2, ?3, ?4)",
-        params![domain.map(DomainNumber::get), at.as_millis().cast_signed(), kind, text],
+        params![domain.map(DomainNumber::get), millis(at), kind, text],
     )?;
     if log.last_insert_rowid() % ALARMS_BETWEEN == 0 { forget_alarms(log) } else { Ok(()) }
 }
@@ -362,16 +374,8 @@ fn enrolment(row: &Row<'_>) -> rusqlite::Result<Option<Enrolment>> {
         id: row.get::<_, i64>(0)?.cast_unsigned(),
         request: row.get(1)?,
         state,
-        at: time(row, 3)?.unwrap_or_default(),
-        decided_at: time(row, 4)?,
+        at: time(row.get(3)?),
+        decided_at: row.get::<_, Option<i64>>(4)?.map(time),
         answer: row.get(5)?,
     }))
-}
-
-fn time(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<Timestamp>> {
-    Ok(row.get::<_, Option<i64>>(column)?.map(|millis| Timestamp::from_millis(millis.cast_unsigned())))
-}
-
-fn int(number: usize) -> i64 {
-    i64::try_from(number).unwrap_or(i64::MAX)
 }

@@ -9,6 +9,7 @@ use ics_core::vocabulary::DomainName;
 use rusqlite::{Connection, params};
 
 use super::Store;
+use super::columns::millis;
 use super::error::StoreError;
 use super::transaction::WriteTx;
 use super::types::DomainNumber;
@@ -47,7 +48,7 @@ impl Store {
     /// # Errors
     /// When the database fails.
     pub fn unheeded(&self, domain: DomainNumber, source: &DomainName, now: Timestamp) -> Result<Unheeded, StoreError> {
-        let now = now.as_millis().cast_signed();
+        let now = millis(now);
         self.shared.pool.read(|reader| {
             let sql = "SELECT entry, thing FROM follow_grant WHERE domain = ?1 AND source = ?2 AND begins <= ?3 \
                        AND (thing = '') = ?4 ORDER BY entry LIMIT ?5";
@@ -104,8 +105,7 @@ pub(crate) fn note(log: &Connection, domain: DomainNumber, granted: &[Granted]) 
     let sql = "INSERT OR IGNORE INTO follow_grant \
                SELECT domain, source, ?2, ?3, ?4 FROM follow_cursor WHERE domain = ?1";
     for Granted { entry, thing, begins } in granted {
-        let begins = begins.as_millis().cast_signed();
-        log.prepare_cached(sql)?.execute(params![domain.get(), entry.cast_signed(), thing, begins])?;
+        log.prepare_cached(sql)?.execute(params![domain.get(), entry.cast_signed(), thing, millis(*begins)])?;
     }
     Ok(())
 }

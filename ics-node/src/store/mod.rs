@@ -16,6 +16,7 @@ mod backup;
 mod certified;
 mod check;
 mod clean;
+mod columns;
 mod damage;
 mod days;
 mod desk;

@@ -8,6 +8,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::Store;
 use super::check::Report;
+use super::columns::{int, millis, time};
 use super::error::{Full, StoreError};
 use super::types::DomainNumber;
 
@@ -75,8 +76,8 @@ impl Store {
             let sql =
                 "SELECT id, body FROM outbox WHERE domain = ?1 AND done_at IS NULL AND id > ?3 ORDER BY id LIMIT ?2";
             let mut statement = reader.log.prepare_cached(sql)?;
-            let most = i64::try_from(limits::BATCH_STATEMENTS).unwrap_or(i64::MAX);
-            let mut rows = statement.query(params![domain.get(), most, after.cast_signed()])?;
+            let mut rows =
+                statement.query(params![domain.get(), int(limits::BATCH_STATEMENTS), after.cast_signed()])?;
             let (mut waiting, mut bytes) = (Vec::new(), 0);
             while let Some(row) = rows.next()? {
                 let (id, body): (i64, Vec<u8>) = (row.get(0)?, row.get(1)?);
@@ -120,15 +121,14 @@ impl Store {
             let mut forget = log.prepare_cached(FORGET_LATE)?;
             let mut late = 0;
             for (id, result) in &results {
-                statement.execute(params![id.cast_signed(), at.as_millis().cast_signed(), result])?;
+                statement.execute(params![id.cast_signed(), millis(at), result])?;
                 late += forget.execute([id.cast_signed()])?;
             }
             let old = "DELETE FROM outbox WHERE id IN (SELECT id FROM outbox WHERE domain = ?1 AND done_at IS NOT NULL \
                        AND (json_extract(result, '$.problem') IS NULL) = ?3 \
                        ORDER BY done_at DESC, id DESC LIMIT -1 OFFSET ?2)";
-            let kept = i64::try_from(limits::OUTBOX_DONE).unwrap_or(i64::MAX);
             for receipts in [true, false] {
-                log.execute(old, params![domain.get(), kept, receipts])?;
+                log.execute(old, params![domain.get(), int(limits::OUTBOX_DONE), receipts])?;
             }
             Ok(((), late > 0))
         })
@@ -151,8 +151,7 @@ impl Store {
             let mut statement = log.prepare_cached(sql)?;
             let mut ended = 0;
             for (hash, result) in &refused {
-                let at = at.as_millis().cast_signed();
-                ended += statement.execute(params![domain.get(), hash, at, result])?;
+                ended += statement.execute(params![domain.get(), hash, millis(at), result])?;
             }
             Ok(ended as u64)
         })
@@ -175,7 +174,6 @@ impl Store {
     /// # Errors
     /// When the database fails.
     pub fn outbox(&self, domain: DomainNumber, limit: usize) -> Result<Vec<Posted>, StoreError> {
-        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         self.shared.pool.read(|reader| {
             let mut all = Vec::new();
             for rest in [
@@ -185,7 +183,7 @@ impl Store {
             ] {
                 let sql = format!("SELECT {COLUMNS} FROM outbox WHERE domain = ?1 AND {rest} LIMIT ?2");
                 let mut statement = reader.log.prepare_cached(&sql)?;
-                let found = statement.query_map(params![domain.get(), limit], posted)?;
+                let found = statement.query_map(params![domain.get(), int(limit)], posted)?;
                 all.extend(found.collect::<Result<Vec<_>, _>>()?);
             }
             Ok(all)
@@ -251,7 +249,7 @@ fn put(log: &Connection, domain: DomainNumber, body: &[u8], at: Timestamp) -> Re
         "DELETE FROM outbox WHERE domain = ?1 AND hash = ?2 AND json_extract(result, '$.problem') IS NOT NULL";
     log.prepare_cached(refused)?.execute(params![domain.get(), hash])?;
     let sql = "INSERT OR IGNORE INTO outbox (domain, hash, body, at) VALUES (?1, ?2, ?3, ?4)";
-    log.prepare_cached(sql)?.execute(params![domain.get(), hash, body, at.as_millis().cast_signed()])?;
+    log.prepare_cached(sql)?.execute(params![domain.get(), hash, body, millis(at)])?;
     let sql = format!("SELECT {COLUMNS} FROM outbox WHERE domain = ?1 AND hash = ?2");
     Ok(log.prepare_cached(&sql)?.query_row(params![domain.get(), hash], posted)?)
 }
@@ -265,8 +263,4 @@ fn posted(row: &Row<'_>) -> rusqlite::Result<Posted> {
         last_error: row.get(3)?,
         done: done.map(time).zip(row.get(5)?),
     })
-}
-
-fn time(millis: i64) -> Timestamp {
-    Timestamp::from_millis(millis.cast_unsigned())
 }

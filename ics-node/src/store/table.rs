@@ -4,10 +4,10 @@ use core::ops::Range;
 
 use ics_core::log::Hash;
 use ics_core::log::tile::TileId;
-use ics_core::time::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::certified::unconfirmed;
+use super::columns::{int, millis, time};
 use super::error::StoreError;
 use super::sight::{Holding, RightsMark, Show, Sight};
 use super::types::{Content, DOMAIN_ENTRIES, DomainInfo, DomainNumber, Head, Key, Part, Position, Seal, StoredEntry};
@@ -64,7 +64,7 @@ pub(crate) fn head(connection: &Connection, domain: DomainNumber) -> Result<Opti
                 size: size.cast_unsigned(),
                 root: Hash(root),
                 note,
-                cosigned_at: row.get::<_, Option<i64>>(5)?.map(|millis| Timestamp::from_millis(millis.cast_unsigned())),
+                cosigned_at: row.get::<_, Option<i64>>(5)?.map(time),
             }),
             _ => None,
         };
@@ -83,7 +83,7 @@ pub(crate) fn put_head(connection: &Connection, domain: DomainNumber, head: &Hea
         seal.map(|seal| seal.size.cast_signed()),
         seal.map(|seal| seal.root.0),
         seal.map(|seal| seal.note.as_str()),
-        seal.and_then(|seal| seal.cosigned_at).map(|at| at.as_millis().cast_signed()),
+        seal.and_then(|seal| seal.cosigned_at).map(millis),
     ])?;
     Ok(())
 }
@@ -405,7 +405,7 @@ pub(crate) fn holdings(
     let (from, end) = (Position::new(domain, range.start).0, Position::new(domain, range.end).0);
     let holding =
         |row: &Row<'_>| Ok(Holding { index: Position(row.get(0)?).index(), leaf: row.get(1)?, is_whole: row.get(2)? });
-    let found = statement.query_map([from, end, i64::try_from(limit).unwrap_or(i64::MAX)], holding)?;
+    let found = statement.query_map([from, end, int(limit)], holding)?;
     Ok(found.collect::<Result<_, _>>()?)
 }
 

@@ -32,7 +32,7 @@ pub(super) fn open_log_to_write(log: &Path) -> Result<rusqlite::Connection, Stor
 /// Makes durable what a process committed without syncing, because it was killed or a sync failed. This is about to be
 /// read as the present state, and heads' files are raised by it; after a power cut they would then be ahead of the
 /// database, which is the sign of a restore.
-fn sync_wal(log: &Path) -> Result<(), StoreError> {
+pub(super) fn sync_wal(log: &Path) -> Result<(), StoreError> {
     let path = wal_of(log);
     match write_again(&path) {
         Ok(()) => path.parent().map_or(Ok(()), sync_names),

@@ -5,6 +5,7 @@
 //! content security policy tells the browser so. Text written by others goes through [`parts::theirs`], which makes
 //! control and direction characters visible and keeps the text from changing the direction of its surroundings.
 
+mod advice;
 mod operator;
 mod parts;
 mod register;

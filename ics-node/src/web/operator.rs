@@ -1,16 +1,19 @@
 //! The operator's page: what waits, what goes wrong, what was denied. It changes nothing; if something has to be done
 //! that takes a signature, it shows the command.
 
+use std::collections::BTreeSet;
+
+use ics_core::identity::is_cut;
 use ics_core::time::Timestamp;
 use ics_core::trust::Outcome;
 use ics_core::vocabulary::DomainName;
 use maud::{Markup, html};
 
 use super::parts::{Mark, code, dotted, mark, prose, theirs, theirs_brief, time};
-use super::path_of;
 use super::shell::{Site, page};
+use super::{path_of, register_of};
 use crate::api::{Alarm, DomainInfo, Enrolment, FollowInfo, MirrorInfo, PeerInfo, Position, Pulled, Served};
-use crate::app::{Denied, ENDING_DAYS, Expiries, KeptFork, Operations, ToApprove, Waiting};
+use crate::app::{Denied, ENDING_DAYS, Expiries, Operations, ToApprove, Waiting};
 use crate::words::{clean, short, span};
 
 /// The form in which the operator enters the node's token.
@@ -21,11 +24,11 @@ pub fn login(site: &Site, has_token: bool, wrong: Option<&str>) -> Markup {
             h1 { "For the operator" }
             @if has_token {
                 form .login method="post" action="/operator/login" {
-                    @if let Some(wrong) = wrong { p .error role="alert" { (wrong) } }
+                    @if let Some(wrong) = wrong { p .error #wrong role="alert" { (wrong) } }
                     p .lead { "Domains, peers, what waits, what was denied and why." }
-                    br;
                     label for="token" { "Operator's token" }
-                    input #token type="password" name="token" autocomplete="current-password" required maxlength="4096" autofocus;
+                    input #token type="password" name="token" autocomplete="current-password" required maxlength="4096" autofocus
+                        aria-describedby=[wrong.map(|_| "wrong")];
                     button type="submit" { "Sign in" }
                 }
                 p .note { "It is in the file that " code { "operator_token_file" } " in ics.toml names." }
@@ -74,16 +77,25 @@ fn tiles(operations: &Operations) -> Markup {
     let stale = operations.domains.iter().filter(|info| !is_fresh(info, operations)).count();
     let waiting = operations.enrolments.len() + operations.to_approve.len();
     let forks = operations.forks.len();
-    let tile = |number: usize, text: &str, class: &'static str| {
-        html! { li .(if number > 0 { class } else { "" }) { strong { (number) } (text) } }
-    };
+    let first_waiting = if operations.enrolments.is_empty() { "approve" } else { "enrolments" };
     html! {
         ul .tiles {
-            (tile(operations.domains.len(), plural(operations.domains.len(), "domain", "domains"), ""))
-            (tile(waiting, "waiting for you", "unsure"))
-            (tile(stale, "out of date", "unsure"))
-            (tile(alarms, plural(alarms, "alarm", "alarms"), "bad"))
-            (tile(forks, plural(forks, "fork", "forks"), "bad"))
+            (tile(operations.domains.len(), plural(operations.domains.len(), "domain", "domains"), ("", "domains")))
+            (tile(waiting, "waiting for you", ("unsure", first_waiting)))
+            (tile(stale, "out of date", ("unsure", "domains")))
+            (tile(alarms, plural(alarms, "alarm", "alarms"), ("bad", "alarms")))
+            (tile(forks, plural(forks, "fork", "forks"), ("bad", "alarms")))
+        }
+    }
+}
+
+/// A figure with its class, and the section to which it leads; unless it is 0, since then there may be none.
+fn tile(number: usize, text: &str, (class, section): (&str, &str)) -> Markup {
+    html! {
+        @if number > 0 {
+            li .(class) { a href={ "#" (section) } { strong { (number) } span { (text) } } }
+        } @else {
+            li { strong { (number) } (text) }
         }
     }
 }
@@ -108,8 +120,8 @@ fn alarms(operations: &Operations) -> Markup {
             section .block .warn aria-labelledby="alarms" {
                 h2 #alarms { "Forks and alarms" }
                 ul .points {
-                    @for KeptFork { domain, at, .. } in &operations.forks {
-                        li { strong { "Fork" } " of " (domain) ", " (time(*at)) ": two signed heads contradict each other; both are kept" }
+                    @for (domain, fork) in &operations.forks {
+                        li { strong { "Fork" } " of " (domain) ", " (time(fork.at)) ": two signed heads contradict each other; both are kept" }
                     }
                     @for alarm in &operations.alarms {
                         li { strong { (clean(&alarm.kind)) } ", " (time(alarm.at)) ": " (theirs(&alarm.text)) }
@@ -118,9 +130,23 @@ fn alarms(operations: &Operations) -> Markup {
                         li { strong { (clean(&alarm.kind)) } ", " (info.info.domain) ", " (time(alarm.at)) ": " (theirs(&alarm.text)) }
                     }
                 }
+                p { "To see both heads of a fork, and to clear the alarms that you have looked into:" }
+                pre tabindex="0" aria-label="Commands for forks and alarms" {
+                    code { @for command in commands(operations) { (command) "\n" } }
+                }
             }
         }
     }
+}
+
+/// The commands that show what a fork consists of, and that acknowledge alarms.
+fn commands(operations: &Operations) -> Vec<String> {
+    let forked: BTreeSet<&DomainName> = operations.forks.iter().map(|(domain, _)| domain).collect();
+    let forks = forked.into_iter().map(|domain| format!("ics domain forks {domain}"));
+    let alarmed = operations.domains.iter().filter(|info| !info.alarms.is_empty());
+    let seen = alarmed.map(|info| format!("ics domain acknowledge {}", info.info.domain));
+    let of_none = (!operations.alarms.is_empty()).then(|| "ics domain acknowledge --no-domain".to_owned());
+    forks.chain(seen).chain(of_none).collect()
 }
 
 fn domains(operations: &Operations) -> Markup {
@@ -143,7 +169,10 @@ fn domains(operations: &Operations) -> Markup {
 fn domain(info: &DomainInfo, operations: &Operations) -> Markup {
     html! {
         tr {
-            th scope="row" { (info.info.domain) @if !info.description.is_empty() { br; small { (theirs_brief(&info.description)) } } }
+            th scope="row" {
+                a href=(register_of(&info.info.domain, None, None, None)) { (info.info.domain) }
+                @if !info.description.is_empty() { br; small { (theirs_brief(&info.description)) } }
+            }
             td data-of="Here" {
                 @match (&info.position, &info.mirror) {
                     (Position::Home, _) => { "home" }
@@ -398,7 +427,7 @@ fn denied(denied: &[Denied]) -> Markup {
                             _ => ("unsure", Mark::Question, "unknown"),
                         };
                         span .state .(class) { (mark(shape)) " " (word) } " "
-                        strong { (theirs(&it.thing)) }
+                        strong { (asked(&it.thing)) }
                         @if let Some(peer) = &it.peer { " with " (theirs(peer)) }
                         ", to " (theirs(&it.usage)) ", " (time(it.at))
                         @if it.times > 1 { ", " (it.times) " times" }
@@ -407,6 +436,13 @@ fn denied(denied: &[Denied]) -> Markup {
                 }
             }
         }
+    }
+}
+
+/// What was asked about, with a link to its page unless only the beginning is kept.
+fn asked(thing: &str) -> Markup {
+    html! {
+        @if is_cut(thing) { (theirs(thing)) } @else { a href=(path_of(thing)) { (theirs(thing)) } }
     }
 }
 

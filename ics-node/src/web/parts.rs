@@ -1,11 +1,11 @@
 //! Parts that several pages share.
 
-use ics_core::record::{By, GivenLabel, Outlook};
+use ics_core::record::{By, Digest, GivenLabel, Outlook};
 use ics_core::time::Timestamp;
 use ics_core::vocabulary::DomainName;
 use maud::{Markup, html};
 
-use super::register_of;
+use super::{path_of, register_of};
 use crate::api::AsOf;
 use crate::words::{brief, clean, day, short, span, when};
 
@@ -43,6 +43,19 @@ pub(super) fn prose(text: &str) -> Markup {
             }
         }
     }
+}
+
+/// A text of a problem with a capital at its beginning, unless it begins with code.
+pub(super) fn begun(text: &str) -> String {
+    let mut letters = text.chars();
+    let first: String = letters.next().into_iter().flat_map(char::to_uppercase).collect();
+    first + letters.as_str()
+}
+
+/// As [`begun`], with a full stop.
+pub(super) fn sentence(text: &str) -> String {
+    let end = if text.ends_with(['.', '!', '?', '…']) { "" } else { "." };
+    begun(text) + end
 }
 
 /// A point in time.
@@ -83,13 +96,18 @@ pub(super) fn given_label(domain: &DomainName, label: &GivenLabel) -> Markup {
     }
 }
 
-/// Who gives a label, and until when.
+/// Who gives a label, and until when, if it ends by itself.
 pub(super) fn by_whom(label: &GivenLabel) -> Markup {
     html! {
         (name(&label.by))
-        @if label.by.group.is_some() { ", for its whole group" }
-        @if let Some(until) = label.until { ", until " (time(until)) }
+        @if let Some(group) = &label.by.group { ", for its " (whole_group(group)) }
+        @match label.until { Some(until) => { ", until " (time(until)) } None => { ", without an end" } }
     }
+}
+
+/// A group about which something was said that holds for its members; it leads to what the group selects.
+pub(super) fn whole_group(group: &Digest) -> Markup {
+    html! { a href=(path_of(&group.to_string())) { "whole group" } }
 }
 
 /// Hex and the like: selected as a whole, and broken anywhere.

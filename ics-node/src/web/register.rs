@@ -2,7 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use ics_core::record::{Assessment, GivenLabel};
+use ics_core::limits;
+use ics_core::record::{Assessment, GivenLabel, Outlook};
 use ics_core::vocabulary::{Attribute, DomainName};
 use maud::{Markup, html};
 
@@ -12,7 +13,7 @@ use super::thing::word;
 use super::{path_of, query, register_of};
 use crate::app::{Assessed, Register};
 use crate::explain;
-use crate::words::{MAY_MISS, attribute, brief, clean, short};
+use crate::words::{MAY_MISS, attribute, brief, clean, counted_entries, short};
 
 /// How many attributes of a thing a line names.
 const ATTRIBUTES: usize = 4;
@@ -45,7 +46,10 @@ pub fn register(site: &Site, register: &Register) -> Markup {
                 @for thing in things { (line(thing, &labels(domain, label.is_some(), &thing.summary.labels))) }
             }
             @if let Some(next) = next {
-                p { a rel="next" href=(register_of(domain, label, lot, Some(*next))) { "Next page" } }
+                p {
+                    a rel="next" href=(register_of(domain, label, lot, Some(*next))) { "Next page" }
+                    (looked_through(*next, as_of.size))
+                }
             }
             @if after.is_some() {
                 p { a href=(register_of(domain, label, lot, None)) { "Back to the first page" } }
@@ -96,7 +100,9 @@ fn doubts(register: &Register) -> Markup {
         register.things.iter().flat_map(|thing| which(&thing.assessment)).collect::<BTreeSet<_>>()
     };
     let (unheard, cut_short, stale) = (of(|it| &it.unheard), of(|it| &it.cut_short), of(|it| &it.stale));
-    let all_is_known = unheard.is_empty() && cut_short.is_empty() && stale.is_empty();
+    // Whoever certifies things rarely holds the domains of all who make them.
+    let is_unconfirmed = register.things.iter().any(|thing| thing.assessment.outlook == Outlook::NotVouched);
+    let all_is_known = unheard.is_empty() && cut_short.is_empty() && stale.is_empty() && !is_unconfirmed;
     html! {
         @if register.cut_short || !all_is_known {
             section .block .warn aria-labelledby="doubts" {
@@ -106,6 +112,12 @@ fn doubts(register: &Register) -> Markup {
                     @for domain in unheard { li { (domain) " was not heard: what it says may block the use." } }
                     @for domain in cut_short { li { (domain) " " (explain::NOT_SHOWN) "." } }
                     @for domain in stale { li { "The last news of " (domain) " is too old to rely on." } }
+                    @if is_unconfirmed {
+                        li {
+                            "Of what is not confirmed, no domain that is held here says that it is genuine: ask a node "
+                            "that holds the domain of whoever makes it."
+                        }
+                    }
                 }
             }
         }
@@ -121,6 +133,16 @@ const fn nothing(is_later: bool, goes_on: bool) -> &'static str {
     }
 }
 
+/// How far a listing has got, so that whoever may see few things knows how many short pages are still to come. A place
+/// in its second part, behind what the domain introduces, is none in the log.
+fn looked_through(next: u64, size: u64) -> Markup {
+    html! {
+        @if next < size {
+            " " small { "Of " (counted_entries(size)) " of the log, " (next.saturating_add(1)) " are looked through." }
+        }
+    }
+}
+
 /// The labels of a thing, without their name if it is the one that was asked for.
 fn labels(domain: &DomainName, is_asked_for: bool, given: &[GivenLabel]) -> Markup {
     html! {
@@ -128,6 +150,8 @@ fn labels(domain: &DomainName, is_asked_for: bool, given: &[GivenLabel]) -> Mark
             br;
             @if is_asked_for { "Labelled by " (by_whom(label)) } @else { (given_label(domain, label)) }
         }
+        // A summary names no more, and does not say whether there are.
+        @if given.len() >= limits::LABELS_LISTED { br; "There may be more: see its page." }
     }
 }
 

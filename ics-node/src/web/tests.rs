@@ -1,11 +1,13 @@
 use std::collections::BTreeMap;
 
+use ics_core::limits;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::api::Problem;
 use crate::api::problem::Code;
-use crate::app::{Assessed, Register};
+use crate::api::{self, Problem, RecordAnswer};
+use crate::app::{Assessed, PublicThing, Register};
+use crate::explain;
 use crate::words::MAY_MISS;
 
 /// The colours of the style sheet, in its light and its dark scheme.
@@ -58,6 +60,7 @@ fn every_pair_of_colours_has_its_contrast() {
         ("on-colour", "unsure"),
         ("on-colour", "quiet"),
         ("warn-ink", "warn"),
+        ("warn-ink", "code"),
     ];
     let shapes = [("soft", "card"), ("good", "page"), ("bad", "page"), ("unsure", "page"), ("quiet", "page")];
     for (scheme, colours) in ["light", "dark"].iter().zip(colours()) {
@@ -145,6 +148,7 @@ fn the_first_page_says_what_a_domain_is_for_and_leads_where_there_is_something()
         assert!(page.contains(expected), "`{expected}` is missing: {page}");
     }
     assert!(!page.contains("href=\"/domain/new.example\""), "{page}");
+    assert!(page.contains("which labels they have, and until when."), "where labels are listed: {page}");
     assert!(home(&site(), &[]).into_string().contains("None yet."));
 }
 
@@ -159,6 +163,94 @@ fn a_refusal_is_told_in_sentences() {
         assert!(page.contains("<title>This is neither an id nor a name of an identity · "), "{page}");
         assert!(page.contains("<h1>Error 400</h1>") && page.contains(told), "{told}: {page}");
         assert!(page.contains("<code>ics lookup --help</code> lists."), "the hint, too: {page}");
+    }
+}
+
+/// Whoever has scanned a code or followed a link is not told about routes, headers and methods.
+#[test]
+fn people_are_told_what_to_do_about_a_refusal_and_not_what_programs_do() {
+    for (code, told, hint) in [
+        (Code::MalformedPath, "This address is not right", "Scan the code again"),
+        (Code::MalformedQuery, "This address is not right", ""),
+        (Code::UnknownRoute, "There is no such page", "can be looked up here."),
+        (Code::MethodNotAllowed, "This address is only for what a form sends", "Go back to the page with the form."),
+        (Code::OperatorOnly, "This needs the operator's token", "<a href=\"/operator\">"),
+        (Code::UnknownDomain, "This node does not hold the domain", "<a href=\"/\">The first page</a> lists"),
+        (Code::TooManyRequests, "Please wait a moment", ""),
+        (Code::Busy, "The node has as much work as it takes", "Try again in a moment."),
+        (Code::UnknownEntry, "The log has no such entry", ""),
+    ] {
+        let page = refused(&site(), &Problem::of(code, "why".to_owned())).into_string();
+        assert!(page.contains(&format!("<p class=\"word\" id=\"answer\">{told}</p>")), "{code}: {page}");
+        assert_eq!(page.contains("class=\"note hint\""), !hint.is_empty(), "{code}: {page}");
+        assert!(page.contains(hint), "{code}: {page}");
+        for foreign in ["GET /", "Authorization", "Retry-After", "Allow header", "route"] {
+            assert!(!page.contains(foreign), "{code}: `{foreign}`: {page}");
+        }
+    }
+}
+
+/// Somebody in front of a thing that may not be used is told whom to ask, or what else to do.
+#[test]
+fn whoever_may_not_use_a_thing_is_told_what_to_do_next() {
+    let by = json!({"signer": "ab".repeat(20), "name": "Integrator <GmbH>", "role": "integrator", "index": 3,
+                    "statement": "07".repeat(32)});
+    let status = json!({"name": "stolen", "effect": "blocks", "since": "2026-11-20T08:10:00Z", "by": by});
+    let ask = "Ask <bdi>Integrator &lt;GmbH&gt;</bdi> what is to be done with it.";
+    let later = "Look again later. Until then, treat it as something that may be blocked.";
+    for (unlike, told) in [
+        (json!({"outlook": "blocked", "status": ["a.example", status]}), ask),
+        (json!({"outlook": "unknown", "stale": ["a.example"]}), later),
+        (json!({"outlook": "unknown", "unheard": ["a.example"]}), later),
+        (json!({"outlook": "unknown"}), "or ask whoever made it or sold it."),
+        (json!({"outlook": "not-vouched"}), "or ask whoever made it or sold it."),
+        (json!({"outlook": "permitted"}), ""),
+        (json!({"outlook": "not-in-use"}), ""),
+    ] {
+        let outlook = unlike["outlook"].to_string();
+        let assessed = register_of_one(None, false, &unlike).things.remove(0).assessment;
+        let drawn = advice::of_thing(&assessed).into_string();
+        assert_eq!(drawn.is_empty(), told.is_empty(), "{outlook}: {drawn}");
+        assert!(drawn.contains(told), "{outlook}: {drawn}");
+    }
+}
+
+/// A page names a few of the labels of a thing, and does not look as if these were all.
+#[test]
+fn labels_that_are_not_named_are_not_passed_over_in_silence() {
+    let by = json!({"signer": "ab".repeat(20), "role": "certification-body", "index": 3, "statement": "07".repeat(32)});
+    let label = |number: usize| json!({"value": format!("label {number}"), "by": by});
+    let as_of = json!({"size": 3, "root": "", "time": "2026-11-20T08:10:00Z", "age_seconds": 1,
+                       "fresh_for_seconds": 60});
+    for (count, told) in [(8, None), (10, Some("And 2 more: <a href=\"#why\">see who says so</a>."))] {
+        let labels: Vec<Value> = (0..count).map(label).collect();
+        let record = json!({"domain": "labels.cert.example", "id": "ab".repeat(20), "kind": "device", "title": "Pump",
+                            "at": "2026-11-20T08:10:00Z", "vouched": [], "names": [], "attributes": {},
+                            "approvals": [], "labels": labels, "groups": [], "grants": [], "installed": [],
+                            "replaces": [], "statements": []});
+        let answer = json!({"as_of": as_of, "record": record});
+        let answers: Vec<RecordAnswer> = vec![serde_json::from_value(answer).expect("an answer")];
+        let assessment = api::assessment(&answers, &[]);
+        let public = PublicThing {
+            identity: answers[0].record.identity,
+            title: "Pump".to_owned(),
+            explanation: explain::records(&answers, &assessment),
+            assessment,
+            answers,
+            attributes: BTreeMap::new(),
+            installed: Vec::new(),
+            allowed: Vec::new(),
+            allows_more: false,
+        };
+        let page = thing(&site(), &public, "/id/SN-1").into_string();
+        assert_eq!(page.contains("see who says so"), told.is_some(), "{count}: {page}");
+        assert!(told.is_none_or(|told| page.contains(told)), "{count}: {page}");
+    }
+    let mut register = register_of_one(None, false, &json!({}));
+    let label = register.things[0].summary.labels[0].clone();
+    for (count, told) in [(limits::LABELS_LISTED - 1, false), (limits::LABELS_LISTED, true)] {
+        register.things[0].summary.labels = vec![label.clone(); count];
+        assert_eq!(drawn(&register).contains("There may be more: see its page."), told, "{count}");
     }
 }
 
@@ -191,6 +283,21 @@ fn every_page_of_a_register_says_where_it_ends() {
     }
 }
 
+/// Somebody who may see little of a long log gets many short pages, and wants to know how many are still to come.
+#[test]
+fn a_register_says_how_much_of_the_log_is_looked_through() {
+    for (next, said) in [
+        (None, None),
+        (Some(1), Some("<small>Of 3 entries of the log, 2 are looked through.</small>")),
+        // Behind what the domain introduces; no log is that long.
+        (Some(1 << 52), None),
+    ] {
+        let page = drawn(&Register { next, ..register_of_one(None, false, &json!({})) });
+        assert_eq!(page.contains("looked through"), said.is_some(), "{next:?}: {page}");
+        assert!(said.is_none_or(|said| page.contains(said)), "{next:?}: {page}");
+    }
+}
+
 #[test]
 fn a_register_says_what_is_not_known() {
     let nothing = drawn(&register_of_one(None, false, &json!({})));
@@ -200,6 +307,7 @@ fn a_register_says_what_is_not_known() {
         (false, json!({"unheard": ["a.example"]}), "a.example was not heard"),
         (false, json!({"cut_short": ["a.example"]}), "a.example does not show yet what is left"),
         (false, json!({"stale": ["a.example"]}), "The last news of a.example is too old"),
+        (false, json!({"outlook": "not-vouched"}), "no domain that is held here says that it is genuine"),
     ] {
         let page = drawn(&register_of_one(None, cut_short, &unknown));
         assert!(page.contains("What is not known here") && page.contains(said), "{said}: {page}");
@@ -212,7 +320,8 @@ fn a_line_of_a_register_says_what_it_is_and_who_labels_it() {
     let one = drawn(&register_of_one(Some("<ce>"), false, &json!({})));
     let called = "<bdi>device SN-1</bdi></a>, <bdi>Acme &amp; Co</bdi>, lot <bdi>L1</bdi>";
     let link = "<a href=\"/domain/labels.cert.example?label=%3Cce%3E\"><bdi>&lt;ce&gt;</bdi></a>";
-    let by = "<bdi>Certifix</bdi>, for its whole group";
+    let group = format!("<a href=\"/id/sha256:{}\">whole group</a>", "cd".repeat(32));
+    let by = format!("<bdi>Certifix</bdi>, for its {group}, without an end");
     assert!(all.contains(called) && one.contains(called), "{all}");
     assert!(all.contains(&format!("{link}</strong>, a label by {by}")), "{all}");
     assert!(one.contains(&format!("Labelled by {by}")) && !one.contains(link), "{one}");

@@ -7,10 +7,12 @@ use ics_core::record::{Assessment, By, GivenLabel, GivenStatus, Listed, Outlook,
 use ics_core::vocabulary::DomainName;
 use maud::{Markup, html};
 
-use super::parts::{Mark, code, confirmed, given_label, look, mark, name, prose, theirs, theirs_brief, time};
+use super::parts::{
+    Mark, code, confirmed, given_label, look, mark, name, prose, theirs, theirs_brief, time, whole_group,
+};
 use super::shell::{Site, page};
 use super::what::{names, what};
-use super::{path_of, segment};
+use super::{advice, path_of, register_of, segment};
 use crate::api::{Point, RecordAnswer, Section};
 use crate::app::{PublicThing, Software};
 use crate::qr::Qr;
@@ -67,6 +69,7 @@ fn answer(thing: &PublicThing) -> Markup {
                 @if thing.assessment.conflict {
                     p .warning { "Not everybody agrees: " a href="#conflicts" { "see the conflict" } "." }
                 }
+                (advice::of_thing(&thing.assessment))
             }
         }
     }
@@ -136,7 +139,7 @@ fn given(thing: &PublicThing, domain: &DomainName, status: &GivenStatus) -> Mark
     html! {
         span .upper { (status.name.as_str().replace('-', " ")) } " since " (time(status.since)) ", says "
         (name(&status.by)) ", " (capacity(&status.by, is_by_owners))
-        @if status.by.group.is_some() { ", of its whole group" }
+        @if let Some(group) = &status.by.group { ", of its " (whole_group(group)) }
         "."
         @match &status.reason {
             Some(reason) => { " “" (theirs_brief(reason)) "”" }
@@ -163,6 +166,7 @@ fn vouchers(thing: &PublicThing) -> Markup {
     let labels = records.flat_map(|record| record.labels.iter().map(move |label| (&record.domain, label)));
     let labels: Vec<(&DomainName, &GivenLabel)> =
         labels.filter(|(_, label)| seen.insert((label.by.signer, &label.value, label.until))).collect();
+    let more = by.len().saturating_sub(SHOWN) + labels.len().saturating_sub(SHOWN);
     html! {
         section aria-labelledby="who" {
             h2 #who { "Who stands behind it" }
@@ -176,6 +180,7 @@ fn vouchers(thing: &PublicThing) -> Markup {
                         span { (given_label(domain, label)) }
                     }
                 }
+                @if more > 0 { li { span { "And " (more) " more: " a href="#why" { "see who says so" } "." } } }
                 @if by.is_empty() { li .bad { (mark(Mark::Exclamation)) span { "Nobody entitled to vouch for it." } } }
             }
         }
@@ -339,7 +344,7 @@ fn history(thing: &PublicThing) -> Markup {
         section .block aria-labelledby="history" {
             h2 #history { "History" }
             @for RecordAnswer { record, .. } in &thing.answers {
-                h3 { (record.domain) }
+                h3 { a href=(register_of(&record.domain, None, None, None)) { (record.domain) } }
                 ol .history {
                     @for listed in record.statements.iter().rev().take(LISTED) { (event(record, listed)) }
                 }

@@ -3,7 +3,8 @@
 use ics_core::vocabulary::DomainName;
 use maud::{Markup, html};
 
-use super::parts::{Mark, mark, prose, theirs_brief, what_for};
+use super::advice::{self, COMPARE};
+use super::parts::{Mark, begun, mark, prose, sentence, theirs_brief, what_for};
 use super::register::line;
 use super::register_of;
 use super::shell::{Site, page};
@@ -43,7 +44,8 @@ pub fn home(site: &Site, domains: &[(DomainName, Option<String>)]) -> Markup {
             h2 #here { "Domains that are held here" }
             p .note {
                 "A domain is the log of one party: whoever makes things, looks after them or certifies them signs what "
-                "there is to say about them. What stands in a log cannot be changed unnoticed."
+                "there is to say about them. What stands in a log cannot be changed unnoticed. Each name leads to the "
+                "domain's register: of which things it speaks, which labels they have, and until when."
             }
             @if domains.is_empty() { p .none { "None yet." } }
             @else { ul .plain { @for (domain, purpose) in domains { (held(domain, purpose.as_deref())) } } }
@@ -77,8 +79,7 @@ pub fn nothing(site: &Site, asked: &str) -> Markup {
                 h1 { (theirs_brief(asked)) }
                 p .word #answer { "Nothing that you may see is known of it here" }
                 p .since {
-                    "That does not mean that it is genuine, nor that it is not. Compare what was looked up with what "
-                    "stands on the thing, or ask whoever made it or sold it."
+                    "That does not mean that it is genuine, nor that it is not. " (COMPARE)
                 }
             }
         }
@@ -112,7 +113,7 @@ pub fn several(site: &Site, asked: &str, things: &[Assessed]) -> Markup {
 /// A request that was refused, with the reason.
 #[must_use]
 pub fn refused(site: &Site, problem: &Problem) -> Markup {
-    let title = begun(&problem.title);
+    let title = begun(advice::title(problem));
     let main = html! {
         section .answer .unsure aria-labelledby="answer" {
             (mark(Mark::Exclamation))
@@ -122,21 +123,8 @@ pub fn refused(site: &Site, problem: &Problem) -> Markup {
                 p .since { (prose(&sentence(&brief(&problem.detail, 300)))) }
             }
         }
-        @if let Some(hint) = &problem.hint { p .note .hint { (prose(&sentence(hint))) } }
+        (advice::hint(problem))
         section .welcome { h2 { "Look something up" } (search("")) }
     };
     page(site, &title, &main)
-}
-
-/// A text of a problem with a capital at its beginning, unless it begins with code.
-fn begun(text: &str) -> String {
-    let mut letters = text.chars();
-    let first: String = letters.next().into_iter().flat_map(char::to_uppercase).collect();
-    first + letters.as_str()
-}
-
-/// As [`begun`], with a full stop.
-fn sentence(text: &str) -> String {
-    let end = if text.ends_with(['.', '!', '?', '…']) { "" } else { "." };
-    begun(text) + end
 }

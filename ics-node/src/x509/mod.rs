@@ -34,11 +34,13 @@ pub use self::leaf::{
     shard_of,
 };
 pub use self::ocsp::{AnswerTimes, OcspError, Question, Questions, Responder};
-pub use self::revocation::{Reason, State, because, is_key_compromised, is_only_of_revoked};
+pub use self::revocation::{Reason, State, because, is_key_compromised, is_misnamed, is_only_of_revoked, misnamed_of};
 pub use self::shown::Shown;
 pub use self::signature::{SignError, algorithm as signature_algorithm, sign, verify};
 pub use self::subject::{certificate_pem, is_same_name, pem_block};
-pub use self::taken_back::{AskedBy, TakenBack, asked_for, is_permitted_after, is_permitted_since, sets_status};
+pub use self::taken_back::{
+    AskedBy, TakenBack, asked_for, is_permitted_after, is_permitted_since, misnamed, sets_status,
+};
 pub(crate) use self::time::generalized;
 
 use der::Decode as _;

@@ -10,7 +10,7 @@ use ics_core::vocabulary::{Act, Effect, StatusName};
 use x509_cert::ext::pkix::CrlReason;
 
 use super::TakenBack;
-use super::taken_back::{ends, had_begun, has_replaced, takes_back};
+use super::taken_back::{ends, had_begun, has_replaced, is_of_misnamed, takes_back};
 
 /// Why a certificate is revoked (RFC 5280, 5.3.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -338,6 +338,29 @@ pub fn is_only_of_revoked(record: &Record, key: &Name) -> bool {
     };
     let mut its = record.certificates.iter().filter(|given| given.value.spki == *key);
     !record.effect().blocks() && !is_named() && !its.any(|given| is_in_force(given.by.index))
+}
+
+/// Whether the certificate issued by the statement at `index` would be in force, had one of its names not become
+/// another thing's. That says nothing against its key, unless somebody else has revoked it as well.
+#[must_use]
+pub fn is_misnamed(record: &Record, index: u64, now: Timestamp) -> bool {
+    let Some(issued) = record.statement_at(index).filter(|listed| listed.act == Act::Issued) else { return false };
+    let by_it = |end: &&Listed| (ends(end) || has_replaced(end)) && takes_back(end, issued);
+    let mut its = record.statements.iter().filter(by_it).peekable();
+    issued.standing == Standing::Withdrawn
+        && issued.until.is_none_or(|until| now < until)
+        && its.peek().is_some()
+        && its.all(is_of_misnamed)
+        && giving_up_of_key(record, issued).is_none()
+        && blocks_for_ever(record, issued).is_empty()
+}
+
+/// The statements by which such certificates of a key were issued, by index.
+#[must_use]
+pub fn misnamed_of(record: &Record, key: &Name, now: Timestamp) -> Vec<u64> {
+    let is_of_key = |it: &&Listed| it.certificate.as_ref().is_some_and(|certificate| certificate.spki == *key);
+    let its = record.statements.iter().filter(is_of_key).map(|it| it.by.index);
+    its.filter(|index| is_misnamed(record, *index, now)).collect()
 }
 
 #[cfg(test)]

@@ -15,14 +15,22 @@ use super::revocation::is_same_key;
 const ASKED: &str = "; asked by ";
 /// The asker is someone who may have certificates for the names.
 const NAMES: &str = "who may have its names";
-/// Follows a signer who may not set the thing's status.
+/// The asker is whoever has the registrar's token.
+const REGISTRAR: &str = "the registrar";
+/// Follows an asker who may not set the thing's status.
 const REQUESTS: &str = ", who may ask for its certificates";
+
+/// Follows the reason of a certificate that the node itself has revoked since one of its names had become another
+/// thing's. Nobody asked for that, so it bars nothing.
+const MISNAMED: &str = "; a name in it has become another thing's";
 
 /// Who asked for the revocation of a certificate that is not their own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AskedBy {
     /// An account that may have certificates for the certificate's names.
     Names,
+    /// The node's registrar.
+    Registrar,
     /// A signer who may ask for certificates of the thing but not set its status.
     Requester(Fingerprint),
     /// A signer who may set the status of the thing, and so bars it from further certificates.
@@ -34,9 +42,22 @@ pub enum AskedBy {
 pub fn asked_for(reason: Reason, by: AskedBy) -> String {
     match by {
         AskedBy::Names => format!("{reason}{ASKED}{NAMES}"),
+        AskedBy::Registrar => format!("{reason}{ASKED}{REGISTRAR}{REQUESTS}"),
         AskedBy::Requester(signer) => format!("{reason}{ASKED}{signer}{REQUESTS}"),
         AskedBy::StatusSetter(signer) => format!("{reason}{ASKED}{signer}"),
     }
+}
+
+/// The reason as written to the log if the node itself revokes a certificate, since one of its names has become another
+/// thing's.
+#[must_use]
+pub fn misnamed() -> String {
+    format!("{}{MISNAMED}", Reason::AffiliationChanged)
+}
+
+/// Whether a statement revoked a certificate for no other reason than that.
+pub(super) fn is_of_misnamed(end: &Listed) -> bool {
+    ends(end) && end.reason.as_deref().is_some_and(|reason| reason.ends_with(MISNAMED))
 }
 
 /// The revocation of a certificate at the request of someone other than its holder.

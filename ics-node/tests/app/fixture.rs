@@ -222,14 +222,18 @@ impl Party {
 
     /// Version 2 of the descriptor, which gives the node another key after its present log.
     pub(crate) fn with_new_key(&self, app: &App, key: &SigningKey) -> Vec<u8> {
-        let (former, (size, root)) = (self.rules(), app.left(&self.domain).expect("here"));
-        let next = Descriptor {
-            version: 2,
-            previous: Some(former.hash()),
-            last_head: Some(Head { size, root }),
-            home: NodeKey { name: former.home.name.clone(), key: STANDARD.encode(key.verifying_key().as_bytes()) },
-            ..former
-        };
+        let (size, root) = app.left(&self.domain).expect("here");
+        self.changed(app, |next| {
+            next.last_head = Some(Head { size, root });
+            next.home.key = STANDARD.encode(key.verifying_key().as_bytes());
+        })
+    }
+
+    /// Version 2 of the descriptor, with a change.
+    pub(crate) fn changed(&self, app: &App, change: impl FnOnce(&mut Descriptor)) -> Vec<u8> {
+        let former = self.rules();
+        let mut next = Descriptor { version: 2, previous: Some(former.hash()), ..former };
+        change(&mut next);
         sign_descriptor(&[&owner(&self.domain)], &next.to_json(), app.clock().now(), &SALT).expect("signed")
     }
 

@@ -136,8 +136,12 @@ impl Gate {
     }
 }
 
-/// Sends three bodies through the proxy, and returns their final results.
-async fn sent_through(page: (&'static str, String), most: usize, never: Option<usize>) -> Vec<SubmissionResult> {
+/// Sends three bodies through the proxy, and returns their results once all but as many as `left` are final.
+async fn sent_through(
+    page: (&'static str, String),
+    (most, never): (usize, Option<usize>),
+    left: usize,
+) -> Vec<SubmissionResult> {
     let maker = Arc::new(Party::found("devices.acme.example"));
     let app = maker.open();
     maker.publish(&app, &device(1), "urn:dev:os:32473-1", "L1").await;
@@ -157,7 +161,7 @@ async fn sent_through(page: (&'static str, String), most: usize, never: Option<u
         let mut items = copy.outbox().expect("is read");
         items.sort_by_key(|item| item.id);
         let results: Vec<SubmissionResult> = items.into_iter().map(|item| item.result).collect();
-        if !results.iter().any(|result| matches!(result, SubmissionResult::Pending(_))) {
+        if results.iter().filter(|result| matches!(result, SubmissionResult::Pending(_))).count() == left {
             break results;
         }
         assert!(began.elapsed() < Duration::from_secs(60), "something waits still: {results:?}");
@@ -174,7 +178,7 @@ async fn sent_through(page: (&'static str, String), most: usize, never: Option<u
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_proxy_finds_too_large_is_sent_in_smaller_batches() {
     let page = ("text/html", "<html><h1>413 Request Entity Too Large</h1></html>".to_owned());
-    let results = sent_through(page, 1, None).await;
+    let results = sent_through(page, (1, None), 0).await;
     assert_eq!(results.len(), 3);
     assert!(results.iter().all(|result| matches!(result, SubmissionResult::Receipt(_))), "{results:?}");
 }
@@ -184,11 +188,24 @@ async fn what_a_proxy_finds_too_large_is_sent_in_smaller_batches() {
 async fn a_refused_batch_ends_only_what_it_was_refused_for() {
     let problem = Problem::of(Code::BodyTooLarge, "too large".to_owned());
     let page = ("application/problem+json", serde_json::to_string(&problem).expect("JSON"));
-    let results = sent_through(page, usize::MAX, Some(1)).await;
+    let results = sent_through(page, (usize::MAX, Some(1)), 0).await;
     let [SubmissionResult::Receipt(_), SubmissionResult::Problem(refused), SubmissionResult::Receipt(_)] =
         results.as_slice()
     else {
         panic!("{results:?}")
     };
     assert!(refused.detail.contains("too large"), "{refused:?}");
+}
+
+/// The proxy's limit, or its filter, would else keep back everything that comes after: a block, too.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_proxy_never_takes_holds_up_nothing_else() {
+    let page = ("text/html", "<html><h1>413 Request Entity Too Large</h1></html>".to_owned());
+    let results = sent_through(page, (usize::MAX, Some(1)), 1).await;
+    let [SubmissionResult::Receipt(_), SubmissionResult::Pending(waits), SubmissionResult::Receipt(_)] =
+        results.as_slice()
+    else {
+        panic!("{results:?}")
+    };
+    assert!(waits.why.as_ref().is_some_and(|why| why.contains("413")), "{waits:?}");
 }

@@ -166,7 +166,10 @@ fn adopter(app: &App, source: &Party) -> Party {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_adopter_makes_one_of_its_state_of_a_certificate_and_that_of_its_source() {
     let (maker, app) = Party::with_a_device().await;
+    maker.publish(&app, &device(1), "urn:dev:os:32473-1", "L2").await;
     let care = adopter(&app, &maker);
+    let view = || app.view_openpgp(Reader::Anonymous, &device(1).fingerprint().to_string(), 4).expect("a view");
+    let before = view();
     let held = forgetful(&maker, 1);
     assert_eq!(stood(&app, &care, vec![held.clone()]).await, [Ok(1)]);
     let adopt = || AdoptionRequest {
@@ -177,11 +180,12 @@ async fn an_adopter_makes_one_of_its_state_of_a_certificate_and_that_of_its_sour
         follow: None,
     };
     let result = app.adopt(&care.domain, adopt()).await.expect("adopts");
-    assert_eq!((result.adopted, result.present, result.refused.len()), (2, 0, 0), "{result:?}");
+    assert_eq!((result.adopted, result.present, result.refused.len()), (3, 0, 0), "{result:?}");
+    assert_eq!(view(), before, "what two domains hold stands in it once");
     let both = logged(&app, &care, 2);
     assert!(both.extends(&certificate(&held)) && both.covers(&certificate(&maker.certificate)));
     let again = app.adopt(&care.domain, adopt()).await.expect("adopts");
-    assert_eq!((again.adopted, again.present, again.refused.len()), (0, 2, 0), "{again:?}");
+    assert_eq!((again.adopted, again.present, again.refused.len()), (0, 3, 0), "{again:?}");
     drop(app);
     assert_eq!(logged(&maker.open(), &care, 2), both, "the log is read again by the same rules");
 }

@@ -23,6 +23,27 @@ fn a_passphrase_is_typed_once_for_all_keys_that_it_opens() {
     assert_eq!((asked.code, asked.stdout.matches("Passphrase for").count()), (0, 2), "{asked:?}");
 }
 
+/// Whoever stands beside a terminal must not read it there; and a new one is typed twice.
+#[test]
+fn a_passphrase_from_standard_input_is_asked_for_where_that_is_a_terminal() {
+    let stage = Stage::new();
+    let passphrase = std::fs::read_to_string(stage.path("home/passphrase")).expect("read");
+    let make = ["--passphrase-file", "-", "key", "make", "second", "--user-id", "Second"];
+    let asked = stage.at_a_terminal(&make, &passphrase.repeat(2));
+    assert_eq!((asked.code, asked.stdout.contains("New passphrase for the secret keys")), (0, true), "{asked:?}");
+    let create = ["--passphrase-file", "-", "domain", "create", "d.example", "--template", "developer"];
+    let roles = ["--signer", "developer=signer", "--owner", "owner", "--names", "developer=urn:dev:*"];
+    let asked =
+        stage.at_a_terminal(&[&create[..], &roles, &["--home-node", "ics.d.example=node"]].concat(), &passphrase);
+    assert_eq!((asked.code, asked.stdout.contains("Passphrase for the key `owner`")), (0, true), "{asked:?}");
+}
+
+#[test]
+fn a_command_that_reads_what_is_typed_says_how_to_end_it() {
+    let read = Stage::new().at_a_terminal(&["sign", "-"], "\u{4}");
+    assert!(read.code != 0 && read.stdout.contains("until Ctrl-D"), "{read:?}");
+}
+
 /// Otherwise nobody sees what they type into that terminal from then on.
 #[test]
 fn a_terminal_is_as_before_when_somebody_breaks_off_at_a_prompt() {

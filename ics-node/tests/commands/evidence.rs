@@ -450,7 +450,8 @@ fn gpg_checks_what_is_exported_and_what_it_exports_is_taken_in() {
     let refused = stage.run(&["export", &group, "--openpgp"]);
     assert_eq!(refused.code, 2, "there are two messages: {refused:?}");
     let lot = stage.path("lot.pgp");
-    assert_eq!(stage.run(&["export", &group, "--openpgp", "-o", lot.to_str().expect("UTF-8")]).code, 0);
+    let exported = stage.ok(&["export", &group, "--openpgp", "-o", lot.to_str().expect("UTF-8")]);
+    assert_eq!(exported["files"].as_array().map(Vec::len), Some(3), "two messages, and their signers: {exported}");
     for name in ["lot.pgp", "lot.2.pgp"] {
         gpg(&home, &["--verify", stage.path(name).to_str().expect("UTF-8")]);
     }

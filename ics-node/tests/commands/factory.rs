@@ -65,6 +65,7 @@ fn bad_rows_are_reported_and_the_others_published() {
     stage.write("devices.csv", csv(0..5));
     let outcome = stage.ok(&["publish", "--from", &input]);
     assert_eq!((outcome["published"].as_u64(), outcome["already"].as_u64()), (Some(2), Some(3)));
+    assert!(!stage.path("devices.csv.refused.ndjson").exists(), "none is refused any more");
 }
 
 #[test]

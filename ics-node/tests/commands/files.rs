@@ -83,6 +83,76 @@ fn a_listing_ends_where_its_reader_has_read_enough() {
     }
 }
 
+/// A node that runs as that user would not start any more. Only root can give a directory away, and so try this.
+#[test]
+fn root_makes_nothing_in_the_home_of_another_user() {
+    let stage = Stage::new();
+    let home = stage.path("home");
+    // Whoever goes on ends soon.
+    stage.write("home/ics.toml", "[nod]\n");
+    let own = rustix::process::geteuid().as_raw();
+    let is_foreign = std::os::unix::fs::chown(&home, Some(own + 1), None).is_ok();
+    let init = ["init", "--role", "infield", "--domain", "site4.example", "--generate-passphrase"];
+    let (key, recopy) = (["key", "make", "second"], ["domain", "recopy", DOMAIN]);
+    for words in [&["serve"][..], &["restore"], &["fsck", "--repair"], &recopy, &init, &key] {
+        let ended = stage.run(words);
+        assert_eq!(ended.stderr.contains("belongs to the user"), is_foreign, "{words:?}: {ended:?}");
+    }
+    assert_eq!(stage.path("home/keys/second.asc").exists(), !is_foreign);
+}
+
+/// Once they have ended, nobody can ask for them again.
+#[test]
+fn alarms_that_nobody_has_read_do_not_end() {
+    let stage = Stage::new();
+    let ended = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&ended);
+    let node = stands_in(move |head| {
+        if head.starts_with("POST ") {
+            count.fetch_add(1, Ordering::SeqCst);
+            return json!({ "alarms": 1 }).to_string();
+        }
+        // A node shows the latest first, and no more than so many.
+        let (day, text) = if count.load(Ordering::SeqCst) == 0 { (20, "two heads") } else { (19, "a lie") };
+        json!([{ "at": format!("2026-11-{day}T08:10:00Z"), "kind": "fork", "text": text }]).to_string()
+    });
+    let words = ["--node", node.as_str(), "domain", "acknowledge", "--no-domain"];
+    assert_eq!(stage.run_unheard(false, &words), Some(0));
+    assert_eq!(ended.load(Ordering::SeqCst), 0, "whoever was to read them has gone");
+    let told = stage.for_people("home", &words);
+    assert!(told.stdout.contains("fork: two heads\n") && told.stdout.contains("1 alarm of no domain"), "{told:?}");
+    assert!(told.stderr.contains("1 alarm from before these"), "{told:?}");
+    let told = stage.ok(&words);
+    assert_eq!(told["alarms"], 1, "{told}");
+    assert_eq!(told["ended"][0]["text"], "a lie", "{told}");
+}
+
+/// What reads JSON takes one value, and fails at a second one.
+#[test]
+fn all_pages_are_one_value_for_programs() {
+    let stage = Stage::new();
+    let as_of = json!({ "size": 3, "root": "", "time": "2026-11-20T08:10:00Z", "age_seconds": 1,
+        "fresh_for_seconds": 60 });
+    let thing = json!({ "id": "ab12", "kind": "device", "title": "Pump", "effect": "none" });
+    let certificate = json!({ "serial": "41".repeat(20), "sha256": "ab".repeat(32), "spki": "cd".repeat(32),
+        "id": "ab".repeat(20), "kind": "device", "title": "Pump", "issuer": "ef".repeat(20), "index": 7,
+        "until": "2026-12-24T00:00:00Z", "state": "good", "renewed": false });
+    let node = stands_in(move |head| {
+        let is_last = head.contains("after=7");
+        let page = if head.contains("/certificates") {
+            json!({ "as_of": as_of, "items": [certificate], "next": (!is_last).then_some("7") })
+        } else {
+            json!({ "as_of": as_of, "items": [thing], "next": (!is_last).then_some(7) })
+        };
+        page.to_string()
+    });
+    for command in ["list", "certs"] {
+        let all = stage.ok(&["--node", &node, command, "--all"]);
+        assert_eq!(all["items"].as_array().map(Vec::len), Some(2), "{command}: {all}");
+        assert_eq!(all["as_of"]["size"], 3, "{command}: {all}");
+    }
+}
+
 #[test]
 fn the_next_command_names_a_file_as_a_shell_reads_it() {
     let stage = Stage::started();

@@ -7,7 +7,7 @@ use std::process::{Command, Output, Stdio};
 
 use serde_json::Value;
 
-use crate::between::stands_in;
+use crate::between::{answers_submissions, stands_in};
 use crate::stage::{Stage, spki};
 
 fn gpg(home: &Path, words: &[&str]) -> Output {
@@ -222,4 +222,13 @@ fn what_a_node_says_nothing_of_is_not_taken_for_done() {
     let failed = stage.run(&["--node", &silent, "import", &keyring]);
     assert_eq!(failed.code, 4, "{failed:?}");
     assert!(failed.failure().0.contains("0 results to 1 statements"), "{failed:?}");
+}
+
+/// A keyring must not be half imported for that.
+#[test]
+fn a_keyring_is_imported_although_the_node_is_busy_for_a_moment() {
+    let stage = Stage::started();
+    let keyring = stage.write("keyring.asc", stage.run(&["key", "show", "signer", "--armor"]).stdout);
+    let url = answers_submissions(stage.url(), &[503]);
+    assert_eq!(stage.ok(&["--node", &url, "import", &keyring])["certificates"], 1);
 }

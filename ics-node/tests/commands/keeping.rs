@@ -197,6 +197,21 @@ fn a_running_node_is_copied() {
     publish(&stage, 2, "SN-2");
 }
 
+/// Whoever makes room by deleting earlier copies would delete the last good one.
+#[test]
+fn a_copy_of_a_damaged_store_comes_with_what_to_do() {
+    let mut stage = Stage::started();
+    publish(&stage, 1, "SN-1");
+    stage.kill();
+    let log = rusqlite::Connection::open(stage.path("home/data/ics.db")).expect("open");
+    let forge = "UPDATE entry SET body = zeroblob(length(body)) WHERE position = (SELECT max(position) FROM entry)";
+    assert_eq!(log.execute(forge, []).expect("changed"), 1);
+    drop(log);
+    let copied = stage.for_people("home", &["backup", &text_of(&stage, "copy")]);
+    assert!(copied.code == 5 && copied.stdout.contains("does not have the leaf"), "{copied:?}");
+    assert!(copied.stdout.contains("keep the earlier copies") && copied.stdout.contains("`ics fsck`"), "{copied:?}");
+}
+
 /// The node's own disk may have room.
 #[test]
 fn a_disk_without_room_for_a_copy_is_named() {

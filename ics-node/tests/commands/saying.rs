@@ -333,6 +333,27 @@ fn what_is_in_the_log_when_something_goes_wrong_is_told() {
     let url = answers_submissions(stage.url(), &[200, 500]);
     let ended = stage.run(&["approve", "serial:SN-0", "--yes", "--node", &url]);
     assert_eq!((ended.code, ended.stdout.as_str(), ended.failure().0.as_str()), (4, "", "the node says 500"));
+    assert!(ended.failure().1.contains("look with `ics --node "), "it may be there all the same: {ended:?}");
+}
+
+/// A gateway on a line of a few kilobits.
+#[test]
+fn what_does_not_arrive_in_time_is_sent_in_halves() {
+    let stage = Stage::started();
+    let rows = (0..5).map(|number| format!("{},SN-{number}\n", spki(number))).collect::<String>();
+    let list = stage.write("devices.csv", format!("spki,serial\n{rows}"));
+    // The signer's certificate; five; two, and one of these.
+    let url = answers_submissions(stage.url(), &[200, 408, 413, 200]);
+    let published = stage.ok(&["publish", "--from", &list, "--model", "P7", "--node", &url]);
+    assert_eq!(published["published"], 5, "{published}");
+    for number in 0..5 {
+        assert_eq!(stage.record(&format!("serial:SN-{number}"))["kind"], "device");
+    }
+
+    // What cannot be halved is told with what to do.
+    let url = answers_submissions(stage.url(), &[200, 408]);
+    let late = stage.run(&["approve", "serial:SN-0", "--yes", "--node", &url]);
+    assert_eq!((late.code, late.failure().0.as_str()), (4, "the node says 408"), "{late:?}");
 }
 
 #[test]

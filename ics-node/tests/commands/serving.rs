@@ -4,6 +4,7 @@ use std::fs::{File, Permissions};
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::TcpListener;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::os::unix::process::ExitStatusExt as _;
 use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
@@ -344,6 +345,28 @@ fn a_service_manager_goes_on_starting_a_node_whose_disk_is_full() {
     assert!(service.contains("\nRestart=on-failure\n"));
 }
 
+/// A full disk may have room again; a misspelt setting stays misspelt, and a unit that starts again and again never counts
+/// as failed.
+#[test]
+fn a_service_manager_does_not_start_again_what_only_a_person_can_correct() {
+    let stage = Stage::new();
+    let good = std::fs::read_to_string(stage.path("home/ics.toml")).expect("read");
+    let without_node = "[client]\ndomain = \"devices.acme.example\"\n";
+    for (text, message) in
+        [(good.replace("[node]", "[nod]"), "unknown field `nod`"), (without_node.to_owned(), "has no section [node]")]
+    {
+        stage.write("home/ics.toml", text);
+        let ended = stage.run(&["serve"]);
+        assert!(ended.code == 78 && ended.failure().0.contains(message), "{message}: {ended:?}");
+    }
+    for (unit, expected) in [
+        (include_str!("../../packaging/ics.service"), "\nRestartPreventExitStatus=2 6 78\n"),
+        (include_str!("../../packaging/ics-mosquitto.service"), "\nRestartPreventExitStatus=2 78\n"),
+    ] {
+        assert!(unit.contains(expected), "{unit}");
+    }
+}
+
 /// Whatever is kept from the node is kept from its agent as well, and the package includes the agent's unit.
 #[test]
 fn the_agent_of_a_broker_is_a_service_as_hardened_as_the_node() {
@@ -404,6 +427,35 @@ fn what_a_signal_does_is_told_in_the_log() {
         assert!(told().any(|line| line.contains(expected)), "{signal}");
     }
     assert!(node.wait().expect("ends").success());
+}
+
+/// Opening a large store takes long, and nobody should have to guess whether it has heard them.
+#[test]
+fn a_node_that_is_still_starting_hears_that_it_is_to_stop() {
+    let stage = Stage::new();
+    let pipe = stage.path("home/pipe");
+    assert!(Command::new("mkfifo").arg(&pipe).status().expect("mkfifo runs").success());
+    let good = std::fs::read_to_string(stage.path("home/ics.toml")).expect("read");
+    stage.write("home/ics.toml", good.replace("[client]\n", "[trust]\npolicy = \"pipe\"\n[client]\n"));
+    let mut command = Command::new(env!("CARGO_BIN_EXE_ics"));
+    command.arg("--home").arg(stage.path("home")).arg("serve").stdin(Stdio::null()).stdout(Stdio::null());
+    let mut node = command.stderr(Stdio::piped()).spawn().expect("started");
+    let (log, (send, lines)) = (BufReader::new(node.stderr.take().expect("piped")), mpsc::channel());
+    std::thread::spawn(move || log.lines().map_while(Result::ok).try_for_each(|line| send.send(line)));
+    let told = || core::iter::from_fn(|| lines.recv_timeout(Duration::from_secs(30)).ok());
+    // This returns once the node has opened the other end, and until it is closed the start goes no further.
+    let start = File::options().write(true).open(&pipe).expect("opened");
+    let kill = ["-TERM".to_owned(), node.id().to_string()];
+    for expected in ["was told to stop", "was told again to stop"] {
+        assert!(Command::new("kill").args(&kill).status().expect("kill runs").success());
+        assert!(told().any(|line| line.contains(expected)), "{expected}");
+    }
+    let ended = (0..600).find_map(|_| {
+        std::thread::sleep(Duration::from_millis(50));
+        node.try_wait().expect("asked")
+    });
+    assert_eq!(ended.and_then(|ended| ended.signal()), Some(9), "it waits no longer");
+    drop(start);
 }
 
 /// So `journalctl -p warning` shows what it should, and no time stands there twice.

@@ -333,7 +333,7 @@ fn what_goes_wrong_is_said_in_words() {
         assert!(ended.failure().0.contains(message), "{ended:?}");
     }
     let unit = include_str!("../../packaging/ics.service");
-    assert!(unit.contains("\nRestartPreventExitStatus=6\n"), "a service manager does not use up the tries");
+    assert!(unit.contains("\nRestartPreventExitStatus=2 6 78\n"), "a service manager does not use up the tries");
     let nobody = bench.stage.run(&["key", "make", "other", "--token", "pkcs11:token=acme"]);
     assert!(nobody.failure().0.contains("asks for its PIN") && nobody.failure().1.contains("ICS_PIN"), "{nobody:?}");
 
@@ -357,6 +357,15 @@ fn a_pin_is_typed_once_and_an_empty_one_is_not_tried() {
     let empty = bench.stage.at_a_terminal(&make, "\n");
     assert!(empty.code == 5 && empty.stdout.contains("asks for its PIN"), "{empty:?}");
     let typed = bench.stage.at_a_terminal(&make, &format!("{PIN}\n"));
+    assert_eq!((typed.code, typed.stdout.matches("PIN of the token").count()), (0, 1), "{typed:?}");
+}
+
+#[test]
+fn a_pin_comes_through_a_pipe_or_is_asked_for_in_its_place() {
+    let bench = Bench::new(Stage::new());
+    let make = |name: &'static str| ["--pin-file", "-", "key", "make", name, "--token", "pkcs11:token=acme"];
+    bench.stage.piped("home", &make("factory"), PIN.as_bytes());
+    let typed = bench.stage.at_a_terminal(&make("line-2"), &format!("{PIN}\n"));
     assert_eq!((typed.code, typed.stdout.matches("PIN of the token").count()), (0, 1), "{typed:?}");
 }
 

@@ -138,13 +138,16 @@ fn alarms_end_when_they_are_acknowledged() {
     for second in [1, 3] {
         store.alarm(None, at(second), "fork", "of somebody else").expect("alarm");
     }
-    assert_eq!(store.acknowledge_alarms(Some(domain), at(2)).expect("acknowledged"), 2);
+    assert_eq!(store.acknowledge_alarms(Some(domain), at(2), 9).expect("acknowledged"), 2);
     let left = store.alarms(Some(domain), 9).expect("alarms");
     assert_eq!(left.into_iter().map(|alarm| alarm.at).collect::<Vec<_>>(), [at(3)], "nobody has seen it");
     assert_eq!(store.alarms(None, 9).expect("alarms").len(), 2);
-    assert_eq!(store.acknowledge_alarms(None, at(2)).expect("acknowledged"), 1);
+    assert_eq!(store.acknowledge_alarms(None, at(2), 9).expect("acknowledged"), 1);
     let kept = |domain| store.alarms(domain, 9).expect("alarms").len();
     assert_eq!((kept(None), kept(Some(domain))), (1, 1), "those of the domain are not among them");
+    store.alarm(None, at(4), "fork", "the latest").expect("alarm");
+    assert_eq!(store.acknowledge_alarms(None, at(4), 1).expect("acknowledged"), 1);
+    assert_eq!(store.alarms(None, 9).expect("alarms")[0].at, at(3), "it was not among the latest");
 }
 
 #[test]
@@ -157,6 +160,24 @@ fn the_same_evidence_of_a_fork_is_kept_once() {
     store.keep_fork(of(None, 3)).expect("keep");
     assert_eq!(store.forks(Some(domain), 9).expect("forks"), [fork(1)]);
     assert_eq!(store.forks(None, 9).expect("forks"), [of(None, 3)], "of what is not here");
+}
+
+/// A home that goes on signing two logs gives another proof with each head.
+#[test]
+fn of_one_log_a_bounded_number_of_proofs_is_kept() {
+    let (_dir, store, domain) = founded();
+    let of = |domain, log: &str, number: usize| {
+        let [ours, theirs] = ["ours", "theirs"].map(|side| format!("{log}\n{number}\n{side}\n"));
+        Fork { domain, at: at(1), ours, theirs }
+    };
+    for number in 0..=limits::FORKS_KEPT {
+        store.keep_fork(of(None, "a.example", number)).expect("not an error");
+    }
+    store.keep_fork(of(None, "b.example", 0)).expect("kept");
+    store.keep_fork(of(Some(domain), "a.example", 0)).expect("kept");
+    let kept = |domain| store.forks(domain, 1_000).expect("forks");
+    assert_eq!((kept(None).len(), kept(Some(domain)).len()), (limits::FORKS_KEPT + 1, 1));
+    assert_eq!(kept(None)[0], of(None, "a.example", 0), "the first ones");
 }
 
 #[test]

@@ -7,7 +7,7 @@ use ics_core::log::checkpoint::Origin;
 use ics_core::time::Timestamp;
 use ics_node::store::{
     DomainNumber, Moved, NewContent, NewEntry, Options, Seal, Standing, Store, StoreError, StoredEntry, Witnessed,
-    WriteError, WriteTx,
+    WriteError, WriteTx, copied_at,
 };
 
 use super::common::*;
@@ -179,7 +179,11 @@ fn a_backup_is_a_store_that_is_held() {
     let (live, copy) = (dir.path().join("live"), dir.path().join("copy"));
     let (store, domain) = with_home(&live);
     fill(&store, domain, 0..300);
+    let at = Some(Timestamp::from_seconds(1_795_162_200));
+    let cosigned = Seal { cosigned_at: at, ..head(&store, domain).seal.expect("sealed") };
+    store.write(domain, move |tx| tx.seal(cosigned)).expect("queue").wait().expect("cosigned");
     store.backup(&copy).expect("backup");
+    assert_eq!(copied_at(&copy).expect("of a copy"), at);
     assert!(matches!(store.backup(&copy), Err(StoreError::Exists { .. })));
     let at_backup = head(&store, domain);
     fill(&store, domain, 300..310);

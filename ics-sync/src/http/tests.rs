@@ -56,3 +56,22 @@ async fn nodes_that_do_not_know_how_much_is_taken_are_asked_in_the_form_that_the
     assert!(request.starts_with("POST /v1/domains/devices.acme.example/entries/again?until=17 "), "{request}");
     assert!(request.ends_with("\r\n\r\n{\"question\":7,\"hidden\":[1],\"held\":[2]}"), "{request}");
 }
+
+/// Much may be said about one thing, and little about the next one that is asked about.
+#[tokio::test]
+async fn an_answer_that_begins_and_is_not_complete_in_time_is_told_from_none() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("listens");
+    let url = format!("http://{}", listener.local_addr().expect("an address"));
+    tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.expect("a connection");
+        let _ = stream.read(&mut [0; 4096]).await;
+        let begun = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 1000\r\n\r\n{";
+        let _ = stream.write_all(begun.as_bytes()).await;
+        core::future::pending::<()>().await;
+    });
+    let client = client_builder(&url).build().expect("a client");
+    let peer = HttpPeer::new(&url, client).expect("an address");
+    let domain = "devices.acme.example".parse().expect("a name");
+    let answer = peer.attestation(&domain, "serial:1", 1, 0).await;
+    assert!(matches!(answer, Err(PeerError::Late)), "{answer:?}");
+}

@@ -60,6 +60,11 @@ pub(super) struct Word<'a> {
 }
 
 impl Sources {
+    /// Whether somebody else can be asked than whoever answers.
+    pub(super) fn are_several(&self) -> bool {
+        self.all.len() > 1
+    }
+
     pub(super) fn word(&self, charter: &Charter) -> Word<'_> {
         let is_home = |source: &Source| charter.is_home(source);
         let asked = self.all.get(self.asked);

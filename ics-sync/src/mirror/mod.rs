@@ -148,8 +148,8 @@ impl Mirror {
         // Under a key that has been replaced since, it is useless.
         let reached = checkpoint.and_then(|note| charter.open(&note, now).ok().flatten());
         let as_of = reached.as_ref().and_then(|reached| reached.as_of);
-        let borne_out = Arc::default();
-        let held = Some(Held { charter, tree, admitted_at, rights, erased, borne_out, doubt });
+        let (borne_out, proven_by) = (Arc::default(), None);
+        let held = Some(Held { charter, tree, admitted_at, rights, erased, borne_out, doubt, proven_by });
         Self { held, reached, as_of, unsettled, ..Self::pinned(origin, settings) }
     }
 
@@ -372,6 +372,7 @@ impl Mirror {
                     erased: Awaited::default(),
                     borne_out: Arc::default(),
                     doubt: None,
+                    proven_by: None,
                 })
             }
         };
@@ -406,10 +407,15 @@ impl Mirror {
     }
 
     fn fail(&mut self, trouble: Trouble, now: Timestamp) {
-        (self.resting, self.looks_late) = (false, false);
-        self.earlier = None;
+        (self.looks_late, self.earlier) = (false, None);
         self.break_off_review();
         self.aim_anew();
+        self.wait_out(trouble, now);
+    }
+
+    /// Waits after a failure, longer each time.
+    fn wait_out(&mut self, trouble: Trouble, now: Timestamp) {
+        self.resting = false;
         self.failures = self.failures.saturating_add(1);
         self.trouble = Some(trouble);
         self.pause = Pause::of(now, pause::retry_millis(self.failures, self.settings.seed));

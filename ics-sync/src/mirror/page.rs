@@ -109,6 +109,9 @@ pub(super) struct Held {
     pub(super) borne_out: Arc<BTreeMap<u64, Remnant>>,
     /// The entries of which others than the home have said whether they may be read.
     pub(super) doubt: Option<Doubt>,
+    /// The checkpoint to which the last page is proven to lead, also if it is not reached yet: it shows that the home
+    /// signed a log that begins with what is held. Absent until a page has come since this mirror was resumed.
+    pub(super) proven_by: Option<SignedCheckpoint>,
 }
 
 impl Held {
@@ -183,6 +186,7 @@ impl Held {
             ours: ours.map(|known| known.note.clone()),
             theirs: target.note.clone(),
         })?;
+        next.proven_by = Some(target.clone());
         let from = self.tree.size();
         let settles = self.is_decided(&page, word);
         next.doubt = Doubt::after(self, &page, settles, word);

@@ -8,8 +8,8 @@ use super::review::Review;
 use super::stop::Trouble;
 use super::{Action, Mirror};
 
-/// The smallest number of entries that is asked for.
-const FEWEST: usize = 16;
+/// Fewer entries than this are asked for only if they are large: then one answer is enough to ask for twice as many.
+const FEW: usize = 16;
 /// Consecutive answers after which twice as many entries are asked for. What was asked for ahead is then wasted.
 const IN_A_ROW: u32 = 16;
 
@@ -39,7 +39,8 @@ impl Portion {
     pub(super) fn after_success(self) -> Self {
         let in_a_row = if self.is_tried { IN_A_ROW } else { self.in_a_row };
         let came = self.came.saturating_add(1);
-        if came < in_a_row || self.entries == limits::FEED_ENTRIES {
+        let enough = if self.entries < FEW { in_a_row / IN_A_ROW } else { in_a_row };
+        if came < enough || self.entries == limits::FEED_ENTRIES {
             return Self { came, in_a_row, is_tried: false, ..self };
         }
         Self { entries: (2 * self.entries).min(limits::FEED_ENTRIES), came: 0, in_a_row, is_tried: true }
@@ -47,7 +48,7 @@ impl Portion {
 
     fn after_failure(self) -> Self {
         let in_a_row = if self.is_tried { self.in_a_row.saturating_mul(2) } else { IN_A_ROW };
-        Self { entries: (self.entries / 2).max(FEWEST), came: 0, in_a_row, is_tried: false }
+        Self { entries: (self.entries / 2).max(1), came: 0, in_a_row, is_tried: false }
     }
 }
 
@@ -60,6 +61,18 @@ impl Mirror {
         let is_last = page.checkpoint.is_some() || page.size >= until;
         let limit = self.portion.after_success().entries();
         (!is_last).then_some(Action::FetchPage { from: page.size, limit, until })
+    }
+
+    /// Takes the report that the peer was not reached, or that its answer was cut off. If nobody else can be asked, a
+    /// second look goes on from there: over a link that is up for minutes at a time, a long one that begins anew each
+    /// time would never come to its end. Each answer is compared with what the peer said about this mirror's rights
+    /// when it gave the page, however much later it comes.
+    pub fn handle_unreached(&mut self, what: &str, now: Timestamp) {
+        let goes_on = self.review.as_ref().is_some_and(Review::is_asking) && !self.sources.are_several();
+        let Some(review) = self.review.as_mut().filter(|_| goes_on) else { return self.handle_failure(what, now) };
+        review.goes_back();
+        self.portion = self.portion.after_failure();
+        self.wait_out(Trouble::Failure(what.to_owned()), now);
     }
 
     /// Takes the report that an action failed: the peer did not answer, or not as it must, or the page could not be

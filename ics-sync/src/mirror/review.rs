@@ -172,6 +172,14 @@ impl Review {
         true
     }
 
+    /// Goes back to what was asked last, because it was not answered.
+    pub(super) fn goes_back(&mut self) {
+        if let Some(first) = self.asked.first() {
+            self.rest.from = first.index;
+        }
+        self.asked = Vec::new();
+    }
+
     /// Whether the peer is being asked.
     pub(super) fn is_asking(&self) -> bool {
         self.fill.is_none() && !self.asked.is_empty()

@@ -85,8 +85,9 @@ impl Mirror {
             return self.fail(Trouble::Stale { ours, theirs }, now);
         }
         // The proof is a checkpoint of as many entries or more. A smaller one says nothing of those that come behind it.
-        let covers = |reached: &&SignedCheckpoint| reached.checkpoint.size >= theirs;
-        let ours = self.reached.as_ref().filter(covers).map(|reached| reached.note.clone());
+        let covers = |known: &&SignedCheckpoint| known.checkpoint.size >= theirs;
+        let proven_by = self.held.as_ref().and_then(|held| held.proven_by.as_ref());
+        let ours = self.reached.iter().chain(proven_by).find(covers).map(|known| known.note.clone());
         self.stopped = Some(Stop::Fork { size: theirs, ours, theirs: earlier.note });
     }
 
@@ -123,11 +124,14 @@ impl Mirror {
     /// Whether a checkpoint contradicts what is held or known: the same size with another root.
     pub(super) fn fork(&self, checkpoint: &SignedCheckpoint) -> Option<Stop> {
         let size = checkpoint.checkpoint.size;
-        let held = self.held.as_ref().map(|held| (held.tree.size(), held.tree.root()));
+        let held = self.held.as_ref().map(|held| {
+            // What leads there covers at least what is held.
+            (held.tree.size(), held.tree.root(), held.proven_by.as_ref().map(|known| &known.note))
+        });
         let signed = [&self.reached, &self.target, &self.later].into_iter().flatten();
         let signed = signed.map(|known| (known.checkpoint.size, known.checkpoint.root, Some(&known.note)));
         signed
-            .chain(held.map(|(size, root)| (size, root, None)))
+            .chain(held)
             .find(|(known, root, _): &(u64, Hash, _)| *known == size && *root != checkpoint.checkpoint.root)
             .map(|(_, _, ours)| Stop::Fork { size, ours: ours.cloned(), theirs: checkpoint.note.clone() })
     }

@@ -3,7 +3,7 @@
 use ics_sync::mirror::{Action, Stop, Trouble};
 
 use crate::home::at;
-use crate::rules::{NOW, drive, home, mirrored};
+use crate::rules::{NOW, SETTINGS, drive, home, mirrored};
 
 /// A fork shorter than what is held is a fork as well: the mirror holds the entries that contradict it.
 #[test]
@@ -27,9 +27,10 @@ fn a_fork_that_is_shorter_than_what_is_held_is_one_as_well() {
     }
 }
 
-/// A copy that is still catching up holds more than its last checkpoint covers.
+/// A copy that is still catching up holds more than its last checkpoint covers: what proves to others that the home has
+/// signed two logs is the checkpoint to which its pages are proven to lead.
 #[test]
-fn a_head_that_does_not_reach_so_far_is_no_proof_of_a_fork() {
+fn the_proof_of_a_fork_is_a_head_that_reaches_as_far() {
     let mut home = home(10);
     let (mut mirror, mut memory) = mirrored(&home);
     let early = home.note.clone();
@@ -42,12 +43,20 @@ fn a_head_that_does_not_reach_so_far_is_no_proof_of_a_fork() {
     memory.store(&page).expect("stored");
     mirror.handle_applied(at(NOW));
     assert_eq!((memory.size(), memory.note.as_ref()), (15, Some(&early)));
-    let mut other = home.fork_at(11);
-    other.append("other", at(NOW));
-    other.sign(at(NOW));
-    mirror.handle_checkpoint(&other.note, at(NOW));
-    assert_eq!(mirror.poll_action(at(NOW)), Action::RootAt { size: 12 });
-    mirror.handle_root(&memory.root_of(12), at(NOW));
-    let fork = Stop::Fork { size: 12, ours: None, theirs: other.note.clone() };
-    assert_eq!(mirror.status().stopped, Some(fork));
+    for (parts_at, size) in [(11, 12), (11, 15)] {
+        let mut other = home.fork_at(parts_at);
+        other.append_many(size - parts_at, "other", at(NOW));
+        other.sign(at(NOW));
+        let fork = |ours| Stop::Fork { size: size as u64, ours, theirs: other.note.clone() };
+        // A mirror that begins anew knows only the checkpoint that was reached, which says nothing of what came since.
+        let resumed = memory.mirror(&home.origin, SETTINGS, at(NOW));
+        for (mut mirror, ours) in [(mirror.clone(), Some(home.note.clone())), (resumed, None)] {
+            mirror.handle_checkpoint(&other.note, at(NOW));
+            if size < 15 {
+                assert_eq!(mirror.poll_action(at(NOW)), Action::RootAt { size: size as u64 });
+                mirror.handle_root(&memory.root_of(size as u64), at(NOW));
+            }
+            assert_eq!(mirror.status().stopped, Some(fork(ours)), "{size}");
+        }
+    }
 }

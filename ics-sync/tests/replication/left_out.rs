@@ -41,7 +41,8 @@ fn let_anybody_copy(home: &mut Home) {
     home.sign(at(NOW));
 }
 
-fn readable(home: &Home) -> Vec<usize> {
+/// The entries that a reader of a home may read.
+pub(crate) fn readable(home: &Home) -> Vec<usize> {
     (0..home.entries.len()).filter(|index| !home.hidden.contains(&home.about[*index])).collect()
 }
 

@@ -108,6 +108,12 @@ fn what_was_kept_before_its_erasure_came_counts_for_nothing_if_that_says_otherwi
         ask(&mut mirror, &mut memory, &home, truth(), at(LATER));
         let trouble = Trouble::Unerased { statement: lie.statement, size: 11 };
         assert_eq!((mirror.status().trouble, memory.sealed), (Some(trouble), 0), "{lie:?}");
+        // Whoever says the same as the erasure heals it: everything is looked at again, and then the checkpoint counts.
+        for later in [EVEN_LATER, EVEN_LATER + 60_000] {
+            ask_again(&mut mirror, &mut memory, &home, truth(), at(later));
+        }
+        assert_eq!((mirror.status().trouble, memory.sealed), (None, 11), "{lie:?}");
+        assert_eq!(memory.left, [(ERASED, truth())].into(), "{lie:?}");
     }
 }
 

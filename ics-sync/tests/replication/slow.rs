@@ -6,7 +6,9 @@ use ics_sync::Turn;
 use ics_sync::mirror::{Action, Mirror, Source, Trouble};
 
 use crate::home::{Home, IDENTITIES, at};
+use crate::left_out::readable;
 use crate::memory::Memory;
+use crate::network::Dice;
 use crate::rules::{NOW, SETTINGS, drive, mirrored, perform};
 
 const MINUTE: u64 = 60_000;
@@ -182,4 +184,119 @@ fn a_second_look_over_a_slow_line_comes_to_its_end() {
         }
     }
     assert_eq!((mirror.status().trouble, mirror.status().doubt, memory.sealed), (None, None, 3_001));
+}
+
+/// Over a link that is up for minutes at a time, a look that takes longer would else begin anew each time.
+#[test]
+fn a_second_look_goes_on_where_it_was_cut_off() {
+    let mut home = Home::new("devices.acme.example", 1, at(NOW));
+    (home.partial, home.hidden) = (true, (0..IDENTITIES).collect());
+    home.append_many(3_000, "true", at(NOW));
+    home.sign(at(NOW));
+    let (mut mirror, mut memory) = mirrored(&home);
+    (0..IDENTITIES).for_each(|id| home.turn(id, crate::home::Turn::Peer, at(NOW)));
+    home.append_many(1, "true", at(NOW));
+    home.sign(at(NOW));
+    home.page_limit = 100;
+    for hour in 1..9 {
+        let (now, mut answers) = (at(NOW + hour * 60 * MINUTE), 0);
+        loop {
+            match mirror.poll_action(now) {
+                Action::FetchAgain(_) if answers == 8 => mirror.handle_unreached("the link is down", now),
+                Action::Wait { .. } => break,
+                action => {
+                    answers += usize::from(matches!(action, Action::FetchAgain(_)));
+                    assert_eq!(perform(action, &mut mirror, &home, &mut memory, now), None);
+                }
+            }
+        }
+    }
+    assert_eq!((mirror.status().trouble, memory.shown().count()), (None, 3_002));
+}
+
+/// Another peer may be reached, and its word is its own.
+#[test]
+fn a_second_look_that_was_cut_off_begins_anew_where_another_peer_can_be_asked() {
+    let mut home = Home::new("devices.acme.example", 1, at(NOW));
+    home.partial = true;
+    home.append_many(3_000, "true", at(NOW));
+    home.sign(at(NOW));
+    let copy = Source { name: "copy".to_owned(), key: None, is_shown: true };
+    let began = Mirror::pinned(home.origin.clone(), SETTINGS).among(vec![copy, home.as_source()]);
+    let (mut mirror, mut memory) = (began, Memory::default());
+    drive(&mut mirror, &home, &mut memory, at(NOW));
+    mirror.hears(1);
+    let now = at(NOW + MINUTE);
+    let mut answers = 0;
+    loop {
+        match mirror.poll_action(now) {
+            Action::FetchAgain(_) if answers == 1 => mirror.handle_unreached("the link is down", now),
+            Action::Wait { .. } => break,
+            action => {
+                answers += usize::from(matches!(action, Action::FetchAgain(_)));
+                assert_eq!(perform(action, &mut mirror, &home, &mut memory, now), None);
+            }
+        }
+    }
+    assert!(!mirror.status().is_looking);
+    mirror.hears(0);
+    assert_eq!(mirror.poll_action(at(NOW + 2 * MINUTE)), Action::FetchCheckpoint);
+}
+
+/// Sixteen of the largest entries do not arrive in time over a line on which one does.
+#[test]
+fn over_a_slow_line_large_entries_arrive_all_the_same() {
+    let mut home = Home::new("devices.acme.example", 1, at(NOW));
+    home.append_many(39, "true", at(NOW));
+    home.sign(at(NOW));
+    let (mut mirror, mut memory) = (Mirror::pinned(home.origin.clone(), SETTINGS), Memory::default());
+    for hour in 0..60 {
+        let now = at(NOW + hour * 60 * MINUTE);
+        loop {
+            match mirror.poll_action(now) {
+                Action::FetchPage { limit, .. } if limit > 2 => mirror.handle_unreached("it comes too slowly", now),
+                Action::Wait { .. } => break,
+                action => assert_eq!(perform(action, &mut mirror, &home, &mut memory, now), None),
+            }
+        }
+    }
+    assert_eq!((mirror.status().trouble, memory.sealed), (None, 40));
+}
+
+/// What may be read changes, and the link is cut at any question: a look goes on only while it asks about the same.
+#[test]
+fn wherever_looks_are_cut_off_what_may_be_read_is_shown_in_the_end() {
+    use crate::home::Turn::{Descriptor, Entry, Peer};
+    for seed in 0..200 {
+        let (mut dice, mut now) = (Dice::new(seed), NOW);
+        let mut home = Home::new("devices.acme.example", 1, at(NOW));
+        (home.partial, home.page_limit) = (true, 1 + dice.index(20));
+        home.hidden = (0..IDENTITIES).filter(|_| dice.chance(50)).collect();
+        home.append_many(60, "true", at(NOW));
+        home.sign(at(NOW));
+        let began = Mirror::pinned(home.origin.clone(), SETTINGS).among(vec![home.as_source()]);
+        let (mut mirror, mut memory) = (began, Memory::default());
+        for round in 0..40 {
+            now += 60 * MINUTE;
+            if round < 20 && dice.chance(30) {
+                let (id, by) = (dice.index(IDENTITIES), [Entry, Descriptor, Peer][dice.index(3)]);
+                home.turn(id, by, at(now));
+                home.append_many(dice.index(5), "true", at(now));
+                home.sign(at(now));
+            }
+            let lost = if round < 30 { 30 } else { 0 };
+            loop {
+                match mirror.poll_action(at(now)) {
+                    Action::FetchAgain(_) | Action::FetchPage { .. } | Action::FetchCheckpoint if dice.chance(lost) => {
+                        mirror.handle_unreached("the link is down", at(now));
+                    }
+                    Action::Wait { .. } => break,
+                    action => assert_eq!(perform(action, &mut mirror, &home, &mut memory, at(now)), None, "{seed}"),
+                }
+            }
+        }
+        let status = mirror.status();
+        assert_eq!((status.trouble, memory.sealed), (None, home.entries.len()), "seed {seed}");
+        assert!(memory.shown().eq(readable(&home)), "seed {seed}: {:?}", memory.kept);
+    }
 }

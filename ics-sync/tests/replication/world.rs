@@ -137,7 +137,7 @@ impl World {
         }
         if self.copies[i].waiting_until.is_some_and(|until| until <= now) {
             self.copies[i].waiting_until = None;
-            self.copies[i].mirror.handle_failure("no answer in time", clock);
+            self.copies[i].mirror.handle_unreached("no answer in time", clock);
         }
         if self.dice.chance(self.restarts) {
             self.restart(i);

@@ -161,6 +161,11 @@ fn a_certificate_has_no_host_that_was_not_ordered() {
     maker.revoke(&first_der(&chain), None).is(200);
     device.order(&[HOST]).fails(403, "unauthorized");
     let own = crate::world::id(7).to_string();
+    // That of servers has the shortest time, and takes no URN.
+    let (chain, _) = device.certificate(&[(URN.0, &own)], &server.bench.request("default", &[]));
+    server.bench.file("by-id.pem", chain.as_bytes());
+    let text = server.bench.openssl("x509 -in by-id.pem -noout -text");
+    assert!(text.contains("URI:urn:dev:os:32473-SN-7"), "{text}");
     for (profile, urn) in [("server", false), ("ldevid", true)] {
         let by_id = json!({"identifiers": [{"type": URN.0, "value": own}], "profile": profile});
         let order = device.post("new-order", &by_id).is(201);

@@ -281,14 +281,18 @@ fn bodies_and_places_that_are_none() {
     for body in ["", "{", "[]", "{}", "null", "{\"protected\":\"\",\"payload\":\"\",\"signature\":\"\"}"] {
         device.send_as("application/jose+json", &url, body).fails(400, "malformed");
     }
-    device.get("GET", &url).fails(405, "malformed");
+    let refused = device.get("GET", &url);
+    refused.fails(405, "malformed");
+    assert_eq!(refused.header("allow"), "POST, OPTIONS");
     for path in ["", "x", "order/x", "order/1/x", "certificate/1/0"] {
         device.get("GET", &device.url(path)).fails(404, "malformed");
     }
     let elsewhere = device.url("directory").replace("devices.acme.example", "other.acme.example");
     device.get("GET", &elsewhere).fails(404, "malformed");
     let renewal = device.url("renewal-info/AA.AA");
-    device.read(&renewal).fails(405, "malformed");
+    let refused = device.read(&renewal);
+    refused.fails(405, "malformed");
+    assert_eq!(refused.header("allow"), "GET, HEAD, OPTIONS");
     let answer: Answer = device.get("DELETE", &url);
     assert_eq!(answer.status, 405);
 }
@@ -471,7 +475,7 @@ fn an_order_waits_for_the_key_of_the_next_issuer() {
     let next = World::new().descriptor.certificates.expect("it issues").issuers;
     issued_by(&mut server, [next, own.clone()].concat());
     let device = Client { kid: RefCell::new(kid.clone()), ..Client::new(&server, 7) };
-    let detail = device.finalize(&order, &csr).fails(400, "rejectedIdentifier");
+    let detail = device.finalize(&order, &csr).fails(503, "serverInternal");
     assert!(detail.contains("the key of its issuer is not at this node"), "{detail}");
     assert_eq!(device.read(&order.location()).is(200).json()["status"], "ready");
     issued_by(&mut server, own);

@@ -178,10 +178,12 @@ fn whom_the_record_names_and_what_he_may_say() {
 #[test]
 fn whoever_may_have_certificates_for_all_its_names() {
     let story = Story::begin();
+    let asks = maker().public_key().fingerprint();
     let maker = story.signer(41, &maker());
     maker.revoke(&story.certificate, Some(1)).fails(400, "badRevocationReason");
     maker.revoke(&story.certificate, None).is(200);
-    assert_eq!(revoked(&story.server).as_deref(), Some("cessationOfOperation; asked by who may have its names"));
+    let told = format!("cessationOfOperation; asked by {asks}, who may ask for its certificates");
+    assert_eq!(revoked(&story.server), Some(told), "the log names who has asked");
     // Its key gets none over another protocol; another key does, since nobody has said anything about the device.
     let world = &story.server.world;
     let refused = world.certify(7, "ldevid", &story.csr).expect_err("the key");
@@ -195,6 +197,23 @@ fn whoever_may_have_certificates_for_all_its_names() {
     let detail = maker.finalize(&order, &story.csr).fails(400, "badPublicKey");
     assert!(detail.contains("a newer status that permits lifts it"), "{detail}");
     maker.finalize(&order, &story.server.bench.request("another", &[])).is(200);
+}
+
+/// With its id all names of that kind were ordered.
+#[test]
+fn whoever_got_one_by_the_devices_id_gets_none_for_its_names_either() {
+    let server = Server::start();
+    let (own, csr) = (id(7).to_string(), server.bench.request("device", &[]));
+    let device = Client::thing(&server, 7);
+    let by_id = json!({"identifiers": [{"type": URN.0, "value": own}], "profile": "ldevid"});
+    let done = device.finalize(&device.post("new-order", &by_id).is(201), &csr).is(200).json();
+    let url = done["certificate"].as_str().expect("a URL");
+    let certificate = first_der(&device.read(url).is(200).text());
+    device.order(&[URN]).is(201);
+    Client::bound(&server, 41, &server.credential(&maker())).revoke(&certificate, None).is(200);
+    for ordered in [own.as_str(), URN.1] {
+        device.order(&[(URN.0, ordered)]).fails(403, "unauthorized");
+    }
 }
 
 fn manufacturers(descriptor: &mut Descriptor) -> &mut BTreeSet<Fingerprint> {

@@ -244,6 +244,10 @@ async fn an_answer_out_of_memory_is_the_answer() {
             assert_eq!(timeless(other), timeless(&first), "{path}");
         }
     }
+    for path in ["/v1/check?serial=SN-10&use=connect".to_owned(), format!("/v1/identities/{id}")] {
+        let other = node.get_with(&path, &[("ics-reader", "site.example")]).await;
+        other.is_problem("only the operator reads on behalf of others", (401, "operator-only"));
+    }
     let counted = node.metrics().await;
     let line = "ics_http_requests_total{method=\"GET\",route=\"/v1/check\",status=\"204\"} 3";
     assert!(counted.contains(line), "{counted}");

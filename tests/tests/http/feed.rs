@@ -11,6 +11,7 @@ use ics_sync::http::{EventStream, HttpPeer, client_builder};
 use ics_sync::news::{HEARTBEAT_SECONDS, News};
 use ics_sync::wire::{Entry, Page};
 use tempfile::TempDir;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 
@@ -75,6 +76,15 @@ async fn news_are_pushed_from_where_the_listener_is() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_stream_has_no_length() {
+    let node = Node::founded().await;
+    let head = format!("HEAD /v1/domains/{}/feed HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n", domain());
+    let answer = node.raw(head.as_bytes()).await;
+    assert!(answer.starts_with("HTTP/1.1 200 ") && answer.contains("text/event-stream"), "{answer}");
+    assert!(!answer.to_lowercase().contains("content-length"), "{answer}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn many_entries_are_announced_and_fetched() {
     let node = Node::founded().await;
     let peer = peer(&node);
@@ -124,6 +134,33 @@ async fn listeners_are_bounded_and_let_go_when_the_node_stops() {
     while one.next().await.is_ok() {}
     tokio::time::timeout(PATIENCE, full.running).await.expect("in time").expect("ends").expect("well");
     assert!(started.elapsed() < PATIENCE / 2, "nobody waits for listeners");
+}
+
+/// A mirror that waits so would keep its home from stopping, and be cut off in the end.
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_waits_for_news_is_answered_when_the_node_stops() {
+    let node = Node::of_with(World::founded, &Settings { shutdown_timeout: PATIENCE, ..settings() }).await;
+    let mut waits = TcpStream::connect(node.addresses[0]).await.expect("connects");
+    let head = format!("GET /v1/domains/{}/entries?from=1&wait=60 HTTP/1.1\r\nhost: x\r\n\r\n", domain());
+    waits.write_all(head.as_bytes()).await.expect("sends");
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    let started = Instant::now();
+    node.stop.send(()).expect("stops");
+    let mut answer = String::new();
+    let read = tokio::time::timeout(PATIENCE, waits.read_to_string(&mut answer)).await.expect("in time");
+    read.expect("reads");
+    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+    tokio::time::timeout(PATIENCE, node.running).await.expect("in time").expect("ends").expect("well");
+    assert!(started.elapsed() < PATIENCE / 2, "nobody waits for news");
+}
+
+/// Who is behind takes a page and waits for nothing: neither does such a request take a listener's place.
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_need_not_wait_takes_no_place_among_listeners() {
+    let node = Node::of_with(World::founded, &Settings { max_listeners: 0, ..settings() }).await;
+    let page = |from: u64| format!("/v1/domains/{}/entries?from={from}&wait=1", domain());
+    node.get(&page(1)).await.is_problem("there is no place to wait", (503, "busy"));
+    assert_eq!(node.get(&page(0)).await.status, 200);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -257,7 +294,7 @@ async fn a_copy_takes_nothing_that_contradicts_what_its_node_has_cosigned() {
     let running = tokio::spawn(copy.clone().replicate(stopped));
     let forks = || copy.operations().expect("operations").forks;
     eventually("the fork is kept", || !forks().is_empty()).await;
-    assert_eq!((forks().len(), forks()[0].ours.as_str()), (1, note.as_str()));
+    assert_eq!((forks().len(), forks()[0].1.ours.as_str()), (1, note.as_str()));
     assert_eq!(copy.domain(&domain()).map_or(0, |info| info.info.size), 0, "nothing is taken");
     let other = second.app().checkpoint(&domain()).expect("signed");
     copy.add_checkpoint(&format!("old 4\n\n{other}")).expect_err("another history");

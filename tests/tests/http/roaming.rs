@@ -394,7 +394,7 @@ async fn another_log_of_the_same_home_is_a_fork_and_an_older_one_is_old() {
     });
     assert!(kept[0].ours != kept[0].theirs && kept[0].theirs.starts_with(DOMAIN), "{kept:?}");
     let shown = gateway.app.operations().expect("operations").forks;
-    assert_eq!(shown.iter().map(|fork| fork.domain.as_str()).collect::<Vec<_>>(), [DOMAIN]);
+    assert_eq!(shown.iter().map(|(domain, _)| domain.as_str()).collect::<Vec<_>>(), [DOMAIN]);
     // More entries, with whatever proof it has.
     say(&fork, vec![device(33, "L1")]).await;
     assert!(gateway.unanswered(&serial(31)).await.contains("does not follow from the 5"), "said in words");

@@ -3,7 +3,8 @@
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
-use std::process::Output;
+use std::process::{Output, Stdio};
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -13,6 +14,7 @@ use ics_node::http::{self, ServeError, Settings};
 use ics_node::tls::{ClientTls, NodeCertificate, PeerKey, ShownCertificate, TlsError};
 use ics_sync::http::client_builder;
 use tempfile::TempDir;
+use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 use tokio::process::Command;
 
@@ -72,6 +74,27 @@ async fn who_begins_no_handshake_keeps_nobody_out() {
         }
         assert_eq!(curl(&node, &files, &[]).await, "ok\n1.1 200", "beside {idle}");
     }
+}
+
+/// A client that is cut off without it may take that for a truncation by somebody else (RFC 9112, section 9.8).
+#[tokio::test]
+async fn an_idle_connection_ends_with_a_closure_alert() {
+    let directory = TempDir::new().expect("directory");
+    let files = certificate(directory.path(), "node").await;
+    let times = (Duration::from_millis(500), Duration::from_secs(3));
+    let hurried = Settings { keep_alive: times.0, request_timeout: times.1, ..settings() };
+    let node = Node::start(&Settings { tls: Some(files), ..hurried });
+    let mut command = Command::new("openssl");
+    command.args(["s_client", "-quiet", "-connect"]).arg(node.addresses[0].to_string()).kill_on_drop(true);
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut client = command.spawn().expect("the program starts");
+    let mut asks = client.stdin.take().expect("a pipe");
+    asks.write_all(b"GET /livez HTTP/1.1\r\nhost: x\r\n\r\n").await.expect("sends");
+    let ended = tokio::time::timeout(Duration::from_secs(60), client.wait_with_output()).await;
+    let output = ended.expect("in time").expect("ends");
+    let [answer, told] = [&output.stdout, &output.stderr].map(|text| String::from_utf8_lossy(text).into_owned());
+    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}{told}");
+    assert!(output.status.success() && !told.contains("unexpected eof"), "{told}");
 }
 
 /// The certificate's key, as an operator extracts it for pinning.

@@ -336,6 +336,23 @@ async fn watchers_are_bounded() {
     home.app().watch(Reader::Anonymous, &domain(), things(&[20], 5)).expect("room again");
 }
 
+/// A follower that waits so would keep its home from stopping, and be cut off in the end.
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_waits_is_answered_when_the_home_stops() {
+    let home = home_with(&lots(&["L1"]), &Settings { shutdown_timeout: PATIENCE, ..settings() }).await;
+    let watch = Watch { wait: Some(60), ..things(&[20], size(&home)) };
+    let body = serde_json::to_string(&watch).expect("JSON");
+    let url = format!("http://{}/v1/domains/{DOMAIN}/watch", home.addresses[0]);
+    let asked = home.client.post(url).header("content-type", "application/json").body(body);
+    let waits = tokio::spawn(asked.send());
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    let started = Instant::now();
+    home.stop.send(()).expect("stops");
+    let answer = tokio::time::timeout(PATIENCE, waits).await.expect("in time").expect("ends");
+    assert_eq!(answer.expect("answers").status(), 200);
+    assert!(started.elapsed() < PATIENCE / 2, "nobody waits for news");
+}
+
 /// Only the home can say what exists.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_copy_has_no_watch_feed() {

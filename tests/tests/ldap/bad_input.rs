@@ -313,13 +313,15 @@ async fn what_is_held_for_all_clients_is_bounded() {
         let node = Directory::with(|settings| settings.held_bytes = held_bytes).await;
         let mut client = Client::connect(&node).await;
         client.send(&for_schema().repeat(ASKED)).await;
-        let mut answered = 0;
+        let (mut answered, mut last) = (0, None);
         while answered < ASKED
-            && let Some((_, tag, _)) = client.next().await
+            && let Some(got) = client.next().await
         {
-            answered += usize::from(tag == 0x65);
+            answered += usize::from(got.1 == 0x65);
+            last = Some(got);
         }
         assert_eq!(answered == ASKED, is_answered, "{answered} answers within {held_bytes} bytes");
+        assert!(is_answered || last == Some(NOTICE(51)), "it is told why: {last:?}");
         assert!(Client::connect(&node).await.is_alive().await, "others are answered");
         node.stop().await;
     }
@@ -347,10 +349,21 @@ async fn whoever_comes_finds_a_place() {
         clients.push(client);
     }
     let [first, rest @ ..] = clients.as_mut_slice() else { panic!("four") };
-    assert_eq!(first.next().await, None, "the oldest has left");
+    assert_eq!(first.next().await, Some(NOTICE(51)), "the oldest has to leave, and is told");
+    assert_eq!(first.next().await, None);
     for client in rest {
         assert!(client.is_alive().await, "the others go on");
     }
+    node.stop().await;
+}
+
+/// Otherwise it could not tell that from a network that fails (RFC 4511, 4.4.1).
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_finds_no_place_is_told() {
+    let node = Directory::with(|settings| settings.max_connections = 1).await;
+    let answer = node.python(include_str!("full.py")).await;
+    assert_eq!(answer.code, 0, "{answer:?}");
+    answer.has("told True").has("operator dn:cn=operator,o=ics");
     node.stop().await;
 }
 

@@ -92,7 +92,7 @@ fn a_delegate_answers_where_the_issuer_is_not() {
     suspend(&world);
     assert!(asked(&bench, &node, "-no_nonce").contains("device.pem: revoked"));
     let refused = world.certify(7, "ldevid", &bench.request("other", &[])).expect_err("it issues nothing");
-    assert_eq!(refused.fault(), CertifyFault::Unknown, "{refused}");
+    assert_eq!(refused.fault(), CertifyFault::Node, "{refused}");
 
     drop(node);
     let stranger = p256();

@@ -190,6 +190,10 @@ fn a_registrar_asks_with_a_token() {
     site.keep("ldevid.pem");
     site.gets("", REGISTRAR, &["-cmd", "rr", "-oldcert", "ldevid.pem", "-revreason", "4"]);
     assert_eq!(site.revoked(), ["superseded"]);
+    // Another has revoked it than the thing, so its key gets no other one; the thing does.
+    site.is_refused("", REGISTRAR, &[&["-cmd", "ir"], NEW].concat(), "badCertTemplate");
+    site.bench.openssl("genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out other.key");
+    site.gets("", REGISTRAR, &["-cmd", "ir", "-newkey", "other.key", "-subject", "/"]);
     for (shown, why) in [
         (&["-ref", "SN-7", "-secret", "file:wrong", "-mac", "hmacWithSHA256"][..], "badMessageCheck"),
         (&["-ref", "SN-7", "-secret", "file:token"], "badAlg"),

@@ -156,6 +156,14 @@ fn a_list_of_a_root_says_since_when_an_authority_is_revoked() {
         sign("--former third.crl --revoke issuer.pem=superseded@2020-01-10T00:00:00Z --out third.crl").status.success()
     );
     holds("third.crl", "Jan 10 00:00:00 2020 GMT", "Superseded");
+    // Whoever makes a list anew lets nobody be trusted again, nor loses the certificate by a wrong name.
+    for (file, why) in
+        [("third.crl", "revokes 1 certificate that the new list would not"), ("root.pem", "it is not overwritten")]
+    {
+        let (before, refused) = (bench.read(file), sign(&format!("--out {file}")));
+        assert!(!refused.status.success() && said(&refused).contains(why), "{file}: {}", said(&refused));
+        assert_eq!(bench.read(file), before, "{file}");
+    }
     for (words, why) in [
         ("--revoke issuer.pem=superseded@2999-01-01T00:00:00Z", "which is in the future"),
         ("--revoke issuer.pem=superseded@January", "is not a time of RFC 3339"),

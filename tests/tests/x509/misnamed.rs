@@ -1,16 +1,20 @@
 //! Names that have become another thing's.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use ics_core::descriptor::Compromise;
 use ics_core::identity::Fingerprint;
 use ics_core::openpgp::signer::{Ed25519Signer, Signer as _};
 use ics_core::time::Timestamp;
 use ics_core::vocabulary::Role;
 use ics_node::api::{CertificateQuery, CertificateState};
-use ics_node::app::Reader;
+use ics_node::app::{CertifyError, CertifyFault, EstRequest, Reader, Requester, Revoker};
+use ics_node::x509::Reason;
 
+use crate::est::key_of;
 use crate::rotation::issuer_key;
 use crate::tools::Bench;
-use crate::world::{World, domain, introduction, introduction_by, maker, signer, status, wait, withdrawal};
+use crate::world::{World, domain, id, introduction, introduction_by, maker, signer, status, wait, withdrawal};
 
 const HOUR: u64 = 3_600_000;
 const HOST: &str = "host:pump-9.acme.example";
@@ -157,4 +161,47 @@ fn it_is_revoked_once_the_key_that_issued_it_is_back() {
     assert!(look_in(&world, 25).is_empty(), "nobody else can revoke it");
     let world = world.with_key(former);
     assert_eq!(look_in(&world, 25).len(), 1);
+}
+
+/// Asks over EST, with one key of the bench, for a certificate of a new one.
+fn renews(world: &World, bench: &Bench, former: &str, next: &str) -> Result<Vec<u8>, CertifyError> {
+    let (profile, proven) = ("server".to_owned(), Some(key_of(bench, former)));
+    let asked = EstRequest { domain: domain(), profile, issuer: None, proven, basic: None };
+    wait(world.app.est_enroll(&asked, &STANDARD.encode(bench.request(next, &[]))))
+}
+
+/// Nothing is wrong with the key of its certificate, and nothing else may show who comes.
+#[test]
+fn a_renamed_device_is_known_by_the_key_of_the_certificate_for_its_former_name() {
+    let (world, bench) = (World::new(), Bench::new());
+    let in_use = status(9, &maker(), "manufacturer", "in-use", &[]);
+    world.submit(vec![introduction(9, &["serial:SN-9"]), in_use]);
+    let named = world.submit(vec![introduction(9, &[HOST])]);
+    let issued = world.certify(9, "server", &bench.request("former", &[])).expect("its own host");
+    world.submit(vec![withdrawal(9, &named)]);
+    world.submit(vec![introduction(9, &["host:pump-10.acme.example"]), introduction(8, &[HOST])]);
+    assert_eq!(look_in(&world, 25).len(), 1);
+
+    let answer = renews(&world, &bench, "former", "next").expect("it is the same device");
+    let has = |host: &[u8]| answer.windows(host.len()).any(|part| part == host);
+    assert!(has(b"pump-10.acme.example") && !has(b"pump-9.acme.example"), "under its present name");
+
+    let holder = Revoker::Requester(Requester::Identity(id(9)));
+    world.revoke(&issued.serial, holder, Reason::Superseded).expect("its key is still of use");
+    let again = world.revoke(&issued.serial, holder, Reason::Superseded).expect_err("once");
+    assert_eq!(again.fault(), CertifyFault::Already, "{again}");
+    let refused = renews(&world, &bench, "former", "late").expect_err("it was taken back");
+    assert_eq!(refused.fault(), CertifyFault::Unproven, "{refused}");
+    renews(&world, &bench, "next", "third").expect("the other one is in force");
+}
+
+/// A thing that has changed hands has another holder than its key.
+#[test]
+fn the_key_of_a_certificate_that_somebody_had_revoked_shows_nobody() {
+    let (world, bench) = (World::new(), Bench::new());
+    let issued = world.certify(7, "server", &bench.request("former", &[])).expect("its own host");
+    let holder = Revoker::Requester(Requester::Identity(id(7)));
+    world.revoke(&issued.serial, holder, Reason::AffiliationChanged).expect("it is its own");
+    let refused = renews(&world, &bench, "former", "next").expect_err("it was sold");
+    assert_eq!(refused.fault(), CertifyFault::Unproven, "{refused}");
 }

@@ -93,8 +93,11 @@ fn a_signer_whom_the_descriptor_does_not_name_begins_no_more_than_a_thing() {
         }
     });
     let named = ["-cmd", "ir", "-subject", "/serialNumber=SN-7"];
-    for _ in 0..limits::CMP_TRANSACTIONS_OF_ONE {
+    // Nor does it look for as many things as it likes.
+    let unknown = ["-cmd", "ir", "-subject", "/serialNumber=SN-8"];
+    for _ in 0..limits::CMP_TRANSACTIONS_OF_ONE / 2 {
         site.is_refused("", LINE, &named, "notAuthorized");
+        site.is_refused("", LINE, &unknown, "badCertId");
     }
     site.is_refused("", LINE, &named, "systemUnavail");
 }

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use ics_core::descriptor::{Compromise, Issuer};
 use ics_core::openpgp::certificate::Certificate;
 use ics_core::openpgp::signer::Signer;
-use ics_node::app::{CertifyFault, Clock, Issued, IssuerKey, Requester, Revoker};
+use ics_node::api::problem::Code;
+use ics_node::app::{AppError, CertifyFault, Clock, Issued, IssuerKey, Requester, Revoker};
 use ics_node::x509::{Reason, issuer_id};
 
 use crate::tools::Bench;
@@ -81,7 +82,8 @@ fn it_takes_the_key_that_has_issued_and_no_other() {
     let world = world.with_key(former);
     assert_away(&world, "Acme Issuing 2");
     let refused = world.certify(7, "ldevid", &bench.request("early", &[])).expect_err("who issues is not here");
-    assert_eq!(refused.fault(), CertifyFault::Unknown, "{refused}");
+    assert_eq!(refused.fault(), CertifyFault::Node, "{refused}");
+    assert_eq!(AppError::from(refused).code(), Code::Behind, "nobody who asks can change that");
     revoke(&world, &own[0]).expect("who has issued it is");
 
     // The node has the next key instead of the former one.
@@ -89,7 +91,7 @@ fn it_takes_the_key_that_has_issued_and_no_other() {
     assert_away(&world, "Acme Issuing 1");
     let size = world.size();
     let refused = revoke(&world, &own[1]).expect_err("who has issued it is gone");
-    assert_eq!((refused.fault(), world.size()), (CertifyFault::Denied, size), "{refused}");
+    assert_eq!((refused.fault(), world.size()), (CertifyFault::Node, size), "{refused}");
     assert!(refused.to_string().contains("[node] issuers"), "it says what to do: {refused}");
     revoke(&world, &issue(&world, &bench, "third")).expect("who issues now is here");
 }
@@ -147,6 +149,20 @@ fn a_thing_gets_certificates_of_its_own_key_after_its_issuer_was_compromised() {
     assert_eq!(refused.fault(), CertifyFault::Key, "{refused}");
     assert!(refused.to_string().contains("an issuer that is declared compromised"), "it says why: {refused}");
     issue(&world, &bench, "new");
+}
+
+/// The log takes nothing from it, which is not the fault of who asks.
+#[test]
+fn an_issuer_that_is_declared_compromised_issues_nothing_until_another_does() {
+    let (mut world, bench) = (World::new(), Bench::new());
+    issue(&world, &bench, "before");
+    let (signer, from_index) = (world.key.signer.public_key().fingerprint(), world.size());
+    world.change(|descriptor| descriptor.compromised = vec![Compromise { signer, domain: domain(), from_index }]);
+    let size = world.size();
+    let refused = world.certify(7, "ldevid", &bench.request("after", &[])).expect_err("anybody may sign with it");
+    assert_eq!((refused.fault(), world.size()), (CertifyFault::Node, size), "{refused}");
+    assert!(refused.to_string().contains("declared compromised"), "it says why: {refused}");
+    issue(&world.rotated(issuer_key()), &bench, "new");
 }
 
 /// Nor does a compromised signer who blocked a thing for ever, since the revocation was published.

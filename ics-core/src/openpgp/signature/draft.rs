@@ -1,6 +1,6 @@
 //! Making signatures.
 
-use super::{Over, assemble, digest, key_id, with_low_s, write_area};
+use super::{Over, assemble, digest, with_low_s, write_area};
 use crate::openpgp::algorithm::sha256;
 use crate::openpgp::signer::{Signer, SignerError};
 use crate::openpgp::subpacket as sub;
@@ -21,7 +21,7 @@ impl Draft {
         let issuer = signer.public_key().fingerprint();
         sub::write(&mut hashed, false, sub::ISSUER_FINGERPRINT, &[&[issuer.version()], issuer.as_bytes()].concat());
         if issuer.version() == 4 {
-            sub::write(&mut hashed, false, sub::ISSUER, key_id(&issuer));
+            sub::write(&mut hashed, false, sub::ISSUER, &issuer.key_id());
         }
         Self { kind, hashed }
     }

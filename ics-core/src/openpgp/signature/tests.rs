@@ -92,7 +92,7 @@ fn time_and_issuer_must_be_hashed_once() {
     let (issuer, time) = (issuer_of(&maker), [1, 2, 3, 4]);
     let (time_tag, issuer_tag) = (sub::CREATED, sub::ISSUER_FINGERPRINT);
     let parse = |subpackets: &[(bool, u8, &[u8])]| Signature::parse(&raw(&maker, area(subpackets), b"")).map(drop);
-    let id = key_id(&maker.public_key().fingerprint()).to_vec();
+    let id = maker.public_key().fingerprint().key_id();
     let id = (false, sub::ISSUER, id.as_slice());
     assert_eq!(parse(&[(true, time_tag, &time), (false, issuer_tag, &issuer), id]), Ok(()));
     assert_eq!(parse(&[(false, issuer_tag, &issuer), id]), Err(SignatureError::Missing("creation time")));
@@ -149,7 +149,7 @@ fn with_unhashed(body: &[u8], unhashed: &[u8]) -> Vec<u8> {
 #[test]
 fn the_unhashed_area_holds_nothing_that_anybody_could_choose() {
     let maker = maker();
-    let id = key_id(&maker.public_key().fingerprint()).to_vec();
+    let id = maker.public_key().fingerprint().key_id();
     let id_area = area(&[(false, sub::ISSUER, &id)]);
     let with_hashed_id = good(4);
     let without = raw(
@@ -175,7 +175,7 @@ fn critical_subpackets_must_be_understood() {
     let maker = maker();
     let parse = |critical: bool, tag: u8, data: &[u8], understood: &[u8]| {
         let issuer = issuer_of(&maker);
-        let id = key_id(&maker.public_key().fingerprint()).to_vec();
+        let id = maker.public_key().fingerprint().key_id();
         let hashed = area(&[
             (true, sub::CREATED, &[1, 2, 3, 4]),
             (false, sub::ISSUER_FINGERPRINT, &issuer),

@@ -71,6 +71,19 @@ fn a_statement_about_a_group_counts_where_its_signers_role_covers_the_member() {
 }
 
 #[test]
+fn what_was_refused_lends_its_cover_to_no_copy_of_itself() {
+    let dismissed = changed(3, |descriptor| {
+        descriptor.roles.insert(word("maintainer"), crate::descriptor::RoleSpec::default());
+        descriptor.lifts.insert(word("maintainer"), BTreeSet::from([word("suspended")]));
+    });
+    let block = status(1, MAKER, "manufacturer", "suspended").on(&lot());
+    let lift = |n| status(n, KEEPER, "maintainer", "in-use").on(&lot()).ends(1).with(|said| said.id = id(2));
+    let blocked = record_in(&dismissed, &[pump(0), block, lift(2).refused(), lift(4)]);
+    assert_eq!(name(&blocked), Some("suspended"));
+    assert_eq!([1, 4].map(|n| standing(&blocked, n)), [Standing::Stands, Standing::NotCovering].map(Some));
+}
+
+#[test]
 fn a_group_stands_in_the_groups_that_select_more() {
     let model = group("all P1", &[(Attribute::Model, "P1")]);
     let drafts = [

@@ -3,6 +3,8 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use ics_core::identity::{IdentityId, excerpt};
+use ics_core::limits;
 use ics_core::name::Name;
 use ics_core::openpgp::certificate::Certificate;
 use ics_core::openpgp::key::PublicKey;
@@ -10,7 +12,6 @@ use ics_core::record::Posting;
 use ics_core::statement::body::{self, Body};
 use ics_core::statement::split;
 use ics_core::vocabulary::{Act, DomainName};
-use ics_core::{identity::IdentityId, limits};
 
 use crate::api::problem::Code;
 use crate::api::{Enrolment, EnrolmentAnswer, EnrolmentPage, EnrolmentRequest, PageQuery};
@@ -212,8 +213,7 @@ fn certificate(request: &EnrolmentRequest) -> Result<Certificate, String> {
 }
 
 fn unknown(id: &str) -> AppError {
-    let id: String = id.chars().take(80).collect();
-    AppError::new(Code::UnknownEnrolment, format!("there is no enrolment request of `{id}`"))
+    AppError::new(Code::UnknownEnrolment, format!("there is no enrolment request of `{}`", excerpt(id)))
 }
 
 /// The key under which the store finds a request: one for each key in each domain.

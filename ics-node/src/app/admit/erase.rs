@@ -50,18 +50,18 @@ impl App {
     /// When a block ends that is over at a time of the log, and not yet by the machine's clock. What is over is not
     /// restated by its erasure, so such a block would end early for everybody whose clock is right.
     fn ends_early(&self, hosted: &Hosted, domain: &Domain, target: &Logged, at: Timestamp) -> Option<Timestamp> {
-        let claims = target.claims();
-        let (status, until) = (claims.status.as_ref()?, claims.until?);
-        let effect = domain.descriptor().effect(status, target.subject().kind());
+        let until = target.claims().until?;
         let is_ahead = self.lead_alarm(hosted).is_some();
         let now = self.clock().outrun().filter(|_| is_ahead).unwrap_or_else(|| self.clock().now());
-        let is_early = effect.is_some_and(Effect::blocks) && !target.is_refused() && now < until && until <= at;
+        let blocks = domain.effect_of(target).is_some_and(Effect::blocks);
+        let is_early = blocks && !target.is_refused() && now < until && until <= at;
         is_early.then_some(until)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use ics_core::descriptor::AddedStatus;
     use ics_core::identity::Kind;
     use ics_core::statement::Claims;
     use ics_core::statement::make::certify;
@@ -74,16 +74,25 @@ mod tests {
 
     #[tokio::test(flavor = "multi_thread")]
     async fn a_block_that_is_over_by_the_time_of_the_log_alone_is_not_erased() {
-        let (maker, app) = Party::with_a_device().await;
-        let (key, now) = (device(1), app.clock().now());
-        let until = Some(Timestamp::from_seconds(now.as_seconds() + HOUR));
-        let said = Claims { status: Some(word("suspended")), until, ..claims(&maker, Act::Status) };
-        let body = certify(&maker.signer, &key, "Pump", None, Kind::Device, &said, true, now, &SALT).expect("made");
-        let block = maker.submit_one(&app, body).await.expect("admitted");
-        let proposed = || app.erasure(Reader::Operator, &maker.domain, block.index);
-        assert!(proposed().expect("it blocks").effect.is_some_and(Effect::blocks));
-        app.clock().pass(2 * HOUR * 1_000);
-        let refused = proposed().expect_err("it holds for an hour").to_string();
-        assert!(refused.contains("is over by the time of the log alone"), "{refused}");
+        for is_dropped in [false, true] {
+            let maker = Party::found_with("devices.acme.example", |descriptor| {
+                let quarantined = AddedStatus { effect: Effect::Blocks, kinds: [Kind::Device].into() };
+                descriptor.statuses.insert(word("quarantined"), quarantined);
+            });
+            let app = maker.open();
+            let (key, now) = (device(1), app.clock().now());
+            let until = Some(Timestamp::from_seconds(now.as_seconds() + HOUR));
+            let said = Claims { status: Some(word("quarantined")), until, ..claims(&maker, Act::Status) };
+            let body = certify(&maker.signer, &key, "Pump", None, Kind::Device, &said, true, now, &SALT).expect("made");
+            let block = maker.submit_one(&app, body).await.expect("admitted");
+            if is_dropped {
+                maker.submit(&app, vec![maker.changed(&app, |descriptor| descriptor.statuses.clear())]).await;
+            }
+            let proposed = || app.erasure(Reader::Operator, &maker.domain, block.index);
+            assert!(proposed().expect("it blocks").effect.is_some_and(Effect::blocks));
+            app.clock().pass(2 * HOUR * 1_000);
+            let refused = proposed().expect_err("it holds for an hour").to_string();
+            assert!(refused.contains("is over by the time of the log alone"), "{refused}");
+        }
     }
 }

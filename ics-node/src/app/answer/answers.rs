@@ -195,7 +195,10 @@ impl App {
     ) -> Result<Option<Encoded>, AppError> {
         let hosted = self.all_hosted();
         let sources = self.sources(hosted.iter().cloned())?;
-        let mut missed = if sources.len() < hosted.len() { self.missed(&hosted, &sources) } else { Vec::new() };
+        let mut missed = match sources.len() < hosted.len() {
+            true => self.missed(&hosted, &sources.iter().map(|source| source.hosted.number).collect()),
+            false => Vec::new(),
+        };
         let sources = self.open_to(reader, sources);
         let Some(gathered) = self.gather(query, &sources, (depth, self.clock().now()))? else { return Ok(None) };
         let (known, silenced) = self.readable_of(reader, gathered)?;
@@ -215,23 +218,11 @@ impl App {
         Ok(Some(encoded))
     }
 
-    /// The domains here that cannot answer now: nothing of them has arrived, or they are silent.
-    pub(crate) fn unheard_domains(&self) -> Result<Vec<DomainName>, AppError> {
-        let hosted = self.all_hosted();
-        Ok(self.missed(&hosted, &self.sources(hosted.iter().cloned())?))
-    }
-
-    /// These domains, and those that show nothing of what they say about a thing.
-    pub(crate) fn unheard_with(&self, silenced: BTreeSet<DomainName>) -> Result<Vec<DomainName>, AppError> {
-        let mut unheard = self.unheard_domains()?;
-        unheard.extend(silenced);
-        Ok(unheard)
-    }
-
-    /// Those of these domains that are not among the sources although this node should know them.
-    fn missed(&self, hosted: &[Arc<Hosted>], sources: &[Source]) -> Vec<DomainName> {
-        let is_source = |hosted: &Hosted| sources.iter().any(|source| source.hosted.number == hosted.number);
-        let missed = hosted.iter().filter(|hosted| !is_source(hosted) && self.is_awaited(hosted));
+    /// Those of these domains that were not read although this node should know them: nothing of them has arrived, or
+    /// they are silent. What was read tells, not another look: a domain that begins to answer between two looks would be
+    /// missed by both.
+    pub(super) fn missed(&self, hosted: &[Arc<Hosted>], read: &BTreeSet<DomainNumber>) -> Vec<DomainName> {
+        let missed = hosted.iter().filter(|hosted| !read.contains(&hosted.number) && self.is_awaited(hosted));
         missed.map(|hosted| hosted.name.clone()).collect()
     }
 

@@ -19,11 +19,11 @@ impl App {
         peer: Option<&str>,
     ) -> Result<Explanation, AppError> {
         let Some(usage) = usage else {
-            let Records { ids, answers, silenced } = self.records(reader, thing)?;
+            let Records { ids, answers, unheard } = self.records(reader, thing)?;
             if ids.len() != 1 {
                 return Err(ambiguous(thing, &ids));
             }
-            return Ok(explain::records(&answers, &assessment(&answers, &self.unheard_with(silenced)?)));
+            return Ok(explain::records(&answers, &assessment(&answers, &unheard)));
         };
         Ok(explain::verdict(thing, peer, &self.verdict(reader, thing, usage, peer)?))
     }

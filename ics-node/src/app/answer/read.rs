@@ -41,8 +41,9 @@ pub(crate) struct Records {
     pub(crate) ids: BTreeSet<IdentityId>,
     /// What each domain says about each of them.
     pub(crate) answers: Vec<RecordAnswer>,
-    /// The domains that show nothing of what they say about one of them, because all of it is cut short.
-    pub(crate) silenced: BTreeSet<DomainName>,
+    /// The domains that could not answer when all this was read, and those that show nothing of what they say about one
+    /// of the identities, because all of it is cut short.
+    pub(crate) unheard: Vec<DomainName>,
 }
 
 impl Sight<'_> {
@@ -160,14 +161,10 @@ impl App {
     /// When the text is neither an id nor a name, or nothing that the reader may read is known about it, or that cannot
     /// be known because a domain of this node is silent.
     pub fn view(&self, reader: Reader, query: &str) -> Result<ViewAnswer, AppError> {
-        let Records { ids, answers, silenced } = self.records(reader, query)?;
-        let answers = if ids.len() == 1 { answers } else { Vec::new() };
-        Ok(ViewAnswer {
-            query: query.to_owned(),
-            identities: ids.iter().map(ToString::to_string).collect(),
-            records: answers,
-            unheard: self.unheard_with(silenced)?,
-        })
+        let Records { ids, answers, unheard } = self.records(reader, query)?;
+        let records = if ids.len() == 1 { answers } else { Vec::new() };
+        let identities = ids.iter().map(ToString::to_string).collect();
+        Ok(ViewAnswer { query: query.to_owned(), identities, records, unheard })
     }
 
     /// The identities that a text means in any domain here, and the records about them that the reader may read.
@@ -177,6 +174,7 @@ impl App {
         let mut answers = Vec::new();
         let hosted = self.all_hosted();
         let (mut sights, mut silent) = self.sights(&hosted);
+        let mut unheard = self.missed(&hosted, &sights.iter().map(|sight| sight.hosted.number).collect());
         sights.retain(|sight| self.may_read_any(reader, &sight.domain));
         for sight in &sights {
             ids.extend(self.identities(sight, &lookup)?);
@@ -197,7 +195,8 @@ impl App {
         if known.is_empty() {
             return Err(silent.unwrap_or_else(|| AppError::unknown_identity(query)));
         }
-        Ok(Records { ids: known, answers, silenced })
+        unheard.extend(silenced);
+        Ok(Records { ids: known, answers, unheard })
     }
 
     /// What is kept about the one identity that a text means; a name in memory leads to it directly.
@@ -273,7 +272,9 @@ impl App {
             _ if shown.len() > 1 => return Err(ambiguous(query, &shown)),
             _ => {}
         }
-        bodies.dedup();
+        // What was adopted is held by several domains.
+        let mut seen = BTreeSet::new();
+        bodies.retain(|body: &Vec<u8>| seen.insert(body.clone()));
         openpgp(query, &bodies, version)
     }
 

@@ -55,8 +55,9 @@ impl App {
         let Page { records, next, cut_short } = self.page(reader, &sight, query)?;
         let all = self.all_hosted();
         let (mut sights, silent) = self.sights(&all);
+        let unheard = self.missed(&all, &sights.iter().map(|sight| sight.hosted.number).collect());
         sights.retain(|sight| self.may_read_any(reader, &sight.domain));
-        let everywhere = Everywhere { sights, silent, unheard: self.unheard_domains()? };
+        let everywhere = Everywhere { sights, silent, unheard };
         let mut things = Vec::with_capacity(records.len());
         for record in &records {
             things.extend(self.assessed(reader, record, query.label.as_deref(), &everywhere)?);

@@ -38,7 +38,7 @@ impl App {
     pub fn thing_of_link(&self, reader: Reader, link: &DigitalLink) -> Result<Found, AppError> {
         let unknown = || AppError::unknown_identity(&format!("GTIN {}", link.gtin));
         let serial = link.serial.as_ref().ok_or_else(unknown)?;
-        let Records { answers, silenced, .. } = self.records(reader, &format!("serial:{serial}"))?;
+        let Records { answers, unheard, .. } = self.records(reader, &format!("serial:{serial}"))?;
         let fits = |record: &Record| {
             let given = |attribute| record.attributes.get(&attribute).into_iter().flatten().map(|given| &given.value);
             given(Attribute::ProductId).any(|value| value.parse::<Gtin>().is_ok_and(|gtin| gtin == link.gtin))
@@ -46,7 +46,7 @@ impl App {
         };
         let ids: BTreeSet<_> = answers.iter().filter(|it| fits(&it.record)).map(|it| it.record.identity.id).collect();
         let answers: Vec<_> = answers.into_iter().filter(|it| ids.contains(&it.record.identity.id)).collect();
-        if ids.is_empty() { Err(unknown()) } else { self.shown(reader, Records { ids, answers, silenced }) }
+        if ids.is_empty() { Err(unknown()) } else { self.shown(reader, Records { ids, answers, unheard }) }
     }
 }
 

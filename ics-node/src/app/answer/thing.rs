@@ -102,8 +102,7 @@ impl App {
 
     /// As [`App::public_thing`], for records that were read.
     pub(crate) fn shown(&self, reader: Reader, records: Records) -> Result<Found, AppError> {
-        let Records { ids, answers, silenced } = records;
-        let unheard = self.unheard_with(silenced)?;
+        let Records { ids, answers, unheard } = records;
         let thing = match answers.first() {
             Some(first) if ids.len() == 1 => first.record.clone(),
             _ => return Ok(Found::Several(namesakes(&answers, &unheard))),
@@ -111,8 +110,8 @@ impl App {
         let named = introduced(&answers).unwrap_or(&thing);
         let attributes = agreed(&answers);
         let assessment = assessment(&answers, &unheard);
-        let installed = self.installed(reader, &answers, &unheard);
-        let (allowed, allows_more) = self.allowed(reader, thing.identity.kind, &attributes, &unheard)?;
+        let installed = self.installed(reader, &answers);
+        let (allowed, allows_more) = self.allowed(reader, thing.identity.kind, &attributes)?;
         Ok(Found::Thing(Box::new(PublicThing {
             identity: thing.identity,
             title: named.title.clone(),
@@ -126,10 +125,10 @@ impl App {
         })))
     }
 
-    fn installed(&self, reader: Reader, answers: &[RecordAnswer], unheard: &[DomainName]) -> Vec<Software> {
+    fn installed(&self, reader: Reader, answers: &[RecordAnswer]) -> Vec<Software> {
         let given = answers.iter().flat_map(|it| &it.record.installed);
         let ids: BTreeSet<String> = given.map(|given| given.value.to_string()).take(SOFTWARE).collect();
-        ids.into_iter().map(|id| self.software(reader, id, unheard)).collect()
+        ids.into_iter().map(|id| self.software(reader, id)).collect()
     }
 
     /// The newest software for the same model that somebody vouches for and a status permits, and whether there may be
@@ -139,7 +138,6 @@ impl App {
         reader: Reader,
         kind: Kind,
         attributes: &BTreeMap<Attribute, String>,
-        unheard: &[DomainName],
     ) -> Result<(Vec<Software>, bool), AppError> {
         let Some(model) = attributes.get(&Attribute::Model).filter(|_| kind.has_key()) else {
             return Ok((Vec::new(), false));
@@ -163,7 +161,7 @@ impl App {
         let mut newest: Vec<(Since, IdentityId)> = found.into_iter().map(|(id, since)| (since, id)).collect();
         newest.sort_unstable_by(|a, b| b.cmp(a));
         let newest = newest.into_iter().take(SOFTWARE_LOOKED_AT);
-        let known = newest.map(|(_, id)| self.software(reader, id.to_string(), unheard));
+        let known = newest.map(|(_, id)| self.software(reader, id.to_string()));
         // One more tells whether there is more.
         let permitted = known.filter(|it| it.outlook == Some(Outlook::Permitted)).take(SOFTWARE + 1);
         let mut allowed: Vec<Software> = permitted.collect();
@@ -174,14 +172,13 @@ impl App {
     }
 
     /// A piece of software by its digest. A group may have the same digest; then it is not known which is meant.
-    fn software(&self, reader: Reader, id: String, unheard: &[DomainName]) -> Software {
-        let (answers, silenced) = match self.records(reader, &id) {
-            Ok(Records { ids, answers, silenced }) if ids.iter().all(|id| matches!(id, IdentityId::Software(_))) => {
-                (answers, silenced)
+    fn software(&self, reader: Reader, id: String) -> Software {
+        let (answers, unheard) = match self.records(reader, &id) {
+            Ok(Records { ids, answers, unheard }) if ids.iter().all(|id| matches!(id, IdentityId::Software(_))) => {
+                (answers, unheard)
             }
             _ => return Software { title: id.clone(), id, status: None, outlook: None },
         };
-        let unheard: Vec<DomainName> = unheard.iter().cloned().chain(silenced).collect();
         let assessment = assessment(&answers, &unheard);
         Software {
             title: answers.first().map_or_else(|| id.clone(), |it| it.record.title.clone()),
@@ -251,4 +248,26 @@ fn agreed<'a>(answers: impl IntoIterator<Item = &'a RecordAnswer>) -> BTreeMap<A
         _ => None,
     };
     values.into_iter().filter_map(only).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixture::{Party, device};
+
+    /// A domain that begins to answer in between has not been asked, and may block the thing.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn who_was_not_heard_when_records_were_read_counts_as_such_when_they_are_shown() {
+        let [maker, other] = ["a.acme.example", "b.acme.example"].map(Party::found);
+        let app = maker.open();
+        other.found_at(&app);
+        maker.publish(&app, &device(1), "Pump", "L1").await;
+        let silent = app.hosted(&other.domain).expect("here").number;
+        app.store().hold(silent).expect("silenced");
+        let id = device(1).fingerprint().to_string();
+        let records = app.records(Reader::Anonymous, &id).expect("the maker knows it");
+        app.store().release(silent).expect("goes on");
+        let Found::Thing(thing) = app.shown(Reader::Anonymous, records).expect("shown") else { panic!("one thing") };
+        assert_eq!(thing.assessment.unheard, [other.domain.clone()]);
+    }
 }

@@ -54,9 +54,14 @@ impl App {
         while left.as_ref().is_ok_and(|left| *left > 0) {
             left = store.give_up_unshown(number, doubt.clone(), erased_upto);
         }
-        // Even if only some are gone, nothing may build upon what the domain was with them.
-        hosted.begin_again(self.known_if_sound(hosted)?);
+        // Even if only some are gone, nothing may build upon what the domain was with them. If it cannot be read now what
+        // it is without them, nothing is shown of it until a copier begins and reads that again.
+        let (known, unread) = match self.known_if_sound(hosted) {
+            Ok(known) => (known, None),
+            Err(error) => (None, Some(error)),
+        };
+        hosted.begin_again(known);
         left?;
-        Ok(())
+        unread.map_or(Ok(()), Err)
     }
 }

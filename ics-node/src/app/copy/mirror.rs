@@ -46,6 +46,9 @@ impl App {
     ) -> Result<Mirror, AppError> {
         self.store().check_sound(hosted.number)?;
         let settings = Settings { interval_millis, listens, seed: u64::from_be_bytes(random()?) };
+        if hosted.domain().is_none() && self.store().head(hosted.number)?.size > 0 {
+            self.read_again(hosted)?;
+        }
         let Some(known) = hosted.domain() else { return Ok(Mirror::pinned(origin.clone(), settings)) };
         let (head, sight) = (self.store().head(hosted.number)?, self.store().sight(hosted.number)?);
         let proven = head.seal.as_ref().map_or(0, |seal| seal.size);
@@ -61,6 +64,17 @@ impl App {
             doubt: self.doubt(hosted)?,
         };
         Ok(Mirror::resume(resume, settings, self.clock().now()))
+    }
+
+    /// Reads what the log says about the domain itself, where that failed after the end of the copy was given up: what
+    /// is held would else be taken for nothing, and no page would fit it. Whoever changes the copy meanwhile reads it as
+    /// well.
+    fn read_again(&self, hosted: &Hosted) -> Result<(), AppError> {
+        let read = hosted.change(&hosted.known(), || {
+            hosted.begin_again(self.known_if_sound(hosted)?);
+            Ok::<_, AppError>(())
+        });
+        read.unwrap_or(Ok(()))
     }
 
     /// What of a copy rests on the word of others than the home.

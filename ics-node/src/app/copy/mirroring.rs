@@ -218,9 +218,14 @@ impl App {
         let mut moved = hosted.moved.subscribe();
         let domain = &hosted.name;
         let known = peers.iter().filter(|peer| peer.pulls(domain).is_some()).map(|peer| peer.source()).collect();
-        let of = Arc::clone(hosted);
-        let changes = self.blocking(move |_| Ok(of.known())).await?;
-        let mut mirror = self.resume(hosted, domain, peers)?.among(known);
+        let (of, by) = (Arc::clone(hosted), peers.to_vec());
+        // What no checkpoint covers yet is read through, which takes long in a first copy of a large log.
+        let resume = move |app: &Self| {
+            let changes = of.known();
+            Ok((changes, app.resume(&of, &of.name, &by)?))
+        };
+        let (changes, mirror) = self.blocking(resume).await?;
+        let mut mirror = mirror.among(known);
         let sources: Vec<ics_sync::Peer> = peers.iter().filter_map(|peer| peer.pulls(domain).cloned()).collect();
         let names = names(peers);
         let (progress, seen) = watch::channel(Progress { status: mirror.status(), peer: 0 });

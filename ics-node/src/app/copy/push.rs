@@ -92,6 +92,14 @@ impl App {
         }
     }
 
+    /// Whether more than `from` entries of a domain are proven here.
+    ///
+    /// # Errors
+    /// When the domain is not held here.
+    pub fn has_more(&self, domain: &DomainName, from: u64) -> Result<bool, AppError> {
+        Ok(*self.hosted(domain)?.sealed.borrow() > from)
+    }
+
     /// Waits until more than `from` entries of a domain are proven here, or for this time.
     ///
     /// # Errors

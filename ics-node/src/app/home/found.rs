@@ -14,14 +14,13 @@ use crate::api::problem::Code;
 use crate::api::{Alarm, DomainInfo, ForkNotes, NodeInfo, Position, ShownLog};
 use crate::app::admit::check::check_bodies;
 use crate::app::admit::submit::{Incoming, Outcome};
+use crate::app::alarms::ALARMS_SHOWN;
 use crate::app::copy::feed::Unproven;
 use crate::app::error::HALTED;
 use crate::app::hosted::Hosted;
 use crate::app::{App, AppError, Reader, random};
 use crate::store::{DomainNumber, Part, Seal, StoreError};
 
-/// How many alarms of one domain are shown.
-const ALARMS_SHOWN: usize = 100;
 /// How many forks of one domain are shown.
 const FORKS_SHOWN: usize = 20;
 
@@ -225,8 +224,7 @@ impl App {
 
     /// The first forks of a domain, or of logs that are not held here.
     pub(in crate::app) fn forks_about(&self, domain: Option<DomainNumber>) -> Result<Vec<ForkNotes>, AppError> {
-        let forks = self.store().forks(domain, FORKS_SHOWN)?.into_iter();
-        Ok(forks.map(|fork| ForkNotes { at: fork.at, ours: fork.ours, theirs: fork.theirs }).collect())
+        Ok(self.store().forks(domain, FORKS_SHOWN)?.into_iter().map(ForkNotes::from).collect())
     }
 
     /// Whether the node can do its work: its store takes writes, nothing in it is known to be damaged, and every home

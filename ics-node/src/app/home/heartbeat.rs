@@ -21,6 +21,7 @@ impl App {
     pub async fn beat(self, mut stop: watch::Receiver<bool>) {
         let mut ticks = tokio::time::interval(Duration::from_secs(PERIOD_SECONDS));
         let mut beats: u64 = 0;
+        self.begin_anywhere(|hosted| &hosted.certified_from);
         loop {
             tokio::select! {
                 () = stopped(&mut stop) => return,

@@ -4,17 +4,14 @@
 //! The node cannot distinguish that from a clock that is behind, and does not guess: too low a time would make old news
 //! look fresh.
 
-use ics_core::time::Timestamp;
 use ics_core::vocabulary::DomainName;
 
 use crate::api::{Alarm, ClockInfo};
 use crate::app::App;
+use crate::app::clock::EARLIEST;
 use crate::app::hosted::Hosted;
 use crate::store::Part;
 use crate::words::span;
-
-/// 2024-01-01T00:00:00Z: a clock that shows less has no battery and is obviously behind.
-const PLAUSIBLE: Timestamp = Timestamp::from_seconds(1_704_067_200);
 
 const WAY_BACK: &str =
     "if it is right now and was ahead before, stop the node and start it once with `ics serve --clock-is-right`";
@@ -38,7 +35,7 @@ impl App {
     /// The alarm of a domain for which this node has signed, or is signing, a time in the future. If others have signed
     /// it, or the clock starts in 1970, it is the clock that is behind, and the node continues as it should.
     pub(in crate::app) fn lead_alarm(&self, hosted: &Hosted) -> Option<Alarm> {
-        let lead = self.lead().filter(|lead| lead.shows >= PLAUSIBLE && hosted.part == Part::Home)?;
+        let lead = self.lead().filter(|lead| lead.shows >= EARLIEST && hosted.part == Part::Home)?;
         if lead.led_by.as_ref().is_some_and(|domain| *domain != hosted.name) {
             return None;
         }
@@ -57,7 +54,7 @@ impl App {
         let ahead = span(lead.time.millis_since(lead.shows) / 1000);
         let first = format!("this node's time is {ahead} ahead of this machine's clock, which shows {}", lead.shows);
         let (Some(domain), Some(since)) = (&lead.led_by, lead.since) else {
-            if lead.shows < PLAUSIBLE {
+            if lead.shows < EARLIEST {
                 return format!("{first}: set the clock");
             }
             return format!(

@@ -1,5 +1,6 @@
 //! What the outbox does when the store fails, or has reached its limit of kept results.
 
+use ics_core::limits;
 use rusqlite::{Connection, params};
 use tempfile::TempDir;
 

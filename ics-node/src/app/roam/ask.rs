@@ -80,8 +80,8 @@ enum Unanswered {
 pub(super) struct Unheard {
     /// The reasons, in words.
     pub(super) why: String,
-    /// Whether an answer was refused, too long, or waits for what is left of something erased: answers about other
-    /// things may be usable.
+    /// Whether an answer was refused, too long, not complete in time, or waits for what is left of something erased:
+    /// answers about other things may be usable.
     pub(super) is_refused: bool,
     /// Whether the home has signed for somebody what contradicts what was seen of its log.
     pub(super) is_contradicted: bool,
@@ -103,7 +103,7 @@ impl Unanswered {
 
     fn is_refused(&self) -> bool {
         match self {
-            Self::Refused(_) | Self::Peer(PeerError::Wire(_)) => true,
+            Self::Refused(_) | Self::Peer(PeerError::Wire(_) | PeerError::Late) => true,
             Self::Peer(PeerError::Status { problem: Some(kind), .. }) => {
                 [Code::TooMuchSaid, Code::Behind].iter().any(|code| *kind == code.uri())
             }
@@ -401,5 +401,8 @@ mod tests {
             Unanswered::from(PeerError::Status { status, detail: String::new(), problem }).is_refused()
         };
         assert!(answered(Code::TooMuchSaid) && answered(Code::Behind) && !answered(Code::UnknownIdentity));
+        // Over a slow line what is said of one thing may be too much each time.
+        let [late, gone] = [PeerError::Late, PeerError::Transport("refused".to_owned())].map(Unanswered::from);
+        assert!(late.is_refused() && !gone.is_refused());
     }
 }

@@ -11,7 +11,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use ics_core::identity::{Fingerprint, IdentityId};
 use ics_core::limits;
-use ics_core::log::checkpoint::Origin;
+use ics_core::log::checkpoint::{Checkpoint, Origin};
 use ics_core::openpgp::certificate::Certificate;
 use ics_core::statement::body::{self, Body};
 use ics_core::vocabulary::DomainName;
@@ -232,10 +232,18 @@ impl App {
     /// How far the log reaches by what the peers say, the largest size that any of them shows: one that lags, or keeps
     /// news back, must not be believed before others, and one that does not answer must not hold them up. Only whether
     /// to ask about things depends on it.
-    pub(super) async fn size_elsewhere(&self, origin: &Origin) -> Option<u64> {
+    ///
+    /// What is signed by the home from which the domain adopts counts before what is merely said: for a size that
+    /// nobody can show, all peers would be asked about everything again and again. If the home has another key by now,
+    /// nothing here tells what it has signed.
+    pub(super) async fn size_elsewhere(&self, target: &Hosted, origin: &Origin) -> Option<u64> {
         let (peers, most) = (self.asked_by_http(origin), Duration::from_secs(limits::ROAMING_SECONDS));
-        let notes = join_all(peers.iter().map(|peer| timeout(most, peer.checkpoint(&origin.domain)))).await;
-        notes.iter().flatten().flatten().filter_map(|note| size_of(note)).max()
+        let answers = join_all(peers.iter().map(|peer| timeout(most, peer.checkpoint(&origin.domain)))).await;
+        let notes: Vec<String> = answers.into_iter().flatten().flatten().collect();
+        let key = target.domain().and_then(|domain| domain.source(origin)?.home.home_of(origin).ok());
+        let signed = |note: &String| Some(Checkpoint::open(note, key.as_ref()?).ok()?.size);
+        let largest = notes.iter().filter_map(signed).max();
+        largest.or_else(|| notes.iter().filter_map(|note| size_of(note)).max())
     }
 
     /// Takes over what a home attests, if it is followed and the home's rules permit that; raises alarms for what is
@@ -354,9 +362,12 @@ fn of_issuers(answer: &Answer) -> BTreeSet<u64> {
 
 #[cfg(test)]
 mod tests {
+    use std::io::{Read as _, Write as _};
     use std::net::TcpListener;
     use std::time::Duration;
 
+    use ics_core::descriptor::{Descriptor, Source};
+    use ics_core::log::Hash;
     use tokio::sync::watch;
     use tokio::time::timeout;
 
@@ -389,7 +400,48 @@ mod tests {
             [("nobody", "http://127.0.0.1:9"), ("silent", &*silent_url), ("lagging", &*lagging_url), ("home", &*url)];
         let site = Party::found("plant.example");
         let app = site.open_for(peers.map(peer).into());
-        let told = timeout(Duration::from_secs(20), app.size_elsewhere(&info.origin)).await;
+        let target = app.hosted(&site.domain).expect("here");
+        let told = timeout(Duration::from_secs(20), app.size_elsewhere(&target, &info.origin)).await;
         assert_eq!(told.expect("in time"), Some(info.size));
+    }
+
+    /// A peer that answers every question with the same text; returns its address.
+    fn answering(text: String) -> String {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let url = format!("http://{}", listener.local_addr().expect("bound"));
+        std::thread::spawn(move || {
+            while let Ok((mut stream, _)) = listener.accept() {
+                let mut request = [0; 4_096];
+                if stream.read(&mut request).is_ok_and(|bytes| bytes > 0) {
+                    let length = text.len();
+                    let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n");
+                    let _ = stream.write_all(&[head.as_bytes(), text.as_bytes()].concat());
+                }
+            }
+        });
+        url
+    }
+
+    /// Otherwise all peers would be asked about everything that is followed, again and again, as none shows so much.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_size_that_the_home_has_not_signed_is_not_believed_before_one_that_it_has() {
+        let (maker, home) = Party::opened();
+        let info = home.domain(&maker.domain).expect("here").info;
+        let json = home.descriptor(&maker.domain, None).expect("in force").json;
+        let node = Descriptor::parse(&json).expect("a descriptor").home;
+        let source = Source { domain: maker.domain.clone(), entry0: Hash(info.origin.entry0), home: node };
+        let site = Party::found_with("plant.example", |descriptor| descriptor.sources = vec![source]);
+        let note = home.checkpoint(&maker.domain).expect("signed");
+        let lie = note.replacen(&format!("\n{}\n", info.size), "\n1000000\n", 1);
+        assert_ne!(lie, note);
+        let peer = |(name, url): (&str, &str)| PeerConfig {
+            url: Some(word(url)),
+            roam: vec![info.origin.clone()],
+            ..PeerConfig::new(word(name))
+        };
+        let (liar, honest) = (answering(lie), served(&home));
+        let app = site.open_for([("liar", &*liar), ("home", &*honest)].map(peer).into());
+        let target = app.hosted(&site.domain).expect("here");
+        assert_eq!(app.size_elsewhere(&target, &info.origin).await, Some(info.size));
     }
 }

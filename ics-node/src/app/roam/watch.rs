@@ -209,8 +209,8 @@ impl Afar {
     /// Looks at each thing that is followed individually and not set aside, if the log reaches beyond `from`; returns
     /// up to which size that is done, or `None` if so many are refused that the home counts as failing.
     async fn look_at_each(&mut self, watcher: &mut Watcher, from: u64) -> Result<Option<u64>, AppError> {
-        let origin = &self.work.origin;
-        let size = self.app.size_elsewhere(origin).await.ok_or_else(|| not_heard(origin, "nobody answers"))?;
+        let Work { target, origin, .. } = &self.work;
+        let size = self.app.size_elsewhere(target, origin).await.ok_or_else(|| not_heard(origin, "nobody answers"))?;
         if size <= from {
             return Ok(Some(from));
         }

@@ -172,6 +172,26 @@ async fn a_page_that_takes_long_is_stored_in_parts_and_shown_as_a_whole() {
     assert_eq!(copied.domain(of).expect("copied").alarms, []);
 }
 
+/// What the domain is could not be read when the end of the copy was given up: whoever continues it reads that again.
+/// Otherwise every page would come to a copy that takes itself for empty, until the node is started again.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_copy_of_which_it_is_not_known_what_it_is_goes_on_from_what_is_held() {
+    let (maker, home) = Party::with_a_device().await;
+    let of = &maker.domain;
+    let data = tempfile::tempdir().expect("directory");
+    let copied = copy(data.path(), &home, of, &[("home", "http://127.0.0.1:9")]);
+    let hosted = copied.hosted(of).expect("copied");
+    let origin = home.domain(of).expect("here").info.origin;
+    let goes_on = || copied.resume_at(&hosted, &origin, 1_000, false).expect("goes on");
+    let copies = || tokio::task::block_in_place(|| copy_pages(&home, &copied, of, &mut goes_on(), 1));
+    copies();
+    hosted.begin_again(None);
+    assert_eq!(vouched(&copied, &maker, 1), None, "nothing is shown meanwhile");
+    maker.publish(&home, &device(2), "urn:dev:os:32473-2", "L2").await;
+    copies();
+    assert_eq!([1, 2].map(|number| vouched(&copied, &maker, number)), [Some(1); 2]);
+}
+
 /// Admits another descriptor of a party's domain, with another condition for reading.
 async fn read_on_another(home: &App, maker: &Party, condition: &str, other: &str) {
     let json = home.descriptor(&maker.domain, None).expect("in force").json;

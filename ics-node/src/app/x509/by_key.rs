@@ -5,7 +5,6 @@ use std::collections::BTreeSet;
 
 use ics_core::identity::{Fingerprint, IdentityId, excerpt};
 use ics_core::name::{Lookup, Name};
-use ics_core::openpgp::certificate::Certificate;
 use ics_core::openpgp::key::PublicKey;
 use ics_core::vocabulary::{DomainName, ProfileName};
 
@@ -13,10 +12,11 @@ use super::authorities::is_stolen;
 use super::certify::{Application, CertifyError, CertifyFault, Issued, Requester, Unlogged, roles_to_ask};
 use crate::app::access::Reader;
 use crate::app::challenge::key_among;
+use crate::app::entries::subjects_of;
 use crate::app::{App, AppError};
 use crate::store::Word;
 use crate::tls::KeyPin;
-use crate::x509::{Csr, RequestError, Wanted, is_only_of_revoked, sha256};
+use crate::x509::{Csr, RequestError, Wanted, is_only_of_revoked, misnamed_of, sha256};
 
 /// An applicant who has proved who they are, and what certificate they ask for.
 pub(super) struct Applicant<'a> {
@@ -71,7 +71,8 @@ impl App {
         let sight = self.sight(&hosted)?;
         let Some((record, said)) = self.resolve(&sight, id)? else { return Ok(None) };
         let key = Name::Spki(spki);
-        if is_only_of_revoked(&record, &key) {
+        let misnamed = misnamed_of(&record, &key, self.clock().now());
+        if misnamed.is_empty() && is_only_of_revoked(&record, &key) {
             return unproven(
                 "the certificate shown was revoked for good, and no record names its key in another way: have a signer \
                  or the operator ask for a new one",
@@ -86,11 +87,12 @@ impl App {
         }
         let mut word = first.map(|given| Word { signer: given.by.signer, entry: Some(given.by.index) });
         let mut thief = None;
-        for given in record.certificates.iter().filter(|given| given.value.spki == key) {
-            let certified = self.store().certified(hosted.number, given.by.index)?;
+        let in_force = record.certificates.iter().filter(|given| given.value.spki == key).map(|given| given.by.index);
+        for index in in_force.chain(misnamed) {
+            let certified = self.store().certified(hosted.number, index)?;
             let Some(certified) = certified.filter(|it| it.shows) else { continue };
             let Some(Word { signer, entry }) = certified.word else { return Ok(None) };
-            let entry = entry.unwrap_or(given.by.index);
+            let entry = entry.unwrap_or(index);
             let stolen_from = sight.domain.descriptor().compromised_from(&signer, domain);
             if stolen_from.is_none_or(|from| entry < from) {
                 word = word.or(Some(Word { signer, entry: Some(entry) }));
@@ -147,21 +149,27 @@ impl App {
         Ok(())
     }
 
-    /// Who is asking with a key, and for which thing: a thing for itself, a signer of the domain for the thing whose
-    /// names are in the request.
-    pub(super) fn comes_by(
+    /// For which thing somebody asks who has proved a key: a thing for itself, a signer of the domain for the thing
+    /// whose names are in the request.
+    pub(super) fn meant_by(
         &self,
         domain: &DomainName,
-        key: KeyPin,
+        (requester, key): (Requester, KeyPin),
         csr: impl FnOnce() -> Result<Csr, CertifyError>,
-    ) -> Result<(Requester, IdentityId), CertifyError> {
-        let requester = self.requester_by(domain, key)?;
-        let id = match requester {
-            Requester::Identity(id) => id,
-            Requester::Signer(signer) => self.meant_by_signer(domain, (signer, key), &csr()?)?,
-            Requester::Operator => self.meant_by_registrar(domain, "", &csr()?)?,
-        };
-        Ok((requester, id))
+    ) -> Result<IdentityId, CertifyError> {
+        match requester {
+            Requester::Identity(id) => Ok(id),
+            Requester::Signer(signer) => self.meant_by_signer(domain, (signer, key), &csr()?),
+            Requester::Operator => self.meant_by_registrar(domain, "", &csr()?),
+        }
+    }
+
+    /// Whether the descriptor names a signer, who then asks on behalf of many things. The log also has certificates of
+    /// signers who were merely granted a role over one thing: they may ask no more often than a thing may.
+    pub(super) fn is_named_signer(&self, domain: &DomainName, signer: &Fingerprint) -> Result<bool, AppError> {
+        let hosted = self.hosted(domain)?;
+        let said = self.sight(&hosted)?.domain;
+        Ok(!said.descriptor().roles_of(signer).is_empty())
     }
 
     /// Who proves themselves with a key: the thing that has it or, if no record names it, a signer of the domain.
@@ -175,11 +183,27 @@ impl App {
             if let Some(why) = self.barred_by_key(domain, spki)? {
                 return Err(CertifyError::Record(why));
             }
+            if let Some(id) = self.misnamed_with(domain, spki)? {
+                return Ok(Requester::Identity(id));
+            }
             if let Some(signer) = self.signer_with(domain, spki)? {
                 return Ok(Requester::Signer(signer));
             }
         }
         Err(shows_nobody(error))
+    }
+
+    /// The only thing that was ever said to have this key, given by its digest, if a certificate for it was revoked for
+    /// no other reason than that a name in it has become another thing's.
+    fn misnamed_with(&self, domain: &DomainName, spki: [u8; 32]) -> Result<Option<IdentityId>, CertifyError> {
+        let hosted = self.hosted(domain)?;
+        let (sight, key) = (self.sight(&hosted)?, Name::Spki(spki));
+        let naming = sight.naming(key.clone())?;
+        let mut subjects = subjects_of(&naming).into_iter();
+        let (Some(id), None) = (subjects.next(), subjects.next()) else { return Ok(None) };
+        let known = self.resolve_again(&sight, &id, &naming)?;
+        let has_one = known.is_some_and(|known| !misnamed_of(&known.0, &key, self.clock().now()).is_empty());
+        Ok(has_one.then_some(id))
     }
 
     /// The signer of the domain who has this key, given by its digest, if it may sign now and was not given up.
@@ -190,10 +214,12 @@ impl App {
         let hosted = self.hosted(domain)?;
         let (said, now) = (self.sight(&hosted)?.domain, self.clock().now());
         let is_it = |key: &PublicKey| key.to_spki_der().is_some_and(|der| sha256(&der) == spki);
-        // Anybody may show any key, so whether one may sign is checked only for the certificates that have this key.
-        let mut its = said.certificates().filter(|it| it.public_keys().any(is_it));
-        let its = its.find(|it| it.signing_keys(now).any(is_it) && !said.is_key_compromised(&it.primary()));
-        Ok(its.map(Certificate::primary))
+        // Anybody may show any key, so only the certificates that have this one are looked at.
+        let has_it = |primary: &Fingerprint| {
+            let may_sign = said.certificate(primary).is_some_and(|(_, it)| it.signing_keys(now).any(is_it));
+            may_sign && !said.is_key_compromised(primary)
+        };
+        Ok(hosted.keyring.with(&said, &spki).into_iter().find(has_it))
     }
 
     /// The thing that a signer means: the only one that has all the names in the request. A thing that the signer may
@@ -235,6 +261,11 @@ impl App {
         csr: &Csr,
     ) -> Result<IdentityId, CertifyError> {
         let names: BTreeSet<Name> = csr.wanted.iter().map(Wanted::name).cloned().collect();
+        if named.is_empty() && names.is_empty() {
+            let text = "none. A registrar says which thing the request is for: by its id, a name or its serial number \
+                        as the user's name (EST) or the reference (CMP), or by the thing's names in the request";
+            return Err(RequestError::Name(text.to_owned()).into());
+        }
         if named.is_empty() {
             return self.named(domain, &names);
         }

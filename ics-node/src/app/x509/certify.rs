@@ -44,6 +44,7 @@ use std::sync::Arc;
 use ics_core::descriptor::{CertificateProfile, Certificates, ISSUER_ROLE};
 use ics_core::identity::{Fingerprint, IdentityId, excerpt};
 use ics_core::name::{Lookup, Name};
+use ics_core::openpgp::certificate::Certificate;
 use ics_core::openpgp::signer::Signer;
 use ics_core::record::{Logged, Record};
 use ics_core::statement::Claims;
@@ -345,14 +346,16 @@ impl App {
     /// As `issuing`, for one of its issuers, by its name in addresses.
     fn issuing_by<'a>(&'a self, sight: &'a Sight<'a>, named: Option<&str>) -> Result<Issuing<'a>, CertifyError> {
         let (hosted, rules) = (sight.hosted, rules_of(sight)?);
-        let missing = |reason: String| no_issuer(hosted, reason);
-        let first = rules.issuers.first().ok_or_else(|| missing("its descriptor names no issuer".to_owned()))?;
+        let missing = |reason: String| CertifyError::IssuerNotReady { domain: hosted.name.clone(), reason };
+        let first = rules.issuers.first();
+        let first = first.ok_or_else(|| no_issuer(hosted, "its descriptor names no issuer".to_owned()))?;
         let first = self.authority(first).map_err(|error: AuthorityError| missing(error.to_string()))?;
         let authority = match named {
             None => Arc::clone(&first),
             Some(id) => self.authorities_of(&rules.issuers).find(|it| issuer_id(it) == id).ok_or_else(|| {
                 let (id, domain) = (excerpt(id), &hosted.name);
-                missing(format!("its descriptor names no issuer `{id}`; `/x509/{domain}` lists those that it names"))
+                let why = format!("its descriptor names no issuer `{id}`; `/x509/{domain}` lists those that it names");
+                no_issuer(hosted, why)
             })?,
         };
         // Nothing outlives its issuer, so there is nothing left that it could issue.
@@ -366,6 +369,13 @@ impl App {
         let key = self.issuer_key(&authority).ok_or_else(|| {
             missing("the key of its issuer is not at this node; `[node] issuers` in ics.toml names it".to_owned())
         })?;
+        // The log takes nothing from it, and anybody may sign with it.
+        let own = key.signer.public_key().fingerprint();
+        let primary = sight.domain.signer(&own).map_or(own, Certificate::primary);
+        if sight.domain.is_key_compromised(&primary) {
+            let text = "the key of its issuer is declared compromised; `ics ca import` lets another issue";
+            return Err(missing(text.to_owned()));
+        }
         let is_former = authority.spki != first.spki;
         Ok(Issuing { hosted, sight, rules, authority, is_former, key, now })
     }
@@ -379,9 +389,9 @@ impl App {
     }
 
     /// Whether certificates may now be made where others wait meanwhile: all issuers of this node sign quickly, and
-    /// nobody uses the file of what ACME remembers, for whom it would have to wait, and perhaps for the disk.
+    /// nobody who uses the file of what ACME remembers waits for the disk.
     pub(crate) fn certifies_at_once(&self) -> bool {
-        self.0.keys.issuers.iter().all(|key| key.signer.is_quick()) && self.0.acme.as_ref().is_none_or(Acme::is_free)
+        self.0.keys.issuers.iter().all(|key| key.signer.is_quick()) && self.0.acme.as_ref().is_none_or(Acme::is_quick)
     }
 
     /// The record of a thing, and the statements about it. Nothing is issued by a record that is cut short.

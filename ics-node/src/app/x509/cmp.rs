@@ -200,18 +200,37 @@ impl App {
         (sender, nonce): (Protection, [u8; 16]),
         enrolment: Box<Enrolment>,
     ) -> Result<Outcome, Failure> {
-        let (domain, csr) = (&asked.domain, &enrolment.csr);
+        let domain = &asked.domain;
         self.cmp_issues(domain)?;
-        let (comes, proven) = match sender {
-            Protection::Key(key) => (self.comes_by(domain, key, || Ok(csr.clone())), Some(key)),
+        let requester = match sender {
+            Protection::Key(key) => self.requester_by(domain, key).map_err(refused)?,
+            _ => Requester::Operator,
+        };
+        // What is refused counts as well.
+        let until = self.cmp_begin(domain, message, sender, requester)?;
+        let outcome = self.cmp_issue(asked, message, (sender, nonce), (requester, until), enrolment).await;
+        self.cmp_noting(domain, message, (sender, until), outcome).await
+    }
+
+    /// Issues what is asked for in a transaction that has begun.
+    async fn cmp_issue(
+        &self,
+        asked: &CmpRequest,
+        message: &Message<'_>,
+        (sender, nonce): (Protection, [u8; 16]),
+        (requester, until): (Requester, Timestamp),
+        enrolment: Box<Enrolment>,
+    ) -> Result<Outcome, Failure> {
+        let (domain, csr) = (&asked.domain, &enrolment.csr);
+        let profile = asked.profile(&message.header)?;
+        let (proven, meant) = match sender {
+            Protection::Key(key) => (Some(key), self.meant_by(domain, (requester, key), || Ok(csr.clone()))),
             _ => {
                 let named = String::from_utf8_lossy(message.header.reference());
-                (self.meant_by_registrar(domain, &named, csr).map(|id| (Requester::Operator, id)), None)
+                (None, self.meant_by_registrar(domain, &named, csr))
             }
         };
-        let (requester, identity) = comes.map_err(refused)?;
-        let profile = asked.profile(&message.header)?;
-        let until = self.cmp_begin(domain, message, sender, requester)?;
+        let identity = meant.map_err(refused)?;
         if let Some(old) = &enrolment.updates {
             // A signer who asks on behalf of a thing has another key than the thing.
             let own = proven.filter(|_| matches!(requester, Requester::Identity(_)));
@@ -252,13 +271,9 @@ impl App {
         Ok(until)
     }
 
-    /// How many transactions a signer may have begun lately. A signer whom the descriptor names asks on behalf of many
-    /// things. The log also has certificates of signers who were merely granted a role over one thing: they may have no
-    /// more than a thing may.
+    /// How many transactions a signer may have begun lately.
     fn cmp_share(&self, domain: &DomainName, signer: &Fingerprint) -> Result<usize, Failure> {
-        let hosted = self.hosted(domain).map_err(|error| failed(&error))?;
-        let said = self.sight(&hosted).map_err(|error| failed(&error))?.domain;
-        let is_named = !said.descriptor().roles_of(signer).is_empty();
+        let is_named = self.is_named_signer(domain, signer).map_err(|error| failed(&error))?;
         Ok(if is_named { limits::CMP_TRANSACTIONS / 2 } else { limits::CMP_TRANSACTIONS_OF_ONE })
     }
 
@@ -309,10 +324,11 @@ impl App {
         revocation: &Revocation,
     ) -> Result<Outcome, Failure> {
         let (revoker, requester) = self.cmp_revoker(domain, sender, &revocation.certificate).map_err(refused)?;
-        self.cmp_begin(domain, message, sender, requester)?;
+        let until = self.cmp_begin(domain, message, sender, requester)?;
         let serial = &revocation.certificate.serial;
         let revoked = self.revoke_certificate(domain, serial, revoker, revocation.reason).await;
-        revoked.map(|_| Outcome::Revoked).map_err(refused)
+        let outcome = revoked.map(|_| Outcome::Revoked).map_err(refused);
+        self.cmp_noting(domain, message, (sender, until), outcome).await
     }
 
     /// How the requester of a revocation has proved the right to it, and who they are.
@@ -357,7 +373,7 @@ impl App {
             Err(failure) if matches!(failure.info, FailureInfo::BadAlg | FailureInfo::BadRequest) => {
                 Err(failure.clone())
             }
-            _ => self.cmp_not_taken(domain, sender, &waiting).await,
+            _ => self.cmp_not_taken(domain, &waiting).await,
         };
         if ended.is_err() {
             // The client may try again.
@@ -368,25 +384,17 @@ impl App {
         Ok(Outcome::Confirmed { is_new: true })
     }
 
-    /// Revokes a certificate that its holder rejects. A signer who got it on behalf of a thing gives it back as the
-    /// thing would: the log must not name the signer as one who revoked another's certificate.
-    async fn cmp_not_taken(&self, domain: &DomainName, sender: Protection, waiting: &Waiting) -> Result<(), Failure> {
-        let requester = match sender {
-            Protection::Key(_) => self.holder_of_serial(domain, &waiting.serial).map_err(refused)?,
-            _ => Requester::Operator,
-        };
-        self.cmp_take_back(domain, &waiting.serial, requester).await.map_err(refused)?;
+    /// Revokes a certificate that its holder rejects.
+    async fn cmp_not_taken(&self, domain: &DomainName, waiting: &Waiting) -> Result<(), Failure> {
+        self.cmp_take_back(domain, &waiting.serial).await.map_err(refused)?;
         self.cmp_given_back(domain, waiting.serial).await
     }
 
-    /// Revokes a certificate that was not taken, unless that has happened.
-    async fn cmp_take_back(
-        &self,
-        domain: &DomainName,
-        serial: &SerialNumber,
-        requester: Requester,
-    ) -> Result<(), CertifyError> {
-        let revoker = Revoker::Requester(requester);
+    /// Revokes a certificate that was not taken, unless that has happened. Whoever got it on behalf of a thing gives it
+    /// back as the thing would: the log must not name them as one who revoked another's certificate, nor its key be
+    /// barred.
+    async fn cmp_take_back(&self, domain: &DomainName, serial: &SerialNumber) -> Result<(), CertifyError> {
+        let revoker = Revoker::Requester(self.holder_of_serial(domain, serial)?);
         match self.revoke_certificate(domain, serial, revoker, Reason::Unspecified).await {
             Ok(_) | Err(CertifyError::AlreadyRevoked) => Ok(()),
             Err(error) => Err(error),

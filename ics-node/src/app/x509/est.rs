@@ -2,6 +2,8 @@
 //! issued here: what counts is its key, and the record says whose that is. So a device obtains its LDevID with the
 //! IDevID from its manufacturer, as soon as a record that names that key permits it.
 
+mod rate;
+
 use std::sync::Arc;
 
 use der::asn1::SetOfVec;
@@ -10,6 +12,7 @@ use ics_core::identity::{IdentityId, excerpt};
 use ics_core::vocabulary::{DomainName, KeyType, ProfileName};
 use x509_cert::attr::Attribute;
 
+pub(in crate::app) use self::rate::Asking;
 use super::by_key::Applicant;
 use super::certify::{CertifyError, Requester};
 use crate::api::problem::Code;
@@ -62,7 +65,11 @@ impl App {
                 Ok((Requester::Operator, self.meant_by_registrar(&asked.domain, name, &parsed()?)?))
             }
             (Some(_), _) => Err(unproven("the password is not the registrar's token")),
-            (None, Some(proven)) => self.comes_by(&asked.domain, proven, parsed),
+            (None, Some(proven)) => {
+                let requester = self.requester_by(&asked.domain, proven)?;
+                self.est_may_ask(&asked.domain, requester)?;
+                Ok((requester, self.meant_by(&asked.domain, (requester, proven), parsed)?))
+            }
             (None, None) => Err(unproven("neither a certificate nor a password was shown")),
         }
     }

@@ -1,11 +1,12 @@
 //! Revokes certificates for names that have become another thing's: whoever holds one could still pass for that thing.
 //!
 //! A name that was only taken back, as when a thing is renamed, ends no certificate. None is issued for it any more,
-//! and the thing renews in time with its new name; the key of a revoked certificate would no longer show EST and CMP
-//! who comes. Once another thing has the name, the certificate stays in force for a day: a thing that is being replaced
-//! goes on until its successor works, and a mistake, of which an alarm tells, can be put right. The day begins when the
-//! other has the name and this one has lost it, in whatever way: the other may have been given it long before. Only the
-//! home knows the names in certificates, so it says in the log that one is revoked.
+//! and the thing renews in time with its new name. Once another thing has the name, the certificate stays in force for a
+//! day: a thing that is being replaced goes on until its successor works, and a mistake, of which an alarm tells, can be
+//! put right. The day begins when the other has the name and this one has lost it, in whatever way: the other may have
+//! been given it long before. Only the home knows the names in certificates, so it says in the log that one is revoked,
+//! and why: until the certificate would have ended, its key goes on showing EST and CMP who comes
+//! ([`crate::x509::is_misnamed`]), or a thing that was renamed and has no other could get none for its new name.
 
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -21,12 +22,12 @@ use ics_core::vocabulary::{Act, DomainName};
 use tokio::sync::watch;
 use tokio::time::MissedTickBehavior;
 
-use super::certify::{CertifyError, Requester, Revoker, is_for_one};
+use super::certify::{CertifyError, Revoker, is_for_one};
 use crate::app::answer::read::Sight;
 use crate::app::entries::{find_logged, restore};
 use crate::app::home::heartbeat::stopped;
 use crate::app::hosted::Hosted;
-use crate::app::{App, AppError, random};
+use crate::app::{App, AppError};
 use crate::background::breathe;
 use crate::locked::Locked as _;
 use crate::x509::{Reason, SerialNumber, State};
@@ -51,7 +52,7 @@ impl App {
     pub async fn watch_names(self, mut stop: watch::Receiver<bool>) {
         let mut ticks = tokio::time::interval(LOOK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        self.begin_anywhere();
+        self.begin_anywhere(|hosted| &hosted.names_from);
         loop {
             let look = async {
                 ticks.tick().await;
@@ -61,17 +62,6 @@ impl App {
             tokio::select! {
                 () = stopped(&mut stop) => return,
                 () = look => {}
-            }
-        }
-    }
-
-    /// Lets the cycle of each domain begin anywhere. A node that is restarted often would otherwise look only at the
-    /// first certificates of a large domain.
-    fn begin_anywhere(&self) {
-        for hosted in self.all_hosted() {
-            let size = hosted.domain().map_or(0, |domain| domain.size());
-            if let (Ok(bytes), 1..) = (random(), size) {
-                hosted.names_from.store(u64::from_le_bytes(bytes) % size, Ordering::Relaxed);
             }
         }
     }
@@ -96,9 +86,8 @@ impl App {
             if in_vain().has(&serial) {
                 continue;
             }
-            // It is the node itself that has noticed; the log names nobody.
-            let revoker = Revoker::Requester(Requester::Operator);
-            match self.revoke_certificate(&hosted.name, &serial, revoker, Reason::AffiliationChanged).await {
+            let reason = Reason::AffiliationChanged;
+            match self.revoke_certificate(&hosted.name, &serial, Revoker::Misnamed, reason).await {
                 Ok(_) | Err(CertifyError::AlreadyRevoked) => {}
                 Err(error) => {
                     in_vain().put(&serial, now);

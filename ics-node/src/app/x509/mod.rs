@@ -11,6 +11,7 @@ pub(super) mod est;
 pub(super) mod expiry;
 pub(super) mod home_lists;
 pub(super) mod issuers;
+pub(super) mod keyring;
 mod misnamed;
 pub(super) mod ocsp;
 mod over;

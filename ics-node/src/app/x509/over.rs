@@ -5,18 +5,29 @@
 //! look at a clock decides, but the days that the node has seen (`store::days`): one that is ahead for a while, even by
 //! years, costs nothing. Until then a certificate is compared with its successors.
 
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use ics_core::statement::{self, Body};
 use ics_core::time::Timestamp;
 
 use crate::app::hosted::Hosted;
-use crate::app::{App, AppError};
+use crate::app::{App, AppError, random};
 
 /// How many certificates of a domain are looked at in one go.
 const LOOKED_AT: usize = 200;
 
 impl App {
+    /// Lets a look that goes round the certificates of each domain begin anywhere, by the place where it is kept. A node
+    /// that is restarted often would otherwise look only at the first certificates of a large domain.
+    pub(in crate::app) fn begin_anywhere(&self, place: impl Fn(&Hosted) -> &AtomicU64) {
+        for hosted in self.all_hosted() {
+            let size = hosted.domain().map_or(0, |domain| domain.size());
+            if let (Ok(bytes), 1..) = (random(), size) {
+                place(&hosted).store(u64::from_le_bytes(bytes) % size, Ordering::Relaxed);
+            }
+        }
+    }
+
     /// Looks at the next certificates of each domain of this node, in a cycle, and deletes the contents of those that
     /// are over for long. Without the contents, the profile alone says which certificate succeeds which.
     ///
@@ -46,5 +57,28 @@ impl App {
             _ => None,
         };
         until.is_some_and(|until| until < before)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixture::{Party, device};
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_look_that_goes_round_begins_elsewhere_after_a_restart() {
+        let maker = Party::found("devices.acme.example");
+        let app = maker.open();
+        for seed in 1..4 {
+            maker.publish(&app, &device(seed), &format!("urn:dev:os:32473-{seed}"), "L1").await;
+        }
+        let hosted = app.hosted(&maker.domain).expect("here");
+        let size = hosted.domain().expect("founded").size();
+        let begins = || {
+            app.begin_anywhere(|hosted| &hosted.certified_from);
+            hosted.certified_from.load(Ordering::Relaxed)
+        };
+        let all: std::collections::BTreeSet<u64> = (0..200).map(|_| begins()).collect();
+        assert!(all.len() > 1 && all.iter().all(|from| *from < size), "{all:?} of {size}");
     }
 }

@@ -29,6 +29,10 @@ pub(crate) struct Backup {
     with_keys: bool,
 }
 
+/// What to do about a copy that does not hold together.
+const DAMAGED: &str = "keep the earlier copies, and do not rely on this one; `ics fsck` says whether the store is \
+                       damaged, and what to do then";
+
 impl Backup {
     pub(super) fn run(self, context: &Context) -> Result<Exit, Failure> {
         let config = Config::load(&context.home)?;
@@ -58,6 +62,9 @@ impl Backup {
             ("files", made.files.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join("\n")),
             ("keys", keys.to_owned()),
         ];
+        if !findings.is_empty() {
+            rows.push(("what to do", DAMAGED.to_owned()));
+        }
         if !made.left_out.is_empty() {
             let line = |it: &LeftOut| format!("{}: {}", it.path.display(), it.why);
             let lines = made.left_out.iter().map(line).collect::<Vec<_>>().join("\n");

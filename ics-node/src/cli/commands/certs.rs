@@ -15,12 +15,13 @@ use crate::api::{CertificateInfo, CertificatePage, CertificateQuery, Certificate
 use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::files;
-use crate::cli::output::{Parts, table};
+use crate::cli::output::{Parts, Whole, table};
 use crate::cli::session::InDomain;
 use crate::cli::words::{Freshness, clean, short, when};
 use crate::client::lookup::LookupError;
 use crate::client::node::Node;
 use crate::client::report::{Format, Report as Writer};
+use crate::words::path_text;
 
 /// Milliseconds of a day.
 const DAY: u64 = 86_400_000;
@@ -68,7 +69,7 @@ pub(crate) struct Certs {
     /// Continue after this place, which the previous page names.
     #[arg(long, value_name = "PLACE")]
     after: Option<String>,
-    /// All pages, one after the other.
+    /// All pages, one after the other; with --json, as one value.
     #[arg(long)]
     all: bool,
 }
@@ -102,6 +103,21 @@ async fn id_of(node: &Node, of: &str) -> Result<String, Failure> {
     }
 }
 
+/// Prints all pages as one JSON value.
+async fn print_whole(node: &Node, domain: &DomainName, mut query: CertificateQuery) -> Result<Exit, Failure> {
+    let mut whole = Whole::default();
+    loop {
+        let page = node.certificates(domain, &query).await?;
+        if !whole.page(&page.as_of, &page.items, false)? {
+            return Ok(Exit::Ok);
+        }
+        match page.next {
+            None => return whole.end().map(|()| Exit::Ok),
+            after => query.after = after,
+        }
+    }
+}
+
 /// Prints each page as it comes. People are not shown a page that is short only because its node has searched far
 /// enough; they get the next one with it.
 async fn print_pages(
@@ -111,6 +127,9 @@ async fn print_pages(
     mut query: CertificateQuery,
     all: bool,
 ) -> Result<Exit, Failure> {
+    if all && context.output.json {
+        return print_whole(node, domain, query).await;
+    }
     let mut found = false;
     loop {
         let page = node.certificates(domain, &query).await?;
@@ -188,7 +207,9 @@ impl Report {
         let config = context.config()?;
         let domain = self.which.domain.clone().or_default(&config)?;
         let node = context.node(&config)?;
-        let format = if context.output.json { Format::Json } else { self.format };
+        // A file gets what was asked for it, and programs are told of the file.
+        let is_for_programs = context.output.json && files::is_standard(&self.out);
+        let format = if is_for_programs { Format::Json } else { self.format };
         let make = |into: &mut dyn Write| {
             let only = self.which.query(context.now());
             let mut report = Writer::new(format, into, domain.clone(), context.now(), only.clone());
@@ -216,6 +237,12 @@ impl Report {
         let totals = made?;
         let told: Vec<String> = totals.each().map(|(state, count)| format!("{count} {state}")).collect();
         context.output.note(&format!("certificates of {domain}: {}", told.join(", ")));
+        if context.output.json {
+            let totals: serde_json::Map<_, _> =
+                totals.each().map(|(state, count)| (state.to_string(), count.into())).collect();
+            let shown = serde_json::json!({ "file": path_text(&self.out), "totals": totals });
+            context.output.written(&self.out, &shown, String::new)?;
+        }
         Ok(Exit::Ok)
     }
 }

@@ -122,7 +122,8 @@ impl Export {
             return Err(self.nothing_of_the_version());
         }
         let path = self.file()?;
-        self.write(context, path, keys, Armor::PublicKey)
+        let written = self.write(path, &keys, Armor::PublicKey)?;
+        tell_written(context, path, &[written])
     }
 
     fn messages(self, context: &Context, pack: &Evidence, verified: &Verified) -> Result<(), Failure> {
@@ -139,28 +140,30 @@ impl Export {
             )
             .hint("name a file with -o FILE: the others go to files beside it"));
         }
+        let mut written = Vec::new();
         for (number, message) in (1..).zip(messages) {
             let path = if number == 1 { path.to_owned() } else { beside(path, &number.to_string()) };
             if is_document(&path) {
-                self.write_apart(context, &path, &message)?;
+                written.extend(self.write_apart(&path, &message)?);
             } else {
-                self.write(context, &path, message, Armor::Message)?;
+                written.push(self.write(&path, &message, Armor::Message)?);
             }
         }
-        if path.as_os_str() == files::STANDARD {
-            return Ok(());
+        if !files::is_standard(path) {
+            let keys = if is_document(path) { path.with_extension("pgp") } else { path.to_owned() };
+            let signers = openpgp::signers(pack, self.version());
+            written.push(self.write(&beside(&keys, "signers"), &signers, Armor::PublicKey)?);
         }
-        let keys = if is_document(path) { path.with_extension("pgp") } else { path.to_owned() };
-        self.write(context, &beside(&keys, "signers"), openpgp::signers(pack, self.version()), Armor::PublicKey)
+        tell_written(context, path, &written)
     }
 
-    /// Writes what a message signs, and its signature to a file beside that.
-    fn write_apart(&self, context: &Context, path: &Path, message: &[u8]) -> Result<(), Failure> {
+    /// Writes what a message signs, and its signature to a file beside that; returns both, as [`Self::write`] does.
+    fn write_apart(&self, path: &Path, message: &[u8]) -> Result<[(PathBuf, usize); 2], Failure> {
         let apart = statement::detached(message);
         let (document, signature) = apart.ok_or_else(|| Failure::new(Exit::Internal, "a message without a document"))?;
         files::write(path, document)?;
-        context.output.note(&format!("{} bytes in {}", document.len(), path.display()));
-        self.write(context, &path.with_extension("sig"), signature, Armor::Signature)
+        let signature = self.write(&path.with_extension("sig"), &signature, Armor::Signature)?;
+        Ok([(path.to_owned(), document.len()), signature])
     }
 
     /// Where OpenPGP is written: never in binary to a terminal.
@@ -173,14 +176,13 @@ impl Export {
         }
     }
 
-    fn write(&self, context: &Context, path: &Path, binary: Vec<u8>, kind: Armor) -> Result<(), Failure> {
+    /// Writes a file, and returns its path and how many bytes it has.
+    fn write(&self, path: &Path, binary: &[u8], kind: Armor) -> Result<(PathBuf, usize), Failure> {
         let failed = |e| Failure::new(Exit::Internal, e);
-        let bytes = if self.armor { openpgp::armored(&binary, kind).map_err(failed)? } else { binary };
-        files::write(path, &bytes)?;
-        if path.as_os_str() != files::STANDARD {
-            context.output.note(&format!("{} bytes in {}", bytes.len(), path.display()));
-        }
-        Ok(())
+        let armored = self.armor.then(|| openpgp::armored(binary, kind).map_err(failed)).transpose()?;
+        let bytes = armored.as_deref().unwrap_or(binary);
+        files::write(path, bytes)?;
+        Ok((path.to_owned(), bytes.len()))
     }
 
     fn nothing_of_the_version(&self) -> Failure {
@@ -191,6 +193,16 @@ impl Export {
     const fn version(&self) -> u8 {
         if self.v6 { 6 } else { 4 }
     }
+}
+
+/// Tells which files were written, unless it was standard output.
+fn tell_written(context: &Context, path: &Path, written: &[(PathBuf, usize)]) -> Result<(), Failure> {
+    let shown = |(path, bytes): &(PathBuf, usize)| json!({ "file": path_text(path), "bytes": bytes });
+    let shown = json!({ "files": written.iter().map(shown).collect::<Vec<_>>() });
+    context.output.written(path, &shown, || {
+        let line = |(path, bytes): &(PathBuf, usize)| format!("{bytes} bytes in {}", path.display());
+        written.iter().map(line).collect::<Vec<_>>().join("\n")
+    })
 }
 
 /// Writes the proof of an entry and its body beside it; `ics verify --document` reads both.

@@ -31,6 +31,9 @@ pub(crate) struct Fsck {
 
 impl Fsck {
     pub(super) fn run(self, context: &Context) -> Result<Exit, Failure> {
+        if self.repair {
+            context.refuse_foreign_home()?;
+        }
         let config = Config::load(&context.home)?;
         let node = config.node.as_ref().ok_or_else(|| {
             Failure::new(Exit::Local, "this home directory is not that of a node").hint("--home names another one")

@@ -138,7 +138,7 @@ impl From<ImportError> for Failure {
         match error {
             ImportError::File { .. } => Self::new(Exit::Local, error),
             ImportError::Node(error) => {
-                Self::from(error).hint("what came before is in the log: do it again when the node answers")
+                Self::from(error).after("what came before is in the log, and the same command goes on from there")
             }
         }
     }

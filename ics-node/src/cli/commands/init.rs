@@ -92,6 +92,7 @@ struct Made {
 
 impl Init {
     pub(super) fn run(self, context: &Context) -> Result<Exit, Failure> {
+        context.refuse_foreign_home()?;
         let passphrase = self.passphrase(context)?;
         let is_kept = passphrase.1;
         let new = self.new_home(passphrase);

@@ -15,6 +15,7 @@ use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::output::{card, print, table};
 use crate::cli::words::when;
+use crate::keys::file::is_typed;
 use crate::keys::{Algorithm, ImportSource, KeyName, KeyVersion, Passphrase, StoredKey};
 
 /// Commands about keys.
@@ -141,6 +142,9 @@ struct KeyCard {
 
 impl KeyCommand {
     pub(super) fn run(self, context: &Context) -> Result<Exit, Failure> {
+        if matches!(self, Self::Make(_) | Self::Adopt(_) | Self::Import(_)) {
+            context.refuse_foreign_home()?;
+        }
         match self {
             Self::Make(command) => command.run(context),
             Self::Adopt(command) => command.run(context),
@@ -201,7 +205,7 @@ impl Import {
 
     fn old_passphrase(&self) -> Result<Passphrase, Failure> {
         let nobody = "the key is encrypted, and there is no terminal to ask for its passphrase";
-        match &self.old_passphrase_file {
+        match self.old_passphrase_file.as_deref().filter(|path| !is_typed(path)) {
             Some(path) => Ok(Passphrase::from_file(path)?),
             None if std::io::stdin().is_terminal() => Ok(Passphrase::ask("Passphrase that the key has now: ")?),
             None => Err(Failure::new(Exit::Local, nobody).hint("give it with --old-passphrase-file FILE")),

@@ -6,13 +6,12 @@ use console::style;
 use ics_core::identity::{Fingerprint, Kind};
 use ics_core::record::{Digest, GivenLabel};
 use ics_core::vocabulary::{DomainName, Effect, StatusName};
-use serde::Serialize;
 
 use super::page_limit;
 use crate::api::{IdentityPage, IdentitySummary, ListQuery};
 use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure};
-use crate::cli::output::{print_part, table};
+use crate::cli::output::{Whole, table};
 use crate::cli::session::InDomain;
 use crate::cli::words::{Freshness, MAY_MISS, clean, in_colour, short, when};
 use crate::client::node::Node;
@@ -30,7 +29,8 @@ Examples:
   $ ics list --runs deprecated
   $ ics list --kind software --title hello
 
-  The register of a certification body: all things that have its label now, and until when:
+  The register of a certification body: what it labels; and what has one label now, and until when:
+  $ ics list --domain labels.cert.example --all
   $ ics list --domain labels.cert.example --label iec-62443-4-2 --all
 
   Ids for another command:
@@ -148,37 +148,19 @@ async fn print_pages(
     }
 }
 
-/// Prints all pages as one JSON value, in parts as they come; output cut short is not valid JSON, so nobody takes it
-/// for all.
+/// Prints all pages as one JSON value.
 async fn print_whole(node: &Node, domain: &DomainName, mut query: ListQuery) -> Result<Exit, Failure> {
-    let (mut begun, mut listed, mut misses) = (false, false, false);
+    let mut whole = Whole::default();
     loop {
         let page = node.list(domain, &query).await?;
-        misses |= page.cut_short;
-        // Every page is as of the first one or later.
-        let mut text = String::new();
-        if !begun {
-            text = format!("{{\"as_of\": {}, \"items\": [", as_json(&page.as_of)?);
-            begun = true;
+        if !whole.page(&page.as_of, &page.items, page.cut_short)? {
+            return Ok(Exit::Ok);
         }
-        for item in &page.items {
-            text.push_str(if listed { ",\n" } else { "\n" });
-            text.push_str(&as_json(item)?);
-            listed = true;
-        }
-        if page.next.is_none() {
-            text.push_str(if misses { "\n], \"cut_short\": true}\n" } else { "\n]}\n" });
-        }
-        let is_read = print_part(text.as_bytes())?;
-        match page.next.filter(|_| is_read) {
-            None => return Ok(Exit::Ok),
+        match page.next {
+            None => return whole.end().map(|()| Exit::Ok),
             after => query.after = after,
         }
     }
-}
-
-fn as_json(value: &impl Serialize) -> Result<String, Failure> {
-    serde_json::to_string(value).map_err(|e| Failure::new(Exit::Internal, e))
 }
 
 /// Returns where the listing continues automatically: through all pages, or to the first with an item. A node examines
@@ -187,27 +169,38 @@ fn goes_on(page: &IdentityPage, all: bool) -> Option<u64> {
     page.next.filter(|_| all || page.items.is_empty())
 }
 
-/// A page as a table; one of the things that have a label also says who gives it, and until when.
+/// A page as a table, with the labels if there are any; one of the things that have a certain label says instead who
+/// gives it, and until when.
 fn text(page: &IdentityPage, by_label: bool) -> String {
     let is_fresh = Freshness::from(&page.as_of).is_fresh();
     let has = |attribute: &&str| page.items.iter().any(|item| item.attributes.contains_key(*attribute));
     let attributes: Vec<&str> = ["model", "lot"].into_iter().filter(has).collect();
-    let labels: &[&str] = if by_label { &["until", "by"] } else { &[] };
+    let labels: &[&str] = match by_label {
+        true => &["until", "by"],
+        false if page.items.iter().any(|item| !item.labels.is_empty()) => &["labels"],
+        false => &[],
+    };
     let heads = [&["kind", "title", "status"], labels, attributes.as_slice(), &["id"]].concat();
-    let rows: Vec<Vec<String>> = page.items.iter().map(|item| row(item, &attributes, by_label, is_fresh)).collect();
+    let rows: Vec<Vec<String>> = page.items.iter().map(|item| row(item, &attributes, labels, is_fresh)).collect();
     table(&heads, &rows)
 }
 
-fn row(item: &IdentitySummary, attributes: &[&str], by_label: bool, is_fresh: bool) -> Vec<String> {
+fn row(item: &IdentitySummary, attributes: &[&str], labels: &[&str], is_fresh: bool) -> Vec<String> {
     let mut cells = vec![item.kind.to_string(), brief(&item.title), status(item, is_fresh)];
-    if by_label {
-        let each = |say: fn(&GivenLabel) -> String| item.labels.iter().map(say).collect::<Vec<_>>().join("; ");
-        cells.extend([each(until), brief(&each(signer))]);
-    }
-    let value = |name: &&str| item.attributes.get(*name).map(|value| brief(value)).unwrap_or_default();
-    cells.extend(attributes.iter().map(value));
+    let each = |say: fn(&GivenLabel) -> String| item.labels.iter().map(say).collect::<Vec<_>>().join("; ");
+    cells.extend(labels.iter().map(|head| match *head {
+        "until" => each(until),
+        "by" => brief(&each(signer)),
+        _ => brief(&each(value)),
+    }));
+    let given = |name: &&str| item.attributes.get(*name).map(|value| brief(value)).unwrap_or_default();
+    cells.extend(attributes.iter().map(given));
     cells.push(style(&item.id).dim().to_string());
     cells
+}
+
+fn value(label: &GivenLabel) -> String {
+    label.value.clone()
 }
 
 fn until(label: &GivenLabel) -> String {
@@ -296,7 +289,7 @@ mod tests {
     }
 
     #[test]
-    fn a_page_of_what_has_a_label_says_who_gives_it_and_until_when() {
+    fn a_page_names_the_labels_or_says_who_gives_the_one_that_was_asked_for_and_until_when() {
         let by = |name: Option<&str>| {
             json!({"signer": "ab".repeat(20), "name": name, "role": "certification-body", "statement": "07".repeat(32),
                    "index": 3})
@@ -311,6 +304,12 @@ mod tests {
             "items": [item(&one), item(&two)],
         }))
         .expect("a page");
+        assert_eq!(
+            console::strip_ansi_codes(&text(&page, false)),
+            "kind    title  status  labels  id\n\
+             device  Pump   none    ce      ab12\n\
+             device  Pump   none    ce; ce  ab12"
+        );
         assert_eq!(
             console::strip_ansi_codes(&text(&page, true)),
             "kind    title  status  until                    by                         id\n\

@@ -1,10 +1,13 @@
 //! `ics outbox`.
 
+use std::collections::BTreeMap;
+
 use clap::Args;
 use console::style;
 use ics_core::time::Timestamp;
+use ics_core::vocabulary::DomainName;
 
-use crate::api::{OutboxItem, SubmissionResult};
+use crate::api::{OUTBOX_SHOWN, OutboxItem, SubmissionResult};
 use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::words::{clean, counted, span, when};
@@ -33,9 +36,12 @@ impl Outbox {
 
 fn text(items: &[OutboxItem], now: Timestamp) -> String {
     let (done, waiting): (Vec<&OutboxItem>, Vec<&OutboxItem>) = items.iter().partition(|item| item.done_at.is_some());
+    let mut of_domain = BTreeMap::<&DomainName, usize>::new();
+    waiting.iter().for_each(|item| *of_domain.entry(&item.domain).or_default() += 1);
+    let least = if of_domain.values().any(|count| *count >= OUTBOX_SHOWN) { "at least " } else { "" };
     let mut lines = match waiting.len() {
         0 => vec!["nothing waits to be sent".to_owned()],
-        count => vec![format!("{} to be sent", counted(count, "statement"))],
+        count => vec![format!("{least}{} to be sent", counted(count, "statement"))],
     };
     lines.extend(waiting.iter().map(|item| line(item, now)));
     lines.extend(done.iter().take(DONE_SHOWN).map(|item| line(item, now)));
@@ -85,5 +91,8 @@ mod tests {
             console::strip_ansi_codes(&text(&items, now)),
             "1 statement to be sent\n… 7  a.example, for 30 s, sent 2 times in vain\n    no\u{fffd}way\n✗ 3  a.example: no role"
         );
+        // The node shows no more of a domain, and so does not say how many there are.
+        let many = vec![items[0].clone(); OUTBOX_SHOWN];
+        assert!(text(&many, now).starts_with("at least 500 statements to be sent\n"));
     }
 }

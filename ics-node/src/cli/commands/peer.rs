@@ -99,11 +99,11 @@ fn change<T>(
 impl From<EditError> for Failure {
     fn from(error: EditError) -> Self {
         match error {
-            EditError::Config(error) => error.into(),
             EditError::Unknown(_) => {
                 Self::new(Exit::NotFound, error).hint("`ics peer list` shows the configured peers")
             }
-            EditError::Form(_) => Self::new(Exit::Local, error),
+            // The file was read before: what is refused is what it would become.
+            EditError::Config(_) | EditError::Form(_) => Self::new(Exit::Local, error),
         }
     }
 }

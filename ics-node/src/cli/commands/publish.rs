@@ -50,7 +50,8 @@ Columns of CSV and NDJSON: key (a file) or spki (PEM, or DER in base64); kind, n
 replaces, from, until; manu, make, model, prodid, pvers, lot, qty, loc, dest. Separate several values of urn, host, cert
 or group by spaces. What is the same for all rows can be given as an option instead. A row is refused if its key or one
 of its names is in an earlier row. Rows that are in the log are noted in FILE.journal: run the same command again to
-continue where it stopped. Rows that were refused are in FILE.refused.ndjson, with the reason.
+continue where it stopped. Rows that were refused are in FILE.refused.ndjson, with the reason; a run that refuses none
+removes that file.
 
 Examples:
   One device by its bare public key:

@@ -89,6 +89,7 @@ pub(crate) struct Restore {
 
 impl Restore {
     pub(super) fn run(self, context: &Context) -> Result<Exit, Failure> {
+        context.refuse_foreign_home()?;
         let put_back = self.copy.as_deref().map(|copy| put_back(context, copy)).transpose()?;
         self.open(context, put_back.as_ref()).map_err(|failure| match &put_back {
             Some(put_back) => failure.after(done(put_back)),

@@ -8,9 +8,11 @@ use std::time::Duration;
 use clap::Args;
 use console::style;
 use rustix::io::Errno;
+use rustix::process::{self, getpid, kill_process};
 use sd_notify::NotifyState;
 use serde_json::json;
 use tokio::signal::unix::Signal;
+use tokio::sync::oneshot;
 
 use crate::app::{AppError, IssuerKey, NodeKeys, ResponderCertificate};
 use crate::cli::context::Context;
@@ -55,9 +57,9 @@ fn help() -> String {
 The node is configured by ics.toml in the home directory, which `ics init` makes. All settings are described in
 {EXAMPLE_AT}.
 
-SIGTERM and SIGINT stop the node once the requests under way are answered. SIGHUP makes it read renewed TLS
-certificates, and those of `[node] responders`; no connection is cut, and if a certificate cannot be used, the former
-one stays in use. SIGHUP does not stop the node, not even when the node's terminal goes away.
+SIGTERM and SIGINT stop the node once the requests under way are answered; sent again, they end it at once. SIGHUP
+makes it read renewed TLS certificates, and those of `[node] responders`; no connection is cut, and if a certificate
+cannot be used, the former one stays in use. SIGHUP does not stop the node, not even when the node's terminal goes away.
 
 Examples:
   The node of the home directory ~/.ics:
@@ -70,6 +72,7 @@ Examples:
 
 impl Serve {
     pub(crate) fn run(self, context: &Context) -> Result<Exit, Failure> {
+        context.refuse_foreign_home()?;
         let config = Config::load(&context.home)?;
         let node = config.node.as_ref().ok_or_else(|| failed(&ServiceError::NoNode))?;
         memory::node(node.memory_mib);
@@ -82,7 +85,7 @@ impl Serve {
         };
         let keys = node_keys(context, node)?;
         context.passphrases().forget();
-        observe::init(&config.log).map_err(|error| Failure::new(Exit::Local, error))?;
+        observe::init(&config.log, &context.named_flags()).map_err(|error| Failure::new(Exit::Local, error))?;
         let file = context.home.join(FILE_NAME);
         warn_of_readers(&file, &config);
         remove_left(&context.home);
@@ -90,7 +93,8 @@ impl Serve {
         let mut closing = None;
         let ended = runtime.block_on(async {
             // Not earlier: until then the signal ends the program as usual, even at the prompt for a passphrase.
-            let stop = stop_signal().map_err(internal)?;
+            let (telling, told) = oneshot::channel();
+            tokio::spawn(heed(stop_signal().map_err(internal)?, telling));
             let mut service = Service::start(&config, Some(&file), keys).map_err(|error| failed(&error))?;
             if self.clock_is_right {
                 service.app().believe_clock();
@@ -101,10 +105,9 @@ impl Serve {
             tell_systemd(NotifyState::Ready);
             let responders = service.app().responder_certificates();
             tokio::spawn(follow_certificates(changes, service.certificates(), responders));
+            // Who tells it lives as long as the runtime.
             let stop = async {
-                stop.await;
-                tracing::info!("the node was told to stop, and answers what it was asked before");
-                tell_systemd(NotifyState::Stopping);
+                let _ = told.await;
             };
             service.run(stop).await.map_err(|error| failed(&error))
         });
@@ -115,6 +118,22 @@ impl Serve {
             tracing::warn!("work under way does not end: the store is left as after a power cut, and nothing is lost");
         }
         ended.map(|()| Exit::Ok)
+    }
+}
+
+/// Waits until the node is told to stop, and passes that on. A node that is still starting, which may take long, stops
+/// once it has started; whoever does not want to wait tells it again.
+async fn heed(stop: impl Future<Output = ()> + Send, telling: oneshot::Sender<()>) {
+    stop.await;
+    let again = stop_signal();
+    tracing::info!("the node was told to stop, and answers what it was asked before; told again, it ends at once");
+    tell_systemd(NotifyState::Stopping);
+    // The node may have ended by itself.
+    let _ = telling.send(());
+    if let Ok(again) = again {
+        again.await;
+        tracing::warn!("the node was told again to stop: it ends as in a power cut, and nothing is lost");
+        let _ = kill_process(getpid(), process::Signal::KILL);
     }
 }
 
@@ -245,7 +264,8 @@ fn announce(context: &Context, config: &Config, service: &Service) {
 }
 
 pub(super) fn failed(error: &ServiceError) -> Failure {
-    let failure = Failure::new(Exit::Local, error);
+    let exit = if matches!(error, ServiceError::NoNode) { Exit::Config } else { Exit::Local };
+    let failure = Failure::new(exit, error);
     match error {
         ServiceError::NoNode => failure.hint("`ics init` makes a home directory with a node in it"),
         ServiceError::App(AppError::Store(StoreError::InUse { .. })) => {

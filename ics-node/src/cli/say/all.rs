@@ -12,7 +12,7 @@ use super::said::Said;
 use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::progress;
-use crate::client::node::Node;
+use crate::client::node::{Node, NodeError};
 use crate::client::signing::{Signing, SigningError, random_salt};
 use crate::client::submit;
 
@@ -66,7 +66,17 @@ async fn say_some(
     let mut results = Vec::with_capacity(bodies.len());
     let submitted = submit::submit_into(node, signing.domain(), bodies, &mut results).await;
     said.extend(some.iter().zip(results).map(|(saying, result)| Said::new(&saying.found.thing, result)));
-    Ok(submitted?)
+    submitted.map_err(failed)
+}
+
+/// Whoever says something twice has it in the log twice, with the time of the second.
+fn failed(error: NodeError) -> Failure {
+    let leaves_open = error.leaves_open();
+    let failure = Failure::from(error);
+    match leaves_open {
+        true => failure.hint("the node may have taken it: look with `ics history` before you say it again"),
+        false => failure,
+    }
 }
 
 /// Signs each statement as of its time, on a separate thread: a token is slow, and the runtime has answers to read.

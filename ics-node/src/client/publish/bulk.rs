@@ -1,6 +1,7 @@
 //! Publishes a file of rows: reads, signs and submits concurrently, with bounded memory.
 
 use std::collections::HashSet;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use futures_util::stream::{self, StreamExt as _};
@@ -218,7 +219,7 @@ impl Bulk {
             progress(Progress { acknowledged, refused: outcome.refused });
         }
         signer.await.map_err(|_| BulkError::Broken)??;
-        outcome.report = report.written();
+        outcome.report = report.written()?;
         Ok(outcome)
     }
 }
@@ -260,6 +261,10 @@ impl Producer {
     fn run(&self, rows: Rows, sender: &mpsc::Sender<Batch>) -> Result<(), BulkError> {
         let (mut batch, mut seen) = (Batch::default(), Seen::default());
         for row in rows {
+            // The run ends once this does, and a token may take minutes for what is left of a batch.
+            if sender.is_closed() {
+                return Ok(());
+            }
             let signed = match row {
                 Err(RowError::Row { number, reason }) => Signed::No(Refused::unread(number, reason)),
                 other => self.sign(other?, &mut seen)?,
@@ -343,8 +348,15 @@ impl Report {
         Ok(())
     }
 
-    fn written(self) -> Option<PathBuf> {
-        (self.lines > 0).then_some(self.path)
+    /// Where the refused rows are, if there are any. What an earlier run has left is removed: it is no longer so.
+    fn written(self) -> Result<Option<PathBuf>, BulkError> {
+        if self.lines > 0 {
+            return Ok(Some(self.path));
+        }
+        match std::fs::remove_file(&self.path) {
+            Err(source) if source.kind() != ErrorKind::NotFound => Err(BulkError::Report { path: self.path, source }),
+            _ => Ok(None),
+        }
     }
 }
 
@@ -419,5 +431,10 @@ mod tests {
         let ended = producer.run(Rows::open(&input).expect("rows"), &sender);
         assert!(matches!(ended, Err(BulkError::Signing(SigningError::Elsewhere(_)))), "{ended:?}");
         assert!(receiver.try_recv().is_err(), "no row is handed on");
+
+        // Once the run has failed, nothing more is signed.
+        drop(receiver);
+        let ended = producer.run(Rows::open(&input).expect("rows"), &sender);
+        assert!(ended.is_ok(), "{ended:?}");
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use ics_core::identity::{Fingerprint, IdentityError, IdentityId, Kind, unnamed};
+use ics_core::identity::{Fingerprint, IdentityError, IdentityId, Kind, excerpt, unnamed};
 use ics_core::name::{Name, NameError};
 use ics_core::record::Digest;
 use ics_core::statement::Claims;
@@ -83,7 +83,7 @@ impl Fields {
     /// When there is none.
     pub fn check_column(column: &str) -> Result<(), FieldError> {
         let is_known = COLUMNS.contains(&column) || column.parse::<Attribute>().is_ok();
-        if is_known { Ok(()) } else { Err(FieldError::Unknown(column.chars().take(80).collect())) }
+        if is_known { Ok(()) } else { Err(FieldError::Unknown(excerpt(column))) }
     }
 
     /// Sets the value of a column; an empty value is ignored. Several URNs, hosts, certificates or groups in one column

@@ -27,7 +27,7 @@ async fn brief_work_is_done_at_once_unless_gateways_ask_here() {
         drop(given_up);
         told.await.expect("it ends all the same");
         // Gateways that identify themselves are answered by the routes.
-        face.hot(|_, _| Ok(Some(()))).await.expect("an answer");
+        face.hot(None, |_, _| Ok(Some(()))).await.expect("an answer");
         assert!(background::is_spared() && !is_done_here().await);
     };
     tokio::task::LocalSet::new().run_until(worked).await;
@@ -52,10 +52,15 @@ async fn strangers_leave_places_to_others_however_few_there_are() {
     let listening: Vec<_> = networks.iter().map_while(|it| face.listen(it, Reader::Anonymous).ok()).collect();
     let working: Vec<_> = (0..100).map_while(|_| face.under_way().ok()).collect();
     let asking: Vec<_> = (0..100).map_while(|_| face.place_to_ask(Asker::Address(None)).ok()).collect();
-    let counts = [bodies.len(), listening.len(), working.len(), asking.len()];
-    assert_eq!(counts, [7, 14, 14, 7], "of all");
+    let bodies_here: Vec<_> = (0..100).map_while(|_| face.upload(&from("127.0.0.1:9")).ok()).collect();
+    let [here, elsewhere] = &face.decisions;
+    let deciding: Vec<_> = (0..100).map_while(|number| elsewhere.take(true, Some(number)).ok()).collect();
+    let deciding_here: Vec<_> = (0..100).map_while(|_| here.take(true, None).ok()).collect();
+    let counts = [bodies.len(), listening.len(), working.len(), asking.len(), deciding.len(), deciding_here.len()];
+    assert_eq!(counts, [7, 14, 14, 7, 2, 2], "of all");
+    assert_eq!(bodies_here.len(), 1, "what strangers elsewhere send leaves a place to this machine");
     // As many submissions as bodies may wait for other nodes besides.
-    assert!(counts.iter().sum::<usize>() + bodies.len() < settings.places());
+    assert!(counts.iter().sum::<usize>() + bodies.len() + bodies_here.len() < settings.places());
     assert!(face.listen(&one, Reader::Operator).is_ok(), "who is known has places beside theirs");
     assert!(face.place_to_ask(Asker::Own).is_ok());
 
@@ -81,6 +86,43 @@ async fn one_network_has_half_of_the_places_for_work() {
     let all = work_of(true, None).await;
     assert_eq!(all.len(), 8, "many are behind a proxy");
     assert_eq!(work_of(false, Some(1)).await.len(), 1, "who is known has more");
+}
+
+/// Otherwise two networks whose work waits for its turn would have all places, and nobody else would be answered.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_waits_for_its_turn_leaves_places_to_others() {
+    let settings = Settings { max_work: 32, ..Settings::default() };
+    let face = Face::new(Party::found("devices.acme.example").open(), &settings);
+    let wait = async |network: u64| {
+        let waits = async { (0..100).map_while(|_| face.in_line().ok()).collect::<Vec<_>>() };
+        WHENCE.scope((true, Some(network)), waits).await
+    };
+    let mut waiting = Vec::new();
+    for (network, count) in [(1, 4), (2, 4), (3, 4), (4, 4), (5, 0)] {
+        let its = wait(network).await;
+        assert_eq!(its.len(), count, "of network {network}");
+        waiting.extend(its);
+    }
+    let others: Vec<_> = (0..100).map_while(|_| face.under_way().ok()).collect();
+    assert_eq!(others.len(), 16, "what needs no turn has the other half");
+    let known = WHENCE.scope((false, None), async { face.in_line().is_ok() });
+    assert!(known.await, "who is known has places beside theirs");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn gateways_are_answered_however_much_is_under_way() {
+    let settings = Settings { max_work: 8, ..Settings::default() };
+    let face = Face::new(Party::found("devices.acme.example").open(), &settings);
+    let all: Vec<_> = (0..100).map_while(|_| face.under_way().ok()).collect();
+    let [here, elsewhere] = &face.decisions;
+    let elsewhere: Vec<_> = (0..100).map_while(|number| elsewhere.take(true, Some(number)).ok()).collect();
+    assert_eq!(face.blocking(|_| Ok(())).await.expect_err("there is no place").problem().status, 503);
+    face.decide(|_| Ok(())).await.expect("has a place of its own");
+    let here: Vec<_> = (0..100).map_while(|_| here.take(true, None).ok()).collect();
+    assert_eq!((here.len(), elsewhere.len()), (1, 1), "what comes from elsewhere leaves a place to this machine");
+    assert_eq!(face.decide(|_| Ok(())).await.expect_err("there is no more").problem().status, 503);
+    drop(all);
+    face.decide(|_| Ok(())).await.expect("has one of all as well");
 }
 
 /// Also behind a proxy, where all have the address of one connection.
@@ -119,7 +161,7 @@ async fn is_known_while_served(face: &Data<Face>) {
 async fn few_pages_are_made_at_once() {
     let settings = Settings { workers: Some(1), ..Settings::default() };
     let face = Face::new(Party::found("devices.acme.example").open(), &settings);
-    for (what, at_once) in [(Heavy::Page, 2), (Heavy::Proof, 1), (Heavy::Attestation, 2)] {
+    for (what, at_once) in [(Heavy::Page, 2), (Heavy::Record, 4), (Heavy::Proof, 1), (Heavy::Attestation, 2)] {
         let turns = face.all_turns(what);
         let mut waits = Box::pin(face.heavy(what, (), |_| Ok(())));
         assert!((&mut waits).now_or_never().is_none());
@@ -131,6 +173,16 @@ async fn few_pages_are_made_at_once() {
         waits.await.expect("is made");
         assert_eq!(left(), [at_once; 2], "and is given back");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_made_of_a_whole_record_waits_for_its_turn() {
+    let face = Face::new(Party::found("devices.acme.example").open(), &Settings::default());
+    let turns = face.all_turns(Heavy::Record);
+    let mut waits = Box::pin(face.record(|_| Ok("all of it")));
+    assert!((&mut waits).now_or_never().is_none());
+    drop(turns);
+    assert_eq!(waits.await.expect("is made").status(), 200);
 }
 
 /// Otherwise whoever was let go often enough would have all seats.

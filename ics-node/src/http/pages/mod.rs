@@ -16,7 +16,7 @@ use maud::Markup;
 use self::session::Sessions;
 use super::answer;
 use super::face::Face;
-use super::failure::Failure;
+use super::failure::{Failure, advise};
 use super::request::client;
 use super::routes::{allowed, method, other_method};
 use super::server::Settings;
@@ -84,14 +84,16 @@ impl Pages {
 
 /// A page. Caches never keep it, and the sites that its links lead to do not learn what was looked at.
 fn html(status: StatusCode, page: Markup) -> HttpResponse {
-    HttpResponse::build(status)
+    let mut response = HttpResponse::build(status);
+    response
         .content_type("text/html; charset=utf-8")
         .insert_header((header::CONTENT_SECURITY_POLICY, draw::CONTENT_SECURITY_POLICY))
         .insert_header((header::CACHE_CONTROL, "no-store"))
         .insert_header((header::REFERRER_POLICY, REFERRER))
         .insert_header(("cross-origin-opener-policy", "same-origin"))
-        .insert_header(("permissions-policy", "camera=(), geolocation=(), microphone=()"))
-        .body(page.into_string())
+        .insert_header(("permissions-policy", "camera=(), geolocation=(), microphone=()"));
+    advise(&mut response, status);
+    response.body(page.into_string())
 }
 
 /// Redirects the browser to another page of this node.

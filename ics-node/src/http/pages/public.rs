@@ -76,7 +76,7 @@ pub(super) async fn thing(
     let query = query.into_inner();
     let path = draw::path_of(&query);
     let (asked, reader) = (query.clone(), proven(&request));
-    found(&face, &pages, &request, &asked, &path, move |app| app.public_thing(reader, &query)).await
+    found(&face, &pages, &request, (&asked, path), move |app| app.public_thing(reader, &query)).await
 }
 
 /// An item of a product, by the GS1 Digital Link printed on it.
@@ -94,23 +94,31 @@ pub(super) async fn digital_link(face: Data<Face>, pages: Data<Pages>, request: 
     let path = format!("/01/{}{serial}", link.gtin);
     let asked = link.serial.clone().unwrap_or_else(|| link.gtin.to_string());
     let reader = proven(&request);
-    found(&face, &pages, &request, &asked, &path, move |app| app.thing_of_link(reader, &link)).await
+    found(&face, &pages, &request, (&asked, path), move |app| app.thing_of_link(reader, &link)).await
 }
 
+/// A thing that was asked for so, or by this path. All that is said of it is looked at. The page is drawn there, too:
+/// it takes milliseconds, in which the thread that serves the connection would answer no gateway.
 async fn found(
     face: &Face,
-    pages: &Pages,
+    pages: &Data<Pages>,
     request: &HttpRequest,
-    asked: &str,
-    path: &str,
+    (asked, path): (&str, String),
     look: impl FnOnce(&App) -> Result<Found, AppError> + Send + 'static,
 ) -> HttpResponse {
     if let Some(refused) = pages.refusal(&pages.budget, request) {
         return refused;
     }
-    match face.blocking(look).await {
-        Ok(Found::Thing(thing)) => html(StatusCode::OK, draw::thing(&pages.site, &thing, path)),
-        Ok(Found::Several(things)) => html(StatusCode::MULTIPLE_CHOICES, draw::several(&pages.site, asked, &things)),
+    let (own, name) = (Data::clone(pages), asked.to_owned());
+    let drawn = move |app: &App| {
+        look(app).map(|found| match found {
+            Found::Thing(thing) => (StatusCode::OK, draw::thing(&own.site, &thing, &path)),
+            Found::Several(things) => (StatusCode::MULTIPLE_CHOICES, draw::several(&own.site, &name, &things)),
+        })
+    };
+    let made = async { face.heavy(Heavy::Record, face.under_way()?, drawn).await };
+    match made.await {
+        Ok((status, page)) => html(status, page),
         Err(failure) => nothing(pages, asked, &failure),
     }
 }
@@ -145,8 +153,10 @@ pub(super) async fn register(
     let [label, lot] = [label, lot].map(|text| text.filter(|text| !text.is_empty()));
     let query = ListQuery { label, lot, after, limit: Some(REGISTERED), ..ListQuery::default() };
     let reader = proven(&request);
-    match face.blocking(move |app| app.register(reader, &domain, &query)).await {
-        Ok(register) => html(StatusCode::OK, draw::register(&pages.site, &register)),
+    let own = Data::clone(&pages);
+    let drawn = move |app: &App| app.register(reader, &domain, &query).map(|it| draw::register(&own.site, &it));
+    match face.blocking(drawn).await {
+        Ok(page) => html(StatusCode::OK, page),
         Err(failure) => pages.failure(&failure),
     }
 }
@@ -165,7 +175,7 @@ pub(super) async fn keyring(
     let reader = proven(&request);
     let keyring = move |app: &App| app.keyring(reader, &domain.0, &id).and_then(armored);
     // All evidence is put together for it, and checked.
-    let made = async { face.heavy(Heavy::Proof, face.under_way()?, keyring).await };
+    let made = async { face.heavy(Heavy::Proof, face.in_line()?, keyring).await };
     download(&pages, made.await)
 }
 
@@ -182,7 +192,8 @@ pub(super) async fn statement(
     }
     let (index, reader) = (path.1, proven(&request));
     let body = move |app: &App| app.entry(reader, &domain.0, index).and_then(|entry| armored(entry.body));
-    download(&pages, face.blocking(body).await)
+    let made = async { face.heavy(Heavy::Record, face.under_way()?, body).await };
+    download(&pages, made.await)
 }
 
 /// A file to keep, in ASCII armor. The page and the commands beside the link give its name; one in a header would
@@ -225,6 +236,20 @@ mod tests {
         assert!(tokio::time::timeout(Duration::from_millis(300), &mut asked).await.is_err(), "there is no other");
         drop(turns);
         assert!(asked.await.status().is_client_error(), "nothing was asked for");
+    }
+
+    /// All that is said of a thing may have megabytes, and anybody may look at its page.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn the_page_of_a_thing_waits_for_its_turn() {
+        let settings = Settings::default();
+        let face = Data::new(Face::new(Party::found("devices.acme.example").open(), &settings));
+        let pages = Data::new(Pages::new(&face, &settings));
+        let turns = face.all_turns(Heavy::Record);
+        let request = TestRequest::default().to_http_request();
+        let mut asked = Box::pin(thing(Data::clone(&face), pages, request, Path::from("serial:1".to_owned())));
+        assert!(tokio::time::timeout(Duration::from_millis(300), &mut asked).await.is_err(), "there is no other");
+        drop(turns);
+        assert_eq!(asked.await.status(), StatusCode::NOT_FOUND, "there is none");
     }
 
     #[test]

@@ -57,7 +57,7 @@ async fn read(face: Data<Face>, request: HttpRequest) -> HttpResponse {
             with_nonce(&face, HttpResponse::Ok().finish())
         }
         Ok(Read::Nonce) => with_nonce(&face, HttpResponse::NoContent().finish()),
-        Err(problem) => return refusal(&face, Some(&domain), problem),
+        Err(problem) => return with_allowed(refusal(&face, Some(&domain), problem), "POST, OPTIONS"),
     };
     finish(&face, Some(&domain), &mut response);
     response
@@ -90,7 +90,7 @@ async fn request(face: Data<Face>, request: HttpRequest, payload: Payload) -> Ht
             finish(&face, Some(&domain), &mut response);
             response
         }
-        Err(problem) => with_nonce(&face, refusal(&face, Some(&domain), problem)),
+        Err(problem) => with_nonce(&face, with_allowed(refusal(&face, Some(&domain), problem), "GET, HEAD, OPTIONS")),
     }
 }
 
@@ -160,6 +160,14 @@ fn refusal(face: &Data<Face>, domain: Option<&DomainName>, problem: Problem) -> 
     }
     let mut response = response.body(json_bytes(&problem.to_json()));
     finish(face, domain, &mut response);
+    response
+}
+
+/// Adds to an answer that the URL takes no such method which ones it takes (RFC 9110, 15.5.6).
+fn with_allowed(mut response: HttpResponse, methods: &'static str) -> HttpResponse {
+    if response.status() == StatusCode::METHOD_NOT_ALLOWED {
+        response.headers_mut().insert(header::ALLOW, HeaderValue::from_static(methods));
+    }
     response
 }
 

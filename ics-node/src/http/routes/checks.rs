@@ -109,7 +109,7 @@ pub(super) async fn check(
     }
     let things: Vec<&app::Query> = core::iter::once(&question.thing).chain(&question.peer).collect();
     face.roam(asking.0, face.app.roam(asking.0, &question.usage, &things)).await;
-    let check = face.blocking(move |app| Ok(question.answer(app, reader.0, Depth::Store))).await?;
+    let check = face.decide(move |app| Ok(question.answer(app, reader.0, Depth::Store))).await?;
     check.map(|check| respond(&face.app, check)).ok_or_else(|| Failure::internal("the store was not asked"))
 }
 
@@ -179,13 +179,13 @@ pub(super) async fn checks(
         return Err(Failure::new(Code::BatchTooLarge, detail));
     }
     roam_for_all(&face, asking.0, &questions).await;
-    face.json(move |app| {
+    let made = move |app: &App| {
         let answers = questions.iter().map(|question| one(app, reader.0, question)).collect();
         // The time is read after the answers are made. News may advance the node's clock in between; with an earlier
         // time, a later answer would seem to be good for longer than it is.
-        Ok(CheckAnswers { answers, time: app.clock().now() })
-    })
-    .await
+        Ok(answer::json_bytes(&CheckAnswers { answers, time: app.clock().now() }))
+    };
+    Ok(answer::bytes(answer::JSON, face.decide(made).await?))
 }
 
 /// Has other nodes asked about all things of a batch, grouped by use.
@@ -243,7 +243,7 @@ pub(super) async fn verdict(
     query: Query<VerdictQuestion>,
 ) -> Result<HttpResponse, Failure> {
     roam(&face, asking, &query.use_, &query.id, query.peer.as_deref()).await;
-    face.json(move |app| app.verdict(reader.0, &query.id, &query.use_, query.peer.as_deref())).await
+    face.record(move |app| app.verdict(reader.0, &query.id, &query.use_, query.peer.as_deref())).await
 }
 
 pub(super) async fn case(
@@ -257,7 +257,7 @@ pub(super) async fn case(
         let case = app.case(reader.0, &query.id, &query.use_, query.peer.as_deref());
         case.map(|case| answer::long_json_bytes(&case))
     };
-    Ok(answer::bytes(answer::JSON, face.heavy(Heavy::Proof, face.under_way()?, made).await?))
+    Ok(answer::bytes(answer::JSON, face.heavy(Heavy::Proof, face.in_line()?, made).await?))
 }
 
 pub(super) async fn challenge(

@@ -64,7 +64,7 @@ pub(super) async fn descriptors(
 ) -> Result<HttpResponse, Failure> {
     // As long as pages of the log are.
     let made = move |app: &App| app.descriptors(&domain.0, query.from.unwrap_or(1)).map(|it| answer::json_bytes(&it));
-    Ok(answer::bytes(JSON, face.heavy(Heavy::Page, face.under_way()?, made).await?))
+    Ok(answer::bytes(JSON, face.heavy(Heavy::Page, face.in_line()?, made).await?))
 }
 
 #[cfg(test)]

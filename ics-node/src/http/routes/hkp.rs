@@ -95,7 +95,8 @@ fn searched(text: &str, is_exact: bool) -> Result<KeySearch, Failure> {
 }
 
 /// Makes an answer of the keys that fit and that the reader may see. A hundred keys of people may have as many
-/// megabytes: of the searches that may find so many, few are under way at once.
+/// megabytes: of the searches that may find so many, few are under way at once. One key comes with all that is said of
+/// it, as a record does.
 ///
 /// # Errors
 /// When there is none: hidden and absent keys look alike.
@@ -110,7 +111,11 @@ async fn found<T: Send + 'static>(
         let found = app.keys(reader, &search, only, limits::KEYS_FOUND)?;
         if found.is_empty() { Err(AppError::new(Code::UnknownIdentity, "no key matches")) } else { made(found) }
     };
-    if is_for_one { face.blocking(work).await } else { face.heavy(Heavy::Page, face.under_way()?, work).await }
+    if is_for_one {
+        face.heavy(Heavy::Record, face.under_way()?, work).await
+    } else {
+        face.heavy(Heavy::Page, face.in_line()?, work).await
+    }
 }
 
 /// As [`found`], with the keys themselves. Armor takes its time.
@@ -452,7 +457,7 @@ mod tests {
         };
         let (one, reader, path) = asked("040123456789abcdef0123456789abcdef01234567");
         let one = by_vfingerprint(one, reader, path).await;
-        assert_eq!(one.expect_err("there is none").problem().status, 404, "whoever looks for one key does not wait");
+        assert_eq!(one.expect_err("there is none").problem().status, 404, "whoever looks for one key waits for none");
         let (many, reader, path) = asked("nobody@acme.example");
         let mut found = Box::pin(by_identity(many, reader, path));
         let (many, reader, path) = asked("nobody@acme.example");
@@ -466,6 +471,12 @@ mod tests {
         for answer in [found.await, listed.await] {
             assert_eq!(answer.expect_err("there is none").problem().status, 404);
         }
+        let turns = face.all_turns(Heavy::Record);
+        let (one, reader, path) = asked("040123456789abcdef0123456789abcdef01234567");
+        let mut one = Box::pin(by_vfingerprint(one, reader, path));
+        assert!(tokio::time::timeout(Duration::from_millis(300), &mut one).await.is_err(), "one is as a record");
+        drop(turns);
+        assert_eq!(one.await.expect_err("there is none").problem().status, 404);
     }
 
     #[test]

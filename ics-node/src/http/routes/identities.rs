@@ -78,7 +78,8 @@ pub(super) async fn record(
         return openpgp(&face, &request, media_type, bodies).await;
     }
     let (query, extent) = (app::Query::parse(&path.id)?, form.extent());
-    let answer = face.hot(move |app, depth| app.answer(reader.0, &domain.0, &query, extent, depth)).await?;
+    let read = move |app: &App, depth| app.answer(reader.0, &domain.0, &query, extent, depth);
+    let answer = face.hot(heavy(extent), read).await?;
     Ok(answer::encoded(&request, answer))
 }
 
@@ -96,8 +97,14 @@ pub(super) async fn view(
         return openpgp(&face, &request, media_type, bodies).await;
     }
     let (query, extent) = (app::Query::parse(&path.id)?, form.extent());
-    let answer = face.hot(move |app, depth| app.answer_view(reader.0, &query, extent, depth)).await?;
+    let read = move |app: &App, depth| app.answer_view(reader.0, &query, extent, depth);
+    let answer = face.hot(heavy(extent), read).await?;
     Ok(answer::encoded(&request, answer))
+}
+
+/// Which turn a look-up waits for that memory cannot answer: all that is said of a thing may have megabytes.
+fn heavy(extent: Extent) -> Option<Heavy> {
+    (extent == Extent::Whole).then_some(Heavy::Record)
 }
 
 /// Bodies in OpenPGP, with their tag. A long record has as many megabytes as a page of the log.
@@ -112,7 +119,7 @@ async fn openpgp(
         answer::openpgp(media_type, bodies).map(|bytes| (tag, bytes))
     };
     let made = move |app: &App| bodies(app).and_then(spelt);
-    let (tag, bytes) = face.heavy(Heavy::Page, face.under_way()?, made).await?;
+    let (tag, bytes) = face.heavy(Heavy::Page, face.in_line()?, made).await?;
     Ok(answer::tagged(request, tag, || answer::bytes(media_type, bytes)))
 }
 
@@ -122,7 +129,7 @@ pub(super) async fn history(
     domain: Domain,
     path: Path<Identified>,
 ) -> Result<HttpResponse, Failure> {
-    face.json(move |app| app.history(reader.0, &domain.0, &path.id)).await
+    face.record(move |app| app.history(reader.0, &domain.0, &path.id)).await
 }
 
 pub(super) async fn evidence(
@@ -136,7 +143,7 @@ pub(super) async fn evidence(
         let evidence = app.evidence_here(reader.0, &name, &id);
         evidence.map(|evidence| evidence.map(|evidence| answer::long_json_bytes(&evidence)))
     };
-    match face.heavy(Heavy::Proof, face.under_way()?, made).await? {
+    match face.heavy(Heavy::Proof, face.in_line()?, made).await? {
         Some(json) => Ok(answer::bytes(JSON, json)),
         None => answer::json_apart(face.app.relay_evidence(reader.0, &domain.0, &path.id).await?).await,
     }
@@ -166,7 +173,7 @@ pub(super) async fn attestation(
         let attested = app.attest(reader.0, &name, &thing, seen);
         attested.map(|attested| attested.map(|attested| attested.encode()))
     };
-    let json = match face.heavy(Heavy::Attestation, face.under_way()?, made).await? {
+    let json = match face.heavy(Heavy::Attestation, face.in_line()?, made).await? {
         Some(json) => json,
         None => {
             let hops = query.hops.unwrap_or_default();
@@ -203,7 +210,7 @@ pub(super) async fn explain(
     if let Some(usage) = &query.use_ {
         checks::roam(&face, asking, usage, &query.id, query.peer.as_deref()).await;
     }
-    face.json(move |app| app.explain(reader.0, &query.id, query.use_.as_deref(), query.peer.as_deref())).await
+    face.record(move |app| app.explain(reader.0, &query.id, query.use_.as_deref(), query.peer.as_deref())).await
 }
 
 #[cfg(test)]
@@ -235,6 +242,27 @@ mod tests {
         let (domain, path) = (Domain(party.domain.clone()), Path::from(Identified { id: "serial:1".to_owned() }));
         let asked = evidence(Data::clone(&face), Reading(Reader::Anonymous), domain, path);
         drop(after(turns, asked).await);
+    }
+
+    /// All that is said of a thing may have megabytes.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_whole_record_and_a_history_wait_for_their_turn() {
+        let party = Party::found("devices.acme.example");
+        let face = Data::new(Face::new(party.open(), &Settings::default()));
+        let (reader, domain) = (|| Reading(Reader::Anonymous), || Domain(party.domain.clone()));
+        let path = |id: &str| Path::from(Identified { id: id.to_owned() });
+        let asked = |id: &str, extent| {
+            let form = Query(Form { version: None, view: extent });
+            record(Data::clone(&face), TestRequest::default().to_http_request(), reader(), domain(), path(id), form)
+        };
+        let turns = face.all_turns(Heavy::Record);
+        let short = asked("serial:1", Some(View::Summary)).await;
+        assert_eq!(short.expect_err("there is none").problem().status, 404, "what is short does not wait");
+        let whole = after(turns, asked("serial:2", None)).await;
+        assert_eq!(whole.expect_err("there is none").problem().status, 404);
+        let asked = history(Data::clone(&face), reader(), domain(), path("serial:3"));
+        let told = after(face.all_turns(Heavy::Record), asked).await;
+        assert_eq!(told.expect_err("there is none").problem().status, 404);
     }
 
     #[tokio::test(flavor = "multi_thread")]

@@ -77,14 +77,17 @@ pub(super) async fn entries(
     let form = Form::of(&request);
     let asked = domain.0.clone();
     let read = move |app: &App| app.entries(reader.0, &asked, from, limit, until).map(|page| form.send(&page));
-    let sent = if let (Some(wait), None) = (wait, until) {
+    let sent = if let (Some(wait), None) = (wait, until)
+        && !face.app.has_more(&domain.0, from)?
+    {
         let place = face.listen(&request, reader.0)?;
         let time = Duration::from_secs(wait.min(LONGEST_WAIT_SECONDS));
-        face.app.await_more(&domain.0, from, time).await?;
+        // A node that stops has no more news.
+        face.unless_closing(face.app.await_more(&domain.0, from, time)).await.transpose()?;
         // Many may have waited for the same news, and none of them is to be sent away now.
         face.heavy(Heavy::Page, place, read).await?
     } else {
-        face.heavy(Heavy::Page, face.under_way()?, read).await?
+        face.heavy(Heavy::Page, face.in_line()?, read).await?
     };
     paged(&face, &request, reader.0, &domain.0, sent)
 }
@@ -170,7 +173,7 @@ pub(super) async fn again(
 ) -> Result<HttpResponse, Failure> {
     let again = Again { until: query.until, ..again.0 };
     let shown = move |app: &App| app.entries_again(reader.0, &domain.0, &again).map(|it| answer::json_bytes(&it));
-    Ok(answer::bytes(answer::JSON, face.heavy(Heavy::Page, face.under_way()?, shown).await?))
+    Ok(answer::bytes(answer::JSON, face.heavy(Heavy::Page, face.in_line()?, shown).await?))
 }
 
 /// Where news is to begin, for clients that cannot send `Last-Event-ID` with their first request.
@@ -191,7 +194,8 @@ pub(super) async fn feed(
     let from = last_event(&request)?.or(query.from).unwrap_or(0);
     let mut listener = face.blocking(move |app| app.listen(reader.0, &domain.0, from)).await?;
     if request.method() == Method::HEAD {
-        return Ok(stream().finish());
+        // Not of length 0, which would be that of the stream, too (RFC 9110, 8.6).
+        return Ok(stream().streaming(futures_util::stream::empty::<Result<Bytes, Infallible>>()));
     }
     let place = face.listen(&request, reader.0)?;
     let next = async move || listener.next().await;
@@ -275,7 +279,7 @@ pub(super) async fn entry(
     domain: Domain,
     path: Path<Indexed>,
 ) -> Result<HttpResponse, Failure> {
-    face.json(move |app| app.entry(reader.0, &domain.0, path.index)).await
+    face.record(move |app| app.entry(reader.0, &domain.0, path.index)).await
 }
 
 pub(super) async fn tlog_proof(
@@ -294,7 +298,7 @@ pub(super) async fn erasure(
     domain: Domain,
     path: Path<Indexed>,
 ) -> Result<HttpResponse, Failure> {
-    face.json(move |app| app.erasure(reader.0, &domain.0, path.index)).await
+    face.record(move |app| app.erasure(reader.0, &domain.0, path.index)).await
 }
 
 /// An entry, and the size of the tree that it is to be proven in; by default that of the newest checkpoint.

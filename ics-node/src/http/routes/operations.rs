@@ -22,9 +22,9 @@ pub(super) async fn live() -> HttpResponse {
     answer::bytes(TEXT, "ok\n")
 }
 
-/// Says whether the node can do its work.
+/// Says whether the node can do its work. Whoever keeps it busy must not have it taken out of service.
 pub(super) async fn ready(face: Data<Face>) -> Result<HttpResponse, Failure> {
-    match face.blocking(|app| Ok(app.ready())).await? {
+    match face.decide(|app| Ok(app.ready())).await? {
         Ok(()) => Ok(answer::bytes(TEXT, "ready\n")),
         Err(reason) => Err(Failure::new(Code::Behind, reason)),
     }
@@ -57,4 +57,19 @@ pub(super) async fn acknowledge(
 
 pub(super) async fn openapi(request: HttpRequest) -> HttpResponse {
     answer::tagged(&request, answer::tag_of(OPENAPI.as_bytes()), || answer::bytes(JSON, OPENAPI))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixture::Party;
+    use crate::http::Settings;
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_busy_node_is_ready() {
+        let settings = Settings { max_work: 8, ..Settings::default() };
+        let face = Data::new(Face::new(Party::found("devices.acme.example").open(), &settings));
+        let _all: Vec<_> = (0..100).map_while(|_| face.under_way().ok()).collect();
+        assert_eq!(ready(Data::clone(&face)).await.expect("is told").status(), 200);
+    }
 }

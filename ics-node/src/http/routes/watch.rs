@@ -33,7 +33,11 @@ pub(super) async fn watch(
     let watched = face.watched(&request, Watcher::things(&what))?;
     let mut watcher = face.blocking(move |app| app.watch(reader.0, &domain.0, what)).await?;
     if !streams {
-        let heads = watcher.next(wait).await?;
+        let heads = match face.unless_closing(watcher.next(wait)).await {
+            Some(heads) => heads?,
+            // The node stops, and has no more news.
+            None => watcher.next(Duration::ZERO).await?,
+        };
         let answer = answer::json_bytes(&heads);
         watcher.served(answer.len());
         return Ok(answer::bytes(JSON, answer));

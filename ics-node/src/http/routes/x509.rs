@@ -155,7 +155,7 @@ async fn answered(
     request: &HttpRequest,
 ) -> HttpResponse {
     let asker = face.app.asker(proven(request), client(request));
-    let asked = face.hot(move |app, depth| {
+    let asked = face.hot(None, move |app, depth| {
         Ok(match app.ocsp(asker, &domain, &der, depth) {
             Ok(answer) => answer.map(Ok),
             Err(error) => Some(Err(error)),

@@ -37,14 +37,14 @@ impl Pin {
         Self(text)
     }
 
-    /// Reads a PIN from the first line of a file.
+    /// Reads a PIN from the first line of a file, or of standard input for `-`.
     ///
     /// # Errors
     /// When the file cannot be read, everybody may read it, or it is not one line of text.
     pub fn from_file(path: &Path) -> Result<Self, TokenError> {
         let failed = |reason: String| TokenError::PinFile { path: path.to_owned(), reason };
         // A systemd credential belongs to root and a group of its own, so only access by everybody is refused.
-        if file::open_to_all(path).map_err(|e| failed(e.to_string()))?.is_some() {
+        if !file::is_standard(path) && file::open_to_all(path).map_err(|e| failed(e.to_string()))?.is_some() {
             return Err(failed(format!("everybody may read it: chmod 600 {}", shell_path(path))));
         }
         let content = file::read_secret(path, BYTES + 2).map_err(|e| failed(e.to_string()))?;
@@ -99,7 +99,7 @@ impl PinSource {
     /// An empty PIN counts as none: a token would count it as a wrong one.
     fn ask(&self, token: &str, source: Option<&Path>) -> Result<Pin, TokenError> {
         if let Some(path) = self.named.as_deref().or(source) {
-            return Pin::from_file(path);
+            return if file::is_typed(path) { typed(token) } else { Pin::from_file(path) };
         }
         let variable = std::env::var_os(PIN_VARIABLE).and_then(|value| value.into_string().ok());
         if let Some(text) = variable.filter(|text| !text.is_empty()) {
@@ -109,17 +109,22 @@ impl PinSource {
         if let Some(path) = credential.filter(|path| path.exists()) {
             return Pin::from_file(&path);
         }
-        let nobody = || TokenError::NoPin(token.to_owned());
-        if !std::io::stdin().is_terminal() {
-            return Err(nobody());
-        }
-        let asked = prompt::ask(&format!("PIN of the token `{token}`: "));
-        let failed = |reason: std::io::Error| TokenError::Failed {
-            token: token.to_owned(),
-            purpose: "ask for its PIN",
-            reason: reason.to_string(),
-        };
-        let typed = asked.map_err(failed)?;
-        if typed.is_empty() { Err(nobody()) } else { Ok(Pin(typed)) }
+        typed(token)
     }
+}
+
+/// The PIN that a person types at the terminal.
+fn typed(token: &str) -> Result<Pin, TokenError> {
+    let nobody = || TokenError::NoPin(token.to_owned());
+    if !std::io::stdin().is_terminal() {
+        return Err(nobody());
+    }
+    let asked = prompt::ask(&format!("PIN of the token `{token}`: "));
+    let failed = |reason: std::io::Error| TokenError::Failed {
+        token: token.to_owned(),
+        purpose: "ask for its PIN",
+        reason: reason.to_string(),
+    };
+    let typed = asked.map_err(failed)?;
+    if typed.is_empty() { Err(nobody()) } else { Ok(Pin(typed)) }
 }

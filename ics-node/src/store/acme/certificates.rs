@@ -8,8 +8,9 @@ use ics_core::vocabulary::DomainName;
 use rusqlite::{OptionalExtension as _, Row, params};
 use serde::{Deserialize, Serialize};
 
-use super::{AcmeTx, millis, read, text};
+use super::{AcmeTx, read, text};
 use crate::acme::identifier::Identifier;
+use crate::store::columns::millis;
 use crate::store::error::StoreError;
 
 /// A certificate that was issued to an account.

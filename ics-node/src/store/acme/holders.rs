@@ -6,8 +6,9 @@ use ics_core::vocabulary::DomainName;
 use rusqlite::{OptionalExtension as _, params};
 use zeroize::Zeroizing;
 
-use super::{AcmeTx, Credential, damaged, millis, numbered, read, text};
+use super::{AcmeTx, Credential, damaged, numbered, read, text};
 use crate::acme::account::{Account, AccountStatus, Holder};
+use crate::store::columns::{int, millis, time};
 use crate::store::error::StoreError;
 
 /// The period in milliseconds over which a holder's orders are counted.
@@ -32,11 +33,12 @@ impl Made {
 }
 
 impl AcmeTx<'_> {
-    /// Stores a credential.
+    /// Stores a credential. Expired ones are deleted.
     ///
     /// # Errors
     /// When the database fails, here and below.
-    pub fn add_credential(&self, credential: &Credential) -> Result<(), StoreError> {
+    pub fn add_credential(&self, credential: &Credential, now: Timestamp) -> Result<(), StoreError> {
+        self.0.execute("DELETE FROM credential WHERE expires <= ?1", [millis(now)])?;
         let sql = "INSERT INTO credential (kid, domain, holder, secret, expires) VALUES (?1, ?2, ?3, ?4, ?5)";
         let Credential { kid, domain, holder, secret, expires } = credential;
         self.0.prepare_cached(sql)?.execute(params![
@@ -49,21 +51,19 @@ impl AcmeTx<'_> {
         Ok(())
     }
 
-    /// A credential that has not expired. Expired ones are deleted.
+    /// A credential that has not expired. Nothing is written: anybody may name one that does not exist.
     ///
     /// # Errors
     /// As above.
     pub fn credential(&self, kid: &str, now: Timestamp) -> Result<Option<Credential>, StoreError> {
-        self.0.execute("DELETE FROM credential WHERE expires <= ?1", [millis(now)])?;
-        let sql = "SELECT domain, holder, secret, expires FROM credential WHERE kid = ?1";
-        let row = self.0.prepare_cached(sql)?.query_row([kid], |row| {
+        let sql = "SELECT domain, holder, secret, expires FROM credential WHERE kid = ?1 AND expires > ?2";
+        let row = self.0.prepare_cached(sql)?.query_row(params![kid, millis(now)], |row| {
             let secret: Vec<u8> = row.get(2)?;
             Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?, Zeroizing::new(secret), row.get::<_, i64>(3)?))
         });
         let Some((domain, holder, secret, expires)) = row.optional()? else { return Ok(None) };
         let domain = domain.parse().map_err(|_| damaged("credential"))?;
-        let expires = Timestamp::from_millis(expires.cast_unsigned());
-        Ok(Some(Credential { kid: kid.to_owned(), domain, holder: read(&holder)?, secret, expires }))
+        Ok(Some(Credential { kid: kid.to_owned(), domain, holder: read(&holder)?, secret, expires: time(expires) }))
     }
 
     /// Deletes a credential that has made its account.
@@ -143,8 +143,8 @@ impl AcmeTx<'_> {
         // The plus keeps SQLite from sorting all the domain's accounts for each page.
         let sql = "SELECT id, document FROM account WHERE +domain = ?1 AND id > ?2 ORDER BY id LIMIT ?3";
         let mut statement = self.0.prepare_cached(sql)?;
-        let (after, limit) = (i64::try_from(after).unwrap_or(i64::MAX), i64::try_from(limit).unwrap_or(i64::MAX));
-        numbered(&mut statement, params![domain.as_str(), after, limit])
+        let after = i64::try_from(after).unwrap_or(i64::MAX);
+        numbered(&mut statement, params![domain.as_str(), after, int(limit)])
     }
 
     /// Changes an account. The holder for whom it speaks never changes. If it has ended, the file must be cleaned
@@ -175,7 +175,7 @@ impl AcmeTx<'_> {
         now: Timestamp,
     ) -> Result<Option<u64>, StoreError> {
         let (holder, what) = (text(holder)?, made.as_str());
-        let begun = millis(now).saturating_sub(millis(Timestamp::from_millis(HOUR_MILLIS)));
+        let begun = millis(now).saturating_sub(HOUR_MILLIS.cast_signed());
         // Usually the hour has begun and there is room. An hour that begins in the future comes from a clock that was
         // ahead.
         let sql = "UPDATE made SET number = number + 1
@@ -189,7 +189,7 @@ impl AcmeTx<'_> {
             "SELECT since FROM made WHERE domain = ?1 AND holder = ?2 AND what = ?3 AND since > ?4 AND since <= ?5";
         let row = params![domain.as_str(), holder, what, begun, millis(now)];
         let full = self.0.prepare_cached(sql)?.query_row(row, |row| row.get::<_, i64>(0)).optional()?;
-        let since = full.map(|since| Timestamp::from_millis(since.cast_unsigned()));
+        let since = full.map(time);
         if since.is_some() || limit == 0 {
             return Ok(Some(HOUR_MILLIS - now.millis_since(since.unwrap_or(now))));
         }

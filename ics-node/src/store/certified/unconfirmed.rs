@@ -3,11 +3,13 @@
 //! is confirmed in time.
 //!
 //! One that is confirmed, or need not be, is kept for as long, with the negative of its time: its holder says so once
-//! more if the node stopped before it could answer, and the message that asked for it must not count again.
+//! more if the node stopped before it could answer, and the message that asked for it must not count again. A request
+//! that was refused is kept like that, too, under a number that no certificate has.
 
 use ics_core::time::Timestamp;
 use rusqlite::{Connection, params};
 
+use crate::store::columns::{int, millis, time};
 use crate::store::{DomainNumber, Store, StoreError};
 
 /// A certificate that waits for its holder to confirm it, and what the confirmation must fit.
@@ -35,8 +37,7 @@ pub(super) fn wait(log: &Connection, domain: DomainNumber, unconfirmed: &Unconfi
     let Unconfirmed { serial, until, is_confirmed, transaction, key, nonce, hash } = unconfirmed;
     let sql = "INSERT OR REPLACE INTO unconfirmed (domain, serial, until, exchange, signed_by, nonce, digest) \
                VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
-    let until = until.as_millis().cast_signed();
-    let until = if *is_confirmed { -until } else { until };
+    let until = if *is_confirmed { -millis(*until) } else { millis(*until) };
     let row = params![domain.get(), serial.as_slice(), until, transaction, key, nonce.as_slice(), hash];
     log.prepare_cached(sql)?.execute(row)?;
     Ok(())
@@ -63,15 +64,14 @@ impl Store {
     /// # Errors
     /// When the database fails.
     pub fn unconfirmed(&self, now: Timestamp, limit: usize) -> Result<Vec<Unconfirmed>, StoreError> {
-        let (now, limit) = (now.as_millis().cast_signed(), i64::try_from(limit).unwrap_or(i64::MAX));
         self.shared.pool.read(|reader| {
             let sql = "SELECT serial, abs(until), until < 0, exchange, signed_by, nonce, digest FROM unconfirmed \
                        WHERE abs(until) > ?1 AND exchange IS NOT NULL ORDER BY abs(until) DESC LIMIT ?2";
             let mut statement = reader.log.prepare_cached(sql)?;
-            let found = statement.query_map([now, limit], |row| {
+            let found = statement.query_map([millis(now), int(limit)], |row| {
                 Ok(Unconfirmed {
                     serial: row.get(0)?,
-                    until: Timestamp::from_millis(row.get::<_, i64>(1)?.cast_unsigned()),
+                    until: time(row.get(1)?),
                     is_confirmed: row.get(2)?,
                     transaction: row.get(3)?,
                     key: row.get(4)?,
@@ -81,6 +81,15 @@ impl Store {
             })?;
             Ok(found.collect::<Result<_, _>>()?)
         })
+    }
+
+    /// Notes a request that was refused, as if its certificate were confirmed, so that its message does not count once
+    /// more.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn note_refused(&self, domain: DomainNumber, refused: Unconfirmed) -> Result<(), StoreError> {
+        self.desk(move |log| wait(log, domain, &refused))
     }
 
     /// Notes that a certificate is confirmed, perhaps once more; false if that comes too late, since it is being
@@ -106,7 +115,7 @@ impl Store {
     /// # Errors
     /// When the database fails.
     pub fn lapsed(&self, domain: DomainNumber, now: Timestamp) -> Result<Vec<Vec<u8>>, StoreError> {
-        let now = now.as_millis().cast_signed();
+        let now = millis(now);
         let (is_any_new, found) = self.shared.pool.read(|reader| {
             let sql = "SELECT 1 FROM unconfirmed WHERE domain = ?1 AND until <> 0 AND abs(until) <= ?2";
             let is_any_new = reader.log.prepare_cached(sql)?.exists(params![domain.get(), now])?;

@@ -277,9 +277,12 @@ fn a_key_of_revoked_certificates_alone_shows_nothing() {
 #[test]
 fn a_signer_who_may_set_no_status_bars_only_the_key() {
     let signer = KEEPER.parse().expect("a fingerprint");
-    for (by, bars) in
-        [(AskedBy::Names, false), (AskedBy::Requester(signer), false), (AskedBy::StatusSetter(signer), true)]
-    {
+    for (by, bars) in [
+        (AskedBy::Names, false),
+        (AskedBy::Registrar, false),
+        (AskedBy::Requester(signer), false),
+        (AskedBy::StatusSetter(signer), true),
+    ] {
         let (first, end) = (format!("{:064x}", 1), format!("{:064x}", 3));
         let ended = with(issued(1, 'a'), json!({ "standing": "withdrawn", "ended_by": end }));
         let reason = asked_for(Reason::Superseded, by);

@@ -77,6 +77,16 @@
   for (const it of document.querySelectorAll("button, input:not([type=hidden]), header a, nav a, .downloads a"))
     if (seen(it) && it.getBoundingClientRect().height < 24) faults.push(`a target of ${it.getBoundingClientRect().height}px`);
 
+  // 2.4.7, 1.4.11: whoever goes through the page by keyboard sees where they are.
+  for (const it of document.querySelectorAll("a, button, input:not([type=hidden]), pre, .scroll")) {
+    it.focus({ preventScroll: true });
+    if (!it.matches(":focus-visible")) continue;
+    const style = getComputedStyle(it);
+    const found = contrast(numbers(style.outlineColor), ground(it.parentElement));
+    if (style.outlineStyle !== "solid") faults.push(`no outline of its own: ${it.textContent.trim().slice(0, 40)}`);
+    else if (found < 3) faults.push(`contrast ${found.toFixed(2)} of the focus: ${it.textContent.trim().slice(0, 40)}`);
+  }
+
   // Nothing is asked of anybody else, and nothing runs.
   for (const it of performance.getEntriesByType("resource"))
     if (!it.name.startsWith(location.origin + "/")) faults.push(`asks ${it.name}`);

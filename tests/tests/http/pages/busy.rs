@@ -2,8 +2,8 @@
 
 use ics_core::identity::Kind;
 use ics_core::trust::Outcome;
-use ics_node::api::{Alarm, Enrolment, IdentitySummary, NodeInfo, PeerInfo};
-use ics_node::app::{Denied, KeptFork, Operations, ToApprove, Waiting};
+use ics_node::api::{Alarm, Enrolment, ForkNotes, IdentitySummary, NodeInfo, PeerInfo};
+use ics_node::app::{Denied, Operations, ToApprove, Waiting};
 use ics_node::web::{Site, operations};
 use serde_json::json;
 
@@ -72,7 +72,7 @@ pub(crate) fn page(node: &Node) -> String {
         waiting: vec![Waiting { domain: care.clone(), statements: 3, since: Some(at) }],
         alarms: vec![alarm("roaming-refused", "mirror.example left out entry 12 of devices.acme.example")],
         responders: vec![(domain(), at)],
-        forks: vec![KeptFork { domain: care, at, ours: "one".to_owned(), theirs: "other".to_owned() }],
+        forks: vec![(care, ForkNotes { at, ours: "one".to_owned(), theirs: "other".to_owned() })],
         denied: vec![
             denied(Outcome::Deny, "serial:SN-0011 is `stolen`, which blocks its use", 12),
             denied(Outcome::Unknown, "the last news of code.soft.example is too old", 1),
@@ -91,7 +91,13 @@ async fn an_operator_can_run_the_commands_that_are_printed() {
     let drawn = page(&node);
     let blocks = drawn.split("<pre ").skip(1).filter_map(|rest| rest.split("<code>").nth(1)?.split('<').next());
     let printed: Vec<&str> = blocks.flat_map(str::lines).collect();
-    let commands = ["ics enroll approve", "ics enroll refuse", "ics approve"];
+    let commands = [
+        "ics domain forks care.acme.example",
+        "ics domain acknowledge --no-domain",
+        "ics enroll approve",
+        "ics enroll refuse",
+        "ics approve",
+    ];
     assert!(commands.iter().all(|it| printed.iter().any(|line| line.starts_with(it))), "{printed:?}");
     for line in printed {
         // Only the reason is quoted, and it is a single word.
@@ -140,6 +146,20 @@ async fn an_operator_sees_everything_that_concerns_operators() {
     ] {
         assert!(text.contains(expected), "`{expected}` is missing: {text}");
     }
+    // Each figure leads to what it counts, a domain to its register, and what was denied to its page.
+    for link in [
+        "#domains\"><strong>4",
+        "#enrolments\"><strong>2",
+        "#alarms\"><strong>1",
+        "/domain/devices.acme.example\">",
+        "/id/serial:SN-0011\">",
+    ] {
+        assert!(drawn.contains(&format!("<a href=\"{link}")), "`{link}` is missing: {drawn}");
+    }
+    for section in ["domains", "enrolments", "approve", "alarms"] {
+        assert!(drawn.contains(&format!("id=\"{section}\"")), "nothing is at #{section}: {drawn}");
+    }
+    assert!(!drawn.contains("#domains\"><strong>0"), "nothing is out of date: {drawn}");
     assert!(!drawn.contains("<script") && !drawn.contains("<img"), "{drawn}");
     let turning = |c: char| matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{200b}');
     assert!(!drawn.chars().any(turning), "{drawn}");

@@ -47,7 +47,12 @@ async fn a_register_has_a_page() {
     let node = town().await;
     let register = format!("/domain/{}", labels());
     let labelled = format!("{register}?label={}", LABEL.replace(' ', "%20"));
-    for (path, link) in [("/", &register), ("/id/serial:SN-0010", &labelled), (register.as_str(), &labelled)] {
+    for (path, link) in [
+        ("/", &register),
+        ("/id/serial:SN-0010", &register),
+        ("/id/serial:SN-0010", &labelled),
+        (register.as_str(), &labelled),
+    ] {
         let page = node.visit(path).await.text();
         assert!(page.contains(&format!("href=\"{link}\"")), "{path}: {link} is missing: {page}");
     }

@@ -34,6 +34,10 @@ async fn the_page_is_for_whoever_has_the_token() {
     for wrong in ["token=", "token=wrong", "token=only+for+operator"] {
         let answer = node.send("/operator/login", wrong, &[]).await;
         assert_eq!((answer.status, answer.header("set-cookie")), (401, ""), "{wrong}");
+        assert_eq!(answer.header("www-authenticate"), "Bearer", "RFC 9110, 11.6.1");
+        // Whoever does not see the page hears at the field what was wrong.
+        let page = answer.text();
+        assert!(page.contains("id=\"wrong\"") && page.contains("aria-describedby=\"wrong\""), "{page}");
     }
     assert_eq!(node.send("/operator/login", "other=1", &[]).await.status, 400);
     let cookie = node.signed_in().await;

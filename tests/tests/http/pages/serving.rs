@@ -31,7 +31,7 @@ async fn a_thing_has_a_page_that_says_what_matters() {
                 "Medical device, class IIa, a label by Certifix, until",
             ][..],
         ),
-        ("/id/serial:SN-0011", 200, &["Do not use: stolen", "taken from site 4 at night"]),
+        ("/id/serial:SN-0011", 200, &["Do not use: stolen", "taken from site 4 at night", "Ask Integrator GmbH what"]),
         (
             "/id/serial:SN-0012",
             200,

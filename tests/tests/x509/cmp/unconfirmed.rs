@@ -5,6 +5,7 @@ use ics_node::app::IssuerKey;
 
 use super::{CMP, IDEVID, NEW, Site, first, is_confirmed, part, sent, tlv};
 use crate::node::Node;
+use crate::revocation::{lift, suspend};
 use crate::rotation::issuer_key;
 use crate::world::{domain, wait};
 
@@ -111,6 +112,24 @@ fn what_needs_no_confirmation_is_issued_once_even_after_a_restart() {
     assert_eq!((site.world.size(), site.revoked()), (size, Vec::new()), "it is in force");
 }
 
+/// It might be granted by then, or what it asks to revoke be another's.
+#[test]
+fn what_was_refused_is_not_granted_after_a_restart() {
+    let site = Site::new();
+    let suspended = suspend(&site.world);
+    let asks = [&["-cmd", "ir", "-reqout", "request.der"], NEW].concat();
+    site.is_refused("", IDEVID, &asks, "notAuthorized");
+    let request = site.bench.read("request.der");
+    lift(&site.world, &suspended);
+    let site = site.restarted();
+    let size = site.world.size();
+    let (code, answer) = sent(&site, CMP, &request);
+    assert!(code == "200" && answer.contains("a transaction with this id has already begun"), "{answer}");
+    site.look_in(LATE);
+    assert_eq!((site.world.size(), site.revoked()), (size, Vec::new()), "there is nothing to revoke");
+    site.gets("", IDEVID, &[&["-cmd", "ir"], NEW].concat());
+}
+
 #[test]
 fn a_restart_lets_none_stay_in_force() {
     let site = Site::new();
@@ -215,6 +234,18 @@ fn nothing_is_answered_with_a_former_key_that_is_declared_compromised() {
     let site = Site { node: Node::start(&world.app), world, bench };
     let (code, answer) = sent(&site, CMP, &confirmation);
     assert_ne!(code, "200", "{answer}");
+}
+
+#[test]
+fn nothing_is_answered_with_the_present_key_once_that_is_declared_compromised() {
+    let mut site = Site::new();
+    let confirmation = site.unconfirmed();
+    let (signer, from_index) = (site.world.key.signer.public_key().fingerprint(), site.world.size());
+    site.world.change(|descriptor| {
+        descriptor.compromised = vec![Compromise { signer, domain: domain(), from_index }];
+    });
+    let (code, answer) = sent(&site, CMP, &confirmation);
+    assert_eq!(code, "503", "{answer}");
 }
 
 /// It may issue again, and then its lists must have them.

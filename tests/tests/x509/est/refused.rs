@@ -1,5 +1,9 @@
 //! Who gets nothing over EST, and what they are told.
 
+use ics_core::limits;
+use ics_node::api::problem::Code;
+use ics_node::app::AppError;
+
 use super::*;
 
 #[test]
@@ -257,6 +261,12 @@ fn a_registrar_who_means_another_thing_than_the_request_gets_nothing() {
     for named in ["SN-7", ""] {
         enroll(named).expect("it is of the thing that is meant, or of no other");
     }
+    let (profile, basic) = ("ldevid".to_owned(), Some((String::new(), TOKEN.to_owned())));
+    let asked = EstRequest { domain: domain(), profile, issuer: None, proven: None, basic };
+    let refused = wait(world.app.est_enroll(&asked, &STANDARD.encode(bench.request("nameless", &[]))));
+    let refused = refused.expect_err("nobody says which thing is meant");
+    assert_eq!(refused.fault(), CertifyFault::Name, "{refused}");
+    assert!(refused.to_string().contains("A registrar says which thing"), "{refused}");
 }
 
 /// A gateway that enrols devices may show a certificate of its own along with the token.
@@ -318,4 +328,26 @@ fn of_what_is_hidden_nothing_is_looked_at_for_a_subject() {
     let (profile, proven) = ("ldevid".to_owned(), Some(key_of(&bench, "shown")));
     let asked = EstRequest { domain: domain(), profile, issuer: None, proven, basic: None };
     wait(world.app.est_enroll(&asked, &text)).expect("is issued");
+}
+
+/// Whoever has stolen its key would otherwise fill its record, or try out what it may have.
+#[test]
+fn a_thing_asks_no_more_often_than_it_may() {
+    let (world, bench) = (World::new(), Bench::new());
+    let other = STANDARD.encode(bench.request("other", &["-addext", "subjectAltName=DNS:other.acme.example"]));
+    let text = STANDARD.encode(bench.request("device", &[]));
+    let ask = |text: &str, proven: Option<KeyPin>, basic: Option<(String, String)>| {
+        let asked = EstRequest { domain: domain(), profile: "ldevid".to_owned(), issuer: None, proven, basic };
+        wait(world.app.est_enroll(&asked, text))
+    };
+    let own = KeyPin::of(&signer(7).public_key().to_spki_der().expect("an SPKI"));
+    for number in 0..limits::EST_REQUESTS_OF_ONE {
+        let refused = ask(&other, Some(own), None).expect_err("it is not its name");
+        assert_eq!(refused.fault(), CertifyFault::Name, "{number}: {refused}");
+    }
+    // While it asks, it earns another request now and then.
+    let is_late = |_| AppError::from(ask(&other, Some(own), None).expect_err("never")).code() == Code::TooManyRequests;
+    assert!((0..limits::EST_REQUESTS_OF_ONE).any(is_late), "it has asked too often");
+    let registrar = Some(("SN-7".to_owned(), TOKEN.to_owned()));
+    ask(&text, None, registrar).expect("the registrar asks for it");
 }

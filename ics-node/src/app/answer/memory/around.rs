@@ -1,5 +1,6 @@
 //! What is said about the groups that identities may belong to, read once for all identities with the same groups.
 
+use core::ops::Bound;
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,6 +14,8 @@ use crate::store::{DomainNumber, Key};
 
 /// The greatest size of a sample in bytes.
 pub(super) const SAMPLE_BYTES: usize = 3_072;
+/// How many sets are looked at, at most, for one that may go: all others wait meanwhile.
+const LOOKS: usize = 64;
 
 /// All statements about the groups that an identity may belong to.
 #[derive(Debug)]
@@ -22,9 +25,20 @@ pub(crate) struct Around {
     /// it.
     pub(super) sample: OnceLock<Box<[u8]>>,
     over: AtomicBool,
+    /// Whether something that rests on it was asked for since it was last looked at for room.
+    used: AtomicBool,
 }
 
 impl Around {
+    /// Whether what rests on it holds, asked whenever that is to be used.
+    pub(super) fn holds(&self) -> bool {
+        // It is mostly noted already, and many ask at the same time.
+        if !self.used.load(Ordering::Relaxed) {
+            self.used.store(true, Ordering::Relaxed);
+        }
+        !self.is_over()
+    }
+
     pub(crate) fn is_over(&self) -> bool {
         self.over.load(Ordering::Acquire)
     }
@@ -41,7 +55,9 @@ impl Around {
 }
 
 /// The sets of groups, by the keys under which statements about them are filed. They are bounded in bytes: a new one
-/// may displace another, and then whatever rests on that one ends too.
+/// may displace another, and then whatever rests on that one ends too. Going round, those that were used since the last
+/// round are passed over: whoever leafs through a register reads many sets once, and would else displace those on which
+/// rests what devices ask for again and again.
 #[derive(Debug)]
 pub(crate) struct Arounds {
     sets: Mutex<Sets>,
@@ -53,6 +69,8 @@ struct Sets {
     of: BTreeMap<Set, Arc<Around>>,
     with: HashMap<(DomainNumber, Key), BTreeSet<Vec<Key>>>,
     bytes: u64,
+    /// The set that was last looked at for room.
+    hand: Option<Set>,
 }
 
 /// A domain, and the keys of groups.
@@ -87,7 +105,8 @@ impl Arounds {
         statements: Vec<Logged>,
         (era, size): (&Era, u64),
     ) -> Arc<Around> {
-        let around = Arc::new(Around { statements, sample: OnceLock::new(), over: AtomicBool::new(false) });
+        let (over, used) = (AtomicBool::new(false), AtomicBool::new(false));
+        let around = Arc::new(Around { statements, sample: OnceLock::new(), over, used });
         let mut sets = self.sets();
         if !era.reaches(size) {
             around.end();
@@ -101,10 +120,9 @@ impl Arounds {
         let set = (domain, keys);
         sets.end(&set);
         while sets.bytes + bytes > self.capacity
-            && let Some((first, _)) = sets.of.first_key_value()
+            && let Some(next) = sets.to_go()
         {
-            let first = first.clone();
-            sets.end(&first);
+            sets.end(&next);
         }
         sets.begin(set, &around);
         around
@@ -137,6 +155,21 @@ impl Sets {
             self.with.entry((set.0, *key)).or_default().insert(set.1.clone());
         }
         self.of.insert(set, Arc::clone(around));
+    }
+
+    /// The set that goes next, if there is any.
+    fn to_go(&mut self) -> Option<Set> {
+        for _ in 0..LOOKS {
+            let after = self.hand.take();
+            let from = after.as_ref().map_or(Bound::Unbounded, Bound::Excluded);
+            let mut behind = self.of.range::<Set, _>((from, Bound::<&Set>::Unbounded));
+            let (set, around) = behind.next().or_else(|| self.of.first_key_value())?;
+            self.hand = Some(set.clone());
+            if !around.used.swap(false, Ordering::Relaxed) {
+                break;
+            }
+        }
+        self.hand.clone()
     }
 
     fn end(&mut self, set: &Set) {
@@ -185,6 +218,21 @@ mod tests {
         assert!(live.clone().count() > 10, "as many as fit");
         assert!(live.eq(found), "what holds is found, and nothing else");
         assert!(!sets[99].is_over(), "the newest is there");
+    }
+
+    /// Whoever leafs through a register must not slow down what devices ask for.
+    #[test]
+    fn what_is_used_again_and_again_stays_while_others_come_and_go() {
+        let arounds = Arounds::new(64 * 1024);
+        let used: Vec<_> = (0..8).map(|number| keep(&arounds, number)).collect();
+        for number in 8..100 {
+            assert!(used.iter().all(|around| around.holds()), "{number}");
+            keep(&arounds, number);
+        }
+        assert!(used.iter().all(|around| around.holds()));
+        let sets: Vec<_> = (100..200).map(|number| keep(&arounds, number)).collect();
+        assert!(used.iter().all(|around| around.is_over()), "but not once nobody asks any more");
+        assert!(!sets[99].is_over());
     }
 
     #[test]

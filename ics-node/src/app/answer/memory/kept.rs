@@ -98,7 +98,7 @@ impl Kept {
             && self.confirmed.load(Ordering::Acquire)
             && !self.ended.load(Ordering::Acquire)
             && self.changes_at.is_none_or(|at| now < at)
-            && !self.around.is_over()
+            && self.around.holds()
             && !self.era.is_over()
     }
 

@@ -37,7 +37,7 @@ impl Resolved {
         self.rest == rest
             && self.is_confirmed.load(Ordering::Acquire)
             && changes_at.is_none_or(|at| now < at)
-            && !self.around.is_over()
+            && self.around.holds()
             && !self.era.is_over()
     }
 }

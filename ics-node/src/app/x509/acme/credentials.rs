@@ -91,7 +91,7 @@ impl App {
                     limits::ACME_CREDENTIALS_WAITING
                 )));
             }
-            Ok(tx.add_credential(&credential)?)
+            Ok(tx.add_credential(&credential, now)?)
         })
         .map_err(|problem| AppError::new(Code::TooManyRequests, problem.detail))?;
         tracing::info!(%domain, %holder, "an ACME credential was given out");

@@ -75,7 +75,14 @@ impl App {
             return Err(Problem::new(Kind::RejectedIdentifier, format!("{id} has no key")));
         };
         let names: BTreeSet<Name> = identifiers.iter().filter_map(Identifier::name).collect();
-        let profiles = acme_wanted(issuing.rules, profile)?;
+        let mut profiles = acme_wanted(issuing.rules, profile)?;
+        if names.is_empty() {
+            // By its id alone a thing is ordered with its URNs: a profile that takes none of them says less of it.
+            let takes = |name: &Name, by: &ProfileName| {
+                matches!(name, Name::Urn(_)) && issuing.rules.profiles.get(by).is_some_and(|it| it.takes(name))
+            };
+            profiles.sort_by_key(|profile| !own.iter().any(|name| takes(name, profile)));
+        }
         let first = |requester| -> Result<ProfileName, Problem> {
             let mut failed = None;
             for profile in profiles.iter().copied() {
@@ -220,15 +227,26 @@ impl App {
         };
         let ended = TakenBack::all(record).filter(|end| end.stands(record));
         let ended: Vec<_> = ended.filter_map(|end| Some((digest_of(&end)?, end.why()))).collect();
-        let problems = self.acme_server()?.look(|tx| {
+        let acme = self.acme_server()?;
+        if ended.is_empty() && !acme.store.has_blocks() {
+            return Ok(());
+        }
+        // Whoever orders by the id of a thing gets all its URNs.
+        let whole = Identifier::Permanent(record.identity.id.to_string());
+        let problems = acme.look(|tx| {
             let mut problems = Vec::new();
             for identifier in identifiers {
-                let noted = tx.blocked(client.id, identifier)?;
-                let mut why = noted.filter(|block| !is_lifted(block, record)).map(|block| block.why);
+                let is_urn = matches!(identifier, Identifier::Permanent(_));
+                let covers = |it: &Identifier| it == identifier || (is_urn && *it == whole);
+                let mut why = None;
+                for it in [identifier, &whole].into_iter().filter(|it| covers(it)) {
+                    let noted = tx.blocked(client.id, it)?.filter(|block| !is_lifted(block, record));
+                    why = why.or_else(|| noted.map(|block| block.why));
+                }
                 for (digest, told) in &ended {
                     let got = tx.certificate_by_digest(domain, digest)?;
                     let is_its =
-                        got.is_some_and(|(got, _)| got.account == client.id && got.identifiers.contains(identifier));
+                        got.is_some_and(|(got, _)| got.account == client.id && got.identifiers.iter().any(covers));
                     why = why.or_else(|| is_its.then(|| told.clone()));
                 }
                 problems.extend(why.map(|why| {

@@ -320,9 +320,9 @@ impl App {
 }
 
 impl Acme {
-    /// Whether nobody uses the file of what it remembers.
-    pub(crate) fn is_free(&self) -> bool {
-        self.store.is_free()
+    /// Whether nobody who uses the file of what it remembers waits for the disk.
+    pub(crate) fn is_quick(&self) -> bool {
+        self.store.is_quick()
     }
 
     /// Runs a job that only reads.

@@ -120,7 +120,8 @@ impl App {
     /// Returns an order to its client.
     pub(super) fn acme_order(&self, domain: &DomainName, id: u64, client: &Client) -> Result<Answer, Problem> {
         let (acme, urls) = self.acme(domain)?;
-        let (order, authorizations) = acme.look(|tx| acme.own_order(tx, id, client))?;
+        let (order, authorizations) =
+            acme.on_order(id, client, |order, authorizations, _| Ok((order, authorizations)))?;
         Ok(self.acme_shown(&urls, id, &order, &authorizations))
     }
 
@@ -220,12 +221,13 @@ impl App {
         check_key(client, &csr)?;
         let requested = csr.wanted.iter().map(|wanted| wanted.name().clone()).collect();
         let now = self.acme_now();
-        let (mut order, authorizations, _under_way) = acme.look(|tx| {
-            let (mut order, authorizations) = acme.own_order(tx, id, client)?;
+        let (mut order, authorizations) = acme.on_order(id, client, |mut order, authorizations, under_way| {
             order.check_names(&requested)?;
             order.begin(&authorizations, now)?;
-            Ok((order, authorizations, acme.under_way.begin(id)))
+            under_way.insert(id);
+            Ok((order, authorizations))
         })?;
+        let _under_way = Finalizing(&acme.under_way, id);
         let made = match self.acme_sign(domain, client, &order, &authorizations, &csr) {
             Ok(unlogged) => self.log_certificate(domain, unlogged).await.map_err(for_good),
             Err(failed) => Err(failed),
@@ -286,7 +288,7 @@ impl App {
         client: &Client,
     ) -> Result<Answer, Problem> {
         let (acme, urls) = self.acme(domain)?;
-        let issued = acme.look(|tx| Ok(tx.certificate(domain, id)?))?.filter(|it| it.account == client.id);
+        let issued = acme.store.certificate(domain, id)?.filter(|it| it.account == client.id);
         let issued = issued.ok_or_else(|| not_yours("certificate"))?;
         let mut chains = issued.chains();
         let others = (0..chains.len()).filter(|other| *other != chain);
@@ -297,16 +299,25 @@ impl App {
 }
 
 impl Acme {
-    fn own_order(&self, tx: &AcmeTx<'_>, id: u64, client: &Client) -> Result<(Order, Vec<Authorization>), Problem> {
-        let mut order = tx.order(id)?.filter(|order| order.account == client.id).ok_or_else(|| not_yours("order"))?;
-        let mut authorizations = Vec::with_capacity(order.authorizations.len());
-        for number in &order.authorizations {
-            authorizations.extend(tx.authorization(*number)?);
+    /// Does something with a client's order, its authorizations, and the numbers of all orders that are under way, while
+    /// none begins or ends to be. The database is asked, and waited for, only if memory does not have the order.
+    fn on_order<T>(
+        &self,
+        id: u64,
+        client: &Client,
+        then: impl FnOnce(Order, Vec<Authorization>, &mut BTreeSet<u64>) -> Result<T, Problem>,
+    ) -> Result<T, Problem> {
+        let mut under_way = self.under_way.all();
+        if let Some((order, authorizations)) = self.store.order_in_memory(id) {
+            return then(own(order, id, client, &under_way)?, authorizations, &mut under_way);
         }
-        if order.progress == Progress::Open && self.under_way.all().contains(&id) {
-            order.progress = Progress::Processing;
-        }
-        Ok((order, authorizations))
+        // Jobs take these locks in the other order.
+        drop(under_way);
+        self.look(|tx| {
+            let (order, authorizations) = stored_order(tx, id)?;
+            let mut under_way = self.under_way.all();
+            then(own(order, id, client, &under_way)?, authorizations, &mut under_way)
+        })
     }
 
     /// Whether an order has a certificate or may still get one; otherwise the certificate that it was to replace has no
@@ -315,7 +326,8 @@ impl Acme {
         if tx.order(id)?.is_none_or(|order| order.account != client.id) {
             return Ok(false);
         }
-        let (order, authorizations) = self.own_order(tx, id, client)?;
+        let (order, authorizations) = stored_order(tx, id)?;
+        let order = own(order, id, client, &self.under_way.all())?;
         Ok(order.status(&authorizations, now) != OrderStatus::Invalid)
     }
 
@@ -358,17 +370,11 @@ impl Acme {
 #[derive(Debug, Default)]
 pub(super) struct UnderWay(Mutex<BTreeSet<u64>>);
 
-/// Marks an order as under way until this is dropped.
+/// Ends the mark of an order that is under way. Whoever looks at an order while marks do not change sees either this one
+/// or its result, provided that it is dropped after the result was stored.
 struct Finalizing<'a>(&'a UnderWay, u64);
 
 impl UnderWay {
-    /// A job of the store that looks at an order sees either this mark or its result, provided that it is dropped after
-    /// the result was stored.
-    fn begin(&self, order: u64) -> Finalizing<'_> {
-        self.all().insert(order);
-        Finalizing(self, order)
-    }
-
     fn all(&self) -> MutexGuard<'_, BTreeSet<u64>> {
         self.0.locked()
     }
@@ -380,11 +386,10 @@ impl Drop for Finalizing<'_> {
     }
 }
 
-/// Why a certificate was not issued, and whether that is final. That nobody issues is not: the owners may have named
-/// the next issuer before its key has come to this node.
+/// Why a certificate was not issued, and whether that is final. What is the node's own fault is not: the owners may have
+/// named the next issuer before its key has come here.
 fn for_good(error: CertifyError) -> (Problem, bool) {
-    let is_refused = matches!(error.fault(), CertifyFault::Denied | CertifyFault::Unknown);
-    let is_for_good = is_refused && !matches!(error, CertifyError::NoIssuer { .. });
+    let is_for_good = matches!(error.fault(), CertifyFault::Denied | CertifyFault::Unknown);
     (Problem::from(error), is_for_good)
 }
 
@@ -392,6 +397,26 @@ fn for_good(error: CertifyError) -> (Problem, bool) {
 fn check_key(client: &Client, csr: &Csr) -> Result<(), Problem> {
     let is_same = matches!(client.account.holder, Holder::Signer(_)) && client.account.key.to_spki() == csr.spki;
     if is_same { Err(Problem::new(Kind::BadPublicKey, "the key in the request is the account's own")) } else { Ok(()) }
+}
+
+fn stored_order(tx: &AcmeTx<'_>, id: u64) -> Result<(Order, Vec<Authorization>), Problem> {
+    let order = tx.order(id)?.ok_or_else(|| not_yours("order"))?;
+    let mut authorizations = Vec::with_capacity(order.authorizations.len());
+    for number in &order.authorizations {
+        authorizations.extend(tx.authorization(*number)?);
+    }
+    Ok((order, authorizations))
+}
+
+/// An order as its client sees it, and nobody else.
+fn own(mut order: Order, id: u64, client: &Client, under_way: &BTreeSet<u64>) -> Result<Order, Problem> {
+    if order.account != client.id {
+        return Err(not_yours("order"));
+    }
+    if order.progress == Progress::Open && under_way.contains(&id) {
+        order.progress = Progress::Processing;
+    }
+    Ok(order)
 }
 
 fn own_authorization(tx: &AcmeTx<'_>, id: u64, client: &Client) -> Result<Authorization, Problem> {

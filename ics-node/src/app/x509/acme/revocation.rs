@@ -2,7 +2,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use ics_core::identity::IdentityId;
+use ics_core::identity::{Fingerprint, IdentityId};
 use ics_core::limits;
 use ics_core::record::Record;
 use ics_core::vocabulary::DomainName;
@@ -59,16 +59,17 @@ impl App {
         };
         let asked: Asked = request.json()?;
         let target = self.acme_target(domain, &asked.certificate)?;
-        let asker = match (&client, &request.header.by) {
+        let (asker, asks) = match (&client, &request.header.by) {
             (Some(client), _) => self.acme_asker(domain, client, &target)?,
-            (None, By::Key(key)) => Asker { has_key: key.to_spki() == target.shown.spki, ..Asker::default() },
-            (None, By::Kid(_)) => Asker::default(),
+            (None, By::Key(key)) => (Asker { has_key: key.to_spki() == target.shown.spki, ..Asker::default() }, None),
+            (None, By::Kid(_)) => (Asker::default(), None),
         };
         let (right, reason) = decide(&asker, asked.reason)?;
         let revoker = match right {
             Right::Key => Revoker::Key,
             Right::Authority(signer) => Revoker::Requester(Requester::Signer(signer)),
-            Right::Control => Revoker::Names,
+            // The log names a signer, as over other protocols.
+            Right::Control => asks.map_or(Revoker::Names, |signer| Revoker::Requester(Requester::Signer(signer))),
             // For this certificate, the subscriber speaks for the thing.
             Right::Subscriber => Revoker::Requester(Requester::Identity(target.record.identity.id)),
         };
@@ -104,8 +105,14 @@ impl App {
         Ok(Target { shown, serial, record: known.record, issued: issued.map(|(issued, _)| issued) })
     }
 
-    /// What is known about an account that wants the certificate revoked.
-    fn acme_asker(&self, domain: &DomainName, client: &Client, target: &Target) -> Result<Asker, Problem> {
+    /// What is known about an account that wants the certificate revoked, and the signer it speaks for, if that one may
+    /// ask for the thing's certificates.
+    fn acme_asker(
+        &self,
+        domain: &DomainName,
+        client: &Client,
+        target: &Target,
+    ) -> Result<(Asker, Option<Fingerprint>), Problem> {
         let hosted = self.hosted(domain)?;
         let sight = self.sight(&hosted)?;
         let descriptor = sight.domain.descriptor();
@@ -125,7 +132,11 @@ impl App {
             self.acme_check_thing(domain, &client.account.holder)?;
         }
         let controlled = if is_requester { names } else { self.acme_controlled(client, target)? };
-        Ok(Asker { has_key: false, got_it, authority, names, controlled })
+        let asks = match client.account.holder {
+            Holder::Signer(signer) if is_requester => Some(signer),
+            Holder::Signer(_) | Holder::Thing(_) => None,
+        };
+        Ok((Asker { has_key: false, got_it, authority, names, controlled }, asks))
     }
 
     /// How many names of the certificate, of whatever kind, the account has proved to control. Only host names can be

@@ -49,6 +49,14 @@ pub enum CertifyError {
         /// What is missing.
         reason: String,
     },
+    /// The domain issues here, but not now, and no other request would change that: its operator has to.
+    #[error("no certificates of `{domain}` can be issued here now: {reason}")]
+    IssuerNotReady {
+        /// The domain.
+        domain: DomainName,
+        /// What is missing.
+        reason: String,
+    },
     /// Another issuer has replaced this one.
     #[error(
         "a former issuer certifies only those who answer OCSP for it: name no issuer, or a profile whose only use is \
@@ -176,7 +184,7 @@ impl CertifyError {
             Self::Request(_) | Self::Leaf(LeafError::Use(_)) => CertifyFault::Request,
             Self::UnknownProfile { .. } | Self::Requester | Self::Record(_) | Self::Refused(_) => CertifyFault::Denied,
             Self::Leaf(LeafError::SerialNumbers(_)) | Self::RecordFull(_) | Self::Kind(_) => CertifyFault::Denied,
-            Self::IssuerAway(_) | Self::IssuerCompromised(_) => CertifyFault::Denied,
+            Self::IssuerCompromised(_) => CertifyFault::Denied,
             Self::UnknownIdentity(_) | Self::Ambiguous(_) | Self::Several(_) => CertifyFault::Unknown,
             Self::UnknownCertificate(_) | Self::NoIssuer { .. } => CertifyFault::Unknown,
             Self::Reason(_) => CertifyFault::Reason,
@@ -184,6 +192,8 @@ impl CertifyError {
             Self::AlreadyRevoked => CertifyFault::Already,
             Self::FormerIssuer => CertifyFault::Denied,
             Self::Leaf(LeafError::IssuerExpired(_) | LeafError::IssuerNotYet(_) | LeafError::Sign(_))
+            | Self::IssuerNotReady { .. }
+            | Self::IssuerAway(_)
             | Self::App(_) => CertifyFault::Node,
         }
     }
@@ -224,6 +234,7 @@ impl From<CertifyError> for AppError {
             CertifyFault::Unknown => Code::UnknownCertificate,
             CertifyFault::Node => match error {
                 CertifyError::App(error) => return error,
+                CertifyError::IssuerNotReady { .. } | CertifyError::IssuerAway(_) => Code::Behind,
                 error => return Self::Internal(error.to_string()),
             },
         };

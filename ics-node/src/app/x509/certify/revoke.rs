@@ -18,7 +18,9 @@ use crate::app::answer::read::Sight;
 use crate::app::entries::{keys, restore};
 use crate::app::hosted::Hosted;
 use crate::app::{App, AppError};
-use crate::x509::{AskedBy, Reason, SerialNumber, State, asked_for, is_key_compromised, sets_status};
+use crate::x509::{
+    AskedBy, Reason, SerialNumber, State, asked_for, is_key_compromised, is_misnamed, misnamed, sets_status,
+};
 
 /// What has to be done to revoke a certificate.
 enum Step {
@@ -37,6 +39,8 @@ pub enum Revoker {
     Requester(Requester),
     /// By being entitled to certificates for all names in it, without having got this one.
     Names,
+    /// As the node itself: one of its names has become another thing's.
+    Misnamed,
 }
 
 impl Revoker {
@@ -45,12 +49,14 @@ impl Revoker {
     fn told(self, domain: &Domain, record: &Record, reason: Reason) -> String {
         match self {
             Self::Names => asked_for(reason, AskedBy::Names),
+            Self::Misnamed => misnamed(),
             Self::Requester(Requester::Signer(signer)) => {
                 let sets_it = roles_to_ask(domain, record, &signer, record.at).iter().any(sets_status);
                 let by = if sets_it { AskedBy::StatusSetter(signer) } else { AskedBy::Requester(signer) };
                 asked_for(reason, by)
             }
-            Self::Key | Self::Requester(Requester::Identity(_) | Requester::Operator) => reason.to_string(),
+            Self::Requester(Requester::Operator) => asked_for(reason, AskedBy::Registrar),
+            Self::Key | Self::Requester(Requester::Identity(_)) => reason.to_string(),
         }
     }
 
@@ -66,6 +72,7 @@ impl Revoker {
     ) -> Result<(), CertifyError> {
         let permitted = match self {
             Self::Names => reason.is_for_others(),
+            Self::Misnamed => reason == Reason::AffiliationChanged,
             Self::Key => reason.is_for_holder() || reason == Reason::KeyCompromise,
             Self::Requester(Requester::Identity(id)) if id == record.identity.id => reason.is_for_holder(),
             Self::Requester(Requester::Operator) => reason.is_for_holder(),
@@ -166,6 +173,9 @@ impl App {
             state if is_held(state) => {}
             // Somebody who proves possession of the key says something new, whatever was said before.
             State::Revoked { .. } if shows_key && !is_key_compromised(&record, issued.index()) => {}
+            // So does whoever takes back one whose key still shows who comes.
+            State::Revoked { .. }
+                if revoker != Revoker::Misnamed && is_misnamed(&record, issued.index(), self.clock().now()) => {}
             State::Revoked { .. } | State::Ended => return Err(CertifyError::AlreadyRevoked),
         }
         revoker.check(&sight.domain, rules, &record, reason)?;

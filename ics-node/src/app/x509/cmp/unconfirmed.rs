@@ -10,11 +10,11 @@ use ics_core::vocabulary::DomainName;
 use tokio::sync::watch;
 use tokio::time::MissedTickBehavior;
 
-use super::{digest, failed};
+use super::{Outcome, digest, failed};
 use crate::app::home::heartbeat::stopped;
 use crate::app::hosted::Hosted;
-use crate::app::x509::certify::{CertifyError, Issued, Requester};
-use crate::app::{App, AppError};
+use crate::app::x509::certify::{CertifyError, Issued};
+use crate::app::{App, AppError, random};
 use crate::cmp::{Enrolment, Failure, FailureInfo, Message, Protection, Waiting};
 use crate::locked::Locked as _;
 use crate::store::Unconfirmed;
@@ -125,8 +125,7 @@ impl App {
             if in_vain().has(&serial) {
                 continue;
             }
-            // It is the node itself that waited in vain; the log names nobody.
-            let taken_back = self.cmp_take_back(&hosted.name, &serial, Requester::Operator).await;
+            let taken_back = self.cmp_take_back(&hosted.name, &serial).await;
             let is_over = match &taken_back {
                 // What the log will never take back is not tried again.
                 Ok(()) | Err(CertifyError::IssuerCompromised(_)) => true,
@@ -149,6 +148,47 @@ impl App {
             tracing::warn!(%domain, count, %serial, %error, "certificates that nobody confirmed were not revoked");
         }
         Ok(())
+    }
+
+    /// Notes it if what a transaction asks for is refused: its message is still in time after a restart, and might be
+    /// granted then.
+    pub(super) async fn cmp_noting(
+        &self,
+        domain: &DomainName,
+        message: &Message<'_>,
+        (sender, until): (Protection, Timestamp),
+        outcome: Result<Outcome, Failure>,
+    ) -> Result<Outcome, Failure> {
+        if outcome.is_err()
+            && let Err(error) = self.cmp_note_refused(domain, message, (sender, until)).await
+        {
+            tracing::warn!(%domain, %error, "after a restart, a message of CMP that was refused would count once more");
+        }
+        outcome
+    }
+
+    /// Notes a transaction with a certificate that nobody has, and whose confirmation nobody can make.
+    async fn cmp_note_refused(
+        &self,
+        domain: &DomainName,
+        message: &Message<'_>,
+        (sender, until): (Protection, Timestamp),
+    ) -> Result<(), AppError> {
+        let key = match sender {
+            Protection::Key(_) => message.key().ok().flatten(),
+            Protection::Secret | Protection::None => None,
+        };
+        let refused = Unconfirmed {
+            serial: *SerialNumber::new(random()?).as_bytes(),
+            until,
+            is_confirmed: true,
+            transaction: message.header.transaction().to_vec(),
+            key,
+            nonce: random()?,
+            hash: random::<32>()?.to_vec(),
+        };
+        let number = self.hosted(domain)?.number;
+        self.blocking(move |app| Ok(app.store().note_refused(number, refused)?)).await
     }
 
     /// Notes that a certificate that its holder rejected is revoked, so that nobody can confirm it after a restart.

@@ -11,6 +11,8 @@ use super::{DAY, authority, check_key, refused, unlocked, written};
 use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::files;
+use crate::cli::words::counted;
+use crate::words::shell_path;
 use crate::x509::{
     Authority, ReadRevoked, Reason, RevocationList, Revoked, SerialNumber, pem, pem_block, read_certificate,
     read_revoked,
@@ -47,7 +49,8 @@ pub(crate) struct Crl {
     /// Days for which the list is valid.
     #[arg(long, default_value_t = 365, value_parser = clap::value_parser!(u64).range(1..=3650))]
     days: u64,
-    /// The file to write, in PEM; `-` is standard output.
+    /// The file to write, in PEM; `-` is standard output. A list that is there is replaced only by one that revokes all
+    /// that it revokes, and nothing else is.
     #[arg(short, long, alias = "output", value_name = "FILE", default_value = "-")]
     out: PathBuf,
 }
@@ -74,17 +77,24 @@ impl Crl {
         let (authority, _) = authority(&[&self.certificate])?;
         let now = context.now();
         let former = self.former.as_deref().map(|path| former(path, &authority)).transpose()?.unwrap_or_default();
+        let there = self.there(&authority)?;
         // Clients that compare lists accept no list with a smaller number (RFC 5280, 5.2.3), and on a machine without a
         // network clocks go wrong.
-        let number = now.as_millis().max(former.number.map_or(0, |number| number.saturating_add(1)));
-        if former.this_update > now {
+        let number = former.number.max(there.number).map_or(0, |number| number.saturating_add(1)).max(now.as_millis());
+        let made = former.this_update.max(there.this_update);
+        if made > now {
             context.output.note(&format!(
-                "the former list was made at {}, which is in the future by this machine's clock: set the clock and \
-                 sign again, or the new list may be taken for the older one",
-                former.this_update
+                "the former list was made at {made}, which is in the future by this machine's clock: set the clock and \
+                 sign again, or the new list may be taken for the older one"
             ));
         }
         let revoked = self.revoked(&authority, former.revoked, now)?;
+        let lost = there.revoked.keys().filter(|serial| !revoked.contains_key(*serial)).count();
+        if lost > 0 {
+            let (file, lost) = (self.out.display(), counted(lost, "certificate"));
+            return Err(refused(format!("`{file}` revokes {lost} that the new list would not"))
+                .hint(format!("--former {} keeps what it revokes", shell_path(&self.out))));
+        }
         let key = unlocked(context, &self.key)?;
         let signer = key.primary()?;
         check_key(&authority, signer, &self.key)?;
@@ -99,6 +109,19 @@ impl Crl {
         let der = list.sign(signer).map_err(refused)?;
         files::write(&self.out, pem_block(LABEL, &der).as_bytes())?;
         written(context, &self.out, "put it where the `--crl-url` of `ics ca sign` says it is")
+    }
+
+    /// The list in whose place the new one comes: what it revokes must not be trusted again because nobody has named
+    /// it.
+    fn there(&self, authority: &Authority) -> Result<ReadRevoked, Failure> {
+        let is_there = std::fs::metadata(&self.out).is_ok_and(|found| found.is_file() && found.len() > 0);
+        if files::is_standard(&self.out) || !is_there {
+            return Ok(ReadRevoked::default());
+        }
+        former(&self.out, authority).map_err(|failure| {
+            let hint = "--out names another file, or remove this one if nothing rests on it";
+            failure.after("it is not overwritten").hint(hint)
+        })
     }
 
     /// Returns all entries of the new list: those of the former list and those to be revoked now. A later list must not

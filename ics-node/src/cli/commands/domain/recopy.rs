@@ -6,7 +6,8 @@ use clap::Args;
 use ics_core::vocabulary::DomainName;
 use serde_json::json;
 
-use crate::app::{self, AppError, KeptBlock, KeptBlocks, KeptFork};
+use crate::api::ForkNotes;
+use crate::app::{self, AppError, KeptBlock, KeptBlocks};
 use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::output;
@@ -49,6 +50,7 @@ pub(crate) struct Recopy {
 
 impl Recopy {
     pub(super) fn run(self, context: &Context) -> Result<Exit, Failure> {
+        context.refuse_foreign_home()?;
         let config = Config::load(&context.home)?;
         let node = config.node.as_ref().ok_or_else(|| {
             Failure::new(Exit::Local, "this home directory is not that of a node").hint("--home names another one")
@@ -68,7 +70,7 @@ impl Recopy {
             context.output.review(&named(blocks), !self.yes && !forks.is_empty());
         }
         if let Some(fork) = forks.last().filter(|_| !self.yes) {
-            confirm(&warning(fork), "Empty this copy?")?;
+            confirm(&warning(&self.domain, fork), "Empty this copy?")?;
         }
         let entries = app::empty_copy(&node.data, &self.domain).map_err(failed)?;
         // The heads seen bind a copy as well; what was cosigned binds this node for good.
@@ -96,7 +98,7 @@ impl Recopy {
         &self,
         context: &Context,
         data: &Path,
-        (forks, is_cosigned): (&[KeptFork], bool),
+        (forks, is_cosigned): (&[ForkNotes], bool),
     ) -> Result<Exit, Failure> {
         let domain = &self.domain;
         if is_cosigned {
@@ -107,7 +109,7 @@ impl Recopy {
             return Err(Failure::new(Exit::Refused, problem).hint(hint));
         }
         if let Some(fork) = forks.last().filter(|_| !self.yes) {
-            confirm(&warning_of_other(fork), "Give up what was seen?")?;
+            confirm(&warning_of_other(domain, fork), "Give up what was seen?")?;
         }
         let Some(seen) = app::forget_seen(data, domain).map_err(failed)? else {
             return Err(failed(AppError::Store(StoreError::NotFound { what: format!("domain `{domain}`") })));
@@ -144,24 +146,23 @@ fn named(blocks: &KeptBlocks) -> String {
 }
 
 /// A block that is only in this branch of a log is in no copy made from the other branch.
-fn warning(fork: &KeptFork) -> String {
+fn warning(domain: &DomainName, fork: &ForkNotes) -> String {
     format!(
-        "on {} a signed head of {} was seen that contradicts this copy: the home has signed two logs, or somebody has \
-         shown a false one. The new copy may be of the other branch; what only this copy says, blocks included, is \
-         then gone from this node. `ics backup` keeps it; the two signed heads stay, `ics domain forks` shows them",
-        when(fork.at),
-        fork.domain
+        "on {} a signed head of {domain} was seen that contradicts this copy: the home has signed two logs, or \
+         somebody has shown a false one. The new copy may be of the other branch; what only this copy says, blocks \
+         included, is then gone from this node. `ics backup` keeps it; the two signed heads stay, `ics domain forks` \
+         shows them",
+        when(fork.at)
     )
 }
 
 /// The heads seen are all that this node can hold against another log.
-fn warning_of_other(fork: &KeptFork) -> String {
+fn warning_of_other(domain: &DomainName, fork: &ForkNotes) -> String {
     format!(
-        "on {} a signed head of {} was seen that contradicts what this node had seen before: its owners have begun a \
-         new epoch, the home has signed two logs, or somebody has its key. Ask the owners; what was lost, blocks \
-         included, is not asked for again. The two signed heads stay, `ics domain forks` shows them",
-        when(fork.at),
-        fork.domain
+        "on {} a signed head of {domain} was seen that contradicts what this node had seen before: its owners have \
+         begun a new epoch, the home has signed two logs, or somebody has its key. Ask the owners; what was lost, \
+         blocks included, is not asked for again. The two signed heads stay, `ics domain forks` shows them",
+        when(fork.at)
     )
 }
 

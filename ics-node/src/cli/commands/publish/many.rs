@@ -8,6 +8,7 @@ use ics_core::vocabulary::Act;
 
 use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure};
+use crate::cli::files;
 use crate::cli::progress;
 use crate::client::batch::Item;
 use crate::client::node::Node;
@@ -49,7 +50,7 @@ pub(super) async fn publish_many(
     // A file that does not consist of rows must leave no journal, which would then hold whoever gives the right file to
     // the arguments of this attempt.
     drop(Rows::open(&bulk.input).map_err(BulkError::from)?);
-    let rows = Rows::count(&bulk.input).map_err(|e| Failure::new(Exit::Local, e))?;
+    let rows = Rows::count(&bulk.input).map_err(|error| files::failed(&bulk.input, error))?;
     let journal = Journal::open(&bulk.input, run, &said, context.now()).map_err(BulkError::from)?;
     let bar = progress::bar(context, usize::try_from(rows).unwrap_or(usize::MAX), "publishing");
     let ended =
