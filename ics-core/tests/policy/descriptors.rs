@@ -52,7 +52,7 @@ fn a_descriptor_survives_its_json() {
     }
 }
 
-fn refusal(descriptor: &Descriptor) -> FieldError {
+pub(crate) fn refusal(descriptor: &Descriptor) -> FieldError {
     match Descriptor::parse(&descriptor.to_json()) {
         Err(DescriptorError::Field(error)) => error,
         other => panic!("{other:?}"),

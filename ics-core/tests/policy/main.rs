@@ -2,6 +2,7 @@
 
 #![expect(clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
+mod certificates;
 mod decisions;
 mod depth;
 mod descriptors;

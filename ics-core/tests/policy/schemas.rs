@@ -16,7 +16,7 @@ use crate::descriptors::{base, full, refusals};
 use crate::fixtures::{filled, role, signer};
 use crate::trust;
 
-fn schema(name: &str) -> Validator {
+pub(crate) fn schema(name: &str) -> Validator {
     let read = |name: &str| -> Value {
         let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../schemas").join(name);
         serde_json::from_slice(&std::fs::read(path).expect("schema")).expect("JSON")
@@ -29,11 +29,11 @@ fn schema(name: &str) -> Validator {
     jsonschema::options().with_registry(&registry).build(&schema).expect("schema")
 }
 
-fn value(json: &[u8]) -> Value {
+pub(crate) fn value(json: &[u8]) -> Value {
     serde_json::from_slice(json).expect("JSON")
 }
 
-fn assert_valid(schema: &Validator, value: &Value) {
+pub(crate) fn assert_valid(schema: &Validator, value: &Value) {
     let errors: Vec<String> = schema.iter_errors(value).map(|e| format!("{}: {e}", e.instance_path())).collect();
     assert!(errors.is_empty(), "{value}: {errors:?}");
 }

@@ -322,6 +322,21 @@ mod tests {
         out
     }
 
+    /// Only what may carry a key may be long.
+    #[test]
+    fn a_message_has_so_many_bytes() {
+        // Its head takes six of them.
+        let announced = |tag: u8, whole: usize| {
+            let length = u32::try_from(whole - 6).expect("short").to_be_bytes();
+            frame(&[&[ber::SEQUENCE, 0x84][..], &length, &[ber::INTEGER, 1, 1, tag]].concat())
+        };
+        let (short, long) = (limits::LDAP_REQUEST_BYTES, limits::LDAP_MESSAGE_BYTES);
+        for (tag, most) in [(SEARCH, short), (BIND, short), (ADD, long), (MODIFY, long)] {
+            assert!(matches!(announced(tag, most), Framed::Part), "{tag:#x}");
+            assert!(matches!(announced(tag, most + 1), Framed::Broken(_)), "{tag:#x}");
+        }
+    }
+
     /// RFC 4517, 4.2.27: whatever the octets are, also those that are no text, or another one in UTF-8.
     #[test]
     fn octets_are_matched_as_octets() {

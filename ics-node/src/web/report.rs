@@ -15,7 +15,7 @@ use crate::words::{clean, counted_entries, short, when};
 const STYLE: &str = "body{font:10pt/1.4 system-ui,sans-serif;margin:2rem}h1{font-size:16pt;margin:0}\
      table{border-collapse:collapse;width:100%;margin-top:1rem}th,td{border-bottom:1px solid #999;padding:.3rem .5rem;\
      text-align:left;vertical-align:top}thead{display:table-header-group}tr{break-inside:avoid}\
-     code{overflow-wrap:anywhere}small{color:#444}@page{size:A4 landscape;margin:12mm}@media print{body{margin:0}}\
+     code,bdi{overflow-wrap:anywhere}small{color:#444}@page{size:A4 landscape;margin:12mm}@media print{body{margin:0}}\
      @media screen and (max-width:45rem){body{margin:1rem}main{overflow-x:auto}}";
 
 /// What the states of certificates mean, for those who read the report without this program's documentation.

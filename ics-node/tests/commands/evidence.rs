@@ -457,6 +457,17 @@ fn gpg_checks_what_is_exported_and_what_it_exports_is_taken_in() {
     }
     let signers = std::fs::read(stage.path("lot.signers.pgp")).expect("written");
     assert!(!signers.is_empty());
+    // The same as what is signed, and its signature.
+    let lot = stage.path("apart.json");
+    assert_eq!(stage.run(&["export", &group, "--openpgp", "-o", lot.to_str().expect("UTF-8")]).code, 0);
+    for name in ["apart", "apart.2"] {
+        let [document, signature] = ["json", "sig"].map(|end| stage.path(&format!("{name}.{end}")));
+        gpg(&home, &["--verify", signature.to_str().expect("UTF-8"), document.to_str().expect("UTF-8")]);
+        let document = std::fs::read(document).expect("written");
+        let document: serde_json::Value = serde_json::from_slice(&document).expect("JSON");
+        assert_eq!(document["subject"]["name"], "Lot 1", "{document}");
+    }
+    assert_eq!(std::fs::read(stage.path("apart.signers.pgp")).expect("written"), signers);
 
     let keyring = stage.path("keyring.pgp");
     let keyring = keyring.to_str().expect("UTF-8");

@@ -167,6 +167,109 @@ fn an_owner_in_a_token_signs_descriptors() {
     assert_eq!(submitted["version"], 3);
 }
 
+/// One key in a token speaks as signer, as owner and as authority. Of other secrets only the node's is left.
+#[test]
+fn every_command_that_signs_takes_a_key_in_a_token() {
+    let mut stage = Stage::of("maintenance", DOMAIN);
+    stage.start();
+    let bench = Bench::new(stage);
+    for name in ["hsm", "issuer"] {
+        bench.ok(&["key", "make", name, "--token", "pkcs11:token=acme", "--algorithm", "p256"]);
+    }
+    bench.stage.ok(&["domain", "update", "--add-owner", "hsm", "--add-signer", "integrator=hsm"]);
+    bench.stage.ok(&["domain", "submit"]);
+    for name in ["owner", "signer"] {
+        std::fs::remove_file(bench.stage.path(&format!("home/keys/{name}.asc"))).expect("removed");
+    }
+    signs_statements(&bench);
+    signs_as_owner(&bench);
+    signs_as_authority(&bench);
+}
+
+/// Runs a command that must succeed, whatever it prints.
+fn done(bench: &Bench, words: &[&str]) {
+    let ended = bench.run(words);
+    assert_eq!(ended.code, 0, "{words:?}: {ended:?}");
+}
+
+/// Runs a command that signs with the key in the token.
+fn said(bench: &Bench, words: &[&str]) {
+    done(bench, &[words, &["--signer", "hsm"]].concat());
+}
+
+fn signs_statements(bench: &Bench) {
+    said(bench, &["publish", "--spki", &spki(1), "--serial", "SN-1", "--model", "P7", "--lot", "11"]);
+    let rows = bench.stage.write("devices.csv", format!("spki,serial\n{},SN-2\n{},SN-3\n", spki(2), spki(3)));
+    said(bench, &["publish", "--from", &rows, "--model", "P7"]);
+    said(bench, &["publish", "--group", "Lot 11", "--select", "lot=11"]);
+    said(bench, &["approve", "serial:SN-1", "--yes"]);
+    said(bench, &["status", "in-use", "serial:SN-1", "--yes"]);
+    said(bench, &["status", "suspended", "--group", "Lot 11", "--yes"]);
+    said(bench, &["grant", "security-controller", "--to", "hsm", "serial:SN-1", "--yes"]);
+    let software = format!("sha256:{}", "ab".repeat(32));
+    said(bench, &["installed", &software, "serial:SN-2", "--yes"]);
+    said(bench, &["withdraw", "serial:SN-1", "--act", "approval", "--yes"]);
+    let new = format!("-----BEGIN PUBLIC KEY-----\n{}\n-----END PUBLIC KEY-----\n", spki(9));
+    said(bench, &["replace", "serial:SN-3", "--with", &bench.stage.write("new.pem", new), "--yes"]);
+    assert_eq!(bench.stage.status("serial:SN-1"), "suspended");
+
+    // The same where there is no network.
+    said(bench, &["status", "lost", "serial:SN-2", "--unsigned", "lost.ics"]);
+    let signed = bench.ok(&["sign", "lost.ics", "--yes"]);
+    bench.stage.ok(&["submit", signed["signed"].as_str().expect("a file")]);
+    assert_eq!(bench.stage.status("serial:SN-2"), "lost");
+}
+
+fn signs_as_owner(bench: &Bench) {
+    said(bench, &["publish", "--spki", &spki(4), "--serial", "SN-4"]);
+    let approvals = || bench.stage.record("serial:SN-4")["approvals"].as_array().map(Vec::len);
+    let index = bench.stage.size("serial:SN-4").to_string();
+    said(bench, &["approve", "serial:SN-4", "--yes"]);
+    assert_eq!(approvals(), Some(1));
+    done(bench, &["erase", "--entry", &index, "--owner", "hsm", "--yes"]);
+    assert_eq!(approvals(), Some(0));
+    done(bench, &["domain", "update", "--description", "by the token", "--owner", "hsm"]);
+    bench.stage.ok(&["domain", "submit"]);
+    done(bench, &["domain", "update", "--description", "elsewhere", "--owner", "hsm", "--unsigned", "next.ics"]);
+    done(bench, &["sign", "next.ics", "--yes"]);
+    let create = ["domain", "create", "code.acme.example", "--template", "developer", "--owner", "hsm"];
+    done(bench, &[&create[..], &["--signer", "developer=hsm", "--home-node", "ics.code.acme.example=node"]].concat());
+}
+
+fn signs_as_authority(bench: &Bench) {
+    done(bench, &["ca", "root", "--key", "hsm", "--name", "Root", "--out", "root.pem"]);
+    done(bench, &["ca", "request", "--key", "issuer", "--name", "Issuing", "--out", "issuer.csr"]);
+    done(bench, &["ca", "sign", "issuer.csr", "--key", "hsm", "--certificate", "root.pem", "--out", "issuer.pem"]);
+    let list = ["ca", "crl", "--key", "hsm", "--certificate", "root.pem", "--out", "root.crl"];
+    done(bench, &[&list[..], &["--revoke", "issuer.pem=superseded"]].concat());
+    let url = format!("http://127.0.0.1:1/x509/{DOMAIN}");
+    done(bench, &["ca", "import", "issuer.pem", "--chain", "root.pem", "--owner", "hsm", "--url", &url]);
+    let openssl = |words: &str| {
+        let mut command = Command::new("openssl");
+        command.current_dir(bench.stage.path(".")).args(words.split(' '));
+        let output = command.output().expect("openssl is there");
+        let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+        assert!(output.status.success(), "{words}: {said}");
+        said
+    };
+    openssl("verify -x509_strict -CAfile root.pem issuer.pem");
+    let list = openssl("crl -in root.crl -noout -text -CAfile root.pem");
+    assert!(list.contains("verify OK") && list.contains("Superseded"), "{list}");
+}
+
+#[test]
+fn a_certification_body_in_a_token_labels() {
+    let mut stage = Stage::of("certification", DOMAIN);
+    stage.start();
+    let bench = Bench::new(stage);
+    bench.ok(&["key", "make", "hsm", "--token", "pkcs11:token=acme"]);
+    bench.stage.ok(&["domain", "update", "--add-signer", "certification-body=hsm"]);
+    bench.stage.ok(&["domain", "submit"]);
+    said(&bench, &["publish", "--spki", &spki(1), "--serial", "SN-1"]);
+    said(&bench, &["label", "checked", "serial:SN-1", "--yes"]);
+    assert_eq!(bench.stage.record("serial:SN-1")["labels"][0]["value"], "checked");
+}
+
 fn fingerprint(bench: &Bench, key: &str) -> String {
     bench.stage.ok(&["key", "show", key])["fingerprint"].as_str().expect("a fingerprint").to_owned()
 }

@@ -339,6 +339,12 @@ mod tests {
         assert!(check(&message(&entry(), &[]), Expected::Bind).is_err(), "an entry in the place of a bind's answer");
         assert!(whole(b"HTTP/1.1 400").is_err());
         assert!(whole(&[0x30, 0x84, 0x7f, 0xff, 0xff, 0xff]).is_err(), "two gigabytes");
+        let announced = |length: usize| {
+            let octets = u32::try_from(length - 6).expect("short").to_be_bytes();
+            whole(&[&[0x30, 0x84][..], &octets].concat())
+        };
+        assert_eq!(announced(limits::LDAP_MESSAGE_BYTES), Ok(None));
+        assert!(announced(limits::LDAP_MESSAGE_BYTES + 1).is_err());
         assert_eq!(whole(&[0x30, 0x02, 0]), Ok(None));
     }
 }

@@ -7,6 +7,7 @@ use ics_core::limits;
 use ics_core::openpgp::certificate::Certificate;
 use ics_core::openpgp::possession;
 use ics_core::openpgp::signer::Signer;
+use ics_node::acme::order::ORDER_MILLIS;
 use ics_node::api::{AcmeAccount, ChallengeAnswer, PageQuery};
 use ics_node::app::{App, Asker};
 use ics_node::config::AcmeConfig;
@@ -144,6 +145,22 @@ fn an_order_ends_in_one_certificate_with_its_names() {
         size + 2,
         "the issuer's certificate, and the statement about the one that it issued"
     );
+}
+
+/// RFC 8555, 7.1.6: an order that is not finalized in its time ends in nothing.
+#[test]
+fn a_stale_order_ends_in_nothing() {
+    let server = Server::start();
+    let device = Client::thing(&server, 7);
+    let (order, csr) = (device.order(&[URN]).is(201), server.bench.request("device", &[]));
+    let (size, clock) = (server.world.size(), server.world.app.clock());
+    assert!(clock.learn_stored(&domain(), clock.now().plus_millis(ORDER_MILLIS)), "it is as late as that");
+    device.finalize(&order, &csr).fails(403, "orderNotReady");
+    assert_eq!(device.read(&order.location()).is(200).json()["status"], "invalid");
+    let authorization = device.read(order.json()["authorizations"][0].as_str().expect("a URL")).is(200).json();
+    assert_eq!(authorization["status"], "expired", "{authorization}");
+    assert_eq!(server.world.size(), size, "nothing is stored");
+    device.certificate(&[URN], &csr);
 }
 
 #[test]
@@ -294,6 +311,21 @@ fn an_account_asks_for_so_much_in_an_hour() {
     authorize().is(201);
     authorize().fails(429, "rateLimited");
     maker.order(&[URN]).is(201);
+}
+
+/// Whoever has a key could have a credential made each second.
+#[test]
+fn so_many_credentials_of_one_holder_wait_for_their_accounts() {
+    let server = Server::start();
+    let mut last = server.credential(&maker());
+    for _ in 1..limits::ACME_CREDENTIALS_WAITING {
+        last = server.credential(&maker());
+    }
+    let refused = server.ask_credential(&maker()).expect_err("one too many");
+    assert_eq!(refused.code().as_str(), "too-many-requests", "{refused}");
+    server.credential(&owner());
+    Client::bound(&server, 41, &last);
+    server.credential(&maker());
 }
 
 /// Gives the account of a client another key.

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use ics_core::openpgp::possession;
 use ics_core::openpgp::signer::Signer;
 use ics_node::api::{AcmeCredential, ChallengeAnswer};
-use ics_node::app::{AcmeSetup, Asker};
+use ics_node::app::{AcmeSetup, AppError, Asker};
 use ics_node::config::{AcmeConfig, TlsConfig};
 use ics_node::http::{self, Settings};
 use ics_sync::wire::Base64;
@@ -91,12 +91,17 @@ impl Server {
 
     /// A credential for the holder of this key.
     pub(crate) fn credential(&self, signer: &dyn Signer) -> AcmeCredential {
+        self.ask_credential(signer).expect("a credential")
+    }
+
+    /// The same, which may be refused.
+    pub(crate) fn ask_credential(&self, signer: &dyn Signer) -> Result<AcmeCredential, AppError> {
         let app = &self.world.app;
         let id = signer.public_key().fingerprint().to_string();
         let challenge = app.acme_credential_challenge(Asker::Own, &domain(), &id).expect("a challenge");
         let signature = possession::sign(signer, challenge.message.as_bytes(), CREATED, &[5; 32]).expect("signs");
         let answer = ChallengeAnswer { nonce: challenge.nonce, signature: Base64(signature) };
-        app.acme_credential(&domain(), &answer).expect("a credential")
+        app.acme_credential(&domain(), &answer)
     }
 
     /// Runs a client that trusts the server's authority in the test's directory; returns what it printed. It must

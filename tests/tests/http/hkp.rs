@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Output;
 
 use ics_core::identity::Kind;
-use ics_core::limits::STATEMENTS_PER_SIGNER_AND_IDENTITY;
+use ics_core::limits::{KEYS_FOUND, STATEMENTS_PER_SIGNER_AND_IDENTITY};
 use ics_core::openpgp::signer::Signer;
 use ics_core::statement::{Claims, make};
 use ics_core::time::Timestamp;
@@ -154,6 +154,17 @@ async fn answers_of_version_1() {
         answer.is_problem(path, expected);
         assert_eq!(answer.header("access-control-allow-origin"), "*", "{path}");
     }
+}
+
+#[tokio::test]
+async fn an_answer_has_so_many_keys() {
+    let node = Node::founded().await;
+    let seeds = (0..=KEYS_FOUND).map(|number| u8::try_from(100 + number).expect("few"));
+    let own = certificate(&maker(), ACME);
+    let bodies: Vec<_> = core::iter::once(own).chain(seeds.map(|seed| introduction(&maker(), seed))).collect();
+    admitted(&node, &bodies).await;
+    let listed = node.get("/pks/lookup?op=index&search=Thermometer").await.text();
+    assert_eq!(listed.lines().next(), Some(format!("info:1:{KEYS_FOUND}").as_str()));
 }
 
 #[tokio::test]

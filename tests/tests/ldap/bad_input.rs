@@ -190,18 +190,43 @@ async fn order_abandon_and_cancel() {
     node.stop().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn cookies_belong_to_their_connection() {
-    let node = Directory::start().await;
+/// A request for a page of the domain's things.
+fn page(id: u8, cookie: &[u8], filter: &[u8]) -> Vec<u8> {
     let base = format!("icsDomain={DOMAIN},o=ics");
-    let page = |id, cookie: &[u8], filter: &[u8]| message(id, &search(base.as_bytes(), 2, filter), &paged(cookie));
-    let mut one = Client::connect(&node).await;
-    let done = async |client: &mut Client| loop {
+    message(id, &search(base.as_bytes(), 2, filter), &paged(cookie))
+}
+
+/// Reads up to the result of a search; returns its code.
+async fn done(client: &mut Client) -> Option<u16> {
+    loop {
         let got = client.next().await.expect("an answer");
         if got.1 != 0x64 {
             return got.2;
         }
-    };
+    }
+}
+
+/// The oldest of them is given up for another.
+#[tokio::test(flavor = "multi_thread")]
+async fn so_many_searches_of_a_connection_wait_for_their_next_page() {
+    let node = Directory::start().await;
+    let mut client = Client::connect(&node).await;
+    let more = u8::try_from(limits::LDAP_PAGED_SEARCHES).expect("few") + 1;
+    for id in 1..=more {
+        client.send(&page(id, b"", &present())).await;
+        assert_eq!(done(&mut client).await, Some(0));
+    }
+    for (cookie, code) in [(1_u64, 53), (2, 0)] {
+        client.send(&page(more + 1, &cookie.to_be_bytes(), &present())).await;
+        assert_eq!(done(&mut client).await, Some(code), "{cookie}");
+    }
+    node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn cookies_belong_to_their_connection() {
+    let node = Directory::start().await;
+    let mut one = Client::connect(&node).await;
     one.send(&page(1, b"", &present())).await;
     assert_eq!(done(&mut one).await, Some(0));
     let cookie = 1_u64.to_be_bytes();

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use ics_core::limits;
 use ics_core::time::Timestamp;
 
 use crate::raw::{CANCEL, Client, Got, START_TLS, WHO_AM_I, bind, control, extended, message, present, search, tlv};
@@ -75,6 +76,25 @@ async fn they_are_cancelled_and_abandoned() {
     submit(&node.app, &domain(), vec![introduced(14, None)]).await;
     client.send(&persisting(7, &identity_dn(14))).await;
     assert_eq!(refreshed(&mut client, 7).await, 4, "and nothing came of what was abandoned");
+    node.stop().await;
+}
+
+/// Each of them looks again after all that comes in.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_has_so_many() {
+    let node = Directory::start().await;
+    let mut client = Client::connect(&node).await;
+    let most = u8::try_from(limits::LDAP_PERSISTING).expect("few");
+    for id in 1..=most {
+        client.send(&persisting(id, &identity_dn(14))).await;
+        // Those before it may tell of the time.
+        while !matches!(client.next().await.expect("an answer"), (of, 0x79, _) if of == i32::from(id)) {}
+    }
+    client.send(&persisting(most + 1, &identity_dn(14))).await;
+    assert_eq!(ended(&mut client, i32::from(most + 1)).await.1, Some(11), "one too many");
+    client.send(&message(most + 2, &tlv(0x50, &[1]), &[])).await;
+    client.send(&persisting(most + 3, &identity_dn(14))).await;
+    while !matches!(client.next().await.expect("an answer"), (of, 0x79, _) if of == i32::from(most + 3)) {}
     node.stop().await;
 }
 

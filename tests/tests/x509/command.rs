@@ -1,4 +1,4 @@
-//! `ics ca`: an offline root, an issuing authority in a token, and a node that issues with it.
+//! `ics ca`: an offline root, an issuing authority in a token, and what a domain's descriptor makes of them.
 
 use std::path::Path;
 use std::process::{Command, Output};
@@ -33,16 +33,19 @@ fn done(bench: &Bench, home: &str, words: &str) -> String {
     said(&output)
 }
 
-fn token(bench: &Bench) {
+/// Makes a token with the name `acme`; returns what programs must be told to use it.
+pub(crate) fn token(bench: &Bench) -> Vec<(&'static str, String)> {
     let directory = bench.path().join("tokens");
     std::fs::create_dir(&directory).expect("a directory");
     let configuration = format!("directories.tokendir = {}\nobjectstore.backend = file\n", directory.display());
     let path = bench.file("softhsm2.conf", configuration.as_bytes());
     let mut command = Command::new("softhsm2-util");
-    command.env("SOFTHSM2_CONF", path);
+    command.env("SOFTHSM2_CONF", &path);
     command.args("--init-token --free --label acme --pin 1234 --so-pin 4321".split(' '));
     let output = command.output().expect("softhsm2-util starts");
     assert!(output.status.success(), "{}", said(&output));
+    let path = path.to_str().expect("UTF-8").to_owned();
+    vec![("SOFTHSM2_CONF", path), ("ICS_PKCS11_MODULE", MODULE.to_owned()), ("ICS_PIN", "1234".to_owned())]
 }
 
 fn private(path: &Path) {

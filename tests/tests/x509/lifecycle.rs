@@ -5,6 +5,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
 
+use ics_core::limits;
 use ics_core::time::Timestamp;
 use ics_node::api::CertificateQuery;
 use ics_node::app::{Clock, ExpiryAlert, Reader, Requester, Revoker};
@@ -73,6 +74,21 @@ fn what_was_not_renewed_is_told_once() {
     let (_, alerts) = world.app.look_at_expiries(None, 10).expect("looks");
     assert_eq!(numbers(&alerts[0]), [3, 2], "it is too early for number 1");
     assert_eq!(world.app.expiries()[0].ending, [2, 2, 3], "what is counted hangs on no configuration");
+}
+
+/// A whole factory's certificates may end at once.
+#[test]
+fn an_alert_names_so_many_and_says_how_many_there_are() {
+    let world = World::new();
+    let seeds = 100..=200;
+    assert_eq!(seeds.clone().count(), limits::ALERT_CERTIFICATES + 1);
+    world.submit(seeds.clone().map(|seed| introduction(seed, &[&format!("serial:SN-{seed}")])).collect());
+    let period = (ago(300 * DAY), ahead(5 * DAY));
+    let issued = (1..).zip(seeds).map(|(number, seed)| world.issued(seed, number, period, "ldevid"));
+    world.submit(core::iter::once(world.key.certificate.to_vec()).chain(issued).collect());
+    let (_, alerts) = world.app.look_at_expiries(None, 30).expect("looks");
+    let [alert] = alerts.as_slice() else { panic!("one domain: {alerts:?}") };
+    assert_eq!((alert.ending, alert.certificates.len()), (101, limits::ALERT_CERTIFICATES));
 }
 
 /// What an authority near its end issues expires with it, all at once, and before what another issued earlier.

@@ -19,6 +19,7 @@ mod refusals;
 mod registrars;
 mod revocation;
 mod rotation;
+mod tokens;
 mod tools;
 mod town;
 mod witnesses;

@@ -4,7 +4,7 @@ use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::TcpListener;
 use std::process::Command;
 use std::sync::mpsc::{Receiver, channel};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use ics_node::app::Clock;
 
@@ -12,7 +12,7 @@ use crate::tools::said;
 use crate::town::{DOMAIN, Mirror, Town};
 
 /// Fetches a list from a node and verifies it with the issuer; returns its text, or `None` if there is no list.
-fn list(town: &Town, node: &str, path: &str) -> Option<String> {
+pub(crate) fn list(town: &Town, node: &str, path: &str) -> Option<String> {
     let url = format!("{node}{path}");
     let got = town.bench.run("curl", &["--silent", "--fail", "--output", "copy.crl", &url]);
     if !got.status.success() {
@@ -24,7 +24,7 @@ fn list(town: &Town, node: &str, path: &str) -> Option<String> {
 }
 
 /// The path of the list that a certificate names.
-fn path_of(town: &Town, name: &str) -> String {
+pub(crate) fn path_of(town: &Town, name: &str) -> String {
     let text = town.bench.openssl(&format!("x509 -in {name}.pem -noout -ext crlDistributionPoints"));
     let url = text.split("URI:").nth(1).and_then(|rest| rest.split_whitespace().next()).expect("a place");
     url.strip_prefix(&town.url).expect("it is the home's").to_owned()
@@ -48,14 +48,26 @@ fn a_mirror_gives_the_issuers_list_and_keeps_it_when_the_home_is_gone() {
         town.eventually("a list travels", || list(&town, node, &path).is_some());
         assert!(list(&town, node, &path).is_some_and(|text| text.contains("No Revoked Certificates")), "nothing yet");
     }
-    town.ok(&["status", "suspended", "serial:SN-7", "--signer", "monitor", "--role", "security-controller", "--yes"]);
+    let suspend = ["suspended", "--signer", "monitor", "--role", "security-controller"];
+    let lift = ["in-use", "--lift", "--signer", "keeper", "--role", "owner"];
+    let say = |words: &[&str]| town.ok(&[&["status", "--yes"][..], words, &["serial:SN-7"]].concat());
     let holds = |node: &str| list(&town, node, &path).is_some_and(|text| text.contains("Certificate Hold"));
-    let began = std::time::Instant::now();
-    for node in [&mirror, &second] {
-        town.eventually("it is on the list there", || holds(node));
+    // Within a second, though the list that was fetched before would hold for half an hour more. On a busy machine one
+    // of several times is enough.
+    let mut took = Duration::MAX;
+    for _ in 0..5 {
+        say(&suspend);
+        let began = Instant::now();
+        for node in [&mirror, &second] {
+            town.eventually("it is on the list there", || holds(node));
+        }
+        took = took.min(began.elapsed());
+        if took < Duration::from_secs(1) {
+            break;
+        }
+        say(&lift);
     }
-    // The list that was fetched before would hold for half an hour more.
-    assert!(began.elapsed() < Duration::from_secs(30), "{:?}", began.elapsed());
+    assert!(took < Duration::from_secs(1), "within a second: {took:?}");
 
     let (lists, _) = path.rsplit_once('/').expect("a path");
     assert_eq!(list(&town, &mirror, &format!("{lists}/99.crl")), None, "no other list is made up");

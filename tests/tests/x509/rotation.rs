@@ -1,9 +1,11 @@
 //! From now on another key issues. What the former key has issued is revoked with the former key, since the log accepts
 //! that from no other.
 
+use std::sync::Arc;
+
 use ics_core::descriptor::{Compromise, Issuer};
 use ics_core::openpgp::certificate::Certificate;
-use ics_core::openpgp::signer::Signer as _;
+use ics_core::openpgp::signer::Signer;
 use ics_node::api::problem::Code;
 use ics_node::app::{AppError, CertifyFault, Clock, Issued, IssuerKey, Requester, Revoker};
 use ics_node::x509::{Reason, issuer_id};
@@ -12,7 +14,11 @@ use crate::tools::Bench;
 use crate::world::{World, authority, controller, domain, id, owner, p256, status};
 
 pub(crate) fn issuer_key() -> IssuerKey {
-    let signer = p256();
+    issuing_with(p256())
+}
+
+/// A key with which a node issues.
+pub(crate) fn issuing_with(signer: Arc<dyn Signer + Send + Sync>) -> IssuerKey {
     // Signed after the key was made: a new second may have begun meanwhile.
     let certificate = Certificate::make(&*signer, "Acme Issuing", Clock::default().now(), &[4; 32]).expect("OpenPGP");
     IssuerKey { signer, certificate: certificate.into(), answers_by: None }

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use ics_tests::port::Port;
 use serde_json::{Value, json};
 
+use crate::command;
 use crate::tools::{Bench, said};
 
 const ICS: &str = env!("CARGO_BIN_EXE_ics-under-test");
@@ -20,26 +21,40 @@ pub(crate) struct Town {
     /// Certificates name it, so it must stay the same when the node restarts.
     _port: Port,
     node: Option<Child>,
+    /// What all programs are told beside their arguments.
+    environment: Vec<(&'static str, String)>,
 }
 
 impl Town {
     /// A node that issues with the profiles `ldevid`, `server` and `ocsp`; `more` is added to its configuration.
     pub(crate) fn new(more: &str) -> Self {
+        Self::made(more, Bench::new(), Vec::new(), &[])
+    }
+
+    /// The same with the issuer's key in the token `acme`.
+    pub(crate) fn with_token() -> Self {
+        let bench = Bench::new();
+        let environment = command::token(&bench);
+        Self::made("", bench, environment, &["--token", "pkcs11:token=acme"])
+    }
+
+    fn made(more: &str, bench: Bench, environment: Vec<(&'static str, String)>, issuer: &[&str]) -> Self {
         let port = Port::take().expect("a port");
         let listen = port.address().to_string();
-        let mut town = Self { bench: Bench::new(), url: format!("http://{listen}"), _port: port, node: None };
+        let mut town = Self { bench, url: format!("http://{listen}"), _port: port, node: None, environment };
         town.ok(&["init", "--role", "manufacturer", "--domain", DOMAIN, "--listen", &listen, "--generate-passphrase"]);
-        town.authorities();
+        town.authorities(issuer);
         town.configure(more);
         town.start();
         town.policy();
         town
     }
 
-    fn authorities(&self) {
+    /// Makes a root and an authority below it, whose key is made as this says.
+    fn authorities(&self, issuer: &[&str]) {
         self.ok(&["key", "make", "root", "--algorithm", "p256"]);
         self.ok(&["ca", "root", "--key", "root", "--name", "Acme Root", "--out", "root.pem"]);
-        self.ok(&["key", "make", "issuer", "--algorithm", "p256"]);
+        self.ok(&[&["key", "make", "issuer", "--algorithm", "p256"][..], issuer].concat());
         self.ok(&["ca", "request", "--key", "issuer", "--name", "Acme Issuing", "--out", "issuer.csr"]);
         self.ok(&["ca", "sign", "issuer.csr", "--certificate", "root.pem", "--out", "issuer.pem"]);
     }
@@ -195,7 +210,7 @@ impl Town {
     fn command(&self, home: &str) -> Command {
         let mut command = Command::new(ICS);
         command.current_dir(self.bench.path()).env_clear().env("NO_COLOR", "1").env("ICS_HOME", home);
-        command.stdin(Stdio::null());
+        command.stdin(Stdio::null()).envs(self.environment.iter().map(|(name, value)| (*name, value)));
         command
     }
 

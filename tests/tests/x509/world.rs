@@ -86,7 +86,12 @@ fn role(text: &str) -> Role {
 
 /// A P-256 key, as authorities have.
 pub(crate) fn p256() -> Arc<dyn Signer + Send + Sync> {
-    let key = Key4::<_, UnspecifiedRole>::generate_ecc(true, Curve::NistP256).expect("a key");
+    ecdsa(Curve::NistP256)
+}
+
+/// A key on this curve.
+pub(crate) fn ecdsa(curve: Curve) -> Arc<dyn Signer + Send + Sync> {
+    let key = Key4::<_, UnspecifiedRole>::generate_ecc(true, curve).expect("a key");
     ics_node::keys::in_memory(key.into()).expect("a signer")
 }
 

@@ -204,6 +204,16 @@ fn bounds() {
     };
     assert_eq!(named(limits::NOTATIONS - 4), Ok(limits::NOTATIONS - 4));
     assert_eq!(named(limits::NOTATIONS - 3), Err(ClaimsError::TooMany(limits::NOTATIONS + 1)));
+    let signatures = (0..=limits::DEVELOPER_SIGNATURES).map(|n| format!("minisign:{n:064x}:AAAA"));
+    let signatures: Vec<String> = signatures.collect();
+    let signed = |count: usize| {
+        let more: Vec<_> = signatures.iter().take(count).map(|text| ("signature", text.as_str())).collect();
+        let members = [&least(Act::Identity)[..], &more[..]].concat();
+        read(tagged(&members), Some(Kind::Software)).map(|(claims, _)| claims.signatures.len())
+    };
+    let most = limits::DEVELOPER_SIGNATURES;
+    assert_eq!(signed(most), Ok(most));
+    assert_eq!(signed(most + 1), Err(ClaimsError::TooManySignatures(most + 1)));
 }
 
 #[test]

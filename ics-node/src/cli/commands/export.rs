@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use ics_core::evidence::{self, Evidence, ProvenEntry, Verified};
+use ics_core::statement;
 use serde_json::json;
 
 use crate::cli::context::Context;
@@ -43,7 +44,11 @@ new. That node decides by them while they are fresh, by its trust policy and by 
 certificates of their signers in another:
   $ ics export sha256:2c26b46b68ffc68ff99b453c1d30413413422d706483bfa0f98a5e886266e7ae --openpgp -o firmware.pgp
   $ gpg --import firmware.signers.pgp
-  $ gpg --verify firmware.pgp")]
+  $ gpg --verify firmware.pgp
+
+  The same as the JSON that is signed, which other programs read, and its signature (firmware.json, firmware.sig, …):
+  $ ics export sha256:2c26b46b68ffc68ff99b453c1d30413413422d706483bfa0f98a5e886266e7ae --openpgp -o firmware.json
+  $ gpg --verify firmware.sig firmware.json")]
 pub(crate) struct Export {
     /// An id or a name, as `ics lookup` takes it; with --bundle, names of domains.
     #[arg(value_name = "ID|NAME", required_unless_present_any = ["entry", "bundle"])]
@@ -58,7 +63,8 @@ pub(crate) struct Export {
     /// The file to write; an existing file is overwritten [default: standard output].
     #[arg(short, long, alias = "out", value_name = "FILE")]
     output: Option<PathBuf>,
-    /// Export OpenPGP instead of evidence.
+    /// Export OpenPGP instead of evidence. Of software and groups, a file that ends in .json gets what is signed, and a
+    /// file beside it the signature.
     #[arg(long)]
     openpgp: bool,
     /// Export OpenPGP in armor instead of binary.
@@ -137,13 +143,27 @@ impl Export {
         let mut written = Vec::new();
         for (number, message) in (1..).zip(messages) {
             let path = if number == 1 { path.to_owned() } else { beside(path, &number.to_string()) };
-            written.push(self.write(&path, &message, Armor::Message)?);
+            if is_document(&path) {
+                written.extend(self.write_apart(&path, &message)?);
+            } else {
+                written.push(self.write(&path, &message, Armor::Message)?);
+            }
         }
         if !files::is_standard(path) {
+            let keys = if is_document(path) { path.with_extension("pgp") } else { path.to_owned() };
             let signers = openpgp::signers(pack, self.version());
-            written.push(self.write(&beside(path, "signers"), &signers, Armor::PublicKey)?);
+            written.push(self.write(&beside(&keys, "signers"), &signers, Armor::PublicKey)?);
         }
         tell_written(context, path, &written)
+    }
+
+    /// Writes what a message signs, and its signature to a file beside that; returns both, as [`Self::write`] does.
+    fn write_apart(&self, path: &Path, message: &[u8]) -> Result<[(PathBuf, usize); 2], Failure> {
+        let apart = statement::detached(message);
+        let (document, signature) = apart.ok_or_else(|| Failure::new(Exit::Internal, "a message without a document"))?;
+        files::write(path, document)?;
+        let signature = self.write(&path.with_extension("sig"), &signature, Armor::Signature)?;
+        Ok([(path.to_owned(), document.len()), signature])
     }
 
     /// Where OpenPGP is written: never in binary to a terminal.
@@ -204,6 +224,11 @@ fn proof(context: &Context, entry: &ProvenEntry, path: &Path) -> Result<Exit, Fa
     ];
     context.output.result(&shown, || card(&format!("entry {index}, a {}", clean(&entry.kind)), &rows))?;
     Ok(Exit::Ok)
+}
+
+/// Whether a file is to hold what is signed, without the signature.
+fn is_document(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension == "json")
 }
 
 /// `firmware.pgp` becomes `firmware.2.pgp`.

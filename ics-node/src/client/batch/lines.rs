@@ -90,3 +90,37 @@ pub(super) fn read(path: &Path, mut content: &[u8]) -> Result<(Vec<Value>, Strin
 pub(super) fn form(path: &Path, reason: String) -> BatchError {
     BatchError::Form { path: path.to_owned(), reason }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A file of these lines, with their digest at its end.
+    fn file(lines: impl IntoIterator<Item = String>) -> Vec<u8> {
+        let mut content: Vec<u8> = lines.into_iter().flat_map(|line| (line + "\n").into_bytes()).collect();
+        let digest = HEXLOWER.encode(&Sha256::digest(&content));
+        content.extend(format!("{{\"sha256\":\"{digest}\"}}\n").into_bytes());
+        content
+    }
+
+    #[test]
+    fn what_is_read_and_written_is_bounded() {
+        let path = Path::new("batch.ics");
+        let read = |content: &[u8]| match super::read(path, content) {
+            Ok((values, _)) => Ok(values.len()),
+            Err(BatchError::TooMuch(most, _)) => Err(most),
+            Err(other) => panic!("{other}"),
+        };
+        // Before the statements stands the head.
+        let (most, many) = (limits::BATCH_FILE_STATEMENTS, |count| file(core::iter::repeat_n("{}".to_owned(), count)));
+        assert_eq!(read(&many(most + 1)), Ok(most + 1));
+        assert_eq!(read(&many(most + 2)), Err(most));
+        let (most, text) = (limits::BATCH_FILE_LINE_BYTES, |bytes: usize| "x".repeat(bytes - 2));
+        let long = |bytes| file([format!("\"{}\"", text(bytes))]);
+        assert_eq!(read(&long(most)), Ok(1));
+        assert_eq!(read(&long(most + 1)), Err(most));
+        let written = |bytes| Lines::default().push(path, &text(bytes)).is_ok();
+        assert!(written(most) && !written(most + 1));
+        assert_eq!(read(&vec![0_u8; limits::BATCH_FILE_BYTES + 1]), Err(limits::BATCH_FILE_BYTES));
+    }
+}

@@ -3,9 +3,12 @@
 
 use std::path::PathBuf;
 
+use ics_core::time::Timestamp;
+use ics_node::api::{CertificatePage, CertificateQuery};
+use ics_node::client::report::Report;
 use serde_json::json;
 
-use super::browser::{Browser, LOOKS, PAPER};
+use super::browser::{Browser, LOOKS, Look, PAPER};
 use super::town::{LABEL, id_of, labels};
 use super::town_at;
 use crate::world::DOMAIN;
@@ -78,4 +81,34 @@ async fn everybody_can_read_every_page_in_every_light() {
     assert!(faults.is_empty(), "{}", faults.join("\n"));
     assert!(answer < 400.0, "the answer ends at {answer}");
     assert!(end <= 844.0, "the first screen ends at {end}");
+}
+
+/// The report stands alone, on paper that lies: A4 within its margins. Whoever gives a reason may write long words.
+#[test]
+fn a_report_of_certificates_fits_on_paper() {
+    let item = |number: u64| {
+        json!({
+            "serial": "41".repeat(20), "sha256": "ab".repeat(32), "spki": "cd".repeat(32), "profile": "ldevid",
+            "id": "ab".repeat(20), "kind": "device", "title": format!("Pump {number}"), "issuer": "ef".repeat(20),
+            "index": number, "until": "2026-12-24T00:00:00Z", "state": "held", "renewed": false,
+            "revoked": {"at": "2026-11-26T04:00:00Z", "reason": "certificateHold", "why": "x".repeat(200)},
+        })
+    };
+    let as_of = json!({"size": 9, "root": "", "fresh_for_seconds": 60});
+    let items: Vec<_> = (0..3).map(item).collect();
+    let page: CertificatePage = serde_json::from_value(json!({"as_of": as_of, "items": items})).expect("a page");
+    let (format, domain) = ("html".parse().expect("a format"), DOMAIN.parse().expect("a domain"));
+    let at = Timestamp::parse("2026-11-26T04:00:30Z").expect("a time");
+    let mut html = Vec::new();
+    let mut report = Report::new(format, &mut html, domain, at, CertificateQuery::default());
+    report.add(&page).expect("writes");
+    report.end().expect("writes");
+    let file = pictures().join("report.html");
+    std::fs::write(&file, html).expect("written");
+
+    let mut browser = Browser::start();
+    let url = format!("file://{}", file.canonicalize().expect("it is there").display());
+    browser.open(&url, Look { name: "report", width: 1032, height: 703, ..PAPER });
+    let wide = browser.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth");
+    assert!(wide.as_f64().is_some_and(|pixels| pixels <= 1.0), "cut off at the right: {wide}");
 }
