@@ -160,7 +160,8 @@ impl Export {
     /// Writes what a message signs, and its signature to a file beside that; returns both, as [`Self::write`] does.
     fn write_apart(&self, path: &Path, message: &[u8]) -> Result<[(PathBuf, usize); 2], Failure> {
         let apart = statement::detached(message);
-        let (document, signature) = apart.ok_or_else(|| Failure::new(Exit::Internal, "a message without a document"))?;
+        let (document, signature) =
+            apart.ok_or_else(|| Failure::new(Exit::Internal, "a message without a document"))?;
         files::write(path, document)?;
         let signature = self.write(&path.with_extension("sig"), &signature, Armor::Signature)?;
         Ok([(path.to_owned(), document.len()), signature])
