@@ -66,9 +66,9 @@ pub struct Settings {
     /// the network that holds most.
     pub max_connections: usize,
     /// Use cases of strangers that run or wait at once, but at most one for four connections; further requests get 503,
-    /// as do those of a network that has half of them. What waits for its turn has half of these places, and one network
-    /// a quarter of that. Those whom the node knows may have an eighth more. A quarter as many requests of gateways and
-    /// monitors may be worked on besides, but at most one for sixteen connections.
+    /// as do those of a network that has half of them. What may wait long for its turn has half of these places, and
+    /// one network a quarter of that. Those whom the node knows may have an eighth more. A quarter as many requests of
+    /// gateways and monitors may be worked on besides, but at most one for sixteen connections.
     pub max_work: usize,
     /// Requests of strangers with a body that arrive or are worked on at once, but at most one for eight connections;
     /// further ones get 503, as does a network that has sent a quarter of them. Those whom the node knows may send an

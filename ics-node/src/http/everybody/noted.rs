@@ -58,10 +58,11 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Noted<T> {
     }
 
     /// Whether a client may go on that has sent so much: if it is the body of a request that is worked on, or there is
-    /// a place for a long head.
-    fn goes_on(&mut self, count: usize) -> bool {
-        self.begun += count;
-        if self.begun <= limits::HTTP_HEADER_BYTES || self.long.is_some() {
+    /// a place for a long head. Otherwise it waits, and is not cut: it may be sending the rest of a body that was
+    /// refused, which actix reads away for a moment so that its client learns why. A head that never ends takes its
+    /// time, and no more room.
+    fn goes_on(&mut self) -> bool {
+        if self.begun < limits::HTTP_HEADER_BYTES || self.long.is_some() {
             return true;
         }
         let Ok((is_kept, network)) = SEAT.try_with(|seat| (seat.is_kept(), seat.network())) else { return true };
@@ -96,6 +97,10 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncRead for Noted<T> {
             context.waker().wake_by_ref();
             return Poll::Pending;
         }
+        if !this.goes_on() {
+            this.is_unread = true;
+            return Poll::Pending;
+        }
         let before = into.filled().len();
         let read = Pin::new(&mut this.io).poll_read(context, into);
         let count = into.filled().len() - before;
@@ -105,11 +110,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncRead for Noted<T> {
             return Poll::Ready(Ok(()));
         }
         this.ahead = if this.sending.is_paused() { this.ahead + count } else { 0 };
-        if !this.goes_on(count) {
-            // To actix, the client is gone.
-            into.set_filled(before);
-            return Poll::Ready(Ok(()));
-        }
+        this.begun += count;
         read
     }
 }
@@ -134,7 +135,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Noted<T> {
             this.sending.note(flushed.is_pending());
         }
         // actix flushes once it has written all that there is.
-        if this.is_unread && flushed.is_ready() && !this.waits() {
+        if this.is_unread && flushed.is_ready() && !this.waits() && this.goes_on() {
             this.is_unread = false;
             context.waker().wake_by_ref();
         }
@@ -265,10 +266,7 @@ mod tests {
             client.write_all(&vec![b'a'; 6 * BURST]).await.expect("there is room");
             let (mut noted, mut read, mut came) = (Noted::new(server, long_heads), vec![0; BURST], 0);
             while let Some(count) = noted.read(&mut read).now_or_never() {
-                match count.expect("reads") {
-                    0 => break,
-                    count => came += count,
-                }
+                came += count.expect("reads");
                 noted.flush().await.expect("has looked");
             }
             (came, noted)
@@ -288,6 +286,38 @@ mod tests {
         assert_eq!(body, 6 * BURST, "a body needs none");
         drop(long);
         assert_eq!(read_of(seat(4), room, false).await.0, 6 * BURST, "there is a place again");
+    }
+
+    /// It may be the rest of a body that was refused: cut off, its client would perhaps not learn why.
+    #[tokio::test]
+    async fn whoever_has_no_place_for_a_long_head_waits() {
+        let seats = Arc::new(Seats::new("test", 1));
+        let (seat, _cut) = seats.take([192, 0, 2, 1].into()).expect("room");
+        let waits = async {
+            let (mut client, server) = tokio::io::duplex(8 * BURST);
+            client.write_all(&vec![b'a'; 6 * BURST]).await.expect("there is room");
+            let (mut noted, mut read) = (Noted::new(server, Room::parted(0, 0, 1)), vec![0; BURST]);
+            let woken = Arc::new(Woken::default());
+            let waker = Waker::from(Arc::clone(&woken));
+            let flush = |noted: &mut Noted<DuplexStream>| {
+                assert!(Pin::new(noted).poll_flush(&mut Context::from_waker(&waker)).is_ready());
+                woken.0.swap(0, Ordering::Relaxed)
+            };
+            for _ in 0..limits::HTTP_HEADER_BYTES / BURST {
+                assert_eq!(noted.read(&mut read).await.expect("reads"), BURST);
+                assert_eq!(flush(&mut noted), 0, "nothing was left unread");
+            }
+            assert!(noted.read(&mut read).now_or_never().is_none(), "it does not seem closed");
+            assert_eq!(flush(&mut noted), 0, "actix sleeps");
+            let worked_on = kept().expect("a seat");
+            assert_eq!(flush(&mut noted), 1, "what comes is a body now");
+            assert_eq!(noted.read(&mut read).await.expect("reads"), BURST);
+            drop(worked_on);
+            noted.write_all(b"answered").await.expect("there is room");
+            assert_eq!(flush(&mut noted), 0, "nothing was left unread");
+            assert_eq!(noted.read(&mut read).await.expect("reads"), BURST, "the next head may come");
+        };
+        in_seat(seat, waits).await;
     }
 
     #[test]
