@@ -27,7 +27,7 @@ fn the_licences_of_all_that_the_program_contains_are_packed_with_it() {
     // It is a script, and neither image nor machine need have what runs it.
     let (build, _) = IMAGE.split_once("\nRUN cargo build ").expect("it builds");
     assert!(build.contains("\nFROM docker.io/library/rust:") && build.contains(" --no-install-recommends python3 "));
-    assert!(PACKAGE.contains("\nfor program in python3 cargo-deb; do\n"));
+    assert!(PACKAGE.contains("\nfor command in 'python3 --version' 'cargo deb --version'; do\n"));
     assert!([IMAGE, PACKAGE].iter().all(|recipe| recipe.contains("ics-node/packaging/third-party-notices >")));
 }
 

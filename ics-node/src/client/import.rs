@@ -198,9 +198,9 @@ impl Sender<'_> {
         if batch.is_empty() {
             return Ok(());
         }
-        for result in submit_patiently(self.node, self.domain, batch, true).await?.results {
-            self.tally.take(result);
-        }
+        let mut results = Vec::with_capacity(batch.len());
+        submit_patiently(self.node, self.domain, batch, true, &mut results).await?;
+        results.into_iter().for_each(|result| self.tally.take(result));
         Ok(())
     }
 }

@@ -55,7 +55,7 @@ pub async fn submit_into(
     results: &mut Vec<SubmissionResult>,
 ) -> Result<(), NodeError> {
     for batch in batches(bodies) {
-        results.extend(submit_patiently(node, domain, batch, false).await?.results);
+        submit_patiently(node, domain, batch, false, results).await?;
     }
     Ok(())
 }
@@ -65,14 +65,15 @@ pub async fn submit_into(
 /// the caller asks for it. What does not arrive in time over a slow line is submitted in halves.
 ///
 /// # Errors
-/// See [`submit`].
+/// See [`submit`]; `results` then has those of the halves that came before.
 pub async fn submit_patiently(
     node: &Node,
     domain: &DomainName,
     bodies: Vec<Vec<u8>>,
     awaits_witnesses: bool,
-) -> Result<SubmissionResults, NodeError> {
-    let (mut left, mut results) = (vec![bodies], Vec::new());
+    results: &mut Vec<SubmissionResult>,
+) -> Result<(), NodeError> {
+    let mut left = vec![bodies];
     while let Some(mut first) = left.pop() {
         match submit_at_once(node, domain, &first, awaits_witnesses).await {
             Ok(answered) => results.extend(answered.results),
@@ -83,7 +84,7 @@ pub async fn submit_patiently(
             Err(error) => return Err(error),
         }
     }
-    Ok(SubmissionResults { results })
+    Ok(())
 }
 
 async fn submit_at_once(
@@ -112,8 +113,7 @@ async fn submit_at_once(
 /// # Errors
 /// When the node cannot be reached, or refuses the certificate.
 pub async fn introduce(node: &Node, domain: &DomainName, certificate: &[u8]) -> Result<(), NodeError> {
-    let results = submit_patiently(node, domain, vec![certificate.to_vec()], false).await?.results;
-    match results.into_iter().next() {
+    match submit(node, domain, vec![certificate.to_vec()]).await?.into_iter().next() {
         Some(SubmissionResult::Problem(problem)) => Err(NodeError::Problem(Box::new(signer_refused(problem)))),
         _ => Ok(()),
     }

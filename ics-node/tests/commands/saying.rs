@@ -350,6 +350,13 @@ fn what_does_not_arrive_in_time_is_sent_in_halves() {
         assert_eq!(stage.record(&format!("serial:SN-{number}"))["kind"], "device");
     }
 
+    // If something goes wrong later, the halves that came before are told: nobody says them again.
+    let url = answers_submissions(stage.url(), &[200, 408, 200, 500]);
+    let ended = stage.run(&["approve", "--model", "P7", "--yes", "--node", &url]);
+    assert_eq!((ended.code, ended.json().as_array().map(Vec::len)), (4, Some(2)), "{ended:?}");
+    let hint = ended.failure().1;
+    assert!(hint.starts_with("2 of 5 statements are answered, as listed; of the other 3 "), "{ended:?}");
+
     // What cannot be halved is told with what to do.
     let url = answers_submissions(stage.url(), &[200, 408]);
     let late = stage.run(&["approve", "serial:SN-0", "--yes", "--node", &url]);

@@ -164,6 +164,8 @@ fn a_list_of_a_root_says_since_when_an_authority_is_revoked() {
         assert!(!refused.status.success() && said(&refused).contains(why), "{file}: {}", said(&refused));
         assert_eq!(bench.read(file), before, "{file}");
     }
+    assert!(sign("--revoke issuer.pem=cACompromise --out third.crl").status.success());
+    holds("third.crl", "Jan 10 00:00:00 2020 GMT", "CA Compromise");
     for (words, why) in [
         ("--revoke issuer.pem=superseded@2999-01-01T00:00:00Z", "which is in the future"),
         ("--revoke issuer.pem=superseded@January", "is not a time of RFC 3339"),

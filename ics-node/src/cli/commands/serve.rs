@@ -31,6 +31,9 @@ use crate::store::StoreError;
 use crate::tls::ShownCertificate;
 use crate::words::shell_path;
 
+/// For how long further signals to stop count as the first one: timeout(1) sends it to a program and to its group, and
+/// a script that is interrupted ends what the terminal has interrupted as well.
+const ONE_SIGNAL: Duration = Duration::from_secs(1);
 /// How long threads may go on blocking once the node has ended.
 const THREADS_END: Duration = Duration::from_secs(5);
 /// What to raise when the system gives no more files.
@@ -57,9 +60,10 @@ fn help() -> String {
 The node is configured by ics.toml in the home directory, which `ics init` makes. All settings are described in
 {EXAMPLE_AT}.
 
-SIGTERM and SIGINT stop the node once the requests under way are answered; sent again, they end it at once. SIGHUP
-makes it read renewed TLS certificates, and those of `[node] responders`; no connection is cut, and if a certificate
-cannot be used, the former one stays in use. SIGHUP does not stop the node, not even when the node's terminal goes away.
+SIGTERM and SIGINT stop the node once the requests under way are answered; sent again a moment later, they end it at
+once. SIGHUP makes it read renewed TLS certificates, and those of `[node] responders`; no connection is cut, and if a
+certificate cannot be used, the former one stays in use. SIGHUP does not stop the node, not even when the node's
+terminal goes away.
 
 Examples:
   The node of the home directory ~/.ics:
@@ -125,12 +129,12 @@ impl Serve {
 /// once it has started; whoever does not want to wait tells it again.
 async fn heed(stop: impl Future<Output = ()> + Send, telling: oneshot::Sender<()>) {
     stop.await;
-    let again = stop_signal();
     tracing::info!("the node was told to stop, and answers what it was asked before; told again, it ends at once");
     tell_systemd(NotifyState::Stopping);
     // The node may have ended by itself.
     let _ = telling.send(());
-    if let Ok(again) = again {
+    tokio::time::sleep(ONE_SIGNAL).await;
+    if let Ok(again) = stop_signal() {
         again.await;
         tracing::warn!("the node was told again to stop: it ends as in a power cut, and nothing is lost");
         let _ = kill_process(getpid(), process::Signal::KILL);

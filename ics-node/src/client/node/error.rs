@@ -71,7 +71,10 @@ impl NodeError {
         match self {
             Self::Unreachable { .. } | Self::Answer { .. } => true,
             Self::Status { status, .. } => status.is_server_error(),
-            Self::Problem(problem) => matches!(Code::named(problem.code()), Some(Code::Internal | Code::Upstream)),
+            Self::Problem(problem) => {
+                let code = Code::named(problem.code());
+                matches!(code, Some(Code::Internal | Code::Upstream | Code::Unwitnessed))
+            }
         }
     }
 
@@ -79,5 +82,27 @@ impl NodeError {
     pub(super) fn is_of_a_busy_node(&self) -> bool {
         let Self::Problem(problem) = self else { return false };
         matches!(Code::named(problem.code()), Some(Code::Busy | Code::OverBudget))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What waits for witnesses is in the log, and is not to be said again.
+    #[test]
+    fn what_may_be_in_the_log_is_told_from_what_is_not() {
+        for (code, may_be) in [
+            (Code::Internal, true),
+            (Code::Upstream, true),
+            (Code::Unwitnessed, true),
+            (Code::Busy, false),
+            (Code::NotPermitted, false),
+        ] {
+            let error = NodeError::Problem(Box::new(Problem::of(code, String::new())));
+            assert_eq!(error.leaves_open(), may_be, "{code}");
+        }
+        let status = |status: StatusCode| NodeError::Status { url: String::new(), status };
+        assert!(status(StatusCode::GATEWAY_TIMEOUT).leaves_open() && !status(StatusCode::NOT_FOUND).leaves_open());
     }
 }

@@ -239,7 +239,8 @@ async fn submit(node: &Node, domain: &DomainName, batch: Batch) -> Result<Answer
     let mut acknowledged = Vec::with_capacity(batch.rows.len());
     let (mut refused, mut waiting) = (batch.refused, 0);
     if !batch.bodies.is_empty() {
-        let results = submit_patiently(node, domain, batch.bodies, true).await?.results;
+        let mut results = Vec::with_capacity(batch.bodies.len());
+        submit_patiently(node, domain, batch.bodies, true, &mut results).await?;
         for (row, result) in batch.rows.into_iter().zip(results) {
             match result {
                 SubmissionResult::Receipt(_) => acknowledged.push(row.digest()),

@@ -43,7 +43,7 @@ pub(crate) struct Crl {
     #[arg(long, value_name = "FILE")]
     former: Option<PathBuf>,
     /// A certificate that is revoked, the reason by its name in RFC 5280, and since when [default: as in the former
-    /// list, or now]. Without `--former`, name all revoked certificates each time.
+    /// list or the one that is replaced, or now]. Without `--former`, name all revoked certificates each time.
     #[arg(long, value_name = "FILE=REASON[@TIME]", value_parser = to_revoke)]
     revoke: Vec<ToRevoke>,
     /// Days for which the list is valid.
@@ -88,7 +88,7 @@ impl Crl {
                  sign again, or the new list may be taken for the older one"
             ));
         }
-        let revoked = self.revoked(&authority, former.revoked, now)?;
+        let revoked = self.revoked(&authority, former.revoked, &there.revoked, now)?;
         let lost = there.revoked.keys().filter(|serial| !revoked.contains_key(*serial)).count();
         if lost > 0 {
             let (file, lost) = (self.out.display(), counted(lost, "certificate"));
@@ -130,6 +130,7 @@ impl Crl {
         &self,
         authority: &Authority,
         mut revoked: BTreeMap<SerialNumber, Revoked>,
+        there: &BTreeMap<SerialNumber, Revoked>,
         now: Timestamp,
     ) -> Result<BTreeMap<SerialNumber, Revoked>, Failure> {
         for ToRevoke { certificate: path, reason, at } in &self.revoke {
@@ -142,7 +143,8 @@ impl Crl {
             }
             let serial = SerialNumber::read(certificate.tbs_certificate.serial_number.as_bytes())
                 .ok_or_else(|| files::failed(path, "it was not issued by `ics ca sign`"))?;
-            let at = at.or_else(|| revoked.get(&serial).map(|former| former.at)).unwrap_or(now);
+            let former = revoked.get(&serial).or_else(|| there.get(&serial));
+            let at = at.or_else(|| former.map(|former| former.at)).unwrap_or(now);
             if at > now {
                 let text = format!("`{}` is to be revoked as of {at}, which is in the future", path.display());
                 return Err(Failure::new(Exit::Usage, text).hint("name the time from which on it is not to be trusted"));
