@@ -22,11 +22,15 @@ pub(crate) struct Retry {
 
 impl Retry {
     pub(super) fn failed(&mut self, jitter: u8) {
+        self.next = Some(self.after_pause(jitter));
+    }
+
+    /// When the next pause ends; each is longer than the one before.
+    fn after_pause(&mut self, jitter: u8) -> Instant {
         let doubled = RETRY.saturating_mul(1_u32.checked_shl(self.failures).unwrap_or(u32::MAX)).min(LONGEST_RETRY);
         self.failures = self.failures.saturating_add(1);
         // Between half of the pause and all of it, so that nodes that failed together do not come back together.
-        let pause = doubled / 2 + doubled / 2 * u32::from(jitter) / 255;
-        self.next = Some(Instant::now() + pause);
+        Instant::now() + doubled / 2 + doubled / 2 * u32::from(jitter) / 255
     }
 
     /// After an answer, full batches are sent again; after a batch that was too large, the size grows by one each time.
@@ -42,7 +46,14 @@ impl Retry {
     /// Passes over a body that is not taken even alone: what waits behind it goes on, and it is sent again in a while.
     pub(super) fn pass_over(&mut self, id: u64) {
         let again = self.passed.map_or_else(|| Instant::now() + LONGEST_RETRY, |(_, again)| again);
-        self.passed = Some((id, again));
+        (self.passed, self.next) = (Some((id, again)), None);
+    }
+
+    /// Nothing more was taken behind what was passed over. Perhaps nothing gets through at present, so it is sent again
+    /// as after a failure; what comes in meanwhile need not wait for it.
+    pub(super) fn took_nothing_behind(&mut self, jitter: u8) {
+        let again = self.after_pause(jitter);
+        self.passed = self.passed.map(|(id, _)| (id, again));
     }
 
     /// The body behind which to begin, and how many are sent at once. What was passed over is sent alone.
@@ -63,5 +74,23 @@ impl Retry {
         let now = Instant::now();
         let rested = self.last.is_none_or(|last| last + RETRY <= now);
         self.next.is_none_or(|next| next <= now || urged && rested)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_passed_over_is_sent_again_soon_unless_something_behind_it_is_taken() {
+        let mut retry = Retry::default();
+        let is_soon = |retry: &Retry| retry.passed.is_some_and(|(_, again)| again <= Instant::now() + RETRY);
+        retry.pass_over(7);
+        retry.answered();
+        assert_eq!((retry.begin().0, is_soon(&retry)), (7, false));
+        retry.pass_over(9);
+        retry.took_nothing_behind(255);
+        assert!(is_soon(&retry));
+        assert!(retry.may_send(false), "what comes in meanwhile is sent at once");
     }
 }
