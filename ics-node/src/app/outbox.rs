@@ -5,9 +5,9 @@
 //! nobody can fill the outbox at others' expense.
 //!
 //! If the home refuses a batch as a whole, smaller batches are sent until the offending body is found. The same is done
-//! if something on the way to the home does not take it, such as a proxy with a limit; what that refuses even alone goes
-//! on waiting and is sent again in a while, and what stands behind it, perhaps a block, is sent before it. What the
-//! home refuses of that goes on waiting as well: it may rest on what is missing, such as its signer's certificate.
+//! if something on the way to the home does not take it, such as a proxy with a limit; what that refuses even alone
+//! goes on waiting and is sent again in a while, and what stands behind it, perhaps a block, is sent before it. What
+//! the home refuses of that goes on waiting as well: it may rest on what is missing, such as its signer's certificate.
 //!
 //! The body is deleted once the home has answered, so the receipt must prove that the body stands in the log: anybody
 //! on the way to the home could send some receipt.
@@ -448,8 +448,8 @@ fn is_final(error: &PeerError) -> bool {
     matches!(error, PeerError::Status { status: 400 | 413 | 415 | 422, problem: Some(_), .. })
 }
 
-/// Whether something in front of the home does not take what was sent, such as a proxy with a limit or a filter, so that
-/// other bodies may pass.
+/// Whether something in front of the home does not take what was sent, such as a proxy with a limit or a filter, so
+/// that other bodies may pass.
 fn is_of_the_way(error: &PeerError) -> bool {
     matches!(error, PeerError::Status { status: 400 | 403 | 406 | 413 | 415 | 422, problem: None, .. })
 }
