@@ -18,19 +18,14 @@ pub(crate) struct Retry {
     most: Option<usize>,
     /// The last body that was passed over, and when it is begun with the first one again.
     passed: Option<(u64, Instant)>,
+    /// How often nothing was taken behind that.
+    in_vain: u32,
 }
 
 impl Retry {
     pub(super) fn failed(&mut self, jitter: u8) {
-        self.next = Some(self.after_pause(jitter));
-    }
-
-    /// When the next pause ends; each is longer than the one before.
-    fn after_pause(&mut self, jitter: u8) -> Instant {
-        let doubled = RETRY.saturating_mul(1_u32.checked_shl(self.failures).unwrap_or(u32::MAX)).min(LONGEST_RETRY);
+        self.next = Some(after_pause(self.failures, jitter));
         self.failures = self.failures.saturating_add(1);
-        // Between half of the pause and all of it, so that nodes that failed together do not come back together.
-        Instant::now() + doubled / 2 + doubled / 2 * u32::from(jitter) / 255
     }
 
     /// After an answer, full batches are sent again; after a batch that was too large, the size grows by one each time.
@@ -52,7 +47,8 @@ impl Retry {
     /// Nothing more was taken behind what was passed over. Perhaps nothing gets through at present, so it is sent again
     /// as after a failure; what comes in meanwhile need not wait for it.
     pub(super) fn took_nothing_behind(&mut self, jitter: u8) {
-        let again = self.after_pause(jitter);
+        let again = after_pause(self.in_vain, jitter);
+        self.in_vain = self.in_vain.saturating_add(1);
         self.passed = self.passed.map(|(id, _)| (id, again));
     }
 
@@ -77,6 +73,13 @@ impl Retry {
     }
 }
 
+/// When the pause ends after something went wrong, as it had this many times before.
+fn after_pause(before: u32, jitter: u8) -> Instant {
+    let doubled = RETRY.saturating_mul(1_u32.checked_shl(before).unwrap_or(u32::MAX)).min(LONGEST_RETRY);
+    // Between half of the pause and all of it, so that nodes that failed together do not come back together.
+    Instant::now() + doubled / 2 + doubled / 2 * u32::from(jitter) / 255
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -92,5 +95,6 @@ mod tests {
         retry.took_nothing_behind(255);
         assert!(is_soon(&retry));
         assert!(retry.may_send(false), "what comes in meanwhile is sent at once");
+        assert_eq!(retry.failures, 0, "and, should it fail, after a pause that is as short as ever");
     }
 }
