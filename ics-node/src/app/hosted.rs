@@ -214,6 +214,12 @@ impl Hosted {
         Some(work())
     }
 
+    /// Does some work while no copier changes what is held.
+    pub(crate) fn hold_still<T>(&self, work: impl FnOnce() -> T) -> T {
+        let _changes = self.changes.locked();
+        work()
+    }
+
     /// Notes that an entry was filled in or judged again. If a round was already under way at the last start, earlier
     /// ones may have been forgotten by the restart, so it counts from entry 0.
     pub(crate) fn note_filled(&self, index: u64, is_under_way: bool) {

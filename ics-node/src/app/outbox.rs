@@ -5,8 +5,9 @@
 //! nobody can fill the outbox at others' expense.
 //!
 //! If the home refuses a batch as a whole, smaller batches are sent until the offending body is found. The same is done
-//! if something on the way to the home does not take it, such as a proxy with a limit; what that refuses even alone goes
-//! on waiting and is sent again in a while, and what stands behind it, perhaps a block, is sent before it.
+//! if something on the way to the home does not take it, such as a proxy with a limit; what that refuses even alone
+//! goes on waiting and is sent again in a while, and what stands behind it, perhaps a block, is sent before it. What
+//! the home refuses of that goes on waiting as well: it may rest on what is missing, such as its signer's certificate.
 //!
 //! The body is deleted once the home has answered, so the receipt must prove that the body stands in the log: anybody
 //! on the way to the home could send some receipt.
@@ -45,7 +46,7 @@ use crate::store::{Part, Posted};
 const ANSWER: Duration = Duration::from_secs(8);
 /// How often to check whether something is to be sent again.
 const TICK: Duration = Duration::from_millis(500);
-/// How many bodies are passed over in one go. If there are more, whatever is on the way takes nothing at all.
+/// How many bodies are passed over one after the other without a pause. If there are more, perhaps nothing is taken.
 const PASSED_OVER: usize = 8;
 
 /// How much waits for the home of a domain.
@@ -65,10 +66,19 @@ enum Sent {
     Answered,
     /// The home does not take the batch as a whole: send less at once.
     TooMuch,
+    /// The home refuses something that may rest on what was passed over.
+    TooEarly,
     /// Send it later.
     Rest,
     /// Something on the way takes less than this: send it later, and less at once.
     RestOfLess,
+}
+
+/// Puts off what waits, after a failure.
+fn rest(retry: &mut Retry) -> Result<(), AppError> {
+    let [jitter] = random()?;
+    retry.failed(jitter);
+    Ok(())
 }
 
 /// Whether a statement blocks its subject, by the descriptor that is known here.
@@ -199,52 +209,55 @@ impl App {
             let (number, (behind, most)) = (hosted.number, retry.begin());
             let mut batch = self.blocking(move |app| Ok(app.store().waiting(number, behind)?)).await?;
             batch.truncate(most);
-            let Some(first) = batch.first().map(|(id, _)| *id) else { return Ok(()) };
+            let Some(first) = batch.first().map(|(id, _)| *id) else {
+                if passed_over > 0 {
+                    let [jitter] = random()?;
+                    retry.took_nothing_behind(jitter);
+                }
+                return Ok(());
+            };
+            if passed_over == PASSED_OVER {
+                return rest(&mut retry);
+            }
             retry.sends();
             let count = batch.len();
-            let sent = match self.send(hosted, batch).await {
+            let sent = match self.send(hosted, batch, behind > 0).await {
                 Ok(sent) => sent,
                 // The home's answer was not stored, so the same batch is sent again; the store may fail for a long
                 // time.
                 Err(error) => {
-                    let [jitter] = random()?;
-                    retry.failed(jitter);
+                    rest(&mut retry)?;
                     return Err(error);
                 }
             };
-            if matches!(sent, Sent::TooMuch | Sent::RestOfLess) {
+            if matches!(sent, Sent::TooMuch | Sent::TooEarly | Sent::RestOfLess) {
                 retry.halve(count);
             }
-            let rests = match sent {
+            if matches!(sent, Sent::TooEarly | Sent::RestOfLess) && count == 1 {
+                retry.pass_over(first);
+            }
+            match sent {
                 Sent::Answered => {
                     retry.answered();
-                    false
+                    passed_over = 0;
                 }
-                Sent::TooMuch => false,
-                Sent::RestOfLess if count == 1 => {
-                    retry.pass_over(first);
-                    passed_over += 1;
-                    passed_over >= PASSED_OVER
-                }
-                Sent::Rest | Sent::RestOfLess => true,
-            };
-            if rests {
-                let [jitter] = random()?;
-                retry.failed(jitter);
-                return Ok(());
+                Sent::TooMuch | Sent::TooEarly => {}
+                Sent::RestOfLess if count == 1 => passed_over += 1,
+                Sent::Rest | Sent::RestOfLess => return rest(&mut retry),
             }
         }
         Ok(())
     }
 
-    async fn send(&self, hosted: &Arc<Hosted>, batch: Vec<(u64, Vec<u8>)>) -> Result<Sent, AppError> {
+    /// Sends a batch; `lacks` says that something before it was passed over.
+    async fn send(&self, hosted: &Arc<Hosted>, batch: Vec<(u64, Vec<u8>)>, lacks: bool) -> Result<Sent, AppError> {
         let bodies = batch.iter().map(|(_, body)| body.clone()).collect();
         let answer = match self.home_of(hosted) {
             Ok(home) => home.submit(&hosted.name, bodies).await,
             Err(error) => Err(PeerError::Transport(error.to_string())),
         };
         let hosted = Arc::clone(hosted);
-        self.blocking(move |app| app.note(&hosted, &batch, answer)).await
+        self.blocking(move |app| app.note(&hosted, &batch, answer, lacks)).await
     }
 
     /// Stores what the home, or a mirror on the way to it, has answered.
@@ -253,6 +266,7 @@ impl App {
         hosted: &Hosted,
         batch: &[(u64, Vec<u8>)],
         answer: Result<Vec<Outcome>, PeerError>,
+        lacks: bool,
     ) -> Result<Sent, AppError> {
         let outcomes = match answer {
             Ok(outcomes) => outcomes,
@@ -270,7 +284,7 @@ impl App {
                 return Ok(if is_of_the_way(&error) { Sent::RestOfLess } else { Sent::Rest });
             }
         };
-        let (mut done, mut waiting, mut why) = (Vec::new(), Vec::new(), String::new());
+        let (mut done, mut waiting, mut why, mut is_early) = (Vec::new(), Vec::new(), String::new(), false);
         for ((id, body), outcome) in batch.iter().zip(outcomes) {
             match result(outcome) {
                 Ok(SubmissionResult::Receipt(receipt)) => match self.check_receipt(hosted, body, &receipt) {
@@ -280,7 +294,8 @@ impl App {
                         why = format!("the receipt does not prove that it is in the log: {problem}");
                     }
                 },
-                Ok(SubmissionResult::Problem(problem)) if !problem.is_final() => {
+                Ok(SubmissionResult::Problem(problem)) if lacks || !problem.is_final() => {
+                    is_early |= problem.is_final();
                     waiting.push(*id);
                     why = problem.detail;
                 }
@@ -301,7 +316,11 @@ impl App {
         if rests {
             self.store().post_failed(waiting, why)?;
         }
-        Ok(if rests { Sent::Rest } else { Sent::Answered })
+        Ok(match (rests, is_early) {
+            (_, true) => Sent::TooEarly,
+            (true, false) => Sent::Rest,
+            (false, false) => Sent::Answered,
+        })
     }
 
     /// Checks that a receipt proves that a body stands in the home's log, by the home's key as this copy knows it. If
@@ -427,8 +446,8 @@ fn is_final(error: &PeerError) -> bool {
     matches!(error, PeerError::Status { status: 400 | 413 | 415 | 422, problem: Some(_), .. })
 }
 
-/// Whether something in front of the home does not take what was sent, such as a proxy with a limit or a filter, so that
-/// other bodies may pass.
+/// Whether something in front of the home does not take what was sent, such as a proxy with a limit or a filter, so
+/// that other bodies may pass.
 fn is_of_the_way(error: &PeerError) -> bool {
     matches!(error, PeerError::Status { status: 400 | 403 | 406 | 413 | 415 | 422, problem: None, .. })
 }

@@ -1,5 +1,6 @@
 //! Statements that wait for the home of another domain, and what is accepted as its answer.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -96,7 +97,8 @@ async fn a_receipt_that_proves_nothing_deletes_nothing() {
     replicating.await.expect("ends");
 }
 
-/// A proxy in front of a home: accepts batches of at most this many bodies, and none that contains a particular one.
+/// A proxy in front of a home: refuses the first batches, and then accepts those of at most this many bodies, but none
+/// that contains a particular one.
 #[derive(Clone)]
 struct Gate {
     home: App,
@@ -104,6 +106,8 @@ struct Gate {
     most: usize,
     page: (&'static str, String),
     never: Vec<u8>,
+    refuses: usize,
+    came: Arc<AtomicUsize>,
 }
 
 impl Gate {
@@ -127,7 +131,8 @@ impl Gate {
         let statements = submission["statements"].as_array().expect("a batch");
         let bodies: Vec<Vec<u8>> =
             statements.iter().map(|it| STANDARD.decode(it.as_str().expect("text")).expect("base64")).collect();
-        if bodies.len() > self.most || bodies.contains(&self.never) {
+        let is_closed = self.came.fetch_add(1, Ordering::Relaxed) < self.refuses;
+        if is_closed || bodies.len() > self.most || bodies.contains(&self.never) {
             let (kind, page) = &self.page;
             return write(stream, "413 Too Large", kind, page.as_bytes()).await;
         }
@@ -139,7 +144,7 @@ impl Gate {
 /// Sends three bodies through the proxy, and returns their results once all but as many as `left` are final.
 async fn sent_through(
     page: (&'static str, String),
-    (most, never): (usize, Option<usize>),
+    (most, never, refuses): (usize, Option<usize>, usize),
     left: usize,
 ) -> Vec<SubmissionResult> {
     let maker = Arc::new(Party::found("devices.acme.example"));
@@ -148,7 +153,8 @@ async fn sent_through(
     let make = |number| maker.introduce(&app, &device(number), &format!("urn:dev:os:32473-{number}"), "L2");
     let bodies: Vec<Vec<u8>> = (2..5).map(make).collect();
     let never = never.map(|at| bodies[at].clone()).unwrap_or_default();
-    let gate = Gate { home: app.clone(), maker: Arc::clone(&maker), most, page, never }.open().await;
+    let (home, came) = (app.clone(), Arc::default());
+    let gate = Gate { home, maker: Arc::clone(&maker), most, page, never, refuses, came }.open().await;
     let dir = tempfile::tempdir().expect("directory");
     let copy = copy(dir.path(), &app, &maker.domain, &[("gate", &gate), ("home", &served(&app))]);
     let (stop, stopped) = watch::channel(false);
@@ -178,7 +184,7 @@ async fn sent_through(
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_proxy_finds_too_large_is_sent_in_smaller_batches() {
     let page = ("text/html", "<html><h1>413 Request Entity Too Large</h1></html>".to_owned());
-    let results = sent_through(page, (1, None), 0).await;
+    let results = sent_through(page, (1, None, 0), 0).await;
     assert_eq!(results.len(), 3);
     assert!(results.iter().all(|result| matches!(result, SubmissionResult::Receipt(_))), "{results:?}");
 }
@@ -188,7 +194,7 @@ async fn what_a_proxy_finds_too_large_is_sent_in_smaller_batches() {
 async fn a_refused_batch_ends_only_what_it_was_refused_for() {
     let problem = Problem::of(Code::BodyTooLarge, "too large".to_owned());
     let page = ("application/problem+json", serde_json::to_string(&problem).expect("JSON"));
-    let results = sent_through(page, (usize::MAX, Some(1)), 0).await;
+    let results = sent_through(page, (usize::MAX, Some(1), 0), 0).await;
     let [SubmissionResult::Receipt(_), SubmissionResult::Problem(refused), SubmissionResult::Receipt(_)] =
         results.as_slice()
     else {
@@ -201,11 +207,21 @@ async fn a_refused_batch_ends_only_what_it_was_refused_for() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_proxy_never_takes_holds_up_nothing_else() {
     let page = ("text/html", "<html><h1>413 Request Entity Too Large</h1></html>".to_owned());
-    let results = sent_through(page, (usize::MAX, Some(1)), 1).await;
+    let results = sent_through(page, (usize::MAX, Some(1), 0), 1).await;
     let [SubmissionResult::Receipt(_), SubmissionResult::Pending(waits), SubmissionResult::Receipt(_)] =
         results.as_slice()
     else {
         panic!("{results:?}")
     };
     assert!(waits.why.as_ref().is_some_and(|why| why.contains("413")), "{waits:?}");
+}
+
+/// What was passed over meanwhile, perhaps a block, does not wait for minutes once something gets through again.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_comes_while_a_proxy_takes_nothing_is_sent_soon_after() {
+    let page = ("text/html", "<html><h1>413 Request Entity Too Large</h1></html>".to_owned());
+    // The batch, and then each of its bodies.
+    let results = sent_through(page, (usize::MAX, None, 4), 0).await;
+    assert_eq!(results.len(), 3);
+    assert!(results.iter().all(|result| matches!(result, SubmissionResult::Receipt(_))), "{results:?}");
 }

@@ -290,8 +290,9 @@ impl Mirror {
     /// Takes the report that the page of [`Action::Apply`] is durably stored, with all its effects.
     pub fn handle_applied(&mut self, now: Timestamp) {
         let Some((page, next)) = self.pending.take() else { return };
-        self.portion = self.portion.after_success();
+        // A heartbeat says nothing of how much arrives in time.
         if !page.entries.is_empty() {
+            self.portion = self.portion.after_success();
             self.listening.brought_entries();
         }
         let is_settled = next.doubt.is_none();

@@ -263,6 +263,36 @@ fn over_a_slow_line_large_entries_arrive_all_the_same() {
     assert_eq!((mirror.status().trouble, memory.sealed), (None, 40));
 }
 
+/// They are small over any line.
+#[test]
+fn heartbeats_do_not_make_more_be_asked_for() {
+    let mut home = Home::new("devices.acme.example", 1, at(NOW));
+    let (mut mirror, mut memory) = mirrored(&home);
+    let now = |hour: u64| at(NOW + hour * 60 * MINUTE);
+    let asked = |mirror: &mut Mirror, memory: &mut Memory, home: &Home, hour| loop {
+        match mirror.poll_action(now(hour)) {
+            Action::FetchPage { limit, .. } => break limit,
+            action => assert_eq!(perform(action, mirror, home, memory, now(hour)), None),
+        }
+    };
+    home.append_many(1, "true", at(NOW));
+    home.sign(at(NOW));
+    for hour in 1..11 {
+        asked(&mut mirror, &mut memory, &home, hour);
+        mirror.handle_failure("it comes too slowly", now(hour));
+    }
+    assert_eq!(asked(&mut mirror, &mut memory, &home, 11), 1);
+    drive(&mut mirror, &home, &mut memory, now(11));
+    for hour in 12..20 {
+        home.sign(now(hour));
+        drive(&mut mirror, &home, &mut memory, now(hour));
+        assert_eq!((mirror.status().as_of, mirror.status().trouble), (Some(now(hour)), None));
+    }
+    home.append_many(40, "true", now(20));
+    home.sign(now(20));
+    assert_eq!(asked(&mut mirror, &mut memory, &home, 20), 2, "as one has come");
+}
+
 /// What may be read changes, and the link is cut at any question: a look goes on only while it asks about the same.
 #[test]
 fn wherever_looks_are_cut_off_what_may_be_read_is_shown_in_the_end() {

@@ -47,7 +47,7 @@ impl App {
         self.store().check_sound(hosted.number)?;
         let settings = Settings { interval_millis, listens, seed: u64::from_be_bytes(random()?) };
         if hosted.domain().is_none() && self.store().head(hosted.number)?.size > 0 {
-            self.read_again(hosted)?;
+            hosted.hold_still(|| self.read_again(hosted))?;
         }
         let Some(known) = hosted.domain() else { return Ok(Mirror::pinned(origin.clone(), settings)) };
         let (head, sight) = (self.store().head(hosted.number)?, self.store().sight(hosted.number)?);
@@ -67,14 +67,14 @@ impl App {
     }
 
     /// Reads what the log says about the domain itself, where that failed after the end of the copy was given up: what
-    /// is held would else be taken for nothing, and no page would fit it. Whoever changes the copy meanwhile reads it as
-    /// well.
+    /// is held would else be taken for nothing, and no page would fit it. What is held stays as it is, so nobody who
+    /// copies begins anew for it.
     fn read_again(&self, hosted: &Hosted) -> Result<(), AppError> {
-        let read = hosted.change(&hosted.known(), || {
+        // Somebody else may have read it meanwhile, and gone on.
+        if hosted.domain().is_none() {
             hosted.begin_again(self.known_if_sound(hosted)?);
-            Ok::<_, AppError>(())
-        });
-        read.unwrap_or(Ok(()))
+        }
+        Ok(())
     }
 
     /// What of a copy rests on the word of others than the home.

@@ -114,7 +114,7 @@ async fn of_what_was_erased_before_its_receipt_came_none_is_kept() {
 
     let answer = Ok(vec![Outcome::Receipt(serde_json::to_value(&receipt).expect("JSON"))]);
     let results = tokio::task::block_in_place(|| {
-        copied.copy.note(&hosted, &[(posted[0].id, body.clone())], answer).expect("noted");
+        copied.copy.note(&hosted, &[(posted[0].id, body.clone())], answer, false).expect("noted");
         copied.copy.results_of(&posted).expect("told").results
     });
     let [SubmissionResult::Problem(problem)] = results.as_slice() else { panic!("{results:?}") };
@@ -122,4 +122,28 @@ async fn of_what_was_erased_before_its_receipt_came_none_is_kept() {
     let again = copied.copy.submit(&copied.maker.domain, vec![body]).await.expect("is answered").results;
     let [SubmissionResult::Problem(problem)] = again.as_slice() else { panic!("{again:?}") };
     assert_eq!(problem.code(), "statement-erased", "so says the home");
+}
+
+/// It may rest on what was passed over: a statement, for instance, on its signer's certificate.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_home_refuses_behind_something_that_it_lacks_goes_on_waiting() {
+    let copied = Copied::new().await;
+    let hosted = copied.copy.hosted(&copied.maker.domain).expect("copied");
+    let body = copied.introduce(2);
+    let posted = tokio::task::block_in_place(|| copied.copy.post(&hosted, vec![body.clone()]));
+    let Ok(Ok(posted)) = posted else { panic!("it is not taken in") };
+    let refused = |lacks| {
+        let problem = Problem::of(Code::UnknownSigner, "nobody knows who that is".to_owned());
+        let answer = Ok(vec![Outcome::Problem(serde_json::to_value(problem).expect("JSON"))]);
+        tokio::task::block_in_place(|| {
+            let sent = copied.copy.note(&hosted, &[(posted[0].id, body.clone())], answer, lacks).expect("noted");
+            (sent, copied.copy.results_of(&posted).expect("told").results)
+        })
+    };
+    let (sent, results) = refused(true);
+    let waits = matches!(results.as_slice(), [SubmissionResult::Pending(_)]);
+    assert!(matches!(sent, Sent::TooEarly) && waits, "{results:?}");
+    let (sent, results) = refused(false);
+    let ends = matches!(results.as_slice(), [SubmissionResult::Problem(_)]);
+    assert!(matches!(sent, Sent::Answered) && ends, "{results:?}");
 }

@@ -39,6 +39,16 @@ pub(super) struct Work {
     pub(super) origin: Origin,
 }
 
+/// How far a log that is not copied here reaches, by what peers say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Told {
+    /// The largest size that is signed by the home from which the domain adopts. If that home has another key by now,
+    /// nothing here tells what it has signed.
+    pub(super) signed: Option<u64>,
+    /// The largest size that anybody says.
+    pub(super) said: u64,
+}
+
 /// The totals of adopting things one by one.
 #[derive(Default)]
 struct Adopted {
@@ -229,21 +239,16 @@ impl App {
         Ok(attested)
     }
 
-    /// How far the log reaches by what the peers say, the largest size that any of them shows: one that lags, or keeps
-    /// news back, must not be believed before others, and one that does not answer must not hold them up. Only whether
-    /// to ask about things depends on it.
-    ///
-    /// What is signed by the home from which the domain adopts counts before what is merely said: for a size that
-    /// nobody can show, all peers would be asked about everything again and again. If the home has another key by now,
-    /// nothing here tells what it has signed.
-    pub(super) async fn size_elsewhere(&self, target: &Hosted, origin: &Origin) -> Option<u64> {
+    /// How far the log reaches by what the peers say: one that lags, or keeps news back, must not be believed before
+    /// others, and one that does not answer must not hold them up. Only whether to ask about things depends on it.
+    pub(super) async fn size_elsewhere(&self, target: &Hosted, origin: &Origin) -> Option<Told> {
         let (peers, most) = (self.asked_by_http(origin), Duration::from_secs(limits::ROAMING_SECONDS));
         let answers = join_all(peers.iter().map(|peer| timeout(most, peer.checkpoint(&origin.domain)))).await;
         let notes: Vec<String> = answers.into_iter().flatten().flatten().collect();
         let key = target.domain().and_then(|domain| domain.source(origin)?.home.home_of(origin).ok());
         let signed = |note: &String| Some(Checkpoint::open(note, key.as_ref()?).ok()?.size);
-        let largest = notes.iter().filter_map(signed).max();
-        largest.or_else(|| notes.iter().filter_map(|note| size_of(note)).max())
+        let said = notes.iter().filter_map(|note| size_of(note)).max()?;
+        Some(Told { signed: notes.iter().filter_map(signed).max(), said })
     }
 
     /// Takes over what a home attests, if it is followed and the home's rules permit that; raises alarms for what is
@@ -362,15 +367,13 @@ fn of_issuers(answer: &Answer) -> BTreeSet<u64> {
 
 #[cfg(test)]
 mod tests {
-    use std::io::{Read as _, Write as _};
     use std::net::TcpListener;
     use std::time::Duration;
 
-    use ics_core::descriptor::{Descriptor, Source};
-    use ics_core::log::Hash;
     use tokio::sync::watch;
     use tokio::time::timeout;
 
+    use super::Told;
     use crate::config::PeerConfig;
     use crate::fixture::{Party, catches_up, copy, device, served, word};
 
@@ -402,46 +405,6 @@ mod tests {
         let app = site.open_for(peers.map(peer).into());
         let target = app.hosted(&site.domain).expect("here");
         let told = timeout(Duration::from_secs(20), app.size_elsewhere(&target, &info.origin)).await;
-        assert_eq!(told.expect("in time"), Some(info.size));
-    }
-
-    /// A peer that answers every question with the same text; returns its address.
-    fn answering(text: String) -> String {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-        let url = format!("http://{}", listener.local_addr().expect("bound"));
-        std::thread::spawn(move || {
-            while let Ok((mut stream, _)) = listener.accept() {
-                let mut request = [0; 4_096];
-                if stream.read(&mut request).is_ok_and(|bytes| bytes > 0) {
-                    let length = text.len();
-                    let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n");
-                    let _ = stream.write_all(&[head.as_bytes(), text.as_bytes()].concat());
-                }
-            }
-        });
-        url
-    }
-
-    /// Otherwise all peers would be asked about everything that is followed, again and again, as none shows so much.
-    #[tokio::test(flavor = "multi_thread")]
-    async fn a_size_that_the_home_has_not_signed_is_not_believed_before_one_that_it_has() {
-        let (maker, home) = Party::opened();
-        let info = home.domain(&maker.domain).expect("here").info;
-        let json = home.descriptor(&maker.domain, None).expect("in force").json;
-        let node = Descriptor::parse(&json).expect("a descriptor").home;
-        let source = Source { domain: maker.domain.clone(), entry0: Hash(info.origin.entry0), home: node };
-        let site = Party::found_with("plant.example", |descriptor| descriptor.sources = vec![source]);
-        let note = home.checkpoint(&maker.domain).expect("signed");
-        let lie = note.replacen(&format!("\n{}\n", info.size), "\n1000000\n", 1);
-        assert_ne!(lie, note);
-        let peer = |(name, url): (&str, &str)| PeerConfig {
-            url: Some(word(url)),
-            roam: vec![info.origin.clone()],
-            ..PeerConfig::new(word(name))
-        };
-        let (liar, honest) = (answering(lie), served(&home));
-        let app = site.open_for([("liar", &*liar), ("home", &*honest)].map(peer).into());
-        let target = app.hosted(&site.domain).expect("here");
-        assert_eq!(app.size_elsewhere(&target, &info.origin).await, Some(info.size));
+        assert_eq!(told.expect("in time"), Some(Told { signed: None, said: info.size }));
     }
 }

@@ -27,6 +27,8 @@ use crate::app::{App, AppError, random};
 const FIRST_EVENT: Duration = Duration::from_secs(10);
 /// The milliseconds between two looks if no configured peer says otherwise.
 const INTERVAL_MILLIS: u64 = 2_000;
+/// For how long a size that the home has not signed is not believed after nobody has shown so much.
+const IN_VAIN: Duration = Duration::from_secs(10 * 60);
 /// How long it takes at most until tasks are begun anew.
 const BEGUN_ANEW: Duration = Duration::from_secs(1);
 
@@ -87,6 +89,8 @@ struct Afar {
     refused: BTreeMap<String, String>,
     /// Whether there may be an alarm about a thing that was set aside.
     may_be_alarmed: bool,
+    /// When nobody showed, the last time, how far somebody had said that the log reaches.
+    in_vain: Option<Instant>,
     /// The pace of questions, which must also suit intermediate nodes that limit each asker.
     pace: Budget,
 }
@@ -131,8 +135,8 @@ impl App {
         let mut watcher = Watcher::new(following.news, Settings { interval_millis, seed: u64::from_be_bytes(seed) });
         let (unheard, refused) = (String::new(), BTreeMap::new());
         let pace = Budget::new(limits::ROAMING_PER_ASKER, Duration::from_secs(60));
-        let mut afar =
-            Afar { app: self, work, returns, ids, stream: None, unheard, refused, may_be_alarmed: true, pace };
+        let (stream, in_vain, may_be_alarmed) = (None, None, true);
+        let mut afar = Afar { app: self, work, returns, ids, stream, unheard, refused, may_be_alarmed, in_vain, pace };
         loop {
             if let Err(error) = afar.step(&mut watcher).await {
                 watcher.fail(afar.app.clock().now());
@@ -210,12 +214,16 @@ impl Afar {
     /// up to which size that is done, or `None` if so many are refused that the home counts as failing.
     async fn look_at_each(&mut self, watcher: &mut Watcher, from: u64) -> Result<Option<u64>, AppError> {
         let Work { target, origin, .. } = &self.work;
-        let size = self.app.size_elsewhere(target, origin).await.ok_or_else(|| not_heard(origin, "nobody answers"))?;
+        let told = self.app.size_elsewhere(target, origin).await.ok_or_else(|| not_heard(origin, "nobody answers"))?;
+        // What is merely said counts as well, as the home may have another key by now; but for a size that nobody can
+        // show, all peers would be asked about everything again and again.
+        let is_doubted = self.in_vain.is_some_and(|since| since.elapsed() < IN_VAIN);
+        let size = told.signed.filter(|_| is_doubted).unwrap_or(told.said);
         if size <= from {
             return Ok(Some(from));
         }
         // That size is not verified: only what is attested tells up to where everything was looked at.
-        let mut reached = None;
+        let (mut reached, mut is_shown) = (None, told.signed.is_some_and(|signed| size <= signed));
         for id in self.ids.clone() {
             if watcher.is_aside(&id) {
                 continue;
@@ -223,7 +231,10 @@ impl Afar {
             tokio::time::sleep(self.pace.spend(1, Instant::now())).await;
             self.app.until_paced(&self.work.origin).await;
             match self.app.take_from_afar(&self.work, &id, (0, size), from).await {
-                Ok(attested) => reached = Some(attested.min(reached.unwrap_or(size))),
+                Ok(attested) => {
+                    reached = Some(attested.min(reached.unwrap_or(size)));
+                    is_shown |= attested >= size;
+                }
                 Err(NotTaken::Refused(error)) => {
                     self.lacks(watcher, (id.clone(), size), error.to_string()).await;
                     if !watcher.is_aside(&id) {
@@ -232,6 +243,9 @@ impl Afar {
                 }
                 Err(NotTaken::Failed(error)) => return Err(error),
             }
+        }
+        if !is_shown {
+            self.in_vain = Some(Instant::now());
         }
         Ok(Some(reached.unwrap_or(from)))
     }
@@ -339,4 +353,85 @@ async fn open(peer: &HttpPeer, domain: &DomainName, watch: &Watch) -> Result<(Ev
         Ok((stream, heads))
     };
     tokio::time::timeout(FIRST_EVENT, first).await.map_err(|_| PeerError::Held)?
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read as _, Write as _};
+    use std::net::TcpListener;
+
+    use ics_core::descriptor::{Descriptor, Source};
+    use ics_core::log::Hash;
+
+    use super::super::follow::Told;
+    use super::*;
+    use crate::config::PeerConfig;
+    use crate::fixture::{Party, served, word};
+    use crate::store::Following;
+
+    /// A peer that answers every question with the same text; returns its address.
+    fn answering(text: String) -> String {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let url = format!("http://{}", listener.local_addr().expect("bound"));
+        std::thread::spawn(move || {
+            while let Ok((mut stream, _)) = listener.accept() {
+                let mut request = [0; 4_096];
+                if stream.read(&mut request).is_ok_and(|bytes| bytes > 0) {
+                    let length = text.len();
+                    let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n");
+                    let _ = stream.write_all(&[head.as_bytes(), text.as_bytes()].concat());
+                }
+            }
+        });
+        url
+    }
+
+    /// Otherwise all peers would be asked about everything that is followed, again and again, as none shows so much.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_size_that_the_home_has_not_signed_counts_only_until_nobody_shows_it() {
+        let (maker, home) = Party::opened();
+        let info = home.domain(&maker.domain).expect("here").info;
+        let json = home.descriptor(&maker.domain, None).expect("in force").json;
+        let node = Descriptor::parse(&json).expect("a descriptor").home;
+        let source = Source { domain: maker.domain.clone(), entry0: Hash(info.origin.entry0), home: node };
+        let site = Party::found_with("plant.example", |descriptor| descriptor.sources = vec![source]);
+        let note = home.checkpoint(&maker.domain).expect("signed");
+        let lie = note.replacen(&format!("\n{}\n", info.size), "\n1000000\n", 1);
+        assert_ne!(lie, note);
+        let peer = |(name, url): (&str, &str)| PeerConfig {
+            url: Some(word(url)),
+            roam: vec![info.origin.clone()],
+            ..PeerConfig::new(word(name))
+        };
+        let (liar, honest) = (answering(lie), served(&home));
+        let app = site.open_for([("liar", &*liar), ("home", &*honest)].map(peer).into());
+        let target = app.hosted(&site.domain).expect("here");
+        let told = app.size_elsewhere(&target, &info.origin).await;
+        assert_eq!(told, Some(Told { signed: Some(info.size), said: 1_000_000 }));
+
+        let (upto, told, news) = (info.size, info.size, info.size);
+        let (rights, identities, choices) = (None, 0, Vec::new());
+        let following = Following { source: maker.domain.clone(), upto, told, news, rights, identities, choices };
+        let work = Work { target, version: 1, following, origin: info.origin.clone() };
+        let mut afar = Afar {
+            app,
+            work,
+            returns: 0,
+            ids: Vec::new(),
+            stream: None,
+            unheard: String::new(),
+            refused: BTreeMap::new(),
+            may_be_alarmed: false,
+            in_vain: None,
+            pace: Budget::new(limits::ROAMING_PER_ASKER, Duration::from_secs(60)),
+        };
+        let mut watcher = Watcher::new(info.size, Settings { interval_millis: 1_000, seed: 1 });
+        let mut looks = Vec::new();
+        for _ in 0..2 {
+            assert_eq!(afar.look_at_each(&mut watcher, info.size).await.expect("heard"), Some(info.size));
+            looks.push(afar.in_vain);
+        }
+        assert!(looks[0].is_some(), "it might be true");
+        assert_eq!(looks[0], looks[1], "what the home has signed was looked at");
+    }
 }

@@ -183,12 +183,13 @@ async fn a_copy_of_which_it_is_not_known_what_it_is_goes_on_from_what_is_held() 
     let hosted = copied.hosted(of).expect("copied");
     let origin = home.domain(of).expect("here").info.origin;
     let goes_on = || copied.resume_at(&hosted, &origin, 1_000, false).expect("goes on");
-    let copies = || tokio::task::block_in_place(|| copy_pages(&home, &copied, of, &mut goes_on(), 1));
-    copies();
+    tokio::task::block_in_place(|| copy_pages(&home, &copied, of, &mut goes_on(), 1));
     hosted.begin_again(None);
     assert_eq!(vouched(&copied, &maker, 1), None, "nothing is shown meanwhile");
     maker.publish(&home, &device(2), "urn:dev:os:32473-2", "L2").await;
-    copies();
+    let mut taking = Taking::new(&copied, &hosted, hosted.known());
+    let page = tokio::task::block_in_place(|| next_page(&home, &copied, of, &mut goes_on()));
+    taking.apply(&page).await.expect("nobody else has changed what is held");
     assert_eq!([1, 2].map(|number| vouched(&copied, &maker, number)), [Some(1); 2]);
 }
 
