@@ -429,8 +429,8 @@ fn a_signer_whose_certificate_is_revoked_asks_for_nothing() {
     Client::bound(&server, 44, &server.credential(&maker())).order(&[URN]).is(201);
 }
 
-/// The owners may name the next issuer before its key has come to the node, or only after the last one has ended. Who is
-/// renewing then need not begin anew.
+/// The owners may name the next issuer before its key has come to the node, or only after the last one has ended.
+/// Whoever is renewing then need not begin anew.
 #[test]
 fn an_order_waits_for_the_next_issuer() {
     let mut server = Server::start();
