@@ -461,9 +461,10 @@ fn a_signer_whose_certificate_is_revoked_asks_for_nothing() {
     Client::bound(&server, 44, &server.credential(&maker())).order(&[URN]).is(201);
 }
 
-/// The owners may name the next issuer before its key has come to the node. Who is renewing then need not begin anew.
+/// The owners may name the next issuer before its key has come to the node, or only after the last one has ended.
+/// Whoever is renewing then need not begin anew.
 #[test]
-fn an_order_waits_for_the_key_of_the_next_issuer() {
+fn an_order_waits_for_the_next_issuer() {
     let mut server = Server::start();
     let csr = server.bench.request("device", &[]);
     let device = Client::thing(&server, 7);
@@ -471,13 +472,20 @@ fn an_order_waits_for_the_key_of_the_next_issuer() {
     let issued_by = |server: &mut Server, issuers: Vec<Issuer>| {
         server.world.change(|descriptor| descriptor.certificates.as_mut().expect("it issues").issuers = issuers);
     };
-    let own = server.world.descriptor.certificates.as_ref().expect("it issues").issuers.clone();
-    let next = World::new().descriptor.certificates.expect("it issues").issuers;
-    issued_by(&mut server, [next, own.clone()].concat());
-    let device = Client { kid: RefCell::new(kid.clone()), ..Client::new(&server, 7) };
-    let detail = device.finalize(&order, &csr).fails(503, "serverInternal");
-    assert!(detail.contains("the key of its issuer is not at this node"), "{detail}");
-    assert_eq!(device.read(&order.location()).is(200).json()["status"], "ready");
+    let issuers_of = |world: &World| world.descriptor.certificates.as_ref().expect("it issues").issuers.clone();
+    let own = issuers_of(&server.world);
+    let away = issuers_of(&World::new());
+    let ended = issuers_of(&World::of(&Shape { days: 0, ..Shape::new() }));
+    for (first, status, kind, why) in [
+        (away, 503, "serverInternal", "the key of its issuer is not at this node"),
+        (ended, 400, "rejectedIdentifier", "`ics ca import` lets another issue"),
+    ] {
+        issued_by(&mut server, [first, own.clone()].concat());
+        let device = Client { kid: RefCell::new(kid.clone()), ..Client::new(&server, 7) };
+        let detail = device.finalize(&order, &csr).fails(status, kind);
+        assert!(detail.contains(why), "{detail}");
+        assert_eq!(device.read(&order.location()).is(200).json()["status"], "ready", "{why}");
+    }
     issued_by(&mut server, own);
     let device = Client { kid: RefCell::new(kid), ..Client::new(&server, 7) };
     device.finalize(&order, &csr).is(200);

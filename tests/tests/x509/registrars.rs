@@ -9,7 +9,8 @@ use ics_core::limits;
 use ics_core::openpgp::certificate::Certificate;
 use ics_core::openpgp::signer::Signer as _;
 use ics_core::vocabulary::Role;
-use ics_node::app::{CertifyError, Clock, EstRequest};
+use ics_node::api::problem::Code;
+use ics_node::app::{AppError, CertifyError, Clock, EstRequest};
 use ics_node::tls::KeyPin;
 use sequoia_openpgp::crypto::mpi;
 use sequoia_openpgp::packet::key::{Key4, SecretKeyMaterial, SecretParts, UnspecifiedRole};
@@ -143,6 +144,26 @@ fn with_key(world: &World, shown: KeyPin, csr: &[u8]) -> Result<Vec<u8>, Certify
     let (domain, profile) = (domain(), "ldevid".to_owned());
     let asked = EstRequest { domain, profile, issuer: None, proven: Some(shown), basic: None };
     wait(world.app.est_enroll(&asked, &STANDARD.encode(csr)))
+}
+
+/// Over EST. A production line asks on behalf of many things; anyone with a role over a single one does not.
+#[test]
+fn a_signer_whom_the_descriptor_names_asks_more_often_than_others() {
+    let (mut world, bench) = (World::new(), Bench::new());
+    let signer = line(&mut world, &bench);
+    let (key, csr) = (key_of(&bench, "line"), bench.request("device", &["-subj", "/serialNumber=SN-8"]));
+    let is_late = |world: &World| {
+        let refused = with_key(world, key, &csr).expect_err("nothing is known of that thing");
+        AppError::from(refused).code() == Code::TooManyRequests
+    };
+    let often = 0..2 * limits::EST_REQUESTS_OF_ONE;
+    assert!(!often.clone().any(|_| is_late(&world)), "it is named");
+    world.change(|descriptor| {
+        for spec in descriptor.roles.values_mut() {
+            spec.signers.remove(&signer);
+        }
+    });
+    assert!(often.clone().any(|_| is_late(&world)), "it is no longer");
 }
 
 /// Asks with one key of the bench for a certificate of a new one.

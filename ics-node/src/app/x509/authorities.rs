@@ -4,6 +4,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use ics_core::descriptor::Issuer;
 use ics_core::domain::Domain;
+use ics_core::openpgp::certificate::Certificate;
 
 use super::certify::IssuerKey;
 use crate::app::App;
@@ -56,10 +57,11 @@ impl App {
     }
 }
 
-/// Whether the key of an issuer is declared compromised.
+/// Whether the key of an issuer is declared compromised. Anybody may ask for an authority's certificates, so only those
+/// in the log that are declared so are looked at.
 pub(super) fn is_stolen(said: &Domain, authority: &Authority) -> bool {
-    let mut its = said
-        .certificates()
-        .filter(|it| it.public_keys().any(|key| key.to_spki_der().as_ref() == Some(&authority.spki)));
-    its.any(|it| said.is_key_compromised(&it.primary()))
+    let has_it = |it: &Certificate| it.public_keys().any(|key| key.to_spki_der().as_ref() == Some(&authority.spki));
+    let declared = said.descriptor().compromised.iter().map(|declared| declared.signer);
+    let mut begun = declared.filter(|signer| said.is_key_compromised(signer));
+    begun.any(|signer| said.certificate(&signer).is_some_and(|(_, it)| has_it(it)))
 }

@@ -358,13 +358,14 @@ impl App {
                 no_issuer(hosted, why)
             })?,
         };
-        // Nothing outlives its issuer, so there is nothing left that it could issue.
+        // Nothing outlives its issuer, so there is nothing left that it could issue, however long a client waits.
         let now = self.clock().now();
         if authority.not_after <= now {
             let ends = authority.not_after;
-            return Err(missing(format!(
+            let why = format!(
                 "the certificate of its authority, or one above it, ended at {ends}; `ics ca import` lets another issue"
-            )));
+            );
+            return Err(no_issuer(hosted, why));
         }
         let key = self.issuer_key(&authority).ok_or_else(|| {
             missing("the key of its issuer is not at this node; `[node] issuers` in ics.toml names it".to_owned())

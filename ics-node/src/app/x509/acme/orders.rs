@@ -397,10 +397,11 @@ impl Drop for Finalizing<'_> {
     }
 }
 
-/// Why a certificate was not issued, and whether that is final. What is the node's own fault is not: the owners may have
-/// named the next issuer before its key has come here.
+/// Why a certificate was not issued, and whether that is final. What is the node's own fault is not, nor that nobody
+/// issues: the owners may have named the next issuer before its key has come here, or name it once the last has ended.
 fn for_good(error: CertifyError) -> (Problem, bool) {
-    let is_for_good = matches!(error.fault(), CertifyFault::Denied | CertifyFault::Unknown);
+    let is_refused = matches!(error.fault(), CertifyFault::Denied | CertifyFault::Unknown);
+    let is_for_good = is_refused && !matches!(error, CertifyError::NoIssuer { .. });
     (Problem::from(error), is_for_good)
 }
 

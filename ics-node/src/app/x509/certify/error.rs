@@ -41,7 +41,7 @@ pub enum CertifyError {
     /// The profile, the names or the issuer do not allow it.
     #[error(transparent)]
     Leaf(#[from] LeafError),
-    /// The domain issues no certificates, or not here.
+    /// The domain issues no certificates, not here, or none any more: waiting does not help whoever asks.
     #[error("no certificates of `{domain}` are issued here: {reason}")]
     NoIssuer {
         /// The domain.

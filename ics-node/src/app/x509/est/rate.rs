@@ -51,3 +51,18 @@ impl App {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// While they ask, they earn another request now and then.
+    #[test]
+    fn each_may_ask_as_often_as_the_limits_say() {
+        let Asking { of_one, of_named } = Asking::default();
+        for (shares, most) in [(of_one, limits::EST_REQUESTS_OF_ONE), (of_named, limits::EST_REQUESTS_OF_NAMED)] {
+            let refused = (0..2 * most).find(|_| shares.take("one").is_err());
+            assert!(refused.is_some_and(|taken| taken >= most), "{refused:?} of {most}");
+        }
+    }
+}
