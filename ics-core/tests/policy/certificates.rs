@@ -100,7 +100,14 @@ fn refusals() -> Vec<(Change, &'static str, Problem)> {
         (|d| issuers(d, 9), "certificates.issuers", range(9, 1, 8)),
         (|d| certificates(d).issuers.push(issuer(1)), "certificates.issuers", twice),
         (|d| above(d, 5), "certificates.issuers[0]", range(6, 1, 5)),
-        (|d| long(d, 0), "certificates.issuers[0]", range(0, 1, 16_384)),
+        (
+            |d| {
+                above(d, 0);
+                long(d, 0);
+            },
+            "certificates.issuers[0]",
+            range(0, 1, 16_384),
+        ),
         (|d| long(d, 16_385), "certificates.issuers[0]", range(16_385, 1, 16_384)),
         (|d| certificates(d).issuers[0].chain[0].push('~'), "certificates.issuers[0]", Problem::Base64),
         (|d| certificates(d).shards = 0, "certificates.shards", Problem::Shards(0)),

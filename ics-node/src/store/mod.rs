@@ -139,15 +139,16 @@ pub struct Options {
     /// The number of connections for reading, and so of threads that can read at a time. Each costs up to 4 MiB of page
     /// caches, and what it has mapped of its two files.
     pub readers: usize,
-    /// How many writes may wait; further ones are refused.
+    /// How many writes may wait; further ones are refused. What the faces work on at a time should find room: they say
+    /// themselves how much that may be, and how much of it may be large.
     pub queue: usize,
 }
 
 impl Options {
-    /// With 4 readers and 64 waiting writes.
+    /// With 4 readers and 512 waiting writes.
     #[must_use]
     pub fn new(keys_of: KeysOf, sealer: Sealer) -> Self {
-        Self { keys_of, sealer, announce: Arc::new(|_| ()), cosigner: None, readers: 4, queue: 64 }
+        Self { keys_of, sealer, announce: Arc::new(|_| ()), cosigner: None, readers: 4, queue: 512 }
     }
 }
 

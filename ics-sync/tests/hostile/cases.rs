@@ -187,6 +187,7 @@ const PACKED: &str = "content-type: application/vnd.ics.page\r\n";
 const SQUEEZED: &str = "content-type: application/vnd.ics.page\r\ncontent-encoding: zstd\r\n";
 const NO_NOTE: Expected = Trouble("the peer sent no checkpoint");
 const UNREACHED: Expected = Trouble("the peer cannot be reached");
+const LATE: Expected = Trouble("the peer's answer was not complete in time");
 const UNPROVEN: Expected = Stop("do not lead from the 20 held here");
 const NOT_JSON: Expected = Trouble("the answer is not as expected");
 const NOT_PACKED: Expected = Trouble("the page is not understood");

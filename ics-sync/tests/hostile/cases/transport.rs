@@ -66,7 +66,7 @@ pub(super) fn all() -> Vec<Case> {
         case(
             "silent after the head",
             checkpoint!(Reply::Silence(b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\n".to_vec())),
-            UNREACHED,
+            LATE,
         )
         .hurried()
         .within(note),
