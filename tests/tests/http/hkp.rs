@@ -15,7 +15,9 @@ use tokio::process::Command;
 
 use crate::support::{Answer, Node, settings};
 use crate::tls::certificate as tls_certificate;
-use crate::world::{DOMAIN, World, certificate, introduction, maker, revoked_certificate, signer, stolen};
+use crate::world::{
+    DOMAIN, World, certificate, introduction, introduction_as, maker, revoked_certificate, signer, stolen,
+};
 
 pub(crate) const ACME: &str = "Acme: Zoë <acme@acme.example>";
 
@@ -161,9 +163,9 @@ async fn an_answer_has_so_many_keys() {
     let node = Node::founded().await;
     let seeds = (0..=KEYS_FOUND).map(|number| u8::try_from(100 + number).expect("few"));
     let own = certificate(&maker(), ACME);
-    let bodies: Vec<_> = core::iter::once(own).chain(seeds.map(|seed| introduction(&maker(), seed))).collect();
+    let bodies: Vec<_> = core::iter::once(own).chain(seeds.map(|seed| introduction_as(&maker(), seed, 9))).collect();
     admitted(&node, &bodies).await;
-    let listed = node.get("/pks/lookup?op=index&search=Thermometer").await.text();
+    let listed = node.get("/pks/lookup?op=index&search=serial:SN-9").await.text();
     assert_eq!(listed.lines().next(), Some(format!("info:1:{KEYS_FOUND}").as_str()));
 }
 
