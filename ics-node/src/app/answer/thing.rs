@@ -268,6 +268,6 @@ mod tests {
         let records = app.records(Reader::Anonymous, &id).expect("the maker knows it");
         app.store().release(silent).expect("goes on");
         let Found::Thing(thing) = app.shown(Reader::Anonymous, records).expect("shown") else { panic!("one thing") };
-        assert_eq!(thing.assessment.unheard, [other.domain.clone()]);
+        assert_eq!(thing.assessment.unheard, std::slice::from_ref(&other.domain));
     }
 }

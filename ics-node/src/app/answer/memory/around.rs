@@ -120,7 +120,7 @@ impl Arounds {
         let set = (domain, keys);
         sets.end(&set);
         while sets.bytes + bytes > self.capacity
-            && let Some(next) = sets.to_go()
+            && let Some(next) = sets.displaced()
         {
             sets.end(&next);
         }
@@ -158,7 +158,7 @@ impl Sets {
     }
 
     /// The set that goes next, if there is any.
-    fn to_go(&mut self) -> Option<Set> {
+    fn displaced(&mut self) -> Option<Set> {
         for _ in 0..LOOKS {
             let after = self.hand.take();
             let from = after.as_ref().map_or(Bound::Unbounded, Bound::Excluded);
