@@ -157,20 +157,26 @@ fn what_is_asked_for_again_and_does_not_come_is_asked_for_in_parts() {
     assert_eq!((mirror.status().trouble, memory.shown().count()), (None, 1_202));
 }
 
-/// The home is asked again for all that others have shown, each time that this begins anew. If more was asked for in
-/// vain after the same number of answers each time, it would never come to its end.
-#[test]
-fn a_second_look_over_a_slow_line_comes_to_its_end() {
+/// A home, and a copy of all that another copy has shown; from now on the home is heard, too.
+fn copied_from_a_copy() -> (Home, Mirror, Memory) {
     let mut home = Home::new("devices.acme.example", 1, at(NOW));
     home.partial = true;
     home.append_many(3_000, "true", at(NOW));
     home.sign(at(NOW));
     let copy = Source { name: "copy".to_owned(), key: None, is_shown: true };
-    let began = Mirror::pinned(home.origin.clone(), SETTINGS).among(vec![copy, home.as_source()]);
-    let (mut mirror, mut memory) = (began, Memory::default());
+    let mut mirror = Mirror::pinned(home.origin.clone(), SETTINGS).among(vec![copy, home.as_source()]);
+    let mut memory = Memory::default();
     drive(&mut mirror, &home, &mut memory, at(NOW));
     assert_eq!((memory.size(), memory.sealed), (3_001, 0), "the home has not said what may be read");
     mirror.hears(1);
+    (home, mirror, memory)
+}
+
+/// The home is asked again for all that others have shown, each time that this begins anew. If more was asked for in
+/// vain after the same number of answers each time, it would never come to its end.
+#[test]
+fn a_second_look_over_a_slow_line_comes_to_its_end() {
+    let (home, mut mirror, mut memory) = copied_from_a_copy();
     for hour in 1..10 {
         let now = at(NOW + hour * 60 * MINUTE);
         loop {
@@ -217,15 +223,7 @@ fn a_second_look_goes_on_where_it_was_cut_off() {
 /// Another peer may be reached, and its word is its own.
 #[test]
 fn a_second_look_that_was_cut_off_begins_anew_where_another_peer_can_be_asked() {
-    let mut home = Home::new("devices.acme.example", 1, at(NOW));
-    home.partial = true;
-    home.append_many(3_000, "true", at(NOW));
-    home.sign(at(NOW));
-    let copy = Source { name: "copy".to_owned(), key: None, is_shown: true };
-    let began = Mirror::pinned(home.origin.clone(), SETTINGS).among(vec![copy, home.as_source()]);
-    let (mut mirror, mut memory) = (began, Memory::default());
-    drive(&mut mirror, &home, &mut memory, at(NOW));
-    mirror.hears(1);
+    let (home, mut mirror, mut memory) = copied_from_a_copy();
     let now = at(NOW + MINUTE);
     let mut answers = 0;
     loop {
