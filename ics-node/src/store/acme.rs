@@ -150,7 +150,7 @@ impl AcmeStore {
     pub fn certificate(&self, domain: &DomainName, id: u64) -> Result<Option<Issued>, StoreError> {
         match self.memory.certificates.get(id) {
             Some((of, issued)) => Ok((of == *domain).then_some(issued)),
-            None => self.look(|tx| tx.certificate(domain, id)),
+            None => self.look(|tx| tx.stored_certificate(domain, id)),
         }
     }
 

@@ -77,14 +77,8 @@ impl AcmeTx<'_> {
         Ok(number)
     }
 
-    /// A certificate, by its number.
-    ///
-    /// # Errors
-    /// As above.
-    pub fn certificate(&self, domain: &DomainName, id: u64) -> Result<Option<Issued>, StoreError> {
-        if let Some((of, issued)) = self.1.certificates.get(id) {
-            return Ok((of == *domain).then_some(issued));
-        }
+    /// A certificate in the file, by its number.
+    pub(super) fn stored_certificate(&self, domain: &DomainName, id: u64) -> Result<Option<Issued>, StoreError> {
         let sql = "SELECT document, above, pem FROM certificate LEFT JOIN issuers ON issuers.id = above
              WHERE certificate.id = ?1 AND domain = ?2";
         let row = params![id.cast_signed(), domain.as_str()];
