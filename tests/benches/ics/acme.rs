@@ -3,11 +3,13 @@
 
 mod client;
 
+use std::collections::VecDeque;
 use std::fs;
 use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use ics_core::identity::Kind;
@@ -35,6 +37,8 @@ use crate::{Error, Options, Outcome};
 /// its clients. With 64, one of two processors was idle for a tenth of the time when both were the node's.
 const ORDERS: usize = 3_264;
 const CLIENTS: usize = 96;
+/// The name that each of pebble's accounts has proven.
+const HOST: &str = "h.example";
 /// The number of rounds; the servers take turns.
 const ROUNDS: usize = 3;
 /// A server is at rest when it has used no more milliseconds of a processor than this for so long.
@@ -58,7 +62,7 @@ const PLACES: [Places; 2] = [
 ];
 
 pub(crate) fn run(report: &mut Report, options: &Options) -> Outcome {
-    let orders = options.entries.min(ORDERS) / CLIENTS * CLIENTS;
+    let orders = options.entries.min(ORDERS);
     // All clients share one thread, which does not become saturated.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     for places in &PLACES {
@@ -91,21 +95,22 @@ fn compare(runtime: &Runtime, orders: usize, cores: &str) -> Result<[(f64, Spent
     let node = Node::start(&tls, orders * ROUNDS + CLIENTS, cores)?;
     let pebble = Pebble::start(&directory, &tls, cores)?;
     let (mut ours, mut theirs) = (Side::of(&node.process), Side::of(&pebble.process));
-    for (number, credential) in node.credentials.iter().enumerate() {
+    for credential in &node.credentials {
         ours.clients.push(runtime.block_on(Client::new(&node.server, &credential.directory, Some(credential)))?);
         let mut client = runtime.block_on(Client::new(&pebble.server, &pebble.server.url("/dir"), None))?;
-        runtime.block_on(client.prove(&host(number)))?;
+        runtime.block_on(client.prove(HOST))?;
         theirs.clients.push(client);
     }
-    // One order of each client is not measured: with its first certificate the node puts its issuer's certificate into
-    // the log, and then makes memory ready anew.
-    let first = orders * ROUNDS;
-    ours.order(runtime, work(1, |client, _| device(first + client))?)?;
-    theirs.order(runtime, work(1, |client, _| named(client))?)?;
-    let each = orders / CLIENTS;
-    for round in 0..ROUNDS {
-        ours.round(runtime, work(each, |client, order| device(round * orders + client + order * CLIENTS))?)?;
-        theirs.round(runtime, work(each, |client, _| named(client))?)?;
+    // The first orders are not measured: with its first certificate the node puts its issuer's certificate into the log,
+    // and then makes memory ready anew.
+    let mut devices = 0..;
+    let mut of_devices = |count| devices.by_ref().take(count).map(device).collect::<Result<VecDeque<_>, _>>();
+    let of_one_host = |count| (0..count).map(|_| named()).collect::<Result<VecDeque<_>, _>>();
+    ours.order(runtime, of_devices(CLIENTS)?)?;
+    theirs.order(runtime, of_one_host(CLIENTS)?)?;
+    for _ in 0..ROUNDS {
+        ours.round(runtime, of_devices(orders)?)?;
+        theirs.round(runtime, of_one_host(orders)?)?;
     }
     Ok([ours, theirs].map(|side| (median(side.rates), side.spent.of_one(orders * ROUNDS))))
 }
@@ -123,10 +128,10 @@ impl Side {
         Self { process: process.id(), clients: Vec::new(), rates: Vec::new(), spent: Spent::default() }
     }
 
-    /// Has all clients make their orders concurrently. The server is left alone before until it has nothing to do: a node
+    /// Has the clients make these orders concurrently. The server is left alone before until it has nothing to do: a node
     /// makes memory ready after a start and after news.
-    fn round(&mut self, runtime: &Runtime, work: Vec<Vec<Wanted>>) -> Outcome {
-        let orders = work.iter().map(Vec::len).sum();
+    fn round(&mut self, runtime: &Runtime, work: VecDeque<Wanted>) -> Outcome {
+        let orders = work.len();
         wait_until_at_rest(self.process)?;
         let (began, before) = (Instant::now(), Spent::until_now(self.process)?);
         self.order(runtime, work)?;
@@ -135,16 +140,10 @@ impl Side {
         Ok(())
     }
 
-    fn order(&mut self, runtime: &Runtime, work: Vec<Vec<Wanted>>) -> Outcome {
+    fn order(&mut self, runtime: &Runtime, work: VecDeque<Wanted>) -> Outcome {
         self.clients = runtime.block_on(all(std::mem::take(&mut self.clients), work))?;
         Ok(())
     }
-}
-
-/// What each client is to order, so many times.
-fn work(each: usize, wanted: impl Fn(usize, usize) -> Result<Wanted, Error>) -> Result<Vec<Vec<Wanted>>, Error> {
-    let of_client = |client| (0..each).map(|order| wanted(client, order)).collect();
-    (0..CLIENTS).map(of_client).collect()
 }
 
 /// Processor time, in milliseconds, of a server and of this process, which runs all clients.
@@ -215,17 +214,12 @@ fn urn(number: usize) -> String {
     format!("urn:dev:os:32473-B{number}")
 }
 
-fn host(client: usize) -> String {
-    format!("h{client}.example")
-}
-
 fn device(number: usize) -> Result<Wanted, Error> {
     Ok(Wanted { identifier: json!({"type": "permanent-identifier", "value": urn(number)}), csr: request(None)? })
 }
 
-fn named(client: usize) -> Result<Wanted, Error> {
-    let host = host(client);
-    Ok(Wanted { identifier: json!({"type": "dns", "value": host}), csr: request(Some(&host))? })
+fn named() -> Result<Wanted, Error> {
+    Ok(Wanted { identifier: json!({"type": "dns", "value": HOST}), csr: request(Some(HOST))? })
 }
 
 /// This program running as a node until its standard input is closed.
@@ -354,17 +348,21 @@ impl Drop for Pebble {
     }
 }
 
-/// Has all clients work concurrently; returns them in order, because each has proven a name of its own.
-async fn all(clients: Vec<Client>, work: Vec<Vec<Wanted>>) -> Result<Vec<Client>, Error> {
-    let order = |(mut client, wanted): (Client, Vec<Wanted>)| {
+/// Has all clients work concurrently. Each takes the next order when it has finished one: if each had as many, a server
+/// would have little to do while the last of them finish theirs.
+async fn all(clients: Vec<Client>, work: VecDeque<Wanted>) -> Result<Vec<Client>, Error> {
+    let work = Arc::new(Mutex::new(work));
+    let order = |mut client: Client| {
+        let work = Arc::clone(&work);
+        let next = move || work.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
         tokio::spawn(async move {
-            for one in wanted {
-                client.whole_order(&one).await?;
+            while let Some(wanted) = next() {
+                client.whole_order(&wanted).await?;
             }
             Ok::<_, Error>(client)
         })
     };
-    let tasks: Vec<_> = clients.into_iter().zip(work).map(order).collect();
+    let tasks: Vec<_> = clients.into_iter().map(order).collect();
     let mut done = Vec::with_capacity(tasks.len());
     for task in tasks {
         done.push(task.await??);
