@@ -87,6 +87,15 @@ fn requests_that_are_refused_whoever_makes_them() {
         }
     }
     assert_eq!(world.size(), size, "nothing is stored");
+    // A host that is its own, but that the issuer may not certify.
+    let other = status(9, &maker(), "manufacturer", "in-use", &[]);
+    world.submit(vec![introduction(9, &["serial:SN-9", "host:pump-9.evil.example"]), other]);
+    let size = world.size();
+    bench.request("outside", &["-addext", "subjectAltName=DNS:pump-9.evil.example"]);
+    let registrar = format!("SN-9:{TOKEN}");
+    let (code, answer) = enroll(&bench, &node, ":server/simpleenroll", "outside.csr", &["--user", &registrar]);
+    assert!(code == "400" && answer.contains("does not let it certify"), "{code} {answer}");
+    assert_eq!(world.size(), size, "nothing is stored");
 }
 
 /// If a thing is introduced with another thing's host, nobody gets a certificate for that host.
