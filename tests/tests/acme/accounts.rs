@@ -46,6 +46,16 @@ fn so_many_credentials_of_one_holder_wait_for_their_accounts() {
     server.credential(&maker());
 }
 
+/// Otherwise whoever asks would wait for a place that never comes, and the operator would not learn of it.
+#[test]
+fn that_no_credential_can_be_kept_is_the_nodes_fault() {
+    let server = Server::start();
+    let file = rusqlite::Connection::open(server.world.database().with_file_name("acme.db")).expect("opens");
+    file.execute_batch("DROP TABLE credential").expect("is dropped");
+    let refused = server.ask_credential(&maker()).expect_err("there is no place for it");
+    assert_eq!(refused.code().as_str(), "internal", "{refused}");
+}
+
 /// Gives the account of a client another key.
 fn change_key(client: &Client<'_>, seed: u8) {
     let new = Client::new(client.server, seed);
