@@ -1,6 +1,7 @@
 //! How much one holder may have and ask for, and what becomes of accounts that are taken away.
 
 use std::cell::RefCell;
+use std::sync::Barrier;
 
 use ics_core::limits;
 use ics_core::openpgp::signer::Signer;
@@ -11,7 +12,7 @@ use serde_json::json;
 
 use crate::client::{Client, jwk};
 use crate::support::Server;
-use crate::world::{domain, maker, owner, signer};
+use crate::world::{domain, introduction, maker, owner, signer, status};
 
 const URN: (&str, &str) = ("permanent-identifier", "urn:dev:os:32473-SN-7");
 
@@ -54,6 +55,36 @@ fn that_no_credential_can_be_kept_is_the_nodes_fault() {
     file.execute_batch("DROP TABLE credential").expect("is dropped");
     let refused = server.ask_credential(&maker()).expect_err("there is no place for it");
     assert_eq!(refused.code().as_str(), "internal", "{refused}");
+}
+
+/// A client that got no answer asks again, perhaps while its first request is still worked on.
+#[test]
+fn an_account_is_made_once_by_two_who_ask_at_the_same_time() {
+    let (server, seeds) = (Server::start(), 110..126_u8);
+    let things = seeds.clone().flat_map(|seed| {
+        let name = format!("urn:dev:os:32473-SN-{seed}");
+        [introduction(seed, &[name.as_str()]), status(seed, &maker(), "manufacturer", "in-use", &[])]
+    });
+    server.world.submit(things.collect());
+    for seed in seeds {
+        let both = Barrier::new(2);
+        let ask = || {
+            let client = Client::new(&server, seed);
+            let url = client.url("new-account");
+            let header = json!({"alg": "EdDSA", "nonce": client.nonce(), "url": url, "jwk": jwk(&client.key)});
+            let request = client.sign(&header, "{}");
+            both.wait();
+            client.send_jws(&url, &request)
+        };
+        let answers = std::thread::scope(|scope| {
+            let asking = [ask, ask].map(|ask| scope.spawn(ask));
+            asking.map(|it| it.join().expect("is answered"))
+        });
+        let mut told = answers.each_ref().map(|answer| answer.status);
+        told.sort_unstable();
+        assert_eq!(told, [200, 201], "{answers:?}");
+        assert_eq!(answers[0].location(), answers[1].location());
+    }
 }
 
 /// Gives the account of a client another key.
