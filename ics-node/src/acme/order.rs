@@ -144,8 +144,8 @@ impl Order {
     }
 
     /// Whether there is an authorization for each of its identifiers. An order must never be ready because it has
-    /// nothing to prove, nor by what somebody else has proven: if the transaction that made its authorizations was taken
-    /// back, their numbers may have been given to others.
+    /// nothing to prove, nor by what somebody else has proven: if the transaction that made its authorizations was
+    /// taken back, their numbers may have been given to others.
     fn are_its(&self, authorizations: &[Authorization]) -> bool {
         let is_for = |(it, named): (&Authorization, &Identifier)| it.account == self.account && it.identifier == *named;
         !authorizations.is_empty()
