@@ -134,16 +134,23 @@ impl Order {
             Progress::Processing => OrderStatus::Invalid,
             Progress::Invalid(_) => OrderStatus::Invalid,
             Progress::Open if now >= self.expires => OrderStatus::Invalid,
-            // An order must never be ready because it has nothing to prove.
-            Progress::Open if authorizations.is_empty() || authorizations.len() != self.authorizations.len() => {
-                OrderStatus::Invalid
-            }
+            Progress::Open if !self.are_its(authorizations) => OrderStatus::Invalid,
             Progress::Open if authorizations.iter().all(|it| it.is_valid(now)) => OrderStatus::Ready,
             Progress::Open if authorizations.iter().all(|it| matches!(it.status(now), "pending" | "valid")) => {
                 OrderStatus::Pending
             }
             Progress::Open => OrderStatus::Invalid,
         }
+    }
+
+    /// Whether there is an authorization for each of its identifiers. An order must never be ready because it has
+    /// nothing to prove, nor by what somebody else has proven: if the transaction that made its authorizations was
+    /// taken back, their numbers may have been given to others.
+    fn are_its(&self, authorizations: &[Authorization]) -> bool {
+        let is_for = |(it, named): (&Authorization, &Identifier)| it.account == self.account && it.identifier == *named;
+        !authorizations.is_empty()
+            && authorizations.len() == self.identifiers.len()
+            && authorizations.iter().zip(&self.identifiers).all(is_for)
     }
 
     /// Begins making the certificate. An order is finalized once.
@@ -298,8 +305,8 @@ mod tests {
         }
     }
 
-    fn authorization(state: AuthorizationState, expires: u64) -> Authorization {
-        Authorization { state, ..Authorization::by_record(1, host("a.example"), at(expires)) }
+    fn authorization(name: &str, state: AuthorizationState, expires: u64) -> Authorization {
+        Authorization { state, ..Authorization::by_record(1, host(name), at(expires)) }
     }
 
     #[test]
@@ -316,16 +323,20 @@ mod tests {
     #[test]
     fn an_order_is_finalized_once_when_everything_is_shown() {
         let mut order = order(vec![host("a.example"), host("b.example")]);
-        let valid = authorization(AuthorizationState::Valid, 90);
+        let (names, state) = (["a.example", "b.example"], AuthorizationState::Valid);
+        let until = |expires| names.map(|name| authorization(name, state, expires));
+        let both = until(90);
+        let valid = both[0].clone();
         let pending = Authorization::to_prove(1, host("b.example"), at(90), [(Method::Http01, "t".to_owned())]);
         let kind = |result: Result<(), Problem>| result.map_err(|error| error.kind);
         assert_eq!(kind(order.begin(&[valid.clone(), pending], at(1))), Err(Kind::OrderNotReady));
         assert_eq!(kind(order.begin(std::slice::from_ref(&valid), at(1))), Err(Kind::OrderNotReady), "one is missing");
-        assert_eq!(kind(order.begin(&[valid.clone(), valid.clone()], at(95))), Err(Kind::OrderNotReady), "too late");
+        assert_eq!(kind(order.begin(&both, at(95))), Err(Kind::OrderNotReady), "too late");
         // What was proved counts for longer than an order.
-        let lasting = [(); 2].map(|()| authorization(AuthorizationState::Valid, 1_000));
-        assert_eq!(kind(order.begin(&lasting, at(100))), Err(Kind::OrderNotReady), "the order itself has ended");
-        let both = [valid.clone(), valid];
+        assert_eq!(kind(order.begin(&until(1_000), at(100))), Err(Kind::OrderNotReady), "the order itself has ended");
+        assert_eq!(kind(order.begin(&[valid.clone(), valid], at(1))), Err(Kind::OrderNotReady), "for one name twice");
+        let theirs = until(90).map(|it| Authorization { account: 2, ..it });
+        assert_eq!(kind(order.begin(&theirs, at(1))), Err(Kind::OrderNotReady), "somebody else has shown it");
         assert_eq!(order.begin(&both, at(1)), Ok(()));
         assert_eq!(kind(order.begin(&both, at(1))), Err(Kind::OrderNotReady), "twice");
         order.finish(Ok(7));
@@ -381,7 +392,8 @@ mod tests {
             now in 0..200_u64,
         ) {
             let order = order((0..identifiers).map(|n| host(&format!("h{n}.example"))).collect());
-            let authorizations: Vec<_> = states.iter().map(|(state, expires)| authorization(*state, *expires)).collect();
+            let named = states.iter().enumerate().map(|(n, it)| (format!("h{n}.example"), it));
+            let authorizations: Vec<_> = named.map(|(name, it)| authorization(&name, it.0, it.1)).collect();
             let shown = authorizations.len() == identifiers
                 && states.iter().all(|(state, expires)| *state == AuthorizationState::Valid && now < *expires);
             let is_ready = order.status(&authorizations, at(now)) == OrderStatus::Ready;

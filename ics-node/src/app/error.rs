@@ -17,6 +17,8 @@ pub enum AppError {
         code: Code,
         /// What was wrong: which field, limit or rule.
         detail: String,
+        /// After how many seconds the caller may ask again, if that is known.
+        retry_after: Option<u64>,
     },
     /// The store failed or refused; the text is for the operator.
     #[error(transparent)]
@@ -31,7 +33,12 @@ pub(super) const HALTED: &str = "the store takes no more writes until the node i
 
 impl AppError {
     pub(crate) fn new(code: Code, detail: impl Into<String>) -> Self {
-        Self::Problem { code, detail: detail.into() }
+        Self::Problem { code, detail: detail.into(), retry_after: None }
+    }
+
+    /// The caller has asked too often, and may ask again after so many seconds.
+    pub(crate) fn too_often(detail: impl Into<String>, seconds: u64) -> Self {
+        Self::Problem { code: Code::TooManyRequests, detail: detail.into(), retry_after: Some(seconds) }
     }
 
     pub(crate) fn unknown_domain(domain: &DomainName) -> Self {
@@ -60,6 +67,15 @@ impl AppError {
                 | StoreError::Forked { .. },
             ) => Code::Behind,
             Self::Store(_) | Self::Internal(_) => Code::Internal,
+        }
+    }
+
+    /// After how many seconds the caller may ask again, if that is known.
+    #[must_use]
+    pub const fn retry_after(&self) -> Option<u64> {
+        match self {
+            Self::Problem { retry_after, .. } => *retry_after,
+            Self::Store(_) | Self::Internal(_) => None,
         }
     }
 

@@ -13,23 +13,27 @@ use crate::app::AppError;
 
 /// The media type of problem documents.
 pub(super) const PROBLEM_JSON: &str = "application/problem+json";
-/// Seconds after which a client that was turned away should try again.
+/// Seconds after which a client that was turned away should try again, unless it is known when there is room.
 const RETRY_AFTER_SECONDS: u64 = 2;
 
 /// A problem on its way to the client. What a stranger must not see of it is already in the log and left out here.
 #[derive(Debug)]
-pub(super) struct Failure(Problem);
+pub(super) struct Failure {
+    problem: Problem,
+    /// After how many seconds the client may try again, if that is known.
+    retry_after: Option<u64>,
+}
 
 impl Failure {
     /// A problem found by the HTTP face itself.
     #[must_use]
     pub(super) fn new(code: Code, detail: impl fmt::Display) -> Self {
-        Self(Problem::of(code, detail.to_string()))
+        Problem::of(code, detail.to_string()).into()
     }
 
     /// The problem document.
     pub(super) const fn problem(&self) -> &Problem {
-        &self.0
+        &self.problem
     }
 
     /// The node failed: the cause goes to the log, an id for it to the client.
@@ -48,13 +52,13 @@ pub(super) fn error_id() -> String {
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.0.title, self.0.detail)
+        write!(f, "{}: {}", self.problem.title, self.problem.detail)
     }
 }
 
 impl ResponseError for Failure {
     fn status_code(&self) -> StatusCode {
-        StatusCode::from_u16(self.0.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+        StatusCode::from_u16(self.problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
     }
 
     fn error_response(&self) -> HttpResponse {
@@ -62,7 +66,10 @@ impl ResponseError for Failure {
         let mut response = HttpResponse::build(status);
         response.content_type(PROBLEM_JSON).insert_header((header::CACHE_CONTROL, "no-store"));
         advise(&mut response, status);
-        response.body(json_bytes(&self.0))
+        if let Some(seconds) = self.retry_after {
+            response.insert_header((header::RETRY_AFTER, seconds));
+        }
+        response.body(json_bytes(&self.problem))
     }
 }
 
@@ -81,14 +88,14 @@ pub(super) fn advise(response: &mut HttpResponseBuilder, status: StatusCode) {
 
 impl From<AppError> for Failure {
     fn from(error: AppError) -> Self {
-        let problem = error.problem();
-        if problem.status == Code::Internal.status() { Self::internal(error) } else { Self(problem) }
+        let (problem, retry_after) = (error.problem(), error.retry_after());
+        if problem.status == Code::Internal.status() { Self::internal(error) } else { Self { problem, retry_after } }
     }
 }
 
 impl From<Problem> for Failure {
     fn from(problem: Problem) -> Self {
-        Self(problem)
+        Self { problem, retry_after: None }
     }
 }
 
@@ -132,7 +139,8 @@ mod tests {
         let text = text(&failure).await;
         assert_eq!(failure.status_code(), StatusCode::INTERNAL_SERVER_ERROR);
         assert!(text.contains("urn:ics:problem:internal") && !text.contains("secret"), "{text}");
-        assert!(!Failure::internal("again").0.detail.contains(&failure.0.detail), "every failure has its own id");
+        let again = Failure::internal("again");
+        assert!(!again.problem.detail.contains(&failure.problem.detail), "every failure has its own id");
     }
 
     #[actix_web::test]
@@ -141,6 +149,15 @@ mod tests {
         let failure = Failure::from(panicked);
         assert_eq!(failure.status_code(), StatusCode::INTERNAL_SERVER_ERROR);
         assert!(!text(&failure).await.contains("secret"));
+    }
+
+    #[test]
+    fn when_there_is_room_again_is_told_if_it_is_known() {
+        let told = |error: AppError| Failure::from(error).error_response().headers().get(header::RETRY_AFTER).cloned();
+        let known = AppError::too_often("x", 77);
+        let unknown = AppError::new(Code::TooManyRequests, "x");
+        let expected = [77, RETRY_AFTER_SECONDS].map(|seconds| Some(header::HeaderValue::from(seconds)));
+        assert_eq!([known, unknown].map(told), expected);
     }
 
     #[test]

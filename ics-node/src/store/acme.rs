@@ -230,13 +230,13 @@ impl AcmeTx<'_> {
     }
 
     /// Changes an order, if it is still there: the transaction that made it may have been taken back meanwhile, and its
-    /// number given to an order of another account.
+    /// number given to another order. No order ever ends at another time, and hardly two of one account at the same.
     ///
     /// # Errors
     /// As above.
     pub fn put_order(&self, id: u64, order: &Order) -> Result<(), StoreError> {
-        let sql = "UPDATE orders SET document = ?2 WHERE id = ?1 AND account = ?3";
-        let row = params![id.cast_signed(), text(order)?, order.account.cast_signed()];
+        let sql = "UPDATE orders SET document = ?2 WHERE id = ?1 AND account = ?3 AND expires = ?4";
+        let row = params![id.cast_signed(), text(order)?, order.account.cast_signed(), millis(order.expires)];
         if self.0.prepare_cached(sql)?.execute(row)? > 0 {
             self.1.orders.put(id, order.clone());
         }
@@ -290,7 +290,7 @@ impl AcmeTx<'_> {
         }
     }
 
-    /// Changes an authorization, if it is still there, as [`AcmeTx::put_order`].
+    /// Changes an authorization of an account, if it is still there.
     ///
     /// # Errors
     /// As above.

@@ -309,12 +309,31 @@ impl Given<'_> {
         if !authority.may_certify(&GeneralName::DirectoryName(subject.clone())) {
             return no(format!("the subject `{subject}`"));
         }
-        match names.iter().find(|name| !authority.may_certify(name)) {
-            Some(GeneralName::DnsName(host)) => no(format!("`{}`", host.as_str())),
-            Some(GeneralName::UniformResourceIdentifier(uri)) => no(format!("`{}`", uri.as_str())),
-            Some(_) => no("one of the names".to_owned()),
-            None => Ok(()),
+        names.iter().try_for_each(|name| self.check_name(name))
+    }
+
+    /// Checks that the issuer may certify names that are asked for: those above it constrain that.
+    ///
+    /// # Errors
+    /// With the first name that it may not certify.
+    pub fn check_names(&self, names: &BTreeSet<Name>) -> Result<(), LeafError> {
+        for name in names {
+            if let Some(name) = general_name::general_name(name)? {
+                self.check_name(&name)?;
+            }
         }
+        Ok(())
+    }
+
+    fn check_name(&self, name: &GeneralName) -> Result<(), LeafError> {
+        if self.authority.may_certify(name) {
+            return Ok(());
+        }
+        Err(LeafError::Constrained(match name {
+            GeneralName::DnsName(host) => format!("`{}`", host.as_str()),
+            GeneralName::UniformResourceIdentifier(uri) => format!("`{}`", uri.as_str()),
+            _ => "one of the names".to_owned(),
+        }))
     }
 
     fn validity(&self, now: Timestamp) -> Result<(Timestamp, Option<Timestamp>), LeafError> {

@@ -184,6 +184,13 @@ impl<'s> Client<'s> {
         self.post("new-order", &json!({"identifiers": wanted(identifiers)}))
     }
 
+    /// How many orders the account has made.
+    pub(crate) fn orders(&self) -> usize {
+        let account = self.kid.borrow().clone().expect("an account");
+        let listed = self.read(&format!("{account}/orders")).is(200).json();
+        listed["orders"].as_array().expect("a list").len()
+    }
+
     pub(crate) fn finalize(&self, order: &Answer, csr: &[u8]) -> Answer {
         let url = order.json()["finalize"].as_str().expect("a URL").to_owned();
         self.post_to(&url, &json!({"csr": BASE64URL_NOPAD.encode(csr)}))

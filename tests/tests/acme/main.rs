@@ -8,6 +8,7 @@ mod tools;
 #[expect(dead_code, reason = "the tests of X.509 use more of it")]
 mod world;
 
+mod accounts;
 mod certificates;
 mod challenges;
 mod client;

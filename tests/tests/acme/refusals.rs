@@ -3,17 +3,17 @@
 use std::cell::RefCell;
 
 use ics_core::descriptor::{Compromise, Issuer};
-use ics_core::limits;
 use ics_core::openpgp::certificate::Certificate;
 use ics_core::openpgp::possession;
 use ics_core::openpgp::signer::Signer;
 use ics_node::acme::order::ORDER_MILLIS;
-use ics_node::api::{AcmeAccount, ChallengeAnswer, PageQuery};
-use ics_node::app::{App, Asker};
+use ics_node::api::ChallengeAnswer;
+use ics_node::app::Asker;
 use ics_node::config::AcmeConfig;
 use ics_sync::wire::Base64;
 use serde_json::{Value, json};
 
+use crate::accounts::again;
 use crate::client::{Answer, Client, first_der, jwk, wanted};
 use crate::support::Server;
 use crate::world::{
@@ -40,6 +40,7 @@ fn a_nonce_serves_once() {
         header["nonce"] = nonce;
         device.send_jws(&url, &device.sign(&header, &payload)).fails(400, "badNonce");
     }
+    assert_eq!(device.orders(), 2, "what was refused has made none");
 }
 
 #[test]
@@ -75,7 +76,7 @@ fn a_request_is_by_its_account_for_its_url() {
     device.send_jws(&registering, &device.sign(&device.header(&registering), "{}")).fails(400, "malformed");
     let weak = json!({"alg": "RS256", "nonce": device.nonce(), "url": registering, "jwk": {"kty": "RSA", "n": "AQAB", "e": "AQAB"}});
     device.send_jws(&registering, &device.sign(&weak, "{}")).fails(400, "badPublicKey");
-    assert_eq!(server.world.size(), size, "nothing is stored");
+    assert_eq!((server.world.size(), device.orders(), other.orders()), (size, 0, 0), "nothing is stored");
 }
 
 #[test]
@@ -98,6 +99,16 @@ fn what_is_anothers_looks_like_nothing() {
     }
     other.finalize(&order, &csr).fails(403, "unauthorized");
     other.post_to(&account, &json!({"status": "deactivated"})).fails(403, "unauthorized");
+
+    // Nor does anybody else end what is still open.
+    let open = device.order(&[HOST]).is(201);
+    let csr = server.bench.request("host", &["-addext", "subjectAltName=DNS:pump-7.acme.example"]);
+    let size = server.world.size();
+    other.finalize(&open, &csr).fails(403, "unauthorized");
+    let authorization = open.json()["authorizations"][0].as_str().expect("a URL").to_owned();
+    other.post_to(&authorization, &json!({"status": "deactivated"})).fails(403, "unauthorized");
+    assert_eq!(server.world.size(), size, "nothing is stored");
+    device.finalize(&open, &csr).is(200);
 }
 
 #[test]
@@ -203,6 +214,25 @@ fn an_authority_that_has_ended_takes_no_orders() {
     assert!(detail.contains("`ics ca import` lets another issue"), "{detail}");
 }
 
+/// After the challenges it would be too late to say so.
+#[test]
+fn a_host_that_the_issuer_may_not_certify_is_not_ordered() {
+    let server = Server::start();
+    server.world.submit(vec![
+        introduction(9, &["urn:dev:os:32473-SN-9", "host:pump-9.acme.example", "host:pump-9.evil.example"]),
+        status(9, &maker(), "manufacturer", "in-use", &[]),
+    ]);
+    let (device, size) = (Client::thing(&server, 9), server.world.size());
+    let [own, other] = ["pump-9.acme.example", "pump-9.evil.example"].map(|host| ("dns", host));
+    for names in [&[other][..], &[own, other]] {
+        let detail = device.order(names).fails(400, "rejectedIdentifier");
+        assert!(detail.contains("does not let it certify `pump-9.evil.example`"), "{detail}");
+    }
+    assert_eq!((server.world.size(), device.orders()), (size, 0), "nothing is stored");
+    let csr = server.bench.request("device", &["-addext", "subjectAltName=DNS:pump-9.acme.example"]);
+    device.certificate(&[own], &csr);
+}
+
 /// The id of one thing beside a name that another has too does not settle whose the name is.
 #[test]
 fn a_host_that_two_things_have_is_ordered_for_neither() {
@@ -295,97 +325,6 @@ fn bodies_and_places_that_are_none() {
     assert_eq!(refused.header("allow"), "GET, HEAD, OPTIONS");
     let answer: Answer = device.get("DELETE", &url);
     assert_eq!(answer.status, 405);
-}
-
-#[test]
-fn an_account_asks_for_so_much_in_an_hour() {
-    let server = Server::with(AcmeConfig { orders_per_hour: 2, ..AcmeConfig::default() });
-    let (device, maker) = (Client::thing(&server, 7), Client::bound(&server, 41, &server.credential(&maker())));
-    device.order(&[URN]).is(201);
-    device.order(&[URN]).is(201);
-    let refused = device.order(&[URN]);
-    refused.fails(429, "rateLimited");
-    assert!(!refused.header("retry-after").is_empty());
-    let authorize = || maker.post("new-authz", &json!({"identifier": {"type": URN.0, "value": URN.1}}));
-    authorize().is(201);
-    authorize().is(201);
-    authorize().fails(429, "rateLimited");
-    maker.order(&[URN]).is(201);
-}
-
-/// Whoever has a key could have a credential made each second.
-#[test]
-fn so_many_credentials_of_one_holder_wait_for_their_accounts() {
-    let server = Server::start();
-    let mut last = server.credential(&maker());
-    for _ in 1..limits::ACME_CREDENTIALS_WAITING {
-        last = server.credential(&maker());
-    }
-    let refused = server.ask_credential(&maker()).expect_err("one too many");
-    assert_eq!(refused.code().as_str(), "too-many-requests", "{refused}");
-    server.credential(&owner());
-    Client::bound(&server, 41, &last);
-    server.credential(&maker());
-}
-
-/// Gives the account of a client another key.
-fn change_key(client: &Client<'_>, seed: u8) {
-    let new = Client::new(client.server, seed);
-    let url = client.url("key-change");
-    let header = json!({"alg": "EdDSA", "url": url, "jwk": jwk(&new.key)});
-    let change = json!({"account": *client.kid.borrow(), "oldKey": jwk(&client.key)});
-    client.post("key-change", &new.sign(&header, &change.to_string())).is(200);
-}
-
-/// A thing's own key could create accounts without end: it gives one to another key and creates the next.
-#[test]
-fn a_thing_has_so_many_accounts_and_asks_for_so_much_by_all_of_them() {
-    let server = Server::with(AcmeConfig { orders_per_hour: 2, ..AcmeConfig::default() });
-    let mut device = Client::thing(&server, 7);
-    device.order(&[URN]).is(201);
-    for seed in (100..).take(limits::ACME_ACCOUNTS_OF_THING - 1) {
-        change_key(&device, seed);
-        device = Client::thing(&server, 7);
-    }
-    device.order(&[URN]).is(201);
-    let refused = device.order(&[URN]);
-    assert!(refused.fails(429, "rateLimited").contains("over all of its accounts"));
-    assert!(!refused.header("retry-after").is_empty());
-
-    change_key(&device, 99);
-    let credential = server.credential(&signer(7));
-    let (own, bound) = (Client::new(&server, 7), Client::new(&server, 98));
-    let detail = own.register(&json!({})).fails(429, "rateLimited");
-    assert!(detail.contains("has 16 accounts, the limit"), "{detail}");
-    let binding = bound.binding(&credential.kid, &credential.hmac_key, &bound.url("new-account"));
-    let payload = json!({"externalAccountBinding": binding});
-    bound.register(&payload).fails(429, "rateLimited");
-    let maker = Client::bound(&server, 41, &server.credential(&maker()));
-    maker.order(&[URN]).is(201);
-
-    // The operator revokes all of them, and the pending credentials that could create others.
-    let account = again(&server, &[(99, device.kid.take()), (41, maker.kid.take())]);
-    let app = &server.world.app;
-    let id = signer(7).public_key().fingerprint().to_string();
-    let valid = || pages_of_accounts(app).into_iter().filter(|it| it.holder == id && it.state == "valid").count();
-    assert_eq!(valid(), 16);
-    assert_eq!(app.acme_revoke_accounts(&domain(), &id).expect("takes away").accounts, 16);
-    assert_eq!(app.acme_revoke_accounts(&domain(), &id).expect("takes away").accounts, 0, "once");
-    assert_eq!(valid(), 0);
-    let revoked = |it: &&AcmeAccount| (&*it.kind, &it.holder, &*it.state) == ("thing", &id, "revoked");
-    assert_eq!(pages_of_accounts(app).iter().filter(revoked).count(), 16, "they are listed all the same");
-    assert!(app.acme_accounts(&domain(), PageQuery { after: 0, limit: Some(501) }).is_err());
-    let detail = account[0].order(&[URN]).fails(403, "unauthorized");
-    assert!(detail.contains("taken away"), "{detail}");
-    bound.register(&payload).fails(403, "unauthorized");
-    own.register(&json!({})).is(201);
-    own.order(&[URN]).fails(429, "rateLimited");
-    account[1].order(&[URN]).is(201);
-}
-
-/// Clients with existing accounts, each given by the seed of its key and its URL.
-fn again<'s>(server: &'s Server, bound: &[(u8, Option<String>); 2]) -> [Client<'s>; 2] {
-    bound.clone().map(|(seed, kid)| Client { kid: RefCell::new(kid), ..Client::new(server, seed) })
 }
 
 /// A thief of a signer's key gets nothing any more: neither as the signer, nor with accounts bound before.
@@ -489,32 +428,4 @@ fn an_order_waits_for_the_next_issuer() {
     issued_by(&mut server, own);
     let device = Client { kid: RefCell::new(kid), ..Client::new(&server, 7) };
     device.finalize(&order, &csr).is(200);
-}
-
-/// Their contacts are deleted only with them, and they could issue again.
-#[test]
-fn accounts_of_a_domain_that_issues_no_more_can_be_taken_away() {
-    let mut server = Server::start();
-    let contact = "mailto:jo@acme.example";
-    Client::new(&server, 7).register(&json!({"contact": [contact]})).is(201);
-    server.world.change(|descriptor| descriptor.certificates = None);
-    let app = &server.world.app;
-    assert!(app.acme_directory_url(&domain()).is_err(), "nobody gets another account");
-    let contacts = || pages_of_accounts(app).into_iter().flat_map(|it| it.contact).collect::<Vec<_>>();
-    assert_eq!(contacts(), [contact]);
-    let id = signer(7).public_key().fingerprint().to_string();
-    assert_eq!(app.acme_revoke_accounts(&domain(), &id).expect("takes away").accounts, 1);
-    assert_eq!(contacts(), Vec::<String>::new());
-}
-
-/// All accounts, page by page.
-fn pages_of_accounts(app: &App) -> Vec<AcmeAccount> {
-    let (mut all, mut next) = (Vec::new(), Some(0));
-    while let Some(after) = next {
-        let page = app.acme_accounts(&domain(), PageQuery { after, limit: Some(5) }).expect("a page");
-        assert!(page.items.len() <= 5 && page.items.iter().all(|it| it.account > after));
-        all.extend(page.items);
-        next = page.next;
-    }
-    all
 }

@@ -1,5 +1,5 @@
 //! Relying parties that know nothing of statements: nginx with lists, or with OCSP at each connection; mosquitto with
-//! lists.
+//! lists, since about its clients it asks no OCSP.
 
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};

@@ -8,7 +8,8 @@ use ics_core::openpgp::signer::Signer;
 use ics_core::time::Timestamp;
 use ics_core::vocabulary::ProfileName;
 use ics_node::api::CertificateQuery;
-use ics_node::app::{CertifyFault, Reader, Requester, Revoker};
+use ics_node::api::problem::Code;
+use ics_node::app::{AppError, CertifyFault, Reader, Requester, Revoker};
 use ics_node::x509::{Csr, Given, LeafError, Reason, SerialNumber};
 
 use crate::tools::Bench;
@@ -162,6 +163,22 @@ fn an_authority_that_has_not_begun_issues_nothing() {
     assert_eq!(begins(first), Ok(first));
     let before = Timestamp::from_millis(first.as_millis() - 1);
     assert_eq!(begins(before), Err(LeafError::IssuerNotYet(first)));
+}
+
+/// No other request would change that, and waiting does.
+#[test]
+fn an_authority_that_is_about_to_begin_is_waited_for() {
+    const HOUR: u64 = 3_600_000;
+    let (mut world, bench) = (World::new(), Bench::new());
+    let csr = bench.request("device", &[]);
+    world.begin_at(world.app.clock().now().plus_millis(HOUR));
+    let size = world.size();
+    let error = world.certify(7, "ldevid", &csr).expect_err("nobody could use it yet");
+    assert!(error.to_string().contains("is yet to come"), "{error}");
+    assert_eq!((AppError::from(error).code(), world.size()), (Code::Behind, size));
+    let clock = world.app.clock();
+    assert!(clock.learn_stored(&domain(), clock.now().plus_millis(HOUR)), "it is as late as that");
+    world.certify(7, "ldevid", &csr).expect("it has begun");
 }
 
 /// A replaced thing has nobody who vouches for it either.

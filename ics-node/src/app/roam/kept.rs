@@ -22,7 +22,6 @@ use tokio::sync::{Mutex as Place, MutexGuard};
 
 use super::Need;
 use super::watched::Watchers;
-use crate::api::problem::Code;
 use crate::app::{App, AppError, Reader};
 use crate::config::PeerName;
 use crate::locked::Locked as _;
@@ -71,7 +70,7 @@ impl Asker {
         shares.take(self).map_err(|seconds| {
             let whence = if self.is_stranger() { "from this address" } else { "under this key" };
             let detail = format!("too many requests {whence}; there is room again in {seconds} s");
-            AppError::new(Code::TooManyRequests, detail)
+            AppError::too_often(detail, seconds)
         })
     }
 }

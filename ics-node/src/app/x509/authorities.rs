@@ -4,6 +4,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use ics_core::descriptor::Issuer;
 use ics_core::domain::Domain;
+use ics_core::identity::Fingerprint;
 use ics_core::openpgp::certificate::Certificate;
 
 use super::certify::IssuerKey;
@@ -55,13 +56,18 @@ impl App {
         };
         self.authorities_of(issuers).filter(|authority| now < authority.not_after).filter_map(with_key).collect()
     }
-}
 
-/// Whether the key of an issuer is declared compromised. Anybody may ask for an authority's certificates, so only those
-/// in the log that are declared so are looked at.
-pub(super) fn is_stolen(said: &Domain, authority: &Authority) -> bool {
-    let has_it = |it: &Certificate| it.public_keys().any(|key| key.to_spki_der().as_ref() == Some(&authority.spki));
-    let declared = said.descriptor().compromised.iter().map(|declared| declared.signer);
-    let mut begun = declared.filter(|signer| said.is_key_compromised(signer));
-    begun.any(|signer| said.certificate(&signer).is_some_and(|(_, it)| has_it(it)))
+    /// Whether the key of an issuer is declared compromised. Anybody may ask for an authority's certificates, so only
+    /// those in the log that are declared so are looked at; and what it has at this node, since the log has none of a
+    /// key that has issued nothing yet.
+    pub(super) fn is_stolen(&self, said: &Domain, authority: &Authority) -> bool {
+        let has_it = |it: &Certificate| it.public_keys().any(|key| key.to_spki_der().as_ref() == Some(&authority.spki));
+        let is_here = |signer: &Fingerprint| {
+            let key = self.issuer_key(authority);
+            key.is_some_and(|key| key.signer.public_key().fingerprint() == *signer)
+        };
+        let declared = said.descriptor().compromised.iter().map(|declared| declared.signer);
+        let mut begun = declared.filter(|signer| said.is_key_compromised(signer));
+        begun.any(|signer| is_here(&signer) || said.certificate(&signer).is_some_and(|(_, it)| has_it(it)))
+    }
 }

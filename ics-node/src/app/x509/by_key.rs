@@ -8,7 +8,6 @@ use ics_core::name::{Lookup, Name};
 use ics_core::openpgp::key::PublicKey;
 use ics_core::vocabulary::{DomainName, ProfileName};
 
-use super::authorities::is_stolen;
 use super::certify::{Application, CertifyError, CertifyFault, Issued, Requester, Unlogged, roles_to_ask};
 use crate::app::access::Reader;
 use crate::app::challenge::key_among;
@@ -297,7 +296,7 @@ impl App {
         let hosted = self.hosted(domain)?;
         let said = self.sight(&hosted)?.domain;
         let mut all = BTreeSet::new();
-        for authority in authorities.iter().filter(|authority| !is_stolen(&said, authority)) {
+        for authority in authorities.iter().filter(|authority| !self.is_stolen(&said, authority)) {
             all.extend(authority.chain.iter().cloned());
         }
         Ok(all.into_iter().collect())

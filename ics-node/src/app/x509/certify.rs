@@ -44,7 +44,6 @@ use std::sync::Arc;
 use ics_core::descriptor::{CertificateProfile, Certificates, ISSUER_ROLE};
 use ics_core::identity::{Fingerprint, IdentityId, excerpt};
 use ics_core::name::{Lookup, Name};
-use ics_core::openpgp::certificate::Certificate;
 use ics_core::openpgp::signer::Signer;
 use ics_core::record::{Logged, Record};
 use ics_core::statement::Claims;
@@ -367,13 +366,19 @@ impl App {
             );
             return Err(no_issuer(hosted, why));
         }
+        if authority.not_before > now {
+            let begins = authority.not_before;
+            let why = format!(
+                "the certificate of its authority, or one above it, begins at {begins}, which by this node's clock is \
+                 yet to come"
+            );
+            return Err(missing(why));
+        }
         let key = self.issuer_key(&authority).ok_or_else(|| {
             missing("the key of its issuer is not at this node; `[node] issuers` in ics.toml names it".to_owned())
         })?;
         // The log takes nothing from it, and anybody may sign with it.
-        let own = key.signer.public_key().fingerprint();
-        let primary = sight.domain.signer(&own).map_or(own, Certificate::primary);
-        if sight.domain.is_key_compromised(&primary) {
+        if self.is_stolen(&sight.domain, &authority) {
             let text = "the key of its issuer is declared compromised; `ics ca import` lets another issue";
             return Err(missing(text.to_owned()));
         }

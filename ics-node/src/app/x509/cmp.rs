@@ -22,7 +22,6 @@ use x509_cert::Certificate;
 pub(in crate::app) use self::tries::Tries;
 pub(in crate::app) use self::unconfirmed::InVain;
 use self::unconfirmed::awaited;
-use super::authorities::is_stolen;
 use super::by_key::Applicant;
 use super::certify::{CertifyError, CertifyFault, Issued, IssuerKey, Requester, Revoker};
 use crate::api::DEFAULT_PROFILE;
@@ -114,7 +113,7 @@ impl App {
             Err(error) => error,
         };
         let mut here = self.authorities_here(&sight).into_iter();
-        here.find(|(authority, _)| !is_stolen(&sight.domain, authority)).ok_or_else(|| error.into())
+        here.find(|(authority, _)| !self.is_stolen(&sight.domain, authority)).ok_or_else(|| error.into())
     }
 
     /// Checks that the present issuer can issue: a former one may sign the answers, but issues nothing.

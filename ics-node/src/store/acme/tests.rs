@@ -7,6 +7,7 @@ use std::os::unix::fs::FileExt as _;
 use super::*;
 use crate::acme::account::AccountStatus;
 use crate::acme::jwk::Jwk;
+use crate::acme::order::Progress;
 
 fn at(seconds: u64) -> Timestamp {
     Timestamp::from_seconds(seconds)
@@ -286,7 +287,7 @@ fn order(expires: Timestamp) -> Order {
         thing: "ab".repeat(20).parse().expect("a fingerprint"),
         replaces: None,
         expires,
-        progress: crate::acme::order::Progress::Open,
+        progress: Progress::Open,
     }
 }
 
@@ -312,7 +313,7 @@ fn what_was_taken_back_is_not_remembered() {
     let elsewhere = "other.example".parse().expect("a domain");
     assert_eq!(store.certificate(&elsewhere, certificate).expect("reads"), None);
     let failed = store.with(Durability::Soon, |tx| {
-        tx.put_order(number, &order(at(200)))?;
+        tx.put_order(number, &Order { progress: Progress::Processing, ..order(at(100)) })?;
         Err::<(), _>(StoreError::not_found("anything"))
     });
     assert!(failed.is_err());
@@ -332,7 +333,7 @@ fn what_was_taken_back_is_not_remembered() {
 
 /// Whoever finalizes an order waits for the log without holding the store.
 #[test]
-fn an_order_that_was_taken_back_does_not_become_another_accounts() {
+fn an_order_that_was_taken_back_takes_the_place_of_no_other() {
     let (_dir, store, domain, holder) = store();
     let account = |key| Account::new(Jwk::Ed25519([key; 32]), holder, Vec::new(), at(1));
     let accounts = store.with(Durability::Now, |tx| {
@@ -340,20 +341,22 @@ fn an_order_that_was_taken_back_does_not_become_another_accounts() {
     });
     let (one, other) = accounts.expect("is kept");
     let of = |account, expires| Order { account, ..order(at(expires)) };
-    let mut taken_back = None;
-    let failed = store.with(Durability::Soon, |tx| {
-        taken_back = Some(tx.add_order(&of(one, 100), at(1))?);
-        Err::<(), _>(StoreError::not_found("anything"))
-    });
-    let number = taken_back.filter(|_| failed.is_err()).expect("was made");
-    let found = store.with(Durability::Soon, |tx| {
-        assert_eq!(tx.add_order(&of(other, 300), at(1))?, number, "the number is given again");
-        tx.put_order(number, &of(one, 200))?;
-        let in_memory = tx.order(number)?;
-        tx.1.forget();
-        Ok::<_, StoreError>([in_memory, tx.order(number)?])
-    });
-    assert_eq!(found.expect("works"), [Some(of(other, 300)), Some(of(other, 300))]);
+    for whose in [other, one] {
+        let mut taken_back = None;
+        let failed = store.with(Durability::Soon, |tx| {
+            taken_back = Some(tx.add_order(&of(one, 100), at(1))?);
+            Err::<(), _>(StoreError::not_found("anything"))
+        });
+        let number = taken_back.filter(|_| failed.is_err()).expect("was made");
+        let found = store.with(Durability::Now, |tx| {
+            assert_eq!(tx.add_order(&of(whose, 300), at(1))?, number, "the number is given again");
+            tx.put_order(number, &Order { progress: Progress::Valid(7), ..of(one, 100) })?;
+            let in_memory = tx.order(number)?;
+            tx.1.forget();
+            Ok::<_, StoreError>([in_memory, tx.order(number)?])
+        });
+        assert_eq!(found.expect("works"), [Some(of(whose, 300)), Some(of(whose, 300))]);
+    }
 }
 
 #[test]

@@ -248,6 +248,23 @@ fn nothing_is_answered_with_the_present_key_once_that_is_declared_compromised() 
     assert_eq!(code, "503", "{answer}");
 }
 
+/// The log has no certificate of a key that has issued nothing yet.
+#[test]
+fn nothing_is_answered_with_a_key_that_was_stolen_before_it_was_used() {
+    let site = Site::new();
+    let message = site.written(&[&["-cmd", "ir"], NEW].concat());
+    let Site { world, bench, node } = site;
+    drop(node);
+    let next = issuer_key();
+    let signer = next.signer.public_key().fingerprint();
+    let mut world = world.rotated(next.clone()).with_key(next);
+    let from_index = world.size();
+    world.change(|descriptor| descriptor.compromised = vec![Compromise { signer, domain: domain(), from_index }]);
+    let site = Site { node: Node::start(&world.app), world, bench };
+    let (code, answer) = sent(&site, CMP, &message);
+    assert_eq!(code, "503", "{answer}");
+}
+
 /// It may issue again, and then its lists must have them.
 #[test]
 fn they_are_revoked_although_their_domain_issues_no_more() {

@@ -87,6 +87,15 @@ fn requests_that_are_refused_whoever_makes_them() {
         }
     }
     assert_eq!(world.size(), size, "nothing is stored");
+    // A host that is its own, but that the issuer may not certify.
+    let other = status(9, &maker(), "manufacturer", "in-use", &[]);
+    world.submit(vec![introduction(9, &["serial:SN-9", "host:pump-9.evil.example"]), other]);
+    let size = world.size();
+    bench.request("outside", &["-addext", "subjectAltName=DNS:pump-9.evil.example"]);
+    let registrar = format!("SN-9:{TOKEN}");
+    let (code, answer) = enroll(&bench, &node, ":server/simpleenroll", "outside.csr", &["--user", &registrar]);
+    assert!(code == "400" && answer.contains("does not let it certify"), "{code} {answer}");
+    assert_eq!(world.size(), size, "nothing is stored");
 }
 
 /// If a thing is introduced with another thing's host, nobody gets a certificate for that host.
@@ -346,8 +355,9 @@ fn a_thing_asks_no_more_often_than_it_may() {
         assert_eq!(refused.fault(), CertifyFault::Name, "{number}: {refused}");
     }
     // While it asks, it earns another request now and then.
-    let is_late = |_| AppError::from(ask(&other, Some(own), None).expect_err("never")).code() == Code::TooManyRequests;
-    assert!((0..limits::EST_REQUESTS_OF_ONE).any(is_late), "it has asked too often");
+    let refused = |_| AppError::from(ask(&other, Some(own), None).expect_err("never"));
+    let late = (0..limits::EST_REQUESTS_OF_ONE).map(refused).find(|refused| refused.code() == Code::TooManyRequests);
+    assert!(late.is_some_and(|late| late.retry_after() > Some(0)), "it has asked too often, and is told when to come");
     let registrar = Some(("SN-7".to_owned(), TOKEN.to_owned()));
     ask(&text, None, registrar).expect("the registrar asks for it");
 }

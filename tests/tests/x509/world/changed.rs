@@ -23,19 +23,7 @@ impl World {
 
     /// The same node after another key has taken over, with a certificate from the root; the former key is still there.
     pub(crate) fn rotated(mut self, key: IssuerKey) -> Self {
-        let now = Clock::default().now();
-        let request = ca_request(&*key.signer, "Acme Issuing 2", Some("Acme")).expect("a request");
-        let new = NewAuthority {
-            common_name: String::new(),
-            organization: None,
-            path_length: 0,
-            constraints: Shape::new().constraints,
-            validity: (now, now.plus_millis(1000 * DAY)),
-            crl_url: None,
-        };
-        let (above, number) = (authority(&[&self.root]), SerialNumber::new([3; 20]));
-        let issuer = issue_authority(&*self.root_key, Some(&above), Some(&request), &new, &number).expect("an issuer");
-        let first = Issuer { certificate: STANDARD.encode(&issuer), chain: vec![STANDARD.encode(&self.root)] };
+        let (issuer, first) = self.next_authority(&key, Clock::default().now());
         let fingerprint = key.signer.public_key().fingerprint();
         self.change(|descriptor| {
             descriptor.certificates.as_mut().expect("it issues").issuers.insert(0, first);
@@ -45,6 +33,30 @@ impl World {
         drop(app);
         let app = open(directory.path(), vec![key.clone(), former], None);
         Self { app, root, issuer, key, root_key, descriptor, _directory: directory }
+    }
+
+    /// Puts another authority with the same key in the issuer's place, which begins only then.
+    pub(crate) fn begin_at(&mut self, from: Timestamp) {
+        let (_, next) = self.next_authority(&self.key, from);
+        self.change(|descriptor| descriptor.certificates.as_mut().expect("it issues").issuers = vec![next]);
+    }
+
+    /// Another authority below the root for a key, from then on: its certificate, and as a descriptor names it.
+    fn next_authority(&self, key: &IssuerKey, from: Timestamp) -> (Vec<u8>, Issuer) {
+        let request = ca_request(&*key.signer, "Acme Issuing 2", Some("Acme")).expect("a request");
+        let new = NewAuthority {
+            common_name: String::new(),
+            organization: None,
+            path_length: 0,
+            constraints: Shape::new().constraints,
+            validity: (from, from.plus_millis(1000 * DAY)),
+            crl_url: None,
+        };
+        let (above, number) = (authority(&[&self.root]), SerialNumber::new([3; 20]));
+        let issued = issue_authority(&*self.root_key, Some(&above), Some(&request), &new, &number);
+        let issued = issued.expect("an authority");
+        let named = Issuer { certificate: STANDARD.encode(&issued), chain: vec![STANDARD.encode(&self.root)] };
+        (issued, named)
     }
 
     /// The same node, which has signed another log of the same length: it was restored from a copy, and went on.

@@ -46,8 +46,7 @@ impl App {
             status,
             ..Answer::created(account.to_json(&urls.of(&Resource::Orders(id))), urls.of(&Resource::Account(id)))
         };
-        if let Some((id, account)) = acme.look(|tx| Ok(tx.account_by_key(domain, &key.thumbprint())?))? {
-            account.check_valid()?;
+        if let Some((id, account)) = acme.look(|tx| with_key(tx, domain, key))? {
             return Ok(answer(id, &account, 200));
         }
         if asked.only_return_existing {
@@ -58,16 +57,23 @@ impl App {
             let holder = self.acme_own(domain, key)?;
             self.acme_check_thing(domain, &holder)?;
             let account = Account::new(key.clone(), holder, contact, self.acme_now());
-            let id = acme.keep(|tx| {
+            let (id, account, status) = acme.keep(|tx| {
+                // A client that got no answer asks again, perhaps while its first request is still worked on.
+                if let Some((id, account)) = with_key(tx, domain, key)? {
+                    return Ok((id, account, 200));
+                }
                 check_number(tx, domain, &account.holder)?;
-                Ok(tx.add_account(domain, &account)?)
+                Ok((tx.add_account(domain, &account)?, account, 201))
             })?;
-            return Ok(answer(id, &account, 201));
+            return Ok(answer(id, &account, status));
         };
         let binding = Signed::from_value(&binding)?;
         let kid = bound_to(&binding, &request.header.url, key)?;
         let now = self.acme_now();
-        let (id, account) = acme.keep(|tx| {
+        let (id, account, status) = acme.keep(|tx| {
+            if let Some((id, account)) = with_key(tx, domain, key)? {
+                return Ok((id, account, 200));
+            }
             let unknown = || {
                 let detail = "externalAccountBinding: there is no such credential, or it was used or has ended; `ics \
                               acme eab` gives another";
@@ -81,10 +87,12 @@ impl App {
             let account = Account::new(key.clone(), credential.holder, contact, now);
             // A credential makes one account, so that whoever finds it later cannot use it.
             tx.use_credential(kid)?;
-            Ok((tx.add_account(domain, &account)?, account))
+            Ok((tx.add_account(domain, &account)?, account, 201))
         })?;
-        tracing::info!(%domain, id, holder = %account.holder, "an ACME account was made");
-        Ok(answer(id, &account, 201))
+        if status == 201 {
+            tracing::info!(%domain, id, holder = %account.holder, "an ACME account was made");
+        }
+        Ok(answer(id, &account, status))
     }
 
     /// The thing whose own key an account has: it needs no other binding. The key of one of its certificates is not
@@ -199,6 +207,15 @@ impl App {
         let json = account.to_json(&urls.of(&Resource::Orders(client.id)));
         Ok(Answer { location: Some(url), ..Answer::json(json) })
     }
+}
+
+/// The account with a key, which must not have ended.
+fn with_key(tx: &AcmeTx<'_>, domain: &DomainName, key: &Jwk) -> Result<Option<(u64, Account)>, Problem> {
+    let found = tx.account_by_key(domain, &key.thumbprint())?;
+    if let Some((_, account)) = &found {
+        account.check_valid()?;
+    }
+    Ok(found)
 }
 
 /// Checks the number of a holder's accounts. Deactivated ones count too, since each is kept; otherwise a holder could

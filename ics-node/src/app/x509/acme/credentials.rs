@@ -84,16 +84,13 @@ impl App {
             secret: Zeroizing::new(speakable(random::<32>()?).to_vec()),
             expires: now.plus_millis(CREDENTIAL_MILLIS),
         };
-        acme.keep(|tx| {
+        acme.store.with(Durability::Now, |tx| {
             if tx.count_credentials(domain, &holder, now)? >= limits::ACME_CREDENTIALS_WAITING {
-                return Err(Problem::malformed(format!(
-                    "{} credentials wait for their accounts",
-                    limits::ACME_CREDENTIALS_WAITING
-                )));
+                let detail = format!("{} credentials wait for their accounts", limits::ACME_CREDENTIALS_WAITING);
+                return Err(AppError::new(Code::TooManyRequests, detail));
             }
             Ok(tx.add_credential(&credential, now)?)
-        })
-        .map_err(|problem| AppError::new(Code::TooManyRequests, problem.detail))?;
+        })?;
         tracing::info!(%domain, %holder, "an ACME credential was given out");
         Ok(AcmeCredential {
             directory: urls.of(&Resource::Directory),

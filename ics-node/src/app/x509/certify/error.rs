@@ -49,7 +49,7 @@ pub enum CertifyError {
         /// What is missing.
         reason: String,
     },
-    /// The domain issues here, but not now, and no other request would change that: its operator has to.
+    /// The domain issues here, but not now, and no other request would change that: its operator has to, or time does.
     #[error("no certificates of `{domain}` can be issued here now: {reason}")]
     IssuerNotReady {
         /// The domain.

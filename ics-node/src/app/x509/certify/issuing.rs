@@ -85,8 +85,9 @@ impl Issuing<'_> {
     ) -> Result<(), CertifyError> {
         let profile = self.permits(record, requester, profile)?;
         let wanted: BTreeSet<Wanted> = names.iter().cloned().map(Wanted::Name).collect();
-        self.given(profile, &record.identity.id, known).permitted(&wanted)?;
-        Ok(())
+        let given = self.given(profile, &record.identity.id, known);
+        given.permitted(&wanted)?;
+        Ok(given.check_names(names)?)
     }
 
     pub(super) fn given<'g>(

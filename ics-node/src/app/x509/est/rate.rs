@@ -4,7 +4,6 @@
 use ics_core::limits;
 use ics_core::vocabulary::DomainName;
 
-use crate::api::problem::Code;
 use crate::app::x509::certify::{CertifyError, Requester};
 use crate::app::{App, AppError};
 use crate::shares::Shares;
@@ -47,7 +46,7 @@ impl App {
         };
         shares.take((domain.as_str(), who)).map_err(|seconds| {
             let detail = format!("you have asked too often over EST; there is room again in {seconds} s");
-            AppError::new(Code::TooManyRequests, detail).into()
+            AppError::too_often(detail, seconds).into()
         })
     }
 }
