@@ -367,12 +367,7 @@ impl App {
             return Err(no_issuer(hosted, why));
         }
         if authority.not_before > now {
-            let begins = authority.not_before;
-            let why = format!(
-                "the certificate of its authority, or one above it, begins at {begins}, which by this node's clock is \
-                 yet to come"
-            );
-            return Err(missing(why));
+            return Err(missing(LeafError::IssuerNotYet(authority.not_before).to_string()));
         }
         let key = self.issuer_key(&authority).ok_or_else(|| {
             missing("the key of its issuer is not at this node; `[node] issuers` in ics.toml names it".to_owned())

@@ -102,9 +102,10 @@ impl App {
         self.cmp_reply((asked, &answerer), &message, (sender, nonce), &outcome)
     }
 
-    /// Who signs the answers: the present issuer, or a former one if that one's key is not here. The owners may name
-    /// the next issuer before its key has come to this node, and what was issued until then is confirmed and revoked
-    /// all the same, unless the former key is declared compromised: anybody may sign with that.
+    /// Who signs the answers: the present issuer, or a former one if that one's key is not here or its certificate has
+    /// not begun, which no client would accept. The owners may name the next issuer before it can issue, and what was
+    /// issued until then is confirmed and revoked all the same, unless the former key is declared compromised: anybody
+    /// may sign with that.
     fn cmp_answerer(&self, domain: &DomainName) -> Result<(Arc<Authority>, IssuerKey), AppError> {
         let hosted = self.hosted(domain)?;
         let sight = self.issues_here(&hosted)?;
@@ -112,8 +113,10 @@ impl App {
             Ok(issuing) => return Ok((issuing.authority, issuing.key)),
             Err(error) => error,
         };
+        let now = self.clock().now();
+        let may = |authority: &Authority| authority.not_before <= now && !self.is_stolen(&sight.domain, authority);
         let mut here = self.authorities_here(&sight).into_iter();
-        here.find(|(authority, _)| !self.is_stolen(&sight.domain, authority)).ok_or_else(|| error.into())
+        here.find(|(authority, _)| may(authority)).ok_or_else(|| error.into())
     }
 
     /// Checks that the present issuer can issue: a former one may sign the answers, but issues nothing.

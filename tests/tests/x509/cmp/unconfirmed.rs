@@ -265,6 +265,22 @@ fn nothing_is_answered_with_a_key_that_was_stolen_before_it_was_used() {
     assert_eq!(code, "503", "{answer}");
 }
 
+/// No client would accept such an answer.
+#[test]
+fn nothing_is_answered_with_a_certificate_that_has_not_begun() {
+    const HOUR: u64 = 3_600_000;
+    let mut site = Site::new();
+    let confirmation = site.unconfirmed();
+    let former = site.world.descriptor.certificates.clone().expect("it issues").issuers;
+    site.world.begin_at(site.world.app.clock().now().plus_millis(HOUR));
+    let (code, answer) = sent(&site, CMP, &confirmation);
+    assert_eq!(code, "503", "{answer}");
+    site.world.change(|descriptor| descriptor.certificates.as_mut().expect("it issues").issuers.extend(former));
+    let (code, answer) = sent(&site, CMP, &confirmation);
+    assert!(code == "200" && is_confirmed(&site), "the former one answers: {code} {answer}");
+    site.gets("", IDEVID, &["-cmd", "rr", "-oldcert", "answer.pem", "-revreason", "4"]);
+}
+
 /// It may issue again, and then its lists must have them.
 #[test]
 fn they_are_revoked_although_their_domain_issues_no_more() {
