@@ -150,6 +150,17 @@ fn the_place_of_a_host_makes_nobody_the_subject_of_the_thing() {
     Client::thing(&server, 8).order(&[("dns", &long)]).is(201);
 }
 
+/// No proof would change that, so nothing has to be proven before it is told.
+#[test]
+fn nobody_proves_a_host_that_the_issuer_may_not_certify() {
+    let (_held, server) = looking();
+    let names = introduction(9, &["host:pump-9.evil.example"]);
+    server.world.submit(vec![names, status(9, &maker(), "manufacturer", "in-use", &[])]);
+    let client = Client::bound(&server, 41, &server.credential(&owner()));
+    let detail = client.order(&[("dns", "pump-9.evil.example")]).fails(400, "rejectedIdentifier");
+    assert!(detail.contains("does not let it certify `pump-9.evil.example`"), "{detail}");
+}
+
 /// The address may be someone else's tomorrow; certificates of the thing's own key, and others in its name, are for the
 /// thing to ask for.
 #[test]

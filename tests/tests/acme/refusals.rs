@@ -6,6 +6,7 @@ use ics_core::descriptor::{Compromise, Issuer};
 use ics_core::openpgp::certificate::Certificate;
 use ics_core::openpgp::possession;
 use ics_core::openpgp::signer::Signer;
+use ics_core::vocabulary::ProfileName;
 use ics_node::acme::order::ORDER_MILLIS;
 use ics_node::api::ChallengeAnswer;
 use ics_node::app::Asker;
@@ -217,7 +218,13 @@ fn an_authority_that_has_ended_takes_no_orders() {
 /// After the challenges it would be too late to say so.
 #[test]
 fn a_host_that_the_issuer_may_not_certify_is_not_ordered() {
-    let server = Server::start();
+    let mut server = Server::start();
+    // A profile that takes no hosts is tried first: its certificates end sooner.
+    server.world.change(|descriptor| {
+        let profiles = &mut descriptor.certificates.as_mut().expect("it issues").profiles;
+        let other = profiles.get_mut(&"ldevid".parse::<ProfileName>().expect("a name")).expect("it is there");
+        other.seconds = Some(86_400);
+    });
     server.world.submit(vec![
         introduction(9, &["urn:dev:os:32473-SN-9", "host:pump-9.acme.example", "host:pump-9.evil.example"]),
         status(9, &maker(), "manufacturer", "in-use", &[]),

@@ -18,7 +18,7 @@ use crate::app::answer::resolved::check_whole;
 use crate::app::x509::certify::{CertifyError, Issuing, Requester, check_room};
 use crate::app::{App, AppError, Reader};
 use crate::store::{AcmeBlock, AcmeMade};
-use crate::x509::{COMMON_NAME_CHARS, TakenBack, is_permitted_after, is_permitted_since};
+use crate::x509::{COMMON_NAME_CHARS, LeafError, TakenBack, is_permitted_after, is_permitted_since};
 
 /// The thing for which an account may have a certificate, and why.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -83,30 +83,26 @@ impl App {
             };
             profiles.sort_by_key(|profile| !own.iter().any(|name| takes(name, profile)));
         }
-        let first = |requester| -> Result<ProfileName, Problem> {
-            let mut failed = None;
-            for profile in profiles.iter().copied() {
-                match issuing.may_have((record, &own), requester, profile, &names) {
-                    Ok(()) => return Ok(profile.clone()),
-                    Err(error) => failed = Some(closer(failed, error)),
-                }
-            }
-            Err(failed.map_or_else(|| Problem::malformed("the domain has no profiles"), Problem::from))
-        };
-        let entitled = |profile, by_record| -> Result<Entitled, Problem> {
-            check_room(about.len())?;
-            Ok(Entitled { thing, profile, by_record })
-        };
-        let denied = match first(client.account.holder.requester()) {
-            Ok(profile) => return entitled(profile, true),
-            Err(problem) => problem,
-        };
         let is_provable = !self.acme_server()?.config.challenges.is_empty()
             && identifiers.iter().all(|identifier| matches!(identifier, Identifier::Dns(_)));
-        match is_provable.then(|| first(Requester::Identity(id))) {
-            Some(Ok(profile)) => check_common_name(identifiers).and_then(|()| entitled(profile, false)),
-            _ => Err(denied),
+        let by_proof = is_provable.then_some((Requester::Identity(id), false));
+        let ways = [(client.account.holder.requester(), true)].into_iter().chain(by_proof);
+        let mut denied = None;
+        for (requester, by_record) in ways {
+            for profile in profiles.iter().copied() {
+                match issuing.may_have((record, &own), requester, profile, &names) {
+                    Ok(()) => {
+                        if !by_record {
+                            check_common_name(identifiers)?;
+                        }
+                        check_room(about.len())?;
+                        return Ok(Entitled { thing, profile: profile.clone(), by_record });
+                    }
+                    Err(error) => denied = Some(closer(denied, error)),
+                }
+            }
         }
+        Err(denied.map_or_else(|| Problem::malformed("the domain has no profiles"), Problem::from))
     }
 
     /// The record and statements of the one thing that has all these identifiers. Usually only one thing was ever given
@@ -326,15 +322,16 @@ fn is_lifted(block: &AcmeBlock, record: &Record) -> bool {
 }
 
 /// Of two reasons why profiles do not fit, the one of the profile that came closer: what is wrong with the thing says
-/// more than that a profile is meant for others.
+/// more than that a profile is meant for others, and that no profile could have a name more than that one does not.
 fn closer(before: Option<CertifyError>, next: CertifyError) -> CertifyError {
     let rank = |error: &CertifyError| match error {
         CertifyError::Requester => 1,
         CertifyError::Kind(_) => 2,
         CertifyError::Record(_) => 3,
+        CertifyError::Leaf(LeafError::Constrained(_)) => 5,
         CertifyError::Leaf(_) => 4,
         CertifyError::UnknownIdentity(_) | CertifyError::Ambiguous(_) | CertifyError::UnknownProfile { .. } => 0,
-        _ => 5,
+        _ => 6,
     };
     match before {
         Some(before) if rank(&before) >= rank(&next) => before,
