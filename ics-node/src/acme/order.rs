@@ -184,12 +184,13 @@ impl Order {
         }
     }
 
-    /// Why there will be no certificate.
+    /// Why there will be no certificate. What somebody else could not prove is told to nobody else.
     #[must_use]
     pub fn error<'a>(&'a self, authorizations: &'a [Authorization]) -> Option<&'a Problem> {
         match &self.progress {
             Progress::Invalid(problem) => Some(problem),
-            _ => authorizations.iter().find_map(Authorization::error),
+            _ if self.are_its(authorizations) => authorizations.iter().find_map(Authorization::error),
+            _ => None,
         }
     }
 
@@ -342,6 +343,17 @@ mod tests {
         order.finish(Ok(7));
         order.finish(Err(Problem::malformed("too late")));
         assert_eq!(order.status(&both, at(1_000)), OrderStatus::Valid);
+    }
+
+    #[test]
+    fn what_somebody_else_could_not_prove_is_not_told() {
+        let order = order(vec![host("a.example")]);
+        let ways = [(Method::Http01, "t".to_owned())];
+        let mut failed = Authorization::to_prove(1, host("a.example"), at(90), ways);
+        assert_eq!(failed.begin(Method::Http01, false, at(1)), Ok(true));
+        failed.finish(Method::Http01, Err(Problem::malformed("nobody listens")), at(1));
+        let theirs = Authorization { account: 2, ..failed.clone() };
+        assert_eq!([failed, theirs].map(|it| order.error(&[it]).is_some()), [true, false]);
     }
 
     #[test]
