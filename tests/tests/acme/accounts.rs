@@ -66,13 +66,19 @@ fn an_account_is_made_once_by_two_who_ask_at_the_same_time() {
         [introduction(seed, &[name.as_str()]), status(seed, &maker(), "manufacturer", "in-use", &[])]
     });
     server.world.submit(things.collect());
-    for seed in seeds {
+    let by_credential = |seed: u8| {
+        let (client, credential) = (Client::new(&server, seed), server.credential(&maker()));
+        let binding = client.binding(&credential.kid, &credential.hmac_key, &client.url("new-account"));
+        (seed, json!({"externalAccountBinding": binding}))
+    };
+    let own = seeds.map(|seed| (seed, json!({})));
+    for (seed, payload) in own.chain((140..156).map(by_credential)) {
         let both = Barrier::new(2);
         let ask = || {
             let client = Client::new(&server, seed);
             let url = client.url("new-account");
             let header = json!({"alg": "EdDSA", "nonce": client.nonce(), "url": url, "jwk": jwk(&client.key)});
-            let request = client.sign(&header, "{}");
+            let request = client.sign(&header, &payload.to_string());
             both.wait();
             client.send_jws(&url, &request)
         };
