@@ -27,6 +27,7 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::ClientConfig;
 use tokio_rustls::rustls::pki_types::ServerName;
 
+pub use self::gate::passes;
 use self::gate::{Expected, Taken};
 use self::read::{Gathered, attributes, sync_request};
 use crate::budget::Budget;
@@ -74,12 +75,6 @@ struct Connection {
     began: Instant,
     ended: Arc<Mutex<Option<PeerError>>>,
     taken: Arc<Taken>,
-}
-
-/// Whether a peer's message would be passed on to the LDAP library, as an answer to a search.
-#[must_use]
-pub fn passes(message: &[u8]) -> bool {
-    gate::passes(message)
 }
 
 type Search<'a> = SearchStream<'a, &'static str, Vec<&'static str>>;
