@@ -158,8 +158,7 @@ pub(super) fn openpgp(media_type: &str, bodies: Vec<u8>) -> Result<Vec<u8>, AppE
     armored(&bodies).map_err(|error| AppError::Internal(error.to_string()))
 }
 
-fn armored(bodies: &[u8]) -> std::io::Result<Vec<u8>> {
-    use std::io::Write as _;
+fn armored(bodies: &[u8]) -> io::Result<Vec<u8>> {
     let mut writer = armor::Writer::new(Vec::new(), kind_of(bodies))?;
     writer.write_all(bodies)?;
     writer.finalize()
