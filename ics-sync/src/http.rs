@@ -5,7 +5,6 @@ mod meter;
 mod stream;
 
 use core::time::Duration;
-use std::sync::Arc;
 use std::time::Instant;
 
 use ics_core::identity::excerpt;
@@ -18,7 +17,6 @@ pub use self::client::{client_builder, is_local};
 pub(crate) use self::meter::Meter;
 use self::stream::EVENT_STREAM;
 pub use self::stream::EventStream;
-use crate::budget::Budget;
 use crate::news::{Event, HEARTBEAT_SECONDS, News};
 use crate::packed;
 use crate::told::beginning;
@@ -130,7 +128,7 @@ impl HttpPeer {
     /// The same peer, limited to this many bytes per second over everything that is derived from it.
     #[must_use]
     pub fn with_budget(mut self, bytes_per_second: u64) -> Self {
-        self.meter.budget = Some(Arc::new(Budget::new(bytes_per_second, Duration::from_secs(1))));
+        self.meter.limit(bytes_per_second);
         self
     }
 
