@@ -5,7 +5,6 @@ mod meter;
 mod stream;
 
 use core::time::Duration;
-use std::sync::Arc;
 use std::time::Instant;
 
 use ics_core::identity::excerpt;
@@ -18,7 +17,6 @@ pub use self::client::{client_builder, is_local};
 pub(crate) use self::meter::Meter;
 use self::stream::EVENT_STREAM;
 pub use self::stream::EventStream;
-use crate::budget::Budget;
 use crate::news::{Event, HEARTBEAT_SECONDS, News};
 use crate::packed;
 use crate::told::beginning;
@@ -130,7 +128,7 @@ impl HttpPeer {
     /// The same peer, limited to this many bytes per second over everything that is derived from it.
     #[must_use]
     pub fn with_budget(mut self, bytes_per_second: u64) -> Self {
-        self.meter.budget = Some(Arc::new(Budget::new(bytes_per_second, Duration::from_secs(1))));
+        self.meter.limit(bytes_per_second);
         self
     }
 
@@ -176,8 +174,7 @@ impl HttpPeer {
         shard: u8,
         hops: u8,
     ) -> Result<Vec<u8>, PeerError> {
-        let url = self.base_url.join(&format!("x509/{domain}/crl/{issuer}/{shard}.crl?hops={hops}"));
-        let url = url.map_err(|_| PeerError::Address(excerpt(self.base_url.as_str())))?;
+        let url = self.below(&format!("x509/{domain}/crl/{issuer}/{shard}.crl?hops={hops}"))?;
         self.receive(self.client.get(url).timeout(Duration::from_secs(WITNESS_SECONDS)), limits::REVOCATION_LIST_BYTES)
             .await
     }
@@ -297,8 +294,7 @@ impl HttpPeer {
         seen: u64,
     ) -> Result<Attestation, PeerError> {
         let mut url = self.url(domain, "")?;
-        let address = || PeerError::Address(excerpt(self.base_url.as_str()));
-        url.path_segments_mut().map_err(|()| address())?.extend(["identities", asked, "attestation"]);
+        url.path_segments_mut().map_err(|()| self.unusable())?.extend(["identities", asked, "attestation"]);
         url.query_pairs_mut().append_pair("hops", &hops.to_string()).append_pair("seen", &seen.to_string());
         let request = self.client.get(url).timeout(Duration::from_secs(limits::ROAMING_SECONDS));
         Ok(Attestation::decode(&self.receive(request, limits::ROAMING_BYTES).await?)?)
@@ -345,8 +341,7 @@ impl HttpPeer {
     }
 
     async fn try_add_checkpoint(&self, request: &AddCheckpoint) -> Result<Reply, PeerError> {
-        let url = self.base_url.join("add-checkpoint");
-        let url = url.map_err(|_| PeerError::Address(excerpt(self.base_url.as_str())))?;
+        let url = self.below("add-checkpoint")?;
         let request = self.client.post(url).timeout(Duration::from_secs(WITNESS_SECONDS)).body(request.to_string());
         let answer = request.send().await.map_err(transport)?;
         let conflict = answer.status().as_u16() == 409;
@@ -366,8 +361,7 @@ impl HttpPeer {
     /// # Errors
     /// When the peer does not answer as expected and within bounds: C2SP tlog-witness does not define this question.
     pub async fn witnessed(&self, origin: &Origin) -> Result<String, PeerError> {
-        let url = self.base_url.join(&format!("v1/witnessed/{origin}"));
-        let url = url.map_err(|_| PeerError::Address(excerpt(self.base_url.as_str())))?;
+        let url = self.below(&format!("v1/witnessed/{origin}"))?;
         let request = self.client.get(url).timeout(Duration::from_secs(WITNESS_SECONDS));
         String::from_utf8(self.receive(request, limits::NOTE_BYTES).await?).map_err(|_| PeerError::Text)
     }
@@ -388,8 +382,16 @@ impl HttpPeer {
 
     /// The address of a path below a domain. A domain's name is formed as a DNS name, so it needs no escaping.
     fn url(&self, domain: &DomainName, path: &str) -> Result<Url, PeerError> {
-        let url = self.base_url.join(&format!("v1/domains/{domain}{path}"));
-        url.map_err(|_| PeerError::Address(excerpt(self.base_url.as_str())))
+        self.below(&format!("v1/domains/{domain}{path}"))
+    }
+
+    /// The address of a path below that of the peer.
+    fn below(&self, path: &str) -> Result<Url, PeerError> {
+        self.base_url.join(path).map_err(|_| self.unusable())
+    }
+
+    fn unusable(&self) -> PeerError {
+        PeerError::Address(excerpt(self.base_url.as_str()))
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, RwLock};
 
 use ics_core::domain::Domain;
 use ics_core::identity::IdentityId;
@@ -21,7 +21,7 @@ use super::x509::expiry::Expiries;
 use super::x509::keyring::Keyring;
 use crate::api::MirrorInfo;
 use crate::config::PeerName;
-use crate::locked::Locked as _;
+use crate::locked::{Locked as _, Shared as _};
 use crate::store::{DomainNumber, Full, Part, StoreError, WriteTx};
 
 /// How many things of one source are remembered as not allowed to be followed: half a megabyte.
@@ -132,7 +132,7 @@ impl Hosted {
     ///
     /// It reaches at least as far as a head or checkpoint that was read before, and what it knows can be read after.
     pub(crate) fn domain(&self) -> Option<Arc<Domain>> {
-        self.published.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.published.read_locked().clone()
     }
 
     pub(crate) fn origin(&self) -> Option<Origin> {
@@ -236,7 +236,7 @@ impl Hosted {
     /// Makes what a job has made visible to readers. Commits become durable one after the other, so it never goes back.
     /// Returns what was visible before: to free a domain of many signers takes long.
     fn publish(&self, domain: Option<Arc<Domain>>) -> Option<Arc<Domain>> {
-        core::mem::replace(&mut *self.published.write().unwrap_or_else(PoisonError::into_inner), domain)
+        core::mem::replace(&mut *self.published.write_locked(), domain)
     }
 
     /// What a witness has done so far.

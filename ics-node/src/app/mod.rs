@@ -24,7 +24,7 @@ mod tests;
 mod x509;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, OnceLock, PoisonError, RwLock};
+use std::sync::{Arc, OnceLock, RwLock};
 use std::time::{Duration, Instant};
 
 use ics_core::trust::TrustPolicy;
@@ -71,6 +71,7 @@ pub use x509::responders::ResponderCertificate;
 pub use x509::revocation::{Elsewhere, Listing, SignedList};
 
 use crate::background;
+use crate::locked::Shared as _;
 use crate::store::{Part, Store};
 
 /// A node's use cases. Cheap to clone.
@@ -161,12 +162,12 @@ impl App {
     }
 
     pub(crate) fn hosted(&self, domain: &DomainName) -> Result<Arc<Hosted>, AppError> {
-        let hosted = self.0.hosted.read().unwrap_or_else(PoisonError::into_inner);
+        let hosted = self.0.hosted.read_locked();
         hosted.get(domain).cloned().ok_or_else(|| AppError::unknown_domain(domain))
     }
 
     pub(crate) fn all_hosted(&self) -> Vec<Arc<Hosted>> {
-        self.0.hosted.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+        self.0.hosted.read_locked().values().cloned().collect()
     }
 
     /// The domains that are at home here.

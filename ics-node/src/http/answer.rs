@@ -7,13 +7,13 @@ use actix_web::http::header::{self, EntityTag, HeaderName, HeaderValue, IfNoneMa
 use actix_web::web::Bytes;
 use actix_web::{HttpRequest, HttpResponse};
 use data_encoding::BASE64URL_NOPAD;
-use sequoia_openpgp::armor;
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
 use super::failure::Failure;
 use crate::app::{AppError, Encoded};
 use crate::background;
+use crate::openpgp::{Armor, armored};
 
 /// The media type of OpenPGP in ASCII armor (RFC 3156, section 7).
 pub(super) const PGP_KEYS: &str = "application/pgp-keys";
@@ -155,18 +155,11 @@ pub(super) fn openpgp(media_type: &str, bodies: Vec<u8>) -> Result<Vec<u8>, AppE
     if media_type != PGP_KEYS {
         return Ok(bodies);
     }
-    armored(&bodies).map_err(|error| AppError::Internal(error.to_string()))
-}
-
-fn armored(bodies: &[u8]) -> std::io::Result<Vec<u8>> {
-    use std::io::Write as _;
-    let mut writer = armor::Writer::new(Vec::new(), kind_of(bodies))?;
-    writer.write_all(bodies)?;
-    writer.finalize()
+    armored(&bodies, kind_of(&bodies)).map_err(|error| AppError::Internal(error.to_string()))
 }
 
 /// Bodies that begin with a Public-Key packet (tag 6, in a new-format header: 0xC6) are key material; statements about
 /// software and groups are messages.
-fn kind_of(bodies: &[u8]) -> armor::Kind {
-    if bodies.first() == Some(&0xC6) { armor::Kind::PublicKey } else { armor::Kind::Message }
+fn kind_of(bodies: &[u8]) -> Armor {
+    if bodies.first() == Some(&0xC6) { Armor::PublicKey } else { Armor::Message }
 }

@@ -6,15 +6,15 @@ use std::time::Duration;
 
 use actix_web::dev::Payload;
 use actix_web::http::header;
-use actix_web::web::{Bytes, BytesMut, Data};
+use actix_web::web::{Bytes, BytesMut};
 use actix_web::{FromRequest, HttpMessage as _, HttpRequest};
 use futures_util::StreamExt as _;
 use serde::de::DeserializeOwned;
 
 use super::answer::JSON;
 use super::everybody;
-use super::face::Face;
 use super::failure::Failure;
+use super::request::face;
 use crate::api::problem::Code;
 
 /// The default bound of a JSON body in bytes: room for thousands of ids.
@@ -93,10 +93,6 @@ pub(super) async fn read(request: &HttpRequest, payload: &mut Payload, limit: us
         request.extensions_mut().insert(paused);
     }
     Ok(body)
-}
-
-fn face(request: &HttpRequest) -> Result<&Data<Face>, Failure> {
-    request.app_data::<Data<Face>>().ok_or_else(|| Failure::internal("the service has no face"))
 }
 
 fn announced(request: &HttpRequest) -> Option<u64> {

@@ -133,7 +133,7 @@ mod tests {
         String::from_utf8(body.to_vec()).expect("text")
     }
 
-    #[actix_web::test]
+    #[tokio::test]
     async fn a_cause_stays_in_the_log() {
         let failure = Failure::internal("database /secret/path is broken");
         let text = text(&failure).await;
@@ -143,7 +143,7 @@ mod tests {
         assert!(!again.problem.detail.contains(&failure.problem.detail), "every failure has its own id");
     }
 
-    #[actix_web::test]
+    #[tokio::test]
     async fn a_panic_is_a_failure_of_the_node() {
         let panicked = web::block(|| -> () { panic!("secret") }).await.expect_err("panicked");
         let failure = Failure::from(panicked);

@@ -144,10 +144,15 @@ fn in_place_of(request: &HttpRequest, reader: Reader) -> Result<Reader, Failure>
         .map_err(|error| error.to_string())
         .and_then(str::parse)
         .map_err(|error| Failure::new(Code::MalformedRequest, format_args!("the header {READER}: {error}")))?;
-    match request.app_data::<Data<Face>>() {
-        Some(face) => Ok(face.app.reader_named(&name)?),
-        None => Err(Failure::internal("the service has no face")),
-    }
+    Ok(face(request)?.app.reader_named(&name)?)
+}
+
+/// What all handlers share.
+///
+/// # Errors
+/// When the service was put together without it.
+pub(super) fn face(request: &HttpRequest) -> Result<&Data<Face>, Failure> {
+    request.app_data::<Data<Face>>().ok_or_else(|| Failure::internal("the service has no face"))
 }
 
 /// Marks the servers that only operators reach: on a Unix socket, whose permissions say who may ask, and at the address

@@ -188,7 +188,7 @@ mod tests {
     use super::*;
     use crate::observe::Lines;
 
-    #[actix_web::test]
+    #[tokio::test]
     async fn one_line_for_each_request_without_whom_it_asked_about() {
         let lines = Lines::default();
         let writer = lines.clone();

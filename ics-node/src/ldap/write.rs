@@ -32,12 +32,15 @@ pub(super) async fn write(
     write: Write,
     work: Working,
 ) -> Result<LdapResultCode, Failure> {
-    if let Write::Add(request) = &write
-        && let Node::Statement(domain, identity, statement) = place.tree.node(&request.dn)?
-    {
-        let Write::Add(request) = write else { return Err(Failure::new(LdapResultCode::Other, "")) };
-        return add(place, reader, request, &domain, (&identity, &statement), work).await;
-    }
+    let write = match write {
+        Write::Add(request) => match place.tree.node(&request.dn)? {
+            Node::Statement(domain, identity, statement) => {
+                return add(place, reader, request, &domain, (&identity, &statement), work).await;
+            }
+            _ => Write::Add(request),
+        },
+        other => other,
+    };
     keyspace::write(place, reader, write, work).await
 }
 

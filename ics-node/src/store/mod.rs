@@ -8,8 +8,8 @@
 //! copy is being put there. Access is by (domain, index) or by key, so that domains can be spread over several stores.
 //!
 //! One thread writes ([`writer`]): [`Store::write`] hands it a job that sees everything before it and appends; waiting
-//! jobs share one commit. Reading never waits for writing. All calls block; asynchronous callers use `spawn_blocking`,
-//! or [`Pending::done`] for the result of a write.
+//! jobs share one commit. Reading never waits for writing. All calls block; asynchronous callers make them in the
+//! [`background`], or use [`Pending::done`] for the result of a write.
 
 mod acme;
 mod backup;
@@ -125,6 +125,10 @@ pub struct SignedNote {
     pub cosigned_at: Option<Timestamp>,
 }
 
+/// The number of connections for reading, and so of threads that can read at a time. Each costs up to 4 MiB of page
+/// caches, and what it has mapped of its two files.
+const READERS: usize = 4;
+
 /// How to open a store.
 #[derive(Clone)]
 pub struct Options {
@@ -136,19 +140,16 @@ pub struct Options {
     pub announce: Announce,
     /// The key with which the node cosigns others' logs. Doubt about what one key has cosigned concerns no other key.
     pub cosigner: Option<[u8; 32]>,
-    /// The number of connections for reading, and so of threads that can read at a time. Each costs up to 4 MiB of page
-    /// caches, and what it has mapped of its two files.
-    pub readers: usize,
     /// How many writes may wait; further ones are refused. What the faces work on at a time should find room: they say
     /// themselves how much that may be, and how much of it may be large.
     pub queue: usize,
 }
 
 impl Options {
-    /// With 4 readers and 512 waiting writes.
+    /// With 512 waiting writes.
     #[must_use]
     pub fn new(keys_of: KeysOf, sealer: Sealer) -> Self {
-        Self { keys_of, sealer, announce: Arc::new(|_| ()), cosigner: None, readers: 4, queue: 512 }
+        Self { keys_of, sealer, announce: Arc::new(|_| ()), cosigner: None, queue: 512 }
     }
 }
 
@@ -251,7 +252,7 @@ impl Store {
         let shared = Arc::new(Shared {
             published,
             erasing: Erasing::default(),
-            pool: Pool::new(&log_path, &index_path, options.readers),
+            pool: Pool::new(&log_path, &index_path, READERS),
             index: Index::start(index, &index_path)?,
             met: Met::new(index_path.clone()),
             round: Round::open(dir),

@@ -1,7 +1,7 @@
 //! What is known of every domain without reading the database: as of the last commit that is durable everywhere.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, RwLock};
 
 use ics_core::log::merkle::{Tree, TreeError, leaf_hash};
 use ics_core::log::tile::TileId;
@@ -13,6 +13,7 @@ use super::heads::HeadFiles;
 use super::sight::Sight;
 use super::table;
 use super::types::{DomainInfo, DomainNumber, Head, Part, Seal, Standing};
+use crate::locked::Shared as _;
 
 /// One domain.
 #[derive(Debug, Clone)]
@@ -83,7 +84,7 @@ pub(crate) struct Published(RwLock<BTreeMap<DomainNumber, Arc<DomainState>>>);
 
 impl Published {
     pub(crate) fn get(&self, domain: DomainNumber) -> Result<Arc<DomainState>, StoreError> {
-        let domains = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        let domains = self.0.read_locked();
         let found = domains.get(&domain).cloned();
         found.ok_or_else(|| StoreError::not_found(format!("domain number {}", domain.get())))
     }
@@ -94,7 +95,7 @@ impl Published {
 
     /// All, by number.
     pub(crate) fn all(&self) -> Vec<Arc<DomainState>> {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+        self.0.read_locked().values().cloned().collect()
     }
 
     pub(crate) fn put(&self, state: DomainState) {
@@ -105,7 +106,7 @@ impl Published {
     /// when they read next, and nobody finds this state before. What the call returns, and the former state, are
     /// dropped once others can read again.
     pub(crate) fn put_with<T>(&self, state: DomainState, call: impl FnOnce() -> T) {
-        let mut domains = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let mut domains = self.0.write_locked();
         let former = (call(), domains.insert(state.info.number, Arc::new(state)));
         drop(domains);
         drop(former);
@@ -143,11 +144,11 @@ impl Erasing {
     }
 
     pub(crate) fn of(&self, domain: DomainNumber) -> Erasures {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).get(&domain).copied().unwrap_or_default()
+        self.0.read_locked().get(&domain).copied().unwrap_or_default()
     }
 
     fn count(&self, domain: DomainNumber, add: impl FnOnce(&mut Erasures)) {
-        add(self.0.write().unwrap_or_else(PoisonError::into_inner).entry(domain).or_default());
+        add(self.0.write_locked().entry(domain).or_default());
     }
 }
 

@@ -1,7 +1,7 @@
 //! The certificate that a server presents, read from files, and read again when the operator has replaced them.
 
 use std::path::Path;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, RwLock};
 
 use rustls::crypto::CryptoProvider;
 use rustls::server::{ClientHello, ResolvesServerCert};
@@ -12,6 +12,7 @@ use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use super::server::TlsError;
 use crate::config::TlsConfig;
 use crate::keys::file;
+use crate::locked::Shared as _;
 
 /// A certificate and its key, and the files from which they are read.
 #[derive(Debug)]
@@ -39,7 +40,7 @@ impl ShownCertificate {
     /// As [`ShownCertificate::read`].
     pub fn read_again(&self) -> Result<(), TlsError> {
         let key = Arc::new(certified(&self.files, &self.provider)?);
-        *self.key.write().unwrap_or_else(PoisonError::into_inner) = key;
+        *self.key.write_locked() = key;
         Ok(())
     }
 
@@ -52,7 +53,7 @@ impl ShownCertificate {
 
 impl ResolvesServerCert for ShownCertificate {
     fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        Some(Arc::clone(&self.key.read().unwrap_or_else(PoisonError::into_inner)))
+        Some(Arc::clone(&self.key.read_locked()))
     }
 }
 

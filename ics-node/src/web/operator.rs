@@ -14,7 +14,7 @@ use super::shell::{Site, page};
 use super::{path_of, register_of};
 use crate::api::{Alarm, DomainInfo, Enrolment, FollowInfo, MirrorInfo, PeerInfo, Position, Pulled, Served};
 use crate::app::{Denied, ENDING_DAYS, Expiries, Operations, ToApprove, Waiting};
-use crate::words::{clean, short, span};
+use crate::words::{clean, counted, short, span};
 
 /// The form in which the operator enters the node's token.
 #[must_use]
@@ -276,7 +276,7 @@ fn outbox(waiting: &[Waiting]) -> Markup {
                 ul .points {
                     @for Waiting { domain, statements, since } in waiting {
                         li {
-                            strong { (statements) @if *statements == 1 { " statement" } @else { " statements" } }
+                            strong { (counted(*statements, "statement")) }
                             " for the home of " (domain)
                             @if let Some(since) = since { ", since " (time(*since)) }
                         }

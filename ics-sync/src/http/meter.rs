@@ -12,13 +12,18 @@ use crate::budget::Budget;
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Meter {
     received: Arc<AtomicU64>,
-    pub(crate) budget: Option<Arc<Budget>>,
+    budget: Option<Arc<Budget>>,
 }
 
 impl Meter {
     /// A meter with a separate count and the same budget.
     pub(crate) fn apart(&self) -> Self {
         Self { received: Arc::default(), budget: self.budget.clone() }
+    }
+
+    /// Limits what is received to this many bytes per second, together with meters that are made of this one later.
+    pub(crate) fn limit(&mut self, bytes_per_second: u64) {
+        self.budget = Some(Arc::new(Budget::new(bytes_per_second, Duration::from_secs(1))));
     }
 
     /// Bytes received so far.

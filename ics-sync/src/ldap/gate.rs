@@ -272,8 +272,9 @@ fn is_ordered(content: &[u8]) -> bool {
     }
 }
 
-/// Whether a message is let through as an answer to a search.
-pub(super) fn passes(message: &[u8]) -> bool {
+/// Whether a peer's message would be passed on to the LDAP library, as an answer to a search.
+#[must_use]
+pub fn passes(message: &[u8]) -> bool {
     whole(message) == Ok(Some(message.len())) && check(message, Expected::Searches).is_ok()
 }
 

@@ -27,9 +27,9 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::ClientConfig;
 use tokio_rustls::rustls::pki_types::ServerName;
 
+pub use self::gate::passes;
 use self::gate::{Expected, Taken};
 use self::read::{Gathered, attributes, sync_request};
-use crate::budget::Budget;
 use crate::http::{ANSWER_SECONDS, CONNECT_SECONDS, Meter, PeerError, SILENCE_SECONDS, too_slow};
 use crate::news::News;
 use crate::told::beginning;
@@ -76,12 +76,6 @@ struct Connection {
     taken: Arc<Taken>,
 }
 
-/// Whether a peer's message would be passed on to the LDAP library, as an answer to a search.
-#[must_use]
-pub fn passes(message: &[u8]) -> bool {
-    gate::passes(message)
-}
-
 type Search<'a> = SearchStream<'a, &'static str, Vec<&'static str>>;
 
 impl LdapPeer {
@@ -108,7 +102,7 @@ impl LdapPeer {
     /// The same peer, limited to this many bytes per second over everything that is derived from it.
     #[must_use]
     pub fn with_budget(mut self, bytes_per_second: u64) -> Self {
-        self.meter.budget = Some(Arc::new(Budget::new(bytes_per_second, Duration::from_secs(1))));
+        self.meter.limit(bytes_per_second);
         self
     }
 

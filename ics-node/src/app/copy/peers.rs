@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, RwLock};
 use std::time::{Duration, Instant};
 
 use ics_core::limits;
@@ -26,7 +26,7 @@ use crate::app::{App, AppError, Reader};
 use crate::config::edit::{EditError, put_peer, remove_peer};
 use crate::config::{Direction, PeerConfig, PeerName, PeerUrl};
 use crate::keys::file::replace_alike;
-use crate::locked::Locked as _;
+use crate::locked::{Locked as _, Shared as _};
 use crate::tls::{ClientTls, KeyPin, PeerKey};
 
 /// One peer, as configured.
@@ -138,12 +138,12 @@ impl Peers {
     }
 
     fn all(&self) -> Vec<Arc<Peer>> {
-        self.all.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.all.read_locked().clone()
     }
 
     /// The peer that holds a key and reads with it.
     fn holder(&self, key: KeyPin) -> Option<Arc<Peer>> {
-        let all = self.all.read().unwrap_or_else(PoisonError::into_inner);
+        let all = self.all.read_locked();
         let reads = |peer: &&Arc<Peer>| peer.config.direction != Direction::Pull && peer.config.pin() == Some(key);
         all.iter().find(reads).cloned()
     }
@@ -216,7 +216,7 @@ impl Peers {
     }
 
     fn set(&self, change: impl FnOnce(&mut Vec<Arc<Peer>>)) {
-        change(&mut self.all.write().unwrap_or_else(PoisonError::into_inner));
+        change(&mut self.all.write_locked());
         self.changes.send_modify(|version| *version += 1);
     }
 

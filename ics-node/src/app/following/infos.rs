@@ -8,6 +8,7 @@ use crate::api::FollowInfo;
 use crate::app::hosted::Hosted;
 use crate::app::{App, AppError};
 use crate::store::Following;
+use crate::words::counted;
 
 /// The states of a copy in which it gets nothing new.
 const STANDING_STILL: [&str; 2] = ["waiting", "stopped"];
@@ -89,10 +90,9 @@ impl App {
 /// What a source's rules keep from a domain, in words.
 fn barred(hosted: &Hosted, source: &DomainName) -> Option<String> {
     let count = hosted.barred(source);
-    let things = if count == 1 { "thing" } else { "things" };
     let text = || {
-        let domain = &hosted.name;
-        format!("the rules of {source} do not let {domain} take over what is said of {count} {things} that it follows")
+        let (domain, things) = (&hosted.name, counted(count, "thing"));
+        format!("the rules of {source} do not let {domain} take over what is said of {things} that it follows")
     };
     (count > 0).then(text)
 }

@@ -1,7 +1,7 @@
 //! Domains of this node: founding them, and what the node says about them.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 
 use ics_core::domain::Domain;
 use ics_core::statement::body::{self, Body};
@@ -19,6 +19,7 @@ use crate::app::copy::feed::Unproven;
 use crate::app::error::HALTED;
 use crate::app::hosted::Hosted;
 use crate::app::{App, AppError, Reader, random};
+use crate::locked::Shared as _;
 use crate::store::{DomainNumber, Part, Seal, StoreError};
 
 /// How many forks of one domain are shown.
@@ -115,7 +116,7 @@ impl App {
     }
 
     pub(crate) fn put_hosted(&self, hosted: BTreeMap<DomainName, Arc<Hosted>>) {
-        self.0.hosted.write().unwrap_or_else(PoisonError::into_inner).extend(hosted);
+        self.0.hosted.write_locked().extend(hosted);
     }
 
     /// Who this node is.

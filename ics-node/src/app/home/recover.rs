@@ -288,7 +288,7 @@ impl App {
                     if remnants(&page).any(|(index, remnant)| erased.get(&index) != Some(&remnant)) {
                         erased = self.look_ahead(hosted, source, mirror.clone()).await?;
                     }
-                    check_whole(&page, &erased)?;
+                    refuse_parts(&page, &erased)?;
                     self.take_back(hosted, &page).await.map_err(text)?;
                     fetched += page.entries.len() as u64;
                     mirror.handle_applied(self.clock().now());
@@ -335,7 +335,7 @@ impl App {
                 }
                 Action::Apply(page) => {
                     erased.extend(remnants(&page));
-                    check_whole(&page, &erased)?;
+                    refuse_parts(&page, &erased)?;
                     mirror.handle_applied(self.clock().now());
                     // A page reaches its checkpoint only if all remnants up to there were confirmed by erasures.
                     if page.checkpoint.is_some() {
@@ -423,7 +423,7 @@ fn remnants(page: &VerifiedPage) -> impl Iterator<Item = (u64, Remnant)> {
 }
 
 /// Refuses a page with anything that would replace for good what was lost.
-fn check_whole(page: &VerifiedPage, erased: &Erased) -> Result<(), String> {
+fn refuse_parts(page: &VerifiedPage, erased: &Erased) -> Result<(), String> {
     let is_bare = |entry: &VerifiedEntry| matches!(entry, VerifiedEntry::Hidden(_));
     let hidden = (page.from..).zip(&page.entries).find(|(_, entry)| is_bare(entry));
     if let Some((index, _)) = hidden {

@@ -1,6 +1,6 @@
 //! Issuers in descriptors, as parsed. Their chains are verified once, not for each certificate.
 
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, RwLock};
 
 use ics_core::descriptor::Issuer;
 use ics_core::domain::Domain;
@@ -10,6 +10,7 @@ use ics_core::openpgp::certificate::Certificate;
 use super::certify::IssuerKey;
 use crate::app::App;
 use crate::app::answer::read::Sight;
+use crate::locked::Shared as _;
 use crate::x509::{Authority, AuthorityError};
 
 /// How many issuers are kept: more than all domains of a node have at a time.
@@ -26,13 +27,13 @@ impl App {
     /// When it is not a valid issuer.
     pub(super) fn authority(&self, issuer: &Issuer) -> Result<Arc<Authority>, AuthorityError> {
         let kept = &self.0.authorities.0;
-        let known = kept.read().unwrap_or_else(PoisonError::into_inner);
+        let known = kept.read_locked();
         if let Some((_, authority)) = known.iter().find(|(known, _)| known == issuer) {
             return Ok(Arc::clone(authority));
         }
         drop(known);
         let authority = Arc::new(Authority::read(issuer)?);
-        let mut kept = kept.write().unwrap_or_else(PoisonError::into_inner);
+        let mut kept = kept.write_locked();
         if kept.len() >= KEPT {
             kept.clear();
         }

@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, RwLock};
 
 use der::Encode as _;
 use ics_core::descriptor::Issuer;
@@ -18,6 +18,7 @@ use crate::app::answer::read::Sight;
 use crate::app::hosted::Hosted;
 use crate::app::{App, AppError};
 use crate::keys::file::read_secret;
+use crate::locked::Shared as _;
 use crate::x509::{Authority, Delegation, Reason, SerialNumber, State, answers_for, read_certificate};
 
 /// The certificate with which a key answers: read from a file, and again when the operator has put a newer one there.
@@ -58,7 +59,7 @@ impl ResponderCertificate {
     /// As [`ResponderCertificate::read`].
     pub fn read_again(&self) -> Result<(), String> {
         let der = certificate_of(&self.path, &self.spki)?;
-        *self.der.write().unwrap_or_else(PoisonError::into_inner) = der;
+        *self.der.write_locked() = der;
         self.is_alarmed.store(false, Ordering::Relaxed);
         Ok(())
     }
@@ -70,7 +71,7 @@ impl ResponderCertificate {
     }
 
     fn der(&self) -> Arc<[u8]> {
-        Arc::clone(&self.der.read().unwrap_or_else(PoisonError::into_inner))
+        Arc::clone(&self.der.read_locked())
     }
 }
 

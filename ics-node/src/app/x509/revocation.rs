@@ -311,7 +311,7 @@ impl App {
         id: &IdentityId,
     ) -> Result<(), AppError> {
         let Some((record, said)) = self.resolve(sight, id)? else { return Ok(()) };
-        check_all_is_shown(sight, id, said.unseen)?;
+        check_may_list(sight, id, said.unseen)?;
         let now = self.clock().now();
         for issued in said.about.iter().filter(|it| it.claims().act == Act::Issued) {
             let Some(found) = Found::of(issued, &record, now) else { continue };
@@ -380,14 +380,14 @@ impl App {
             }
         };
         let Some((record, is_more)) = known else { return Ok(None) };
-        check_all_is_shown(sight, &id, is_more)?;
+        check_may_list(sight, &id, is_more)?;
         Ok(Found::of(issued, &record, at))
     }
 }
 
 /// Refuses to make a list at the home while something said about a thing was erased and is not shown yet: if it revokes
 /// a certificate, the list would bring that back. Copies sign no lists.
-fn check_all_is_shown(sight: &Sight<'_>, id: &IdentityId, is_more: bool) -> Result<(), AppError> {
+fn check_may_list(sight: &Sight<'_>, id: &IdentityId, is_more: bool) -> Result<(), AppError> {
     if is_more && sight.hosted.part == Part::Home { Err(cut_short(id)) } else { Ok(()) }
 }
 

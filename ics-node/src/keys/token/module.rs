@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
+use std::sync::{Arc, Mutex, RwLock, RwLockReadGuard};
 use std::time::{Duration, Instant};
 
 use cryptoki::context::{CInitializeArgs, CInitializeFlags, Pkcs11};
@@ -13,7 +13,7 @@ use cryptoki::slot::{Slot, TokenInfo};
 use cryptoki::types::AuthPin;
 
 use super::{Pin, TokenError, TokenUri};
-use crate::locked::Locked as _;
+use crate::locked::{Locked as _, Shared as _};
 
 /// The modules that this process has loaded. A module is initialised once (`C_Initialize`), and all threads share it.
 static LOADED: Mutex<BTreeMap<PathBuf, Arc<Running>>> = Mutex::new(BTreeMap::new());
@@ -78,7 +78,7 @@ impl Module {
     /// Keeps the module from being restarted while it is in use. A thread must take this only once at a time: if
     /// another thread waits to restart the module, a second call would wait for ever.
     pub(super) fn hold(&self) -> RwLockReadGuard<'_, Start> {
-        self.running.start.read().unwrap_or_else(PoisonError::into_inner)
+        self.running.start.read_locked()
     }
 
     /// Restarts the module, unless it was restarted since the start `seen`, or just before: many modules only then see
@@ -87,7 +87,7 @@ impl Module {
     /// # Errors
     /// When it does not start.
     pub(super) fn start_anew(&self, seen: u64) -> Result<(), TokenError> {
-        let mut start = self.running.start.write().unwrap_or_else(PoisonError::into_inner);
+        let mut start = self.running.start.write_locked();
         if start.number != seen || start.at.elapsed() < REST {
             return Ok(());
         }

@@ -5,7 +5,6 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
-use futures_util::StreamExt as _;
 use ics_core::limits;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::CryptoProvider;
@@ -168,15 +167,14 @@ impl Look {
             .build()
             .map_err(failed)?;
         let url = format!("http://{}:{}/.well-known/acme-challenge/{}", self.host, address.port(), self.token);
-        let response = client.get(url).send().await.map_err(failed)?;
+        let mut response = client.get(url).send().await.map_err(failed)?;
         let status = response.status();
         if status != reqwest::StatusCode::OK {
             return Err(incorrect(format!("`{}` answered {status}", self.host)));
         }
         let mut body = Vec::new();
-        let mut chunks = response.bytes_stream();
-        while let Some(chunk) = chunks.next().await {
-            body.extend_from_slice(&chunk.map_err(failed)?);
+        while let Some(chunk) = response.chunk().await.map_err(failed)? {
+            body.extend_from_slice(&chunk);
             if body.len() > limits::ACME_ANSWER_BYTES {
                 return Err(incorrect(format!(
                     "`{}` answered more than {} bytes",

@@ -9,7 +9,7 @@ use crate::api::{Asks, ClockInfo, Cosigns, PeerInfo, Pulled, Served};
 use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::output::card;
-use crate::cli::words::{clean, span, when};
+use crate::cli::words::{clean, counted_entries, span, when};
 use crate::client::node::UNTRUSTED;
 use crate::config::PeerConfig;
 
@@ -155,11 +155,7 @@ fn quiet(pulled: &Pulled) -> String {
 }
 
 fn behind(lag: u64) -> String {
-    match lag {
-        0 => String::new(),
-        1 => ", 1 entry behind".to_owned(),
-        lag => format!(", {lag} entries behind"),
-    }
+    if lag == 0 { String::new() } else { format!(", {} behind", counted_entries(lag)) }
 }
 
 fn age(pulled: &Pulled) -> String {
