@@ -4,12 +4,15 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use data_encoding::{BASE64, HEXLOWER};
+use ics_core::log::Hash;
 use ics_core::log::checkpoint::Origin;
 use ics_core::statement::detached;
 use ics_core::time::Timestamp;
 use ics_sync::bundle::{BundleWriter, Earlier, Head, Party};
+use ics_sync::news::News;
 use ics_sync::packed::{compress, pack};
-use ics_sync::wire::{Base64, Page, Submission};
+use ics_sync::wire::{Base64, Heads, Page, Submission};
+use ics_sync::witness::AddCheckpoint;
 use serde_json::Value;
 
 /// All seeds for a target: every text of the vectors, as it is and decoded if it is base64 or hex, and every object
@@ -37,6 +40,15 @@ pub fn seeds(target: &str) -> Vec<Vec<u8>> {
     if target == "case" {
         found.extend(super::case::seeds(&vectors("evidence")).into_iter().flatten());
     }
+    if target == "feed" {
+        found.extend(events(&found));
+    }
+    if target == "note" {
+        found.extend(asking_a_witness(&found));
+    }
+    if target == "proof" {
+        found.extend(proofs(&vectors("log")).unwrap_or_default());
+    }
     if target == "packed" {
         let pages = seeds("feed").into_iter().filter_map(|json| Page::decode(&json).ok());
         let pages: Vec<Vec<u8>> = pages.map(|page| pack(&page)).collect();
@@ -44,6 +56,52 @@ pub fn seeds(target: &str) -> Vec<Vec<u8>> {
         found.extend(pages);
     }
     found.into_iter().collect()
+}
+
+/// News as a peer pushes it: each page, a checkpoint, and what is said of watched things.
+fn events(found: &BTreeSet<Vec<u8>>) -> Vec<Vec<u8>> {
+    let pages = found.iter().filter_map(|json| Page::decode(json).ok());
+    let mut events: Vec<Vec<u8>> = pages.map(|page| News::Page(page).to_event(2)).collect();
+    events.push(News::Checkpoint("a signed note".to_owned()).to_event(2));
+    events.extend(found.iter().filter_map(|json| Heads::decode(json).ok()).map(|heads| heads.to_event()));
+    events
+}
+
+/// What a home asks a witness to cosign: notes that are the first of their log, and notes with a proof.
+fn asking_a_witness(found: &BTreeSet<Vec<u8>>) -> Vec<Vec<u8>> {
+    let notes = found.iter().filter_map(|note| String::from_utf8(note.clone()).ok());
+    let asking = |(old, checkpoint): (u64, String)| {
+        let proof = vec![Hash([7; 32]); usize::from(old > 0)];
+        AddCheckpoint { old, proof, checkpoint }.to_string().into_bytes()
+    };
+    notes.flat_map(|note| [(0, note.clone()), (1, note)]).map(asking).collect()
+}
+
+/// The proofs of the vectors as [`super::log::proof`] reads them: two numbers, two hashes, and the path between these.
+fn proofs(vectors: &Value) -> Option<Vec<Vec<u8>>> {
+    let (tree, entries) = (vectors.get("tree")?, vectors.get("entries")?.as_array()?);
+    let roots = tree.get("roots")?.as_array()?;
+    let number = |proof: &Value, member: &str| proof.get(member).and_then(Value::as_u64);
+    let at = |list: &[Value], place: u64| usize::try_from(place).ok().and_then(|place| list.get(place).cloned());
+    let hex = |hash: &Value| HEXLOWER.decode(hash.as_str()?.as_bytes()).ok();
+    let path = |proof: &Value| -> Option<Vec<u8>> {
+        let hashes = proof.get("proof")?.as_array()?.iter().map(|it| BASE64.decode(it.as_str()?.as_bytes()).ok());
+        Some(hashes.collect::<Option<Vec<_>>>()?.concat())
+    };
+    let written = |first: u64, second: u64, hashes: [Vec<u8>; 2], path: Vec<u8>| {
+        [&first.to_be_bytes()[..], &second.to_be_bytes(), &hashes.concat(), &path].concat()
+    };
+    let inclusion = |proof: &Value| {
+        let (index, size) = (number(proof, "index")?, number(proof, "size")?);
+        let leaf = hex(at(entries, index)?.get("leaf_hash")?)?;
+        Some(written(index, size, [leaf, hex(&at(roots, size)?)?], path(proof)?))
+    };
+    let consistency = |proof: &Value| {
+        let (old, new) = (number(proof, "old")?, number(proof, "new")?);
+        Some(written(old, new, [hex(&at(roots, old)?)?, hex(&at(roots, new)?)?], path(proof)?))
+    };
+    let included = tree.get("inclusion")?.as_array()?.iter().map(inclusion);
+    included.chain(tree.get("consistency")?.as_array()?.iter().map(consistency)).collect()
 }
 
 /// Bundles with one page each, without their last part: see [`super::outer::bundle`].
@@ -125,6 +183,20 @@ fn spoken(target: &str) -> &'static [&'static str] {
             r#"{"statements":["Ym9keQ=="]}"#,
             r#"{"certificate":"Ym9keQ==","kind":"device","names":["serial:SN-1"],"attributes":{"model":"P-7"}}"#,
             r#"{"source":"devices.acme.example","ids":["38cd1a9dd104847af32f938a3f205349bffad80a"],"model":"P-7","lot":null}"#,
+            r#"{"until":"2026-01-01T00:00:00.123Z"}"#,
+            r#"{"questions":[{"id":"serial:SN-1","use":"connect","peer":"serial:SN-2"},{"id":"serial:SN-3","use":"operate"}]}"#,
+            r#"{"id":"serial:SN-1"}"#,
+            r#"{"nonce":"AAAA","signature":"Ym9keQ=="}"#,
+            r#"{"ids":["38cd1a9dd104847af32f938a3f205349bffad80a"],"choices":[{"model":"P-7"},{"lot":"L1"}],"from":7,"wait":30}"#,
+            r#"{"question":1,"hidden":[0,2],"held":[1]}"#,
+            r#"{"name":"home.acme.example","url":"https://ics.acme.example","key":"iojj3XQJ8ZX9UtstPLpdcspnCb8dlBIb83SIAbQPb1w=","mirror":["devices.acme.example/5636206c0cdced54205f03567c66fe5be4102362d47feba78155c266df7fd5a2"]}"#,
+            r#""begin""#,
+            r#"{"checkpoint":"a signed note"}"#,
+            r#"{"missing":"the bundle has no such page"}"#,
+            r#"{"page":{"from":0,"size":2,"entries":[{"leaf":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="}],"proof":[],"checkpoint":"a\n"}}"#,
+            r#"{"shown":{"question":1,"rights":"AAAAAAAAAAAAAAAAAAAAAA==","entries":[],"earlier":[0],"lost":[1]}}"#,
+            r#"{"refused":{"refused":[{"body":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=","problem":{"status":422}}]}}"#,
+            r#"{"descriptors":{"from":1,"entries":[]}}"#,
         ],
         "ldap_cookie" => &[
             "rid=001",
@@ -249,6 +321,10 @@ fn encoded(target: &str) -> &'static [&'static str] {
             "MIICHjBvAgECpA4wDDEKMAgGA1UEAwwBZKQRMA8xDTALBgNVBAMMBFJvb3SgERgPMjAyNjExMjkxNTE2MjBaoQwwCgYIKoZIzj0EAwKkEgQQ20uhoL9vyS7sQ3gh6CQ0hKUSBBChzYsTvcjZyiNow11WNOlIqz0wOzA5MCmBFAiTr5prOE/Iwjhjgz+eECpk5fuXoxEwDzENMAsGA1UEAwwEUm9vdDAMMAoGA1UdFQQDCgEBoEoDSAAwRQIgP47cGNd0aiKKtV4vKdkrU75ztaiYmVZunqF+Ydr6StACIQDW86QfNbsjyuFiTeJlImZEtpaql/VBH7qBmLglT7aoeqGCAR4wggEaMIIBFjCBvAIUCJOvmms4T8jCOGODP54QKmTl+5cwCgYIKoZIzj0EAwIwDzENMAsGA1UEAwwEUm9vdDAeFw0yNjExMjkxNTE2MjBaFw0zNjExMjYxNTE2MjBaMAwxCjAIBgNVBAMMAWQwWTATBgcqhkjOPQIBBggqhkjOPQMBBwNCAATstRQ2TwIPHVd1Lhgf0vJyH07Rjy0AuUVSg+qIH0KxjnXD16AK8G6A07lBIMfJXCh9Zg7I9jY3Qbncjf3IConaMAoGCCqGSM49BAMCA0kAMEYCIQD3IY5JzpPIx4zN22HVwvz4uGM9JbQ8XSVCWq4nkVXYiwIhANRdW+zKaZojQ7bN9KhUSORTkwNp4V63a3DniRN0mFLd",
             "MIIBjjCBmgIBAqQCMACkETAPMQ0wCwYDVQQDDARSb290oBEYDzIwMjYxMTI5MTUxNjIwWqE+MDwGCSqGSIb2fQdCDTAvBBBqmKXhJIlDfjzJRSXPi/pjMAsGCWCGSAFlAwQCAQICAfQwCgYIKoZIhvcNAgmiAwQBeKQSBBAsQgpYs+1iinhDWppYh/l7pRIEEF5OhstoCMUCOkD3/UJuaD+kgckwgcYwbgIBADAMMQowCAYDVQQDDAFkMFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAE7LUUNk8CDx1XdS4YH9Lych9O0Y8tALlFUoPqiB9CsY51w9egCvBugNO5QSDHyVwofWYOyPY2N0G53I39yAqJ2qAAMAoGCCqGSM49BAMCA0gAMEUCIHSn1R+4fajp3P9P21+SG6eVCBZIE+q+v5dMAQ8AbnbCAiEAt/DVDx0dghvhUqn9TdzSctKyPjU60ZBfqB6Npatxt5SgIwMhACCDSxr0K8KBUo5aprn8D7tjQimqMiWJYA6YpSMPGAgU",
             "MIIB7jBvAgECpA4wDDEKMAgGA1UEAwwBZKQRMA8xDTALBgNVBAMMBFJvb3SgERgPMjAyNjExMjkxNTE2MjBaoQwwCgYIKoZIzj0EAwKkEgQQG1E2YmQQ5zaRY0Zf9bFdp6USBBDItpW38PJvLglc7qgUTa0YtQ4wDDAKBggrBgEFBQcEEaBJA0cAMEQCIFLnu98z7qqB/a3Gd/VPg7KH9IoYZZhqetunoE37kuDLAiBOyw5A8UbM+cItErGXAIV7GV0cxoBTB35M6v1rXJUITKGCAR4wggEaMIIBFjCBvAIUCJOvmms4T8jCOGODP54QKmTl+5cwCgYIKoZIzj0EAwIwDzENMAsGA1UEAwwEUm9vdDAeFw0yNjExMjkxNTE2MjBaFw0zNjExMjYxNTE2MjBaMAwxCjAIBgNVBAMMAWQwWTATBgcqhkjOPQIBBggqhkjOPQMBBwNCAATstRQ2TwIPHVd1Lhgf0vJyH07Rjy0AuUVSg+qIH0KxjnXD16AK8G6A07lBIMfJXCh9Zg7I9jY3Qbncjf3IConaMAoGCCqGSM49BAMCA0kAMEYCIQD3IY5JzpPIx4zN22HVwvz4uGM9JbQ8XSVCWq4nkVXYiwIhANRdW+zKaZojQ7bN9KhUSORTkwNp4V63a3DniRN0mFLd",
+            "MIIBqjCBmgIBAqQCMACkETAPMQ0wCwYDVQQDDARSb290oBEYDzIwMjYxMTI5MTUxNjIwWqE+MDwGCSqGSIb2fQdCDTAvBBBqmKXhJIlDfjzJRSXPi/pjMAsGCWCGSAFlAwQCAQICAfQwCgYIKoZIhvcNAgmiAwQBeKQSBBAsQgpYs+1iinhDWppYh/l7pRIEEF5OhstoCMUCOkD3/UJuaD+igeUwgeIwgd8wgYMCAQAwfqMRMA8xDTALBgNVBAMMBFJvb3SlDjAMMQowCAYDVQQDDAFkplkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAE7LUUNk8CDx1XdS4YH9Lych9O0Y8tALlFUoPqiB9CsY51w9egCvBugNO5QSDHyVwofWYOyPY2N0G53I39yAqJ2qFXMAoGCCqGSM49BAMCA0kAMEYCIQC5or5HZPIr+M4OmYdjOJrTCptw6JYhj7EC7miHN4x1JwIhANvzHEqck4sG0eWpWXGOoFWdBRrlEMowxZ3/5EfY6D/YoCMDIQBrM3MdN/JmsVz1IOpM0EFoixJbTHvFDH4839SBm/PDdg==",
+            "MIH8MIGaAgECpAIwAKQRMA8xDTALBgNVBAMMBFJvb3SgERgPMjAyNjExMjkxNTE2MjBaoT4wPAYJKoZIhvZ9B0INMC8EEGqYpeEkiUN+PMlFJc+L+mMwCwYJYIZIAWUDBAIBAgIB9DAKBggqhkiG9w0CCaIDBAF4pBIEECxCCliz7WKKeENamliH+XulEgQQXk6Gy2gIxQI6QPf9Qm5oP7g4MDYwNAQgA9Zt0Ig1wco/EozOrNHzGslBYwlrIPRFroQoW8CDLXICAQCgDTALBglghkgBZQMEAgGgIwMhADe7anF9lYV9iWEytpis++TEtZI/YFnmVYAEv4Rw9lDy",
+            "MIIBAjCBmgIBAqQCMACkETAPMQ0wCwYDVQQDDARSb290oBEYDzIwMjYxMTI5MTUxNjIwWqE+MDwGCSqGSIb2fQdCDTAvBBBqmKXhJIlDfjzJRSXPi/pjMAsGCWCGSAFlAwQCAQICAfQwCgYIKoZIhvcNAgmiAwQBeKQSBBAsQgpYs+1iinhDWppYh/l7pRIEEF5OhstoCMUCOkD3/UJuaD+4PjA8MDoEIAPWbdCINcHKPxKMzqzR8xrJQWMJayD0Ra6EKFvAgy1yAgEAMBMCAQIwCgwIbm90IG1pbmUDAgZAoCMDIQA3GHO1AUVrbsY9J8h/uycUXvN6E0cb8rhus2z1RRTJDg==",
+            "MIHrMIGaAgECpAIwAKQRMA8xDTALBgNVBAMMBFJvb3SgERgPMjAyNjExMjkxNTE2MjBaoT4wPAYJKoZIhvZ9B0INMC8EEGqYpeEkiUN+PMlFJc+L+mMwCwYJYIZIAWUDBAIBAgIB9DAKBggqhkiG9w0CCaIDBAF4pBIEECxCCliz7WKKeENamliH+XulEgQQXk6Gy2gIxQI6QPf9Qm5oP7cnMCUwIAIBAjAbDBl0aGUgYW5zd2VyIGNhbm5vdCBiZSByZWFkAgEBoCMDIQDWN3dLJ4bT4zzXM0UCFcUuquzlbnWF5pGFZ+l/ZJ47Nw==",
         ],
         "crl" => &[
             "MIIBHTCBxQIBATAKBggqhkjOPQQDAjAXMRUwEwYDVQQDDAxBY21lIElzc3VpbmcXDTI2MTEyNjAwMDAwMFoXDTI2MTEyNzAwMDAwMFqgfTB7MB8GA1UdIwQYMBaAFEt2rNht7Hu/1Da7hHjpgmKgQxLSMAoGA1UdFAQDAgEHMEwGA1UdHAEB/wRCMECgO6A5hjdodHRwOi8vcGtpLmFjbWUuZXhhbXBsZS94NTA5L2RldmljZXMuYWNtZS5leGFtcGxlL2NybC8xgQH/MAoGCCqGSM49BAMCA0cAMEQCIHjeyp1pyklZYQnThs/Eu8ISg29e6qdBF+s4eOOcVXXAAiBty9++Fc75q3lSFr8cJ/P3sd7EEW9vmlA9ntMRSbwj/w==",
