@@ -34,6 +34,9 @@ pub fn seeds(target: &str) -> Vec<Vec<u8>> {
     found.extend(spoken(target).iter().map(|text| text.as_bytes().to_vec()));
     found.extend(in_pem(target, &found));
     found.extend(ldap(target));
+    if target == "batch" {
+        found.extend(super::carried::batches(&seeds("descriptor")).unwrap_or_default());
+    }
     if target == "bundle" {
         found.extend(bundles());
     }
@@ -209,6 +212,10 @@ fn spoken(target: &str) -> &'static [&'static str] {
             r"cn=a\,b\2Cc\ ,o=\C3\A9t\C3\A9",
         ],
         "ndjson" => &["{\"serial\":\"SN-1\",\"urn\":[\"urn:a:1\",\"urn:a:2\"],\"qty\":3}\n\n{\"model\":null}\n"],
+        "sw_description" => &[
+            "software = {\n  version = \"7\"; # the new one\n  /* for both */ stable: { copy1: { images: ({ filename = \"root.img\"; sha256 = \"2c26b46b68ffc68ff99b453c1d304134\" \"13422d706483bfa0f98a5e886266e7ae\"; size = 0x10L; }); }; };\n};\n",
+            "{\"software\":{\"version\":\"7\",\"files\":[{\"filename\":\"app\",\"sha256\":\"2c26b46b68ffc68ff99b453c1d30413413422d706483bfa0f98a5e886266e7ae\"}]}}",
+        ],
         "words" => &[
             "2026-01-01T00:00:00.123Z",
             "openpgp4fpr:38cd1a9dd104847af32f938a3f205349bffad80a",

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use ics_core::log::source::Source;
 use ics_node::api;
+use ics_node::client::gate::swupdate::pieces;
 use ics_node::client::publish::{Form, Rows};
 use ics_node::config::PeerConfig;
 use ics_node::ldap::decode::Message;
@@ -84,6 +85,8 @@ fn seeds_are_accepted() {
     assert_eq!(requests.iter().filter(|signed| proves(signed)).count(), 2, "signed by the key in them, EC and RSA");
     let told = requests.iter().filter_map(super::acme::bound_or_changed).collect::<Vec<_>>();
     assert_eq!(told.len(), 2, "one binds an account, one changes a key: {told:?}");
+    let carried: BTreeSet<_> = seeds("batch").iter().filter_map(|seed| super::carried::kind_of_batch(seed)).collect();
+    assert_eq!(carried.len(), 3, "each kind of batch: {carried:?}");
     assert!(accepted("body", |seed| ics_core::statement::parse(seed).is_ok()));
     assert!(accepted("bundle", |seed| {
         let digest = <sha2::Sha256 as sha2::Digest>::digest(seed);
@@ -117,6 +120,7 @@ fn seeds_are_accepted() {
     assert!(accepted("packed", |seed| ics_sync::packed::unpack(seed).is_ok()));
     assert!(accepted("spki", |seed| PublicKey::from_spki_der(seed).is_ok()));
     assert!(accepted("spki", |seed| core::str::from_utf8(seed).is_ok_and(|pem| PublicKey::from_spki_pem(pem).is_ok())));
+    assert!(all("sw_description", |seed| pieces(Path::new("sw-description"), seed).is_ok_and(|all| all.len() == 2)));
     assert!(all("tls_alpn", super::acme::is_good_answer));
     assert!(accepted("trust", |seed| ics_core::trust::TrustPolicy::parse(seed).is_ok()));
     assert!(accepted("ldap_answer", ics_sync::ldap::passes));
