@@ -218,6 +218,12 @@ fn gpg_gets_debians_keyring_back_with_its_signatures() {
     assert_eq!(count("in_log") + refused, count("found"), "each has its result: {tally:#}");
     let why: Vec<&String> = tally["refused"].as_object().expect("reasons").keys().collect();
     assert_eq!(why, ["certifies-unknown", "unknown-signer"], "only who is not in the keyring is refused: {tally:#}");
+    // What has no place here is told by reason: a quarter of the signatures use SHA-1.
+    for (part, reason, least) in [("malformed", "SHA-1", 10_000), ("left_out", "pictures", 1)] {
+        let reasons = tally[part].as_object().expect("reasons").iter().filter(|(text, _)| text.contains(reason));
+        let told: u64 = reasons.map(|(_, count)| count.as_u64().expect("a number")).sum();
+        assert!(told >= least, "{reason}: {tally:#}");
+    }
 
     let gnupg = stage.path("empty");
     std::fs::DirBuilder::new().mode(0o700).create(&gnupg).expect("made");
