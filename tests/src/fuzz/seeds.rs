@@ -249,12 +249,6 @@ fn in_pem(target: &str, found: &BTreeSet<Vec<u8>>) -> Vec<Vec<u8>> {
 
 /// BER as sent by clients and peers.
 fn ldap(target: &str) -> Vec<Vec<u8>> {
-    let element = |tag: u8, parts: &[Vec<u8>]| {
-        let mut out = Vec::new();
-        ics_sync::ber::primitive(&mut out, tag, &parts.concat());
-        out
-    };
-    let text = |text: &str| element(4, &[text.as_bytes().to_vec()]);
     let equality = element(0xa3, &[text("icsStatus"), text("stolen")]);
     let present = element(0x87, &[b"objectClass".to_vec()]);
     let part = element(0x30, &[element(0x80, &[b"Ther".to_vec()]), element(0x82, &[b"13".to_vec()])]);
@@ -271,31 +265,10 @@ fn ldap(target: &str) -> Vec<Vec<u8>> {
             ],
         ),
     ];
-    let message = |operation: Vec<u8>| element(0x30, &[element(2, &[vec![7]]), operation]);
     let result = [element(10, &[vec![0]]), text(""), text("")];
     match target {
         "ldap_filter" => filters,
-        "ldap_message" => {
-            let paged = element(0x30, &[element(2, &[vec![5]]), text("")]);
-            let control = element(0x30, &[text("1.2.840.113556.1.4.319"), element(4, &[paged])]);
-            let search = super::ldap::search(&equality);
-            let mut all: Vec<Vec<u8>> = filters.iter().map(|filter| super::ldap::search(filter)).collect();
-            all.push(search);
-            let bind =
-                element(0x60, &[element(2, &[vec![3]]), text("cn=operator,o=ics"), element(0x80, &[b"x".to_vec()])]);
-            let who = element(0x77, &[element(0x80, &[b"1.3.6.1.4.1.4203.1.11.3".to_vec()])]);
-            let compare = element(0x6e, &[text("o=ics"), element(0x30, &[text("o"), text("ics")])]);
-            let add = element(
-                0x68,
-                &[
-                    text("pgpCertID=0123456789ABCDEF,ou=PGP Keys,o=ics"),
-                    element(0x30, &[element(0x30, &[text("pgpKey"), element(0x31, &[text("x")])])]),
-                ],
-            );
-            all.extend([bind.clone(), who, compare, add].map(message));
-            all.push(element(0x30, &[element(2, &[vec![7]]), bind, element(0xa0, &[control])]));
-            all
-        }
+        "ldap_message" => requests(&filters, &equality),
         "ldap_answer" => {
             let attribute = element(0x30, &[text("icsIndex"), element(0x31, &[text("7")])]);
             let entry = element(0x64, &[text("icsIndex=7,cn=Log"), element(0x30, &[attribute])]);
@@ -313,6 +286,53 @@ fn ldap(target: &str) -> Vec<Vec<u8>> {
         }
         _ => Vec::new(),
     }
+}
+
+fn element(tag: u8, parts: &[Vec<u8>]) -> Vec<u8> {
+    let mut out = Vec::new();
+    ics_sync::ber::primitive(&mut out, tag, &parts.concat());
+    out
+}
+
+fn text(text: &str) -> Vec<u8> {
+    element(4, &[text.as_bytes().to_vec()])
+}
+
+fn message(operation: Vec<u8>) -> Vec<u8> {
+    element(0x30, &[element(2, &[vec![7]]), operation])
+}
+
+/// Each request that clients make of the directory, and searches with these filters.
+fn requests(filters: &[Vec<u8>], equality: &[u8]) -> Vec<Vec<u8>> {
+    let paged = element(0x30, &[element(2, &[vec![5]]), text("")]);
+    let control = element(0x30, &[text("1.2.840.113556.1.4.319"), element(4, &[paged])]);
+    let search = super::ldap::search(equality);
+    let mut all: Vec<Vec<u8>> = filters.iter().map(|filter| super::ldap::search(filter)).collect();
+    all.push(search);
+    let bind = element(0x60, &[element(2, &[vec![3]]), text("cn=operator,o=ics"), element(0x80, &[b"x".to_vec()])]);
+    let who = element(0x77, &[element(0x80, &[b"1.3.6.1.4.1.4203.1.11.3".to_vec()])]);
+    let compare = element(0x6e, &[text("o=ics"), element(0x30, &[text("o"), text("ics")])]);
+    let key = "pgpCertID=0123456789ABCDEF,ou=PGP Keys,o=ics";
+    let attribute = element(0x30, &[text("pgpKey"), element(0x31, &[text("x")])]);
+    let add = element(0x68, &[text(key), element(0x30, core::slice::from_ref(&attribute))]);
+    let change = element(0x30, &[element(10, &[vec![2]]), attribute]);
+    let modify = element(0x66, &[text(key), element(0x30, &[change])]);
+    let delete = element(0x4a, &[key.as_bytes().to_vec()]);
+    let rename = element(0x6c, &[text("cn=a,o=ics"), text("cn=b"), element(1, &[vec![0xff]])]);
+    let (abandon, unbind) = (element(0x50, &[vec![6]]), element(0x42, &[]));
+    all.extend([bind.clone(), who, compare, add, modify, rename, delete, abandon, unbind].map(message));
+    all.push(element(0x30, &[element(2, &[vec![7]]), bind, element(0xa0, &[control])]));
+    // To be kept in step (RFC 4533): a search with a control behind it.
+    let wanted = element(0x30, &[element(10, &[vec![3]]), text("rid=001"), element(1, &[vec![0xff]])]);
+    let critical = element(1, &[vec![0xff]]);
+    let sync = element(0x30, &[text("1.3.6.1.4.1.4203.1.9.1.1"), critical, element(4, &[wanted])]);
+    let follow = |search: &Vec<u8>| {
+        let (_, content, _) = ics_sync::ber::split(search).ok()?;
+        Some(element(0x30, &[content.to_vec(), element(0xa0, core::slice::from_ref(&sync))]))
+    };
+    let followed: Vec<Vec<u8>> = all.first().and_then(follow).into_iter().collect();
+    all.extend(followed);
+    all
 }
 
 /// Input made by openssl and Python's cryptography package, DER in base64.
