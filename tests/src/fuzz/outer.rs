@@ -161,6 +161,6 @@ fn rows(form: Form, bytes: &[u8]) {
             row.values.iter().all(|(column, _)| Fields::check_column(column).is_ok()),
             "an unknown column is let in"
         );
-        drop(row.fields(&Fields::default()));
+        drop(row.fields(&Fields::default()).map(|fields| fields.said()));
     }
 }

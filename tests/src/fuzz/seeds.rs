@@ -167,7 +167,12 @@ fn spoken(target: &str) -> &'static [&'static str] {
             "untrusted comment: signature\nRWRi19ng4G88yDQ6yIE5HZshMupKqDaJGFXcPOb/AMpLc0xMx0OriK6RKRUs2Lb/k2DBmfoA9BmUVVRPUv4+51DOn8MzSsjO+Ac=\ntrusted comment: version 7\n6P+V9FbUaF04RYRfGagA7bNn3oY5ZzdDKrTGBZhDIs/fMDjH6IBPULJqZ/nQqpKvoUkE9jFYasHkHqE5S0vKAw==\n",
             "untrusted comment: verify with s.pub\nRWTIu55ho5eKELlCbnVyKDoWb4ZijV26lMbGY44Mb9+Et2kIaxAbDFnPnLhkIElmpOySfaj+ljZ4c0+iLe4H+UQ45wqssdCPaQQ=\n",
         ],
-        "csv" => &["serial,model,lot,urn\nSN-1,\"Pump, 7\",L1,urn:dev:mac:0024befffe804ff1\nSN-2,P8,,\n"],
+        "csv" => &[
+            "serial,model,lot,urn\nSN-1,\"Pump, 7\",L1,urn:dev:mac:0024befffe804ff1\nSN-2,P8,,\n",
+            "key,kind,name,serial,host,urn,replaces,from,until,manu,qty\r\nk.pem,device,\"The \"\"7\"\"\",SN 1,p.acme.example,urn:a:1 urn:a:2,38cd1a9dd104847af32f938a3f205349bffad80a,2026-01-01T00:00:00Z,2027-01-01T00:00:00Z,Acme,3\r\n",
+            "serial,model\nSN-1,\"over\nlines\"\nSN-2\nSN-3,P8,too many\n",
+            "serial,name\nSN-1,\"never closed\nSN-2,\n",
+        ],
         "document" => &[
             r#"{"erasure":{"domain":"devices.acme.example","statement":"2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824"}}"#,
         ],
@@ -211,7 +216,11 @@ fn spoken(target: &str) -> &'static [&'static str] {
             "OU = PGP  Keys ; O=Ics",
             r"cn=a\,b\2Cc\ ,o=\C3\A9t\C3\A9",
         ],
-        "ndjson" => &["{\"serial\":\"SN-1\",\"urn\":[\"urn:a:1\",\"urn:a:2\"],\"qty\":3}\n\n{\"model\":null}\n"],
+        "ndjson" => &[
+            "{\"serial\":\"SN-1\",\"urn\":[\"urn:a:1\",\"urn:a:2\"],\"qty\":3}\n\n{\"model\":null}\n",
+            "{\"key\":\"k.pem\",\"kind\":\"device\",\"host\":\"p.acme.example\",\"replaces\":\"38cd1a9dd104847af32f938a3f205349bffad80a\",\"until\":\"2027-01-01T00:00:00Z\"}",
+            "{\"serial\":{}}\nno object\n{\"serial\":\"SN-2\"}\n",
+        ],
         "sw_description" => &[
             "software = {\n  version = \"7\"; # the new one\n  /* for both */ stable: { copy1: { images: ({ filename = \"root.img\"; sha256 = \"2c26b46b68ffc68ff99b453c1d304134\" \"13422d706483bfa0f98a5e886266e7ae\"; size = 0x10L; }); }; };\n};\n",
             "{\"software\":{\"version\":\"7\",\"files\":[{\"filename\":\"app\",\"sha256\":\"2c26b46b68ffc68ff99b453c1d30413413422d706483bfa0f98a5e886266e7ae\"}]}}",
