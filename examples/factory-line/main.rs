@@ -4,6 +4,7 @@
 //!
 //! The same arguments give the same devices: their keys are derived from their numbers, so they are fit only for trials.
 
+use std::collections::HashSet;
 use std::io::{self, BufWriter, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -62,15 +63,17 @@ fn run(options: &Options) -> io::Result<()> {
     out.flush()
 }
 
-/// The OUIs of a list of IEEE's, in the order in which they stand: lines such as `002272     (base 16)\t\tAcme`.
+/// The OUIs of a list of IEEE's, in the order in which they stand: lines such as `002272     (base 16)\t\tAcme`. A few
+/// stand there twice, once for each of their former owners; taken twice, they would give two devices one address.
 fn assigned(list: &str, organisation: &str) -> Vec<[u8; 3]> {
+    let mut seen = HashSet::new();
     let oui = |line: &str| {
         let (digits, name) = line.split_once("(base 16)")?;
         let number = u32::from_str_radix(digits.trim(), 16).ok()?;
         let [_, a, b, c] = number.to_be_bytes();
         name.trim().starts_with(organisation).then_some([a, b, c])
     };
-    list.lines().filter_map(oui).collect()
+    list.lines().filter_map(oui).filter(|oui| seen.insert(*oui)).collect()
 }
 
 /// A MAC address of 48 bits as the EUI-64 that names of RFC 9039 are made of: FFFE between OUI and number.

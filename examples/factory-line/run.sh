@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # A factory's day: a list of devices named by their MAC addresses under real OUIs is published in one go, and each is found
-# by its name. DEVICES is their number; 1,000,000 take some minutes and a gigabyte.
+# by its name. DEVICES is their number; 1,000,000 take some minutes, and a gigabyte in the directory for temporary files
+# (TMPDIR).
 . "$(dirname "$0")/../lib.sh"
 
 acme=$(address 5)

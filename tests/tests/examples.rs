@@ -1,6 +1,7 @@
 //! The examples do what they say: each is run as a person runs it.
 #![expect(clippy::expect_used, clippy::panic, reason = "tests")]
 
+use std::collections::HashSet;
 use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -279,4 +280,17 @@ fn factory_line() {
         &said,
         &["== 1.", ",urn:dev:mac:", "fffe000000\n", "== 3.", "✓ 3000 published", "== 4.", "urn:dev:mac:", "== Done"],
     );
+}
+
+/// Beyond as many devices as IEEE's list has OUIs, of which it lists some twice: a name that two rows of a file have is
+/// refused.
+#[test]
+fn no_two_devices_of_the_factory_line_have_one_address() {
+    let mut line = Command::new(env!("CARGO_BIN_EXE_factory-line"));
+    let output = line.args(["--devices", "70000"]).output().expect("it starts");
+    assert!(output.status.success(), "{output:?}");
+    let said = String::from_utf8(output.stdout).expect("UTF-8");
+    let addresses: Vec<&str> = said.lines().skip(1).filter_map(|row| row.split(',').nth(2)).collect();
+    assert_eq!(addresses.len(), 70_000);
+    assert_eq!(addresses.iter().collect::<HashSet<_>>().len(), addresses.len(), "an address occurs twice");
 }

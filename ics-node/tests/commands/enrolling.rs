@@ -7,7 +7,8 @@ use base64::engine::general_purpose::STANDARD;
 
 use crate::stage::{DOMAIN, Stage};
 
-fn request(stage: &Stage, home: &str, serial: &str) -> String {
+/// A device asks to be introduced; returns its id.
+pub(crate) fn request(stage: &Stage, home: &str, serial: &str) -> String {
     let words = ["enroll", "request", "--domain", DOMAIN, "--serial", serial, "--set", "model=P7"];
     let asked = stage.run_in(home, &words);
     assert_eq!(asked.code, 0, "{asked:?}");

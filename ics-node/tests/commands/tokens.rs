@@ -5,6 +5,7 @@ use std::process::Command;
 
 use serde_json::Value;
 
+use crate::enrolling::request;
 use crate::stage::{DOMAIN, Ended, Stage, spki};
 
 const PIN: &str = "4711-pin";
@@ -268,6 +269,25 @@ fn a_certification_body_in_a_token_labels() {
     said(&bench, &["publish", "--spki", &spki(1), "--serial", "SN-1"]);
     said(&bench, &["label", "checked", "serial:SN-1", "--yes"]);
     assert_eq!(bench.stage.record("serial:SN-1")["labels"][0]["value"], "checked");
+}
+
+#[test]
+fn a_key_in_a_token_introduces_what_has_asked_and_signs_beside_another_owner() {
+    let mut stage = Stage::new();
+    stage.start();
+    let bench = Bench::new(stage);
+    bench.ok(&["key", "make", "hsm", "--token", "pkcs11:token=acme"]);
+    bench.stage.ok(&["domain", "update", "--add-owner", "hsm", "--add-signer", "manufacturer=hsm"]);
+    bench.stage.ok(&["domain", "submit"]);
+
+    let id = request(&bench.stage, "device", "SN-42");
+    said(&bench, &["enroll", "approve", &id, "--yes"]);
+    assert_eq!(bench.stage.record("serial:SN-42")["id"], id.as_str());
+
+    bench.stage.ok(&["domain", "update", "--description", "of both"]);
+    let next = bench.stage.path(&format!("home/domains/{DOMAIN}.v3.pgp"));
+    done(&bench, &["domain", "sign", next.to_str().expect("UTF-8"), "--owner", "hsm"]);
+    bench.stage.ok(&["domain", "submit"]);
 }
 
 fn fingerprint(bench: &Bench, key: &str) -> String {

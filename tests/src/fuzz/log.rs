@@ -9,6 +9,7 @@ use ics_core::log::merkle::{verify_consistency, verify_inclusion};
 use ics_core::log::note::{Note, VerifierKey};
 use ics_core::log::record_head::RecordHead;
 use ics_core::log::source::Source;
+use ics_sync::witness::{AddCheckpoint, Seen, follows};
 
 /// The first home's cosigner key in the vectors for the log.
 const COSIGNER: &str = "home.acme.example+26fa74cb+BIqI4910CfGV/VLbLTy6XXLKZwm/HZQSG/N0iAG0D29c";
@@ -23,9 +24,19 @@ pub(super) fn entry(bytes: &[u8]) {
     }
 }
 
-/// Notes and checkpoints are written as they were read; no key accepts what it did not sign.
+/// Notes and checkpoints are written as they were read; no key accepts what it did not sign. So are requests to a
+/// witness, which of a log that is new to it takes no proof.
 pub(super) fn note(bytes: &[u8]) {
     let Ok(text) = core::str::from_utf8(bytes) else { return };
+    if let Ok(request) = text.parse::<AddCheckpoint>() {
+        assert_eq!(request.to_string(), text, "a request to a witness has two forms");
+        assert!(request.proof.len() < limits::PROOF_HASHES);
+        let note = Note::parse(&request.checkpoint).ok();
+        if let Some(checkpoint) = note.and_then(|note| Checkpoint::parse(note.text()).ok()) {
+            let seen = follows(&request, &checkpoint, Seen::nothing());
+            assert!(seen.is_err() || request.proof.is_empty(), "a proof from nothing has hashes");
+        }
+    }
     let Ok(note) = Note::parse(text) else { return };
     assert_eq!(note.to_string(), text, "a note has two forms");
     assert!(note.signatures().len() <= limits::NOTE_SIGNATURES);
@@ -61,17 +72,37 @@ pub(super) fn proof(bytes: &[u8]) {
         assert_eq!(source.to_tlog_proof(), text, "a proof has two forms");
         assert!(source.proof.len() <= limits::PROOF_HASHES);
     }
-    let Some(([index, size], rest)) = numbers(bytes) else { return };
-    let (hashes, _) = rest.as_chunks::<32>();
-    let hashes: Vec<Hash> = hashes.iter().copied().map(Hash).collect();
-    if let [first, second, path @ ..] = hashes.as_slice() {
-        if verify_inclusion(first, index, size, path, second).is_ok() {
-            assert!(index < size, "a leaf beyond the end of its tree is proven");
-        }
-        if verify_consistency(index, first, size, second, path).is_ok() {
-            assert!(index <= size, "a tree is proven to have shrunk");
-        }
+    let Some(([index, size], [first, second], path)) = parts(bytes) else { return };
+    if verify_inclusion(&first, index, size, &path, &second).is_ok() {
+        assert!(index < size, "a leaf beyond the end of its tree is proven");
     }
+    if verify_consistency(index, &first, size, &second, &path).is_ok() {
+        assert!(index <= size, "a tree is proven to have shrunk");
+    }
+}
+
+/// Whether a seed proves that an entry is in a log.
+#[cfg(test)]
+pub(super) fn is_included(bytes: &[u8]) -> bool {
+    parts(bytes).is_some_and(|([index, size], [leaf, root], path)| {
+        !path.is_empty() && verify_inclusion(&leaf, index, size, &path, &root).is_ok()
+    })
+}
+
+/// Whether a seed proves that a log has grown from another.
+#[cfg(test)]
+pub(super) fn is_consistent(bytes: &[u8]) -> bool {
+    parts(bytes).is_some_and(|([old, new], [before, after], path)| {
+        !path.is_empty() && verify_consistency(old, &before, new, &after, &path).is_ok()
+    })
+}
+
+/// The input as two numbers, two hashes, and the hashes of a path.
+fn parts(bytes: &[u8]) -> Option<([u64; 2], [Hash; 2], Vec<Hash>)> {
+    let (numbers, rest) = numbers(bytes)?;
+    let (hashes, _) = rest.as_chunks::<32>();
+    let mut hashes = hashes.iter().copied().map(Hash);
+    Some((numbers, [hashes.next()?, hashes.next()?], hashes.collect()))
 }
 
 fn numbers(bytes: &[u8]) -> Option<([u64; 2], &[u8])> {

@@ -4,6 +4,7 @@
 //! `tests/fuzz/corpus`, over seeds made from the vectors, and over simple mutations of both.
 
 mod acme;
+mod carried;
 mod case;
 mod ldap;
 mod log;
@@ -29,6 +30,7 @@ pub struct Target {
 /// Every target.
 pub const TARGETS: &[Target] = &[
     target("acme", acme::request),
+    target("batch", carried::batch),
     target("body", openpgp::body),
     target("bundle", outer::bundle),
     target("case", case::case),
@@ -56,6 +58,7 @@ pub const TARGETS: &[Target] = &[
     target("proof", log::proof),
     target("record_head", log::record_head),
     target("spki", openpgp::spki),
+    target("sw_description", carried::description),
     target("tls_alpn", acme::shown),
     target("trust", outer::trust),
     target("upload", openpgp::upload),

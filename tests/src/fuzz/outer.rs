@@ -6,12 +6,18 @@ use ics_core::evidence::{Evidence, verify};
 use ics_core::limits;
 use ics_core::time::Timestamp;
 use ics_core::trust::TrustPolicy;
-use ics_node::api::{AdoptionRequest, EnrolmentRequest};
+use ics_node::api::{
+    Acknowledgement, AdoptionRequest, ChallengeAnswer, ChallengeRequest, CheckQuestions, EnrolmentRequest,
+};
 use ics_node::client::publish::{Fields, Form, Rows};
+use ics_node::config::PeerConfig;
 use ics_sync::bundle::{Bundle, Section};
-use ics_sync::carried::Wanted;
+use ics_sync::carried::{Carried, Wanted};
+use ics_sync::news::{Event, Events, News};
 use ics_sync::packed;
-use ics_sync::wire::{Again, Attestation, Descriptors, Heads, Info, Page, Refusals, Shown, Submission, Submitted};
+use ics_sync::wire::{Again, Attestation, Descriptors, Heads, Info, Page, Refusals, Shown, Submission, Submitted, Watch};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use sha2::{Digest as _, Sha256};
 
 /// 2026-01-02, in seconds.
@@ -97,13 +103,37 @@ pub(super) fn feed(json: &[u8]) {
     }
     drop(Submitted::decode(json, 1));
     drop(Info::decode(json));
+    pushed::<News>(json);
+    pushed::<Heads>(json);
 }
 
-/// The request bodies of the API.
+/// What a peer pushes is the same news, whatever the pieces in which it arrives.
+fn pushed<E: Event + PartialEq>(stream: &[u8]) {
+    let Ok(news) = Events::<E>::default().take(stream) else { return };
+    let mut events = Events::<E>::default();
+    let pieces: Result<Vec<Vec<E>>, _> = stream.chunks(1).map(|piece| events.take(piece)).collect();
+    assert!(pieces.is_ok_and(|pieces| pieces.into_iter().flatten().eq(news)), "the pieces change what is read");
+}
+
+/// The request bodies of the API: what can be read is read back as it was written.
 pub(super) fn http(json: &[u8]) {
-    drop(serde_json::from_slice::<Submission>(json));
-    drop(serde_json::from_slice::<EnrolmentRequest>(json));
-    drop(serde_json::from_slice::<AdoptionRequest>(json));
+    back::<Submission>(json);
+    back::<EnrolmentRequest>(json);
+    back::<AdoptionRequest>(json);
+    back::<Acknowledgement>(json);
+    back::<CheckQuestions>(json);
+    back::<ChallengeRequest>(json);
+    back::<ChallengeAnswer>(json);
+    back::<Watch>(json);
+    back::<Again>(json);
+    drop(serde_json::from_slice::<PeerConfig>(json));
+    drop(serde_json::from_slice::<Carried>(json).map(Carried::checked));
+}
+
+fn back<T: DeserializeOwned + Serialize + PartialEq>(json: &[u8]) {
+    let Ok(read) = serde_json::from_slice::<T>(json) else { return };
+    let again = serde_json::to_vec(&read).ok().and_then(|json| serde_json::from_slice::<T>(&json).ok());
+    assert!(again.as_ref() == Some(&read), "a request is not read back as it was written");
 }
 
 /// A list of devices as CSV.
@@ -131,6 +161,6 @@ fn rows(form: Form, bytes: &[u8]) {
             row.values.iter().all(|(column, _)| Fields::check_column(column).is_ok()),
             "an unknown column is let in"
         );
-        drop(row.fields(&Fields::default()));
+        drop(row.fields(&Fields::default()).map(|fields| fields.said()));
     }
 }

@@ -4,12 +4,15 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use data_encoding::{BASE64, HEXLOWER};
+use ics_core::log::Hash;
 use ics_core::log::checkpoint::Origin;
 use ics_core::statement::detached;
 use ics_core::time::Timestamp;
 use ics_sync::bundle::{BundleWriter, Earlier, Head, Party};
+use ics_sync::news::News;
 use ics_sync::packed::{compress, pack};
-use ics_sync::wire::{Base64, Page, Submission};
+use ics_sync::wire::{Base64, Heads, Page, Submission};
+use ics_sync::witness::AddCheckpoint;
 use serde_json::Value;
 
 /// All seeds for a target: every text of the vectors, as it is and decoded if it is base64 or hex, and every object
@@ -31,11 +34,23 @@ pub fn seeds(target: &str) -> Vec<Vec<u8>> {
     found.extend(spoken(target).iter().map(|text| text.as_bytes().to_vec()));
     found.extend(in_pem(target, &found));
     found.extend(ldap(target));
+    if target == "batch" {
+        found.extend(super::carried::batches(&seeds("descriptor")).unwrap_or_default());
+    }
     if target == "bundle" {
         found.extend(bundles());
     }
     if target == "case" {
         found.extend(super::case::seeds(&vectors("evidence")).into_iter().flatten());
+    }
+    if target == "feed" {
+        found.extend(events(&found));
+    }
+    if target == "note" {
+        found.extend(asking_a_witness(&found));
+    }
+    if target == "proof" {
+        found.extend(proofs(&vectors("log")).unwrap_or_default());
     }
     if target == "packed" {
         let pages = seeds("feed").into_iter().filter_map(|json| Page::decode(&json).ok());
@@ -44,6 +59,52 @@ pub fn seeds(target: &str) -> Vec<Vec<u8>> {
         found.extend(pages);
     }
     found.into_iter().collect()
+}
+
+/// News as a peer pushes it: each page, a checkpoint, and what is said of watched things.
+fn events(found: &BTreeSet<Vec<u8>>) -> Vec<Vec<u8>> {
+    let pages = found.iter().filter_map(|json| Page::decode(json).ok());
+    let mut events: Vec<Vec<u8>> = pages.map(|page| News::Page(page).to_event(2)).collect();
+    events.push(News::Checkpoint("a signed note".to_owned()).to_event(2));
+    events.extend(found.iter().filter_map(|json| Heads::decode(json).ok()).map(|heads| heads.to_event()));
+    events
+}
+
+/// What a home asks a witness to cosign: notes that are the first of their log, and notes with a proof.
+fn asking_a_witness(found: &BTreeSet<Vec<u8>>) -> Vec<Vec<u8>> {
+    let notes = found.iter().filter_map(|note| String::from_utf8(note.clone()).ok());
+    let asking = |(old, checkpoint): (u64, String)| {
+        let proof = vec![Hash([7; 32]); usize::from(old > 0)];
+        AddCheckpoint { old, proof, checkpoint }.to_string().into_bytes()
+    };
+    notes.flat_map(|note| [(0, note.clone()), (1, note)]).map(asking).collect()
+}
+
+/// The proofs of the vectors as [`super::log::proof`] reads them: two numbers, two hashes, and the path between these.
+fn proofs(vectors: &Value) -> Option<Vec<Vec<u8>>> {
+    let (tree, entries) = (vectors.get("tree")?, vectors.get("entries")?.as_array()?);
+    let roots = tree.get("roots")?.as_array()?;
+    let number = |proof: &Value, member: &str| proof.get(member).and_then(Value::as_u64);
+    let at = |list: &[Value], place: u64| usize::try_from(place).ok().and_then(|place| list.get(place).cloned());
+    let hex = |hash: &Value| HEXLOWER.decode(hash.as_str()?.as_bytes()).ok();
+    let path = |proof: &Value| -> Option<Vec<u8>> {
+        let hashes = proof.get("proof")?.as_array()?.iter().map(|it| BASE64.decode(it.as_str()?.as_bytes()).ok());
+        Some(hashes.collect::<Option<Vec<_>>>()?.concat())
+    };
+    let written = |first: u64, second: u64, hashes: [Vec<u8>; 2], path: Vec<u8>| {
+        [&first.to_be_bytes()[..], &second.to_be_bytes(), &hashes.concat(), &path].concat()
+    };
+    let inclusion = |proof: &Value| {
+        let (index, size) = (number(proof, "index")?, number(proof, "size")?);
+        let leaf = hex(at(entries, index)?.get("leaf_hash")?)?;
+        Some(written(index, size, [leaf, hex(&at(roots, size)?)?], path(proof)?))
+    };
+    let consistency = |proof: &Value| {
+        let (old, new) = (number(proof, "old")?, number(proof, "new")?);
+        Some(written(old, new, [hex(&at(roots, old)?)?, hex(&at(roots, new)?)?], path(proof)?))
+    };
+    let included = tree.get("inclusion")?.as_array()?.iter().map(inclusion);
+    included.chain(tree.get("consistency")?.as_array()?.iter().map(consistency)).collect()
 }
 
 /// Bundles with one page each, without their last part: see [`super::outer::bundle`].
@@ -106,7 +167,12 @@ fn spoken(target: &str) -> &'static [&'static str] {
             "untrusted comment: signature\nRWRi19ng4G88yDQ6yIE5HZshMupKqDaJGFXcPOb/AMpLc0xMx0OriK6RKRUs2Lb/k2DBmfoA9BmUVVRPUv4+51DOn8MzSsjO+Ac=\ntrusted comment: version 7\n6P+V9FbUaF04RYRfGagA7bNn3oY5ZzdDKrTGBZhDIs/fMDjH6IBPULJqZ/nQqpKvoUkE9jFYasHkHqE5S0vKAw==\n",
             "untrusted comment: verify with s.pub\nRWTIu55ho5eKELlCbnVyKDoWb4ZijV26lMbGY44Mb9+Et2kIaxAbDFnPnLhkIElmpOySfaj+ljZ4c0+iLe4H+UQ45wqssdCPaQQ=\n",
         ],
-        "csv" => &["serial,model,lot,urn\nSN-1,\"Pump, 7\",L1,urn:dev:mac:0024befffe804ff1\nSN-2,P8,,\n"],
+        "csv" => &[
+            "serial,model,lot,urn\nSN-1,\"Pump, 7\",L1,urn:dev:mac:0024befffe804ff1\nSN-2,P8,,\n",
+            "key,kind,name,serial,host,urn,replaces,from,until,manu,qty\r\nk.pem,device,\"The \"\"7\"\"\",SN 1,p.acme.example,urn:a:1 urn:a:2,38cd1a9dd104847af32f938a3f205349bffad80a,2026-01-01T00:00:00Z,2027-01-01T00:00:00Z,Acme,3\r\n",
+            "serial,model\nSN-1,\"over\nlines\"\nSN-2\nSN-3,P8,too many\n",
+            "serial,name\nSN-1,\"never closed\nSN-2,\n",
+        ],
         "document" => &[
             r#"{"erasure":{"domain":"devices.acme.example","statement":"2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824"}}"#,
         ],
@@ -125,6 +191,20 @@ fn spoken(target: &str) -> &'static [&'static str] {
             r#"{"statements":["Ym9keQ=="]}"#,
             r#"{"certificate":"Ym9keQ==","kind":"device","names":["serial:SN-1"],"attributes":{"model":"P-7"}}"#,
             r#"{"source":"devices.acme.example","ids":["38cd1a9dd104847af32f938a3f205349bffad80a"],"model":"P-7","lot":null}"#,
+            r#"{"until":"2026-01-01T00:00:00.123Z"}"#,
+            r#"{"questions":[{"id":"serial:SN-1","use":"connect","peer":"serial:SN-2"},{"id":"serial:SN-3","use":"operate"}]}"#,
+            r#"{"id":"serial:SN-1"}"#,
+            r#"{"nonce":"AAAA","signature":"Ym9keQ=="}"#,
+            r#"{"ids":["38cd1a9dd104847af32f938a3f205349bffad80a"],"choices":[{"model":"P-7"},{"lot":"L1"}],"from":7,"wait":30}"#,
+            r#"{"question":1,"hidden":[0,2],"held":[1]}"#,
+            r#"{"name":"home.acme.example","url":"https://ics.acme.example","key":"iojj3XQJ8ZX9UtstPLpdcspnCb8dlBIb83SIAbQPb1w=","mirror":["devices.acme.example/5636206c0cdced54205f03567c66fe5be4102362d47feba78155c266df7fd5a2"]}"#,
+            r#""begin""#,
+            r#"{"checkpoint":"a signed note"}"#,
+            r#"{"missing":"the bundle has no such page"}"#,
+            r#"{"page":{"from":0,"size":2,"entries":[{"leaf":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="}],"proof":[],"checkpoint":"a\n"}}"#,
+            r#"{"shown":{"question":1,"rights":"AAAAAAAAAAAAAAAAAAAAAA==","entries":[],"earlier":[0],"lost":[1]}}"#,
+            r#"{"refused":{"refused":[{"body":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=","problem":{"status":422}}]}}"#,
+            r#"{"descriptors":{"from":1,"entries":[]}}"#,
         ],
         "ldap_cookie" => &[
             "rid=001",
@@ -136,7 +216,15 @@ fn spoken(target: &str) -> &'static [&'static str] {
             "OU = PGP  Keys ; O=Ics",
             r"cn=a\,b\2Cc\ ,o=\C3\A9t\C3\A9",
         ],
-        "ndjson" => &["{\"serial\":\"SN-1\",\"urn\":[\"urn:a:1\",\"urn:a:2\"],\"qty\":3}\n\n{\"model\":null}\n"],
+        "ndjson" => &[
+            "{\"serial\":\"SN-1\",\"urn\":[\"urn:a:1\",\"urn:a:2\"],\"qty\":3}\n\n{\"model\":null}\n",
+            "{\"key\":\"k.pem\",\"kind\":\"device\",\"host\":\"p.acme.example\",\"replaces\":\"38cd1a9dd104847af32f938a3f205349bffad80a\",\"until\":\"2027-01-01T00:00:00Z\"}",
+            "{\"serial\":{}}\nno object\n{\"serial\":\"SN-2\"}\n",
+        ],
+        "sw_description" => &[
+            "software = {\n  version = \"7\"; # the new one\n  /* for both */ stable: { copy1: { images: ({ filename = \"root.img\"; sha256 = \"2c26b46b68ffc68ff99b453c1d304134\" \"13422d706483bfa0f98a5e886266e7ae\"; size = 0x10L; }); }; };\n};\n",
+            "{\"software\":{\"version\":\"7\",\"files\":[{\"filename\":\"app\",\"sha256\":\"2c26b46b68ffc68ff99b453c1d30413413422d706483bfa0f98a5e886266e7ae\"}]}}",
+        ],
         "words" => &[
             "2026-01-01T00:00:00.123Z",
             "openpgp4fpr:38cd1a9dd104847af32f938a3f205349bffad80a",
@@ -170,12 +258,6 @@ fn in_pem(target: &str, found: &BTreeSet<Vec<u8>>) -> Vec<Vec<u8>> {
 
 /// BER as sent by clients and peers.
 fn ldap(target: &str) -> Vec<Vec<u8>> {
-    let element = |tag: u8, parts: &[Vec<u8>]| {
-        let mut out = Vec::new();
-        ics_sync::ber::primitive(&mut out, tag, &parts.concat());
-        out
-    };
-    let text = |text: &str| element(4, &[text.as_bytes().to_vec()]);
     let equality = element(0xa3, &[text("icsStatus"), text("stolen")]);
     let present = element(0x87, &[b"objectClass".to_vec()]);
     let part = element(0x30, &[element(0x80, &[b"Ther".to_vec()]), element(0x82, &[b"13".to_vec()])]);
@@ -192,31 +274,10 @@ fn ldap(target: &str) -> Vec<Vec<u8>> {
             ],
         ),
     ];
-    let message = |operation: Vec<u8>| element(0x30, &[element(2, &[vec![7]]), operation]);
     let result = [element(10, &[vec![0]]), text(""), text("")];
     match target {
         "ldap_filter" => filters,
-        "ldap_message" => {
-            let paged = element(0x30, &[element(2, &[vec![5]]), text("")]);
-            let control = element(0x30, &[text("1.2.840.113556.1.4.319"), element(4, &[paged])]);
-            let search = super::ldap::search(&equality);
-            let mut all: Vec<Vec<u8>> = filters.iter().map(|filter| super::ldap::search(filter)).collect();
-            all.push(search);
-            let bind =
-                element(0x60, &[element(2, &[vec![3]]), text("cn=operator,o=ics"), element(0x80, &[b"x".to_vec()])]);
-            let who = element(0x77, &[element(0x80, &[b"1.3.6.1.4.1.4203.1.11.3".to_vec()])]);
-            let compare = element(0x6e, &[text("o=ics"), element(0x30, &[text("o"), text("ics")])]);
-            let add = element(
-                0x68,
-                &[
-                    text("pgpCertID=0123456789ABCDEF,ou=PGP Keys,o=ics"),
-                    element(0x30, &[element(0x30, &[text("pgpKey"), element(0x31, &[text("x")])])]),
-                ],
-            );
-            all.extend([bind.clone(), who, compare, add].map(message));
-            all.push(element(0x30, &[element(2, &[vec![7]]), bind, element(0xa0, &[control])]));
-            all
-        }
+        "ldap_message" => requests(&filters, &equality),
         "ldap_answer" => {
             let attribute = element(0x30, &[text("icsIndex"), element(0x31, &[text("7")])]);
             let entry = element(0x64, &[text("icsIndex=7,cn=Log"), element(0x30, &[attribute])]);
@@ -236,6 +297,53 @@ fn ldap(target: &str) -> Vec<Vec<u8>> {
     }
 }
 
+fn element(tag: u8, parts: &[Vec<u8>]) -> Vec<u8> {
+    let mut out = Vec::new();
+    ics_sync::ber::primitive(&mut out, tag, &parts.concat());
+    out
+}
+
+fn text(text: &str) -> Vec<u8> {
+    element(4, &[text.as_bytes().to_vec()])
+}
+
+fn message(operation: Vec<u8>) -> Vec<u8> {
+    element(0x30, &[element(2, &[vec![7]]), operation])
+}
+
+/// Each request that clients make of the directory, and searches with these filters.
+fn requests(filters: &[Vec<u8>], equality: &[u8]) -> Vec<Vec<u8>> {
+    let paged = element(0x30, &[element(2, &[vec![5]]), text("")]);
+    let control = element(0x30, &[text("1.2.840.113556.1.4.319"), element(4, &[paged])]);
+    let search = super::ldap::search(equality);
+    let mut all: Vec<Vec<u8>> = filters.iter().map(|filter| super::ldap::search(filter)).collect();
+    all.push(search);
+    let bind = element(0x60, &[element(2, &[vec![3]]), text("cn=operator,o=ics"), element(0x80, &[b"x".to_vec()])]);
+    let who = element(0x77, &[element(0x80, &[b"1.3.6.1.4.1.4203.1.11.3".to_vec()])]);
+    let compare = element(0x6e, &[text("o=ics"), element(0x30, &[text("o"), text("ics")])]);
+    let key = "pgpCertID=0123456789ABCDEF,ou=PGP Keys,o=ics";
+    let attribute = element(0x30, &[text("pgpKey"), element(0x31, &[text("x")])]);
+    let add = element(0x68, &[text(key), element(0x30, core::slice::from_ref(&attribute))]);
+    let change = element(0x30, &[element(10, &[vec![2]]), attribute]);
+    let modify = element(0x66, &[text(key), element(0x30, &[change])]);
+    let delete = element(0x4a, &[key.as_bytes().to_vec()]);
+    let rename = element(0x6c, &[text("cn=a,o=ics"), text("cn=b"), element(1, &[vec![0xff]])]);
+    let (abandon, unbind) = (element(0x50, &[vec![6]]), element(0x42, &[]));
+    all.extend([bind.clone(), who, compare, add, modify, rename, delete, abandon, unbind].map(message));
+    all.push(element(0x30, &[element(2, &[vec![7]]), bind, element(0xa0, &[control])]));
+    // To be kept in step (RFC 4533): a search with a control behind it.
+    let wanted = element(0x30, &[element(10, &[vec![3]]), text("rid=001"), element(1, &[vec![0xff]])]);
+    let critical = element(1, &[vec![0xff]]);
+    let sync = element(0x30, &[text("1.3.6.1.4.1.4203.1.9.1.1"), critical, element(4, &[wanted])]);
+    let follow = |search: &Vec<u8>| {
+        let (_, content, _) = ics_sync::ber::split(search).ok()?;
+        Some(element(0x30, &[content.to_vec(), element(0xa0, core::slice::from_ref(&sync))]))
+    };
+    let followed: Vec<Vec<u8>> = all.first().and_then(follow).into_iter().collect();
+    all.extend(followed);
+    all
+}
+
 /// Input made by openssl and Python's cryptography package, DER in base64.
 fn encoded(target: &str) -> &'static [&'static str] {
     match target {
@@ -249,6 +357,10 @@ fn encoded(target: &str) -> &'static [&'static str] {
             "MIICHjBvAgECpA4wDDEKMAgGA1UEAwwBZKQRMA8xDTALBgNVBAMMBFJvb3SgERgPMjAyNjExMjkxNTE2MjBaoQwwCgYIKoZIzj0EAwKkEgQQ20uhoL9vyS7sQ3gh6CQ0hKUSBBChzYsTvcjZyiNow11WNOlIqz0wOzA5MCmBFAiTr5prOE/Iwjhjgz+eECpk5fuXoxEwDzENMAsGA1UEAwwEUm9vdDAMMAoGA1UdFQQDCgEBoEoDSAAwRQIgP47cGNd0aiKKtV4vKdkrU75ztaiYmVZunqF+Ydr6StACIQDW86QfNbsjyuFiTeJlImZEtpaql/VBH7qBmLglT7aoeqGCAR4wggEaMIIBFjCBvAIUCJOvmms4T8jCOGODP54QKmTl+5cwCgYIKoZIzj0EAwIwDzENMAsGA1UEAwwEUm9vdDAeFw0yNjExMjkxNTE2MjBaFw0zNjExMjYxNTE2MjBaMAwxCjAIBgNVBAMMAWQwWTATBgcqhkjOPQIBBggqhkjOPQMBBwNCAATstRQ2TwIPHVd1Lhgf0vJyH07Rjy0AuUVSg+qIH0KxjnXD16AK8G6A07lBIMfJXCh9Zg7I9jY3Qbncjf3IConaMAoGCCqGSM49BAMCA0kAMEYCIQD3IY5JzpPIx4zN22HVwvz4uGM9JbQ8XSVCWq4nkVXYiwIhANRdW+zKaZojQ7bN9KhUSORTkwNp4V63a3DniRN0mFLd",
             "MIIBjjCBmgIBAqQCMACkETAPMQ0wCwYDVQQDDARSb290oBEYDzIwMjYxMTI5MTUxNjIwWqE+MDwGCSqGSIb2fQdCDTAvBBBqmKXhJIlDfjzJRSXPi/pjMAsGCWCGSAFlAwQCAQICAfQwCgYIKoZIhvcNAgmiAwQBeKQSBBAsQgpYs+1iinhDWppYh/l7pRIEEF5OhstoCMUCOkD3/UJuaD+kgckwgcYwbgIBADAMMQowCAYDVQQDDAFkMFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAE7LUUNk8CDx1XdS4YH9Lych9O0Y8tALlFUoPqiB9CsY51w9egCvBugNO5QSDHyVwofWYOyPY2N0G53I39yAqJ2qAAMAoGCCqGSM49BAMCA0gAMEUCIHSn1R+4fajp3P9P21+SG6eVCBZIE+q+v5dMAQ8AbnbCAiEAt/DVDx0dghvhUqn9TdzSctKyPjU60ZBfqB6Npatxt5SgIwMhACCDSxr0K8KBUo5aprn8D7tjQimqMiWJYA6YpSMPGAgU",
             "MIIB7jBvAgECpA4wDDEKMAgGA1UEAwwBZKQRMA8xDTALBgNVBAMMBFJvb3SgERgPMjAyNjExMjkxNTE2MjBaoQwwCgYIKoZIzj0EAwKkEgQQG1E2YmQQ5zaRY0Zf9bFdp6USBBDItpW38PJvLglc7qgUTa0YtQ4wDDAKBggrBgEFBQcEEaBJA0cAMEQCIFLnu98z7qqB/a3Gd/VPg7KH9IoYZZhqetunoE37kuDLAiBOyw5A8UbM+cItErGXAIV7GV0cxoBTB35M6v1rXJUITKGCAR4wggEaMIIBFjCBvAIUCJOvmms4T8jCOGODP54QKmTl+5cwCgYIKoZIzj0EAwIwDzENMAsGA1UEAwwEUm9vdDAeFw0yNjExMjkxNTE2MjBaFw0zNjExMjYxNTE2MjBaMAwxCjAIBgNVBAMMAWQwWTATBgcqhkjOPQIBBggqhkjOPQMBBwNCAATstRQ2TwIPHVd1Lhgf0vJyH07Rjy0AuUVSg+qIH0KxjnXD16AK8G6A07lBIMfJXCh9Zg7I9jY3Qbncjf3IConaMAoGCCqGSM49BAMCA0kAMEYCIQD3IY5JzpPIx4zN22HVwvz4uGM9JbQ8XSVCWq4nkVXYiwIhANRdW+zKaZojQ7bN9KhUSORTkwNp4V63a3DniRN0mFLd",
+            "MIIBqjCBmgIBAqQCMACkETAPMQ0wCwYDVQQDDARSb290oBEYDzIwMjYxMTI5MTUxNjIwWqE+MDwGCSqGSIb2fQdCDTAvBBBqmKXhJIlDfjzJRSXPi/pjMAsGCWCGSAFlAwQCAQICAfQwCgYIKoZIhvcNAgmiAwQBeKQSBBAsQgpYs+1iinhDWppYh/l7pRIEEF5OhstoCMUCOkD3/UJuaD+igeUwgeIwgd8wgYMCAQAwfqMRMA8xDTALBgNVBAMMBFJvb3SlDjAMMQowCAYDVQQDDAFkplkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAE7LUUNk8CDx1XdS4YH9Lych9O0Y8tALlFUoPqiB9CsY51w9egCvBugNO5QSDHyVwofWYOyPY2N0G53I39yAqJ2qFXMAoGCCqGSM49BAMCA0kAMEYCIQC5or5HZPIr+M4OmYdjOJrTCptw6JYhj7EC7miHN4x1JwIhANvzHEqck4sG0eWpWXGOoFWdBRrlEMowxZ3/5EfY6D/YoCMDIQBrM3MdN/JmsVz1IOpM0EFoixJbTHvFDH4839SBm/PDdg==",
+            "MIH8MIGaAgECpAIwAKQRMA8xDTALBgNVBAMMBFJvb3SgERgPMjAyNjExMjkxNTE2MjBaoT4wPAYJKoZIhvZ9B0INMC8EEGqYpeEkiUN+PMlFJc+L+mMwCwYJYIZIAWUDBAIBAgIB9DAKBggqhkiG9w0CCaIDBAF4pBIEECxCCliz7WKKeENamliH+XulEgQQXk6Gy2gIxQI6QPf9Qm5oP7g4MDYwNAQgA9Zt0Ig1wco/EozOrNHzGslBYwlrIPRFroQoW8CDLXICAQCgDTALBglghkgBZQMEAgGgIwMhADe7anF9lYV9iWEytpis++TEtZI/YFnmVYAEv4Rw9lDy",
+            "MIIBAjCBmgIBAqQCMACkETAPMQ0wCwYDVQQDDARSb290oBEYDzIwMjYxMTI5MTUxNjIwWqE+MDwGCSqGSIb2fQdCDTAvBBBqmKXhJIlDfjzJRSXPi/pjMAsGCWCGSAFlAwQCAQICAfQwCgYIKoZIhvcNAgmiAwQBeKQSBBAsQgpYs+1iinhDWppYh/l7pRIEEF5OhstoCMUCOkD3/UJuaD+4PjA8MDoEIAPWbdCINcHKPxKMzqzR8xrJQWMJayD0Ra6EKFvAgy1yAgEAMBMCAQIwCgwIbm90IG1pbmUDAgZAoCMDIQA3GHO1AUVrbsY9J8h/uycUXvN6E0cb8rhus2z1RRTJDg==",
+            "MIHrMIGaAgECpAIwAKQRMA8xDTALBgNVBAMMBFJvb3SgERgPMjAyNjExMjkxNTE2MjBaoT4wPAYJKoZIhvZ9B0INMC8EEGqYpeEkiUN+PMlFJc+L+mMwCwYJYIZIAWUDBAIBAgIB9DAKBggqhkiG9w0CCaIDBAF4pBIEECxCCliz7WKKeENamliH+XulEgQQXk6Gy2gIxQI6QPf9Qm5oP7cnMCUwIAIBAjAbDBl0aGUgYW5zd2VyIGNhbm5vdCBiZSByZWFkAgEBoCMDIQDWN3dLJ4bT4zzXM0UCFcUuquzlbnWF5pGFZ+l/ZJ47Nw==",
         ],
         "crl" => &[
             "MIIBHTCBxQIBATAKBggqhkjOPQQDAjAXMRUwEwYDVQQDDAxBY21lIElzc3VpbmcXDTI2MTEyNjAwMDAwMFoXDTI2MTEyNzAwMDAwMFqgfTB7MB8GA1UdIwQYMBaAFEt2rNht7Hu/1Da7hHjpgmKgQxLSMAoGA1UdFAQDAgEHMEwGA1UdHAEB/wRCMECgO6A5hjdodHRwOi8vcGtpLmFjbWUuZXhhbXBsZS94NTA5L2RldmljZXMuYWNtZS5leGFtcGxlL2NybC8xgQH/MAoGCCqGSM49BAMCA0cAMEQCIHjeyp1pyklZYQnThs/Eu8ISg29e6qdBF+s4eOOcVXXAAiBty9++Fc75q3lSFr8cJ/P3sd7EEW9vmlA9ntMRSbwj/w==",

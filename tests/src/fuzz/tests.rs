@@ -1,8 +1,18 @@
+use std::collections::{BTreeSet, HashSet};
 use std::fs;
 use std::panic::catch_unwind;
 use std::path::{Path, PathBuf};
 
+use ics_core::log::source::Source;
+use ics_node::api;
+use ics_node::client::gate::swupdate::pieces;
+use ics_node::client::publish::{Form, Rows};
+use ics_node::config::PeerConfig;
 use ics_node::ldap::decode::Message;
+use ics_sync::carried::Carried;
+use ics_sync::news::{Events, News};
+use ics_sync::wire::{Again, Heads, Watch};
+use ics_sync::witness::AddCheckpoint;
 
 use super::{Mutator, TARGETS, Target, seeds};
 
@@ -75,6 +85,8 @@ fn seeds_are_accepted() {
     assert_eq!(requests.iter().filter(|signed| proves(signed)).count(), 2, "signed by the key in them, EC and RSA");
     let told = requests.iter().filter_map(super::acme::bound_or_changed).collect::<Vec<_>>();
     assert_eq!(told.len(), 2, "one binds an account, one changes a key: {told:?}");
+    let carried: BTreeSet<_> = seeds("batch").iter().filter_map(|seed| super::carried::kind_of_batch(seed)).collect();
+    assert_eq!(carried.len(), 3, "each kind of batch: {carried:?}");
     assert!(accepted("body", |seed| ics_core::statement::parse(seed).is_ok()));
     assert!(accepted("bundle", |seed| {
         let digest = <sha2::Sha256 as sha2::Digest>::digest(seed);
@@ -84,6 +96,8 @@ fn seeds_are_accepted() {
     assert!(all("case", |seed| ics_core::checker::Case::parse(seed).is_ok_and(|case| case.check().is_ok())));
     assert!(accepted("certificate", |seed| ics_core::openpgp::certificate::Certificate::parse(seed).is_ok()));
     assert!(all("cmp", super::x509::is_good_message));
+    let asked: BTreeSet<_> = seeds("cmp").iter().filter_map(|seed| super::x509::kind_of_message(seed)).collect();
+    assert_eq!(asked.len(), 5, "each kind of message: {asked:?}");
     assert!(all("cms", super::x509::is_good_cms));
     assert!(all("crl", super::x509::is_good_list));
     assert!(all("csr", |seed| ics_node::x509::Csr::parse(seed).is_ok()));
@@ -101,12 +115,12 @@ fn seeds_are_accepted() {
     assert!(accepted("feed", |seed| ics_sync::wire::Refusals::decode(seed).is_ok()));
     assert!(accepted("feed", |seed| ics_sync::wire::Submitted::decode(seed, 1).is_ok()));
     assert!(accepted("feed", |seed| ics_sync::wire::Info::decode(seed).is_ok()));
-    assert!(accepted("http", |seed| ics_sync::wire::Submission::decode(seed).is_ok()));
-    assert!(accepted("http", |seed| serde_json::from_slice::<ics_node::api::EnrolmentRequest>(seed).is_ok()));
-    assert!(accepted("http", |seed| serde_json::from_slice::<ics_node::api::AdoptionRequest>(seed).is_ok()));
+    assert!(accepted("feed", |seed| Events::<News>::default().take(seed).is_ok_and(|news| !news.is_empty())));
+    assert!(accepted("feed", |seed| Events::<Heads>::default().take(seed).is_ok_and(|heads| !heads.is_empty())));
     assert!(accepted("packed", |seed| ics_sync::packed::unpack(seed).is_ok()));
     assert!(accepted("spki", |seed| PublicKey::from_spki_der(seed).is_ok()));
     assert!(accepted("spki", |seed| core::str::from_utf8(seed).is_ok_and(|pem| PublicKey::from_spki_pem(pem).is_ok())));
+    assert!(all("sw_description", |seed| pieces(Path::new("sw-description"), seed).is_ok_and(|all| all.len() == 2)));
     assert!(all("tls_alpn", super::acme::is_good_answer));
     assert!(accepted("trust", |seed| ics_core::trust::TrustPolicy::parse(seed).is_ok()));
     assert!(accepted("ldap_answer", ics_sync::ldap::passes));
@@ -125,6 +139,39 @@ fn seeds_are_accepted() {
         text.is_some_and(|(text, _)| ics_core::log::record_head::RecordHead::parse(&format!("{text}\n")).is_ok())
     };
     assert!(all("record_head", head));
+    let asks = |seed: &[u8]| {
+        let text = core::str::from_utf8(seed).ok();
+        text.is_some_and(|text| text.parse::<AddCheckpoint>().is_ok_and(|it| !it.proof.is_empty()))
+    };
+    assert!(accepted("note", asks));
+    assert!(accepted("proof", super::log::is_included) && accepted("proof", super::log::is_consistent));
+    let is_source = |seed: &[u8]| core::str::from_utf8(seed).is_ok_and(|text| Source::from_tlog_proof(text).is_ok());
+    assert!(accepted("proof", is_source));
+    assert!(accepted("upload", |seed| ics_core::statement::split(seed).is_ok()));
+    assert!(accepted("document", |seed| {
+        serde_json::from_slice::<serde_json::Value>(seed).is_ok_and(|json| json.get("erasure").is_some())
+    }));
+    for (target, form) in [("csv", Form::Csv), ("ndjson", Form::Ndjson)] {
+        let read = |seed: Vec<u8>| Rows::read(form, seed).is_ok_and(|mut rows| rows.all(|row| row.is_ok()));
+        assert!(seeds(target).into_iter().any(read), "{target}");
+    }
+}
+
+/// Each request body of the API has a seed.
+#[test]
+fn every_request_has_a_seed() {
+    fn has_one<T: serde::de::DeserializeOwned>() -> bool {
+        seeds("http").iter().any(|seed| serde_json::from_slice::<T>(seed).is_ok())
+    }
+    assert!(seeds("http").iter().any(|seed| ics_sync::wire::Submission::decode(seed).is_ok()));
+    assert!(has_one::<api::EnrolmentRequest>() && has_one::<api::AdoptionRequest>());
+    assert!(has_one::<api::Acknowledgement>() && has_one::<api::CheckQuestions>());
+    assert!(has_one::<api::ChallengeRequest>() && has_one::<api::ChallengeAnswer>());
+    assert!(has_one::<Watch>() && has_one::<Again>() && has_one::<PeerConfig>());
+    let carried: Vec<Carried> =
+        seeds("http").iter().filter_map(|seed| serde_json::from_slice::<Carried>(seed).ok()?.checked().ok()).collect();
+    let kinds: HashSet<_> = carried.iter().map(core::mem::discriminant).collect();
+    assert_eq!(kinds.len(), 7, "each answer that is carried, {carried:?}");
 }
 
 /// Each target has its libFuzzer binary, and each binary has a target.

@@ -53,6 +53,18 @@ pub(super) fn is_good_message(bytes: &[u8]) -> bool {
     matches!(shown, Ok(Protection::Key(_) | Protection::Secret))
 }
 
+/// What a seed asks for.
+#[cfg(test)]
+pub(super) fn kind_of_message(bytes: &[u8]) -> Option<&'static str> {
+    Some(match Request::of(&Message::parse(bytes).ok()?).ok()? {
+        Request::Enrolment(_) => "enrolment",
+        Request::Revocation(_) => "revocation",
+        Request::Confirmation(_) => "confirmation",
+        Request::Error => "error",
+        Request::Question(_) => "question",
+    })
+}
+
 /// A request is about at least one certificate, and a bounded number of them.
 pub(super) fn ocsp(bytes: &[u8]) {
     let Ok(questions) = Questions::parse(bytes) else { return };
