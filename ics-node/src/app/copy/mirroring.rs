@@ -306,10 +306,12 @@ fn tell(hosted: &Hosted, names: &[String], began: &Status, progress: &Progress) 
 }
 
 /// Whether nothing can be copied: every peer has failed in turn, and none has brought anything since. A mirror that has
-/// only just begun to ask again says nothing yet.
+/// only just begun to ask again says nothing yet, nor does one that waits for a peer with which it looks at something
+/// again: then the others have not been asked.
 fn fails(has_failed: bool, peers: usize, began: &Status, now: &Status) -> bool {
+    let are_all_asked = usize::try_from(now.failures).is_ok_and(|failures| failures >= peers);
     match now.trouble {
-        Some(_) => has_failed || usize::try_from(now.failures).is_ok_and(|failures| failures >= peers),
+        Some(_) => has_failed || (are_all_asked && (peers == 1 || !now.is_looking)),
         None => has_failed && !has_got_further(began, now),
     }
 }
@@ -466,6 +468,8 @@ mod tests {
             (false, 1, failed(1), true),
             (false, 2, failed(1), false),
             (false, 2, failed(2), true),
+            (false, 2, Status { is_looking: true, ..failed(2) }, false),
+            (false, 1, Status { is_looking: true, ..failed(1) }, true),
             (true, 2, failed(1), true),
             (true, 1, status(), true),
             (true, 1, further.clone(), false),
