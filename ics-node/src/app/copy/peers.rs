@@ -51,6 +51,8 @@ pub(crate) struct Asking {
     pub(crate) pace: Budget,
     /// Until when it is left alone because it could not be reached.
     pub(crate) resting: Mutex<Option<Instant>>,
+    /// When an answer was not complete in time, unless one has been since.
+    pub(crate) late: Mutex<Option<Instant>>,
     /// The results of the last questions, by domain.
     pub(crate) last: Mutex<BTreeMap<DomainName, LastAsked>>,
 }
@@ -93,8 +95,8 @@ impl Peer {
             let peer = config.bytes_per_second.map_or(peer.clone(), |bytes| peer.with_budget(bytes));
             if let (ics_sync::Peer::Http(http), false) = (&peer, config.roam.is_empty()) {
                 let pace = Budget::new(limits::ROAMING_PER_PEER, Duration::from_secs(60));
-                let last = Mutex::default();
-                roam = Some(Asking { http: http.counted_apart(), pace, resting: Mutex::default(), last });
+                let (resting, late, last) = (Mutex::default(), Mutex::default(), Mutex::default());
+                roam = Some(Asking { http: http.counted_apart(), pace, resting, late, last });
             }
             pulls = config.mirror.iter().map(|origin| (origin.domain.clone(), peer.counted_apart())).collect();
         }
