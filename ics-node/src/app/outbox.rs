@@ -31,6 +31,7 @@ use ics_sync::http::{HttpPeer, PeerError};
 use ics_sync::wire::Outcome;
 use tokio::sync::watch;
 
+use self::retry::Place;
 pub(crate) use self::retry::Retry;
 use super::admit::check::{Checked, What, check_sent};
 use super::admit::unite::stands_for;
@@ -40,13 +41,14 @@ use super::hosted::Hosted;
 use super::{App, AppError, Sender, random};
 use crate::api::problem::Code;
 use crate::api::{OUTBOX_SHOWN, OutboxItem, Pending, Problem, SubmissionResult, SubmissionResults};
-use crate::store::{Part, Posted};
+use crate::store::{DomainNumber, Part, Posted};
 
 /// How long a submitter waits for the home's answer before being told that the submission is pending.
 const ANSWER: Duration = Duration::from_secs(8);
 /// How often to check whether something is to be sent again.
 const TICK: Duration = Duration::from_millis(500);
-/// How many bodies are passed over one after the other without a pause. If there are more, perhaps nothing is taken.
+/// How many bodies are passed over one after the other without a pause. If there are more, perhaps nothing is taken, or
+/// the home would be asked about all of them at once.
 const PASSED_OVER: usize = 8;
 
 /// How much waits for the home of a domain.
@@ -204,16 +206,14 @@ impl App {
             },
             false => hosted.retry.lock().await,
         };
-        let mut passed_over = 0;
+        let (mut passed_over, mut took_nothing) = (0, false);
         while retry.may_send(urged) {
-            let (number, (behind, most)) = (hosted.number, retry.begin());
-            let mut batch = self.blocking(move |app| Ok(app.store().waiting(number, behind)?)).await?;
-            batch.truncate(most);
+            let (number, places) = (hosted.number, retry.begin());
+            let (mut batch, place) = self.blocking(move |app| app.waiting_at(number, places)).await?;
+            batch.truncate(retry.most());
             let Some(first) = batch.first().map(|(id, _)| *id) else {
-                if passed_over > 0 {
-                    let [jitter] = random()?;
-                    retry.took_nothing_behind(jitter);
-                }
+                let [jitter] = random()?;
+                retry.comes_to_the_end(place, took_nothing, jitter);
                 return Ok(());
             };
             if passed_over == PASSED_OVER {
@@ -221,7 +221,7 @@ impl App {
             }
             retry.sends();
             let count = batch.len();
-            let sent = match self.send(hosted, batch, behind > 0).await {
+            let sent = match self.send(hosted, batch, place.behind > 0).await {
                 Ok(sent) => sent,
                 // The home's answer was not stored, so the same batch is sent again; the store may fail for a long
                 // time.
@@ -235,18 +235,32 @@ impl App {
             }
             if matches!(sent, Sent::TooEarly | Sent::RestOfLess) && count == 1 {
                 retry.pass_over(first);
+                passed_over += 1;
             }
             match sent {
                 Sent::Answered => {
                     retry.answered();
-                    passed_over = 0;
+                    (passed_over, took_nothing) = (0, false);
                 }
                 Sent::TooMuch | Sent::TooEarly => {}
-                Sent::RestOfLess if count == 1 => passed_over += 1,
+                Sent::RestOfLess if count == 1 => took_nothing = true,
                 Sent::Rest | Sent::RestOfLess => return rest(&mut retry),
             }
         }
         Ok(())
+    }
+
+    /// What waits at the first place, or, if that is nothing, at the second one; and which of the two it is.
+    fn waiting_at(
+        &self,
+        number: DomainNumber,
+        (later, again): (Place, Option<Place>),
+    ) -> Result<(Vec<(u64, Vec<u8>)>, Place), AppError> {
+        let batch = self.store().waiting(number, later.behind)?;
+        match again.filter(|_| batch.is_empty()) {
+            Some(again) => Ok((self.store().waiting(number, again.behind)?, again)),
+            None => Ok((batch, later)),
+        }
     }
 
     /// Sends a batch; `lacks` says that something before it was passed over.

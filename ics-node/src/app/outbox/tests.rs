@@ -147,3 +147,28 @@ async fn what_the_home_refuses_behind_something_that_it_lacks_goes_on_waiting() 
     let ends = matches!(results.as_slice(), [SubmissionResult::Problem(_)]);
     assert!(matches!(sent, Sent::Answered) && ends, "{results:?}");
 }
+
+/// However much was passed over.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_came_later_is_sent_before_what_was_passed_over() {
+    let copied = Copied::new().await;
+    let hosted = copied.copy.hosted(&copied.maker.domain).expect("copied");
+    let post = |number| {
+        let body = copied.introduce(number);
+        let posted = tokio::task::block_in_place(|| copied.copy.post(&hosted, vec![body]));
+        let Ok(Ok(posted)) = posted else { panic!("it is not taken in") };
+        posted[0].id
+    };
+    let [first, second] = [2, 3].map(post);
+    let sent = |behind, again: Option<u64>| {
+        let again = again.map(|behind| Place { behind, is_again: true });
+        let places = (Place { behind, is_again: false }, again);
+        let waits = tokio::task::block_in_place(|| copied.copy.waiting_at(hosted.number, places));
+        let (batch, place) = waits.expect("is read");
+        (batch.into_iter().map(|(id, _)| id).collect::<Vec<u64>>(), place.is_again)
+    };
+    assert_eq!(sent(0, None), (vec![first, second], false));
+    assert_eq!(sent(first, Some(0)), (vec![second], false), "although it is time for the first one");
+    assert_eq!(sent(second, Some(0)), (vec![first, second], true));
+    assert_eq!(sent(second, None), (Vec::new(), false));
+}
