@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::Instant;
 
 use ics_core::domain::Domain;
 use ics_core::identity::IdentityId;
@@ -16,6 +17,7 @@ use super::entries::Line;
 use super::following::declared::Compared;
 use super::home::witnesses::Witnessing;
 use super::outbox::Retry;
+use super::roam::SentBack;
 use super::x509::cmp::InVain;
 use super::x509::expiry::Expiries;
 use super::x509::keyring::Keyring;
@@ -95,6 +97,8 @@ struct OfSource {
     compared: Option<Compared>,
     /// The version of its descriptor under which what it has lost was last looked for.
     searched: Option<u64>,
+    /// How often everything that it says was looked at again because it told of other rights.
+    sent_back: SentBack,
 }
 
 impl Hosted {
@@ -316,6 +320,12 @@ impl Hosted {
 
     pub(crate) fn set_searched(&self, source: &DomainName, version: u64) {
         self.note_of_source(source, |it| it.searched = Some(version));
+    }
+
+    /// Whether it is time to look again at everything that a source says, since it tells of other rights; if so, notes
+    /// that this begins now.
+    pub(crate) fn may_look_again(&self, source: &DomainName, now: Instant) -> bool {
+        self.note_of_source(source, |it| it.sent_back.take_due(now))
     }
 
     pub(crate) fn mirror(&self) -> Option<MirrorInfo> {
