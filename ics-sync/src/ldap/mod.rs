@@ -37,6 +37,9 @@ use crate::wire::{Again, Descriptors, PAGE_JSON_BYTES, Page, Shown, WireError};
 
 /// Seconds for which a connection is used on which the peer did not recognise the key that was shown.
 const STRANGER_SECONDS: u64 = 10;
+/// Seconds after which a connection that nobody has used is not used again: if the link has changed meanwhile, neither
+/// end is told, and a question would wait in vain.
+const IDLE_SECONDS: u64 = 30;
 /// RFC 4533, 2.2.
 const SYNC_REQUEST: &str = "1.3.6.1.4.1.4203.1.9.1.1";
 /// RFC 4533, 2.6.
@@ -72,6 +75,8 @@ struct Connection {
     /// Whether the peer has refused to recognise the key that was shown; it may recognise it later.
     is_strangers: bool,
     began: Instant,
+    /// When it last answered.
+    used: Instant,
     ended: Arc<Mutex<Option<PeerError>>>,
     taken: Arc<Taken>,
 }
@@ -268,13 +273,14 @@ impl LdapPeer {
             Ok((connection, entries, result))
         };
         let too_late = |_| PeerError::Transport("no answer in time".to_owned());
-        let (connection, entries, result) =
+        let (mut connection, entries, result) =
             timeout(Duration::from_secs(ANSWER_SECONDS), asking).await.map_err(too_late)??;
         // A directory that stops at its limit has given a short answer; whoever needs more asks from there on.
         let is_short = result.rc == SIZE_LIMIT_EXCEEDED && !entries.is_empty();
         if result.rc != 0 && !is_short {
             return Err(refused(&result, domain));
         }
+        connection.used = Instant::now();
         *self.waiting.lock().unwrap_or_else(PoisonError::into_inner) = Some(connection);
         Ok(entries)
     }
@@ -287,7 +293,10 @@ impl LdapPeer {
         began: Option<Instant>,
         before: u64,
     ) -> Result<T, PeerError> {
-        let Some(began) = began else { return Ok(next.await) };
+        let Some(began) = began else {
+            let pauses = || !self.meter.wait().is_zero();
+            return first(next, Duration::from_secs(SILENCE_SECONDS), pauses).await;
+        };
         let left = || {
             let came = self.meter.received().saturating_sub(before);
             self.meter.time_for(came).saturating_sub(began.elapsed())
@@ -346,7 +355,20 @@ impl LdapPeer {
             *why.lock().unwrap_or_else(PoisonError::into_inner) = Some(ended.unwrap_or(PeerError::Ended));
         });
         let settings = LdapConnSettings::new().set_std_stream(StdStream::Unix(theirs));
-        Ok(Connection { ldap: library(settings)?, is_strangers: false, began: Instant::now(), ended, taken })
+        let now = Instant::now();
+        Ok(Connection { ldap: library(settings)?, is_strangers: false, began: now, used: now, ended, taken })
+    }
+}
+
+/// The beginning of an answer, unless the peer is silent for that long while no budget `pauses` what it sends.
+async fn first<T>(next: impl Future<Output = T>, silence: Duration, pauses: impl Fn() -> bool) -> Result<T, PeerError> {
+    let mut next = pin!(next);
+    loop {
+        match timeout(silence, &mut next).await {
+            Ok(next) => return Ok(next),
+            Err(_) if pauses() => {}
+            Err(_) => return Err(PeerError::Transport("the peer is silent".to_owned())),
+        }
     }
 }
 
@@ -372,7 +394,8 @@ fn library(settings: LdapConnSettings) -> Result<Ldap, PeerError> {
 
 impl Connection {
     fn is_open(&self) -> bool {
-        self.ended.lock().unwrap_or_else(PoisonError::into_inner).is_none() && !self.is_stale()
+        let is_idle = self.used.elapsed() > Duration::from_secs(IDLE_SECONDS);
+        self.ended.lock().unwrap_or_else(PoisonError::into_inner).is_none() && !is_idle && !self.is_stale()
     }
 
     /// Whether it is time to show the key again.

@@ -64,9 +64,9 @@ impl Mirror {
     }
 
     /// Takes the report that the peer was not reached, or that its answer was cut off. A second look goes on from there
-    /// once the peer is back, if that is soon or nobody else can be asked: over a link that is up for minutes at a time,
-    /// a long one that begins anew each time would never come to its end. Each answer is compared with what the peer
-    /// said about this mirror's rights when it gave the page, however much later it comes.
+    /// once the peer is back, if that is soon or nobody else can be asked: over a link that is up for minutes at a
+    /// time, a long one that begins anew each time would never come to its end. Each answer is compared with what the
+    /// peer said about this mirror's rights when it gave the page, however much later it comes.
     pub fn handle_unreached(&mut self, what: &str, now: Timestamp) {
         let is_alone = !self.sources.are_several();
         let goes_on = |review: &&mut Review| review.is_asking() && (is_alone || review.is_patient(now));

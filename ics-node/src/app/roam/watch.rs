@@ -32,9 +32,9 @@ const IN_VAIN: Duration = Duration::from_secs(10 * 60);
 /// How long it takes at most until tasks are begun anew.
 const BEGUN_ANEW: Duration = Duration::from_secs(1);
 /// Why not everything has been looked at again that other rights may show.
-const RESTLESS: &str = "the source tells of other rights of this node again and again, so what was said before is looked \
-                        at again only now and then: perhaps its rules change all the time, or one of the addresses at \
-                        which it is asked does not show it the key of this node";
+const RESTLESS: &str = "the source tells of other rights of this node again and again, so what was said before is \
+                        looked at again only now and then: perhaps its rules change all the time, or one of the \
+                        addresses at which it is asked does not show it the key of this node";
 
 /// The tasks that follow without a copy, one for each pair of domains.
 #[derive(Default)]
