@@ -6,6 +6,7 @@ mod read;
 mod refusal;
 
 use core::pin::pin;
+use core::sync::atomic::{AtomicU32, Ordering};
 use core::time::Duration;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -35,8 +36,12 @@ use crate::news::News;
 use crate::told::beginning;
 use crate::wire::{Again, Descriptors, PAGE_JSON_BYTES, Page, Shown, WireError};
 
-/// Seconds for which a connection is used on which the peer did not recognise the key that was shown.
+/// Seconds for which a connection is used on which the peer did not recognise the key that was shown: it may know it by
+/// then. After this many times that is less likely, and a new connection costs a handshake; so each is then used for
+/// twice as long as the one before, up to the longest time.
 const STRANGER_SECONDS: u64 = 10;
+const STRANGER_TIMES: u32 = 12;
+const LONGEST_STRANGER_SECONDS: u64 = 160;
 /// Seconds after which a connection that nobody has used is not used again: if the link has changed meanwhile, neither
 /// end is told, and a question would wait in vain.
 const IDLE_SECONDS: u64 = 30;
@@ -59,6 +64,8 @@ pub struct LdapPeer {
     meter: Meter,
     /// A connection that waits for its next question.
     waiting: Arc<Mutex<Option<Connection>>>,
+    /// How often the peer did not recognise the key that was shown, since it last did.
+    unknown: Arc<AtomicU32>,
     /// The origins of the logs that the peer claims to have, which cookies name.
     origins: Arc<Mutex<BTreeMap<DomainName, String>>>,
 }
@@ -72,8 +79,8 @@ impl core::fmt::Debug for LdapPeer {
 /// A connection, and what has ended it.
 struct Connection {
     ldap: Ldap,
-    /// Whether the peer has refused to recognise the key that was shown; it may recognise it later.
-    is_strangers: bool,
+    /// For how long it is used, if the peer has not recognised the key that was shown.
+    stale_after: Option<Duration>,
     began: Instant,
     /// When it last answered.
     used: Instant,
@@ -107,7 +114,8 @@ impl LdapPeer {
         // Only in a URL is an IPv6 address in brackets.
         let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
         let port = parsed.port().unwrap_or(port);
-        Ok(Self { host, port, tls, meter: Meter::default(), waiting: Arc::default(), origins: Arc::default() })
+        let (waiting, unknown, origins) = (Arc::default(), Arc::default(), Arc::default());
+        Ok(Self { host, port, tls, meter: Meter::default(), waiting, unknown, origins })
     }
 
     /// The same peer, limited to this many bytes per second over everything that is derived from it.
@@ -324,7 +332,11 @@ impl LdapPeer {
             let mut connection = self.through(stream, Expected::Bind)?;
             // By the certificate shown in TLS. A peer that does not recognise it answers as to a stranger.
             let bound = connection.ldap.sasl_external_bind().await.map_err(|error| connection.why(&error))?;
-            connection.is_strangers = bound.rc != 0;
+            if bound.rc == 0 {
+                self.unknown.store(0, Ordering::Relaxed);
+            } else {
+                connection.stale_after = Some(stranger_time(self.unknown.fetch_add(1, Ordering::Relaxed)));
+            }
             Ok(connection)
         };
         let too_late = |_| PeerError::Transport("no connection in time".to_owned());
@@ -356,7 +368,7 @@ impl LdapPeer {
         });
         let settings = LdapConnSettings::new().set_std_stream(StdStream::Unix(theirs));
         let now = Instant::now();
-        Ok(Connection { ldap: library(settings)?, is_strangers: false, began: now, used: now, ended, taken })
+        Ok(Connection { ldap: library(settings)?, stale_after: None, began: now, used: now, ended, taken })
     }
 }
 
@@ -370,6 +382,12 @@ async fn first<T>(next: impl Future<Output = T>, silence: Duration, pauses: impl
             Err(_) => return Err(PeerError::Transport("the peer is silent".to_owned())),
         }
     }
+}
+
+/// For how long a connection is used on which the peer does not recognise the key, nor has this many times before.
+fn stranger_time(before: u32) -> Duration {
+    let doubled = STRANGER_SECONDS.saturating_mul(2_u64.saturating_pow(before.saturating_sub(STRANGER_TIMES)));
+    Duration::from_secs(doubled.min(LONGEST_STRANGER_SECONDS))
 }
 
 /// Whether a peer has another log than the cookie says, or cannot read the cookie.
@@ -400,7 +418,7 @@ impl Connection {
 
     /// Whether it is time to show the key again.
     fn is_stale(&self) -> bool {
-        self.is_strangers && self.began.elapsed() > Duration::from_secs(STRANGER_SECONDS)
+        self.stale_after.is_some_and(|time| self.began.elapsed() > time)
     }
 
     /// Why the library got no answer: the gate knows more than the library's error says.
@@ -452,6 +470,11 @@ impl core::fmt::Debug for LdapNews {
 }
 
 impl LdapNews {
+    /// Whether it is time to show the key again, on another connection.
+    pub(crate) fn is_stale(&self) -> bool {
+        self.connection.is_stale()
+    }
+
     /// The next piece of news. If dropped half-way, nothing is lost.
     ///
     /// # Errors
@@ -459,9 +482,6 @@ impl LdapNews {
     /// understood. The stream is then unusable.
     pub async fn next(&mut self) -> Result<News, PeerError> {
         loop {
-            if self.connection.is_stale() {
-                return Err(PeerError::Ended);
-            }
             let silent = |_| PeerError::Transport("the peer is silent".to_owned());
             let next = self.connection.next(&mut self.search);
             let next = timeout(Duration::from_secs(SILENCE_SECONDS), next).await.map_err(silent)?;

@@ -1,7 +1,7 @@
 //! Directories that answer with more or less than was asked for.
 
 use core::cell::Cell;
-use core::sync::atomic::{AtomicUsize, Ordering};
+use core::sync::atomic::AtomicUsize;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
@@ -9,6 +9,9 @@ use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
 use super::*;
 use crate::ber;
+use crate::driver::listen;
+use crate::mirror::Way;
+use crate::peer::{Peer, Stream};
 
 /// Bytes of one entry's body.
 const BODY: usize = 256 * 1024;
@@ -300,4 +303,28 @@ async fn who_is_silent_is_given_up() {
     assert!(matches!(&answer, Err(PeerError::Transport(why)) if why.contains("silent")), "{answer:?}");
     assert_eq!(asked.get(), 3);
     assert_eq!(first(core::future::ready(7), silence, || false).await, Ok(7));
+}
+
+/// Whoever copies what anybody may copy would be told several times a minute that the peer has ended its stream.
+#[tokio::test]
+async fn where_the_key_is_shown_again_news_is_heard_from_a_new_connection() {
+    let peer = sends(vec![done(51)], Vec::new()).await;
+    peer.origins.lock().expect("a lock").insert(domain(), format!("{}/00", domain()));
+    let mut news = peer.stream(&domain(), 0).await.expect("a stream");
+    news.connection.stale_after = Some(Duration::ZERO);
+    assert!(news.is_stale());
+    let busy = news.next().await.expect_err("no news");
+    assert!(matches!(busy, PeerError::Refused { code: 51, .. }), "that it is stale is no fault of the peer: {busy:?}");
+
+    let mut stream = Some(Stream::Ldap(Box::new(news)));
+    let other = sends(vec![done(53)], Vec::new()).await;
+    other.origins.lock().expect("a lock").insert(domain(), format!("{}/00", domain()));
+    let heard = listen(&Peer::Ldap(other), &domain(), &mut stream, 0, Way::Stream).await;
+    assert!(matches!(heard, Err(PeerError::Refused { code: 53, .. })), "a new one is opened: {heard:?}");
+}
+
+#[test]
+fn to_whom_the_key_is_unknown_it_is_shown_ever_more_rarely() {
+    let seconds = [0, 12, 13, 16, 17, u32::MAX].map(|before| stranger_time(before).as_secs());
+    assert_eq!(seconds, [10, 10, 20, 160, 160, 160]);
 }
