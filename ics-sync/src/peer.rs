@@ -141,7 +141,7 @@ impl Stream {
     /// Whether what follows is better heard from a new one.
     pub(crate) fn is_stale(&self) -> bool {
         match self {
-            Self::Http(_) => false,
+            Self::Http(stream) => stream.is_stale(),
             Self::Ldap(stream) => stream.is_stale(),
         }
     }

@@ -269,7 +269,9 @@ impl Afar {
 
     /// What the home pushes: over the open stream, a new stream, or a request that waits at the home.
     async fn listen(&mut self, from: u64, way: Way) -> Result<Heads, PeerError> {
-        if let (Some(stream), Way::Stream) = (&mut self.stream, way) {
+        if let (Some(stream), Way::Stream) = (&mut self.stream, way)
+            && !stream.is_stale()
+        {
             return stream.next().await;
         }
         let (domain, choices) = (&self.work.origin.domain, choices(&self.work.following));
