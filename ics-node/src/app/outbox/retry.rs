@@ -18,6 +18,8 @@ pub(crate) struct Retry {
     most: Option<usize>,
     /// The last body that was passed over. What waits behind it has not been, and is sent first.
     upto: u64,
+    /// Whether any of those passed over was refused, and is not only at the next peer.
+    has_refused: bool,
     /// The last of those passed over that was sent again, and when the next one is.
     again: Option<(u64, Instant)>,
     /// How often nothing was taken behind what was passed over.
@@ -42,7 +44,8 @@ impl Retry {
     /// After an answer, full batches are sent again; after a batch that was too large, the size grows by one each time.
     pub(super) fn answered(&mut self) {
         let most = self.most.map(|most| most + 1).filter(|most| *most < limits::BATCH_STATEMENTS);
-        *self = Self { last: self.last, upto: self.upto, again: self.again, most, ..Self::default() };
+        let Self { last, upto, has_refused, again, .. } = *self;
+        *self = Self { last, upto, has_refused, again, most, ..Self::default() };
     }
 
     pub(super) fn halve(&mut self, sent: usize) {
@@ -56,6 +59,13 @@ impl Retry {
 
     /// Passes over a body that is not taken even alone: what waits behind it goes on, and it is sent again in a while.
     pub(super) fn pass_over(&mut self, id: u64) {
+        self.has_refused = true;
+        self.go_on_behind(id);
+    }
+
+    /// The same with all up to a body that are at the next peer on the way to the home: what comes later is sent there,
+    /// too.
+    pub(super) fn go_on_behind(&mut self, id: u64) {
         let (behind, at) = self.again.unwrap_or_else(|| (0, Instant::now() + LONGEST_RETRY));
         self.again = Some(if id > self.upto { (behind, at) } else { (id, at) });
         (self.upto, self.next) = (self.upto.max(id), None);
@@ -70,19 +80,24 @@ impl Retry {
         (later, again.map(|(behind, _)| Place { behind, is_again: true }))
     }
 
-    /// Nothing more waits at a place. If nothing was taken behind what was passed over, perhaps nothing gets through at
-    /// present, so that is sent again as after a failure; what comes in meanwhile need not wait for it. It begins
-    /// alone.
+    /// Nothing more waits at a place. If the home has taken nothing behind what was passed over, perhaps nothing gets
+    /// through at present, so that is sent again as after a failure; what comes in meanwhile need not wait for it. What
+    /// was refused is sent alone.
     pub(super) fn comes_to_the_end(&mut self, Place { behind, is_again }: Place, took_nothing: bool, jitter: u8) {
         if is_again && behind == 0 {
-            (self.upto, self.again) = (0, None);
+            (self.upto, self.has_refused, self.again) = (0, false, None);
         } else if is_again || took_nothing {
             let at = match took_nothing {
                 true => after_pause(self.in_vain, jitter),
                 false => Instant::now() + LONGEST_RETRY,
             };
-            let from = if is_again { 0 } else { self.again.map_or(0, |(from, _)| from) };
-            (self.again, self.most) = (Some((from, at)), Some(1));
+            self.again = match self.again.filter(|_| !is_again) {
+                Some((from, before)) => Some((from, at.min(before))),
+                None => Some((0, at)),
+            };
+            if self.has_refused {
+                self.most = Some(1);
+            }
             self.in_vain = self.in_vain.saturating_add(u32::from(took_nothing));
         }
     }
@@ -136,6 +151,23 @@ mod tests {
         assert!(is_soon(&retry));
         assert!(retry.may_send(false), "what comes in meanwhile is sent at once");
         assert_eq!(retry.failures, 0, "and, should it fail, after a pause that is as short as ever");
+    }
+
+    #[test]
+    fn what_is_at_the_next_peer_is_asked_about_in_batches_and_soon() {
+        let mut retry = Retry::default();
+        retry.go_on_behind(1_000);
+        assert_eq!(retry.begin(), (later(1_000), None));
+        retry.comes_to_the_end(later(1_000), true, 255);
+        let soon = retry.again.map(|(_, at)| at);
+        assert!(soon.is_some_and(|at| at <= Instant::now() + RETRY));
+        assert_eq!(retry.most(), usize::MAX);
+        // More that comes in meanwhile puts nothing off.
+        retry.go_on_behind(1_001);
+        retry.comes_to_the_end(later(1_001), true, 255);
+        assert_eq!(retry.again.map(|(_, at)| at), soon);
+        is_due(&mut retry);
+        assert_eq!(retry.begin(), (later(1_001), Some(again(0))));
     }
 
     /// So many may have been passed over that it is time for the first of them before the last was reached.
