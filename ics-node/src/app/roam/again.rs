@@ -61,7 +61,7 @@ impl App {
         if work.following.upto >= work.following.news {
             return;
         }
-        let Ok((returns, ids)) = self.followed_from(&work).await else { return };
+        let (returns, ids) = self.followed_from(&work).await;
         let (noted, pace) = (work.following.upto, Budget::new(limits::ROAMING_PER_ASKER, Duration::from_secs(60)));
         let silent = if noted == 0 { self.may_be_silent(&work, &ids).await } else { BTreeSet::new() };
         let aside = BTreeSet::new();

@@ -116,16 +116,6 @@ impl App {
         tokio::time::sleep(wait).await;
     }
 
-    /// How often a domain had been sent back when it begins to follow another one, and what it follows there
-    /// individually.
-    pub(super) async fn followed_from(&self, work: &Work) -> Result<(u64, Vec<String>), AppError> {
-        let (number, source) = (work.target.number, work.following.source.clone());
-        let begins = move |app: &Self| {
-            Ok((app.store().follow_returns(number, None)?, app.store().followed_ids(number, &source)?))
-        };
-        self.blocking(begins).await
-    }
-
     /// The peers that are asked about single things of a domain.
     pub(super) fn asked_by_http(&self, origin: &Origin) -> Vec<HttpPeer> {
         let asked = self.peers_table().asked_about(origin);
@@ -135,7 +125,8 @@ impl App {
     /// Follows the news of one domain until it is dropped.
     async fn follow_from_afar(self, work: Work) {
         let Work { following, origin, .. } = &work;
-        let (Ok((returns, ids)), Ok(seed)) = (self.followed_from(&work).await, random()) else { return };
+        let (returns, ids) = self.followed_from(&work).await;
+        let Ok(seed) = random() else { return };
         let intervals = self.peers_table().asked_about(origin).into_iter().map(|peer| peer.config.interval_ms);
         let interval_millis = intervals.min().unwrap_or(INTERVAL_MILLIS);
         let mut watcher = Watcher::new(following.news, Settings { interval_millis, seed: u64::from_be_bytes(seed) });
