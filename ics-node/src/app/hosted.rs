@@ -53,6 +53,8 @@ pub(crate) struct Hosted {
     pub(super) lacks_certification: AtomicBool,
     /// The state of the copy, for operators.
     mirror: Mutex<Option<MirrorInfo>>,
+    /// The peers that are not asked for a while, and why.
+    left_out: Mutex<BTreeMap<PeerName, String>>,
     /// Whether the last message about copying in the node's own log was that nothing can be copied.
     pub(super) copy_fails: AtomicBool,
     /// How many entries can be proven, for those who wait for more.
@@ -114,6 +116,7 @@ impl Hosted {
             filled: Mutex::default(),
             lacks_certification: AtomicBool::default(),
             mirror: Mutex::new(None),
+            left_out: Mutex::default(),
             copy_fails: AtomicBool::default(),
             sealed: watch::Sender::new(0),
             grown: watch::Sender::new(0),
@@ -334,6 +337,21 @@ impl Hosted {
 
     pub(crate) fn set_mirror(&self, info: Option<MirrorInfo>) {
         *self.mirror.locked() = info;
+    }
+
+    /// Why a peer is not asked for a while.
+    pub(crate) fn why_left_out(&self, peer: &PeerName) -> Option<String> {
+        self.left_out.locked().get(peer).cloned()
+    }
+
+    /// Records that a peer is not asked for a while.
+    pub(crate) fn leave_out(&self, peer: &PeerName, why: String) {
+        self.left_out.locked().insert(peer.clone(), why);
+    }
+
+    /// Records that all peers are asked again.
+    pub(crate) fn leave_out_nobody(&self) {
+        self.left_out.locked().clear();
     }
 }
 

@@ -387,6 +387,7 @@ impl App {
         let doing = hosted.as_ref().and_then(|hosted| hosted.mirror());
         let is_asked = doing.as_ref().is_some_and(|doing| doing.peer == peer.config.name.as_str());
         let doing = doing.filter(|_| is_asked);
+        let left_out = hosted.as_ref().and_then(|hosted| hosted.why_left_out(&peer.config.name));
         // Nobody is asked for what comes in bundles; the store knows on whose word it rests.
         let brought = hosted.as_deref().filter(|_| asked.is_none() && doing.is_none());
         let doubt = brought.and_then(|hosted| self.doubt(hosted).ok().flatten());
@@ -405,7 +406,7 @@ impl App {
             lag_seconds: as_of.map(|time| self.clock().now().millis_since(time) / 1000),
             rests_on: doing.as_ref().map_or_else(|| doubt.as_ref().map(Doubt::names), |doing| doing.rests_on.clone()),
             partial: doing.as_ref().map_or(is_part, |doing| doing.partial),
-            last_error: doing.and_then(|doing| doing.last_error),
+            last_error: doing.and_then(|doing| doing.last_error).or(left_out),
             bytes: asked.map_or(0, ics_sync::Peer::received),
         }
     }
