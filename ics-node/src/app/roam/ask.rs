@@ -290,7 +290,7 @@ impl App {
     }
 
     /// Counts the outcome, and raises an alarm if a peer has shown what no honest peer shows. If one home has signed
-    /// two logs, both heads are stored as often as the alarm is raised, for whoever is to judge.
+    /// two logs, both heads are stored, for whoever is to judge.
     async fn note_unanswered(&self, peer: &Peer, sought: &Sought, error: &Unanswered) {
         let outcome = error.outcome();
         self.roaming().count(outcome);
@@ -307,11 +307,12 @@ impl App {
         if !self.roaming().may_alarm(name, sort) {
             return;
         }
-        let (app, text) = (self.clone(), format!("`{name}` was asked about a thing of {}: {error}", sought.origin));
+        let about = format!("`{name}` was asked about a thing of {}: ", sought.origin);
+        let (app, why) = (self.clone(), error.to_string());
         let theirs = if let Unanswered::Contradicted { theirs, .. } = error { Some(theirs.clone()) } else { None };
         let origin = sought.origin.clone();
         let alarm = move || {
-            app.store().alarm(None, app.clock().now(), sort, &text).map_err(AppError::from)?;
+            app.alarm_of_answer(sort, &about, &why)?;
             Ok(theirs.map_or(Ok(()), |theirs| app.keep_both(&origin, theirs))?)
         };
         if let Err(error) = self.off_the_runtime(alarm).await {
