@@ -229,7 +229,7 @@ async fn ask(
 }
 
 /// The next piece of news, from the open stream, a new one, or a request that waits at the peer.
-async fn listen(
+pub(crate) async fn listen(
     peer: &Peer,
     domain: &DomainName,
     stream: &mut Option<Stream>,
@@ -239,7 +239,7 @@ async fn listen(
     if way == Way::LongPoll {
         return peer.next_page(domain, from).await.map(News::Page);
     }
-    if let Some(stream) = stream {
+    if let Some(stream) = stream.as_mut().filter(|stream| !stream.is_stale()) {
         return stream.next().await;
     }
     let first = async {

@@ -276,7 +276,8 @@ impl HttpPeer {
     }
 
     async fn open_stream<E: Event>(&self, request: RequestBuilder) -> Result<EventStream<E>, PeerError> {
-        let request = request.header("accept", EVENT_STREAM).timeout(Duration::from_secs(STREAM_SECONDS));
+        let most = Duration::from_secs(STREAM_SECONDS + ANSWER_SECONDS);
+        let request = request.header("accept", EVENT_STREAM).timeout(most);
         let response = succeeded(request.send().await.map_err(transport)?).await?;
         EventStream::of(response, self.meter.clone())
     }

@@ -31,8 +31,13 @@ impl Pause {
 /// Milliseconds to wait after this many consecutive failures: doubled each time, then reduced to between half and all
 /// of it.
 pub(crate) fn retry_millis(failures: u32, seed: u64) -> u64 {
+    retry_millis_upto(LONGEST_RETRY_MILLIS, failures, seed)
+}
+
+/// The same, where the longest wait is another one.
+pub(crate) fn retry_millis_upto(longest: u64, failures: u32, seed: u64) -> u64 {
     let doubled = RETRY_MILLIS.saturating_mul(1_u64.checked_shl(failures.saturating_sub(1)).unwrap_or(u64::MAX));
-    jittered(doubled.min(LONGEST_RETRY_MILLIS), seed.wrapping_add(failures.into()))
+    jittered(doubled.min(longest), seed.wrapping_add(failures.into()))
 }
 
 /// Between half and all of a time, so that nodes that failed together do not return together.

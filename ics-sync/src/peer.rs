@@ -138,6 +138,14 @@ impl Peer {
 }
 
 impl Stream {
+    /// Whether what follows is better heard from a new one.
+    pub(crate) fn is_stale(&self) -> bool {
+        match self {
+            Self::Http(stream) => stream.is_stale(),
+            Self::Ldap(stream) => stream.is_stale(),
+        }
+    }
+
     pub(crate) async fn next(&mut self) -> Result<News, PeerError> {
         match self {
             Self::Http(stream) => stream.next().await,

@@ -85,7 +85,8 @@ impl Turn {
     /// Notes how far the mirror is, and whether it `rests`: waits or listens. Returns true if it is now another peer's
     /// turn. Must not be called with a page in hand: that is stored first, whoever brought it.
     pub fn pass(&mut self, status: &Status, rests: bool, now: Timestamp) -> bool {
-        let failed = status.failures > self.failures;
+        // A second look goes on at the same peer where it was cut off: it would begin anew at another one.
+        let failed = status.failures > self.failures && !status.is_looking;
         self.failures = status.failures;
         let known = Some((status.size, status.as_of));
         // If the clock was put back, counting begins anew.
@@ -177,6 +178,16 @@ mod tests {
         assert!(turn.pass(&status(1, 1), false, at(1_000)) && turn.peer() == 1);
         assert!(!turn.pass(&status(1, 1), true, at(1_000)), "one failure is one turn");
         assert!(turn.pass(&status(2, 1), false, at(1_000)) && turn.peer() == 0);
+    }
+
+    #[test]
+    fn a_second_look_that_goes_on_is_waited_for() {
+        let mut turn = Turn::among(2);
+        for failures in 1..4 {
+            let looking = Status { is_looking: true, ..status(failures, 1) };
+            assert!(!turn.pass(&looking, true, at(1_000)), "{failures}");
+        }
+        assert!(turn.pass(&status(4, 1), false, at(1_000)) && turn.peer() == 1, "it has been broken off");
     }
 
     #[test]

@@ -25,13 +25,16 @@ use ics_core::time::Timestamp;
 use crate::http::PeerError;
 use crate::mirror::Way;
 use crate::mirror::listen::Listening;
-use crate::pause::{Pause, jittered, retry_millis};
+use crate::pause::{Pause, jittered, retry_millis, retry_millis_upto};
 use crate::wire::Heads;
 
 /// Milliseconds between a request that waited in vain and the next one.
 const IDLE_MILLIS: u64 = 250;
 /// Things that may be set aside at once. If more are refused, it is the home that fails.
 const ASIDE: usize = 16;
+/// Milliseconds after which such a thing is fetched again, at most: each useless answer may have as many bytes as the
+/// line takes in the time for it.
+const LONGEST_ASIDE_MILLIS: u64 = 10 * 60 * 1000;
 
 /// What to do next.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -280,7 +283,8 @@ impl Watcher {
         let told = Aside { from: self.upto, size, ..Aside::default() };
         let aside = self.aside.entry(id.to_owned()).or_insert(told);
         aside.failures = aside.failures.saturating_add(1);
-        aside.pause = Pause::of(now, retry_millis(aside.failures, self.settings.seed));
+        let millis = retry_millis_upto(LONGEST_ASIDE_MILLIS, aside.failures, self.settings.seed);
+        aside.pause = Pause::of(now, millis);
         is_new
     }
 
@@ -315,8 +319,11 @@ impl Watcher {
         let millis = retry_millis(self.failures, self.settings.seed);
         self.pause = Pause::of(now, millis);
         // The home's next push then comes before what is set aside, which may be what made it fail.
+        let next = Pause::of(now, 2 * millis);
         for aside in self.aside.values_mut() {
-            aside.pause = Pause::of(now, 2 * millis);
+            if aside.pause.until(now) < next.until(now) {
+                aside.pause = next;
+            }
         }
     }
 

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, RwLock};
+use std::time::Instant;
 
 use ics_core::domain::Domain;
 use ics_core::identity::IdentityId;
@@ -16,6 +17,7 @@ use super::entries::Line;
 use super::following::declared::Compared;
 use super::home::witnesses::Witnessing;
 use super::outbox::Retry;
+use super::roam::SentBack;
 use super::x509::cmp::InVain;
 use super::x509::expiry::Expiries;
 use super::x509::keyring::Keyring;
@@ -51,6 +53,8 @@ pub(crate) struct Hosted {
     pub(super) lacks_certification: AtomicBool,
     /// The state of the copy, for operators.
     mirror: Mutex<Option<MirrorInfo>>,
+    /// The peers that are not asked for a while, and why.
+    left_out: Mutex<BTreeMap<PeerName, String>>,
     /// Whether the last message about copying in the node's own log was that nothing can be copied.
     pub(super) copy_fails: AtomicBool,
     /// How many entries can be proven, for those who wait for more.
@@ -95,6 +99,8 @@ struct OfSource {
     compared: Option<Compared>,
     /// The version of its descriptor under which what it has lost was last looked for.
     searched: Option<u64>,
+    /// How often everything that it says was looked at again because it told of other rights.
+    sent_back: SentBack,
 }
 
 impl Hosted {
@@ -110,6 +116,7 @@ impl Hosted {
             filled: Mutex::default(),
             lacks_certification: AtomicBool::default(),
             mirror: Mutex::new(None),
+            left_out: Mutex::default(),
             copy_fails: AtomicBool::default(),
             sealed: watch::Sender::new(0),
             grown: watch::Sender::new(0),
@@ -318,12 +325,33 @@ impl Hosted {
         self.note_of_source(source, |it| it.searched = Some(version));
     }
 
+    /// Whether it is time to look again at everything that a source says, since it tells of other rights; if so, notes
+    /// that this begins now.
+    pub(crate) fn may_look_again(&self, source: &DomainName, now: Instant) -> bool {
+        self.note_of_source(source, |it| it.sent_back.take_due(now))
+    }
+
     pub(crate) fn mirror(&self) -> Option<MirrorInfo> {
         self.mirror.locked().clone()
     }
 
     pub(crate) fn set_mirror(&self, info: Option<MirrorInfo>) {
         *self.mirror.locked() = info;
+    }
+
+    /// Why a peer is not asked for a while.
+    pub(crate) fn why_left_out(&self, peer: &PeerName) -> Option<String> {
+        self.left_out.locked().get(peer).cloned()
+    }
+
+    /// Records that a peer is not asked for a while.
+    pub(crate) fn leave_out(&self, peer: &PeerName, why: String) {
+        self.left_out.locked().insert(peer.clone(), why);
+    }
+
+    /// Records that all peers are asked again.
+    pub(crate) fn leave_out_nobody(&self) {
+        self.left_out.locked().clear();
     }
 }
 

@@ -8,6 +8,7 @@
 //! if something on the way to the home does not take it, such as a proxy with a limit; what that refuses even alone
 //! goes on waiting and is sent again in a while, and what stands behind it, perhaps a block, is sent before it. What
 //! the home refuses of that goes on waiting as well: it may rest on what is missing, such as its signer's certificate.
+//! Nor does anything wait here for what the next peer on the way has taken in while it cannot reach the home.
 //!
 //! The body is deleted once the home has answered, so the receipt must prove that the body stands in the log: anybody
 //! on the way to the home could send some receipt.
@@ -31,6 +32,7 @@ use ics_sync::http::{HttpPeer, PeerError};
 use ics_sync::wire::Outcome;
 use tokio::sync::watch;
 
+use self::retry::Place;
 pub(crate) use self::retry::Retry;
 use super::admit::check::{Checked, What, check_sent};
 use super::admit::unite::stands_for;
@@ -40,13 +42,14 @@ use super::hosted::Hosted;
 use super::{App, AppError, Sender, random};
 use crate::api::problem::Code;
 use crate::api::{OUTBOX_SHOWN, OutboxItem, Pending, Problem, SubmissionResult, SubmissionResults};
-use crate::store::{Part, Posted};
+use crate::store::{DomainNumber, Part, Posted};
 
 /// How long a submitter waits for the home's answer before being told that the submission is pending.
 const ANSWER: Duration = Duration::from_secs(8);
 /// How often to check whether something is to be sent again.
 const TICK: Duration = Duration::from_millis(500);
-/// How many bodies are passed over one after the other without a pause. If there are more, perhaps nothing is taken.
+/// How many bodies are passed over one after the other without a pause. If there are more, perhaps nothing is taken, or
+/// the home would be asked about all of them at once.
 const PASSED_OVER: usize = 8;
 
 /// How much waits for the home of a domain.
@@ -68,6 +71,8 @@ enum Sent {
     TooMuch,
     /// The home refuses something that may rest on what was passed over.
     TooEarly,
+    /// What the home has not answered is at the next peer on the way there.
+    TakenOn,
     /// Send it later.
     Rest,
     /// Something on the way takes less than this: send it later, and less at once.
@@ -204,24 +209,23 @@ impl App {
             },
             false => hosted.retry.lock().await,
         };
-        let mut passed_over = 0;
+        let (mut passed_over, mut took_nothing, mut was_again) = (0, false, false);
         while retry.may_send(urged) {
-            let (number, (behind, most)) = (hosted.number, retry.begin());
-            let mut batch = self.blocking(move |app| Ok(app.store().waiting(number, behind)?)).await?;
-            batch.truncate(most);
-            let Some(first) = batch.first().map(|(id, _)| *id) else {
-                if passed_over > 0 {
-                    let [jitter] = random()?;
-                    retry.took_nothing_behind(jitter);
-                }
+            let (number, places) = (hosted.number, retry.begin());
+            let (mut batch, place) = self.blocking(move |app| app.waiting_at(number, places)).await?;
+            batch.truncate(retry.most());
+            let Some(last) = batch.last().map(|(id, _)| *id) else {
+                let [jitter] = random()?;
+                retry.comes_to_the_end(place, took_nothing, jitter);
                 return Ok(());
             };
-            if passed_over == PASSED_OVER {
+            // What the next peer has is sent there once more in one batch at a time: all of it would take long.
+            if passed_over == PASSED_OVER || (was_again && place.is_again) {
                 return rest(&mut retry);
             }
             retry.sends();
             let count = batch.len();
-            let sent = match self.send(hosted, batch, behind > 0).await {
+            let sent = match self.send(hosted, batch, place.behind > 0).await {
                 Ok(sent) => sent,
                 // The home's answer was not stored, so the same batch is sent again; the store may fail for a long
                 // time.
@@ -234,19 +238,37 @@ impl App {
                 retry.halve(count);
             }
             if matches!(sent, Sent::TooEarly | Sent::RestOfLess) && count == 1 {
-                retry.pass_over(first);
+                retry.pass_over(last);
+                passed_over += 1;
             }
             match sent {
+                Sent::TakenOn => {
+                    retry.go_on_behind(last);
+                    (took_nothing, was_again) = (true, place.is_again);
+                }
                 Sent::Answered => {
                     retry.answered();
-                    passed_over = 0;
+                    (passed_over, took_nothing) = (0, false);
                 }
                 Sent::TooMuch | Sent::TooEarly => {}
-                Sent::RestOfLess if count == 1 => passed_over += 1,
+                Sent::RestOfLess if count == 1 => took_nothing = true,
                 Sent::Rest | Sent::RestOfLess => return rest(&mut retry),
             }
         }
         Ok(())
+    }
+
+    /// What waits at the first place, or, if that is nothing, at the second one; and which of the two it is.
+    fn waiting_at(
+        &self,
+        number: DomainNumber,
+        (later, again): (Place, Option<Place>),
+    ) -> Result<(Vec<(u64, Vec<u8>)>, Place), AppError> {
+        let batch = self.store().waiting(number, later.behind)?;
+        match again.filter(|_| batch.is_empty()) {
+            Some(again) => Ok((self.store().waiting(number, again.behind)?, again)),
+            None => Ok((batch, later)),
+        }
     }
 
     /// Sends a batch; `lacks` says that something before it was passed over.
@@ -285,6 +307,7 @@ impl App {
             }
         };
         let (mut done, mut waiting, mut why, mut is_early) = (Vec::new(), Vec::new(), String::new(), false);
+        let mut taken_on = 0;
         for ((id, body), outcome) in batch.iter().zip(outcomes) {
             match result(outcome) {
                 Ok(SubmissionResult::Receipt(receipt)) => match self.check_receipt(hosted, body, &receipt) {
@@ -301,6 +324,7 @@ impl App {
                 }
                 Ok(SubmissionResult::Pending(pending)) => {
                     waiting.push(*id);
+                    taken_on += 1;
                     let upstream = pending.why.unwrap_or_default();
                     why = format!("it waits at the next peer on its way to the home: {upstream}");
                 }
@@ -311,13 +335,14 @@ impl App {
                 }
             }
         }
-        let rests = !waiting.is_empty();
+        let (rests, is_taken_on) = (!waiting.is_empty(), waiting.len() == taken_on);
         self.store().post_done(hosted.number, done, self.clock().now())?;
         if rests {
             self.store().post_failed(waiting, why)?;
         }
         Ok(match (rests, is_early) {
             (_, true) => Sent::TooEarly,
+            (true, false) if is_taken_on => Sent::TakenOn,
             (true, false) => Sent::Rest,
             (false, false) => Sent::Answered,
         })

@@ -46,8 +46,12 @@ impl Meter {
     /// Waits until more may be asked for, if what came before exceeded the budget. This is separate from taking what
     /// came: useless data is detected at once, and another peer asked.
     pub(super) async fn ready(&self) {
-        let wait = self.budget.as_ref().map_or(Duration::ZERO, |budget| budget.wait(Instant::now()));
-        tokio::time::sleep(wait).await;
+        tokio::time::sleep(self.wait()).await;
+    }
+
+    /// How long to wait, as things stand, until what came before no longer exceeds the budget.
+    pub(crate) fn wait(&self) -> Duration {
+        self.budget.as_ref().map_or(Duration::ZERO, |budget| budget.wait(Instant::now()))
     }
 
     /// The time within which an answer must have exceeded this many bytes, including the pauses that the budget makes

@@ -1,10 +1,12 @@
 //! Events that a peer pushes, for as long as the connection lasts.
 
+use core::time::Duration;
 use std::collections::VecDeque;
+use std::time::Instant;
 
 use reqwest::Response;
 
-use super::{Meter, PeerError, transport};
+use super::{Meter, PeerError, STREAM_SECONDS, transport};
 use crate::news::{Event, Events};
 
 /// The media type of server-sent events.
@@ -17,6 +19,8 @@ pub struct EventStream<E> {
     events: Events<E>,
     waiting: VecDeque<E>,
     meter: Meter,
+    /// When it is to be opened anew.
+    pub(super) until: Instant,
 }
 
 impl<E: Event> EventStream<E> {
@@ -26,7 +30,15 @@ impl<E: Event> EventStream<E> {
         if !media_type.is_some_and(|given| given.starts_with(EVENT_STREAM)) {
             return Err(PeerError::Held);
         }
-        Ok(Self { response, events: Events::default(), waiting: VecDeque::new(), meter })
+        let until = Instant::now() + Duration::from_secs(STREAM_SECONDS);
+        Ok(Self { response, events: Events::default(), waiting: VecDeque::new(), meter, until })
+    }
+
+    /// Whether it has lasted long enough: what follows is to be heard from a new one, before this one ends as if
+    /// something had failed.
+    #[must_use]
+    pub fn is_stale(&self) -> bool {
+        self.until <= Instant::now()
     }
 
     /// The next piece of news. If dropped half-way, nothing is lost.

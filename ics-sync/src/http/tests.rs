@@ -4,6 +4,9 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 
 use super::*;
+use crate::driver::listen;
+use crate::mirror::Way;
+use crate::peer::{Peer, Stream};
 
 /// Bytes of its answer, and the bytes per second that it may send.
 const JUNK: usize = 64 * 1024;
@@ -74,4 +77,32 @@ async fn an_answer_that_begins_and_is_not_complete_in_time_is_told_from_none() {
     let domain = "devices.acme.example".parse().expect("a name");
     let answer = peer.attestation(&domain, "serial:1", 1, 0).await;
     assert!(matches!(answer, Err(PeerError::Late)), "{answer:?}");
+}
+
+/// Otherwise a copy with one peer would be told each day that nothing can be copied.
+#[tokio::test]
+async fn a_stream_is_opened_anew_before_its_time_is_over() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("listens");
+    let url = format!("http://{}", listener.local_addr().expect("an address"));
+    tokio::spawn(async move {
+        let mut open = Vec::new();
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let _ = stream.read(&mut [0; 4096]).await;
+            let number = open.len();
+            let event = format!("event: checkpoint\ndata: \"note {number}\"\n\n");
+            let head = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n";
+            let _ = stream.write_all([head, &event].concat().as_bytes()).await;
+            open.push(stream);
+        }
+    });
+    let client = client_builder(&url).build().expect("a client");
+    let peer = Peer::Http(HttpPeer::new(&url, client).expect("an address"));
+    let (domain, mut stream) = ("devices.acme.example".parse().expect("a name"), None);
+    for number in 0..2 {
+        let heard = listen(&peer, &domain, &mut stream, 0, Way::Stream).await;
+        assert_eq!(heard, Ok(News::Checkpoint(format!("note {number}"))));
+        let Some(Stream::Http(open)) = &mut stream else { panic!("it is not kept open") };
+        assert!(!open.is_stale());
+        open.until = Instant::now();
+    }
 }

@@ -6,6 +6,7 @@ mod read;
 mod refusal;
 
 use core::pin::pin;
+use core::sync::atomic::{AtomicU32, Ordering};
 use core::time::Duration;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -35,8 +36,15 @@ use crate::news::News;
 use crate::told::beginning;
 use crate::wire::{Again, Descriptors, PAGE_JSON_BYTES, Page, Shown, WireError};
 
-/// Seconds for which a connection is used on which the peer did not recognise the key that was shown.
+/// Seconds for which a connection is used on which the peer did not recognise the key that was shown: it may know it by
+/// then. After this many times that is less likely, and a new connection costs a handshake; so each is then used for
+/// twice as long as the one before, up to the longest time.
 const STRANGER_SECONDS: u64 = 10;
+const STRANGER_TIMES: u32 = 12;
+const LONGEST_STRANGER_SECONDS: u64 = 160;
+/// Seconds after which a connection that nobody has used is not used again: if the link has changed meanwhile, neither
+/// end is told, and a question would wait in vain.
+const IDLE_SECONDS: u64 = 30;
 /// RFC 4533, 2.2.
 const SYNC_REQUEST: &str = "1.3.6.1.4.1.4203.1.9.1.1";
 /// RFC 4533, 2.6.
@@ -56,6 +64,8 @@ pub struct LdapPeer {
     meter: Meter,
     /// A connection that waits for its next question.
     waiting: Arc<Mutex<Option<Connection>>>,
+    /// How often the peer did not recognise the key that was shown, since it last did.
+    unknown: Arc<AtomicU32>,
     /// The origins of the logs that the peer claims to have, which cookies name.
     origins: Arc<Mutex<BTreeMap<DomainName, String>>>,
 }
@@ -69,9 +79,11 @@ impl core::fmt::Debug for LdapPeer {
 /// A connection, and what has ended it.
 struct Connection {
     ldap: Ldap,
-    /// Whether the peer has refused to recognise the key that was shown; it may recognise it later.
-    is_strangers: bool,
+    /// For how long it is used, if the peer has not recognised the key that was shown.
+    stale_after: Option<Duration>,
     began: Instant,
+    /// When it last answered.
+    used: Instant,
     ended: Arc<Mutex<Option<PeerError>>>,
     taken: Arc<Taken>,
 }
@@ -96,7 +108,8 @@ impl LdapPeer {
         // Only in a URL is an IPv6 address in brackets.
         let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
         let port = parsed.port().unwrap_or(port);
-        Ok(Self { host, port, tls, meter: Meter::default(), waiting: Arc::default(), origins: Arc::default() })
+        let (waiting, unknown, origins) = (Arc::default(), Arc::default(), Arc::default());
+        Ok(Self { host, port, tls, meter: Meter::default(), waiting, unknown, origins })
     }
 
     /// The same peer, limited to this many bytes per second over everything that is derived from it.
@@ -262,13 +275,14 @@ impl LdapPeer {
             Ok((connection, entries, result))
         };
         let too_late = |_| PeerError::Transport("no answer in time".to_owned());
-        let (connection, entries, result) =
+        let (mut connection, entries, result) =
             timeout(Duration::from_secs(ANSWER_SECONDS), asking).await.map_err(too_late)??;
         // A directory that stops at its limit has given a short answer; whoever needs more asks from there on.
         let is_short = result.rc == SIZE_LIMIT_EXCEEDED && !entries.is_empty();
         if result.rc != 0 && !is_short {
             return Err(refused(&result, domain));
         }
+        connection.used = Instant::now();
         *self.waiting.lock().unwrap_or_else(PoisonError::into_inner) = Some(connection);
         Ok(entries)
     }
@@ -281,7 +295,10 @@ impl LdapPeer {
         began: Option<Instant>,
         before: u64,
     ) -> Result<T, PeerError> {
-        let Some(began) = began else { return Ok(next.await) };
+        let Some(began) = began else {
+            let pauses = || !self.meter.wait().is_zero();
+            return first(next, Duration::from_secs(SILENCE_SECONDS), pauses).await;
+        };
         let left = || {
             let came = self.meter.received().saturating_sub(before);
             self.meter.time_for(came).saturating_sub(began.elapsed())
@@ -309,7 +326,11 @@ impl LdapPeer {
             let mut connection = self.through(stream, Expected::Bind)?;
             // By the certificate shown in TLS. A peer that does not recognise it answers as to a stranger.
             let bound = connection.ldap.sasl_external_bind().await.map_err(|error| connection.why(&error))?;
-            connection.is_strangers = bound.rc != 0;
+            if bound.rc == 0 {
+                self.unknown.store(0, Ordering::Relaxed);
+            } else {
+                connection.stale_after = Some(stranger_time(self.unknown.fetch_add(1, Ordering::Relaxed)));
+            }
             Ok(connection)
         };
         let too_late = |_| PeerError::Transport("no connection in time".to_owned());
@@ -340,8 +361,27 @@ impl LdapPeer {
             *why.lock().unwrap_or_else(PoisonError::into_inner) = Some(ended.unwrap_or(PeerError::Ended));
         });
         let settings = LdapConnSettings::new().set_std_stream(StdStream::Unix(theirs));
-        Ok(Connection { ldap: library(settings)?, is_strangers: false, began: Instant::now(), ended, taken })
+        let now = Instant::now();
+        Ok(Connection { ldap: library(settings)?, stale_after: None, began: now, used: now, ended, taken })
     }
+}
+
+/// The beginning of an answer, unless the peer is silent for that long while no budget `pauses` what it sends.
+async fn first<T>(next: impl Future<Output = T>, silence: Duration, pauses: impl Fn() -> bool) -> Result<T, PeerError> {
+    let mut next = pin!(next);
+    loop {
+        match timeout(silence, &mut next).await {
+            Ok(next) => return Ok(next),
+            Err(_) if pauses() => {}
+            Err(_) => return Err(PeerError::Transport("the peer is silent".to_owned())),
+        }
+    }
+}
+
+/// For how long a connection is used on which the peer does not recognise the key, nor has this many times before.
+fn stranger_time(before: u32) -> Duration {
+    let doubled = STRANGER_SECONDS.saturating_mul(2_u64.saturating_pow(before.saturating_sub(STRANGER_TIMES)));
+    Duration::from_secs(doubled.min(LONGEST_STRANGER_SECONDS))
 }
 
 /// Whether a peer has another log than the cookie says, or cannot read the cookie.
@@ -366,12 +406,13 @@ fn library(settings: LdapConnSettings) -> Result<Ldap, PeerError> {
 
 impl Connection {
     fn is_open(&self) -> bool {
-        self.ended.lock().unwrap_or_else(PoisonError::into_inner).is_none() && !self.is_stale()
+        let is_idle = self.used.elapsed() > Duration::from_secs(IDLE_SECONDS);
+        self.ended.lock().unwrap_or_else(PoisonError::into_inner).is_none() && !is_idle && !self.is_stale()
     }
 
     /// Whether it is time to show the key again.
     fn is_stale(&self) -> bool {
-        self.is_strangers && self.began.elapsed() > Duration::from_secs(STRANGER_SECONDS)
+        self.stale_after.is_some_and(|time| self.began.elapsed() > time)
     }
 
     /// Why the library got no answer: the gate knows more than the library's error says.
@@ -423,6 +464,11 @@ impl core::fmt::Debug for LdapNews {
 }
 
 impl LdapNews {
+    /// Whether it is time to show the key again, on another connection.
+    pub(crate) fn is_stale(&self) -> bool {
+        self.connection.is_stale()
+    }
+
     /// The next piece of news. If dropped half-way, nothing is lost.
     ///
     /// # Errors
@@ -430,9 +476,6 @@ impl LdapNews {
     /// understood. The stream is then unusable.
     pub async fn next(&mut self) -> Result<News, PeerError> {
         loop {
-            if self.connection.is_stale() {
-                return Err(PeerError::Ended);
-            }
             let silent = |_| PeerError::Transport("the peer is silent".to_owned());
             let next = self.connection.next(&mut self.search);
             let next = timeout(Duration::from_secs(SILENCE_SECONDS), next).await.map_err(silent)?;

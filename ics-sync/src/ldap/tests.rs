@@ -1,11 +1,17 @@
 //! Directories that answer with more or less than was asked for.
 
+use core::cell::Cell;
+use core::sync::atomic::AtomicUsize;
+
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
 use super::*;
 use crate::ber;
+use crate::driver::listen;
+use crate::mirror::Way;
+use crate::peer::{Peer, Stream};
 
 /// Bytes of one entry's body.
 const BODY: usize = 256 * 1024;
@@ -251,4 +257,74 @@ async fn a_node_that_does_not_know_how_much_is_taken_is_asked_without_that() {
         let question = format!("/00 {until}{{\"question\":7,\"hidden\":[1],\"held\":[2]}}");
         assert!(asked.contains(&question), "{asked}");
     }
+}
+
+/// Where the link has changed meanwhile, the question would wait for two minutes.
+#[tokio::test]
+async fn a_connection_that_nobody_has_used_for_long_is_not_used_again() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("listens");
+    let url = format!("ldap://{}", listener.local_addr().expect("an address"));
+    let connections = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&connections);
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            counted.fetch_add(1, Ordering::Relaxed);
+            tokio::spawn(async move {
+                let mut request = [0; 1024];
+                while let Ok(length @ 1..) = stream.read(&mut request).await {
+                    // The message's number, an INTEGER of one byte.
+                    let id = request[..length].windows(3).find(|it| it[..2] == [2, 1]).expect("a number")[2];
+                    stream.write_all(&done_to(id.into(), 0)).await.expect("an answer");
+                }
+            });
+        }
+    });
+    let peer = peer_at(&url);
+    for _ in 0..2 {
+        peer.ask(&domain(), Scope::Base, ALL, 0, None).await.expect("an answer");
+    }
+    assert_eq!(connections.load(Ordering::Relaxed), 1);
+    if let Some(waiting) = &mut *peer.waiting.lock().expect("a lock") {
+        waiting.used = waiting.used.checked_sub(Duration::from_secs(IDLE_SECONDS + 1)).expect("after the start");
+    }
+    peer.ask(&domain(), Scope::Base, ALL, 0, None).await.expect("an answer");
+    assert_eq!(connections.load(Ordering::Relaxed), 2);
+}
+
+/// The pauses that a budget makes are not the peer's.
+#[tokio::test]
+async fn who_is_silent_is_given_up() {
+    let (silence, asked) = (Duration::from_millis(1), Cell::new(0));
+    let pauses = || {
+        asked.set(asked.get() + 1);
+        asked.get() < 3
+    };
+    let answer = first(core::future::pending::<()>(), silence, pauses).await;
+    assert!(matches!(&answer, Err(PeerError::Transport(why)) if why.contains("silent")), "{answer:?}");
+    assert_eq!(asked.get(), 3);
+    assert_eq!(first(core::future::ready(7), silence, || false).await, Ok(7));
+}
+
+/// Whoever copies what anybody may copy would be told several times a minute that the peer has ended its stream.
+#[tokio::test]
+async fn where_the_key_is_shown_again_news_is_heard_from_a_new_connection() {
+    let peer = sends(vec![done(51)], Vec::new()).await;
+    peer.origins.lock().expect("a lock").insert(domain(), format!("{}/00", domain()));
+    let mut news = peer.stream(&domain(), 0).await.expect("a stream");
+    news.connection.stale_after = Some(Duration::ZERO);
+    assert!(news.is_stale());
+    let busy = news.next().await.expect_err("no news");
+    assert!(matches!(busy, PeerError::Refused { code: 51, .. }), "that it is stale is no fault of the peer: {busy:?}");
+
+    let mut stream = Some(Stream::Ldap(Box::new(news)));
+    let other = sends(vec![done(53)], Vec::new()).await;
+    other.origins.lock().expect("a lock").insert(domain(), format!("{}/00", domain()));
+    let heard = listen(&Peer::Ldap(other), &domain(), &mut stream, 0, Way::Stream).await;
+    assert!(matches!(heard, Err(PeerError::Refused { code: 53, .. })), "a new one is opened: {heard:?}");
+}
+
+#[test]
+fn to_whom_the_key_is_unknown_it_is_shown_ever_more_rarely() {
+    let seconds = [0, 12, 13, 16, 17, u32::MAX].map(|before| stranger_time(before).as_secs());
+    assert_eq!(seconds, [10, 10, 20, 160, 160, 160]);
 }

@@ -63,14 +63,15 @@ impl Mirror {
         (!is_last).then_some(Action::FetchPage { from: page.size, limit, until })
     }
 
-    /// Takes the report that the peer was not reached, or that its answer was cut off. If nobody else can be asked, a
-    /// second look goes on from there: over a link that is up for minutes at a time, a long one that begins anew each
-    /// time would never come to its end. Each answer is compared with what the peer said about this mirror's rights
-    /// when it gave the page, however much later it comes.
+    /// Takes the report that the peer was not reached, or that its answer was cut off. A second look goes on from there
+    /// once the peer is back, if that is soon or nobody else can be asked: over a link that is up for minutes at a
+    /// time, a long one that begins anew each time would never come to its end. Each answer is compared with what the
+    /// peer said about this mirror's rights when it gave the page, however much later it comes.
     pub fn handle_unreached(&mut self, what: &str, now: Timestamp) {
-        let goes_on = self.review.as_ref().is_some_and(Review::is_asking) && !self.sources.are_several();
-        let Some(review) = self.review.as_mut().filter(|_| goes_on) else { return self.handle_failure(what, now) };
-        review.goes_back();
+        let is_alone = !self.sources.are_several();
+        let goes_on = |review: &&mut Review| review.is_asking() && (is_alone || review.is_patient(now));
+        let Some(review) = self.review.as_mut().filter(goes_on) else { return self.handle_failure(what, now) };
+        review.goes_back(now);
         self.portion = self.portion.after_failure();
         self.wait_out(Trouble::Failure(what.to_owned()), now);
     }

@@ -22,6 +22,10 @@ use super::stop::{Stop, Trouble};
 use crate::pause::Pause;
 use crate::wire::{self, Rights};
 
+/// Milliseconds within which a peer that does not answer must be back for a look to go on where it was, if another one
+/// can be asked.
+const PATIENCE_MILLIS: u64 = 60_000;
+
 /// The entries to be looked at again: the next of them, at most [`limits::FEED_ENTRIES`], in ascending order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Survey {
@@ -77,6 +81,8 @@ pub(super) struct Review {
     hidden: BTreeSet<u64>,
     question: u64,
     asked: Vec<Seen>,
+    /// Since its last answer, how often the peer was asked in vain, and until when it may be.
+    cut_off: Option<(u32, Pause)>,
     /// Whether everything that is held is looked at.
     is_full: bool,
     /// The first entry that was said to be erased, until that is compared with the log.
@@ -122,8 +128,21 @@ impl Review {
         let is_hidden = |(_, entry): &(u64, &wire::Entry)| matches!(entry, wire::Entry::Hidden(_));
         let hidden = (from..).zip(&page.entries).filter(is_hidden).map(|(index, _)| index).collect();
         let is_full = rest.among.is_none() && rest.from == 0;
-        let (asked, gone_from, told, fill) = (Vec::new(), None, None, None);
-        Some(Self { rights, rest, doubt, needed, size: from, hidden, question, asked, is_full, gone_from, told, fill })
+        Some(Self {
+            rights,
+            rest,
+            doubt,
+            needed,
+            size: from,
+            hidden,
+            question,
+            asked: Vec::new(),
+            cut_off: None,
+            is_full,
+            gone_from: None,
+            told: None,
+            fill: None,
+        })
     }
 
     /// Whether everything that is held is looked at.
@@ -173,11 +192,23 @@ impl Review {
     }
 
     /// Goes back to what was asked last, because it was not answered.
-    pub(super) fn goes_back(&mut self) {
+    pub(super) fn goes_back(&mut self, now: Timestamp) {
+        let (times, patience) = self.cut_off.unwrap_or((0, Pause::of(now, PATIENCE_MILLIS)));
+        self.cut_off = Some((times.saturating_add(1), patience));
         if let Some(first) = self.asked.first() {
             self.rest.from = first.index;
         }
         self.asked = Vec::new();
+    }
+
+    /// Whether the peer may be back soon.
+    pub(super) fn is_patient(&self, now: Timestamp) -> bool {
+        self.cut_off.is_none_or(|(_, patience)| patience.until(now).is_some())
+    }
+
+    /// Notes that the peer has answered; returns how often it was asked in vain before.
+    fn comes_back(&mut self) -> u32 {
+        self.cut_off.take().map_or(0, |(times, _)| times)
     }
 
     /// Whether the peer is being asked.
@@ -420,7 +451,13 @@ impl Mirror {
         let asks = matches!(self.review.as_ref().map(Review::step), Some(Step::Ask(_)));
         let Some(review) = self.review.as_mut().filter(|_| asks) else { return };
         match review.shown(shown) {
-            Ok(()) => self.portion = self.portion.after_success(),
+            Ok(()) => {
+                let times = review.comes_back();
+                if times > 0 {
+                    (self.failures, self.trouble) = (self.failures.saturating_sub(times), None);
+                }
+                self.portion = self.portion.after_success();
+            }
             Err(Refused::Stop(stop)) => self.stopped = Some(stop),
             Err(Refused::Trouble(trouble)) => self.fail(trouble, now),
         }

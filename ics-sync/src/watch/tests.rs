@@ -172,6 +172,27 @@ fn what_is_refused_of_one_thing_keeps_nobody_from_the_others() {
     assert_eq!((watcher.noted(), watcher.poll(at(5_000))), (20, listen(20, Way::Stream)));
 }
 
+/// Each answer may take as many bytes as the line lets through.
+#[test]
+fn what_stays_of_no_use_is_fetched_ever_more_rarely() {
+    let mut watcher = watcher();
+    watcher.handle_heads(&heads(14, 14, &[head(KEY, 14)]), at(0)).expect("heads");
+    assert!(watcher.handle_refused(KEY, at(0)));
+    watcher.handle_settled();
+    let (mut now, mut pauses) = (at(0), Vec::new());
+    for _ in 0..12 {
+        let is_fetched = |at: &Timestamp| matches!(watcher.poll(*at), Action::Fetch { .. });
+        let next = (0..900).map(|seconds| now.plus_millis(1_000 * seconds)).find(is_fetched).expect("some time");
+        pauses.push(next.millis_since(now));
+        now = next;
+        watcher.handle_refused(KEY, now);
+    }
+    assert!(pauses[0] <= 1_000 && pauses[11] >= 300_000, "{pauses:?}");
+    // That the home is not heard brings it no sooner.
+    watcher.fail(now);
+    assert_eq!(watcher.poll(now.plus_millis(60_000)), listen(14, Way::Stream));
+}
+
 #[test]
 fn what_is_refused_in_a_look_is_fetched_at_its_time() {
     let mut watcher = watcher();

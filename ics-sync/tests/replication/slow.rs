@@ -220,25 +220,58 @@ fn a_second_look_goes_on_where_it_was_cut_off() {
     assert_eq!((mirror.status().trouble, memory.shown().count()), (None, 3_002));
 }
 
-/// Another peer may be reached, and its word is its own.
+/// Also if another peer can be asked, at which it would begin anew.
 #[test]
-fn a_second_look_that_was_cut_off_begins_anew_where_another_peer_can_be_asked() {
-    let (home, mut mirror, mut memory) = copied_from_a_copy();
-    let now = at(NOW + MINUTE);
-    let mut answers = 0;
-    loop {
-        match mirror.poll_action(now) {
-            Action::FetchAgain(_) if answers == 1 => mirror.handle_unreached("the link is down", now),
-            Action::Wait { .. } => break,
-            action => {
-                answers += usize::from(matches!(action, Action::FetchAgain(_)));
-                assert_eq!(perform(action, &mut mirror, &home, &mut memory, now), None);
+fn a_second_look_goes_on_where_it_was_cut_off_although_there_is_another_peer() {
+    let (mut home, mut mirror, mut memory) = copied_from_a_copy();
+    home.page_limit = 100;
+    let before = mirror.status().failures;
+    for hour in 1..9 {
+        let (now, mut answers) = (at(NOW + hour * 60 * MINUTE), 0);
+        loop {
+            match mirror.poll_action(now) {
+                Action::FetchAgain(_) if answers == 8 => {
+                    mirror.handle_unreached("the link is down", now);
+                    let status = mirror.status();
+                    assert!(status.is_looking && status.trouble.is_some(), "hour {hour}");
+                    assert_eq!(status.failures, before + 1, "hour {hour}");
+                }
+                Action::Wait { .. } => break,
+                action @ Action::FetchAgain(_) => {
+                    answers += 1;
+                    assert_eq!(perform(action, &mut mirror, &home, &mut memory, now), None);
+                    assert_eq!(mirror.status().failures, before, "that it was cut off is over");
+                }
+                action => assert_eq!(perform(action, &mut mirror, &home, &mut memory, now), None),
             }
         }
     }
+    assert_eq!((mirror.status().trouble, mirror.status().doubt, memory.sealed), (None, None, 3_001));
+}
+
+/// Another peer may be reached, and its word is its own.
+#[test]
+fn a_second_look_waits_only_a_minute_where_another_peer_can_be_asked() {
+    let (home, mut mirror, mut memory) = copied_from_a_copy();
+    let (mut turn, mut now, mut cut_at) = (Turn::among(2), NOW + MINUTE, None);
+    let took = loop {
+        match mirror.poll_action(at(now)) {
+            Action::FetchAgain(_) => {
+                let cut_at = *cut_at.get_or_insert(now);
+                mirror.handle_unreached("the link is down", at(now));
+                if turn.pass(&mirror.status(), false, at(now)) {
+                    break now - cut_at;
+                }
+                assert!(mirror.status().is_looking);
+            }
+            Action::Wait { until } => now = until.as_millis(),
+            action => assert_eq!(perform(action, &mut mirror, &home, &mut memory, at(now)), None),
+        }
+    };
+    assert!((MINUTE..2 * MINUTE).contains(&took), "{took} ms");
     assert!(!mirror.status().is_looking);
     mirror.hears(0);
-    assert_eq!(mirror.poll_action(at(NOW + 2 * MINUTE)), Action::FetchCheckpoint);
+    assert_eq!(mirror.poll_action(at(now + MINUTE)), Action::FetchCheckpoint);
 }
 
 /// Sixteen of the largest entries do not arrive in time over a line on which one does.

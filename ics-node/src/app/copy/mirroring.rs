@@ -110,6 +110,7 @@ impl App {
         mut stop: watch::Receiver<bool>,
     ) -> Result<(), AppError> {
         let hosted = self.hosted(domain)?;
+        hosted.leave_out_nobody();
         let (mut asked, mut retry, mut told) = (peers.to_vec(), Retry::default(), None);
         let mut again = Retry::default();
         while !*stop.borrow() {
@@ -149,9 +150,11 @@ impl App {
             }
             if retry.take_due(Instant::now()) {
                 asked = peers.to_vec();
+                hosted.leave_out_nobody();
             }
         }
         hosted.set_mirror(None);
+        hosted.leave_out_nobody();
         // After a change of peers this is news again.
         hosted.copy_fails.store(false, Ordering::Relaxed);
         Ok(())
@@ -192,6 +195,7 @@ impl App {
     fn leave_out(&self, hosted: &Hosted, peer: &Peer, reason: &Stop) -> Result<(), AppError> {
         let name = &peer.config.name;
         tracing::error!(domain = %hosted.name, peer = %name, %reason, "the peer is left out");
+        hosted.leave_out(name, format!("left out, and asked again every few minutes: {reason}"));
         let left = format!("`{name}` is left out, and asked again every few minutes");
         if self.alarms_of(hosted, LEFT_OUT)?.iter().any(|text| text.starts_with(&left)) {
             return Ok(());
@@ -306,10 +310,12 @@ fn tell(hosted: &Hosted, names: &[String], began: &Status, progress: &Progress) 
 }
 
 /// Whether nothing can be copied: every peer has failed in turn, and none has brought anything since. A mirror that has
-/// only just begun to ask again says nothing yet.
+/// only just begun to ask again says nothing yet, nor does one that waits for a peer with which it looks at something
+/// again: then the others have not been asked.
 fn fails(has_failed: bool, peers: usize, began: &Status, now: &Status) -> bool {
+    let are_all_asked = usize::try_from(now.failures).is_ok_and(|failures| failures >= peers);
     match now.trouble {
-        Some(_) => has_failed || usize::try_from(now.failures).is_ok_and(|failures| failures >= peers),
+        Some(_) => has_failed || (are_all_asked && (peers == 1 || !now.is_looking)),
         None => has_failed && !has_got_further(began, now),
     }
 }
@@ -442,10 +448,15 @@ mod tests {
             app.leave_out(&hosted, &peer, reason).expect("left out");
             app.alarms_of(&hosted, LEFT_OUT).expect("alarms").len()
         };
+        let told = || app.peers().into_iter().map(|peer| peer.pulls[0].last_error.clone()).collect::<Vec<_>>();
         let unproven = Stop::Unproven { from: 7, size: 9, ours: None, theirs: "a note".to_owned() };
         assert_eq!(leave_out("one", &Stop::Unsigned), 1);
         assert_eq!(leave_out("one", &unproven), 1);
         assert_eq!(leave_out("other", &unproven), 2);
+        let is_told = |why: Option<String>| why.is_some_and(|why| why.starts_with("left out") && why.contains("lead"));
+        assert!(told().into_iter().all(is_told), "whoever looks at the peers is told, too: {:?}", told());
+        hosted.leave_out_nobody();
+        assert_eq!(told(), [None, None]);
     }
 
     #[test]
@@ -466,6 +477,8 @@ mod tests {
             (false, 1, failed(1), true),
             (false, 2, failed(1), false),
             (false, 2, failed(2), true),
+            (false, 2, Status { is_looking: true, ..failed(2) }, false),
+            (false, 1, Status { is_looking: true, ..failed(1) }, true),
             (true, 2, failed(1), true),
             (true, 1, status(), true),
             (true, 1, further.clone(), false),

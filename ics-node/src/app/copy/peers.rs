@@ -51,6 +51,8 @@ pub(crate) struct Asking {
     pub(crate) pace: Budget,
     /// Until when it is left alone because it could not be reached.
     pub(crate) resting: Mutex<Option<Instant>>,
+    /// When an answer was not complete in time, unless one has been since.
+    pub(crate) late: Mutex<Option<Instant>>,
     /// The results of the last questions, by domain.
     pub(crate) last: Mutex<BTreeMap<DomainName, LastAsked>>,
 }
@@ -93,8 +95,8 @@ impl Peer {
             let peer = config.bytes_per_second.map_or(peer.clone(), |bytes| peer.with_budget(bytes));
             if let (ics_sync::Peer::Http(http), false) = (&peer, config.roam.is_empty()) {
                 let pace = Budget::new(limits::ROAMING_PER_PEER, Duration::from_secs(60));
-                let last = Mutex::default();
-                roam = Some(Asking { http: http.counted_apart(), pace, resting: Mutex::default(), last });
+                let (resting, late, last) = (Mutex::default(), Mutex::default(), Mutex::default());
+                roam = Some(Asking { http: http.counted_apart(), pace, resting, late, last });
             }
             pulls = config.mirror.iter().map(|origin| (origin.domain.clone(), peer.counted_apart())).collect();
         }
@@ -385,6 +387,7 @@ impl App {
         let doing = hosted.as_ref().and_then(|hosted| hosted.mirror());
         let is_asked = doing.as_ref().is_some_and(|doing| doing.peer == peer.config.name.as_str());
         let doing = doing.filter(|_| is_asked);
+        let left_out = hosted.as_ref().and_then(|hosted| hosted.why_left_out(&peer.config.name));
         // Nobody is asked for what comes in bundles; the store knows on whose word it rests.
         let brought = hosted.as_deref().filter(|_| asked.is_none() && doing.is_none());
         let doubt = brought.and_then(|hosted| self.doubt(hosted).ok().flatten());
@@ -403,7 +406,7 @@ impl App {
             lag_seconds: as_of.map(|time| self.clock().now().millis_since(time) / 1000),
             rests_on: doing.as_ref().map_or_else(|| doubt.as_ref().map(Doubt::names), |doing| doing.rests_on.clone()),
             partial: doing.as_ref().map_or(is_part, |doing| doing.partial),
-            last_error: doing.and_then(|doing| doing.last_error),
+            last_error: doing.and_then(|doing| doing.last_error).or(left_out),
             bytes: asked.map_or(0, ics_sync::Peer::received),
         }
     }

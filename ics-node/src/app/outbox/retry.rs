@@ -16,10 +16,23 @@ pub(crate) struct Retry {
     last: Option<Instant>,
     /// How many bodies a batch may hold, after one was refused as a whole.
     most: Option<usize>,
-    /// The last body that was passed over, and when it is begun with the first one again.
-    passed: Option<(u64, Instant)>,
-    /// How often nothing was taken behind that.
+    /// The last body that was passed over. What waits behind it has not been, and is sent first.
+    upto: u64,
+    /// Whether any of those passed over was refused, and is not only at the next peer.
+    has_refused: bool,
+    /// The last of those passed over that was sent again, and when the next one is.
+    again: Option<(u64, Instant)>,
+    /// How often nothing was taken behind what was passed over.
     in_vain: u32,
+}
+
+/// Where to look for what is sent next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Place {
+    /// The body behind which to look.
+    pub(super) behind: u64,
+    /// Whether what is there was passed over before.
+    pub(super) is_again: bool,
 }
 
 impl Retry {
@@ -31,34 +44,62 @@ impl Retry {
     /// After an answer, full batches are sent again; after a batch that was too large, the size grows by one each time.
     pub(super) fn answered(&mut self) {
         let most = self.most.map(|most| most + 1).filter(|most| *most < limits::BATCH_STATEMENTS);
-        *self = Self { last: self.last, passed: self.passed, most, ..Self::default() };
+        let Self { last, upto, has_refused, again, .. } = *self;
+        *self = Self { last, upto, has_refused, again, most, ..Self::default() };
     }
 
     pub(super) fn halve(&mut self, sent: usize) {
         self.most = Some((sent / 2).max(1));
     }
 
+    /// How many bodies are sent at once.
+    pub(super) fn most(&self) -> usize {
+        self.most.unwrap_or(usize::MAX)
+    }
+
     /// Passes over a body that is not taken even alone: what waits behind it goes on, and it is sent again in a while.
     pub(super) fn pass_over(&mut self, id: u64) {
-        let again = self.passed.map_or_else(|| Instant::now() + LONGEST_RETRY, |(_, again)| again);
-        (self.passed, self.next) = (Some((id, again)), None);
+        self.has_refused = true;
+        self.go_on_behind(id);
     }
 
-    /// Nothing more was taken behind what was passed over. Perhaps nothing gets through at present, so it is sent again
-    /// as after a failure; what comes in meanwhile need not wait for it.
-    pub(super) fn took_nothing_behind(&mut self, jitter: u8) {
-        let again = after_pause(self.in_vain, jitter);
-        self.in_vain = self.in_vain.saturating_add(1);
-        self.passed = self.passed.map(|(id, _)| (id, again));
+    /// The same with all up to a body that are at the next peer on the way to the home: what comes later is sent there,
+    /// too.
+    pub(super) fn go_on_behind(&mut self, id: u64) {
+        let (behind, at) = self.again.unwrap_or_else(|| (0, Instant::now() + LONGEST_RETRY));
+        self.again = Some(if id > self.upto { (behind, at) } else { (id, at) });
+        (self.upto, self.next) = (self.upto.max(id), None);
     }
 
-    /// The body behind which to begin, and how many are sent at once. What was passed over is sent alone.
-    pub(super) fn begin(&mut self) -> (u64, usize) {
+    /// Where to look for what is sent next, in this order: what came later than all that was passed over need not wait
+    /// for that, however much it is.
+    pub(super) fn begin(&self) -> (Place, Option<Place>) {
         let now = Instant::now();
-        if self.passed.take_if(|(_, again)| *again <= now).is_some() {
-            self.most = Some(1);
+        let again = self.again.filter(|(_, at)| *at <= now);
+        let later = Place { behind: self.upto, is_again: false };
+        (later, again.map(|(behind, _)| Place { behind, is_again: true }))
+    }
+
+    /// Nothing more waits at a place. If the home has taken nothing behind what was passed over, perhaps nothing gets
+    /// through at present, so that is sent again as after a failure; what comes in meanwhile need not wait for it. What
+    /// was refused is sent alone.
+    pub(super) fn comes_to_the_end(&mut self, Place { behind, is_again }: Place, took_nothing: bool, jitter: u8) {
+        if is_again && behind == 0 {
+            (self.upto, self.has_refused, self.again) = (0, false, None);
+        } else if is_again || took_nothing {
+            let at = match took_nothing {
+                true => after_pause(self.in_vain, jitter),
+                false => Instant::now() + LONGEST_RETRY,
+            };
+            self.again = match self.again.filter(|_| !is_again) {
+                Some((from, before)) => Some((from, at.min(before))),
+                None => Some((0, at)),
+            };
+            if self.has_refused {
+                self.most = Some(1);
+            }
+            self.in_vain = self.in_vain.saturating_add(u32::from(took_nothing));
         }
-        (self.passed.map_or(0, |(id, _)| id), self.most.unwrap_or(usize::MAX))
     }
 
     /// Notes that something is sent now.
@@ -84,17 +125,69 @@ fn after_pause(before: u32, jitter: u8) -> Instant {
 mod tests {
     use super::*;
 
+    fn later(behind: u64) -> Place {
+        Place { behind, is_again: false }
+    }
+
+    fn again(behind: u64) -> Place {
+        Place { behind, is_again: true }
+    }
+
+    /// Lets the time come at which what was passed over is sent again.
+    fn is_due(retry: &mut Retry) {
+        retry.again = retry.again.map(|(behind, _)| (behind, Instant::now()));
+    }
+
     #[test]
     fn what_is_passed_over_is_sent_again_soon_unless_something_behind_it_is_taken() {
         let mut retry = Retry::default();
-        let is_soon = |retry: &Retry| retry.passed.is_some_and(|(_, again)| again <= Instant::now() + RETRY);
+        let is_soon = |retry: &Retry| retry.again.is_some_and(|(_, at)| at <= Instant::now() + RETRY);
         retry.pass_over(7);
         retry.answered();
-        assert_eq!((retry.begin().0, is_soon(&retry)), (7, false));
+        retry.comes_to_the_end(later(7), false, 255);
+        assert_eq!((retry.begin(), is_soon(&retry)), ((later(7), None), false));
         retry.pass_over(9);
-        retry.took_nothing_behind(255);
+        retry.comes_to_the_end(later(9), true, 255);
         assert!(is_soon(&retry));
         assert!(retry.may_send(false), "what comes in meanwhile is sent at once");
         assert_eq!(retry.failures, 0, "and, should it fail, after a pause that is as short as ever");
+    }
+
+    #[test]
+    fn what_is_at_the_next_peer_is_asked_about_in_batches_and_soon() {
+        let mut retry = Retry::default();
+        retry.go_on_behind(1_000);
+        assert_eq!(retry.begin(), (later(1_000), None));
+        retry.comes_to_the_end(later(1_000), true, 255);
+        let soon = retry.again.map(|(_, at)| at);
+        assert!(soon.is_some_and(|at| at <= Instant::now() + RETRY));
+        assert_eq!(retry.most(), usize::MAX);
+        // More that comes in meanwhile puts nothing off.
+        retry.go_on_behind(1_001);
+        retry.comes_to_the_end(later(1_001), true, 255);
+        assert_eq!(retry.again.map(|(_, at)| at), soon);
+        is_due(&mut retry);
+        assert_eq!(retry.begin(), (later(1_001), Some(again(0))));
+    }
+
+    /// So many may have been passed over that it is time for the first of them before the last was reached.
+    #[test]
+    fn what_was_passed_over_is_sent_again_behind_what_was_not_and_from_first_to_last() {
+        let mut retry = Retry::default();
+        (1..=100).for_each(|id| retry.pass_over(id));
+        assert_eq!(retry.begin(), (later(100), None));
+        is_due(&mut retry);
+        assert_eq!(retry.begin(), (later(100), Some(again(0))), "what came later goes first");
+        retry.pass_over(1);
+        retry.pass_over(101);
+        assert_eq!(retry.begin(), (later(101), Some(again(1))), "it goes on behind the first");
+        (2..=101).for_each(|id| retry.pass_over(id));
+        assert_eq!(retry.begin(), (later(101), Some(again(101))));
+        retry.comes_to_the_end(again(101), false, 0);
+        assert_eq!((retry.begin(), retry.most()), ((later(101), None), 1), "all of them rest for a while");
+        is_due(&mut retry);
+        assert_eq!(retry.begin(), (later(101), Some(again(0))));
+        retry.comes_to_the_end(again(0), false, 0);
+        assert_eq!(retry.begin(), (later(0), None), "none is left");
     }
 }

@@ -1,5 +1,9 @@
 //! What the outbox does when the store fails, or has reached its limit of kept results.
 
+use std::io::{Read as _, Write as _};
+use std::net::TcpListener;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use ics_core::limits;
 use rusqlite::{Connection, params};
 use tempfile::TempDir;
@@ -18,9 +22,14 @@ struct Copied {
 
 impl Copied {
     async fn new() -> Self {
+        Self::behind(&[]).await
+    }
+
+    /// A copy that sends its submissions to the first of these peers, if there are any.
+    async fn behind(relays: &[(&str, &str)]) -> Self {
         let (maker, home) = Party::with_a_device().await;
-        let data = tempfile::tempdir().expect("directory");
-        let copy = copy(data.path(), &home, &maker.domain, &[("home", &served(&home))]);
+        let (data, url) = (tempfile::tempdir().expect("directory"), served(&home));
+        let copy = copy(data.path(), &home, &maker.domain, &[relays, &[("home", &*url)]].concat());
         let copied = Self { maker, home, copy, data };
         copied.catch_up().await;
         copied
@@ -146,4 +155,82 @@ async fn what_the_home_refuses_behind_something_that_it_lacks_goes_on_waiting() 
     let (sent, results) = refused(false);
     let ends = matches!(results.as_slice(), [SubmissionResult::Problem(_)]);
     assert!(matches!(sent, Sent::Answered) && ends, "{results:?}");
+}
+
+/// However much was passed over.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_came_later_is_sent_before_what_was_passed_over() {
+    let copied = Copied::new().await;
+    let hosted = copied.copy.hosted(&copied.maker.domain).expect("copied");
+    let post = |number| {
+        let body = copied.introduce(number);
+        let posted = tokio::task::block_in_place(|| copied.copy.post(&hosted, vec![body]));
+        let Ok(Ok(posted)) = posted else { panic!("it is not taken in") };
+        posted[0].id
+    };
+    let [first, second] = [2, 3].map(post);
+    let sent = |behind, again: Option<u64>| {
+        let again = again.map(|behind| Place { behind, is_again: true });
+        let places = (Place { behind, is_again: false }, again);
+        let waits = tokio::task::block_in_place(|| copied.copy.waiting_at(hosted.number, places));
+        let (batch, place) = waits.expect("is read");
+        (batch.into_iter().map(|(id, _)| id).collect::<Vec<u64>>(), place.is_again)
+    };
+    assert_eq!(sent(0, None), (vec![first, second], false));
+    assert_eq!(sent(first, Some(0)), (vec![second], false), "although it is time for the first one");
+    assert_eq!(sent(second, Some(0)), (vec![first, second], true));
+    assert_eq!(sent(second, None), (Vec::new(), false));
+}
+
+/// A peer that takes whatever is submitted, one body at a time, and cannot reach the home; returns its address. It
+/// counts the submissions.
+fn relay(taken: &Arc<AtomicUsize>) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let url = format!("http://{}", listener.local_addr().expect("bound"));
+    let (taken, since) = (Arc::clone(taken), Timestamp::from_seconds(1_767_225_600));
+    let waits = Pending { id: 1, since, attempts: 1, why: Some("the home is away".to_owned()) };
+    let results = SubmissionResults { results: vec![SubmissionResult::Pending(waits)] };
+    let json = serde_json::to_string(&results).expect("JSON");
+    // A submission is JSON and ends with a brace; other questions have no body.
+    let is_whole = |request: &[u8]| match request.starts_with(b"POST ") {
+        true => request.ends_with(b"}"),
+        false => request.ends_with(b"\r\n\r\n"),
+    };
+    std::thread::spawn(move || {
+        while let Ok((mut stream, _)) = listener.accept() {
+            let mut request = Vec::new();
+            while !is_whole(&request) {
+                let mut piece = [0; 4_096];
+                match stream.read(&mut piece) {
+                    Ok(length @ 1..) => request.extend_from_slice(&piece[..length]),
+                    _ => break,
+                }
+            }
+            taken.fetch_add(usize::from(request.starts_with(b"POST ")), Ordering::Relaxed);
+            let length = json.len();
+            let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n");
+            let _ = stream.write_all(&[head.as_bytes(), json.as_bytes()].concat());
+        }
+    });
+    url
+}
+
+/// Otherwise only the first batch would ever get to the next peer while the home is away, and each time once more.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_at_the_next_peer_holds_up_nothing_behind_it() {
+    let taken = Arc::default();
+    let copied = Copied::behind(&[("relay", &relay(&taken))]).await;
+    let hosted = copied.copy.hosted(&copied.maker.domain).expect("copied");
+    for number in [2, 3, 4] {
+        let body = copied.introduce(number);
+        let posted = tokio::task::block_in_place(|| copied.copy.post(&hosted, vec![body]));
+        assert!(matches!(posted, Ok(Ok(_))), "it waits");
+    }
+    // As if each of them filled a batch.
+    hosted.retry.lock().await.halve(2);
+    copied.copy.send_waiting(&hosted, false).await.expect("sent");
+    assert_eq!(taken.load(Ordering::Relaxed), 3);
+    let mut items = copied.copy.outbox().expect("is read").into_iter();
+    let waits = |result: SubmissionResult| matches!(result, SubmissionResult::Pending(it) if it.attempts == 1);
+    assert!(items.len() == 3 && items.all(|item| waits(item.result)), "each was sent once");
 }

@@ -19,8 +19,10 @@ use crate::app::{App, AppError};
 
 /// The pause after the first failure.
 const SHORT: Duration = Duration::from_secs(1);
-/// The longest pause after repeated failures.
+/// The longest pause after repeated failures, and if nothing has failed except that answers about some things are
+/// useless: these may be as long as the line takes, each time.
 const LONG: Duration = Duration::from_secs(60);
+const LONGEST: Duration = Duration::from_secs(10 * 60);
 
 /// One domain that looks again at what another one, not copied here, says.
 struct Again {
@@ -59,17 +61,22 @@ impl App {
         if work.following.upto >= work.following.news {
             return;
         }
-        let Ok((returns, ids)) = self.followed_from(&work).await else { return };
+        let (returns, ids) = self.followed_from(&work).await;
         let (noted, pace) = (work.following.upto, Budget::new(limits::ROAMING_PER_ASKER, Duration::from_secs(60)));
         let silent = if noted == 0 { self.may_be_silent(&work, &ids).await } else { BTreeSet::new() };
         let aside = BTreeSet::new();
         let mut again = Again { app: self, work, returns, ids, reached: noted, noted, aside, silent, pace };
         let mut pause = SHORT;
-        while let Err(error) = again.round().await {
+        loop {
+            let (error, longest) = match again.round().await {
+                Ok(None) => return,
+                Ok(Some(refused)) => (refused, LONGEST),
+                Err(error) => (error, LONG),
+            };
             let Work { target, following, .. } = &again.work;
             tracing::warn!(domain = %target.name, source = %following.source, %error, "it is not looked at again yet");
             tokio::time::sleep(pause).await;
-            pause = (pause * 2).min(LONG);
+            pause = (pause * 2).min(longest);
         }
     }
 
@@ -88,8 +95,8 @@ impl App {
 
 impl Again {
     /// Looks at everything that is left, and again at what was useless before. A useless answer does not hold up the
-    /// others.
-    async fn round(&mut self) -> Result<(), AppError> {
+    /// others; returns why there was one.
+    async fn round(&mut self) -> Result<Option<AppError>, AppError> {
         let (last, ids) = (self.work.following.news, self.aside.iter().cloned().collect());
         let mut refused = self.take(&Page { upto: self.reached, ids, is_by_name: false }).await?.1;
         // If progress cannot be recorded, another task has taken over, which was started for what is followed now.
@@ -104,7 +111,7 @@ impl Again {
             let unheard = if reached == last { self.ask_of_silent(last).await? } else { None };
             (self.reached, refused) = (reached, error.or(unheard).or(refused));
         }
-        refused.map_or(Ok(()), Err)
+        Ok(refused)
     }
 
     /// Asks about the things of which the home has reported nothing; returns why not all succeeded.

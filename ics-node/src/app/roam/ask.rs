@@ -23,6 +23,8 @@ use crate::tls::KeyPin;
 
 /// How often a peer is asked again because more was seen while it answered.
 const AGAIN: usize = 3;
+/// For how long a peer whose answer was not complete in time is asked after the others.
+const ASKED_LAST: Duration = Duration::from_secs(60);
 
 /// Why a peer's answer is useless, or there is none.
 #[derive(Debug, thiserror::Error)]
@@ -151,7 +153,7 @@ impl App {
         self.roaming().pace.spend(1, now);
         let (mut why, mut is_refused, mut is_contradicted) = (Vec::new(), false, false);
         let mut newest: Option<Arc<Answer>> = None;
-        for peer in self.peers_table().asked_about(&sought.origin) {
+        for peer in self.in_turn(&sought.origin, now) {
             let mut asked = self.ask_peer(&peer, sought, (hops, asker)).await;
             // Two things of one domain may be asked about at once, and its log may grow between the answers.
             for _ in 0..AGAIN {
@@ -181,6 +183,15 @@ impl App {
         newest.ok_or_else(|| Unheard { why: why.join("; "), is_refused, is_contradicted })
     }
 
+    /// The peers to be asked, in the order of the configuration, except that those whose answers come too late are the
+    /// last: whoever asks would wait for each of them before another one is asked. They are not left alone, since only
+    /// the answer about one thing may be too long for the line.
+    fn in_turn(&self, origin: &Origin, now: Instant) -> Vec<Arc<Peer>> {
+        let mut peers = self.peers_table().asked_about(origin);
+        peers.sort_by_key(|peer| peer.asking().is_some_and(|asking| asking.is_late(now)));
+        peers
+    }
+
     async fn ask_peer(
         &self,
         peer: &Arc<Peer>,
@@ -201,12 +212,15 @@ impl App {
         let size = seen.as_ref().map_or(0, |seen| seen.size);
         match asking.http.attestation(&sought.origin.domain, &sought.asked, hops, size).await {
             Ok(attestation) => {
+                *asking.late.locked() = None;
                 let (app, peer, sought) = (self.clone(), Arc::clone(peer), sought.clone());
                 self.off_the_runtime(move || app.take_answer(&peer, &sought, seen, attestation)).await
             }
             Err(error) => {
-                if matches!(error, PeerError::Transport(_)) {
-                    asking.rest();
+                match error {
+                    PeerError::Transport(_) => asking.rest(),
+                    PeerError::Late => *asking.late.locked() = Some(Instant::now()),
+                    _ => {}
                 }
                 Err(error.into())
             }
@@ -276,7 +290,7 @@ impl App {
     }
 
     /// Counts the outcome, and raises an alarm if a peer has shown what no honest peer shows. If one home has signed
-    /// two logs, both heads are stored as often as the alarm is raised, for whoever is to judge.
+    /// two logs, both heads are stored, for whoever is to judge.
     async fn note_unanswered(&self, peer: &Peer, sought: &Sought, error: &Unanswered) {
         let outcome = error.outcome();
         self.roaming().count(outcome);
@@ -293,11 +307,12 @@ impl App {
         if !self.roaming().may_alarm(name, sort) {
             return;
         }
-        let (app, text) = (self.clone(), format!("`{name}` was asked about a thing of {}: {error}", sought.origin));
+        let about = format!("`{name}` was asked about a thing of {}: ", sought.origin);
+        let (app, why) = (self.clone(), error.to_string());
         let theirs = if let Unanswered::Contradicted { theirs, .. } = error { Some(theirs.clone()) } else { None };
         let origin = sought.origin.clone();
         let alarm = move || {
-            app.store().alarm(None, app.clock().now(), sort, &text).map_err(AppError::from)?;
+            app.alarm_of_answer(sort, &about, &why)?;
             Ok(theirs.map_or(Ok(()), |theirs| app.keep_both(&origin, theirs))?)
         };
         if let Err(error) = self.off_the_runtime(alarm).await {
@@ -359,6 +374,10 @@ impl Asking {
         self.resting.locked().is_some_and(|until| now < until)
     }
 
+    fn is_late(&self, now: Instant) -> bool {
+        self.late.locked().is_some_and(|at| now.duration_since(at) < ASKED_LAST)
+    }
+
     fn rest(&self) {
         let until = Instant::now() + Duration::from_millis(limits::ROAMING_PAUSE_MILLIS);
         *self.resting.locked() = Some(until);
@@ -367,7 +386,60 @@ impl Asking {
 
 #[cfg(test)]
 mod tests {
+    use std::io::{Read as _, Write as _};
+    use std::net::TcpListener;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use ics_core::identity::IdentityId;
+
     use super::*;
+    use crate::config::PeerConfig;
+    use crate::fixture::{Party, device, served, word};
+
+    /// A peer whose answers begin and never end; returns its address. It counts the questions.
+    fn unending(asked: &Arc<AtomicUsize>) -> String {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let url = format!("http://{}", listener.local_addr().expect("bound"));
+        let asked = Arc::clone(asked);
+        std::thread::spawn(move || {
+            let mut open = Vec::new();
+            while let Ok((mut stream, _)) = listener.accept() {
+                if stream.read(&mut [0; 4_096]).is_ok_and(|bytes| bytes > 0) {
+                    asked.fetch_add(1, Ordering::Relaxed);
+                    let _ = stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\r\n{");
+                }
+                open.push(stream);
+            }
+        });
+        url
+    }
+
+    /// Otherwise each device that asks would wait for it first.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_peer_whose_answer_came_too_late_is_asked_after_the_others() {
+        let ((maker, home), site) = (Party::with_a_device().await, Party::found("plant.example"));
+        let origin = home.domain(&maker.domain).expect("here").info.origin;
+        let asked = Arc::default();
+        let (slow, honest) = (unending(&asked), served(&home));
+        let peer = |(name, url): (&str, &str)| PeerConfig {
+            url: Some(word(url)),
+            roam: vec![origin.clone()],
+            ..PeerConfig::new(word(name))
+        };
+        let app = site.open_for([("slow", &*slow), ("home", &*honest)].map(peer).into());
+        let sought = Sought { origin, asked: IdentityId::Key(device(1).fingerprint()).to_string() };
+        for _ in 0..2 {
+            let answer = app.ask_peers(&sought, (limits::ROAMING_HOPS, Asker::Own), |_| true).await;
+            let answer = answer.map_err(|unheard| unheard.why).expect("the home answers");
+            assert_eq!(answer.from.to_string(), "home");
+        }
+        assert_eq!(asked.load(Ordering::Relaxed), 1, "the second time it is not waited for");
+        let in_turn = |now| -> Vec<String> {
+            app.in_turn(&sought.origin, now).iter().map(|peer| peer.config.name.to_string()).collect()
+        };
+        assert_eq!(in_turn(Instant::now()), ["home", "slow"]);
+        assert_eq!(in_turn(Instant::now() + ASKED_LAST), ["slow", "home"], "it may be better by then");
+    }
 
     fn tree(size: u64, branch: u8) -> Witnessed {
         Witnessed { size, root: Hash([branch; 32]), note: String::new(), contradiction: None }

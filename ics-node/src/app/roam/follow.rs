@@ -28,6 +28,9 @@ use crate::app::hosted::Hosted;
 use crate::app::{App, AppError};
 use crate::store::Following;
 
+/// How long after it could not be read what is followed that is tried again.
+const UNREAD: Duration = Duration::from_secs(60);
+
 /// What a domain of this node follows in another one that is not copied here.
 #[derive(Clone)]
 pub(super) struct Work {
@@ -181,6 +184,27 @@ impl App {
     fn right_to_follow(&self, target: &Hosted, answer: &Answer) -> Option<(IdentityId, bool)> {
         let (domain, record) = target.domain().zip(answer.attested.testimony.record.as_ref())?;
         Some((record.identity.id, self.may_follow(&domain, &answer.attested.domain, record)))
+    }
+
+    /// How often a domain had been sent back when it begins to follow another one, and what it follows there
+    /// individually. If that cannot be read, it is tried again and again: if following ended, it would be begun anew at
+    /// once together with all else that is followed.
+    pub(super) async fn followed_from(&self, work: &Work) -> (u64, Vec<String>) {
+        let Work { target, following, .. } = work;
+        loop {
+            let (number, source) = (target.number, following.source.clone());
+            let begins = move |app: &Self| {
+                Ok((app.store().follow_returns(number, None)?, app.store().followed_ids(number, &source)?))
+            };
+            match self.blocking(begins).await {
+                Ok(begun) => return begun,
+                Err(error) => {
+                    tracing::error!(domain = %target.name, source = %following.source, %error, "it is not followed");
+                    target.set_follow_error(&following.source, Some(error.to_string()));
+                }
+            }
+            tokio::time::sleep(UNREAD).await;
+        }
     }
 
     /// What is followed in domains that are not copied here.
@@ -368,14 +392,38 @@ fn of_issuers(answer: &Answer) -> BTreeSet<u64> {
 #[cfg(test)]
 mod tests {
     use std::net::TcpListener;
-    use std::time::Duration;
+    use std::sync::Arc;
+    use std::time::{Duration, Instant};
 
+    use rusqlite::Connection;
     use tokio::sync::watch;
     use tokio::time::timeout;
 
-    use super::Told;
+    use super::{Told, Work};
     use crate::config::PeerConfig;
-    use crate::fixture::{Party, catches_up, copy, device, served, word};
+    use crate::fixture::{PATIENCE, Party, catches_up, copy, device, served, word};
+    use crate::store::Following;
+
+    /// Otherwise everything that this node follows would be begun anew four times a second.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn what_is_followed_and_cannot_be_read_is_looked_at_again_in_a_while() {
+        let ((maker, home), site) = (Party::opened(), Party::found("plant.example"));
+        let (app, origin) = (site.open(), home.domain(&maker.domain).expect("here").info.origin);
+        let target = app.hosted(&site.domain).expect("here");
+        let log = Connection::open(site.data().join("ics.db")).expect("opens");
+        log.execute_batch("ALTER TABLE follow RENAME TO gone").expect("renamed");
+        let (source, rights, choices) = (maker.domain.clone(), None, Vec::new());
+        let following = Following { source, upto: 1, told: 1, news: 1, rights, identities: 1, choices };
+        let work = Work { target: Arc::clone(&target), version: 1, following, origin };
+        let trying = tokio::spawn(async move { app.followed_from(&work).await });
+        let began = Instant::now();
+        while target.follow_error(&maker.domain).is_none() {
+            assert!(began.elapsed() < PATIENCE, "nobody is told");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        assert!(!trying.is_finished(), "it rests for a minute");
+        trying.abort();
+    }
 
     /// What is followed would not be asked about for as long as that peer does not hear of anything.
     #[tokio::test(flavor = "multi_thread")]

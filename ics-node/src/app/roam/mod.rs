@@ -17,6 +17,7 @@ mod follow;
 mod heed;
 mod kept;
 mod missed;
+mod restless;
 mod watch;
 mod watched;
 
@@ -37,6 +38,7 @@ pub(crate) use self::asked::LastAsked;
 pub use self::kept::Asker;
 use self::kept::Outcome;
 pub(crate) use self::kept::{Answer, Roaming, Sought};
+pub(crate) use self::restless::SentBack;
 pub(crate) use self::watch::Followers;
 pub use self::watched::Watcher;
 use super::answer::answers::{Depth, Gathered, Query, Source};

@@ -31,6 +31,10 @@ const INTERVAL_MILLIS: u64 = 2_000;
 const IN_VAIN: Duration = Duration::from_secs(10 * 60);
 /// How long it takes at most until tasks are begun anew.
 const BEGUN_ANEW: Duration = Duration::from_secs(1);
+/// Why not everything has been looked at again that other rights may show.
+const RESTLESS: &str = "the source tells of other rights of this node again and again, so what was said before is \
+                        looked at again only now and then: perhaps its rules change all the time, or one of the \
+                        addresses at which it is asked does not show it the key of this node";
 
 /// The tasks that follow without a copy, one for each pair of domains.
 #[derive(Default)]
@@ -89,6 +93,8 @@ struct Afar {
     refused: BTreeMap<String, String>,
     /// Whether there may be an alarm about a thing that was set aside.
     may_be_alarmed: bool,
+    /// Whether rights were told of under which not everything has been looked at again, since that was done too often.
+    is_restless: bool,
     /// When nobody showed, the last time, how far somebody had said that the log reaches.
     in_vain: Option<Instant>,
     /// The pace of questions, which must also suit intermediate nodes that limit each asker.
@@ -110,16 +116,6 @@ impl App {
         tokio::time::sleep(wait).await;
     }
 
-    /// How often a domain had been sent back when it begins to follow another one, and what it follows there
-    /// individually.
-    pub(super) async fn followed_from(&self, work: &Work) -> Result<(u64, Vec<String>), AppError> {
-        let (number, source) = (work.target.number, work.following.source.clone());
-        let begins = move |app: &Self| {
-            Ok((app.store().follow_returns(number, None)?, app.store().followed_ids(number, &source)?))
-        };
-        self.blocking(begins).await
-    }
-
     /// The peers that are asked about single things of a domain.
     pub(super) fn asked_by_http(&self, origin: &Origin) -> Vec<HttpPeer> {
         let asked = self.peers_table().asked_about(origin);
@@ -129,14 +125,26 @@ impl App {
     /// Follows the news of one domain until it is dropped.
     async fn follow_from_afar(self, work: Work) {
         let Work { following, origin, .. } = &work;
-        let (Ok((returns, ids)), Ok(seed)) = (self.followed_from(&work).await, random()) else { return };
+        let (returns, ids) = self.followed_from(&work).await;
+        let Ok(seed) = random() else { return };
         let intervals = self.peers_table().asked_about(origin).into_iter().map(|peer| peer.config.interval_ms);
         let interval_millis = intervals.min().unwrap_or(INTERVAL_MILLIS);
         let mut watcher = Watcher::new(following.news, Settings { interval_millis, seed: u64::from_be_bytes(seed) });
         let (unheard, refused) = (String::new(), BTreeMap::new());
         let pace = Budget::new(limits::ROAMING_PER_ASKER, Duration::from_secs(60));
-        let (stream, in_vain, may_be_alarmed) = (None, None, true);
-        let mut afar = Afar { app: self, work, returns, ids, stream, unheard, refused, may_be_alarmed, in_vain, pace };
+        let mut afar = Afar {
+            app: self,
+            work,
+            returns,
+            ids,
+            stream: None,
+            unheard,
+            refused,
+            may_be_alarmed: true,
+            is_restless: false,
+            in_vain: None,
+            pace,
+        };
         loop {
             if let Err(error) = afar.step(&mut watcher).await {
                 watcher.fail(afar.app.clock().now());
@@ -252,7 +260,9 @@ impl Afar {
 
     /// What the home pushes: over the open stream, a new stream, or a request that waits at the home.
     async fn listen(&mut self, from: u64, way: Way) -> Result<Heads, PeerError> {
-        if let (Some(stream), Way::Stream) = (&mut self.stream, way) {
+        if let (Some(stream), Way::Stream) = (&mut self.stream, way)
+            && !stream.is_stale()
+        {
             return stream.next().await;
         }
         let (domain, choices) = (&self.work.origin.domain, choices(&self.work.following));
@@ -283,21 +293,25 @@ impl Afar {
     }
 
     /// Whether the home reports other rights for this node than those under which it has looked: what was passed over
-    /// may be reported only now. Then it is looked at again, by tasks that replace this one.
-    async fn is_sent_back(&self, heads: &Heads) -> Result<bool, AppError> {
-        let Work { target, following, .. } = &self.work;
+    /// may be reported only now. Then it is looked at again, by tasks that replace this one. If that was done too often
+    /// lately, only the news is followed for a while; it is recorded that everything is still to be looked at.
+    async fn is_sent_back(&mut self, heads: &Heads) -> Result<bool, AppError> {
+        let Work { target, following, .. } = &mut self.work;
         let Some(rights) = heads.rights.as_ref().map(|rights| rights.0) else { return Ok(false) };
-        if following.rights == Some(rights) {
-            return Ok(false);
+        // Before any were known, nothing was looked at under others.
+        let (are_others, is_first) = (following.rights != Some(rights), following.rights.is_none());
+        if are_others {
+            let (number, source) = (target.number, following.source.clone());
+            self.app.blocking(move |app| Ok(app.store().follow_by_rights(number, &source, rights)?)).await?;
+            following.rights = Some(rights);
         }
-        let (number, source) = (target.number, following.source.clone());
-        let goes_back = move |app: &App| {
-            app.store().follow_by_rights(number, &source, rights)?;
-            app.follows_changed();
-            Ok(())
-        };
-        self.app.blocking(goes_back).await?;
-        Ok(true)
+        let is_to_look = are_others || self.is_restless;
+        if is_first || (is_to_look && target.may_look_again(&following.source, Instant::now())) {
+            self.app.follows_changed();
+            return Ok(true);
+        }
+        self.is_restless = is_to_look;
+        Ok(false)
     }
 
     fn fails(&mut self, error: &AppError) {
@@ -335,7 +349,7 @@ impl Afar {
             self.app.blocking(move |app| app.end_alarms_of_no_use(&into, &source)).await?;
             self.may_be_alarmed = false;
         }
-        self.tell(lacks);
+        self.tell(lacks.or_else(|| self.is_restless.then(|| RESTLESS.to_owned())));
         Ok(())
     }
 
@@ -361,10 +375,13 @@ mod tests {
     use std::net::TcpListener;
 
     use ics_core::descriptor::{Descriptor, Source};
+    use ics_core::identity::IdentityId;
     use ics_core::log::Hash;
+    use ics_sync::wire::Base64;
 
     use super::super::follow::Told;
     use super::*;
+    use crate::app::hosted::Hosted;
     use crate::config::PeerConfig;
     use crate::fixture::{Party, served, word};
     use crate::store::Following;
@@ -384,6 +401,54 @@ mod tests {
             }
         });
         url
+    }
+
+    /// A domain that follows all that another one says after this many entries.
+    fn following((app, target): (App, Arc<Hosted>), origin: &Origin, size: u64) -> Afar {
+        let (upto, told, news, source) = (size, size, size, origin.domain.clone());
+        let (rights, identities, choices) = (None, 0, Vec::new());
+        let following = Following { source, upto, told, news, rights, identities, choices };
+        Afar {
+            app,
+            work: Work { target, version: 1, following, origin: origin.clone() },
+            returns: 0,
+            ids: Vec::new(),
+            stream: None,
+            unheard: String::new(),
+            refused: BTreeMap::new(),
+            may_be_alarmed: false,
+            is_restless: false,
+            in_vain: None,
+            pace: Budget::new(limits::ROAMING_PER_ASKER, Duration::from_secs(60)),
+        }
+    }
+
+    /// Perhaps it is asked at two addresses, of which one does not show it who asks: with each change everything would
+    /// be asked for once more.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_source_that_tells_of_other_rights_again_and_again_is_not_looked_through_each_time() {
+        let ((maker, home), site) = (Party::opened(), Party::found("plant.example"));
+        let info = home.domain(&maker.domain).expect("here").info;
+        let app = site.open();
+        let target = app.hosted(&site.domain).expect("here");
+        let followed = vec![IdentityId::Software([1; 32]).to_string()];
+        app.store().follow(target.number, &maker.domain, followed, info.size).expect("noted");
+        let mut afar = following((app.clone(), Arc::clone(&target)), &info.origin, info.size);
+        let told = |mark: u8| {
+            let (upto, size, rights) = (info.size, info.size, Some(Base64([mark; 16])));
+            Heads { upto, size, heads: Vec::new(), checkpoint: None, rights }
+        };
+        let mut is_sent_back = Vec::new();
+        for mark in 0..7 {
+            is_sent_back.push(afar.is_sent_back(&told(mark)).await.expect("noted"));
+        }
+        assert_eq!(is_sent_back, [true, true, true, true, true, false, false]);
+        assert!(!afar.is_sent_back(&told(6)).await.expect("noted"), "it is not yet time");
+        let row = app.store().followed(target.number).expect("is read").remove(0);
+        assert_eq!((row.rights, row.upto, row.news), (Some([6; 16]), 0, info.size), "all is still to be looked at");
+        let watcher = Watcher::new(info.size, Settings { interval_millis: 1_000, seed: 1 });
+        afar.goes_on(&watcher).await.expect("told");
+        assert_eq!(target.follow_error(&maker.domain).as_deref(), Some(RESTLESS));
     }
 
     /// Otherwise all peers would be asked about everything that is followed, again and again, as none shows so much.
@@ -409,22 +474,7 @@ mod tests {
         let told = app.size_elsewhere(&target, &info.origin).await;
         assert_eq!(told, Some(Told { signed: Some(info.size), said: 1_000_000 }));
 
-        let (upto, told, news) = (info.size, info.size, info.size);
-        let (rights, identities, choices) = (None, 0, Vec::new());
-        let following = Following { source: maker.domain.clone(), upto, told, news, rights, identities, choices };
-        let work = Work { target, version: 1, following, origin: info.origin.clone() };
-        let mut afar = Afar {
-            app,
-            work,
-            returns: 0,
-            ids: Vec::new(),
-            stream: None,
-            unheard: String::new(),
-            refused: BTreeMap::new(),
-            may_be_alarmed: false,
-            in_vain: None,
-            pace: Budget::new(limits::ROAMING_PER_ASKER, Duration::from_secs(60)),
-        };
+        let mut afar = following((app, target), &info.origin, info.size);
         let mut watcher = Watcher::new(info.size, Settings { interval_millis: 1_000, seed: 1 });
         let mut looks = Vec::new();
         for _ in 0..2 {
