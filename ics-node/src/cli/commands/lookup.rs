@@ -138,8 +138,9 @@ fn text(view: &ViewAnswer, assessment: &Assessment) -> String {
     let Some(first) = view.records.first() else { return "nothing is known of it".to_owned() };
     let records: Vec<_> = view.records.iter().map(|it| &it.record).collect();
     let head = [heading(&first.record), overall(&records, assessment).unwrap_or_default()].concat();
+    let is_vouched_for = records.iter().any(|record| !record.vouched.is_empty());
     let card = |it: &RecordAnswer| {
-        let card = record_card(&it.record, &Freshness::from(&it.as_of), &it.succeeded_by);
+        let card = record_card(&it.record, &Freshness::from(&it.as_of), &it.succeeded_by, is_vouched_for);
         let is_other = it.record.title != first.record.title;
         let called = is_other.then(|| format!("{} calls it {}\n", it.record.domain, clean(&it.record.title)));
         called.unwrap_or_default() + &card

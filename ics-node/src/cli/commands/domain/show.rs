@@ -186,8 +186,9 @@ fn followed(it: &FollowInfo) -> String {
     let what: Vec<String> = named.into_iter().chain(it.choices.iter().map(|choice| clean(choice))).collect();
     let failing = |error: &String| format!("{} ", style(format!("failing: {};", clean(error))).red());
     let failing = it.last_error.as_ref().map(failing);
-    let behind = if it.lag_entries > 0 { format!(", {} entries to look at", it.lag_entries) } else { String::new() };
-    format!("{}: {}{}{behind}", it.source, failing.unwrap_or_default(), what.join("; "))
+    let behind = (it.lag_entries > 0).then(|| format!(", {} to look at", counted_entries(it.lag_entries)));
+    let (failing, behind) = (failing.unwrap_or_default(), behind.unwrap_or_default());
+    format!("{}: {failing}{}{behind}", it.source, what.join("; "))
 }
 
 /// Writes a descriptor into a file and prints it, or writes it to standard output alone.

@@ -9,7 +9,7 @@ use crate::api::{Asks, ClockInfo, Cosigns, PeerInfo, Pulled, Served};
 use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::output::card;
-use crate::cli::words::{clean, span, when};
+use crate::cli::words::{clean, counted_entries, span, when};
 use crate::client::node::UNTRUSTED;
 use crate::config::PeerConfig;
 
@@ -66,7 +66,7 @@ fn of_peer(info: &PeerInfo, now: Timestamp) -> String {
     rows.extend(info.peer.url.as_ref().map(|url| ("at", url.to_string())));
     for pulled in &info.pulls {
         rows.push(("copied", format!("{}: {}", pulled.domain, state(pulled, info.peer.interval_ms))));
-        rows.push(("", format!("{} entries, {}, {} received", pulled.size, age(pulled), bytes(pulled.bytes))));
+        rows.push(("", format!("{}, {}, {} received", counted_entries(pulled.size), age(pulled), bytes(pulled.bytes))));
         let rests_on = |names: &String| {
             let names = clean(names);
             ("", format!("that nothing was left out is the word of {names}, not of the home"))
@@ -169,7 +169,8 @@ fn age(pulled: &Pulled) -> String {
 fn taken(served: &Served, now: Timestamp) -> String {
     let ago = span(now.millis_since(served.seen_at) / 1000);
     let at = format!("{} ({ago} ago)", when(served.seen_at));
-    format!("{}: {} entries{}, {}, {at}", served.domain, served.size, behind(served.lag_entries), bytes(served.bytes))
+    let (size, lag) = (counted_entries(served.size), behind(served.lag_entries));
+    format!("{}: {size}{lag}, {}, {at}", served.domain, bytes(served.bytes))
 }
 
 /// What a peer is asked about thing by thing, and which domains follow something there.
@@ -195,7 +196,7 @@ fn asked(asks: &Asks, now: Timestamp) -> Vec<(&'static str, String)> {
 fn witnessed(cosigned: &Cosigns, now: Timestamp) -> String {
     let ago = cosigned.cosigned_at.map(|at| format!(", {} ago", span(now.millis_since(at) / 1000)));
     let ago = ago.unwrap_or_default();
-    format!("{}: {} entries{}{ago}", cosigned.domain, cosigned.size, behind(cosigned.lag_entries))
+    format!("{}: {}{}{ago}", cosigned.domain, counted_entries(cosigned.size), behind(cosigned.lag_entries))
 }
 
 /// Formats a number of bytes for people.
@@ -363,7 +364,7 @@ mod tests {
             "bytes": 12_345_678,
         });
         let read = json!({
-            "domain": "c.example", "size": 5, "lag_entries": 1, "seen_at": "2026-11-20T08:09:30Z", "bytes": 20_000,
+            "domain": "c.example", "size": 1, "lag_entries": 1, "seen_at": "2026-11-20T08:09:30Z", "bytes": 20_000,
         });
         let peer = json!({"name": "p.example", "url": "https://p.example"});
         let info = json!([
@@ -376,7 +377,7 @@ mod tests {
             console::strip_ansi_codes(&text(&peers, now)),
             "p.example\n  at      https://p.example\n  copied  a.example: ✓ current\n          \
              12 entries, as of 30 s ago, 4321 B received\n  copied  b.example: ✗ stopped, 3 entries behind\n          \
-             7 entries, never vouched for, 12 MB received\n          it forked\n  reads   c.example: 5 entries, 1 entry \
+             7 entries, never vouched for, 12 MB received\n          it forked\n  reads   c.example: 1 entry, 1 entry \
              behind, 20 kB, 2026-11-20 08:09:30 UTC (1 min ago)\n\nq.example\n    nothing is copied from it, and it has \
              read nothing since the node started\n"
         );
