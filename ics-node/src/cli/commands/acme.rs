@@ -15,7 +15,7 @@ use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::output::{card, table};
 use crate::cli::session::{InDomain, named, rules};
-use crate::cli::words::{clean, counted};
+use crate::cli::words::{clean, counted, when};
 use crate::client::node::{Node, NodeError};
 use crate::client::signing::SigningError;
 
@@ -143,7 +143,7 @@ impl Eab {
                 ("key id", credential.kid.clone()),
                 ("HMAC key", credential.hmac_key.clone()),
                 ("account for", credential.holder.clone()),
-                ("until", credential.expires.to_string()),
+                ("use it until", when(credential.expires)),
                 ("certbot", "register --server DIRECTORY --eab-kid ID --eab-hmac-key KEY".to_owned()),
                 ("lego", "--server DIRECTORY --eab --kid ID --hmac KEY run".to_owned()),
             ];
@@ -213,7 +213,7 @@ fn row(it: &AcmeAccount) -> Vec<String> {
         clean(&it.kind),
         clean(&it.holder),
         clean(&it.state),
-        it.created.to_string(),
+        when(it.created),
         clean(&it.contact.join(" ")),
     ]
 }
