@@ -141,7 +141,10 @@ fn what_only_decisions_ask_for_is_said_where_nothing_is_known() {
         told.stderr
     };
     let is_hinted = |text: &str| text.contains("only for decisions: use --use");
-    assert!(!is_hinted(&unknown(&["lookup", "serial:NONE"])), "nobody else is asked");
+    let told = unknown(&["lookup", "serial:NONE"]);
+    assert!(!is_hinted(&told) && told.contains("every domain that this node holds was asked"), "{told}");
+    let told = unknown(&["lookup", "serial:NONE", "--domain", DOMAIN]);
+    assert!(!is_hinted(&told) && told.contains("by `ics lookup` without --domain"), "{told}");
     let origin = format!("care.plant.example/{}", "07".repeat(32));
     stage.ok(&["peer", "add", "ics.plant.example", "--roam", &origin, "--url", "http://127.0.0.1:1"]);
     for words in [["lookup", "serial:NONE"], ["explain", "serial:NONE"]] {
