@@ -212,6 +212,11 @@ fn a_node_tells_scripts_too_the_origin_and_the_key_of_a_log() {
         let value = shown[member].as_str().expect("it is there");
         assert!(value.starts_with(DOMAIN) && told.contains(value), "{member}: {value}: {told}");
     }
+    // So does how the domain is doing there, with its alarms.
+    assert!(told.contains("the home of the domain") && told.contains("1 entry in the log"), "{told}");
+    let held = &shown["held"];
+    assert_eq!((&held["position"], &held["size"]), (&"home".into(), &1.into()), "{shown}");
+    assert!(held["alarms"].is_array(), "{shown}");
     // The displayed form can be edited.
     shown["description"] = "Pumps of Acme".into();
     let next = stage.write("next.json", shown.to_string());

@@ -32,8 +32,16 @@ use crate::x509::Authority;
 type Row = (&'static str, String);
 
 /// The members of the printed JSON that are not part of the descriptor.
-pub(super) const BESIDE: [&str; 7] =
-    ["origin", "log_key", "witness_keys", "in_force", "ended_signers", "blocks_that_fall", "statements_that_fall"];
+pub(super) const BESIDE: [&str; 8] = [
+    "origin",
+    "log_key",
+    "held",
+    "witness_keys",
+    "in_force",
+    "ended_signers",
+    "blocks_that_fall",
+    "statements_that_fall",
+];
 
 /// A descriptor as JSON, with its witnesses' keys in the form that other tools take, and with what falls by it.
 #[derive(Serialize)]
@@ -46,6 +54,9 @@ struct Shown<'d> {
     origin: Option<&'d Origin>,
     #[serde(skip_serializing_if = "Option::is_none")]
     log_key: Option<&'d VerifierKey>,
+    /// What the node holds of it and how it is doing there, as `/v1/domains/{domain}` tells it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    held: Option<&'d DomainInfo>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     witness_keys: Vec<VerifierKey>,
     /// The version in force, if it is another one.
@@ -61,8 +72,8 @@ struct Shown<'d> {
 impl<'d> From<&'d Descriptor> for Shown<'d> {
     fn from(descriptor: &'d Descriptor) -> Self {
         let witness_keys = descriptor.witness_keys();
-        let (origin, log_key, in_force, falls) = (None, None, None, None);
-        Self { descriptor, origin, log_key, witness_keys, in_force, ended_signers: Ended::new(), falls }
+        let (origin, log_key, held, in_force, falls) = (None, None, None, None, None);
+        Self { descriptor, origin, log_key, held, witness_keys, in_force, ended_signers: Ended::new(), falls }
     }
 }
 
@@ -73,6 +84,7 @@ Examples:
   $ ics domain show
   $ ics domain show devices.acme.example
   $ ics domain show devices.acme.example --node https://ics.acme.example
+  $ ics --json domain show --node http://127.0.0.1:8470 | jq .held.alarms
   $ ics --json domain show ./devices.acme.example.v2.pgp")]
 pub(crate) struct Show {
     /// The domain, or a file [default: the domain of ics.toml].
@@ -139,12 +151,12 @@ fn show_at_node(context: &Context, domain: &DomainName) -> Result<Exit, Failure>
     let (info, body) = context.wait(async { Ok((node.domain(domain).await?, node.descriptor(domain).await?)) })?;
     let malformed = |e| Failure::new(Exit::Network, format!("the node gave a malformed descriptor: {e}"));
     let file = DescriptorFile::from_body(body).map_err(malformed)?;
-    let mut held = node_rows(node.url(), &info, context.now());
+    let mut rows = node_rows(node.url(), &info, context.now());
     let ended_signers = ended(context, &node, &file.descriptor);
-    held.extend(ended::row(&ended_signers));
-    let (origin, log_key) = (Some(&info.info.origin), Some(&info.info.verifier_key));
-    let shown = Shown { origin, log_key, ended_signers, ..Shown::from(&file.descriptor) };
-    context.output.result(&shown, || text(context, &file, held))?;
+    rows.extend(ended::row(&ended_signers));
+    let (origin, log_key, held) = (Some(&info.info.origin), Some(&info.info.verifier_key), Some(&info));
+    let shown = Shown { origin, log_key, held, ended_signers, ..Shown::from(&file.descriptor) };
+    context.output.result(&shown, || text(context, &file, rows))?;
     Ok(Exit::Ok)
 }
 
