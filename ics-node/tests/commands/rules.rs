@@ -240,11 +240,14 @@ fn adding_a_witness_says_what_the_other_side_has_to_do() {
     let both = ["--witness", "--cosign", &origin("07")];
     let told = stage.for_people("home", &[&add[..], &key, &both].concat());
     assert_eq!(told.code, 0, "{told:?}");
-    for expected in ["--key KEY --cosign ORIGIN", "--url URL --key KEY --witness"] {
+    let in_rules = format!("`ics domain update --add-witness ics.cert.example={}`", key[1]);
+    for expected in ["--key KEY --cosign ORIGIN", "--url URL --key KEY --witness", in_rules.as_str()] {
         assert!(told.stdout.contains(expected), "`{expected}` is missing: {told:?}");
     }
     let again = stage.ok(&["peer", "add", "ics.cert.example", "--cosign", &origin("08")]);
     assert_eq!(again["cosign"], serde_json::json!([origin("08")]), "the first one was mistyped");
+    let nobody = stage.run(&["domain", "update", "--quorum", "1"]);
+    assert!(nobody.code == 2 && nobody.failure().0.contains("--add-witness names one"), "{nobody:?}");
 }
 
 /// A backup may be older than the rules: a version made from the older ones would undo later changes.
