@@ -230,3 +230,20 @@ impl Revoke {
         Ok(Exit::Ok)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn an_account_as_a_row() {
+        let account = json!({
+            "account": 7, "kind": "signer", "holder": "ab", "state": "valid", "contact": ["mailto:a@acme.example"],
+            "created": "2026-11-20T08:10:00.25Z",
+        });
+        let told = row(&serde_json::from_value(account).expect("an account"));
+        assert_eq!(told, ["7", "signer", "ab", "valid", "2026-11-20 08:10:00 UTC", "mailto:a@acme.example"]);
+    }
+}

@@ -15,6 +15,8 @@ use crate::config::PeerConfig;
 
 /// The age in seconds from which a home that confirms its newest checkpoint every minute has missed one.
 const QUIET_SECONDS: u64 = 120;
+/// The state of a copy that is carried in bundles.
+const BY_HAND: &str = "by-hand";
 
 /// Asks the node how its peers are doing: how far the copies reach and how old they are, what went wrong, and what each
 /// peer has read.
@@ -66,7 +68,7 @@ fn of_peer(info: &PeerInfo, now: Timestamp) -> String {
     rows.extend(info.peer.url.as_ref().map(|url| ("at", url.to_string())));
     for pulled in &info.pulls {
         rows.push(("copied", format!("{}: {}", pulled.domain, state(pulled, info.peer.interval_ms))));
-        rows.push(("", format!("{}, {}, {} received", counted_entries(pulled.size), age(pulled), bytes(pulled.bytes))));
+        rows.push(("", format!("{}, {}{}", counted_entries(pulled.size), age(pulled), received(pulled))));
         let rests_on = |names: &String| {
             let names = clean(names);
             ("", format!("that nothing was left out is the word of {names}, not of the home"))
@@ -160,6 +162,11 @@ fn behind(lag: u64) -> String {
         1 => ", 1 entry behind".to_owned(),
         lag => format!(", {lag} entries behind"),
     }
+}
+
+/// How much came over the network, as a suffix; what is carried in bundles does not.
+fn received(pulled: &Pulled) -> String {
+    if pulled.state == BY_HAND { String::new() } else { format!(", {} received", bytes(pulled.bytes)) }
 }
 
 fn age(pulled: &Pulled) -> String {
@@ -264,6 +271,17 @@ mod tests {
         let known = told("https://acme.example", true);
         assert!(known.contains("a part of it") && !known.contains("plain"), "{known}");
         assert!(!told("http://acme.example", false).contains("a part of it"), "all may be read by strangers");
+    }
+
+    #[test]
+    fn what_is_carried_by_hand_is_not_told_to_have_come_over_the_network() {
+        let pulled = json!({
+            "domain": "a.example", "state": "by-hand", "size": 1, "lag_entries": 0, "lag_seconds": 30, "bytes": 0,
+        });
+        let info = json!([{"peer": {"name": "acme"}, "pulls": [pulled], "serves": []}]);
+        let peers: Vec<PeerInfo> = serde_json::from_value(info).expect("peers");
+        let told = console::strip_ansi_codes(&text(&peers, Timestamp::default())).into_owned();
+        assert_eq!(told, "acme\n  copied  a.example: by-hand\n          1 entry, as of 30 s ago\n");
     }
 
     #[test]
