@@ -22,7 +22,7 @@ use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::files;
 use crate::cli::output::card;
-use crate::cli::words::{Freshness, clean, counted, counted_entries, when};
+use crate::cli::words::{Freshness, clean, counted, counted_entries, span, when};
 use crate::client::batch::UnsignedBatch;
 use crate::client::descriptor::{self, DescriptorFile};
 use crate::client::node::Node;
@@ -259,7 +259,7 @@ fn rules_card(descriptor: &Descriptor, mut rows: Vec<Row>) -> String {
     rows.extend([
         ("home node", format!("{}\n{}", clean(&descriptor.home.name), clean(&descriptor.home.key))),
         ("roles", roles_text(descriptor)),
-        ("fresh for", format!("{} s", descriptor.freshness.default)),
+        ("fresh for", fresh_for(descriptor.freshness.default)),
         ("access", format!("{} rules; --json prints them", descriptor.access.matches("@id").count())),
     ]);
     if !descriptor.description.is_empty() {
@@ -282,6 +282,12 @@ fn rules_card(descriptor: &Descriptor, mut rows: Vec<Row>) -> String {
         rows.push(("compromised", format!("{signer}\nfrom entry {from_index} of {domain} on")));
     }
     card(&format!("{}, version {}", descriptor.domain, descriptor.version), &rows)
+}
+
+/// As other commands tell it, and in seconds, as the descriptor has it.
+fn fresh_for(seconds: u64) -> String {
+    let (told, exactly) = (span(seconds), format!("{seconds} s"));
+    if told == exactly { exactly } else { format!("{told} ({exactly})") }
 }
 
 /// A witness in the form that other tools take: name, key id and key.
@@ -329,6 +335,11 @@ mod tests {
     use console::strip_ansi_codes;
 
     use super::*;
+
+    #[test]
+    fn how_long_news_are_fresh_is_told_as_elsewhere_and_exactly() {
+        assert_eq!([86_400, 45].map(fresh_for), ["24 h (86400 s)", "45 s"]);
+    }
 
     #[test]
     fn a_domain_is_as_of_what_its_node_shows_and_what_it_holds_beyond_that_is_told() {
