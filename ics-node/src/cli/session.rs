@@ -248,12 +248,10 @@ fn local_hint(problem: &Problem) -> Option<&'static str> {
         Code::UnknownRoute => Some("this node does not do that: --node names another one"),
         Code::UnknownDomain => Some("another node may hold it: --node names one, and `ics peer add` copies it"),
         // The message itself lists the forms, or the rule of its form that a text breaks.
-        Code::MalformedId if lacks_kind(&problem.detail) => {
-            Some(
-                "put the kind of the name in front of it: a serial number is `serial:SN-0001`; `ics list --title TEXT` \
-                 finds things by what they are called",
-            )
-        }
+        Code::MalformedId if lacks_kind(&problem.detail) => Some(
+            "put the kind of the name in front of it: a serial number is `serial:SN-0001`; `ics list --title TEXT` finds \
+             things by what they are called",
+        ),
         Code::MalformedId => Some("`ics lookup --help` shows what each kind of id and name looks like"),
         Code::RequestTimeout => Some(LATE),
         Code::NotHome => Some("ask the home of the domain: --node names it"),

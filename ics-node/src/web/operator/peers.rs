@@ -150,7 +150,7 @@ mod tests {
         assert_eq!(told, ["0", "not known", "3"]);
     }
 
-    /// Nothing is copied from a witness, nor from a peer that is asked about single things: the page shows them at work.
+    /// Nothing is copied from a witness, nor from a peer that is asked about single things.
     #[test]
     fn witnesses_and_peers_that_are_asked_are_shown_at_work() {
         let cosigns = |more: serde_json::Value| {

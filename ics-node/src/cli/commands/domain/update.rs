@@ -85,8 +85,8 @@ pub(crate) struct Update {
     /// shows which blocks this ends, so that another signer can say them again first.
     #[arg(long, value_name = "[SOURCE/]FINGERPRINT@INDEX", value_parser = compromise, group = "changes")]
     compromised: Vec<Declared>,
-    /// Lift this statement, named by its id as `ics history` shows it, regardless of who made it and how it blocks, even
-    /// for ever or after its erasure. X.509 certificates that were revoked for good stay revoked: new ones must be
+    /// Lift this statement, named by its id as `ics history` shows it, regardless of who made it and how it blocks,
+    /// even for ever or after its erasure. X.509 certificates that were revoked for good stay revoked: new ones must be
     /// issued, and to another key (`ics replace`) if two roles have called the key compromised.
     #[arg(long, value_name = "STATEMENT", group = "changes")]
     lift: Vec<StatementId>,
