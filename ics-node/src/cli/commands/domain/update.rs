@@ -170,7 +170,7 @@ impl Update {
         let path = descriptor::path(&context.home, &domain, file.descriptor.version);
         file.write(&path)?;
         let exit = super::show::print_with(context, &file, &path, &falls)?;
-        super::tell_of_submit(context);
+        super::tell_of_submit(context, &file, &previous);
         Ok(exit)
     }
 
