@@ -38,7 +38,7 @@ fn what_a_version_still_lacks_is_told_to_its_maker() {
 fn a_version_that_is_not_in_force_is_shown_as_such() {
     let stage = Stage::started();
     let made = stage.for_people("home", &["domain", "update", "--description", "Pumps"]);
-    assert!(made.code == 0 && made.stderr.contains("submit` puts it into force\n"), "its one owner has signed: {made:?}");
+    assert!(made.code == 0 && made.stderr.contains("submit` puts it into force\n"), "its owner has signed: {made:?}");
     let shown = stage.ok(&["domain", "show"]);
     assert_eq!((shown["version"].as_u64(), shown["in_force"].as_u64()), (Some(2), Some(1)));
     let told = stage.for_people("home", &["domain", "show"]).stdout;
