@@ -250,7 +250,7 @@ fn local_hint(problem: &Problem) -> Option<&'static str> {
         // The message itself lists the forms, or the rule of its form that a text breaks.
         Code::MalformedId if lacks_kind(&problem.detail) => Some(
             "put the kind of the name in front of it: a serial number is `serial:SN-0001`; `ics list --title TEXT` \
-             finds things by what they are called",
+             finds what is called so",
         ),
         Code::MalformedId => Some("`ics lookup --help` shows what each kind of id and name looks like"),
         Code::RequestTimeout => Some(LATE),
