@@ -272,9 +272,7 @@ fn local_hint(problem: &Problem) -> Option<&'static str> {
     }
 }
 
-/// Whether the text quoted at the start of a message is what [`short`] leaves of an id.
-///
-/// [`short`]: crate::words::short
+/// Whether the text quoted at the start of a message is what tables show of a longer id.
 fn is_beginning(message: &str) -> bool {
     let text = message.split('`').nth(1).unwrap_or_default();
     let text = text.strip_prefix("sha256:").unwrap_or(text);
