@@ -73,6 +73,9 @@ pub enum IdentityError {
     /// Not `sha256:` and 64 hex digits.
     #[error("`{0}` is not a digest: it takes `sha256:` and 64 hex digits")]
     Digest(String),
+    /// Not 64 hex digits, in the place of a statement's id.
+    #[error("`{0}` is not the id of a statement: it takes 64 hex digits")]
+    Statement(String),
     /// Not one of the kinds.
     #[error("`{0}` is not a kind of identity: use device, gateway, service, node, organisation, software or group")]
     Kind(String),

@@ -380,17 +380,22 @@ fn ignored(record: &Record) -> Vec<Point> {
     points
 }
 
+/// A whole log, in words.
+fn whole(entries: u64) -> String {
+    if entries == 1 { "its only entry".to_owned() } else { format!("all {entries} entries") }
+}
+
 /// How fresh a domain's answer is, in a sentence.
 #[must_use]
 pub fn freshness(domain: &DomainName, as_of: &AsOf) -> Point {
     let bound = span(as_of.fresh_for_seconds);
     let text = match (as_of.time, as_of.age_seconds) {
         (Some(time), Some(age)) if as_of.is_fresh() => {
-            format!("{domain}, all {} entries as of {}, {} ago; good for {bound}", as_of.size, when(time), span(age))
+            format!("{domain}, {} as of {}, {} ago; good for {bound}", whole(as_of.size), when(time), span(age))
         }
         (Some(time), Some(age)) => format!(
-            "{domain}, all {} entries as of {}, {} ago: too old, it was good for {bound}",
-            as_of.size,
+            "{domain}, {} as of {}, {} ago: too old, it was good for {bound}",
+            whole(as_of.size),
             when(time),
             span(age)
         ),
@@ -439,8 +444,7 @@ fn index_of(id: StatementId, beside: &Step, verdict: &Verdict) -> Option<u64> {
 
 fn reach(verdict: &Verdict, it: &ics_core::trust::AsOf) -> Point {
     let good = if it.fresh_until > verdict.at { "good until" } else { "too old since" };
-    let text =
-        format!("{}, all {} entries as of {}; {good} {}", it.domain, it.size, when(it.as_of), when(it.fresh_until));
+    let text = format!("{}, {} as of {}; {good} {}", it.domain, whole(it.size), when(it.as_of), when(it.fresh_until));
     Point { domain: Some(it.domain.clone()), ..said(text) }
 }
 

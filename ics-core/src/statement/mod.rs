@@ -63,7 +63,7 @@ impl FromStr for StatementId {
     type Err = IdentityError;
 
     fn from_str(text: &str) -> Result<Self, IdentityError> {
-        identity::digest(text).map(Self)
+        identity::digest(text).map(Self).map_err(|_| IdentityError::Statement(identity::excerpt(text)))
     }
 }
 

@@ -267,7 +267,7 @@ fn json_of_another_form_is_refused_at_the_member() {
         ("/lifts/owner/0", json!("a b"), "lifts.owner[0]: `a b` is not a status"),
         ("/statuses/in-repair/effect", json!("block"), "statuses.in-repair.effect: `block` is not an effect"),
         ("/statuses/in-repair/kinds/0", json!("car"), "statuses.in-repair.kinds[0]: unknown variant `car`"),
-        ("/lifted/0", json!("00"), "lifted[0]: `00` is not a digest"),
+        ("/lifted/0", json!("00"), "lifted[0]: `00` is not the id of a statement: it takes 64 hex digits"),
         ("/home", json!({"name": "a.example", "key": "", "url": ""}), "home.url: unknown field `url`"),
         ("/access", json!(["permit"]), "access: invalid type"),
         ("/domain", json!(long), "domain: `xxx"),

@@ -100,7 +100,7 @@ codes! {
     SignerKey "signer-key" 403 "the signer's key may not make this signature" "";
     DescriptorRefused "descriptor-refused" 422 "the descriptor is refused" "";
     SourceUnproven "source-unproven" 422 "the entry is not proven to stand in the log that it is adopted from" "";
-    SourceKey "source-key" 403 "the home of the domain to adopt from signs with a key other than the one that the descriptor names" "if its owners have given it another key, name that key: `ics domain update --add-source FILE`, with what its home answers at /v1/domains/{domain}";
+    SourceKey "source-key" 403 "the home of the domain to adopt from signs with a key other than the one that the descriptor names" "if its owners have given it another key, name that key: `ics domain update --add-source FILE`, with what its home answers at /v1/domains/DOMAIN";
     TooManyRequests "too-many-requests" 429 "a quota is used up" "try again later";
 
     // Statements and certificates that a domain does not admit: the codes of `ics_core::domain::Refusal`. What the
@@ -113,7 +113,7 @@ codes! {
     ErasesFormer "erases-former" 403 "certificates are revoked by what the status blocked before the descriptor changed" "let the status block for ever again, erase the entry, and then weaken the status: `ics domain update --from-file`, twice";
     NotTheOwners "not-the-owners" 403 "an erasure takes the signatures of the domain's owners" "as many owners must sign it as must sign a new version of the descriptor";
     ForeignDomain "foreign-domain" 422 "the statement was made for another domain" "submit it to that domain, or adopt it from there";
-    UnknownSource "unknown-source" 403 "the descriptor does not list the domain to adopt from" "the owners add it to `sources` in a new version of the descriptor: `ics domain update --add-source FILE`, with what a node that holds it answers at /v1/domains/{domain}, and `ics domain submit`";
+    UnknownSource "unknown-source" 403 "the descriptor does not list the domain to adopt from" "the owners add it to `sources` in a new version of the descriptor: `ics domain update --add-source FILE`, with what a node that holds it answers at /v1/domains/DOMAIN, and `ics domain submit`";
     SourceMismatch "source-mismatch" 422 "the statement was made for a domain other than the one that it is adopted from" "";
     AdoptedOwn "adopted-own" 422 "a domain cannot adopt its own statements" "";
     UnknownSigner "unknown-signer" 403 "the domain does not know the signer" "submit the signer's certificate first, or in the same batch before the signer's statements";

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use console::style;
 use ics_core::record::{Assessment, By, Given, GivenStatus, Granted, Listed, Outlook, Record, Standing};
 use ics_core::time::Timestamp;
+use ics_core::vocabulary::Act;
 
 use super::output::card;
 use super::words::{self, Freshness, clean, in_colour, said_by, when};
@@ -19,10 +20,16 @@ pub(crate) fn heading(record: &Record) -> String {
     format!("{title}\n{} {}\n", record.identity.kind, record.identity.id)
 }
 
-/// The card of what one domain says about it, including what has succeeded it according to the domain.
+/// The card of what one domain says about it, including what has succeeded it according to the domain;
+/// `is_vouched_for` says whether any domain that is shown vouches for it.
 #[must_use]
-pub(crate) fn record_card(record: &Record, freshness: &Freshness, succeeded_by: &[Given<String>]) -> String {
-    let mut rows = rows(record, freshness, None);
+pub(crate) fn record_card(
+    record: &Record,
+    freshness: &Freshness,
+    succeeded_by: &[Given<String>],
+    is_vouched_for: bool,
+) -> String {
+    let mut rows = rows(record, freshness, None, is_vouched_for);
     rows.extend(lines("replaced by", succeeded_by, |it| (given(record, &clean(&it.value), &it.by), String::new())));
     card(record.domain.as_str(), &rows)
 }
@@ -30,14 +37,15 @@ pub(crate) fn record_card(record: &Record, freshness: &Freshness, succeeded_by: 
 /// As [`record_card`], as of a time that the user asked for: what was stated after it is marked.
 #[must_use]
 pub(crate) fn record_card_of(record: &Record, freshness: &Freshness, asked_for: Option<Timestamp>) -> String {
-    card(record.domain.as_str(), &rows(record, freshness, asked_for))
+    card(record.domain.as_str(), &rows(record, freshness, asked_for, false))
 }
 
-fn rows(record: &Record, freshness: &Freshness, asked_for: Option<Timestamp>) -> Vec<Row> {
+fn rows(record: &Record, freshness: &Freshness, asked_for: Option<Timestamp>, is_vouched_for: bool) -> Vec<Row> {
     let later = |by: &By| not_yet(record, by, asked_for);
     let said = |by: &By| (said_by(by), later(by));
     let given = |value: String, by: &By| (given(record, &value, by), later(by));
-    let mut rows = vec![("genuine", genuine(record, asked_for)), ("status", status(record, freshness, asked_for))];
+    let vouched_by = genuine(record, asked_for, is_vouched_for);
+    let mut rows = vec![("genuine", vouched_by), ("status", status(record, freshness, asked_for))];
     rows.extend(conflict(record, asked_for));
     rows.extend(lines("approved by", &record.approvals, said));
     rows.extend(lines("labels", &record.labels, |it| {
@@ -93,8 +101,13 @@ fn lines<T>(name: &'static str, items: &[T], line: impl Fn(&T) -> (String, Strin
     (!lines.is_empty()).then(|| (name, lines.join("\n")))
 }
 
-fn genuine(record: &Record, asked_for: Option<Timestamp>) -> String {
+/// Who vouches for it. Whoever has only labelled or approved it leaves it to others to say what it is, so if another
+/// domain that is shown does (`is_vouched_for`), there is nothing to warn of here.
+fn genuine(record: &Record, asked_for: Option<Timestamp>, is_vouched_for: bool) -> String {
     if record.vouched.is_empty() {
+        if is_vouched_for && !record.statements.iter().any(|it| it.act == Act::Identity) {
+            return style("not said here, but by another of these domains").dim().to_string();
+        }
         return style("✗ nobody vouches for what it is").red().to_string();
     }
     let line = |by: &By| {

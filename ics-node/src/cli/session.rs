@@ -247,10 +247,14 @@ fn local_hint(problem: &Problem) -> Option<&'static str> {
         }
         Code::UnknownRoute => Some("this node does not do that: --node names another one"),
         Code::UnknownDomain => Some("another node may hold it: --node names one, and `ics peer add` copies it"),
-        // The message itself lists the forms, or the rule of its form that a text breaks.
-        Code::MalformedId if lacks_kind(&problem.detail) => {
-            Some("put the kind of the name in front of it: a serial number is `serial:SN-0001`")
+        Code::MalformedId if is_beginning(&problem.detail) => {
+            Some("this is the beginning of an id, as tables show it: `ics list` and `ics lookup` show the whole of it")
         }
+        // The message itself lists the forms, or the rule of its form that a text breaks.
+        Code::MalformedId if lacks_kind(&problem.detail) => Some(
+            "put the kind of the name in front of it: a serial number is `serial:SN-0001`; `ics list --title TEXT` \
+             finds what is called so",
+        ),
         Code::MalformedId => Some("`ics lookup --help` shows what each kind of id and name looks like"),
         Code::RequestTimeout => Some(LATE),
         Code::NotHome => Some("ask the home of the domain: --node names it"),
@@ -266,6 +270,16 @@ fn local_hint(problem: &Problem) -> Option<&'static str> {
         ),
         _ => None,
     }
+}
+
+/// Whether the text quoted at the start of a message is what tables show of a longer id.
+fn is_beginning(message: &str) -> bool {
+    let text = message.split('`').nth(1).unwrap_or_default();
+    let text = text.strip_prefix("sha256:").unwrap_or(text);
+    let hex = text.strip_suffix('…').unwrap_or(text);
+    // Without the dots, as a double click marks it; 16 digits and no letter are more likely a serial number.
+    let is_like_one = hex.len() < text.len() || hex.bytes().any(|byte| byte.is_ascii_alphabetic());
+    is_like_one && hex.len() == 16 && hex.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
 /// Whether the text quoted at the start of a message has no kind, rather than breaking a rule of its kind.
@@ -325,6 +339,20 @@ mod tests {
         assert!(plain.contains("`http://`") && !plain.contains("is it running?"), "{plain}");
         let away = told("Connection refused (os error 111)");
         assert!(away.contains("is it running?") && !away.contains("SSL_CERT_FILE"), "{away}");
+    }
+
+    #[test]
+    fn the_beginning_of_an_id_is_told_from_a_name_without_its_kind() {
+        let told = |text: &str| {
+            let detail = format!("`{text}` is not a name: use a fingerprint");
+            format!("{:?}", Failure::from(Problem::of(Code::MalformedId, detail)))
+        };
+        for cut in ["03d8b8cde69896e7", "1234567890123456…", "sha256:712b88f9b8097654…"] {
+            assert!(told(cut).contains("the beginning of an id"), "{}", told(cut));
+        }
+        for name in ["SN-0001", "1234567890123456", "Lot 2026-11"] {
+            assert!(told(name).contains("a serial number is"), "{}", told(name));
+        }
     }
 
     /// A script that takes 1 for the answer no would give up for good what only has to wait.

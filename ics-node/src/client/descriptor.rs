@@ -350,6 +350,9 @@ fn witnesses(
         remove(&mut keys, |witness| witness.name == name, "a witness", &name)?;
     }
     keys.extend(add);
+    refuse_unless(quorum.is_none() || !keys.is_empty(), || {
+        "there is no witness of which a quorum could be demanded: --add-witness names one".to_owned()
+    })?;
     let all = u32::try_from(keys.len()).unwrap_or(u32::MAX);
     let quorum = quorum.or(known).unwrap_or(all);
     Ok((!keys.is_empty()).then_some(Witnesses { quorum, keys }))

@@ -2,6 +2,7 @@
 //! written page by page, so a report may be larger than memory.
 
 use std::io::{self, Write};
+use std::path::Path;
 use std::str::FromStr;
 
 use ics_core::time::Timestamp;
@@ -21,6 +22,15 @@ pub enum Format {
     Csv,
     /// One JSON object.
     Json,
+}
+
+impl Format {
+    /// The form that the name of a file stands for; `None` if it stands for none of them.
+    #[must_use]
+    pub fn of(path: &Path) -> Option<Self> {
+        let ending = path.extension()?.to_str()?.to_ascii_lowercase();
+        if ending == "htm" { Some(Self::Html) } else { ending.parse().ok() }
+    }
 }
 
 impl FromStr for Format {
@@ -48,7 +58,7 @@ pub struct Report<W> {
 }
 
 /// The columns of the table, in this order.
-const COLUMNS: [&str; 18] = [
+const COLUMNS: [&str; 19] = [
     "serial",
     "state",
     "holder",
@@ -63,6 +73,7 @@ const COLUMNS: [&str; 18] = [
     "renewed",
     "revoked_at",
     "revoked_reason",
+    "revoked_status",
     "revoked_by",
     "revoked_why",
     "sha256",
@@ -161,6 +172,7 @@ fn cells(item: &CertificateInfo) -> [String; COLUMNS.len()] {
         item.renewed.to_string(),
         time(revoked.map(|it| it.at)),
         revoked.map(|it| it.reason.clone()).unwrap_or_default(),
+        revoked.and_then(|it| it.status.clone()).unwrap_or_default(),
         by.unwrap_or_default(),
         revoked.and_then(|it| it.why.clone()).unwrap_or_default(),
         item.sha256.clone(),
@@ -190,7 +202,10 @@ mod tests {
                 "serial": "41".repeat(20), "sha256": "ab".repeat(32), "spki": "cd".repeat(32), "profile": "ldevid",
                 "id": "ab".repeat(20), "kind": "device", "title": title, "issuer": "ef".repeat(20),
                 "index": 7, "until": "2026-12-24T00:00:00Z", "state": "held", "renewed": false,
-                "revoked": {"at": "2026-11-26T04:00:00Z", "reason": "certificateHold", "why": "it \"talks\", a lot"},
+                "revoked": {
+                    "at": "2026-11-26T04:00:00Z", "reason": "certificateHold", "status": "suspended",
+                    "why": "it \"talks\", a lot",
+                },
             })
         };
         let as_of = json!({"size": 9, "root": "", "fresh_for_seconds": 60});
@@ -221,8 +236,17 @@ mod tests {
             rows.iter().map(|row| row[3].to_owned()).collect::<Vec<_>>(),
             ["'=cmd|' /C calc'!A0", "Pump\u{fffd}"]
         );
-        assert_eq!(&rows[0][15], "it \"talks\", a lot");
+        // A status says more than the reason of RFC 5280: that has fewer of them.
+        assert_eq!([&rows[0][13], &rows[0][14], &rows[0][16]], ["certificateHold", "suspended", "it \"talks\", a lot"]);
         assert_eq!(totals.each().map(|(_, count)| count).collect::<Vec<_>>(), [0, 2, 0, 0]);
+    }
+
+    #[test]
+    fn the_name_of_a_file_says_what_is_to_be_in_it() {
+        let of = |name: &str| Format::of(Path::new(name));
+        assert_eq!([of("a.csv"), of("b/A.CSV")], [Some(Format::Csv); 2]);
+        assert_eq!([of("a.json"), of("a.html"), of("a.htm")], [Format::Json, Format::Html, Format::Html].map(Some));
+        assert_eq!([of("a.pdf"), of("csv"), of("-")], [None; 3]);
     }
 
     #[test]

@@ -50,6 +50,15 @@ fn a_record_says_who_said_what_by_what_right() {
     }
 }
 
+/// A gateway's own domain may say nothing but its rules.
+#[test]
+fn a_log_with_one_entry_is_called_so() {
+    let mut answer = answer("plant.example", "Pump 1", 5);
+    answer.as_of.size = 1;
+    let text = text(&why(&[answer]));
+    assert!(text.contains("plant.example, its only entry as of 2026-01-02 00:00:00 UTC, 5 s ago"), "{text}");
+}
+
 /// A buyer of a thing sees who else will get a role over it.
 #[test]
 fn what_is_to_come_is_told_with_its_beginning() {

@@ -1,6 +1,8 @@
 //! The operator's page: what waits, what goes wrong, what was denied. It changes nothing; if something has to be done
 //! that takes a signature, it shows the command.
 
+mod peers;
+
 use std::collections::BTreeSet;
 
 use ics_core::identity::is_cut;
@@ -12,7 +14,7 @@ use maud::{Markup, html};
 use super::parts::{Mark, code, dotted, mark, prose, theirs, theirs_brief, time};
 use super::shell::{Site, page};
 use super::{path_of, register_of};
-use crate::api::{Alarm, DomainInfo, Enrolment, FollowInfo, MirrorInfo, PeerInfo, Position, Pulled, Served};
+use crate::api::{Alarm, DomainInfo, Enrolment, FollowInfo, MirrorInfo, Position};
 use crate::app::{Denied, ENDING_DAYS, Expiries, Operations, ToApprove, Waiting};
 use crate::words::{clean, counted, short, span};
 
@@ -60,7 +62,7 @@ pub fn operations(site: &Site, operations: &Operations, form: &str) -> Markup {
         (alarms(operations))
         (domains(operations))
         (followed(operations))
-        (peers(operations))
+        (peers::section(operations))
         (certificates(&operations.expiries, &operations.responders))
         (outbox(&operations.waiting))
         (enrolments(&operations.enrolments))
@@ -306,65 +308,9 @@ fn copying(state: &str, error: Option<&str>) -> Markup {
     }
 }
 
-/// What is copied from whom and who copies from here, with how far each is behind and since when.
-fn peers(operations: &Operations) -> Markup {
-    let quiet = |peer: &&PeerInfo| peer.pulls.is_empty() && peer.serves.is_empty();
-    html! {
-        section .block aria-labelledby="peers" {
-            h2 #peers { "Peers" }
-            @if operations.peers.is_empty() { p .none { "None. " code { "ics peer add" } " makes one." } }
-            @else {
-                div .scroll tabindex="0" role="region" aria-label="Peers" {
-                    table {
-                        thead { tr {
-                            th scope="col" { "Peer" } th scope="col" { "Domain" } th scope="col" { "State" }
-                            th .number scope="col" { "Entries" } th .number scope="col" { "Behind" } th scope="col" { "News" }
-                        } }
-                        tbody { @for peer in &operations.peers {
-                            @for pulled in &peer.pulls { (pull(peer, pulled)) }
-                            @for served in &peer.serves { (serve(peer, served, operations)) }
-                            @if quiet(&peer) { tr {
-                                th scope="row" { (peer.peer.name) }
-                                td colspan="5" { span .none { "nothing was copied yet, either way" } }
-                            } }
-                        } }
-                    }
-                }
-            }
-        }
-    }
-}
-
 /// How far a copy is behind. If something is in the way, there may be more than is known.
 fn behind(lag: u64, is_in_trouble: bool) -> String {
     if lag == 0 && is_in_trouble { "not known".to_owned() } else { lag.to_string() }
-}
-
-fn pull(peer: &PeerInfo, pulled: &Pulled) -> Markup {
-    html! {
-        tr {
-            th scope="row" { (peer.peer.name) }
-            td data-of="Domain" { (pulled.domain) ", from there" }
-            td data-of="State" { (copying(&pulled.state, pulled.last_error.as_deref())) }
-            td .number data-of="Entries" { (pulled.size) }
-            td .number data-of="Behind" { (behind(pulled.lag_entries, pulled.last_error.is_some())) }
-            td data-of="News" { @match pulled.lag_seconds { Some(lag) => { "confirmed " (span(lag)) " ago" } None => { "never confirmed" } } }
-        }
-    }
-}
-
-fn serve(peer: &PeerInfo, served: &Served, operations: &Operations) -> Markup {
-    let ago = operations.at.millis_since(served.seen_at) / 1000;
-    html! {
-        tr {
-            th scope="row" { (peer.peer.name) }
-            td data-of="Domain" { (served.domain) ", from here" }
-            td data-of="State" { span .state .(if served.lag_entries == 0 { "good" } else { "unsure" }) { "reading" } }
-            td .number data-of="Entries" { (served.size) }
-            td .number data-of="Behind" { (served.lag_entries) }
-            td data-of="News" { "asked " (span(ago)) " ago" }
-        }
-    }
 }
 
 fn enrolments(waiting: &[(ics_core::vocabulary::DomainName, Enrolment)]) -> Markup {
@@ -449,7 +395,6 @@ fn asked(thing: &str) -> Markup {
 #[cfg(test)]
 mod tests {
     use ics_core::identity::excerpt;
-    use serde_json::json;
 
     use super::*;
 
@@ -459,44 +404,5 @@ mod tests {
         assert_eq!(asked("serial:SN-1").into_string(), "<a href=\"/id/serial:SN-1\"><bdi>serial:SN-1</bdi></a>");
         let beginning = excerpt(&"7".repeat(200));
         assert_eq!(asked(&beginning).into_string(), format!("<bdi>{beginning}</bdi>"));
-    }
-
-    #[test]
-    fn peers_with_what_is_behind_and_since_when() {
-        let peer = json!({
-            "peer": {"name": "ics.soft.example", "url": "https://ics.soft.example"},
-            "pulls": [{
-                "domain": "code.soft.example", "state": "waiting", "size": 17, "lag_entries": 3, "lag_seconds": 120,
-                "last_error": "<refused>", "bytes": 1,
-            }],
-            "serves": [{
-                "domain": "plant.example", "size": 5, "lag_entries": 0, "seen_at": "2026-11-26T04:00:00Z", "bytes": 1,
-            }],
-        });
-        let node = json!({"name": "ics.plant.example", "version": "0", "key": "", "domains": []});
-        let operations = Operations {
-            node: serde_json::from_value(node).expect("a node"),
-            at: Timestamp::parse("2026-11-26T04:00:30Z").expect("a time"),
-            not_ready: None,
-            domains: Vec::new(),
-            peers: vec![serde_json::from_value(peer).expect("a peer")],
-            enrolments: Vec::new(),
-            to_approve: Vec::new(),
-            alarms: Vec::new(),
-            forks: Vec::new(),
-            denied: Vec::new(),
-            waiting: Vec::new(),
-            expiries: Vec::new(),
-            responders: Vec::new(),
-        };
-        let drawn = peers(&operations).into_string();
-        for expected in
-            ["code.soft.example, from there", "waiting", "&lt;refused&gt;", ">17<", ">3<", "plant.example, from here"]
-        {
-            assert!(drawn.contains(expected), "{expected}: {drawn}");
-        }
-        assert!(drawn.contains("asked 30 s ago"), "{drawn}");
-        let told = [(0, false), (0, true), (3, true)].map(|(lag, is_in_trouble)| behind(lag, is_in_trouble));
-        assert_eq!(told, ["0", "not known", "3"]);
     }
 }

@@ -203,6 +203,8 @@ fn only_allow_is_a_yes() {
     let ask = |stage: &Stage, thing: &str| stage.run(&["lookup", thing, "--use", "operate", "--peer", "serial:SN-1"]);
     let without = ask(&stage, "serial:SN-1");
     assert_eq!((without.code, &without.json()["reason"]), (1, &"no-policy".into()), "the node has no trust policy");
+    let told = without.json()["reasons"].to_string();
+    assert!(told.contains("`ics trust init` makes one"), "{told}");
     trust(&mut stage);
     stage.ok(&["status", "in-use", "serial:SN-1", "--yes"]);
     stage.ok(&["status", "lost", "serial:SN-2", "--yes"]);

@@ -37,7 +37,8 @@ fn what_a_version_still_lacks_is_told_to_its_maker() {
 #[test]
 fn a_version_that_is_not_in_force_is_shown_as_such() {
     let stage = Stage::started();
-    stage.ok(&["domain", "update", "--description", "Pumps"]);
+    let made = stage.for_people("home", &["domain", "update", "--description", "Pumps"]);
+    assert!(made.code == 0 && made.stderr.contains("submit` puts it into force\n"), "its owner has signed: {made:?}");
     let shown = stage.ok(&["domain", "show"]);
     assert_eq!((shown["version"].as_u64(), shown["in_force"].as_u64()), (Some(2), Some(1)));
     let told = stage.for_people("home", &["domain", "show"]).stdout;
@@ -141,7 +142,10 @@ fn what_only_decisions_ask_for_is_said_where_nothing_is_known() {
         told.stderr
     };
     let is_hinted = |text: &str| text.contains("only for decisions: use --use");
-    assert!(!is_hinted(&unknown(&["lookup", "serial:NONE"])), "nobody else is asked");
+    let told = unknown(&["lookup", "serial:NONE"]);
+    assert!(!is_hinted(&told) && told.contains("every domain that this node holds was asked"), "{told}");
+    let told = unknown(&["lookup", "serial:NONE", "--domain", DOMAIN]);
+    assert!(!is_hinted(&told) && told.contains("by `ics lookup` without --domain"), "{told}");
     let origin = format!("care.plant.example/{}", "07".repeat(32));
     stage.ok(&["peer", "add", "ics.plant.example", "--roam", &origin, "--url", "http://127.0.0.1:1"]);
     for words in [["lookup", "serial:NONE"], ["explain", "serial:NONE"]] {
@@ -209,6 +213,11 @@ fn a_node_tells_scripts_too_the_origin_and_the_key_of_a_log() {
         let value = shown[member].as_str().expect("it is there");
         assert!(value.starts_with(DOMAIN) && told.contains(value), "{member}: {value}: {told}");
     }
+    // So does how the domain is doing there, with its alarms.
+    assert!(told.contains("the home of the domain") && told.contains("1 entry in the log"), "{told}");
+    let held = &shown["held"];
+    assert_eq!((&held["position"], &held["size"]), (&"home".into(), &1.into()), "{shown}");
+    assert!(held["alarms"].is_array(), "{shown}");
     // The displayed form can be edited.
     shown["description"] = "Pumps of Acme".into();
     let next = stage.write("next.json", shown.to_string());
@@ -232,11 +241,14 @@ fn adding_a_witness_says_what_the_other_side_has_to_do() {
     let both = ["--witness", "--cosign", &origin("07")];
     let told = stage.for_people("home", &[&add[..], &key, &both].concat());
     assert_eq!(told.code, 0, "{told:?}");
-    for expected in ["--key KEY --cosign ORIGIN", "--url URL --key KEY --witness"] {
+    let in_rules = format!("`ics domain update --add-witness ics.cert.example={}`", key[1]);
+    for expected in ["--key KEY --cosign ORIGIN", "--url URL --key KEY --witness", in_rules.as_str()] {
         assert!(told.stdout.contains(expected), "`{expected}` is missing: {told:?}");
     }
     let again = stage.ok(&["peer", "add", "ics.cert.example", "--cosign", &origin("08")]);
     assert_eq!(again["cosign"], serde_json::json!([origin("08")]), "the first one was mistyped");
+    let nobody = stage.run(&["domain", "update", "--quorum", "1"]);
+    assert!(nobody.code == 2 && nobody.failure().0.contains("--add-witness names one"), "{nobody:?}");
 }
 
 /// A backup may be older than the rules: a version made from the older ones would undo later changes.

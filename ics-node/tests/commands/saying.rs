@@ -269,6 +269,8 @@ fn what_goes_on_to_block_is_told_with_who_may_lift_it() {
     let (message, _) = blocked.failure();
     assert_eq!((blocked.code, blocked.json()[0]["index"].is_u64()), (1, true), "it is said all the same: {blocked:?}");
     assert!(message.contains("still `suspended`") && message.contains("of its group"), "{message}");
+    let told = stage.for_people("home", &lift).stderr;
+    assert_eq!(told.matches("still in force").count(), 1, "nobody was asked before: {told}");
     let words: Vec<&str> = message.split('`').rfind(|it| it.starts_with("ics ")).expect(&message).split(' ').collect();
     stage.ok(&[&words[1..], &["--yes"]].concat());
     stage.ok(&lift);

@@ -38,7 +38,7 @@ fn a_directory_says_where_everything_is() {
     }
     assert_eq!(directory["meta"]["externalAccountRequired"], true);
     let profile = directory["meta"]["profiles"]["server"].as_str().expect("a profile");
-    assert!(profile.contains("server") && profile.contains("2592000 s"), "{profile}");
+    assert!(profile.contains("server") && profile.contains("30 days"), "{profile}");
     let nonce = client.get("GET", &client.url("new-nonce")).is(204);
     assert!(!nonce.header("replay-nonce").is_empty() && nonce.header("cache-control") == "no-store");
     assert_eq!(nonce.header("link"), format!("<{}>;rel=\"index\"", server.directory()));

@@ -11,7 +11,7 @@ use ics_core::trust::{Looked, Testimony, Verdict, verdict};
 use ics_core::vocabulary::DomainName;
 
 use super::answers::{Depth, Query};
-use super::verdict::{Matter, check_use, known, still_to_come};
+use super::verdict::{Matter, NO_POLICY, check_use, known, still_to_come};
 use crate::api::problem::Code;
 use crate::api::{Check, Evidence};
 use crate::app::{App, AppError, Reader};
@@ -38,8 +38,7 @@ impl App {
         check_use(usage)?;
         let (thing, peer) = (Query::parse(thing)?, peer.map(Query::parse).transpose()?);
         let Some(policy) = self.0.trust.as_deref() else {
-            let detail = "this node has no trust policy: `policy` in the section `trust` of ics.toml names one";
-            return Err(AppError::new(Code::Behind, detail));
+            return Err(AppError::new(Code::Behind, NO_POLICY));
         };
         Ok(self.proven(&Matter { reader, policy, usage, thing: &thing, peer: peer.as_ref() })?.1)
     }

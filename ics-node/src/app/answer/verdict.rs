@@ -31,6 +31,10 @@ use crate::app::roam::{Answer, Need};
 use crate::app::{App, AppError, Reader};
 use crate::store::{DomainNumber, Key, Reach};
 
+/// Why nothing is decided here, and what to do.
+pub(super) const NO_POLICY: &str = "this node has no trust policy: `ics trust init` makes one, and `policy` in the \
+                                    section `trust` of ics.toml names it";
+
 /// The answer that nobody can tell.
 const fn unknown(reason: Reason) -> Check {
     Check { verdict: Outcome::Unknown, reason, as_of: None, fresh_until: None, view: String::new() }
@@ -249,8 +253,7 @@ impl App {
         let (thing, peer) = (Query::parse(thing)?, peer.map(Query::parse).transpose()?);
         let now = self.clock().now();
         let Some(policy) = self.0.trust.as_deref() else {
-            let words = "this node has no trust policy: `policy` in the section `trust` of ics.toml names one";
-            return Ok(Verdict::unknown(usage.to_owned(), Reason::NoPolicy, vec![words.to_owned()], now));
+            return Ok(Verdict::unknown(usage.to_owned(), Reason::NoPolicy, vec![NO_POLICY.to_owned()], now));
         };
         let matter = Matter { reader, policy, usage, thing: &thing, peer: peer.as_ref() };
         let mut verdict = self.answered(&matter, now)?;

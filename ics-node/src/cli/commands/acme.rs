@@ -15,7 +15,7 @@ use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::output::{card, table};
 use crate::cli::session::{InDomain, named, rules};
-use crate::cli::words::{clean, counted};
+use crate::cli::words::{clean, counted, when};
 use crate::client::node::{Node, NodeError};
 use crate::client::signing::SigningError;
 
@@ -143,7 +143,7 @@ impl Eab {
                 ("key id", credential.kid.clone()),
                 ("HMAC key", credential.hmac_key.clone()),
                 ("account for", credential.holder.clone()),
-                ("until", credential.expires.to_string()),
+                ("use it until", when(credential.expires)),
                 ("certbot", "register --server DIRECTORY --eab-kid ID --eab-hmac-key KEY".to_owned()),
                 ("lego", "--server DIRECTORY --eab --kid ID --hmac KEY run".to_owned()),
             ];
@@ -213,7 +213,7 @@ fn row(it: &AcmeAccount) -> Vec<String> {
         clean(&it.kind),
         clean(&it.holder),
         clean(&it.state),
-        it.created.to_string(),
+        when(it.created),
         clean(&it.contact.join(" ")),
     ]
 }
@@ -228,5 +228,22 @@ impl Revoke {
             format!("{} of {} taken away\n", counted(revoked.accounts, "account"), revoked.holder)
         })?;
         Ok(Exit::Ok)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn an_account_as_a_row() {
+        let account = json!({
+            "account": 7, "kind": "signer", "holder": "ab", "state": "valid", "contact": ["mailto:a@acme.example"],
+            "created": "2026-11-20T08:10:00.25Z",
+        });
+        let told = row(&serde_json::from_value(account).expect("an account"));
+        assert_eq!(told, ["7", "signer", "ab", "valid", "2026-11-20 08:10:00 UTC", "mailto:a@acme.example"]);
     }
 }

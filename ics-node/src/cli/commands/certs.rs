@@ -188,15 +188,15 @@ fn row(item: &CertificateInfo, is_fresh: bool) -> Vec<String> {
 #[command(after_long_help = "\
 Examples:
   $ ics report --out certificates.html
-  $ ics report --format csv --out certificates.csv
+  $ ics report --out certificates.csv
   $ ics report --format csv --state revoked
-  $ ics report --format json --ends-within 30 --out ending.json")]
+  $ ics report --ends-within 30 --out ending.json")]
 pub(crate) struct Report {
     #[command(flatten)]
     which: Which,
-    /// The format: html, csv or json.
-    #[arg(long, default_value = "html")]
-    format: Format,
+    /// The format: html, csv or json [default: what the name of the file ends with, or else html].
+    #[arg(long)]
+    format: Option<Format>,
     /// The file to write; `-` is standard output.
     #[arg(short, long, alias = "output", value_name = "FILE", default_value = "-")]
     out: PathBuf,
@@ -209,7 +209,8 @@ impl Report {
         let node = context.node(&config)?;
         // A file gets what was asked for it, and programs are told of the file.
         let is_for_programs = context.output.json && files::is_standard(&self.out);
-        let format = if is_for_programs { Format::Json } else { self.format };
+        let asked = || self.format.or_else(|| Format::of(&self.out)).unwrap_or(Format::Html);
+        let format = if is_for_programs { Format::Json } else { asked() };
         let make = |into: &mut dyn Write| {
             let only = self.which.query(context.now());
             let mut report = Writer::new(format, into, domain.clone(), context.now(), only.clone());

@@ -215,8 +215,9 @@ pub(super) fn unlock_all(context: &Context, names: &[String]) -> Result<Vec<Unlo
 }
 
 /// Says how a version that was made comes into force.
-pub(super) fn tell_of_submit(context: &Context) {
-    context.output.note("`ics domain submit` puts it into force once enough owners have signed");
+pub(super) fn tell_of_submit(context: &Context, file: &DescriptorFile, previous: &Descriptor) {
+    let once = if file.check_follows(previous).is_ok() { "" } else { " once enough owners have signed" };
+    context.output.note(&format!("`ics domain submit` puts it into force{once}"));
 }
 
 /// The file that an argument names, unless it names a domain; `-` is standard input.

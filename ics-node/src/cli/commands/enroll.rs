@@ -20,7 +20,7 @@ use crate::cli::known::{names_of, refuse_known};
 use crate::cli::output::{card, table};
 use crate::cli::say::{self, Asking, Saying};
 use crate::cli::session::{InDomain, SignAs};
-use crate::cli::words::clean;
+use crate::cli::words::{clean, when};
 use crate::client::lookup::Found;
 use crate::client::publish::Fields;
 use crate::client::signing::Signing;
@@ -282,7 +282,7 @@ impl List {
                     kind,
                     clean(&it.request.names.join(" ")),
                     about(&it.request.attributes),
-                    it.received_at.to_string(),
+                    when(it.received_at),
                     clean(&it.same_key.join(" ")),
                 ]
             };
@@ -419,24 +419,26 @@ impl Forget {
 
 /// Shows the state of a request, and what was asked for if that is known here.
 fn show(context: &Context, enrolment: &EnrolmentAnswer, request: Option<&EnrolmentRequest>) -> Result<(), Failure> {
-    context.output.result(enrolment, || {
-        let state = match enrolment.state.as_str() {
-            "approved" => style("approved").green().bold(),
-            "refused" => style("refused").red().bold(),
-            other => style(other).yellow().bold(),
-        };
-        let names = request.into_iter().flat_map(|request| &request.names).map(|name| clean(name));
-        let mut rows = vec![
-            ("fingerprint", enrolment.id.clone()),
-            ("names", names.collect::<Vec<_>>().join("\n")),
-            ("about", request.map(|request| about(&request.attributes)).unwrap_or_default()),
-            ("since", enrolment.received_at.to_string()),
-            ("refused", enrolment.reason.as_deref().map(clean).unwrap_or_default()),
-        ];
-        rows.retain(|(_, value)| !value.is_empty());
-        let what = request.map_or_else(|| "request".to_owned(), |request| request.kind.to_string());
-        card(&format!("{what} {state}"), &rows)
-    })
+    context.output.result(enrolment, || text(enrolment, request))
+}
+
+fn text(enrolment: &EnrolmentAnswer, request: Option<&EnrolmentRequest>) -> String {
+    let state = match enrolment.state.as_str() {
+        "approved" => style("approved").green().bold(),
+        "refused" => style("refused").red().bold(),
+        other => style(other).yellow().bold(),
+    };
+    let names = request.into_iter().flat_map(|request| &request.names).map(|name| clean(name));
+    let mut rows = vec![
+        ("fingerprint", enrolment.id.clone()),
+        ("names", names.collect::<Vec<_>>().join("\n")),
+        ("about", request.map(|request| about(&request.attributes)).unwrap_or_default()),
+        ("asked", when(enrolment.received_at)),
+        ("refused", enrolment.reason.as_deref().map(clean).unwrap_or_default()),
+    ];
+    rows.retain(|(_, value)| !value.is_empty());
+    let what = request.map_or_else(|| "request".to_owned(), |request| request.kind.to_string());
+    card(&format!("{what} {state}"), &rows)
 }
 
 fn about(attributes: &BTreeMap<String, String>) -> String {
@@ -457,6 +459,15 @@ mod tests {
             "number": 1, "id": "ab", "state": "waiting", "received_at": "2026-11-20T08:10:00Z", "request": request,
         });
         asked(&serde_json::from_value(enrolment).expect("a request"))
+    }
+
+    /// It was approved at another time, which the record shows.
+    #[test]
+    fn an_answered_request_says_when_it_was_made() {
+        let answer = json!({"id": "ab", "state": "approved", "received_at": "2026-11-20T08:10:00.25Z"});
+        let told = text(&serde_json::from_value(answer).expect("an answer"), None);
+        let expected = "request approved\n  fingerprint  ab\n  asked        2026-11-20 08:10:00 UTC\n";
+        assert_eq!(console::strip_ansi_codes(&told), expected);
     }
 
     #[test]

@@ -51,7 +51,7 @@ impl Explain {
             return save(context, path, &case);
         }
         let asked = node.explain(&self.query, self.usage.as_deref(), self.peer.as_deref());
-        let explanation = context.wait(async { known(&node, asked.await).await })?;
+        let explanation = context.wait(async { known(&node, asked.await, true).await })?;
         context.output.result(&explanation, || text(&explanation))?;
         Ok(Exit::Ok)
     }

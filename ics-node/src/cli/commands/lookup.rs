@@ -21,6 +21,9 @@ use crate::client::node::{Node, NodeError};
 
 /// How many identities that match an ambiguous name are looked up for their titles.
 const CANDIDATES: usize = 20;
+/// What to do if no domain knows a thing.
+const NOT_HELD: &str = "every domain that this node holds was asked: `ics list --title TEXT` finds things by what they \
+                        are called, and `ics peer add` copies other domains";
 
 /// What `ics lookup` takes.
 #[derive(Debug, Args)]
@@ -94,17 +97,17 @@ impl Lookup {
     }
 
     async fn ask(self, node: &Node) -> Result<ViewAnswer, Failure> {
-        let Some(domain) = self.domain else { return known(node, node.view(&self.query).await).await };
+        let Some(domain) = self.domain else { return known(node, node.view(&self.query).await, true).await };
         let ask = async |query: &str| node.record(&domain, query).await;
-        let answer = known(node, in_domain(node, &self.query, ask).await).await?;
+        let answer = known(node, in_domain(node, &self.query, ask).await, false).await?;
         let identities = vec![answer.record.identity.id.to_string()];
         Ok(ViewAnswer { query: self.query, identities, records: vec![answer], unheard: Vec::new() })
     }
 }
 
-/// Returns the node's answer about a thing. If the node knows nothing, its operator is told that its peers may, which
-/// are asked for decisions only.
-pub(super) async fn known<T>(node: &Node, answer: Result<T, NodeError>) -> Result<T, Failure> {
+/// Returns the node's answer about a thing, by one of its domains or by all. If the node knows nothing, its operator is
+/// told that its peers may, which are asked for decisions only.
+pub(super) async fn known<T>(node: &Node, answer: Result<T, NodeError>, by_all: bool) -> Result<T, Failure> {
     let error = match answer {
         Ok(answer) => return Ok(answer),
         Err(error) => error,
@@ -124,6 +127,7 @@ pub(super) async fn known<T>(node: &Node, answer: Result<T, NodeError>) -> Resul
              a trust policy that names the domain (`ics trust init --domain {origin} …`)",
             origin.domain
         )),
+        None if by_all => failure.hint(NOT_HELD),
         None => failure,
     })
 }
@@ -138,8 +142,9 @@ fn text(view: &ViewAnswer, assessment: &Assessment) -> String {
     let Some(first) = view.records.first() else { return "nothing is known of it".to_owned() };
     let records: Vec<_> = view.records.iter().map(|it| &it.record).collect();
     let head = [heading(&first.record), overall(&records, assessment).unwrap_or_default()].concat();
+    let is_vouched_for = records.iter().any(|record| !record.vouched.is_empty());
     let card = |it: &RecordAnswer| {
-        let card = record_card(&it.record, &Freshness::from(&it.as_of), &it.succeeded_by);
+        let card = record_card(&it.record, &Freshness::from(&it.as_of), &it.succeeded_by, is_vouched_for);
         let is_other = it.record.title != first.record.title;
         let called = is_other.then(|| format!("{} calls it {}\n", it.record.domain, clean(&it.record.title)));
         called.unwrap_or_default() + &card

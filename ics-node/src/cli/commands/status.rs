@@ -94,9 +94,12 @@ impl Status {
             let to_come: Vec<String> = statuses().flat_map(|saying| self.to_come(&signing, saying)).collect();
             let headline = || format!("{} still in force", counted(left.len(), "block"));
             let planned = format!("{} to come, not lifted", counted(to_come.len(), "block"));
-            for (headline, blocks) in [(headline(), &left), (planned, &to_come)] {
+            let asks = self.asking.asks_before(&signing);
+            // Whoever is asked sees it before; to others the failure tells it, once.
+            let left_before: &[String] = if asks || !are_named { &left } else { &[] };
+            for (headline, blocks) in [(headline(), left_before), (planned, to_come.as_slice())] {
                 if !blocks.is_empty() {
-                    context.output.review(&say::listed(headline, blocks), self.asking.asks_before(&signing));
+                    context.output.review(&say::listed(headline, blocks), asks);
                 }
             }
             let exit = say::say(context, &node, &signing, sayings, self.asking).await?;

@@ -55,7 +55,7 @@ pub(crate) struct Withdraw {
     /// Take back the signer's labels with this name, and those that they have replaced.
     #[arg(long, value_name = "LABEL")]
     label: Vec<String>,
-    /// Take back this statement. What it has replaced stands again.
+    /// Take back this statement, named by its id as `ics history` shows it. What it has replaced stands again.
     #[arg(long, value_name = "STATEMENT")]
     statement: Vec<StatementId>,
     /// The reason. It stays for ever: no erasure reaches it.

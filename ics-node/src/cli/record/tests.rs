@@ -19,7 +19,7 @@ fn freshness(age: u64) -> Freshness {
 }
 
 fn shown(record: &Record, age: u64) -> String {
-    let text = heading(record) + &record_card(record, &freshness(age), &[]);
+    let text = heading(record) + &record_card(record, &freshness(age), &[], false);
     console::strip_ansi_codes(&text).into_owned()
 }
 
@@ -154,7 +154,18 @@ fn what_is_given_twice_is_shown_once() {
 
 #[test]
 fn of_something_that_nobody_vouches_for() {
-    let text = shown(&vector("plant.example", "lot 7", |_| ()), 5);
+    let record = vector("plant.example", "lot 7", |_| ());
+    let text = shown(&record, 5);
+    assert!(text.contains("  genuine  ✗ nobody vouches for what it is\n"), "{text}");
+    // A certification body's domain has labels only, and the maker's, which is shown beside it, says what it is.
+    let beside = |record: &Record| {
+        let text = record_card(record, &freshness(5), &[], true);
+        console::strip_ansi_codes(&text).into_owned()
+    };
+    let text = beside(&record);
+    assert!(text.contains("  genuine  not said here, but by another of these domains\n"), "{text}");
+    // Whoever no longer vouches for it has something to say about that.
+    let text = beside(&vector("plant.example", "lot 7", |record| record["statements"][0]["act"] = "identity".into()));
     assert!(text.contains("  genuine  ✗ nobody vouches for what it is\n"), "{text}");
 }
 
@@ -210,7 +221,7 @@ fn contradictions_are_shown_with_those_who_make_them() {
 fn what_has_taken_its_place_is_named() {
     let record = vector("plant.example", "Pump 1", |_| ());
     let successor = Given { value: "ab".repeat(20), by: record.vouched[0].clone() };
-    let text = record_card(&record, &freshness(5), &[successor]);
+    let text = record_card(&record, &freshness(5), &[successor], true);
     let text = console::strip_ansi_codes(&text).into_owned();
     assert!(text.contains(&format!("  replaced by  {}\n", "ab".repeat(20))), "{text}");
 }

@@ -77,11 +77,21 @@ struct Ends {
 struct Former {
     id: StatementId,
     called: String,
+    until: Option<Timestamp>,
 }
 
 impl Former {
     fn new(it: &Listed) -> Self {
-        Self { id: it.by.statement, called: called(it) }
+        Self { id: it.by.statement, called: called(it), until: it.until }
+    }
+
+    /// That it ends for good beside a statement with this end, and why.
+    fn ends_for_good(&self, until: Timestamp) -> String {
+        let why = match self.until.is_some_and(|end| end <= until) {
+            true => "the new one takes its place".to_owned(),
+            false => format!("otherwise it would stand again after {until}"),
+        };
+        format!("{} ends for good: {why}", self.called)
     }
 }
 
@@ -131,11 +141,28 @@ impl Ends {
 
     fn tell(&self, context: &Context, until: Timestamp) {
         for it in &self.for_good {
-            let called = &it.called;
-            context.output.note(&format!("{called} ends for good: otherwise it would stand again after {until}"));
+            context.output.note(&it.ends_for_good(until));
         }
         for it in &self.for_now {
             context.output.note(&format!("{} blocks again after {until}", it.called));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A label that is given once more until the same end would not come back after it.
+    #[test]
+    fn only_what_lasts_longer_would_stand_again() {
+        let until = Timestamp::from_seconds(1_893_456_000);
+        let told = |seconds: Option<u64>| {
+            let ends = seconds.map(Timestamp::from_seconds);
+            Former { id: StatementId([0; 32]), called: "entry 2".to_owned(), until: ends }.ends_for_good(until)
+        };
+        let again = format!("entry 2 ends for good: otherwise it would stand again after {until}");
+        assert_eq!([told(None), told(Some(1_893_456_001))], [again.clone(), again]);
+        assert_eq!(told(Some(1_893_456_000)), "entry 2 ends for good: the new one takes its place");
     }
 }

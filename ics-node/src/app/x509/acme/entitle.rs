@@ -18,6 +18,7 @@ use crate::app::answer::resolved::check_whole;
 use crate::app::x509::certify::{CertifyError, Issuing, Requester, check_room};
 use crate::app::{App, AppError, Reader};
 use crate::store::{AcmeBlock, AcmeMade};
+use crate::words::span;
 use crate::x509::{COMMON_NAME_CHARS, LeafError, TakenBack, is_permitted_after, is_permitted_since};
 
 /// The thing for which an account may have a certificate, and why.
@@ -263,7 +264,7 @@ impl App {
         let profiles = rules.profiles.iter().map(|(name, profile)| {
             let uses = list(profile.uses.iter().map(|it| it.as_str()).collect());
             let uses = if uses.is_empty() { "no purpose of its own".to_owned() } else { uses };
-            let time = profile.seconds.map_or_else(|| "without end".to_owned(), |seconds| format!("{seconds} s"));
+            let time = profile.seconds.map_or_else(|| "without end".to_owned(), span);
             let kinds = list(profile.kinds.iter().map(|it| it.as_str()).collect());
             let keys = list(profile.keys.iter().map(|it| it.as_str()).collect());
             let chosen = match profile.uses.contains(&CertificateUse::Ocsp) {

@@ -98,7 +98,7 @@ impl Import {
         if let Some(note) = for_node(context, &key)? {
             context.output.note(&note);
         }
-        domain::tell_of_submit(context);
+        domain::tell_of_submit(context, &file, &previous);
         Ok(Exit::Ok)
     }
 

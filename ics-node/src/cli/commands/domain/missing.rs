@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use ics_core::descriptor::{Descriptor, RoleSpec};
+use ics_core::descriptor::{Descriptor, ISSUER_ROLE, RoleSpec};
 use ics_core::identity::Fingerprint;
 use ics_core::vocabulary::Role;
 
@@ -39,8 +39,12 @@ pub(super) fn tell_new_signers(context: &Context, previous: &Descriptor, next: &
     ));
 }
 
+/// The signers whose certificates somebody must submit. That of a key with which a node issues X.509 certificates is
+/// submitted by this node, before the first of them.
 fn signers(descriptor: &Descriptor) -> BTreeSet<Fingerprint> {
-    descriptor.roles.values().flat_map(|spec| &spec.signers).copied().collect()
+    let is_submitted = |role: &Role| role.as_str() == ISSUER_ROLE && descriptor.certificates.is_some();
+    let roles = descriptor.roles.iter().filter(|(role, _)| !is_submitted(role));
+    roles.flat_map(|(_, spec)| &spec.signers).copied().collect()
 }
 
 /// Whether rules name a role; comments, such as examples, are not rules.

@@ -22,7 +22,7 @@ use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::files;
 use crate::cli::output::card;
-use crate::cli::words::{Freshness, clean, counted, counted_entries, when};
+use crate::cli::words::{Freshness, clean, counted, counted_entries, span, when};
 use crate::client::batch::UnsignedBatch;
 use crate::client::descriptor::{self, DescriptorFile};
 use crate::client::node::Node;
@@ -32,8 +32,16 @@ use crate::x509::Authority;
 type Row = (&'static str, String);
 
 /// The members of the printed JSON that are not part of the descriptor.
-pub(super) const BESIDE: [&str; 7] =
-    ["origin", "log_key", "witness_keys", "in_force", "ended_signers", "blocks_that_fall", "statements_that_fall"];
+pub(super) const BESIDE: [&str; 8] = [
+    "origin",
+    "log_key",
+    "held",
+    "witness_keys",
+    "in_force",
+    "ended_signers",
+    "blocks_that_fall",
+    "statements_that_fall",
+];
 
 /// A descriptor as JSON, with its witnesses' keys in the form that other tools take, and with what falls by it.
 #[derive(Serialize)]
@@ -46,6 +54,9 @@ struct Shown<'d> {
     origin: Option<&'d Origin>,
     #[serde(skip_serializing_if = "Option::is_none")]
     log_key: Option<&'d VerifierKey>,
+    /// What the node holds of it and how it is doing there, as `/v1/domains/{domain}` tells it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    held: Option<&'d DomainInfo>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     witness_keys: Vec<VerifierKey>,
     /// The version in force, if it is another one.
@@ -61,8 +72,8 @@ struct Shown<'d> {
 impl<'d> From<&'d Descriptor> for Shown<'d> {
     fn from(descriptor: &'d Descriptor) -> Self {
         let witness_keys = descriptor.witness_keys();
-        let (origin, log_key, in_force, falls) = (None, None, None, None);
-        Self { descriptor, origin, log_key, witness_keys, in_force, ended_signers: Ended::new(), falls }
+        let (origin, log_key, held, in_force, falls) = (None, None, None, None, None);
+        Self { descriptor, origin, log_key, held, witness_keys, in_force, ended_signers: Ended::new(), falls }
     }
 }
 
@@ -73,6 +84,7 @@ Examples:
   $ ics domain show
   $ ics domain show devices.acme.example
   $ ics domain show devices.acme.example --node https://ics.acme.example
+  $ ics --json domain show --node http://127.0.0.1:8470 | jq .held.alarms
   $ ics --json domain show ./devices.acme.example.v2.pgp")]
 pub(crate) struct Show {
     /// The domain, or a file [default: the domain of ics.toml].
@@ -139,12 +151,12 @@ fn show_at_node(context: &Context, domain: &DomainName) -> Result<Exit, Failure>
     let (info, body) = context.wait(async { Ok((node.domain(domain).await?, node.descriptor(domain).await?)) })?;
     let malformed = |e| Failure::new(Exit::Network, format!("the node gave a malformed descriptor: {e}"));
     let file = DescriptorFile::from_body(body).map_err(malformed)?;
-    let mut held = node_rows(node.url(), &info, context.now());
+    let mut rows = node_rows(node.url(), &info, context.now());
     let ended_signers = ended(context, &node, &file.descriptor);
-    held.extend(ended::row(&ended_signers));
-    let (origin, log_key) = (Some(&info.info.origin), Some(&info.info.verifier_key));
-    let shown = Shown { origin, log_key, ended_signers, ..Shown::from(&file.descriptor) };
-    context.output.result(&shown, || text(context, &file, held))?;
+    rows.extend(ended::row(&ended_signers));
+    let (origin, log_key, held) = (Some(&info.info.origin), Some(&info.info.verifier_key), Some(&info));
+    let shown = Shown { origin, log_key, held, ended_signers, ..Shown::from(&file.descriptor) };
+    context.output.result(&shown, || text(context, &file, rows))?;
     Ok(Exit::Ok)
 }
 
@@ -186,8 +198,9 @@ fn followed(it: &FollowInfo) -> String {
     let what: Vec<String> = named.into_iter().chain(it.choices.iter().map(|choice| clean(choice))).collect();
     let failing = |error: &String| format!("{} ", style(format!("failing: {};", clean(error))).red());
     let failing = it.last_error.as_ref().map(failing);
-    let behind = if it.lag_entries > 0 { format!(", {} entries to look at", it.lag_entries) } else { String::new() };
-    format!("{}: {}{}{behind}", it.source, failing.unwrap_or_default(), what.join("; "))
+    let behind = (it.lag_entries > 0).then(|| format!(", {} to look at", counted_entries(it.lag_entries)));
+    let (failing, behind) = (failing.unwrap_or_default(), behind.unwrap_or_default());
+    format!("{}: {failing}{}{behind}", it.source, what.join("; "))
 }
 
 /// Writes a descriptor into a file and prints it, or writes it to standard output alone.
@@ -246,7 +259,7 @@ fn rules_card(descriptor: &Descriptor, mut rows: Vec<Row>) -> String {
     rows.extend([
         ("home node", format!("{}\n{}", clean(&descriptor.home.name), clean(&descriptor.home.key))),
         ("roles", roles_text(descriptor)),
-        ("fresh for", format!("{} s", descriptor.freshness.default)),
+        ("fresh for", fresh_for(descriptor.freshness.default)),
         ("access", format!("{} rules; --json prints them", descriptor.access.matches("@id").count())),
     ]);
     if !descriptor.description.is_empty() {
@@ -269,6 +282,12 @@ fn rules_card(descriptor: &Descriptor, mut rows: Vec<Row>) -> String {
         rows.push(("compromised", format!("{signer}\nfrom entry {from_index} of {domain} on")));
     }
     card(&format!("{}, version {}", descriptor.domain, descriptor.version), &rows)
+}
+
+/// As other commands tell it, and in seconds, as the descriptor has it.
+fn fresh_for(seconds: u64) -> String {
+    let (told, exactly) = (span(seconds), format!("{seconds} s"));
+    if told == exactly { exactly } else { format!("{told} ({exactly})") }
 }
 
 /// A witness in the form that other tools take: name, key id and key.
@@ -316,6 +335,11 @@ mod tests {
     use console::strip_ansi_codes;
 
     use super::*;
+
+    #[test]
+    fn how_long_news_are_fresh_is_told_as_elsewhere_and_exactly() {
+        assert_eq!([86_400, 45].map(fresh_for), ["24 h (86400 s)", "45 s"]);
+    }
 
     #[test]
     fn a_domain_is_as_of_what_its_node_shows_and_what_it_holds_beyond_that_is_told() {

@@ -85,9 +85,9 @@ pub(crate) struct Update {
     /// shows which blocks this ends, so that another signer can say them again first.
     #[arg(long, value_name = "[SOURCE/]FINGERPRINT@INDEX", value_parser = compromise, group = "changes")]
     compromised: Vec<Declared>,
-    /// Lift this statement, regardless of who made it and how it blocks, even for ever or after its erasure. X.509
-    /// certificates that were revoked for good stay revoked: new ones must be issued, and to another key (`ics
-    /// replace`) if two roles have called the key compromised.
+    /// Lift this statement, named by its id as `ics history` shows it, regardless of who made it and how it blocks,
+    /// even for ever or after its erasure. X.509 certificates that were revoked for good stay revoked: new ones must be
+    /// issued, and to another key (`ics replace`) if two roles have called the key compromised.
     #[arg(long, value_name = "STATEMENT", group = "changes")]
     lift: Vec<StatementId>,
     /// Add a node that is to cosign checkpoints: its name and key as its /v1/node shows them. The home asks it once
@@ -170,7 +170,7 @@ impl Update {
         let path = descriptor::path(&context.home, &domain, file.descriptor.version);
         file.write(&path)?;
         let exit = super::show::print_with(context, &file, &path, &falls)?;
-        super::tell_of_submit(context);
+        super::tell_of_submit(context, &file, &previous);
         Ok(exit)
     }
 

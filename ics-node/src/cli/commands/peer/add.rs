@@ -342,6 +342,12 @@ fn done(peer: &PeerConfig, since: Since, own: &str) -> String {
         let there = format!("ics peer add {own} --key KEY --cosign ORIGIN");
         let told = "/v1/node here shows the key, /v1/domains the origin of each";
         rows.push(("witness", format!("of the domains of this node, once it was told there:\n{there}\n{told}")));
+        let (name, key) = (&peer.name, peer.key.as_ref().map(ToString::to_string).unwrap_or_default());
+        let rules = format!(
+            "nothing has to wait for its cosignature before the rules name it: \
+             `ics domain update --add-witness {name}={key}`"
+        );
+        rows.push(("", rules));
     }
     rows.extend(peer.cosign.iter().map(|origin| ("cosigned", origin.to_string())));
     if !peer.cosign.is_empty() {

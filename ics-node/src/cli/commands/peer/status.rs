@@ -15,6 +15,8 @@ use crate::config::PeerConfig;
 
 /// The age in seconds from which a home that confirms its newest checkpoint every minute has missed one.
 const QUIET_SECONDS: u64 = 120;
+/// The state of a copy that is carried in bundles.
+const BY_HAND: &str = "by-hand";
 
 /// Asks the node how its peers are doing: how far the copies reach and how old they are, what went wrong, and what each
 /// peer has read.
@@ -66,7 +68,7 @@ fn of_peer(info: &PeerInfo, now: Timestamp) -> String {
     rows.extend(info.peer.url.as_ref().map(|url| ("at", url.to_string())));
     for pulled in &info.pulls {
         rows.push(("copied", format!("{}: {}", pulled.domain, state(pulled, info.peer.interval_ms))));
-        rows.push(("", format!("{} entries, {}, {} received", pulled.size, age(pulled), bytes(pulled.bytes))));
+        rows.push(("", format!("{}, {}{}", counted_entries(pulled.size), age(pulled), received(pulled))));
         let rests_on = |names: &String| {
             let names = clean(names);
             ("", format!("that nothing was left out is the word of {names}, not of the home"))
@@ -158,6 +160,11 @@ fn behind(lag: u64) -> String {
     if lag == 0 { String::new() } else { format!(", {} behind", counted_entries(lag)) }
 }
 
+/// How much came over the network, as a suffix; what is carried in bundles does not.
+fn received(pulled: &Pulled) -> String {
+    if pulled.state == BY_HAND { String::new() } else { format!(", {} received", bytes(pulled.bytes)) }
+}
+
 fn age(pulled: &Pulled) -> String {
     pulled.lag_seconds.map_or_else(|| "never vouched for".to_owned(), |age| format!("as of {} ago", span(age)))
 }
@@ -165,7 +172,8 @@ fn age(pulled: &Pulled) -> String {
 fn taken(served: &Served, now: Timestamp) -> String {
     let ago = span(now.millis_since(served.seen_at) / 1000);
     let at = format!("{} ({ago} ago)", when(served.seen_at));
-    format!("{}: {} entries{}, {}, {at}", served.domain, served.size, behind(served.lag_entries), bytes(served.bytes))
+    let (size, lag) = (counted_entries(served.size), behind(served.lag_entries));
+    format!("{}: {size}{lag}, {}, {at}", served.domain, bytes(served.bytes))
 }
 
 /// What a peer is asked about thing by thing, and which domains follow something there.
@@ -191,7 +199,7 @@ fn asked(asks: &Asks, now: Timestamp) -> Vec<(&'static str, String)> {
 fn witnessed(cosigned: &Cosigns, now: Timestamp) -> String {
     let ago = cosigned.cosigned_at.map(|at| format!(", {} ago", span(now.millis_since(at) / 1000)));
     let ago = ago.unwrap_or_default();
-    format!("{}: {} entries{}{ago}", cosigned.domain, cosigned.size, behind(cosigned.lag_entries))
+    format!("{}: {}{}{ago}", cosigned.domain, counted_entries(cosigned.size), behind(cosigned.lag_entries))
 }
 
 /// Formats a number of bytes for people.
@@ -259,6 +267,17 @@ mod tests {
         let known = told("https://acme.example", true);
         assert!(known.contains("a part of it") && !known.contains("plain"), "{known}");
         assert!(!told("http://acme.example", false).contains("a part of it"), "all may be read by strangers");
+    }
+
+    #[test]
+    fn what_is_carried_by_hand_is_not_told_to_have_come_over_the_network() {
+        let pulled = json!({
+            "domain": "a.example", "state": "by-hand", "size": 1, "lag_entries": 0, "lag_seconds": 30, "bytes": 0,
+        });
+        let info = json!([{"peer": {"name": "acme"}, "pulls": [pulled], "serves": []}]);
+        let peers: Vec<PeerInfo> = serde_json::from_value(info).expect("peers");
+        let told = console::strip_ansi_codes(&text(&peers, Timestamp::default())).into_owned();
+        assert_eq!(told, "acme\n  copied  a.example: by-hand\n          1 entry, as of 30 s ago\n");
     }
 
     #[test]
@@ -359,7 +378,7 @@ mod tests {
             "bytes": 12_345_678,
         });
         let read = json!({
-            "domain": "c.example", "size": 5, "lag_entries": 1, "seen_at": "2026-11-20T08:09:30Z", "bytes": 20_000,
+            "domain": "c.example", "size": 1, "lag_entries": 1, "seen_at": "2026-11-20T08:09:30Z", "bytes": 20_000,
         });
         let peer = json!({"name": "p.example", "url": "https://p.example"});
         let info = json!([
@@ -372,7 +391,7 @@ mod tests {
             console::strip_ansi_codes(&text(&peers, now)),
             "p.example\n  at      https://p.example\n  copied  a.example: ✓ current\n          \
              12 entries, as of 30 s ago, 4321 B received\n  copied  b.example: ✗ stopped, 3 entries behind\n          \
-             7 entries, never vouched for, 12 MB received\n          it forked\n  reads   c.example: 5 entries, 1 entry \
+             7 entries, never vouched for, 12 MB received\n          it forked\n  reads   c.example: 1 entry, 1 entry \
              behind, 20 kB, 2026-11-20 08:09:30 UTC (1 min ago)\n\nq.example\n    nothing is copied from it, and it has \
              read nothing since the node started\n"
         );
