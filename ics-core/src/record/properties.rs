@@ -13,7 +13,7 @@ use crate::descriptor::Compromise;
 use crate::domain::{Context, Domain};
 use crate::identity::Fingerprint;
 use crate::samples::*;
-use crate::statement::Group;
+use crate::statement::{Erasure, Group};
 use crate::vocabulary::{Act, Attribute, Effect};
 
 const PARTIES: [(Fingerprint, &str); 7] = [
@@ -241,6 +241,34 @@ proptest! {
             };
             for domain in [&domain, &later] {
                 prop_assert!(blocks(domain, &after) >= blocks(domain, &whole), "{:?}", erasure);
+            }
+        }
+    }
+
+    /// Nothing begins or ends before the time that a record states, whatever was erased or lifted.
+    #[test]
+    fn a_record_holds_until_it_says(
+        (domain, drafts) in (domains(), logs()),
+        which in any::<prop::sample::Index>(),
+        is_named in any::<bool>(),
+    ) {
+        let (about, groups) = split(&drafts);
+        let target = which.get(&about);
+        let context = Context { about: &about, groups: &groups, unseen: false };
+        let left = domain.erasure_of(target, &context, now()).ok().and_then(|erasure| {
+            let said_by = erasure.said_by.clone().filter(|_| is_named);
+            Logged::of_erasure(1_000, now(), &Erasure { said_by, ..erasure }, HEIR)
+        });
+        let others = about.iter().filter(|other| left.is_none() || other.index() != target.index());
+        let about: Vec<Logged> = others.chain(&left).cloned().collect();
+        let record = |seconds| {
+            let record = resolve(&domain, &device(), &about, &groups, time(seconds)).expect("something is left");
+            Record { at: now(), ..record }
+        };
+        let said = record(1_000_000);
+        for seconds in [1_000_001, 1_999_999, 2_000_000, 2_999_999, 3_000_000, 9_000_000] {
+            if said.changes_at.is_none_or(|end| time(seconds) < end) {
+                prop_assert_eq!(record(seconds), said.clone());
             }
         }
     }
