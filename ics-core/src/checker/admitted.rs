@@ -136,8 +136,12 @@ impl<'a> Next<'a> {
     fn may_end(&self, id: &StatementId) -> bool {
         let is_here = |it: &&Judged<'_>| self.is_about_it(it) || it.said.claims().act == Act::Grant;
         let found = self.judgement.judged.iter().filter(is_here).find(|it| it.said.id() == *id);
-        let Some(target) = found else { return !self.s.source().is_empty() };
+        let is_adopted = !self.s.source().is_empty();
+        let Some(target) = found else { return is_adopted };
         let (s, old) = (self.s, target.said);
+        if is_adopted && old.is_erased() && old.said_by().is_none() && old.claims().status.is_none() {
+            return true;
+        }
         let lifts = may_lift(self.scene.chain, s, old);
         let (new_act, old_act) = (s.claims().act, old.claims().act);
         target.effect != Some(Effect::BlocksForEver)
@@ -261,7 +265,7 @@ impl<'a> Next<'a> {
 
     /// Rule 1.12: whether it lifts a status that others gave, other than one from the domain that it comes from.
     fn lifts(&self) -> bool {
-        let is_status = |s: &Logged| s.claims().act == Act::Status;
+        let is_status = |s: &Logged| s.claims().status.is_some();
         let own = adopted_from(self.s);
         let came_along = |old: &Logged| own.is_some() && own == adopted_from(old);
         let lifts = |it: &Judged<'_>| {

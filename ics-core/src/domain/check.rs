@@ -154,6 +154,11 @@ fn blocks(effect: Option<Effect>) -> bool {
     effect.is_some_and(Effect::blocks)
 }
 
+/// Whether nothing is left of an erased statement that could be ended.
+fn is_gone(logged: &Logged) -> bool {
+    logged.is_erased() && logged.said_by().is_none() && logged.claims().status.is_none()
+}
+
 fn owned<'a>(
     attributes: impl Iterator<Item = (&'a Attribute, &'a String)>,
 ) -> impl Iterator<Item = (Attribute, String)> {
@@ -225,11 +230,12 @@ impl Checked<'_> {
         // member.
         let mut here =
             self.scene.judged.iter().filter(|it| it.is_direct(&self.scene.subject) || it.logged.act() == Act::Grant);
-        let found = here.find(|it| it.logged.id() == *id);
+        // What an adopted statement replaces may not have been adopted with it, or may have been erased here since. Its
+        // signer does not know that, and would be kept from blocking.
+        let is_adopted = !self.entry.source().is_empty();
+        let found = here.find(|it| it.logged.id() == *id).filter(|it| !(is_adopted && is_gone(it.logged)));
         let Some(target) = found else {
-            // What an adopted statement replaces may not have been adopted with it.
-            let adopted = !self.entry.source().is_empty();
-            return if adopted { Ok(()) } else { Err(Refusal::SupersedesUnknown(*id)) };
+            return if is_adopted { Ok(()) } else { Err(Refusal::SupersedesUnknown(*id)) };
         };
         if target.effect == Some(Effect::BlocksForEver) {
             return Err(Refusal::BlockedForEver(*id));
@@ -368,7 +374,7 @@ impl Checked<'_> {
     }
 
     /// Whether it ends a status that somebody else gave. What was adopted from the same domain is left out, also where it
-    /// was erased here since: that domain has decided who may.
+    /// was erased here since: that domain has decided who may. So is an erased status that no longer does anything.
     fn lifts(&self) -> bool {
         let nearest = |logged: &Logged| {
             let (.., way) = logged.hangs_on()?;
@@ -378,7 +384,7 @@ impl Checked<'_> {
         let is_others = |other: &Logged| !replaces(self.entry, other) && (own.is_none() || nearest(other) != own);
         let mut here = self.scene.judged.iter().filter(|it| it.is_direct(&self.scene.subject)).map(|it| it.logged);
         self.entry.act() == Act::Status
-            && here.any(|other| other.act() == Act::Status && ends.contains(&other.id()) && is_others(other))
+            && here.any(|other| other.claims().status.is_some() && ends.contains(&other.id()) && is_others(other))
     }
 
     fn append(&self) -> Append {
