@@ -139,7 +139,9 @@ impl<'a> Next<'a> {
         let is_adopted = !self.s.source().is_empty();
         let Some(target) = found else { return is_adopted };
         let (s, old) = (self.s, target.said);
-        if is_adopted && old.is_erased() && old.said_by().is_none() && old.claims().status.is_none() {
+        let is_gone = old.is_erased() && old.said_by().is_none() && old.claims().status.is_none();
+        let is_block = self.scene.effect(s).is_some_and(Effect::blocks);
+        if is_gone && (is_adopted || is_block) {
             return true;
         }
         let lifts = may_lift(self.scene.chain, s, old);

@@ -230,13 +230,15 @@ impl Checked<'_> {
         // member.
         let mut here =
             self.scene.judged.iter().filter(|it| it.is_direct(&self.scene.subject) || it.logged.act() == Act::Grant);
-        // What an adopted statement replaces may not have been adopted with it, or may have been erased here since. Its
-        // signer does not know that, and would be kept from blocking.
+        // What an adopted statement replaces may not have been adopted with it.
         let is_adopted = !self.entry.source().is_empty();
-        let found = here.find(|it| it.logged.id() == *id).filter(|it| !(is_adopted && is_gone(it.logged)));
-        let Some(target) = found else {
+        let Some(target) = here.find(|it| it.logged.id() == *id) else {
             return if is_adopted { Ok(()) } else { Err(Refusal::SupersedesUnknown(*id)) };
         };
+        // Or it may have been erased here since, which its signer does not know; nor does whoever blocks from afar.
+        if is_gone(target.logged) && (is_adopted || blocks(self.effect)) {
+            return Ok(());
+        }
         if target.effect == Some(Effect::BlocksForEver) {
             return Err(Refusal::BlockedForEver(*id));
         }

@@ -150,9 +150,9 @@ fn a_source_lifts_what_came_from_there_also_once_that_is_erased() {
     }
 }
 
-/// A signer names in each statement the one whose place it takes, and does not know which of those were erased here.
+/// A signer names in each statement the one whose place it takes, and may not know which of those were erased here.
 #[test]
-fn what_a_source_says_later_is_admitted_also_if_it_names_what_was_erased_here() {
+fn neither_a_block_nor_what_a_source_says_later_is_kept_out_by_naming_what_was_erased_here() {
     let sold = grant(2, MAKER, "manufacturer", BUYER, "owner");
     let approval = say(3, KEEPER, "maintainer", Act::Approval);
     for (signer, role) in [(KEEPER, "maintainer"), (BUYER, "owner")] {
@@ -165,13 +165,16 @@ fn what_a_source_says_later_is_admitted_also_if_it_names_what_was_erased_here() 
         let before = [&about[..3], &[left]].concat();
         let stolen = status(6, signer, role, "stolen").ends(4);
         let taken_back = say(6, signer, role, Act::Withdrawal).ends(4);
+        let used_again = status(6, signer, role, "in-use").ends(4);
         let of_others = status(6, signer, role, "stolen").ends(4).ends(3);
         for (what, draft, expected) in [
             ("a block", stolen.clone().adopted(), Ok(())),
             ("a withdrawal", taken_back.clone().adopted(), Ok(())),
+            ("what permits", used_again.clone().adopted(), Ok(())),
             ("what also names something else", of_others.adopted(), Err("supersedes-other-act")),
-            ("a block that is said here", stolen, Err("statement-erased")),
+            ("a block that is said here", stolen, Ok(())),
             ("a withdrawal that is said here", taken_back, Err("statement-erased")),
+            ("what permits and is said here", used_again, Err("statement-erased")),
         ] {
             let decided = decided_behind(guarded(), &before, &draft.log());
             assert_eq!(decided.map(drop).map_err(|refusal| refusal.code()), expected, "{what} as {role}");
