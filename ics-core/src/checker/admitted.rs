@@ -139,15 +139,13 @@ impl<'a> Next<'a> {
         let is_adopted = !self.s.source().is_empty();
         let Some(target) = found else { return is_adopted };
         let (s, old) = (self.s, target.said);
-        let is_gone = old.is_erased() && old.said_by().is_none() && old.claims().status.is_none();
-        let is_block = self.scene.effect(s).is_some_and(Effect::blocks);
-        if is_gone && (is_adopted || is_block) {
-            return true;
-        }
         let lifts = may_lift(self.scene.chain, s, old);
+        if old.is_erased() && !lifts && !was_of(old, &s.signer()) {
+            let blocks = self.scene.effect(s).is_some_and(Effect::blocks);
+            return old.claims().status.is_none() && (is_adopted || blocks);
+        }
         let (new_act, old_act) = (s.claims().act, old.claims().act);
         target.effect != Some(Effect::BlocksForEver)
-            && (!old.is_erased() || lifts || was_of(old, &s.signer()))
             && old_act != Act::Withdrawal
             && (new_act == Act::Withdrawal || new_act == old_act)
             && (takes_back(s, old) || replaces(s, old) || lifts)

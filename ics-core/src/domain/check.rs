@@ -154,11 +154,6 @@ fn blocks(effect: Option<Effect>) -> bool {
     effect.is_some_and(Effect::blocks)
 }
 
-/// Whether nothing is left of an erased statement that could be ended.
-fn is_gone(logged: &Logged) -> bool {
-    logged.is_erased() && logged.said_by().is_none() && logged.claims().status.is_none()
-}
-
 fn owned<'a>(
     attributes: impl Iterator<Item = (&'a Attribute, &'a String)>,
 ) -> impl Iterator<Item = (Attribute, String)> {
@@ -230,15 +225,11 @@ impl Checked<'_> {
         // member.
         let mut here =
             self.scene.judged.iter().filter(|it| it.is_direct(&self.scene.subject) || it.logged.act() == Act::Grant);
-        // What an adopted statement replaces may not have been adopted with it.
         let is_adopted = !self.entry.source().is_empty();
         let Some(target) = here.find(|it| it.logged.id() == *id) else {
+            // What an adopted statement replaces may not have been adopted with it.
             return if is_adopted { Ok(()) } else { Err(Refusal::SupersedesUnknown(*id)) };
         };
-        // Or it may have been erased here since, which its signer does not know; nor does whoever blocks from afar.
-        if is_gone(target.logged) && (is_adopted || blocks(self.effect)) {
-            return Ok(());
-        }
         if target.effect == Some(Effect::BlocksForEver) {
             return Err(Refusal::BlockedForEver(*id));
         }
@@ -247,7 +238,10 @@ impl Checked<'_> {
         // names them.
         let was_his = target.said_by().is_some_and(|by| by.signer == entry.signer());
         if target.is_erased() && !was_his && !may_lift(self.domain, entry, target) {
-            return Err(Refusal::Erased(target.index()));
+            // Where no status is left, naming it ends nothing. Whoever speaks at a source, or blocks from afar, may not
+            // have heard of the erasure: what they say is not lost for that.
+            let is_harmless = target.claims().status.is_none() && (is_adopted || blocks(self.effect));
+            return if is_harmless { Ok(()) } else { Err(Refusal::Erased(target.index())) };
         }
         if target.act() == Act::Withdrawal {
             return Err(Refusal::SupersedesWithdrawal(*id));

@@ -182,6 +182,28 @@ fn neither_a_block_nor_what_a_source_says_later_is_kept_out_by_naming_what_was_e
     }
 }
 
+/// What had ended something is left as its signer's: nobody else can end anything of it, nor is kept from blocking by it.
+#[test]
+fn nor_is_a_block_kept_out_by_naming_what_is_left_of_what_others_said() {
+    let planned = status(3, KEEPER, "maintainer", "planned");
+    let about = [introduce(1), planned, status(4, KEEPER, "maintainer", "in-use").ends(3)].map(Draft::log);
+    let context = Context { about: &about, groups: &[], unseen: false };
+    let erasure = guarded().erasure_of(&about[2], &context, time(5)).expect("it may be erased");
+    assert!(erasure.said_by.is_some() && erasure.status.is_none(), "what it had ended stays ended: {erasure:?}");
+    let left = Logged::of_erasure(5, time(5), &erasure, HEIR).expect("it is about the device");
+    let before = [&about[..2], &[left]].concat();
+    let says = |signer, role, word| status(6, signer, role, word).ends(4);
+    for (what, draft, expected) in [
+        ("a block", says(MAKER, "manufacturer", "stolen"), Ok(())),
+        ("a block by who had said it", says(KEEPER, "maintainer", "stolen"), Ok(())),
+        ("what permits, at a source", says(MAKER, "manufacturer", "in-use").adopted(), Ok(())),
+        ("what permits", says(MAKER, "manufacturer", "in-use"), Err("statement-erased")),
+    ] {
+        let decided = decided_behind(guarded(), &before, &draft.log());
+        assert_eq!(decided.map(drop).map_err(|refusal| refusal.code()), expected, "{what}");
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(128))]
 
