@@ -182,7 +182,8 @@ fn neither_a_block_nor_what_a_source_says_later_is_kept_out_by_naming_what_was_e
     }
 }
 
-/// What had ended something is left as its signer's: nobody else can end anything of it, nor is kept from blocking by it.
+/// What had ended something is left as its signer's word: nobody else can end anything of it, nor must it keep anybody
+/// from blocking.
 #[test]
 fn nor_is_a_block_kept_out_by_naming_what_is_left_of_what_others_said() {
     let planned = status(3, KEEPER, "maintainer", "planned");
