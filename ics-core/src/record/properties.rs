@@ -249,6 +249,36 @@ proptest! {
         }
     }
 
+    /// Where no status is left of what somebody else had said, it makes no difference who names it later: so admission
+    /// lets those name it who may not have heard of the erasure.
+    #[test]
+    fn naming_what_is_gone_ends_nothing(
+        (domain, drafts) in (domains(), logs()),
+        which in any::<prop::sample::Index>(),
+        next in drafts(1_001),
+    ) {
+        let (about, groups) = split(&drafts);
+        let target = which.get(&about);
+        let context = Context { about: &about, groups: &groups, unseen: false };
+        let (signer, erasure) = (next.clone().log().signer(), domain.erasure_of(target, &context, now()));
+        if let Ok(erasure) = erasure
+            && erasure.status.is_none()
+            && erasure.said_by.as_ref().is_none_or(|by| by.signer != signer)
+        {
+            let left = Logged::of_erasure(1_000, now(), &erasure, HEIR).expect("it is about the device");
+            let others = about.iter().filter(|other| other.index() != target.index()).cloned();
+            let before: Vec<Logged> = others.chain([left]).collect();
+            let behind = |next: Draft| {
+                let (more, of_groups) = split(&[next]);
+                let (about, groups) = ([before.clone(), more].concat(), [groups.clone(), of_groups].concat());
+                let record = resolve(&domain, &device(), &about, &groups, now()).expect("something is left");
+                (standing(&record), record.effect())
+            };
+            let naming = next.clone().with(|said| said.claims.supersedes.push(target.id()));
+            prop_assert_eq!(behind(next), behind(naming), "{:?}", erasure);
+        }
+    }
+
     /// Nothing begins or ends before the time that a record states, whatever was erased or lifted.
     #[test]
     fn a_record_holds_until_it_says(
