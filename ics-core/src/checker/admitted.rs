@@ -136,12 +136,16 @@ impl<'a> Next<'a> {
     fn may_end(&self, id: &StatementId) -> bool {
         let is_here = |it: &&Judged<'_>| self.is_about_it(it) || it.said.claims().act == Act::Grant;
         let found = self.judgement.judged.iter().filter(is_here).find(|it| it.said.id() == *id);
-        let Some(target) = found else { return !self.s.source().is_empty() };
+        let is_adopted = !self.s.source().is_empty();
+        let Some(target) = found else { return is_adopted };
         let (s, old) = (self.s, target.said);
         let lifts = may_lift(self.scene.chain, s, old);
+        if old.is_erased() && !lifts && !was_of(old, &s.signer()) {
+            let blocks = self.scene.effect(s).is_some_and(Effect::blocks);
+            return old.claims().status.is_none() && (is_adopted || blocks);
+        }
         let (new_act, old_act) = (s.claims().act, old.claims().act);
         target.effect != Some(Effect::BlocksForEver)
-            && (!old.is_erased() || lifts || was_of(old, &s.signer()))
             && old_act != Act::Withdrawal
             && (new_act == Act::Withdrawal || new_act == old_act)
             && (takes_back(s, old) || replaces(s, old) || lifts)
@@ -261,7 +265,7 @@ impl<'a> Next<'a> {
 
     /// Rule 1.12: whether it lifts a status that others gave, other than one from the domain that it comes from.
     fn lifts(&self) -> bool {
-        let is_status = |s: &Logged| s.claims().act == Act::Status;
+        let is_status = |s: &Logged| s.claims().status.is_some();
         let own = adopted_from(self.s);
         let came_along = |old: &Logged| own.is_some() && own == adopted_from(old);
         let lifts = |it: &Judged<'_>| {

@@ -216,7 +216,8 @@ pub(super) fn reach(both: &[Described<'_>], premises: &Premises) -> Vec<AsOf> {
         let of = |freshness: &crate::descriptor::Freshness| {
             freshness.uses.get(&premises.usage).copied().unwrap_or(freshness.default)
         };
-        let seconds = of(&premises.policy.freshness).min(of(&heard.descriptor().freshness));
+        let is_confirmed = heard.as_of > Timestamp::default();
+        let seconds = of(&premises.policy.freshness).min(of(&heard.descriptor().freshness)) * u64::from(is_confirmed);
         let line = AsOf {
             domain: heard.origin.domain.clone(),
             size: heard.size,

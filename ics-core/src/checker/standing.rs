@@ -447,10 +447,11 @@ impl<'a> Judgement<'a> {
         described || self.judged.iter().any(|grant| self.is_granted(s, grant))
     }
 
-    /// When, after this time, the first of them begins or ends by itself.
+    /// When, after this time, the first of them begins or ends by itself, or what one had ended comes back.
     pub(super) fn changes_at(&self) -> Option<Timestamp> {
-        let for_good = |rule: Rule| matches!(rule, Rule::Refused | Rule::Compromised | Rule::Lifted);
-        let claims = self.judged.iter().filter(|it| !for_good(it.rule)).map(|it| it.said.claims());
+        let may_change =
+            |it: &&Judged<'_>| it.keeps_ended || !matches!(it.rule, Rule::Refused | Rule::Compromised | Rule::Lifted);
+        let claims = self.judged.iter().filter(may_change).map(|it| it.said.claims());
         claims.flat_map(|claims| [claims.from, claims.until]).flatten().filter(|bound| *bound > self.scene.at).min()
     }
 }

@@ -225,11 +225,10 @@ impl Checked<'_> {
         // member.
         let mut here =
             self.scene.judged.iter().filter(|it| it.is_direct(&self.scene.subject) || it.logged.act() == Act::Grant);
-        let found = here.find(|it| it.logged.id() == *id);
-        let Some(target) = found else {
+        let is_adopted = !self.entry.source().is_empty();
+        let Some(target) = here.find(|it| it.logged.id() == *id) else {
             // What an adopted statement replaces may not have been adopted with it.
-            let adopted = !self.entry.source().is_empty();
-            return if adopted { Ok(()) } else { Err(Refusal::SupersedesUnknown(*id)) };
+            return if is_adopted { Ok(()) } else { Err(Refusal::SupersedesUnknown(*id)) };
         };
         if target.effect == Some(Effect::BlocksForEver) {
             return Err(Refusal::BlockedForEver(*id));
@@ -239,7 +238,10 @@ impl Checked<'_> {
         // names them.
         let was_his = target.said_by().is_some_and(|by| by.signer == entry.signer());
         if target.is_erased() && !was_his && !may_lift(self.domain, entry, target) {
-            return Err(Refusal::Erased(target.index()));
+            // Where no status is left, naming it ends nothing. Whoever speaks at a source, or blocks from afar, may not
+            // have heard of the erasure: what they say is not lost for that.
+            let is_harmless = target.claims().status.is_none() && (is_adopted || blocks(self.effect));
+            return if is_harmless { Ok(()) } else { Err(Refusal::Erased(target.index())) };
         }
         if target.act() == Act::Withdrawal {
             return Err(Refusal::SupersedesWithdrawal(*id));
@@ -368,7 +370,7 @@ impl Checked<'_> {
     }
 
     /// Whether it ends a status that somebody else gave. What was adopted from the same domain is left out, also where it
-    /// was erased here since: that domain has decided who may.
+    /// was erased here since: that domain has decided who may. So is an erased status that no longer does anything.
     fn lifts(&self) -> bool {
         let nearest = |logged: &Logged| {
             let (.., way) = logged.hangs_on()?;
@@ -378,7 +380,7 @@ impl Checked<'_> {
         let is_others = |other: &Logged| !replaces(self.entry, other) && (own.is_none() || nearest(other) != own);
         let mut here = self.scene.judged.iter().filter(|it| it.is_direct(&self.scene.subject)).map(|it| it.logged);
         self.entry.act() == Act::Status
-            && here.any(|other| other.act() == Act::Status && ends.contains(&other.id()) && is_others(other))
+            && here.any(|other| other.claims().status.is_some() && ends.contains(&other.id()) && is_others(other))
     }
 
     fn append(&self) -> Append {

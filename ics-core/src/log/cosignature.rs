@@ -76,8 +76,12 @@ pub fn merge(into: &str, from: &str, keys: &[VerifierKey]) -> Result<String, Che
     }
     for key in keys {
         if time(&from, key)? > time(&into, key)? {
-            let mut of_key = from.signatures().iter().filter(|signature| signature.is_of(key));
-            of_key.try_for_each(|signature| into.add(signature.clone()))?;
+            let of_key = from.signatures().iter().filter(|signature| signature.is_of(key));
+            // Each begins with its time.
+            let latest = of_key.zip(from.signatures_of(key)).max_by_key(|(_, bytes)| *bytes);
+            if let Some((signature, _)) = latest {
+                into.add(signature.clone())?;
+            }
         }
     }
     Ok(into.to_string())

@@ -13,7 +13,7 @@ use crate::descriptor::Compromise;
 use crate::domain::{Context, Domain};
 use crate::identity::Fingerprint;
 use crate::samples::*;
-use crate::statement::Group;
+use crate::statement::{Erasure, Group};
 use crate::vocabulary::{Act, Attribute, Effect};
 
 const PARTIES: [(Fingerprint, &str); 7] = [
@@ -211,7 +211,8 @@ proptest! {
         }
     }
 
-    /// Whichever signer is later declared compromised, what would block then blocks, whatever was erased before.
+    /// Whichever signer is later declared compromised, and whenever it is asked, what would block then blocks, whatever
+    /// was erased before.
     #[test]
     fn what_is_erased_blocks_later_as_it_would_have(
         (domain, drafts) in (domains(), logs()),
@@ -235,12 +236,73 @@ proptest! {
             let others = about.iter().filter(|other| other.index() != target.index()).cloned();
             let after: Vec<Logged> = others.chain([left]).chain(behind.clone()).collect();
             let whole = [about, behind].concat();
-            let blocks = |domain: &Domain, about: &[Logged]| {
-                let record = resolve(domain, &device(), about, &groups, now()).expect("something is left");
+            let blocks = |domain: &Domain, about: &[Logged], seconds| {
+                let record = resolve(domain, &device(), about, &groups, time(seconds)).expect("something is left");
                 Some(record.effect()).filter(|effect| effect.blocks())
             };
             for domain in [&domain, &later] {
-                prop_assert!(blocks(domain, &after) >= blocks(domain, &whole), "{:?}", erasure);
+                for seconds in [1_000_000, 2_000_000, 3_000_000] {
+                    let (left, whole) = (blocks(domain, &after, seconds), blocks(domain, &whole, seconds));
+                    prop_assert!(left >= whole, "{:?}, at {}", erasure, seconds);
+                }
+            }
+        }
+    }
+
+    /// Where no status is left of what somebody else had said, it makes no difference who names it later: so admission
+    /// lets those name it who may not have heard of the erasure.
+    #[test]
+    fn naming_what_is_gone_ends_nothing(
+        (domain, drafts) in (domains(), logs()),
+        which in any::<prop::sample::Index>(),
+        next in drafts(1_001),
+    ) {
+        let (about, groups) = split(&drafts);
+        let target = which.get(&about);
+        let context = Context { about: &about, groups: &groups, unseen: false };
+        let (signer, erasure) = (next.clone().log().signer(), domain.erasure_of(target, &context, now()));
+        if let Ok(erasure) = erasure
+            && erasure.status.is_none()
+            && erasure.said_by.as_ref().is_none_or(|by| by.signer != signer)
+        {
+            let left = Logged::of_erasure(1_000, now(), &erasure, HEIR).expect("it is about the device");
+            let others = about.iter().filter(|other| other.index() != target.index()).cloned();
+            let before: Vec<Logged> = others.chain([left]).collect();
+            let behind = |next: Draft| {
+                let (more, of_groups) = split(&[next]);
+                let (about, groups) = ([before.clone(), more].concat(), [groups.clone(), of_groups].concat());
+                let record = resolve(&domain, &device(), &about, &groups, now()).expect("something is left");
+                (standing(&record), record.effect())
+            };
+            let naming = next.clone().with(|said| said.claims.supersedes.push(target.id()));
+            prop_assert_eq!(behind(next), behind(naming), "{:?}", erasure);
+        }
+    }
+
+    /// Nothing begins or ends before the time that a record states, whatever was erased or lifted.
+    #[test]
+    fn a_record_holds_until_it_says(
+        (domain, drafts) in (domains(), logs()),
+        which in any::<prop::sample::Index>(),
+        is_named in any::<bool>(),
+    ) {
+        let (about, groups) = split(&drafts);
+        let target = which.get(&about);
+        let context = Context { about: &about, groups: &groups, unseen: false };
+        let left = domain.erasure_of(target, &context, now()).ok().and_then(|erasure| {
+            let said_by = erasure.said_by.clone().filter(|_| is_named);
+            Logged::of_erasure(1_000, now(), &Erasure { said_by, ..erasure }, HEIR)
+        });
+        let others = about.iter().filter(|other| left.is_none() || other.index() != target.index());
+        let about: Vec<Logged> = others.chain(&left).cloned().collect();
+        let record = |seconds| {
+            let record = resolve(&domain, &device(), &about, &groups, time(seconds)).expect("something is left");
+            Record { at: now(), ..record }
+        };
+        let said = record(1_000_000);
+        for seconds in [1_000_001, 1_999_999, 2_000_000, 2_999_999, 3_000_000, 9_000_000] {
+            if said.changes_at.is_none_or(|end| time(seconds) < end) {
+                prop_assert_eq!(record(seconds), said.clone());
             }
         }
     }

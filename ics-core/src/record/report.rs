@@ -488,10 +488,11 @@ impl Record {
         self.statements.get(place)
     }
 
-    /// The statement with an id, if it is listed.
+    /// The statement with an id, if it is listed; if it was refused and stands in the log again, the copy that counts.
     #[must_use]
     pub fn statement(&self, id: StatementId) -> Option<&Listed> {
-        self.statements.iter().find(|listed| listed.by.statement == id)
+        let copies = self.statements.iter().filter(|listed| listed.by.statement == id);
+        copies.min_by_key(|listed| listed.standing == Standing::Refused)
     }
 }
 

@@ -67,9 +67,14 @@ pub fn resolve(
 }
 
 fn changes_at(scene: &Scene<'_>, at: Timestamp) -> Option<Timestamp> {
-    // For a remnant, what the erased statement had ended may come back.
-    let for_good = [Standing::Refused, Standing::Compromised, Standing::Lifted];
-    let may_change = scene.judged.iter().filter(|it| !for_good.contains(&it.standing));
+    // What an erased statement had ended may come back when its time is over. If the owners lift what is left, that
+    // comes back at once if the erasure names a signer, and otherwise only then.
+    let is_over_for_good = |it: &&Judged<'_>| match it.standing {
+        Standing::Refused | Standing::Compromised => true,
+        Standing::Lifted => it.logged.hangs_on().is_some(),
+        _ => false,
+    };
+    let may_change = scene.judged.iter().filter(|it| !is_over_for_good(it));
     let claims = may_change.map(|it| it.logged.claims());
     claims.flat_map(|claims| [claims.from, claims.until]).flatten().filter(|bound| *bound > at).min()
 }

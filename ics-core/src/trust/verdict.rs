@@ -424,9 +424,11 @@ fn as_of(both: &[Heard<'_>], policy: &TrustPolicy, usage: &str, now: Timestamp) 
     by_domain.into_values().collect()
 }
 
-/// Until when news of a time is recent enough. News that another clock dates later than now counts as from now.
+/// Until when news of a time is recent enough. News that another clock dates later than now counts as from now; news of
+/// no time, which is the epoch, never is, however old news may be.
 #[must_use]
 pub fn fresh_until(as_of: Timestamp, seconds: u64, now: Timestamp) -> Timestamp {
+    let seconds = if as_of == Timestamp::default() { 0 } else { seconds };
     as_of.min(now).plus_millis(seconds.saturating_mul(1000))
 }
 

@@ -150,6 +150,61 @@ fn a_source_lifts_what_came_from_there_also_once_that_is_erased() {
     }
 }
 
+/// A signer names in each statement the one whose place it takes, and may not know which of those were erased here.
+#[test]
+fn neither_a_block_nor_what_a_source_says_later_is_kept_out_by_naming_what_was_erased_here() {
+    let sold = grant(2, MAKER, "manufacturer", BUYER, "owner");
+    let approval = say(3, KEEPER, "maintainer", Act::Approval);
+    for (signer, role) in [(KEEPER, "maintainer"), (BUYER, "owner")] {
+        let used = status(4, signer, role, "in-use");
+        let about = [introduce(1), sold.clone(), approval.clone(), used].map(|draft| draft.adopted().log());
+        let context = Context { about: &about, groups: &[], unseen: false };
+        let erasure = guarded().erasure_of(&about[3], &context, time(5)).expect("it may be erased");
+        assert_eq!((&erasure.said_by, &erasure.status), (&None, &None), "nothing goes on to have effect");
+        let left = Logged::of_erasure(5, time(5), &erasure, HEIR).expect("it is about the device");
+        let before = [&about[..3], &[left]].concat();
+        let stolen = status(6, signer, role, "stolen").ends(4);
+        let taken_back = say(6, signer, role, Act::Withdrawal).ends(4);
+        let used_again = status(6, signer, role, "in-use").ends(4);
+        let of_others = status(6, signer, role, "stolen").ends(4).ends(3);
+        for (what, draft, expected) in [
+            ("a block", stolen.clone().adopted(), Ok(())),
+            ("a withdrawal", taken_back.clone().adopted(), Ok(())),
+            ("what permits", used_again.clone().adopted(), Ok(())),
+            ("what also names something else", of_others.adopted(), Err("supersedes-other-act")),
+            ("a block that is said here", stolen, Ok(())),
+            ("a withdrawal that is said here", taken_back, Err("statement-erased")),
+            ("what permits and is said here", used_again, Err("statement-erased")),
+        ] {
+            let decided = decided_behind(guarded(), &before, &draft.log());
+            assert_eq!(decided.map(drop).map_err(|refusal| refusal.code()), expected, "{what} as {role}");
+        }
+    }
+}
+
+/// What had ended something is left as its signer's word: nobody else can end anything of it, nor must it keep anybody
+/// from blocking.
+#[test]
+fn nor_is_a_block_kept_out_by_naming_what_is_left_of_what_others_said() {
+    let planned = status(3, KEEPER, "maintainer", "planned");
+    let about = [introduce(1), planned, status(4, KEEPER, "maintainer", "in-use").ends(3)].map(Draft::log);
+    let context = Context { about: &about, groups: &[], unseen: false };
+    let erasure = guarded().erasure_of(&about[2], &context, time(5)).expect("it may be erased");
+    assert!(erasure.said_by.is_some() && erasure.status.is_none(), "what it had ended stays ended: {erasure:?}");
+    let left = Logged::of_erasure(5, time(5), &erasure, HEIR).expect("it is about the device");
+    let before = [&about[..2], &[left]].concat();
+    let says = |signer, role, word| status(6, signer, role, word).ends(4);
+    for (what, draft, expected) in [
+        ("a block", says(MAKER, "manufacturer", "stolen"), Ok(())),
+        ("a block by who had said it", says(KEEPER, "maintainer", "stolen"), Ok(())),
+        ("what permits, at a source", says(MAKER, "manufacturer", "in-use").adopted(), Ok(())),
+        ("what permits", says(MAKER, "manufacturer", "in-use"), Err("statement-erased")),
+    ] {
+        let decided = decided_behind(guarded(), &before, &draft.log());
+        assert_eq!(decided.map(drop).map_err(|refusal| refusal.code()), expected, "{what}");
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(128))]
 

@@ -70,4 +70,23 @@ proptest! {
             prop_assert_eq!(check(&given, &premises), Ok(()));
         }
     }
+
+    /// Whatever is said next, here or at a source, that names what was erased.
+    #[test]
+    fn what_names_something_erased_is_admitted_alike(
+        (domain, drafts) in (domains(), logs()),
+        which in any::<Index>(),
+        is_named in any::<bool>(),
+        (next, is_adopted) in (drafts(1_001), any::<bool>()),
+    ) {
+        if let Some(left) = Left::of(&domain, &drafts, &which, is_named, time(1_000)) {
+            let erased = left.about.last().expect("what is left").id();
+            let next = next.with(|said| said.claims.supersedes.push(erased));
+            let next = if is_adopted { next.adopted() } else { next };
+            let mut before = [left.about, left.groups].concat();
+            before.sort_by_key(Logged::index);
+            // It asserts that the programs agree.
+            drop(decided_behind(left.domain, &before, &next.log()));
+        }
+    }
 }

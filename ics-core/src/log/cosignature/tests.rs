@@ -123,6 +123,19 @@ fn of_lines_that_are_answered_only_those_of_the_key_are_taken() {
     assert!(matches!(take(&note, "no line\n", &key), Err(CheckpointError::Note(NoteError::SignatureLine(_)))));
 }
 
+/// Whoever passes a note on may have left several cosignatures of one key in it, in any order.
+#[test]
+fn of_several_cosignatures_of_one_key_the_latest_is_merged() {
+    let (log, key) = (ExampleLog::new(3), cosigner("w.example", 2));
+    let note = log.checkpoint();
+    let by = |seconds| line(&note, "w.example", &signing_key(2), Timestamp::from_seconds(seconds)).unwrap() + "\n";
+    let (into, expected) = (format!("{note}{}", by(100)), format!("{note}{}", by(200)));
+    for (first, second) in [(50, 200), (200, 50)] {
+        let from = format!("{note}{}{}", by(first), by(second));
+        assert_eq!(merge(&into, &from, core::slice::from_ref(&key)).as_ref(), Ok(&expected), "{first}, {second}");
+    }
+}
+
 #[test]
 fn the_later_cosignature_of_each_known_key_is_merged() {
     let (log, seconds) = (ExampleLog::new(3), Timestamp::from_seconds);

@@ -157,6 +157,20 @@ fn a_statement_is_found_by_its_index() {
     assert_eq!(found, [Some(0), None, Some(2), None, None, Some(5), None]);
 }
 
+/// What ended a statement, and since when, is read from the copy that counts.
+#[test]
+fn of_a_statement_that_was_refused_and_stands_in_the_log_again_the_later_copy_is_found() {
+    let used = status(1, KEEPER, "maintainer", "in-use");
+    let ended = |n: u64| status(n, KEEPER, "maintainer", "planned").ends(1).with(|said| said.id = id(2));
+    let found = |copies: &[Draft]| {
+        let record = record(&[vec![introduce(0), used.clone()], copies.to_vec()].concat());
+        record.statement(id(2)).map(|listed| listed.by.index)
+    };
+    assert_eq!(found(&[]), None);
+    assert_eq!(found(&[ended(2).refused()]), Some(2));
+    assert_eq!(found(&[ended(2).refused(), ended(3)]), Some(3));
+}
+
 /// A record states until when it is true: the next bound of anything that may still count.
 #[test]
 fn a_record_changes_at_the_next_bound_of_what_may_count() {

@@ -7,6 +7,7 @@ use crate::checker::{Premises, Sought, check};
 use crate::descriptor::Freshness;
 use crate::domain::Domain;
 use crate::identity::Kind;
+use crate::limits;
 use crate::log::Hash;
 use crate::log::checkpoint::Origin;
 use crate::record::{Record, resolve};
@@ -355,6 +356,20 @@ fn an_answer_holds_until_something_begins_ends_or_grows_old() {
         (set_back.outcome, set_back.reason, set_back.fresh_until),
         (Outcome::Unknown, Reason::ClockBehind, None)
     );
+}
+
+/// However old news may be, its home must have said once that there was no more.
+#[test]
+fn news_that_was_never_confirmed_is_never_recent_enough() {
+    let patient = || Freshness { default: limits::JSON_INTEGER, uses: Default::default() };
+    let document = TrustDocument { freshness: patient(), ..policy(&["a.example"]).document().clone() };
+    let policy = TrustPolicy::compile(document).expect("a trust policy");
+    for (seconds, expected) in [(1, Reason::Permitted), (0, Reason::Stale)] {
+        let mut told = testimony("a.example", &good());
+        (told.testimony.as_of, told.testimony.freshness) = (Timestamp::from_seconds(seconds), patient());
+        let verdict = answer("operate", looked(vec![told]), None, &policy, now());
+        assert_eq!(verdict.reason, expected, "{seconds}");
+    }
 }
 
 #[test]

@@ -326,11 +326,16 @@ fn withheld(log: &impl Log, erasure: &Erasure) -> Result<Found, StoreError> {
 /// Whether the remnant in the place of an entry agrees with an erasure that has effect.
 pub(in crate::app) fn is_borne_out(entries: &impl Entries, index: u64, told: &Remnant) -> Result<bool, StoreError> {
     let found = entries.find(&[Posting::Statement(told.statement)], limits::PAGE_ITEMS)?;
-    let said = |content: &Content| match body::parse(&content.body) {
-        Ok(Body::Erasure(signed)) => signed.erasure.leaves() == Some((index, *told)),
-        _ => false,
-    };
+    let said = |content: &Content| left_by(content) == Some((index, *told));
     Ok(found.iter().any(|entry| entry.effective && entry.content.as_ref().is_some_and(said)))
+}
+
+/// The entry that an erasure erases, and what it leaves there; `None` if the content is no erasure.
+fn left_by(content: &Content) -> Option<(u64, Remnant)> {
+    match body::parse(&content.body) {
+        Ok(Body::Erasure(signed)) => signed.erasure.leaves(),
+        _ => None,
+    }
 }
 
 /// Whether the erasure at an index is exactly this one.
@@ -362,20 +367,29 @@ impl Found {
 }
 
 /// The entry that an erasure means: the statement if it still stands, or the erasure that ended it, or the remnant that
-/// came here, if it matches.
+/// came here, if it matches. What was refused may stand in the log again, and the erasure says at which place it is
+/// meant; the other copy is another entry.
 fn find_erasable(entries: &impl Entries, domain: &Domain, erasure: &Erasure) -> Result<Found, StoreError> {
     let (id, leaves) = (erasure.statement, erasure.leaves());
-    let (mut left, mut other) = (Found::Nothing, Found::Nothing);
+    let (mut left, mut elsewhere, mut other) = (None, None, Found::Nothing);
     // Few entries share an id: the statement, its erasure, and what collides with it.
     for entry in entries.find(&[Posting::Statement(id)], limits::PAGE_ITEMS)? {
         if let Some(logged) = restore(domain, &entry)?.filter(|logged| logged.id() == id) {
-            // An erasure without effect erased nothing.
-            if !(logged.is_erased() && logged.is_refused()) {
-                return Ok(Found::Statement(Box::new(logged)));
+            let has_effect = !logged.is_refused();
+            let is_meant = if logged.is_erased() {
+                // An erasure without effect erased nothing.
+                has_effect && entry.content.as_ref().and_then(left_by) == leaves
+            } else {
+                erasure.index == Some(entry.index)
+            };
+            let found = Found::Statement(Box::new(logged));
+            if is_meant {
+                return Ok(found);
             }
+            elsewhere = elsewhere.or(has_effect.then_some(found));
         } else if let Some(remnant) = Remnant::from_bytes(&entry.header) {
             if leaves == Some((entry.index, remnant)) {
-                left = Found::Remnant(entry.index, remnant);
+                left = Some(Found::Remnant(entry.index, remnant));
             }
         } else if let Some(content) = &entry.content
             && body::parse(&content.body).is_ok_and(|body| body.id() == id)
@@ -384,7 +398,7 @@ fn find_erasable(entries: &impl Entries, domain: &Domain, erasure: &Erasure) -> 
             other = Found::Other(header.kind);
         }
     }
-    Ok(if matches!(left, Found::Nothing) { other } else { left })
+    Ok(left.or(elsewhere).unwrap_or(other))
 }
 
 fn judge_descriptor(

@@ -22,6 +22,7 @@ use tokio::sync::watch;
 use crate::api::SubmissionResult;
 use crate::app::admit::judge::grow;
 use crate::app::copy::mirror::Taking;
+use crate::app::entries::keys_of;
 use crate::app::{App, Reader};
 use crate::fixture::{PATIENCE, Party, SALT, catches_up, claims, copy, device, owner, served, status_of, word};
 use crate::openpgp::{Armor, armored};
@@ -38,13 +39,25 @@ fn vouched(at: &App, maker: &Party, number: u8) -> Option<usize> {
 
 /// Makes a home log these bytes as an entry of this kind, whatever they are.
 fn log_as(home: &App, maker: &Party, kind: EntryKind, body: Vec<u8>) {
+    log_with(home, maker, kind, body, |new| new);
+}
+
+/// Makes a home log a statement without effect, as if it had judged it otherwise once.
+fn log_refused(home: &App, maker: &Party, body: Vec<u8>) {
+    let kind = EntryKind::Statement;
+    let keys = keys_of(&Header { kind, admitted_at: home.clock().now(), source: None }, &body);
+    log_with(home, maker, kind, body, |new| NewEntry { keys, effective: false, ..new });
+}
+
+fn log_with(home: &App, maker: &Party, kind: EntryKind, body: Vec<u8>, change: impl FnOnce(NewEntry) -> NewEntry) {
     let (hosted, admitted_at) = (home.hosted(&maker.domain).expect("here"), home.clock().now());
     let header = Header { kind, admitted_at, source: None }.encode().expect("encodes");
     let content = NewContent::Whole(Content { salt: [7; 16], body });
+    let new = change(NewEntry { header, content, keys: Vec::new(), effective: true });
     let writer = Arc::clone(&hosted);
     let job = move |tx: &mut WriteTx<'_>| {
         let (mut domain, line) = writer.working_at(tx.size())?;
-        let index = tx.append(NewEntry { header, content, keys: Vec::new(), effective: true })?;
+        let index = tx.append(new)?;
         grow(&mut domain, index, admitted_at);
         writer.leave(tx, domain, line);
         Ok::<_, StoreError>(())
@@ -74,6 +87,33 @@ async fn what_is_not_in_canonical_form_has_no_effect_at_copies_and_they_start_ag
     replicating.await.expect("ends");
     drop(copied);
     assert_eq!(vouched(&open(), &maker, 1), Some(1), "what is behind it has effect, after a restart as well");
+}
+
+/// What was refused once may stand in the log again. Owners who erase one of the two do not mean the other, at copies
+/// that never had either as well.
+#[tokio::test(flavor = "multi_thread")]
+async fn of_what_stands_in_the_log_twice_that_entry_is_erased_which_the_owners_mean() {
+    let (maker, home) = Party::with_a_device().await;
+    let of = &maker.domain;
+    let said = maker.introduce(&home, &device(2), "Pump 2", "L2");
+    tokio::task::block_in_place(|| log_refused(&home, &maker, said.clone()));
+    let counts = maker.submit_one(&home, said).await.expect("it may be said again").index;
+    let (number, refused) = (home.hosted(of).expect("here").number, counts - 1);
+    let held = || [refused, counts].map(|index| home.store().entry(number, index).expect("an entry").content.is_some());
+    assert_eq!(held(), [true, true]);
+    maker.erase(&home, counts).await;
+    assert_eq!(held(), [true, false]);
+    maker.erase(&home, refused).await;
+    assert_eq!(held(), [false, false]);
+
+    let (data, url) = (tempfile::tempdir().expect("directory"), served(&home));
+    let copied = copy(data.path(), &home, of, &[("home", &url)]);
+    let (stop, stopped) = watch::channel(false);
+    let replicating = tokio::spawn(copied.clone().replicate(stopped));
+    catches_up(&copied, &home, of).await;
+    assert_eq!(copied.domain(of).expect("copied").alarms, []);
+    stop.send_replace(true);
+    replicating.await.expect("ends");
 }
 
 /// Does what a mirror says, with the home's answers to a stranger, until there is a page to store.

@@ -221,7 +221,7 @@ fn lost_at(domain: &Domain, record: &Record, about: &[Logged], name: &Name) -> O
 
 /// When a statement that no longer stands was taken back or replaced, or else ceased to count.
 fn ended_at(record: &Record, statement: &Listed) -> Option<Timestamp> {
-    let ender = statement.ended_by.and_then(|id| record.statements.iter().find(|it| it.by.statement == id));
+    let ender = statement.ended_by.and_then(|id| record.statement(id));
     let lapsed = statement.until.filter(|until| *until <= record.at);
     [ender.map(Listed::begins_at), statement.void_since.map(|void| void.at), lapsed].into_iter().flatten().max()
 }
@@ -237,4 +237,58 @@ fn rights_changed_at(domain: &Domain, record: &Record) -> Option<Timestamp> {
 fn serial_of(issued: &Logged) -> Option<SerialNumber> {
     let Name::Serial(text) = IssuedCertificate::of(issued.claims())?.serial else { return None };
     SerialNumber::read(&HEXLOWER.decode(text.as_bytes()).ok()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn time(minute: u64) -> String {
+        format!("2026-01-01T00:{minute:02}:00Z")
+    }
+
+    /// A statement with this id in the entry at an index, which was admitted that many minutes after the hour.
+    fn said(index: u64, id: u64, act: &str, standing: &str) -> Value {
+        json!({
+            "signer": "01".repeat(20),
+            "role": "manufacturer",
+            "statement": format!("{id:064x}"),
+            "index": index,
+            "act": act,
+            "admitted_at": time(index),
+            "signed_at": time(index),
+            "standing": standing,
+            "because": "",
+        })
+    }
+
+    /// Otherwise the day for which a certificate stays in force would begin too early, and be over at once.
+    #[test]
+    fn a_name_that_was_taken_back_is_lost_since_that_has_effect() {
+        let mut given = said(1, 1, "identity", "withdrawn");
+        given["ended_by"] = format!("{:064x}", 2).into();
+        let record = json!({
+            "domain": "devices.acme.example",
+            "id": "38cd1a9dd104847af32f938a3f205349bffad80a",
+            "kind": "device",
+            "title": "Pump 1",
+            "at": "2026-01-01T01:00:00Z",
+            "vouched": [],
+            "names": [],
+            "attributes": {},
+            "approvals": [],
+            "labels": [],
+            "groups": [],
+            "grants": [],
+            "installed": [],
+            "certificates": [],
+            "replaces": [],
+            "statements": [given, said(2, 2, "withdrawal", "refused"), said(5, 2, "withdrawal", "stands")],
+        });
+        let record: Record = serde_json::from_value(record).expect("a record");
+        let ended = record.statements.first().and_then(|given| ended_at(&record, given));
+        assert_eq!(ended.map(|at| at.to_string()), Some(time(5)));
+    }
 }

@@ -110,6 +110,32 @@ async fn of_what_was_erased_only_a_block_that_is_left_is_told() {
     assert!(alarms.iter().all(|alarm| alarm.kind != "not-taken-over"), "the block was taken before: {alarms:?}");
 }
 
+/// A signer names what a statement takes the place of, and does not know what of that was erased elsewhere.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_takes_the_place_of_something_that_was_erased_here_is_taken_over() {
+    let world = tokio::task::spawn_blocking(|| World::caring(|_| ())).await.expect("a world");
+    let care = CARE.parse().expect("a domain");
+    let made = |name: &str, ends: Vec<StatementId>| {
+        let mut claims = Claims::new(Act::Status, "manufacturer".parse().expect("a role"), domain());
+        claims.status = Some(name.parse().expect("a status"));
+        claims.supersedes = ends;
+        of_device(&maker(), 20, &claims, name == "stolen")
+    };
+    says(&world, DOMAIN, vec![certificate(&maker(), "Acme"), device(20, "L1"), made("in-use", Vec::new())]).await;
+    assert_eq!(world.app.adopt(&care, request(&[20], Some(true))).await.expect("adopts").refused, Vec::new());
+    let record = world.app.record(Reader::Operator, &care, &serial(20)).expect("adopted").record;
+    let By { statement, index, .. } = record.status.expect("it is in use").decides.by;
+    let erasure = world.app.erasure(Reader::Operator, &care, index).expect("can be erased");
+    let json = erasure.to_json().expect("canonical");
+    let signed = make::sign_descriptor(&[&maker()], &json, CREATED, &[9; 32]).expect("signs");
+    says(&world, CARE, vec![signed]).await;
+    says(&world, DOMAIN, vec![made("stolen", vec![statement])]).await;
+    follow_once(&world.app).await;
+    assert_eq!(status(&world.app, 20).as_deref(), Some("stolen"));
+    let alarms = world.app.domain(&care).expect("here").alarms;
+    assert!(alarms.iter().all(|alarm| alarm.kind != "not-taken-over"), "{alarms:?}");
+}
+
 /// The manufacturer's domain, and [`CARE`], where the manufacturer is heard as such and someone else decides as
 /// integrator.
 fn integrated() -> World {

@@ -172,6 +172,26 @@ fn an_erasure_that_names_nobody_is_judged_as_it_was() {
     }
 }
 
+/// Whoever keeps a record keeps it until it changes, and would miss a block that comes back earlier.
+#[test]
+fn a_record_says_when_what_an_erased_statement_had_ended_comes_back() {
+    let stolen = status(1, KEEPER, "maintainer", "stolen");
+    let suspended = status(2, KEEPER, "maintainer", "suspended").ends(1).until(1_700_000);
+    let story = Story::of(&[introduce(0), stolen, suspended], 2);
+    let attributed = story.erasure();
+    let unattributed = Erasure { said_by: None, ..attributed.clone() };
+    let lifted = changed(1_600_000, |descriptor| descriptor.lifted.extend([id(2)]));
+    for (what, erasure, blocked, changes_at) in [
+        ("of who said it, it falls at once", attributed, true, None),
+        ("of the owners, it ends in its time", unattributed, false, Some(time(1_700_000))),
+    ] {
+        let left = story.left(&erasure, &[]);
+        let record = resolve(&lifted, &device(), &left, &[], time(1_650_000)).expect("something was said");
+        assert_eq!((record.effect().blocks(), record.changes_at), (blocked, changes_at), "{what}");
+        assert!(blocks(&lifted, &left, 1_700_000), "{what}: the theft is not over");
+    }
+}
+
 /// The signer is named only if an effect depends on them.
 #[test]
 fn a_signer_of_what_has_no_effect_any_more_is_not_named() {
