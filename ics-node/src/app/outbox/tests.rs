@@ -232,7 +232,9 @@ async fn what_is_at_the_next_peer_holds_up_nothing_behind_it() {
         let items = copied.copy.outbox().expect("is read").into_iter();
         items.filter(|item| item.done_at.is_none()).map(|item| item.attempts).collect()
     };
-    [2, 3, 4].map(post);
+    for number in [2, 3, 4] {
+        post(number);
+    }
     // As if each of them filled a batch.
     hosted.retry.lock().await.halve(2);
     copied.copy.send_waiting(&hosted, false).await.expect("sent");
