@@ -32,8 +32,8 @@ use crate::wire::Heads;
 const IDLE_MILLIS: u64 = 250;
 /// Things that may be set aside at once. If more are refused, it is the home that fails.
 const ASIDE: usize = 16;
-/// Milliseconds after which such a thing is fetched again, at most: each useless answer may have as many bytes as the
-/// line takes in the time for it.
+/// Milliseconds after which such a thing is fetched again, at most, if nothing more is said about it: each useless
+/// answer may have as many bytes as the line takes in the time for it.
 const LONGEST_ASIDE_MILLIS: u64 = 10 * 60 * 1000;
 
 /// What to do next.
@@ -207,7 +207,7 @@ impl Watcher {
     /// # Errors
     /// When it is unusable; the home is asked again after a pause.
     pub fn handle_heads(&mut self, heads: &Heads, now: Timestamp) -> Result<(), PushError> {
-        let taken = self.take(heads);
+        let taken = self.take(heads, now);
         match &taken {
             Ok(()) => {
                 self.listening.heard();
@@ -234,7 +234,7 @@ impl Watcher {
         taken
     }
 
-    fn take(&mut self, heads: &Heads) -> Result<(), PushError> {
+    fn take(&mut self, heads: &Heads, now: Timestamp) -> Result<(), PushError> {
         let (upto, size, known) = (heads.upto, heads.size, self.upto);
         if size < known {
             return Err(PushError::Back { size, known });
@@ -244,9 +244,13 @@ impl Watcher {
         }
         let waiting: Option<VecDeque<_>> = heads.heads.iter().map(|note| pushed(note)).collect();
         let mut waiting = waiting.ok_or(PushError::NoHead)?;
-        // What is set aside is fetched at its own time.
+        // What is set aside is fetched at its own time, but soon if more is said about it: that may be a recall.
+        let soon = Pause::of(now, retry_millis(u32::MAX, self.settings.seed));
         waiting.retain(|(id, size)| match self.aside.get_mut(id) {
             Some(aside) => {
+                if *size > aside.size && soon.until(now) < aside.pause.until(now) {
+                    aside.pause = soon;
+                }
                 aside.size = aside.size.max(*size);
                 false
             }

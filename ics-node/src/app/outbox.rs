@@ -219,8 +219,14 @@ impl App {
                 retry.comes_to_the_end(place, took_nothing, jitter);
                 return Ok(());
             };
-            // What the next peer has is sent there once more in one batch at a time: all of it would take long.
-            if passed_over == PASSED_OVER || (was_again && place.is_again) {
+            // What the next peer has is sent there once more in one batch at a time, since all of it would take long.
+            // While that pauses, what comes later goes on.
+            if place.is_again && (was_again || passed_over == PASSED_OVER) {
+                let [jitter] = random()?;
+                retry.put_off(jitter);
+                return Ok(());
+            }
+            if passed_over == PASSED_OVER {
                 return rest(&mut retry);
             }
             retry.sends();
@@ -243,11 +249,11 @@ impl App {
             }
             match sent {
                 Sent::TakenOn => {
-                    retry.go_on_behind(last);
+                    retry.taken_on(last);
                     (took_nothing, was_again) = (true, place.is_again);
                 }
                 Sent::Answered => {
-                    retry.answered();
+                    retry.answered(place);
                     (passed_over, took_nothing) = (0, false);
                 }
                 Sent::TooMuch | Sent::TooEarly => {}
@@ -406,8 +412,12 @@ impl App {
             }
             for hosted in self.all_hosted().into_iter().filter(|hosted| hosted.part == Part::Mirror) {
                 // If the lock is held, its holder is sending.
-                let is_due = hosted.retry.try_lock().is_ok_and(|retry| retry.may_send(false));
-                if is_due && self.store().count_waiting(hosted.number).is_ok_and(|(waiting, _)| waiting > 0) {
+                let retry = hosted.retry.try_lock().ok();
+                let places = retry.and_then(|retry| retry.may_send(false).then(|| retry.begin()));
+                let Some((later, again)) = places else { continue };
+                // What was passed over may be much, and is not looked at before its time.
+                let behind = if again.is_some() { 0 } else { later.behind };
+                if self.store().is_waiting(hosted.number, behind).unwrap_or(false) {
                     let app = self.clone();
                     tokio::spawn(async move {
                         if let Err(error) = app.send_waiting(&hosted, false).await {

@@ -91,6 +91,17 @@ impl Store {
         })
     }
 
+    /// Whether any body of a domain waits after an id.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn is_waiting(&self, domain: DomainNumber, after: u64) -> Result<bool, StoreError> {
+        self.shared.pool.read(|reader| {
+            let sql = "SELECT 1 FROM outbox WHERE domain = ?1 AND done_at IS NULL AND id > ?2 LIMIT 1";
+            Ok(reader.log.prepare_cached(sql)?.exists(params![domain.get(), after.cast_signed()])?)
+        })
+    }
+
     /// Records that sending bodies has failed.
     ///
     /// # Errors

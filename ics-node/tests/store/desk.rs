@@ -95,7 +95,10 @@ fn what_the_home_refused_is_not_pushed_out_by_what_it_took() {
     let post = |body: &str| store.post(domain, vec![body.into()], at(1), false).expect("taken in")[0].id;
     let (refused, taken) = (post("refused"), post("taken"));
     let problem = (refused, r#"{"problem":{"detail":"nobody knows the signer"}}"#.to_owned());
+    let waits = |after| store.is_waiting(domain, after).expect("read");
+    assert_eq!([0, refused, taken].map(waits), [true, true, false]);
     store.post_done(domain, vec![problem], at(2)).expect("noted");
+    assert_eq!([0, refused, taken].map(waits), [true, true, false]);
     let connection = rusqlite::Connection::open(dir.path().join("ics.db")).expect("open");
     let sql = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?2) \
                INSERT INTO outbox (domain, hash, at, done_at, result) \
@@ -103,6 +106,7 @@ fn what_the_home_refused_is_not_pushed_out_by_what_it_took() {
     connection.execute(sql, (domain.get(), i64::try_from(limits::OUTBOX_DONE).expect("few"))).expect("filled");
     let receipt = (taken, r#"{"receipt":{}}"#.to_owned());
     store.post_done(domain, vec![receipt], at(4)).expect("noted");
+    assert!(!waits(0), "all have their result");
     let kept: i64 = connection.query_row("SELECT count(*) FROM outbox", [], |row| row.get(0)).expect("counted");
     assert_eq!(usize::try_from(kept), Ok(limits::OUTBOX_DONE + 1), "a receipt has gone for the newest");
     let told: Vec<u64> = store.outbox(domain, 1).expect("read").iter().map(|it| it.id).collect();

@@ -119,10 +119,11 @@ impl LdapPeer {
         self
     }
 
-    /// The same peer with a separate count of bytes and a separate connection.
+    /// The same peer with a separate count of bytes and separate connections, on each of which the key is shown.
     #[must_use]
     pub fn counted_apart(&self) -> Self {
-        Self { meter: self.meter.apart(), waiting: Arc::default(), ..self.clone() }
+        let (waiting, unknown) = (Arc::default(), Arc::default());
+        Self { meter: self.meter.apart(), waiting, unknown, ..self.clone() }
     }
 
     /// Bytes received so far.
@@ -296,8 +297,8 @@ impl LdapPeer {
         before: u64,
     ) -> Result<T, PeerError> {
         let Some(began) = began else {
-            let pauses = || !self.meter.wait().is_zero();
-            return first(next, Duration::from_secs(SILENCE_SECONDS), pauses).await;
+            let mut seen = before;
+            return first(next, Duration::from_secs(SILENCE_SECONDS), || self.is_sending(&mut seen)).await;
         };
         let left = || {
             let came = self.meter.received().saturating_sub(before);
@@ -312,6 +313,14 @@ impl LdapPeer {
                 Err(_) => {}
             }
         }
+    }
+
+    /// Whether more has come than the bytes that were `seen`, or a budget pauses what the peer sends. An entry is
+    /// passed on only once it is whole, which may take long over a slow line.
+    fn is_sending(&self, seen: &mut u64) -> bool {
+        let received = self.meter.received();
+        let before = core::mem::replace(seen, received);
+        received != before || !self.meter.wait().is_zero()
     }
 
     async fn connect(&self) -> Result<Connection, PeerError> {
@@ -366,13 +375,17 @@ impl LdapPeer {
     }
 }
 
-/// The beginning of an answer, unless the peer is silent for that long while no budget `pauses` what it sends.
-async fn first<T>(next: impl Future<Output = T>, silence: Duration, pauses: impl Fn() -> bool) -> Result<T, PeerError> {
+/// The first message of an answer, unless the peer is silent for that long.
+async fn first<T>(
+    next: impl Future<Output = T>,
+    silence: Duration,
+    mut is_sending: impl FnMut() -> bool,
+) -> Result<T, PeerError> {
     let mut next = pin!(next);
     loop {
         match timeout(silence, &mut next).await {
             Ok(next) => return Ok(next),
-            Err(_) if pauses() => {}
+            Err(_) if is_sending() => {}
             Err(_) => return Err(PeerError::Transport("the peer is silent".to_owned())),
         }
     }

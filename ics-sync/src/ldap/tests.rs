@@ -291,18 +291,31 @@ async fn a_connection_that_nobody_has_used_for_long_is_not_used_again() {
     assert_eq!(connections.load(Ordering::Relaxed), 2);
 }
 
-/// The pauses that a budget makes are not the peer's.
 #[tokio::test]
 async fn who_is_silent_is_given_up() {
     let (silence, asked) = (Duration::from_millis(1), Cell::new(0));
-    let pauses = || {
+    let is_sending = || {
         asked.set(asked.get() + 1);
         asked.get() < 3
     };
-    let answer = first(core::future::pending::<()>(), silence, pauses).await;
+    let answer = first(core::future::pending::<()>(), silence, is_sending).await;
     assert!(matches!(&answer, Err(PeerError::Transport(why)) if why.contains("silent")), "{answer:?}");
     assert_eq!(asked.get(), 3);
     assert_eq!(first(core::future::ready(7), silence, || false).await, Ok(7));
+}
+
+/// Over a slow line, a large descriptor takes longer than a peer may be silent, and would else never come. The pauses
+/// that a budget makes are not the peer's.
+#[test]
+fn whose_entry_is_not_whole_yet_is_not_silent() {
+    let (peer, mut seen) = (peer_at("ldap://127.0.0.1"), 0);
+    assert!(!peer.is_sending(&mut seen));
+    peer.meter.note(1);
+    assert!(peer.is_sending(&mut seen));
+    assert!(!peer.is_sending(&mut seen), "no more has come");
+    let peer = peer.with_budget(1);
+    peer.meter.note(1_000);
+    assert!(peer.is_sending(&mut seen) && peer.is_sending(&mut seen), "no more may come for now");
 }
 
 /// Whoever copies what anybody may copy would be told several times a minute that the peer has ended its stream.
@@ -327,4 +340,8 @@ async fn where_the_key_is_shown_again_news_is_heard_from_a_new_connection() {
 fn to_whom_the_key_is_unknown_it_is_shown_ever_more_rarely() {
     let seconds = [0, 12, 13, 16, 17, u32::MAX].map(|before| stranger_time(before).as_secs());
     assert_eq!(seconds, [10, 10, 20, 160, 160, 160]);
+    // The copies of many domains are not shown to be unknown sooner because there are many.
+    let peer = peer_at("ldap://127.0.0.1");
+    peer.unknown.store(STRANGER_TIMES, Ordering::Relaxed);
+    assert_eq!(peer.counted_apart().unknown.load(Ordering::Relaxed), 0);
 }

@@ -190,7 +190,15 @@ fn what_stays_of_no_use_is_fetched_ever_more_rarely() {
     assert!(pauses[0] <= 1_000 && pauses[11] >= 300_000, "{pauses:?}");
     // That the home is not heard brings it no sooner.
     watcher.fail(now);
-    assert_eq!(watcher.poll(now.plus_millis(60_000)), listen(14, Way::Stream));
+    let now = now.plus_millis(60_000);
+    assert_eq!(watcher.poll(now), listen(14, Way::Stream));
+    // But if more is said about it, perhaps a recall, that does.
+    watcher.handle_heads(&heads(14, 14, &[head(KEY, 14)]), now).expect("heads");
+    assert_eq!(watcher.poll(now.plus_millis(30_000)), listen(14, Way::Stream), "that is no news");
+    watcher.handle_heads(&heads(20, 20, &[head(KEY, 20)]), now).expect("heads");
+    watcher.handle_settled();
+    assert_eq!(watcher.poll(now), listen(20, Way::Stream));
+    assert_eq!(watcher.poll(now.plus_millis(30_000)), Action::Fetch { id: KEY.to_owned(), size: 20 });
 }
 
 #[test]

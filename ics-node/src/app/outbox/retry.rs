@@ -22,7 +22,7 @@ pub(crate) struct Retry {
     has_refused: bool,
     /// The last of those passed over that was sent again, and when the next one is.
     again: Option<(u64, Instant)>,
-    /// How often nothing was taken behind what was passed over.
+    /// How often what was passed over was put off because nothing was taken, since something of it was.
     in_vain: u32,
 }
 
@@ -41,11 +41,20 @@ impl Retry {
         self.failures = self.failures.saturating_add(1);
     }
 
-    /// After an answer, full batches are sent again; after a batch that was too large, the size grows by one each time.
-    pub(super) fn answered(&mut self) {
-        let most = self.most.map(|most| most + 1).filter(|most| *most < limits::BATCH_STATEMENTS);
-        let Self { last, upto, has_refused, again, .. } = *self;
-        *self = Self { last, upto, has_refused, again, most, ..Self::default() };
+    /// The home has answered what was at a place. About what was passed over elsewhere that says nothing: what a proxy
+    /// never takes would be sent there again every few seconds.
+    pub(super) fn answered(&mut self, place: Place) {
+        self.grow();
+        (self.failures, self.next) = (0, None);
+        if place.is_again {
+            self.in_vain = 0;
+        }
+    }
+
+    /// After a batch that was taken, full batches are sent again; after one that was too large, the size grows by one
+    /// each time.
+    fn grow(&mut self) {
+        self.most = self.most.map(|most| most + 1).filter(|most| *most < limits::BATCH_STATEMENTS);
     }
 
     pub(super) fn halve(&mut self, sent: usize) {
@@ -65,7 +74,13 @@ impl Retry {
 
     /// The same with all up to a body that are at the next peer on the way to the home: what comes later is sent there,
     /// too.
-    pub(super) fn go_on_behind(&mut self, id: u64) {
+    pub(super) fn taken_on(&mut self, id: u64) {
+        self.grow();
+        self.failures = 0;
+        self.go_on_behind(id);
+    }
+
+    fn go_on_behind(&mut self, id: u64) {
         let (behind, at) = self.again.unwrap_or_else(|| (0, Instant::now() + LONGEST_RETRY));
         self.again = Some(if id > self.upto { (behind, at) } else { (id, at) });
         (self.upto, self.next) = (self.upto.max(id), None);
@@ -80,25 +95,31 @@ impl Retry {
         (later, again.map(|(behind, _)| Place { behind, is_again: true }))
     }
 
+    /// Puts off what is left of what was passed over, as after a failure. What comes in meanwhile does not wait for it.
+    pub(super) fn put_off(&mut self, jitter: u8) {
+        let at = after_pause(self.in_vain, jitter);
+        self.again = self.again.map(|(behind, _)| (behind, at));
+        self.in_vain = self.in_vain.saturating_add(1);
+    }
+
     /// Nothing more waits at a place. If the home has taken nothing behind what was passed over, perhaps nothing gets
-    /// through at present, so that is sent again as after a failure; what comes in meanwhile need not wait for it. What
-    /// was refused is sent alone.
+    /// through at present, so that is sent again as after a failure, and so is what is only at the next peer. What
+    /// comes in meanwhile need not wait for it. What was refused is sent alone.
     pub(super) fn comes_to_the_end(&mut self, Place { behind, is_again }: Place, took_nothing: bool, jitter: u8) {
         if is_again && behind == 0 {
-            (self.upto, self.has_refused, self.again) = (0, false, None);
+            (self.upto, self.has_refused, self.again, self.in_vain) = (0, false, None, 0);
         } else if is_again || took_nothing {
-            let at = match took_nothing {
+            let at = match took_nothing || !self.has_refused {
                 true => after_pause(self.in_vain, jitter),
                 false => Instant::now() + LONGEST_RETRY,
             };
-            self.again = match self.again.filter(|_| !is_again) {
-                Some((from, before)) => Some((from, at.min(before))),
-                None => Some((0, at)),
-            };
+            let (from, before) = self.again.filter(|_| !is_again).unwrap_or((0, at));
+            self.again = Some((from, at.min(before)));
+            // What comes in meanwhile puts nothing off, however much it is.
+            self.in_vain = self.in_vain.saturating_add(u32::from(took_nothing && at <= before));
             if self.has_refused {
                 self.most = Some(1);
             }
-            self.in_vain = self.in_vain.saturating_add(u32::from(took_nothing));
         }
     }
 
@@ -143,7 +164,7 @@ mod tests {
         let mut retry = Retry::default();
         let is_soon = |retry: &Retry| retry.again.is_some_and(|(_, at)| at <= Instant::now() + RETRY);
         retry.pass_over(7);
-        retry.answered();
+        retry.answered(later(7));
         retry.comes_to_the_end(later(7), false, 255);
         assert_eq!((retry.begin(), is_soon(&retry)), ((later(7), None), false));
         retry.pass_over(9);
@@ -153,21 +174,56 @@ mod tests {
         assert_eq!(retry.failures, 0, "and, should it fail, after a pause that is as short as ever");
     }
 
+    /// It may be large, and other things may get through all the time.
+    #[test]
+    fn what_is_never_taken_is_sent_ever_more_rarely_whatever_else_is() {
+        let mut retry = Retry::default();
+        retry.pass_over(7);
+        for _ in 0..10 {
+            retry.answered(later(7));
+            is_due(&mut retry);
+            retry.pass_over(7);
+            retry.comes_to_the_end(again(7), true, 255);
+        }
+        assert!(retry.again.is_some_and(|(_, at)| at > Instant::now() + LONGEST_RETRY / 2));
+        retry.answered(again(0));
+        retry.comes_to_the_end(again(7), true, 255);
+        assert!(retry.again.is_some_and(|(_, at)| at <= Instant::now() + RETRY), "some of it was taken");
+    }
+
     #[test]
     fn what_is_at_the_next_peer_is_asked_about_in_batches_and_soon() {
         let mut retry = Retry::default();
-        retry.go_on_behind(1_000);
+        retry.taken_on(1_000);
         assert_eq!(retry.begin(), (later(1_000), None));
         retry.comes_to_the_end(later(1_000), true, 255);
         let soon = retry.again.map(|(_, at)| at);
         assert!(soon.is_some_and(|at| at <= Instant::now() + RETRY));
         assert_eq!(retry.most(), usize::MAX);
         // More that comes in meanwhile puts nothing off.
-        retry.go_on_behind(1_001);
-        retry.comes_to_the_end(later(1_001), true, 255);
-        assert_eq!(retry.again.map(|(_, at)| at), soon);
+        for id in 1_001..1_010 {
+            retry.taken_on(id);
+            retry.comes_to_the_end(later(id), true, 255);
+        }
+        assert_eq!((retry.again.map(|(_, at)| at), retry.in_vain), (soon, 1));
         is_due(&mut retry);
-        assert_eq!(retry.begin(), (later(1_001), Some(again(0))));
+        assert_eq!(retry.begin(), (later(1_009), Some(again(0))));
+        // Once the home is back, the rest is asked about as soon.
+        retry.taken_on(1_000);
+        retry.answered(again(1_000));
+        retry.comes_to_the_end(again(1_000), false, 255);
+        assert!(retry.again.is_some_and(|(from, at)| from == 0 && at <= Instant::now() + RETRY));
+    }
+
+    #[test]
+    fn what_the_next_peer_takes_is_sent_in_ever_larger_batches() {
+        let mut retry = Retry::default();
+        retry.pass_over(1);
+        retry.halve(1);
+        for id in 2..5 {
+            retry.taken_on(id);
+        }
+        assert_eq!(retry.most(), 4);
     }
 
     /// So many may have been passed over that it is time for the first of them before the last was reached.

@@ -182,15 +182,12 @@ async fn what_came_later_is_sent_before_what_was_passed_over() {
     assert_eq!(sent(second, None), (Vec::new(), false));
 }
 
-/// A peer that takes whatever is submitted, one body at a time, and cannot reach the home; returns its address. It
-/// counts the submissions.
+/// A peer that takes whatever is submitted, and cannot reach the home; returns its address. It counts the submissions.
 fn relay(taken: &Arc<AtomicUsize>) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let url = format!("http://{}", listener.local_addr().expect("bound"));
     let (taken, since) = (Arc::clone(taken), Timestamp::from_seconds(1_767_225_600));
     let waits = Pending { id: 1, since, attempts: 1, why: Some("the home is away".to_owned()) };
-    let results = SubmissionResults { results: vec![SubmissionResult::Pending(waits)] };
-    let json = serde_json::to_string(&results).expect("JSON");
     // A submission is JSON and ends with a brace; other questions have no body.
     let is_whole = |request: &[u8]| match request.starts_with(b"POST ") {
         true => request.ends_with(b"}"),
@@ -207,6 +204,11 @@ fn relay(taken: &Arc<AtomicUsize>) -> String {
                 }
             }
             taken.fetch_add(usize::from(request.starts_with(b"POST ")), Ordering::Relaxed);
+            let body = request.windows(4).position(|window| window == b"\r\n\r\n").map(|end| &request[end + 4..]);
+            let submission = body.and_then(|body| serde_json::from_slice::<serde_json::Value>(body).ok());
+            let count = submission.and_then(|it| it["statements"].as_array().map(Vec::len)).unwrap_or_default();
+            let results = SubmissionResults { results: vec![SubmissionResult::Pending(waits.clone()); count] };
+            let json = serde_json::to_string(&results).expect("JSON");
             let length = json.len();
             let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n");
             let _ = stream.write_all(&[head.as_bytes(), json.as_bytes()].concat());
@@ -221,16 +223,29 @@ async fn what_is_at_the_next_peer_holds_up_nothing_behind_it() {
     let taken = Arc::default();
     let copied = Copied::behind(&[("relay", &relay(&taken))]).await;
     let hosted = copied.copy.hosted(&copied.maker.domain).expect("copied");
-    for number in [2, 3, 4] {
+    let post = |number| {
         let body = copied.introduce(number);
         let posted = tokio::task::block_in_place(|| copied.copy.post(&hosted, vec![body]));
         assert!(matches!(posted, Ok(Ok(_))), "it waits");
+    };
+    let attempts = || -> Vec<u32> {
+        let items = copied.copy.outbox().expect("is read").into_iter();
+        items.filter(|item| item.done_at.is_none()).map(|item| item.attempts).collect()
+    };
+    for number in [2, 3, 4] {
+        post(number);
     }
     // As if each of them filled a batch.
     hosted.retry.lock().await.halve(2);
     copied.copy.send_waiting(&hosted, false).await.expect("sent");
-    assert_eq!(taken.load(Ordering::Relaxed), 3);
-    let mut items = copied.copy.outbox().expect("is read").into_iter();
-    let waits = |result: SubmissionResult| matches!(result, SubmissionResult::Pending(it) if it.attempts == 1);
-    assert!(items.len() == 3 && items.all(|item| waits(item.result)), "each was sent once");
+    assert_eq!((taken.load(Ordering::Relaxed), attempts()), (2, vec![1, 1, 1]), "each was sent once");
+
+    // By then it is time to ask about them again; that is done batch by batch, and holds up nothing either.
+    tokio::time::sleep(Duration::from_millis(1_100)).await;
+    hosted.retry.lock().await.halve(2);
+    copied.copy.send_waiting(&hosted, false).await.expect("sent");
+    assert_eq!(attempts(), [2, 1, 1]);
+    post(5);
+    copied.copy.send_waiting(&hosted, false).await.expect("sent");
+    assert_eq!(attempts().last(), Some(&1), "it is sent at once");
 }
