@@ -15,7 +15,9 @@ use ics_sync::bundle::{Bundle, Section};
 use ics_sync::carried::{Carried, Wanted};
 use ics_sync::news::{Event, Events, News};
 use ics_sync::packed;
-use ics_sync::wire::{Again, Attestation, Descriptors, Heads, Info, Page, Refusals, Shown, Submission, Submitted, Watch};
+use ics_sync::wire::{
+    Again, Attestation, Descriptors, Heads, Info, Page, Refusals, Shown, Submission, Submitted, Watch,
+};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use sha2::{Digest as _, Sha256};
