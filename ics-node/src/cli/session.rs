@@ -248,7 +248,7 @@ fn local_hint(problem: &Problem) -> Option<&'static str> {
         Code::UnknownRoute => Some("this node does not do that: --node names another one"),
         Code::UnknownDomain => Some("another node may hold it: --node names one, and `ics peer add` copies it"),
         Code::MalformedId if is_beginning(&problem.detail) => {
-            Some("this is the beginning of an id, as tables show it: `ics list` and `ics lookup` show the whole of it")
+            Some("this looks like the beginning of an id: `ics list` and `ics lookup` show the whole of it")
         }
         // The message itself lists the forms, or the rule of its form that a text breaks.
         Code::MalformedId if lacks_kind(&problem.detail) => Some(
@@ -272,14 +272,15 @@ fn local_hint(problem: &Problem) -> Option<&'static str> {
     }
 }
 
-/// Whether the text quoted at the start of a message is what tables show of a longer id.
+/// Whether the text quoted at the start of a message is what tables show of a longer id, in small letters: a serial
+/// number, often in capital ones, may have as many digits.
 fn is_beginning(message: &str) -> bool {
     let text = message.split('`').nth(1).unwrap_or_default();
     let text = text.strip_prefix("sha256:").unwrap_or(text);
     let hex = text.strip_suffix('…').unwrap_or(text);
     // Without the dots, as a double click marks it; 16 digits and no letter are more likely a serial number.
     let is_like_one = hex.len() < text.len() || hex.bytes().any(|byte| byte.is_ascii_alphabetic());
-    is_like_one && hex.len() == 16 && hex.bytes().all(|byte| byte.is_ascii_hexdigit())
+    is_like_one && hex.len() == 16 && hex.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 }
 
 /// Whether the text quoted at the start of a message has no kind, rather than breaking a rule of its kind.
@@ -350,7 +351,7 @@ mod tests {
         for cut in ["03d8b8cde69896e7", "1234567890123456…", "sha256:712b88f9b8097654…"] {
             assert!(told(cut).contains("the beginning of an id"), "{}", told(cut));
         }
-        for name in ["SN-0001", "1234567890123456", "Lot 2026-11"] {
+        for name in ["SN-0001", "1234567890123456", "0024BEFFFE804FF1", "Lot 2026-11"] {
             assert!(told(name).contains("a serial number is"), "{}", told(name));
         }
     }

@@ -1,7 +1,7 @@
 //! What those who are new in a version of a descriptor still lack before they can act; the owners sign the version as
 //! it is.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use ics_core::descriptor::{Descriptor, ISSUER_ROLE, RoleSpec};
 use ics_core::identity::Fingerprint;
@@ -24,8 +24,7 @@ pub(super) fn tell_idle_roles(context: &Context, previous: &Descriptor, next: &D
 
 /// Reminds whoever adds signers that their certificates must be submitted as well.
 pub(super) fn tell_new_signers(context: &Context, previous: &Descriptor, next: &Descriptor) {
-    let (known, named) = (signers(previous), signers(next));
-    let new: Vec<&Fingerprint> = named.difference(&known).collect();
+    let new = newcomers(&previous.roles, &next.roles, next.certificates.is_some());
     let who = match new.as_slice() {
         [] => return,
         [one] => format!("{one} is new among the signers"),
@@ -39,12 +38,14 @@ pub(super) fn tell_new_signers(context: &Context, previous: &Descriptor, next: &
     ));
 }
 
-/// The signers whose certificates somebody must submit. That of a key with which a node issues X.509 certificates is
-/// submitted by this node, before the first of them.
-fn signers(descriptor: &Descriptor) -> BTreeSet<Fingerprint> {
-    let is_submitted = |role: &Role| role.as_str() == ISSUER_ROLE && descriptor.certificates.is_some();
-    let roles = descriptor.roles.iter().filter(|(role, _)| !is_submitted(role));
-    roles.flat_map(|(_, spec)| &spec.signers).copied().collect()
+/// The new signers whose certificates somebody must submit. If the domain issues X.509 certificates, that of the key
+/// with which a node issues them is submitted by this node, before the first of them.
+fn newcomers(previous: &BTreeMap<Role, RoleSpec>, next: &BTreeMap<Role, RoleSpec>, issues: bool) -> Vec<Fingerprint> {
+    let known: BTreeSet<&Fingerprint> = previous.values().flat_map(|spec| &spec.signers).collect();
+    let is_submitted = |role: &Role| issues && role.as_str() == ISSUER_ROLE;
+    let named = next.iter().filter(|(role, _)| !is_submitted(role)).flat_map(|(_, spec)| &spec.signers);
+    let new: BTreeSet<Fingerprint> = named.filter(|signer| !known.contains(signer)).copied().collect();
+    new.into_iter().collect()
 }
 
 /// Whether rules name a role; comments, such as examples, are not rules.
@@ -64,5 +65,19 @@ mod tests {
         for (role, expected) in [("watcher", true), ("owner", false), ("watch", false)] {
             assert_eq!(is_named(access, &role.parse().expect("a role")), expected, "{role}");
         }
+    }
+
+    /// A domain that issues no more has no new signers for that.
+    #[test]
+    fn who_issues_is_new_if_somebody_must_submit_the_certificate() {
+        let roles = |all: &[(&str, u8)]| -> BTreeMap<Role, RoleSpec> {
+            let signers = |number: u8| BTreeSet::from([Fingerprint::V4([number; 20])]);
+            let spec = |number: u8| RoleSpec { signers: signers(number), ..RoleSpec::default() };
+            all.iter().map(|(role, number)| (role.parse().expect("a role"), spec(*number))).collect()
+        };
+        let (without, with) = (roles(&[("owner", 1)]), roles(&[("issuer", 2), ("owner", 1)]));
+        assert_eq!(newcomers(&without, &with, true), [], "the node submits it");
+        assert_eq!(newcomers(&without, &with, false), [Fingerprint::V4([2; 20])]);
+        assert_eq!(newcomers(&with, &with, false), [], "known before");
     }
 }

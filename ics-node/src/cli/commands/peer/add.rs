@@ -344,7 +344,7 @@ fn done(peer: &PeerConfig, since: Since, own: &str) -> String {
         rows.push(("witness", format!("of the domains of this node, once it was told there:\n{there}\n{told}")));
         let (name, key) = (&peer.name, peer.key.as_ref().map(ToString::to_string).unwrap_or_default());
         let rules = format!(
-            "nothing has to wait for its cosignature before the rules name it: \
+            "nothing waits for its cosignatures until the rules name it: \
              `ics domain update --add-witness {name}={key}`"
         );
         rows.push(("", rules));

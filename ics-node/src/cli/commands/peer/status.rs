@@ -15,8 +15,6 @@ use crate::config::PeerConfig;
 
 /// The age in seconds from which a home that confirms its newest checkpoint every minute has missed one.
 const QUIET_SECONDS: u64 = 120;
-/// The state of a copy that is carried in bundles.
-const BY_HAND: &str = "by-hand";
 
 /// Asks the node how its peers are doing: how far the copies reach and how old they are, what went wrong, and what each
 /// peer has read.
@@ -160,9 +158,9 @@ fn behind(lag: u64) -> String {
     if lag == 0 { String::new() } else { format!(", {} behind", counted_entries(lag)) }
 }
 
-/// How much came over the network, as a suffix; what is carried in bundles does not.
+/// How much came over the network, as a suffix: nothing of what is carried in bundles.
 fn received(pulled: &Pulled) -> String {
-    if pulled.state == BY_HAND { String::new() } else { format!(", {} received", bytes(pulled.bytes)) }
+    if pulled.bytes == 0 { String::new() } else { format!(", {} received", bytes(pulled.bytes)) }
 }
 
 fn age(pulled: &Pulled) -> String {
@@ -271,13 +269,16 @@ mod tests {
 
     #[test]
     fn what_is_carried_by_hand_is_not_told_to_have_come_over_the_network() {
-        let pulled = json!({
-            "domain": "a.example", "state": "by-hand", "size": 1, "lag_entries": 0, "lag_seconds": 30, "bytes": 0,
-        });
-        let info = json!([{"peer": {"name": "acme"}, "pulls": [pulled], "serves": []}]);
-        let peers: Vec<PeerInfo> = serde_json::from_value(info).expect("peers");
-        let told = console::strip_ansi_codes(&text(&peers, Timestamp::default())).into_owned();
-        assert_eq!(told, "acme\n  copied  a.example: by-hand\n          1 entry, as of 30 s ago\n");
+        // Of a part of a domain the home has not said that it is all.
+        for state in ["by-hand", "unconfirmed"] {
+            let pulled = json!({
+                "domain": "a.example", "state": state, "size": 1, "lag_entries": 0, "lag_seconds": 30, "bytes": 0,
+            });
+            let info = json!([{"peer": {"name": "acme"}, "pulls": [pulled], "serves": []}]);
+            let peers: Vec<PeerInfo> = serde_json::from_value(info).expect("peers");
+            let told = console::strip_ansi_codes(&text(&peers, Timestamp::default())).into_owned();
+            assert_eq!(told, format!("acme\n  copied  a.example: {state}\n          1 entry, as of 30 s ago\n"));
+        }
     }
 
     #[test]
