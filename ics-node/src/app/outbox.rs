@@ -52,6 +52,9 @@ const TICK: Duration = Duration::from_millis(500);
 /// the home would be asked about all of them at once.
 const PASSED_OVER: usize = 8;
 
+/// What is sent at once: the numbers under which the bodies wait, and the bodies.
+type Batch = Vec<(u64, Vec<u8>)>;
+
 /// How much waits for the home of a domain.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Waiting {
@@ -269,7 +272,7 @@ impl App {
         &self,
         number: DomainNumber,
         (later, again): (Place, Option<Place>),
-    ) -> Result<(Vec<(u64, Vec<u8>)>, Place), AppError> {
+    ) -> Result<(Batch, Place), AppError> {
         let batch = self.store().waiting(number, later.behind)?;
         match again.filter(|_| batch.is_empty()) {
             Some(again) => Ok((self.store().waiting(number, again.behind)?, again)),
@@ -278,7 +281,7 @@ impl App {
     }
 
     /// Sends a batch; `lacks` says that something before it was passed over.
-    async fn send(&self, hosted: &Arc<Hosted>, batch: Vec<(u64, Vec<u8>)>, lacks: bool) -> Result<Sent, AppError> {
+    async fn send(&self, hosted: &Arc<Hosted>, batch: Batch, lacks: bool) -> Result<Sent, AppError> {
         let bodies = batch.iter().map(|(_, body)| body.clone()).collect();
         let answer = match self.home_of(hosted) {
             Ok(home) => home.submit(&hosted.name, bodies).await,
