@@ -33,7 +33,7 @@ pub use self::checks::{
 pub use self::enrolments::{Enrolment, EnrolmentAnswer, EnrolmentPage, EnrolmentRequest, PageQuery};
 pub use self::peers::{
     Acknowledged, Acknowledgement, Alarm, Asks, Cosigns, FollowedBy, ForkNotes, MirrorInfo, PeerInfo, Pulled,
-    SIGNER_REVOKED, Served,
+    SIGNER_REVOKED, Served, is_quiet,
 };
 pub use self::problem::Problem;
 

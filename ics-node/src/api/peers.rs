@@ -9,6 +9,16 @@ use crate::config::PeerConfig;
 /// The kind of alarm about a signer who has revoked their key.
 pub const SIGNER_REVOKED: &str = "signer-revoked";
 
+/// The age in seconds from which a home that confirms its newest checkpoint every minute has missed one.
+const QUIET_SECONDS: u64 = 120;
+
+/// Whether a home should have confirmed anew, by the age of its last word here: a peer that shows all that it has may not
+/// have heard from the home for long. `interval_ms` is how often that peer is asked; 0 at the home itself.
+#[must_use]
+pub fn is_quiet(age_seconds: Option<u64>, interval_ms: u64) -> bool {
+    age_seconds.is_none_or(|age| age > QUIET_SECONDS.saturating_add(interval_ms / 1000))
+}
+
 /// Something an operator must look at.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Alarm {

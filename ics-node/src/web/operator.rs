@@ -14,7 +14,7 @@ use maud::{Markup, html};
 use super::parts::{Mark, code, dotted, mark, prose, theirs, theirs_brief, time};
 use super::shell::{Site, page};
 use super::{path_of, register_of};
-use crate::api::{Alarm, DomainInfo, Enrolment, FollowInfo, MirrorInfo, Position};
+use crate::api::{Alarm, DomainInfo, Enrolment, FollowInfo, MirrorInfo, Position, is_quiet};
 use crate::app::{Denied, ENDING_DAYS, Expiries, Operations, ToApprove, Waiting};
 use crate::words::{clean, counted, short, span};
 
@@ -114,6 +114,17 @@ fn is_fresh(info: &DomainInfo, operations: &Operations) -> bool {
     age(info, operations).is_some_and(|age| age <= info.fresh_for_seconds)
 }
 
+/// Whether the home of a domain should have been heard of since, long before answers become too old to rely on. What is
+/// brought by hand comes when somebody brings it.
+fn is_silent(info: &DomainInfo, operations: &Operations) -> bool {
+    if info.position == Position::Mirror && info.mirror.is_none() {
+        return !is_fresh(info, operations);
+    }
+    let asked = |mirror: &MirrorInfo| operations.peers.iter().find(|it| it.peer.name.as_str() == mirror.peer);
+    let interval_ms = info.mirror.as_ref().and_then(asked).map_or(0, |it| it.peer.interval_ms);
+    is_quiet(age(info, operations), interval_ms)
+}
+
 fn alarms(operations: &Operations) -> Markup {
     let alarms: Vec<(&DomainInfo, &Alarm)> =
         operations.domains.iter().flat_map(|info| info.alarms.iter().map(move |alarm| (info, alarm))).collect();
@@ -182,7 +193,7 @@ fn domain(info: &DomainInfo, operations: &Operations) -> Markup {
                     (Position::Mirror, None) => { "copy" }
                 }
             }
-            td data-of="State" { (state(info.mirror.as_ref())) }
+            td data-of="State" { (state(info, operations)) }
             td .number data-of="Entries" { (info.info.size) }
             td .number data-of="Behind" {
                 @match &info.mirror {
@@ -215,7 +226,7 @@ fn followed(operations: &Operations) -> Markup {
                             (info.info.domain) " follows " strong { (it.source) }
                             @if it.identities > 0 { ", things by their names: " (it.identities) }
                             @for choice in &it.choices { ", " (theirs_brief(choice)) }
-                            " " (copying(&it.state, it.last_error.as_deref()))
+                            " " (copying(&it.state, it.last_error.as_deref(), is_source_silent(it, operations)))
                         }
                     }
                 }
@@ -290,20 +301,37 @@ fn outbox(waiting: &[Waiting]) -> Markup {
     }
 }
 
-fn state(mirror: Option<&MirrorInfo>) -> Markup {
-    let Some(mirror) = mirror else { return html! { span .state .good { "sequencing" } } };
-    copying(&mirror.state, mirror.last_error.as_deref())
+/// What a domain does here: green only while its home is heard of.
+fn state(info: &DomainInfo, operations: &Operations) -> Markup {
+    let is_silent = is_silent(info, operations);
+    match (&info.mirror, info.position) {
+        (Some(mirror), _) => copying(&mirror.state, mirror.last_error.as_deref(), is_silent),
+        (None, Position::Mirror) => html! { span .state .unsure { "nobody is asked" } },
+        (None, Position::Home) if is_silent => html! { span .state .unsure { "silent" } },
+        (None, Position::Home) => html! { span .state .good { "sequencing" } },
+    }
 }
 
-/// The state of a copy, and what is in its way.
-fn copying(state: &str, error: Option<&str>) -> Markup {
-    let class = match state {
-        "current" | "standby" => "good",
-        "stopped" | "failing" => "bad",
-        _ => "unsure",
+/// Whether nothing can be taken over from a source because its home is not heard of. Of a source without a copy here,
+/// the state itself tells that.
+fn is_source_silent(follow: &FollowInfo, operations: &Operations) -> bool {
+    let source = operations.domains.iter().find(|info| info.info.domain == follow.source);
+    source.is_some_and(|info| is_silent(info, operations))
+}
+
+/// The state of a copy, and what is in its way. A peer stands by for another one, or was left out because of what it
+/// showed.
+fn copying(state: &str, error: Option<&str>, is_silent: bool) -> Markup {
+    let (class, word) = match (state, error) {
+        ("current", _) if is_silent => ("unsure", "home silent"),
+        ("current", _) => ("good", state),
+        ("standby", Some(_)) => ("bad", "left out"),
+        ("standby", None) => ("quiet", state),
+        ("stopped" | "failing", _) => ("bad", state),
+        _ => ("unsure", state),
     };
     html! {
-        span .state .(class) { (state.replace('-', " ")) }
+        span .state .(class) { (word.replace('-', " ")) }
         @if let Some(error) = error { br; small { (theirs_brief(error)) } }
     }
 }
@@ -395,8 +423,55 @@ fn asked(thing: &str) -> Markup {
 #[cfg(test)]
 mod tests {
     use ics_core::identity::excerpt;
+    use serde_json::json;
 
     use super::*;
+
+    /// A node with nothing, at a fixed time.
+    pub(super) fn idle() -> Operations {
+        let node = json!({"name": "ics.plant.example", "version": "0", "key": "", "domains": []});
+        Operations {
+            node: serde_json::from_value(node).expect("a node"),
+            at: Timestamp::parse("2026-11-26T04:00:30Z").expect("a time"),
+            not_ready: None,
+            domains: Vec::new(),
+            peers: Vec::new(),
+            enrolments: Vec::new(),
+            to_approve: Vec::new(),
+            alarms: Vec::new(),
+            forks: Vec::new(),
+            denied: Vec::new(),
+            waiting: Vec::new(),
+            expiries: Vec::new(),
+            responders: Vec::new(),
+        }
+    }
+
+    /// A home that has not confirmed for hours does not sequence, nor is a copy kept up to date that nobody is asked
+    /// for.
+    #[test]
+    fn a_domain_that_is_not_heard_of_is_not_green() {
+        let told = |seconds: u64, position: Position, mirror: Option<&str>| {
+            let mut info = DomainInfo::held(9, Some(9));
+            (info.position, info.fresh_for_seconds) = (position, 86_400);
+            info.info.as_of = Some(Timestamp::from_millis(idle().at.as_millis() - seconds * 1000));
+            let mirror = mirror.map(|state| json!({"peer": "p.example", "state": state, "lag_entries": 0}));
+            info.mirror = mirror.map(|it| serde_json::from_value(it).expect("a copy"));
+            let follow = json!({"source": info.info.domain, "identities": 1, "choices": [], "state": "current",
+                "lag_entries": 0});
+            let follow: FollowInfo = serde_json::from_value(follow).expect("what is followed");
+            let operations = Operations { domains: vec![info.clone()], ..idle() };
+            let text = |state: Markup| state.into_string().replace("<span class=\"state ", "").replace("</span>", "");
+            (text(state(&info, &operations)).replace("\">", " "), is_source_silent(&follow, &operations))
+        };
+        let expected = |state: &str, is_silent| (state.to_owned(), is_silent);
+        assert_eq!(told(120, Position::Home, None), expected("good sequencing", false));
+        assert_eq!(told(121, Position::Home, None), expected("unsure silent", true));
+        assert_eq!(told(120, Position::Mirror, Some("current")), expected("good current", false));
+        assert_eq!(told(121, Position::Mirror, Some("current")), expected("unsure home silent", true));
+        assert_eq!(told(86_400, Position::Mirror, None), expected("unsure nobody is asked", false), "brought by hand");
+        assert_eq!(told(86_401, Position::Mirror, None), expected("unsure nobody is asked", true));
+    }
 
     /// The page of what a long name begins with would be that of something else, or of nothing.
     #[test]

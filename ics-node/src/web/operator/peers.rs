@@ -5,7 +5,7 @@ use maud::{Markup, html};
 
 use super::super::parts::theirs_brief;
 use super::{behind, copying};
-use crate::api::{Asks, Cosigns, PeerInfo, Pulled, Served};
+use crate::api::{Asks, Cosigns, PeerInfo, Pulled, Served, is_quiet};
 use crate::app::Operations;
 use crate::words::span;
 
@@ -43,11 +43,12 @@ pub(super) fn section(operations: &Operations) -> Markup {
 }
 
 fn pull(peer: &PeerInfo, pulled: &Pulled) -> Markup {
+    let is_silent = is_quiet(pulled.lag_seconds, peer.peer.interval_ms);
     html! {
         tr {
             th scope="row" { (peer.peer.name) }
             td data-of="Domain" { (pulled.domain) ", from there" }
-            td data-of="State" { (copying(&pulled.state, pulled.last_error.as_deref())) }
+            td data-of="State" { (copying(&pulled.state, pulled.last_error.as_deref(), is_silent)) }
             td .number data-of="Entries" { (pulled.size) }
             td .number data-of="Behind" { (behind(pulled.lag_entries, pulled.last_error.is_some())) }
             td data-of="News" { @match pulled.lag_seconds { Some(lag) => { "confirmed " (span(lag)) " ago" } None => { "never confirmed" } } }
@@ -122,9 +123,9 @@ fn working(doing: &str, has_done: bool, error: Option<&str>) -> Markup {
 
 #[cfg(test)]
 mod tests {
-    use ics_core::time::Timestamp;
     use serde_json::json;
 
+    use super::super::tests::idle;
     use super::*;
 
     #[test]
@@ -148,6 +149,25 @@ mod tests {
         assert!(drawn.contains("asked 30 s ago"), "{drawn}");
         let told = [(0, false), (0, true), (3, true)].map(|(lag, is_in_trouble)| behind(lag, is_in_trouble));
         assert_eq!(told, ["0", "not known", "3"]);
+    }
+
+    /// What a peer showed is why it is left out, and what a home said long ago is not current.
+    #[test]
+    fn only_what_goes_well_is_green() {
+        let state = |state: &str, lag_seconds: u64, error: Option<&str>| {
+            let pulled = json!({
+                "domain": "code.soft.example", "state": state, "size": 17, "lag_entries": 0, "bytes": 1,
+                "lag_seconds": lag_seconds, "last_error": error,
+            });
+            let peer = json!({"name": "p.example", "url": "https://p.example", "interval_ms": 60_000});
+            let drawn = drawn(json!({"peer": peer, "pulls": [pulled], "serves": []}));
+            let (_, rest) = drawn.split_once("<span class=\"state ").expect("a state");
+            rest.split_once("</span>").expect("an end").0.replace("\">", " ")
+        };
+        assert_eq!(state("current", 180, None), "good current", "as often as it is asked for, and two heartbeats");
+        assert_eq!(state("current", 181, None), "unsure home silent");
+        assert_eq!(state("standby", 0, None), "quiet standby");
+        assert_eq!(state("standby", 0, Some("left out: it shows another log")), "bad left out");
     }
 
     /// Nothing is copied from a witness, nor from a peer that is asked about single things.
@@ -185,22 +205,7 @@ mod tests {
 
     /// The section for a node with this one peer.
     fn drawn(peer: serde_json::Value) -> String {
-        let node = json!({"name": "ics.plant.example", "version": "0", "key": "", "domains": []});
-        let operations = Operations {
-            node: serde_json::from_value(node).expect("a node"),
-            at: Timestamp::parse("2026-11-26T04:00:30Z").expect("a time"),
-            not_ready: None,
-            domains: Vec::new(),
-            peers: vec![serde_json::from_value(peer).expect("a peer")],
-            enrolments: Vec::new(),
-            to_approve: Vec::new(),
-            alarms: Vec::new(),
-            forks: Vec::new(),
-            denied: Vec::new(),
-            waiting: Vec::new(),
-            expiries: Vec::new(),
-            responders: Vec::new(),
-        };
-        section(&operations).into_string()
+        let peers = vec![serde_json::from_value(peer).expect("a peer")];
+        section(&Operations { peers, ..idle() }).into_string()
     }
 }

@@ -5,16 +5,13 @@ use console::style;
 use ics_core::time::Timestamp;
 
 use super::untrusted;
-use crate::api::{Asks, ClockInfo, Cosigns, PeerInfo, Pulled, Served};
+use crate::api::{Asks, ClockInfo, Cosigns, PeerInfo, Pulled, Served, is_quiet};
 use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::output::card;
 use crate::cli::words::{clean, counted_entries, span, when};
 use crate::client::node::UNTRUSTED;
 use crate::config::PeerConfig;
-
-/// The age in seconds from which a home that confirms its newest checkpoint every minute has missed one.
-const QUIET_SECONDS: u64 = 120;
 
 /// Asks the node how its peers are doing: how far the copies reach and how old they are, what went wrong, and what each
 /// peer has read.
@@ -133,18 +130,12 @@ fn known_as_home(peer: &PeerConfig, pulled: &Pulled) -> Option<String> {
 
 fn state(pulled: &Pulled, interval_ms: u64) -> String {
     let word = match pulled.state.as_str() {
-        "current" if is_quiet(pulled, interval_ms) => return style(quiet(pulled)).yellow().to_string(),
+        "current" if is_quiet(pulled.lag_seconds, interval_ms) => return style(quiet(pulled)).yellow().to_string(),
         "current" => style("✓ current").green(),
         "stopped" => style("✗ stopped").red().bold(),
         other => style(other).yellow(),
     };
     format!("{word}{}", behind(pulled.lag_entries))
-}
-
-/// Whether the home should have confirmed anew: a peer that shows all that it has may not have heard from the home for
-/// long.
-fn is_quiet(pulled: &Pulled, interval_ms: u64) -> bool {
-    pulled.lag_seconds.is_none_or(|age| age > QUIET_SECONDS + interval_ms / 1000)
 }
 
 fn quiet(pulled: &Pulled) -> String {
