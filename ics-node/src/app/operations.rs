@@ -5,6 +5,7 @@ use ics_core::time::Timestamp;
 use ics_core::vocabulary::{DomainName, Role};
 
 use super::answer::denied::Denied;
+use super::hosted::Hosted;
 use super::outbox::Waiting;
 use super::x509::expiry::Expiries;
 use super::{App, AppError};
@@ -61,16 +62,17 @@ impl App {
     /// When the store fails.
     pub fn operations(&self) -> Result<Operations, AppError> {
         let (mut enrolments, mut to_approve, mut forks) = (Vec::new(), Vec::new(), Vec::new());
-        for hosted in self.all_hosted() {
+        let all = self.all_hosted();
+        for hosted in &all {
             let domain = hosted.name.clone();
             forks.extend(self.forks_about(Some(hosted.number))?.into_iter().map(|fork| (domain.clone(), fork)));
-            if hosted.part != Part::Home {
+            if hosted.part != Part::Home || !self.is_sound(hosted) {
                 continue;
             }
             let few = PageQuery { limit: Some(SHOWN), ..PageQuery::default() };
             let waiting = self.enrolments(&domain, few)?.items.into_iter();
             enrolments.extend(waiting.map(|enrolment| (domain.clone(), enrolment)));
-            if let Ok(sight) = self.sight(&hosted)
+            if let Ok(sight) = self.sight(hosted)
                 && has_integrator(&sight.domain)
             {
                 let things = self.to_approve(&sight, SHOWN)?.into_iter();
@@ -79,11 +81,13 @@ impl App {
         }
         let others = self.forks_about_none()?.into_iter();
         forks.extend(others.filter_map(|fork| Some((Checkpoint::claimed(&fork.theirs).ok()?.origin.domain, fork))));
+        // A damaged domain must not hide the others from the one who can repair it: why the node is not ready names it.
+        let readable = all.iter().filter(|hosted| hosted.domain().is_some() && self.is_sound(hosted));
         Ok(Operations {
             node: self.node(),
             at: self.clock().now(),
             not_ready: self.ready().err(),
-            domains: self.domains()?,
+            domains: readable.map(|hosted| self.info(hosted)).collect::<Result<_, _>>()?,
             peers: self.peers(),
             enrolments,
             to_approve,
@@ -94,6 +98,10 @@ impl App {
             responders: self.responders_end(),
             denied: self.0.denied.last(SHOWN),
         })
+    }
+
+    fn is_sound(&self, hosted: &Hosted) -> bool {
+        self.store().check_sound(hosted.number).is_ok()
     }
 }
 

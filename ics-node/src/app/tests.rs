@@ -200,6 +200,8 @@ async fn what_was_damaged_before_the_index_was_made_anew_lets_nothing_through() 
         let refused = app.record(Reader::Anonymous, &maker.domain, "serial:SN-0").expect_err("damaged").problem();
         assert_eq!((refused.status, refused.code()), (503, "behind"), "{start}");
         assert_eq!(app.ready(), Err(refused.detail), "{start}");
+        let told = app.operations().expect("the operator sees all the rest");
+        assert_eq!((told.not_ready, told.domains.len()), (app.ready().err(), 0), "{start}");
         assert_eq!(app.stamp(), None, "{start}: answers about all domains are not given again");
         let submitted = app.submit(&maker.domain, vec![maker.certificate.clone()]).await.expect_err("damaged");
         assert_eq!(submitted.code(), Code::Behind, "{start}: it may be admitted later");
@@ -224,6 +226,7 @@ async fn a_domain_of_which_the_end_is_damaged_is_silent_from_the_next_start_on()
         let refused = app.record(Reader::Anonymous, &maker.domain, "serial:SN-0").expect_err("damaged").problem();
         assert_eq!((refused.status, refused.code()), (503, "behind"), "{change}");
         assert!(app.ready().expect_err("it is silent").contains("is damaged"), "{change}");
+        assert_eq!(app.operations().expect("the operator sees all the rest").not_ready, app.ready().err(), "{change}");
     }
 }
 

@@ -183,7 +183,7 @@ impl App {
         Ok(shown_to(reader, self.domain(domain)?))
     }
 
-    fn info(&self, hosted: &Hosted) -> Result<DomainInfo, AppError> {
+    pub(in crate::app) fn info(&self, hosted: &Hosted) -> Result<DomainInfo, AppError> {
         self.store().check_sound(hosted.number)?;
         // In this order: whoever has waited for a size is told by the rules that it has brought.
         let head = self.store().head(hosted.number)?;
