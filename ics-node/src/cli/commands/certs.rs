@@ -1,6 +1,6 @@
 //! `ics certs` and `ics report`.
 
-use std::io::Write;
+use std::io::{IsTerminal as _, Write};
 use std::path::PathBuf;
 
 use clap::Args;
@@ -194,7 +194,8 @@ Examples:
 pub(crate) struct Report {
     #[command(flatten)]
     which: Which,
-    /// The format: html, csv or json [default: what the name of the file ends with, or else html].
+    /// The format: html, csv or json [default: what the name of the file ends with, or else html]. HTML goes to a
+    /// terminal only if it is named here.
     #[arg(long)]
     format: Option<Format>,
     /// The file to write; `-` is standard output.
@@ -203,14 +204,29 @@ pub(crate) struct Report {
 }
 
 impl Report {
+    /// In which format it is written. A file gets what was asked for it, and programs are told of the file.
+    fn format(&self, is_for_programs: bool, is_terminal: bool) -> Result<Format, Failure> {
+        let is_standard = files::is_standard(&self.out);
+        if is_for_programs && is_standard {
+            return Ok(Format::Json);
+        }
+        match self.format.or_else(|| Format::of(&self.out)) {
+            Some(format) => Ok(format),
+            None if is_standard && is_terminal => {
+                Err(Failure::new(Exit::Usage, "the report is an HTML page, which does not go to a terminal").hint(
+                    "name a file with --out FILE, or a format with --format csv or --format json; `ics certs` shows a \
+                     table",
+                ))
+            }
+            None => Ok(Format::Html),
+        }
+    }
+
     pub(super) fn run(self, context: &Context) -> Result<Exit, Failure> {
         let config = context.config()?;
         let domain = self.which.domain.clone().or_default(&config)?;
         let node = context.node(&config)?;
-        // A file gets what was asked for it, and programs are told of the file.
-        let is_for_programs = context.output.json && files::is_standard(&self.out);
-        let asked = || self.format.or_else(|| Format::of(&self.out)).unwrap_or(Format::Html);
-        let format = if is_for_programs { Format::Json } else { asked() };
+        let format = self.format(context.output.json, std::io::stdout().is_terminal())?;
         let make = |into: &mut dyn Write| {
             let only = self.which.query(context.now());
             let mut report = Writer::new(format, into, domain.clone(), context.now(), only.clone());
@@ -253,6 +269,21 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn nobody_is_shown_html_in_a_terminal_who_has_not_asked_for_it() {
+        let format = |format: Option<Format>, out: &str, is_for_programs, is_terminal| {
+            let domain = InDomain { domain: None };
+            let which = Which { domain, state: None, ends_within: None };
+            Report { which, format, out: out.into() }.format(is_for_programs, is_terminal)
+        };
+        assert_eq!(format(None, "-", false, true).expect_err("it is a terminal").exit(), Exit::Usage);
+        assert_eq!(format(None, "-", false, false), Ok(Format::Html), "a pipe");
+        assert_eq!(format(None, "-", true, true), Ok(Format::Json));
+        assert_eq!(format(Some(Format::Html), "-", false, true), Ok(Format::Html), "as asked for");
+        assert_eq!(format(None, "report", false, true), Ok(Format::Html));
+        assert_eq!(format(None, "report.csv", true, true), Ok(Format::Csv));
+    }
 
     #[test]
     fn a_page_as_a_table() {
