@@ -156,6 +156,7 @@ codes! {
     Busy "busy" 503 "the node has as much work as it takes" "try again after the seconds in Retry-After";
     NoRoom "no-room" 503 "the node's disk is full" "try again after the seconds in Retry-After: the node goes on by itself once its operator has made room";
     Behind "behind" 503 "the node is not ready to answer for this domain" "try again after the seconds in Retry-After, or ask another node";
+    NoPolicy "no-policy" 503 "nothing is decided here without a trust policy" "";
     Unwitnessed "unwitnessed" 503 "the domain's witnesses have not cosigned yet" "what was submitted is in the log, and gets its receipt once they have cosigned: submit it again then";
     Upstream "upstream" 502 "the domain's home node could not be reached or gave no usable answer" "try again later, or submit to the home itself";
     Internal "internal" 500 "the node failed" "tell the node's operator, with the id if there is one: the node's log has the cause";

@@ -394,6 +394,13 @@ mod tests {
         }
     }
 
+    /// What the node says of it is what to do: coming back helps as little as a restored domain has to do with it.
+    #[test]
+    fn a_node_without_a_trust_policy_is_not_said_to_be_ready_soon() {
+        let told = format!("{:?}", Failure::from(Problem::of(Code::NoPolicy, "there is none".to_owned())));
+        assert!(!told.contains("try again") && !told.contains("restore"), "{told}");
+    }
+
     #[test]
     fn what_is_for_another_machine_takes_no_flags_of_this_one() {
         let told = format!("{:?}", Failure::from(Problem::of(Code::Behind, "it failed".to_owned())));

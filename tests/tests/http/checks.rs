@@ -155,7 +155,7 @@ async fn a_verdict_comes_with_its_evidence() {
         assert!(forged.check().is_err(), "{query}");
     }
     let without = Node::founded().await.get("/v1/verdict/case?id=serial:SN-10&use=connect").await;
-    without.is_problem("no policy", (503, "behind"));
+    without.is_problem("no policy", (503, "no-policy"));
 }
 
 #[tokio::test]

@@ -38,7 +38,7 @@ impl App {
         check_use(usage)?;
         let (thing, peer) = (Query::parse(thing)?, peer.map(Query::parse).transpose()?);
         let Some(policy) = self.0.trust.as_deref() else {
-            return Err(AppError::new(Code::Behind, NO_POLICY));
+            return Err(AppError::new(Code::NoPolicy, NO_POLICY));
         };
         Ok(self.proven(&Matter { reader, policy, usage, thing: &thing, peer: peer.as_ref() })?.1)
     }
