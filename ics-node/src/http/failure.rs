@@ -36,6 +36,11 @@ impl Failure {
         &self.problem
     }
 
+    /// After how many seconds the client may try again, if that is known.
+    pub(super) const fn retry_after(&self) -> Option<u64> {
+        self.retry_after
+    }
+
     /// The node failed: the cause goes to the log, an id for it to the client.
     #[must_use]
     pub(super) fn internal(cause: impl fmt::Display) -> Self {

@@ -21,7 +21,7 @@ use super::request::client;
 use super::routes::{allowed, method, other_method};
 use super::server::Settings;
 use crate::api::Problem;
-use crate::api::problem::Code;
+use crate::app::AppError;
 use crate::shares::{Shares, network};
 use crate::web as draw;
 use crate::web::Site;
@@ -66,13 +66,16 @@ impl Pages {
     fn refusal(&self, budget: &Shares, request: &HttpRequest) -> Option<HttpResponse> {
         let seconds = budget.take(client(request).map(network)).err()?;
         let detail = format!("too many requests from this address; there is room again in {seconds} s");
-        let mut response = self.problem(&Problem::of(Code::TooManyRequests, detail));
-        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
-        Some(response)
+        Some(self.failure(&AppError::too_often(detail, seconds).into()))
     }
 
+    /// A failure as a page, which may be asked for again when the API says so.
     fn failure(&self, failure: &Failure) -> HttpResponse {
-        self.problem(failure.problem())
+        let mut response = self.problem(failure.problem());
+        if let Some(seconds) = failure.retry_after() {
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        response
     }
 
     /// A problem as a page, with the same status as in the API.

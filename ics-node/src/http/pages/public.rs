@@ -252,6 +252,17 @@ mod tests {
         assert_eq!(asked.await.status(), StatusCode::NOT_FOUND, "there is none");
     }
 
+    /// Whoever came back after two seconds would be refused again.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_page_may_be_asked_for_again_when_the_api_says_so() {
+        let settings = Settings::default();
+        let face = Face::new(Party::found("devices.acme.example").open(), &settings);
+        let pages = Pages::new(&face, &settings);
+        let refused = pages.failure(&AppError::too_often("x", 77).into());
+        let told = refused.headers().get_all(header::RETRY_AFTER).collect::<Vec<_>>();
+        assert_eq!(told, ["77"]);
+    }
+
     #[test]
     fn only_printed_addresses_lead_anywhere() {
         for (asked, path) in [
