@@ -245,7 +245,7 @@ fn local_hint(problem: &Problem) -> Option<&'static str> {
         Code::OperatorOnly => {
             Some("only its operator may: `[client] operator_token_file` in ics.toml names the file with the token")
         }
-        Code::UnknownRoute => Some("this node does not do that: --node names another one"),
+        Code::UnknownRoute | Code::MethodNotAllowed => Some("this node does not do that: --node names another one"),
         Code::UnknownDomain => Some("another node may hold it: --node names one, and `ics peer add` copies it"),
         Code::MalformedId if is_beginning(&problem.detail) => {
             Some("this looks like the beginning of an id: `ics list` and `ics lookup` show the whole of it")
@@ -256,6 +256,16 @@ fn local_hint(problem: &Problem) -> Option<&'static str> {
              finds what is called so",
         ),
         Code::MalformedId => Some("`ics lookup --help` shows what each kind of id and name looks like"),
+        Code::MalformedQuery => Some("--help of this command says what each option takes"),
+        Code::MalformedJson => {
+            Some("the node may run another version of this program: its /v1/node, and `ics --version`, say which")
+        }
+        Code::TooMuchSaid => Some(
+            "a node with a copy of the domain gives verdict and evidence one by one: `ics lookup THING --use USE`, `ics \
+             export THING`",
+        ),
+        Code::IsHome => Some("a bundle brings news of a domain to its copies: import it at another node"),
+        Code::ErasureDiffers => Some("make it anew with `ics erase`, which restates what must stay"),
         Code::RequestTimeout => Some(LATE),
         Code::NotHome => Some("ask the home of the domain: --node names it"),
         Code::UnknownIdentity => Some(
@@ -389,7 +399,7 @@ mod tests {
         for code in Code::ALL {
             let problem = Problem::of(*code, "it failed".to_owned());
             let told = format!("{:?}", Failure::from(problem));
-            let words = ["Retry-After", "`Authorization", "GET /v1/identities"];
+            let words = ["Retry-After", "`Authorization", "GET /", "Allow header"];
             assert!(!words.iter().any(|word| told.contains(word)), "{told}");
         }
     }
