@@ -16,7 +16,7 @@ use ics_core::trust::{Outcome, Party, Rule, Step, Verdict};
 use ics_core::vocabulary::{Act, DomainName, Role};
 
 use crate::api::{AsOf, Explanation, Point, RecordAnswer, Section};
-use crate::words::{attribute, because, brief, clean, short, span, when};
+use crate::words::{attribute, because, brief, clean, counted, counted_entries, short, span, when};
 
 /// The heading of the section about contradictions.
 pub const CONFLICTS: &str = "Conflicts";
@@ -374,7 +374,7 @@ fn ignored(record: &Record) -> Vec<Point> {
     };
     let mut points: Vec<Point> = ended.map(point).collect();
     if record.omitted > 0 {
-        let text = format!("{} older statements without effect are not listed", record.omitted);
+        let text = format!("not listed: {} without effect", counted(record.omitted, "older statement"));
         points.push(Point { domain: Some(record.domain.clone()), ..said(text) });
     }
     points
@@ -399,7 +399,7 @@ pub fn freshness(domain: &DomainName, as_of: &AsOf) -> Point {
             when(time),
             span(age)
         ),
-        _ => format!("{domain}: its home has never said that its {} entries are all there are", as_of.size),
+        _ => format!("{domain}: its home has never said that there is no more than {}", counted_entries(as_of.size)),
     };
     Point { domain: Some(domain.clone()), ..said(text) }
 }

@@ -9,6 +9,7 @@ use serde_json::json;
 use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::output::card;
+use crate::cli::words::counted_entries;
 use crate::client::backup::{self, Backup as Made, BackupError, LeftOut};
 use crate::config::Config;
 use crate::store::StoreError;
@@ -57,7 +58,7 @@ impl Backup {
             false => "not copied: --with-keys does",
         };
         let mut rows = vec![
-            ("store", format!("{} entries", made.report.entries)),
+            ("store", counted_entries(made.report.entries)),
             ("checked", checked),
             ("files", made.files.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join("\n")),
             ("keys", keys.to_owned()),

@@ -54,7 +54,8 @@ fn line(item: &OutboxItem, now: Timestamp) -> String {
     match &item.result {
         SubmissionResult::Pending(pending) => {
             let why = pending.why.as_ref().map(|why| format!("\n    {}", style(clean(why)).yellow()));
-            let tried = if *attempts > 0 { format!(", sent {attempts} times in vain") } else { String::new() };
+            let tried =
+                if *attempts > 0 { format!(", sent {} in vain", counted(*attempts, "time")) } else { String::new() };
             format!("{} {id}  {domain}, for {ago}{tried}{}", style("…").yellow(), why.unwrap_or_default())
         }
         SubmissionResult::Receipt(receipt) => {
@@ -86,11 +87,13 @@ mod tests {
             "id": 3, "domain": "a.example", "at": "2026-11-20T08:00:00Z", "attempts": 0,
             "done_at": "2026-11-20T08:00:01Z", "problem": problem,
         });
-        let items: Vec<OutboxItem> = serde_json::from_value(json!([waits, refused])).expect("items");
+        let mut items: Vec<OutboxItem> = serde_json::from_value(json!([waits, refused])).expect("items");
         assert_eq!(
             console::strip_ansi_codes(&text(&items, now)),
             "1 statement to be sent\n… 7  a.example, for 30 s, sent 2 times in vain\n    no\u{fffd}way\n✗ 3  a.example: no role"
         );
+        items[0].attempts = 1;
+        assert!(text(&items, now).contains(", sent 1 time in vain\n"), "{}", text(&items, now));
         // The node shows no more of a domain, and so does not say how many there are.
         let many = vec![items[0].clone(); OUTBOX_SHOWN];
         assert!(text(&many, now).starts_with("at least 500 statements to be sent\n"));

@@ -260,7 +260,7 @@ fn rules_card(descriptor: &Descriptor, mut rows: Vec<Row>) -> String {
         ("home node", format!("{}\n{}", clean(&descriptor.home.name), clean(&descriptor.home.key))),
         ("roles", roles_text(descriptor)),
         ("fresh for", fresh_for(descriptor.freshness.default)),
-        ("access", format!("{} rules; --json prints them", descriptor.access.matches("@id").count())),
+        ("access", format!("{}; --json prints them", counted(descriptor.access.matches("@id").count(), "rule"))),
     ]);
     if !descriptor.description.is_empty() {
         rows.insert(0, ("about", clean(&descriptor.description)));

@@ -17,6 +17,7 @@ use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::files;
 use crate::cli::output::card;
+use crate::cli::words::counted_entries;
 use crate::client::descriptor::{self, DescriptorFile};
 use crate::config::{Config, FILE_NAME, NodeConfig, edit};
 use crate::keys::{Algorithm, KeyError, KeyName, KeyVersion, StoredKey, file};
@@ -74,7 +75,7 @@ pub(super) fn begin(
         "last_head": { "size": head.size, "root": head.root.to_string() }, "under_the_former_key": others });
     context.output.result(&shown, || {
         let rows = [
-            ("after", format!("{} entries, root {}", head.size, head.root)),
+            ("after", format!("{}, root {}", counted_entries(head.size), head.root)),
             ("rules", format!("version {}, entry {index}", file.descriptor.version)),
             ("key", format!("{key_name}; ics.toml names it now")),
             ("next", next(&others)),

@@ -13,7 +13,7 @@ use crate::cli::commands::trust;
 use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::output::card;
-use crate::cli::words::{clean, counted, when};
+use crate::cli::words::{clean, counted, counted_entries, when};
 use crate::explain;
 
 /// The findings, as JSON.
@@ -165,7 +165,8 @@ fn steps(verdict: &Verdict, is_shown: impl Fn(&Step) -> bool) -> String {
 
 fn proven(verdict: &Verdict) -> String {
     let reach = verdict.as_of.iter().map(|it| {
-        format!("{} entries of {}, descriptor {}, as of {}", it.size, it.domain, it.descriptor, when(it.as_of))
+        let size = counted_entries(it.size);
+        format!("{size} of {}, descriptor {}, as of {}", it.domain, it.descriptor, when(it.as_of))
     });
     let steps = counted(verdict.derivation.len(), "statement");
     let first = format!("{steps}, each signed, in its log, and judged by the rules of docs/calculus.md");

@@ -16,7 +16,7 @@ use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::files;
 use crate::cli::output::card;
-use crate::cli::words::{is_ahead, when_by};
+use crate::cli::words::{counted_entries, is_ahead, when_by};
 
 /// What a proof shows.
 #[derive(Serialize)]
@@ -120,7 +120,7 @@ fn shown(report: &Report, now: Timestamp) -> String {
         ("log", report.origin.clone()),
         ("entry", format!("{}, a {}", report.index, report.kind)),
         ("id", report.statement.clone()),
-        ("proven", format!("it stands in the log of {} entries with the root {}", report.size, report.root)),
+        ("proven", format!("it stands in the log of {} with the root {}", counted_entries(report.size), report.root)),
     ];
     rows.extend(report.witnesses.iter().map(|it| ("witness", format!("{} at {}", it.name, when_by(it.at, now)))));
     rows.push(("not proven", report.not_proven.join("\n")));

@@ -14,7 +14,7 @@ use crate::cli::context::Context;
 use crate::cli::exit::Failure;
 use crate::cli::output::card;
 use crate::cli::record::{heading, record_card_of};
-use crate::cli::words::{Freshness, clean, counted, when, when_by};
+use crate::cli::words::{Freshness, clean, counted, counted_entries, when, when_by};
 use crate::words::serialize_path;
 
 /// What was checked: a program that asks about a file must not mistake the result for a document for one.
@@ -191,7 +191,7 @@ fn proven(report: &Report) -> String {
         "{}, each signed by its signer, judged by these rules, and in the log",
         of_groups(verified, counted(verified.statements.len(), "statement"))
     ));
-    lines.push(format!("the log has {} entries and the root {}", verified.size, verified.root));
+    lines.push(format!("the log has {} and the root {}", counted_entries(verified.size), verified.root));
     if verified.complete {
         lines.push(
             "the home has signed that nothing is left out: these are all entries upon which this rests".to_owned(),
