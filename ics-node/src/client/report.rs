@@ -97,7 +97,7 @@ impl<W: Write> Report<W> {
         }
         for item in &page.items {
             match self.format {
-                Format::Html => self.into.write_all(draw::row(item, false).into_string().as_bytes())?,
+                Format::Html => self.into.write_all(draw::row(item).into_string().as_bytes())?,
                 Format::Csv => line(&mut self.into, &cells(item))?,
                 Format::Json => {
                     let first = self.totals == CertificateTotals::new();
@@ -272,6 +272,17 @@ mod tests {
         assert_eq!(value["only"], json!({"state": "revoked"}), "{text}");
         let (all, _) = written("html", &[page(&["a"])]);
         assert!(!all.contains("Only those"), "{all}");
+    }
+
+    /// Whoever prints it goes by what is called good.
+    #[test]
+    fn a_report_from_old_news_says_so() {
+        let says = |age_seconds: u64| {
+            let mut page = page(&["a"]);
+            page.as_of.age_seconds = Some(age_seconds);
+            written("html", &[page]).0.contains("too old to rely on")
+        };
+        assert_eq!([60, 61].map(says), [false, true]);
     }
 
     #[test]

@@ -5,7 +5,7 @@ use ics_core::time::Timestamp;
 use ics_core::vocabulary::DomainName;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
-use super::parts::{code, dotted, theirs, theirs_brief, time};
+use super::parts::{code, confirmed, dotted, theirs, theirs_brief, time};
 use super::shell::{Site, page};
 use super::{path_of, segment};
 use crate::api::{AsOf, CertificateInfo, CertificatePage, CertificateState, CertificateTotals};
@@ -43,6 +43,7 @@ pub(crate) fn head(domain: &DomainName, made_at: Timestamp, as_of: &AsOf, only: 
             "Made on " (when(made_at)) ", from " (counted_entries(as_of.size)) " of the log"
             @if let Some(at) = as_of.time { ", which its home confirmed on " (when(at)) }
             "."
+            @if !as_of.is_fresh() { " " strong { "That is too old to rely on: what is good here may be revoked by now." } }
             @if !only.is_empty() { " " strong { "Only those " (only) "." } }
         }
         (PreEscaped("<table>"))
@@ -68,9 +69,15 @@ fn columns() -> Markup {
     }
 }
 
-/// A certificate; `links` adds a link to its holder's page, for use on the node's pages. A report that stands alone
-/// gives the holder's id in full, since nothing leads from there to the rest of it.
-pub(crate) fn row(item: &CertificateInfo, links: bool) -> Markup {
+/// A certificate in a report that stands alone, which gives the holder's id in full: nothing leads from there to the
+/// rest of it. That its news is too old stands at its head.
+pub(crate) fn row(item: &CertificateInfo) -> Markup {
+    line(item, false, true)
+}
+
+/// A certificate; `links` adds a link to its holder's page, for use on the node's pages. Past the freshness bound it is
+/// only certain that one is revoked or has ended.
+fn line(item: &CertificateInfo, links: bool, is_fresh: bool) -> Markup {
     html! {
         tr {
             td {
@@ -87,12 +94,13 @@ pub(crate) fn row(item: &CertificateInfo, links: bool) -> Markup {
                 }
             }
             td data-of="State" {
-                @let class = match item.state {
-                    CertificateState::Good => "good",
-                    CertificateState::Held | CertificateState::Revoked => "bad",
-                    CertificateState::Ended => "unsure",
+                @let (class, word) = match item.state {
+                    CertificateState::Good if !is_fresh => ("unsure", "unknown"),
+                    CertificateState::Good => ("good", "good"),
+                    CertificateState::Held | CertificateState::Revoked => ("bad", item.state.as_str()),
+                    CertificateState::Ended => ("quiet", "ended"),
                 };
-                span .state .(class) { (item.state) }
+                span .state .(class) { (word) }
                 @if let Some(revoked) = &item.revoked {
                     br; small {
                         (revoked.reason) ", " (time(revoked.at))
@@ -115,10 +123,11 @@ pub fn inventory(site: &Site, domain: &DomainName, shown: &CertificatePage) -> M
             a href="/operator" { "Operator's page" } " · all of it: "
             code { "ics report --domain " (domain) " --out report.html" }
         }
+        p .note { (confirmed(&shown.as_of)) }
         @if shown.items.is_empty() { p .none { "None here." } }
         @else {
             div .scroll tabindex="0" role="region" aria-label="Certificates" {
-                table { (columns()) tbody { @for item in &shown.items { (row(item, true)) } } }
+                table { (columns()) tbody { @for item in &shown.items { (line(item, true, shown.as_of.is_fresh())) } } }
             }
         }
         @if let Some(next) = &shown.next {

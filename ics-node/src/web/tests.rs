@@ -328,3 +328,29 @@ fn a_line_of_a_register_says_what_it_is_and_who_labels_it() {
     assert!(one.contains(&format!("Labelled by {by}")) && !one.contains(link), "{one}");
     assert!(one.contains("<title>&lt;ce&gt; · Register of labels.cert.example · "), "{one}");
 }
+
+/// What is not fresh may have been revoked since; what has ended by itself is no fault.
+#[test]
+fn certificates_are_good_as_long_as_the_news_of_them_is() {
+    let states = |age_seconds: u64| {
+        let item = |state: &str| {
+            json!({
+                "serial": "41".repeat(20), "sha256": "ab".repeat(32), "spki": "cd".repeat(32), "id": "ab".repeat(20),
+                "kind": "device", "title": "Pump 7", "issuer": "ef".repeat(20), "index": 7, "state": state,
+                "renewed": false,
+            })
+        };
+        let as_of = json!({"size": 9, "root": "", "time": "2026-11-26T05:00:00Z", "age_seconds": age_seconds,
+            "fresh_for_seconds": 60});
+        let items = ["good", "revoked", "ended"].map(item);
+        let page = json!({"as_of": as_of, "items": items});
+        let page: api::CertificatePage = serde_json::from_value(page).expect("a page");
+        let drawn = inventory(&site(), &"d.example".parse().expect("a domain"), &page).into_string();
+        let rest = drawn.split("<span class=\"state ").skip(1);
+        let states: Vec<String> = rest.filter_map(|it| Some(it.split_once("</span>")?.0.replace("\">", " "))).collect();
+        (states, drawn.contains("too old to rely on"))
+    };
+    let expected = |good: &str| [good, "bad revoked", "quiet ended"].map(str::to_owned).to_vec();
+    assert_eq!(states(60), (expected("good good"), false));
+    assert_eq!(states(61), (expected("unsure unknown"), true));
+}
