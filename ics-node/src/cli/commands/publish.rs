@@ -235,7 +235,7 @@ impl Publish {
         let _ = self.yes;
         let config = context.config()?;
         let node = context.node(&config)?;
-        let mut fields = core::mem::take(&mut self.about).fields(self.document())?;
+        let mut fields = core::mem::take(&mut self.about).fields(self.document()).map_err(of_option)?;
         fields.name = self.name.clone();
         fields.key = self.key.take();
         fields.spki = self.spki.take();
@@ -284,7 +284,7 @@ impl Publish {
             return Ok((Thing::Document(group), about_document(fields, claims)));
         }
         let Some(path) = self.file else {
-            return Ok(fields.draft(claims, Path::new(""))?);
+            return fields.draft(claims, Path::new("")).map_err(of_option);
         };
         let mut claims = about_document(fields, claims);
         claims.signatures = signatures(&path, &self.signature, &self.signed_by, context.now())?;
@@ -299,6 +299,18 @@ impl Publish {
         };
         Ok((Thing::Document(Subject::Software(software)), claims))
     }
+}
+
+/// Names the option that was given, not the column that it stands for in a file.
+fn of_option(error: FieldError) -> Failure {
+    let FieldError::Value { column, reason } = &error else { return error.into() };
+    let option = match column.as_str() {
+        "group" => "member-of",
+        "from" => "valid-from",
+        "until" => "valid-until",
+        same => same,
+    };
+    Failure::new(Exit::Usage, format!("--{option}: {reason}"))
 }
 
 /// Parses the id of a piece of software or a group.
