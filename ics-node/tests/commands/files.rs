@@ -83,6 +83,26 @@ fn a_listing_ends_where_its_reader_has_read_enough() {
     }
 }
 
+/// Every status of a copy whose home is silent is unknown, and nobody would know why.
+#[test]
+fn a_listing_of_old_news_says_so() {
+    let stage = Stage::new();
+    let node = stands_in(|head| {
+        let age = if head.contains("kind=device") { 61 } else { 60 };
+        let as_of = json!({ "size": 3, "root": "", "time": "2026-11-20T08:10:00Z", "age_seconds": age,
+            "fresh_for_seconds": 60 });
+        let item = json!({ "id": "ab12", "kind": "device", "title": "Pump", "effect": "none" });
+        json!({ "as_of": as_of, "items": [item] }).to_string()
+    });
+    let told = |more: &[&str]| {
+        let words = [&["--node", node.as_str(), "list", "--domain", DOMAIN][..], more].concat();
+        stage.for_people("home", &words).stderr
+    };
+    let old = told(&["--kind", "device"]);
+    assert!(old.contains("only what blocks is certain") && old.contains("too old: the bound is 1 min"), "{old}");
+    assert!(!told(&[]).contains("certain"), "it is fresh");
+}
+
 /// A node that runs as that user would not start any more. Only root can give a directory away, and so try this.
 #[test]
 fn root_makes_nothing_in_the_home_of_another_user() {

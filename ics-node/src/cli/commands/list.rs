@@ -124,13 +124,17 @@ async fn print_pages(
                 "the status is what {domain} says: see also `ics lookup`, or /domain/{domain} of the node in a browser"
             ));
         }
+        let freshness = Freshness::from(&page.as_of);
+        if !found && !page.items.is_empty() && !freshness.is_fresh() {
+            context.output.note(&format!("UNKNOWN: only what blocks is certain, as of {}", freshness.text()));
+        }
         found |= !page.items.is_empty();
         if page.cut_short && !core::mem::replace(&mut misses, true) {
             context.output.note(MAY_MISS);
         }
         // A page may be empty without being the last.
         if !found && !misses && page.next.is_none() {
-            context.output.note(&format!("nothing in {domain} fits"));
+            context.output.note(&format!("nothing in {domain} fits, as of {}", freshness.text()));
         }
         let on = goes_on(&page, all);
         // Programs get the requested page even if it is empty, but no empty pages that are merely passed over.
