@@ -195,7 +195,7 @@ impl List {
         let page = context.wait(async { Ok(node.acme_accounts(&domain, query).await?) })?;
         context.output.result(&page, || {
             if page.items.is_empty() {
-                return format!("no more ACME accounts in {domain}");
+                return none(&domain, self.after);
             }
             let rows: Vec<_> = page.items.iter().map(row).collect();
             table(&["account", "kind", "speaks for", "state", "since", "contact"], &rows)
@@ -204,6 +204,15 @@ impl List {
             context.output.note(&style(format!("there may be more: --after {after}")).dim().to_string());
         }
         Ok(Exit::Ok)
+    }
+}
+
+/// Of a later page it is only known that it has none.
+fn none(domain: &DomainName, after: u64) -> String {
+    if after == 0 {
+        format!("there are no ACME accounts in {domain}")
+    } else {
+        format!("no more ACME accounts in {domain}")
     }
 }
 
@@ -236,6 +245,14 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn nothing_is_not_called_the_end_of_something() {
+        let domain: DomainName = "devices.acme.example".parse().expect("a domain");
+        let told = [0, 7].map(|after| none(&domain, after));
+        let expected = ["there are no ACME accounts in", "no more ACME accounts in"];
+        assert_eq!(told, expected.map(|text| format!("{text} {domain}")));
+    }
 
     #[test]
     fn an_account_as_a_row() {
