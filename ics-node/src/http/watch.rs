@@ -129,7 +129,7 @@ fn page_of(response: &ServiceResponse<BoxBody>) -> Option<HttpResponse> {
     let request = response.request();
     let pages = request.app_data::<Data<Pages>>()?;
     let is_api = request.match_pattern().is_some_and(|pattern| routes::has(&pattern));
-    (!is_api && accept::is_of_people(request)).then(|| pages.problem(failure.problem()))
+    (!is_api && accept::is_of_people(request)).then(|| pages.failure(failure))
 }
 
 /// Headers that make a browser treat every answer as data.

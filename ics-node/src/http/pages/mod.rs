@@ -70,7 +70,7 @@ impl Pages {
     }
 
     /// A failure as a page, which may be asked for again when the API says so.
-    fn failure(&self, failure: &Failure) -> HttpResponse {
+    pub(in crate::http) fn failure(&self, failure: &Failure) -> HttpResponse {
         let mut response = self.problem(failure.problem());
         if let Some(seconds) = failure.retry_after() {
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
@@ -79,7 +79,7 @@ impl Pages {
     }
 
     /// A problem as a page, with the same status as in the API.
-    pub(in crate::http) fn problem(&self, problem: &Problem) -> HttpResponse {
+    fn problem(&self, problem: &Problem) -> HttpResponse {
         let status = StatusCode::from_u16(problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         html(status, draw::refused(&self.site, problem))
     }
