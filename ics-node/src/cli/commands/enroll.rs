@@ -13,6 +13,7 @@ use ics_core::name::Name;
 use ics_core::vocabulary::{Act, Attribute, DomainName, WordError};
 
 use super::key_value;
+use super::publish::of_option;
 use crate::api::{Enrolment, EnrolmentAnswer, EnrolmentRequest};
 use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure};
@@ -188,8 +189,8 @@ impl Request {
         let config = context.config()?;
         let node = context.node(&config)?;
         let names = self.names()?;
+        let domain = self.domain.clone().or_default(&config)?;
         let key = self.key(context, &names)?;
-        let domain = self.domain.or_default(&config)?;
         let request = EnrolmentRequest {
             certificate: STANDARD.encode(key.certificate_bytes()),
             kind: self.kind,
@@ -211,7 +212,7 @@ impl Request {
     fn names(&self) -> Result<Vec<Name>, Failure> {
         let mut fields = Fields::default();
         for (scheme, names) in [("serial", &self.serial), ("urn", &self.urn), ("host", &self.host)] {
-            names.iter().try_for_each(|name| fields.add_name(scheme, name))?;
+            names.iter().try_for_each(|name| fields.add_name(scheme, name)).map_err(of_option)?;
         }
         Ok(fields.names)
     }

@@ -302,7 +302,7 @@ impl Publish {
 }
 
 /// Names the option that was given, not the column that it stands for in a file.
-fn of_option(error: FieldError) -> Failure {
+pub(super) fn of_option(error: FieldError) -> Failure {
     let FieldError::Value { column, reason } = &error else { return error.into() };
     let option = match column.as_str() {
         "group" => "member-of",
