@@ -9,6 +9,9 @@ use crate::api::{Asks, Cosigns, PeerInfo, Pulled, Served, is_quiet};
 use crate::app::Operations;
 use crate::words::span;
 
+/// Seconds after which a reader that has not asked is gone: none asks more rarely than once a day (`interval_ms`).
+const GONE_SECONDS: u64 = 2 * 86_400;
+
 /// The section about them.
 pub(super) fn section(operations: &Operations) -> Markup {
     let quiet = |peer: &&PeerInfo| {
@@ -58,11 +61,16 @@ fn pull(peer: &PeerInfo, pulled: &Pulled) -> Markup {
 
 fn serve(peer: &PeerInfo, served: &Served, operations: &Operations) -> Markup {
     let ago = operations.at.millis_since(served.seen_at) / 1000;
+    let (class, word) = match served.lag_entries {
+        _ if ago > GONE_SECONDS => ("unsure", "silent"),
+        0 => ("good", "reading"),
+        _ => ("unsure", "reading"),
+    };
     html! {
         tr {
             th scope="row" { (peer.peer.name) }
             td data-of="Domain" { (served.domain) ", from here" }
-            td data-of="State" { span .state .(if served.lag_entries == 0 { "good" } else { "unsure" }) { "reading" } }
+            td data-of="State" { span .state .(class) { (word) } }
             td .number data-of="Entries" { (served.size) }
             td .number data-of="Behind" { (served.lag_entries) }
             td data-of="News" { "asked " (span(ago)) " ago" }
@@ -168,6 +176,20 @@ mod tests {
         assert_eq!(state("current", 181, None), "unsure home silent");
         assert_eq!(state("standby", 0, None), "quiet standby");
         assert_eq!(state("standby", 0, Some("left out: it shows another log")), "bad left out");
+    }
+
+    #[test]
+    fn a_peer_that_asks_no_more_is_not_reading() {
+        let reads = |lag_entries: u64, seen_at: &str| {
+            let served = json!({"domain": "plant.example", "size": 5, "lag_entries": lag_entries, "seen_at": seen_at,
+                "bytes": 1});
+            let drawn = drawn(json!({"peer": {"name": "p.example"}, "pulls": [], "serves": [served]}));
+            let all = ["good\">reading", "unsure\">reading", "unsure\">silent"];
+            all.map(|state| drawn.contains(state))
+        };
+        assert_eq!(reads(0, "2026-11-24T04:00:30Z"), [true, false, false], "two days ago");
+        assert_eq!(reads(1, "2026-11-24T04:00:30Z"), [false, true, false]);
+        assert_eq!(reads(0, "2026-11-24T04:00:29Z"), [false, false, true]);
     }
 
     /// Nothing is copied from a witness, nor from a peer that is asked about single things.
