@@ -399,7 +399,7 @@ pub fn freshness(domain: &DomainName, as_of: &AsOf) -> Point {
             when(time),
             span(age)
         ),
-        _ => format!("{domain}: its home has never said that there is no more than {}", counted_entries(as_of.size)),
+        _ => format!("{domain}, {}: its home has never said that this is all", counted_entries(as_of.size)),
     };
     Point { domain: Some(domain.clone()), ..said(text) }
 }

@@ -258,7 +258,7 @@ fn local_hint(problem: &Problem) -> Option<&'static str> {
         Code::MalformedId => Some("`ics lookup --help` shows what each kind of id and name looks like"),
         Code::MalformedQuery => Some("--help of this command says what each option takes"),
         Code::MalformedJson => {
-            Some("the node may run another version of this program: its /v1/node, and `ics --version`, say which")
+            Some("the node may run another version of this program; `ics --version` shows that of this one")
         }
         Code::TooMuchSaid => Some(
             "a node with a copy of the domain gives verdict and evidence one by one: `ics lookup THING --use USE`, `ics \

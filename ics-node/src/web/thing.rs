@@ -16,7 +16,7 @@ use super::{advice, path_of, register_of, segment};
 use crate::api::{Point, RecordAnswer, Section};
 use crate::app::{PublicThing, Software};
 use crate::qr::Qr;
-use crate::words::{attribute, because, brief, clean, short};
+use crate::words::{attribute, because, brief, clean, counted, short};
 use crate::{explain, openpgp};
 
 /// How many statements of one domain the page lists; the API returns all.
@@ -349,7 +349,7 @@ fn history(thing: &PublicThing) -> Markup {
                     @for listed in record.statements.iter().rev().take(LISTED) { (event(record, listed)) }
                 }
                 @let more = record.statements.len().saturating_sub(LISTED);
-                @if more > 0 { p .note { (more) " older statements are in the JSON below." } }
+                @if more > 0 { p .note { "The JSON below also has " (counted(more, "older statement")) "." } }
             }
         }
     }

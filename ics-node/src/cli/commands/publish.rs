@@ -303,7 +303,10 @@ impl Publish {
 
 /// Names the option that was given, not the column that it stands for in a file.
 pub(super) fn of_option(error: FieldError) -> Failure {
-    let FieldError::Value { column, reason } = &error else { return error.into() };
+    let (column, reason) = match error {
+        FieldError::Value { column, reason } => (column, reason),
+        other => return other.into(),
+    };
     let option = match column.as_str() {
         "group" => "member-of",
         "from" => "valid-from",

@@ -10,7 +10,7 @@ mod session;
 use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderValue};
 use actix_web::web::{self, Data, ServiceConfig};
-use actix_web::{HttpRequest, HttpResponse, Resource, Route};
+use actix_web::{HttpRequest, HttpResponse, Resource, ResponseError as _, Route};
 use maud::Markup;
 
 use self::session::Sessions;
@@ -20,7 +20,6 @@ use super::failure::{Failure, advise};
 use super::request::client;
 use super::routes::{allowed, method, other_method};
 use super::server::Settings;
-use crate::api::Problem;
 use crate::app::AppError;
 use crate::shares::{Shares, network};
 use crate::web as draw;
@@ -69,19 +68,13 @@ impl Pages {
         Some(self.failure(&AppError::too_often(detail, seconds).into()))
     }
 
-    /// A failure as a page, which may be asked for again when the API says so.
+    /// A failure as a page, with the same status as in the API, which may be asked for again when the API says so.
     pub(in crate::http) fn failure(&self, failure: &Failure) -> HttpResponse {
-        let mut response = self.problem(failure.problem());
+        let mut response = html(failure.status_code(), draw::refused(&self.site, failure.problem()));
         if let Some(seconds) = failure.retry_after() {
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
         response
-    }
-
-    /// A problem as a page, with the same status as in the API.
-    fn problem(&self, problem: &Problem) -> HttpResponse {
-        let status = StatusCode::from_u16(problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        html(status, draw::refused(&self.site, problem))
     }
 }
 
