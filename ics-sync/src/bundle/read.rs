@@ -4,7 +4,6 @@ use std::io::{self, Read, Seek, SeekFrom};
 
 use ics_core::limits;
 use ics_core::log::checkpoint::{Checkpoint, Origin};
-use ics_core::log::note::Note;
 use serde::de::DeserializeOwned;
 use sha2::{Digest as _, Sha256};
 
@@ -61,8 +60,7 @@ impl Section {
     /// Number of entries to which its pages lead; `None` if it has no checkpoint.
     #[must_use]
     pub fn size(&self) -> Option<u64> {
-        let note = Note::parse(self.note.as_deref()?).ok()?;
-        Some(Checkpoint::parse(note.text()).ok()?.size)
+        Some(Checkpoint::claimed(self.note.as_deref()?).ok()?.size)
     }
 
     /// Index of the first entry of its pages.
@@ -207,7 +205,7 @@ impl Section {
             }
             kind::CHECKPOINT if self.note.is_none() => {
                 let note = core::str::from_utf8(bytes).map_err(|_| Refused::from("it is not text"))?;
-                Checkpoint::parse(Note::parse(note).map_err(|error| Refused(error.to_string()))?.text())?;
+                Checkpoint::claimed(note)?;
                 self.note = Some(note.to_owned());
                 Ok(())
             }
