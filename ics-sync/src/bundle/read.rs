@@ -63,7 +63,7 @@ impl Section {
         Some(Checkpoint::claimed(self.note.as_deref()?).ok()?.size)
     }
 
-    /// Index of the first entry of its pages.
+    /// Index of the first entry of its pages; `None` if it has no pages.
     #[must_use]
     pub fn begins(&self) -> Option<u64> {
         self.pages.first().map(|page| page.from)
@@ -75,7 +75,7 @@ impl Section {
         !self.submissions.is_empty()
     }
 
-    /// How far its reader's copy is once they have taken all of it.
+    /// How far its reader's copy is once they have taken all of it; `None` if it says nothing of the log.
     #[must_use]
     pub fn leads_to(&self) -> Option<Cursor> {
         let size = self.pages.last().map(|page| page.end).or_else(|| self.size())?;
