@@ -102,7 +102,7 @@ pub const BUNDLE_DOMAINS: usize = 1_024;
 pub const PAGE_ITEMS: usize = 500;
 /// Labels that one line of a listing names.
 pub const LABELS_LISTED: usize = 8;
-/// Keys in one answer of a key server.
+/// Keys in one answer of a key server, by HKP or LDAP: any number of keys can fit a key id or a User ID.
 pub const KEYS_FOUND: usize = 100;
 /// Choices among contradicting attributes with which access rules are asked before they show one identity. An identity
 /// with more is shown to nobody but the operator.

@@ -11,7 +11,7 @@ use ldap3_proto::proto::{LdapResultCode, LdapSearchScope};
 
 use super::super::entry;
 use super::super::filter::Plan;
-use super::super::keyspace::{self, KEYS, KeyPlan};
+use super::super::keyspace::{self, KeyPlan};
 use super::super::message::Failure;
 use super::{PART_BYTES, Part, Place, Search, Stage, failed, mentions_body};
 use crate::app::Thing;
@@ -136,11 +136,11 @@ impl Search {
     ) -> Result<(), Failure> {
         let KeyPlan::Any(searches) = &self.key_plan else { return Ok(()) };
         let Some(search) = searches.get(nth) else { return Ok(()) };
-        let found = place.app.keys_that_fit(self.reader, search, keyspace::VERSION, after, KEYS);
+        let found = place.app.keys_that_fit(self.reader, search, keyspace::VERSION, after, limits::KEYS_FOUND);
         let (found, silent) = found.map_err(|error| failed(&error))?;
         part.looked += LOOK_AT_LEAST;
         self.stages.extend(silent.map(|silent| Stage::Silent(failed(&silent))));
-        self.stages.extend(found.get(KEYS - 1).map(|last| Stage::Keys(nth, Some(*last))));
+        self.stages.extend(found.get(limits::KEYS_FOUND - 1).map(|last| Stage::Keys(nth, Some(*last))));
         self.stages.extend(found.into_iter().rev().map(Stage::Key));
         Ok(())
     }
@@ -154,7 +154,7 @@ impl Search {
         let found = place.app.key(self.reader, key, keyspace::VERSION).map_err(|error| failed(&error))?;
         // A hidden key costs as much as one that does not fit.
         let Some(found) = found else { return self.looked.through(self.reader, 1) };
-        if self.keys.len() == KEYS {
+        if self.keys.len() == limits::KEYS_FOUND {
             return Err(Failure::new(LdapResultCode::SizeLimitExceeded, "more keys fit: ask for a fingerprint"));
         }
         if self.offer(&keyspace::entry(&place.tree, &found)?, part)? {
