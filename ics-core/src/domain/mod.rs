@@ -220,7 +220,8 @@ impl Domain {
         self.versions().map(|version| (version.index, Descriptor::clone(&version.descriptor))).collect()
     }
 
-    /// The first User ID of a signer's certificate; `None` if the certificate is not in the log, or has none.
+    /// The first User ID of a signer's certificate; `None` if the certificate is not in the log, or has none that is
+    /// shown.
     #[must_use]
     pub fn name_of(&self, primary: &Fingerprint) -> Option<String> {
         self.signers.name_before(primary, self.named_before).cloned()
