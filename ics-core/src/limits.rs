@@ -1,4 +1,4 @@
-//! The bounds of the system, in one place; of buffers, and of what one module alone reads, they are in that module.
+//! The bounds of the system, in one place. Those of buffers, and of what only one module reads, are in that module.
 //!
 //! A bound is checked before the work that it bounds, and each has a test that exceeds it by one.
 
