@@ -47,7 +47,7 @@ impl Fingerprint {
         }
     }
 
-    /// Makes a fingerprint from 20 or 32 bytes.
+    /// Makes a fingerprint from 20 bytes (version 4) or 32 (version 6); `None` if it is another number.
     #[must_use]
     pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
         match bytes.len() {
@@ -155,7 +155,7 @@ impl IdentityId {
         }
     }
 
-    /// The id with this form.
+    /// The id of which these are the [`Self::to_tagged_bytes`]; `None` if they are of none.
     #[must_use]
     pub fn from_tagged_bytes(bytes: &[u8]) -> Option<Self> {
         let (tag, digest) = bytes.split_first()?;

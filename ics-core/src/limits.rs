@@ -1,4 +1,4 @@
-//! Every bound of the system, in one place.
+//! The bounds of the system, in one place. Those of buffers, and of what only one module reads, are in that module.
 //!
 //! A bound is checked before the work that it bounds, and each has a test that exceeds it by one.
 
@@ -102,7 +102,7 @@ pub const BUNDLE_DOMAINS: usize = 1_024;
 pub const PAGE_ITEMS: usize = 500;
 /// Labels that one line of a listing names.
 pub const LABELS_LISTED: usize = 8;
-/// Keys in one answer of a key server.
+/// Keys in one answer of a key server, by HKP or LDAP: any number of keys can fit a key id or a User ID.
 pub const KEYS_FOUND: usize = 100;
 /// Choices among contradicting attributes with which access rules are asked before they show one identity. An identity
 /// with more is shown to nobody but the operator.

@@ -7,7 +7,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use ics_core::limits;
 use ics_core::statement::body::{self, Body};
 use ics_core::trust::{TrustError, TrustPolicy};
 use tokio::sync::watch;
@@ -16,9 +15,9 @@ use zeroize::Zeroizing;
 
 use crate::app::{AcmeSetup, App, AppError, NodeKeys, Peers, Setup};
 use crate::client::descriptor::versions;
+use crate::client::home::read_operator_token;
 use crate::config::{AlertsConfig, Config, HomeConfig, LdapConfig, NodeConfig};
 use crate::http::{ServeError, Server, Settings, serve};
-use crate::keys::file::read_secret;
 use crate::ldap::{self, LdapError, LdapServer};
 use crate::open_files;
 use crate::store;
@@ -26,8 +25,6 @@ use crate::tls::{ClientTls, NodeCertificate, NodeCertificateError, ShownCertific
 
 /// The member of ics.toml that names a descriptor.
 const DESCRIPTOR: &str = "[[home]] descriptor";
-/// The size limit of the operator's token, in bytes.
-const TOKEN_BYTES: usize = 4096;
 /// The least time that a node runs before it ends because its store takes no more writes: on a broken disk it is
 /// restarted again and again, and in between it answers what it can.
 const HALTED_AFTER: Duration = Duration::from_secs(60);
@@ -316,12 +313,11 @@ fn trust(path: &Path) -> Result<Arc<TrustPolicy>, ServiceError> {
 
 fn token(path: &Path) -> Result<Zeroizing<String>, ServiceError> {
     let unreadable = |error| unreadable(path, "[node] operator_token_file", error);
-    let bytes = read_secret(path, TOKEN_BYTES.min(limits::NOTE_BYTES)).map_err(unreadable)?;
-    let text = core::str::from_utf8(&bytes).map_err(|error| in_file(path, error))?.trim();
-    if text.len() < 16 {
+    let token = read_operator_token(path).map_err(unreadable)?;
+    if token.len() < 16 {
         return Err(in_file(path, "a token takes 16 characters at least"));
     }
-    Ok(Zeroizing::new(text.to_owned()))
+    Ok(token)
 }
 
 /// An error about a file that a member of ics.toml names.

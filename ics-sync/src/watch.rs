@@ -351,8 +351,8 @@ pub const fn is_no_way(problem: &PeerError) -> bool {
     }
 }
 
-/// The thing that a pushed head is about, and the log's size. The signature is not checked here; that of the fetched
-/// record is.
+/// The thing that a pushed head is about, and the log's size; `None` if it is about no thing, or no head. The signature
+/// is not checked here; that of the fetched record is.
 #[must_use]
 pub fn pushed(note: &str) -> Option<(String, u64)> {
     let head = RecordHead::parse(Note::parse(note).ok()?.text()).ok()?;

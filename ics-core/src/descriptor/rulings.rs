@@ -66,7 +66,8 @@ impl Descriptor {
         self.roles.get(role).is_some_and(|spec| spec.names.iter().any(|pattern| name.fits(pattern)))
     }
 
-    /// The first index of a domain's log from which on a signer's statements no longer count.
+    /// The first index of a domain's log from which on a signer's statements no longer count; `None` if the signer
+    /// is not declared compromised there.
     #[must_use]
     pub fn compromised_from(&self, signer: &Fingerprint, domain: &DomainName) -> Option<u64> {
         let declared = self.compromised.iter().filter(|c| c.signer == *signer && c.domain == *domain);

@@ -148,7 +148,7 @@ impl Domain {
     }
 
     /// The source that the descriptor pins for an origin, with its home's key, against which the evidence of an adopted
-    /// entry is verified.
+    /// entry is verified; `None` if it pins none.
     #[must_use]
     pub fn source(&self, origin: &Origin) -> Option<&Source> {
         self.descriptor().sources.iter().find(|source| source.origin() == *origin)
@@ -220,7 +220,8 @@ impl Domain {
         self.versions().map(|version| (version.index, Descriptor::clone(&version.descriptor))).collect()
     }
 
-    /// The first User ID of a signer's certificate.
+    /// The first User ID of a signer's certificate; `None` if the certificate is not in the log, or has none that is
+    /// shown.
     #[must_use]
     pub fn name_of(&self, primary: &Fingerprint) -> Option<String> {
         self.signers.name_before(primary, self.named_before).cloned()
@@ -234,7 +235,8 @@ impl Domain {
         self.signers.by_key(issuer).ok_or(Refusal::UnknownSigner(*issuer))
     }
 
-    /// The certificate with this primary key, and the index of the entry that holds its latest state.
+    /// The certificate with this primary key, and the index of the entry that holds its latest state; `None` if it is
+    /// not in the log.
     #[must_use]
     pub fn certificate(&self, primary: &Fingerprint) -> Option<(u64, &Certificate)> {
         Some((self.signers.index_of(primary)?, self.signers.by_primary(primary)?))

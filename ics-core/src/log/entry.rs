@@ -64,7 +64,7 @@ impl EntryKind {
         }
     }
 
-    /// The kind with this number.
+    /// The kind with this number; `None` if there is none, as in a log by later rules.
     #[must_use]
     pub fn from_code(code: u8) -> Option<Self> {
         Self::ALL.into_iter().find(|kind| kind.code() == code)

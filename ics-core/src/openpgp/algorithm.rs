@@ -36,7 +36,7 @@ impl HashAlgorithm {
         }
     }
 
-    /// From the OpenPGP id.
+    /// From the OpenPGP id (RFC 9580, 9.5); `None` for one that is not accepted.
     #[must_use]
     pub fn from_id(id: u8) -> Option<Self> {
         Self::ALL.into_iter().find(|algorithm| algorithm.id() == id)

@@ -178,7 +178,8 @@ impl IssuedCertificate {
     }
 
     /// The one of 256 buckets, by which revocation lists are divided, that holds this certificate: the second octet of
-    /// its serial number. The first octet is not used because it makes the number positive and of full length.
+    /// its serial number. The first octet is not used because it makes the number positive and of full length. `None`
+    /// if the number has no second octet, or is not in hex.
     #[must_use]
     pub fn bucket(&self) -> Option<u8> {
         let Name::Serial(text) = &self.serial else { return None };

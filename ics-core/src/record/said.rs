@@ -226,7 +226,7 @@ impl Logged {
     }
 
     /// The effect of its status as restated by the owners who erased it: the descriptor may have dropped the status
-    /// before.
+    /// before. `None` if it was not erased, or they restated no block.
     #[must_use]
     pub const fn restated_effect(&self) -> Option<Effect> {
         self.restated

@@ -174,7 +174,8 @@ pub enum BodyError {
 }
 
 impl BodyError {
-    /// The primary key of which a revocation was not taken: whoever sent it believes that it is revoked.
+    /// The primary key of which a revocation was not taken: whoever sent it believes that it is revoked. `None` for
+    /// every other error.
     #[must_use]
     pub const fn not_revoked(&self) -> Option<Fingerprint> {
         match self {

@@ -72,6 +72,7 @@ pub use x509::revocation::{Elsewhere, Listing, SignedList};
 
 use crate::background;
 use crate::locked::Shared as _;
+pub(crate) use crate::store::DomainNumber;
 use crate::store::{Part, Store};
 
 /// A node's use cases. Cheap to clone.

@@ -16,7 +16,7 @@ use crate::words::serialize_path;
 /// The store's directory in the copy.
 pub const DATA: &str = "data";
 /// The size limit of a file in the home directory, in bytes; descriptors and keys are smaller.
-const FILE_BYTES: usize = 16 * 1024 * 1024;
+pub(super) const FILE_BYTES: usize = 16 * 1024 * 1024;
 
 /// Why a secret is left out.
 const WITHOUT_KEYS: &str = "it is secret: `--with-keys` copies it";

@@ -10,14 +10,11 @@ use ics_core::time::Timestamp;
 use serde::Serialize;
 use tempfile::TempDir;
 
-use super::backup::DATA;
+use super::backup::{DATA, FILE_BYTES};
 use super::descriptor;
 use crate::config::{self, Config, ConfigError};
 use crate::keys::{self, file};
 use crate::store::{self, Speaking, StoreError};
-
-/// The size limit of a file in the home directory, in bytes; descriptors and keys are smaller.
-const FILE_BYTES: usize = 16 * 1024 * 1024;
 
 /// What was restored.
 #[derive(Debug)]

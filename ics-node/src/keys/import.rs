@@ -14,12 +14,9 @@ use sequoia_openpgp::packet::{Key, Packet};
 use zeroize::Zeroizing;
 
 use super::secret::{self, SecretKey};
-use super::store::KeyName;
+use super::store::{FILE_BYTES, KeyName};
 use super::transferable::Canonical;
 use super::{KeyError, KeyStore, KeyVersion, Passphrase, StoredKey, file, transferable};
-
-/// The size limit of an imported file, in bytes.
-const FILE_BYTES: usize = 2 * 1024 * 1024;
 
 /// A key from elsewhere, read and recognised.
 pub struct ImportSource {

@@ -23,7 +23,8 @@ use super::{Algorithm, KeyError, KeyVersion, Passphrase, file, transferable};
 /// The directory of secret keys in the home directory.
 pub const DIRECTORY: &str = "keys";
 /// The size limit of a key file, in bytes: the largest certificate that any domain accepts, in armor, and its secrets.
-const FILE_BYTES: usize = 2 * 1024 * 1024;
+/// What is imported becomes such a file.
+pub(super) const FILE_BYTES: usize = 2 * 1024 * 1024;
 
 /// The local name of a key: the name of its file without `.asc`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]

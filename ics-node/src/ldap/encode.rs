@@ -4,7 +4,7 @@ use super::entry::{AS_OF, Entry, as_of_attributes};
 use super::schema::{self, Attribute};
 use super::{ber, message};
 use crate::api::AsOf;
-use crate::store::DomainNumber;
+use crate::app::DomainNumber;
 
 /// Which attributes of entries a search asks for (RFC 4511, 4.5.1.8; RFC 3673).
 #[derive(Debug, Clone, PartialEq)]

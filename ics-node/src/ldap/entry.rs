@@ -14,8 +14,8 @@ use super::dn::escape;
 use super::schema::{self, Attribute, Class};
 use super::tree::Tree;
 use crate::api::{AsOf, DomainInfo, Position};
+use crate::app::DomainNumber;
 use crate::explain;
-use crate::store::DomainNumber;
 
 /// An entry: its name, and its attributes, each once and with at least one value.
 #[derive(Debug, Clone, PartialEq)]

@@ -9,6 +9,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use ics_core::identity::Fingerprint;
+use ics_core::limits;
 use ics_core::record::mail_of;
 use ics_core::time::Timestamp;
 use ldap3_proto::proto::{LdapFilter, LdapModifyType, LdapPartialAttribute, LdapResultCode};
@@ -27,9 +28,6 @@ use crate::app::{AppError, Reader};
 
 /// The OpenPGP version of keys in the key space: GnuPG reads no newer one.
 pub(super) const VERSION: Option<u8> = Some(4);
-
-/// How many keys one search returns; any number of keys can fit a key id or a User ID.
-pub(super) const KEYS: usize = 100;
 
 /// How to find the keys that a filter may match.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -139,14 +137,15 @@ fn unpercent(text: &str) -> Cow<'_, str> {
 /// The entry of the key with a long id. Two keys can be made to share an id; then neither has the entry.
 pub(super) fn by_id(place: &Place, reader: Reader, id: &str) -> Result<Option<Entry>, Failure> {
     let Some(search @ KeySearch::KeyId(id)) = KeySearch::hex(id) else { return Ok(None) };
-    let found = place.app.keys(reader, &search, VERSION, KEYS).map_err(|error| failed(&error))?;
+    let found = place.app.keys(reader, &search, VERSION, limits::KEYS_FOUND).map_err(|error| failed(&error))?;
     own(&found, id).map(|key| entry(&place.tree, key)).transpose()
 }
 
 /// Whether a key with this id is held here, even if other nodes that may know it have not answered.
 fn is_here(place: &Place, reader: Reader, id: &str) -> Result<bool, Failure> {
     let Some(search @ KeySearch::KeyId(id)) = KeySearch::hex(id) else { return Ok(false) };
-    let (found, _) = place.app.keys_here(reader, &search, VERSION, KEYS).map_err(|error| failed(&error))?;
+    let (found, _) =
+        place.app.keys_here(reader, &search, VERSION, limits::KEYS_FOUND).map_err(|error| failed(&error))?;
     Ok(own(&found, id).is_some())
 }
 

@@ -9,8 +9,7 @@ use super::encode::{Selection, dated};
 use super::entry::AS_OF;
 use super::filter::{is_by_id, mentions};
 use super::tree::Node;
-use crate::app::{App, Mark};
-use crate::store::DomainNumber;
+use crate::app::{App, DomainNumber, Mark};
 
 /// What an answer rests on.
 #[derive(Debug, Clone, PartialEq, Eq)]

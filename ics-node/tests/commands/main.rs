@@ -21,6 +21,7 @@ mod for_ever;
 mod foreign_keys;
 mod groups;
 mod keeping;
+mod neighbours;
 mod offline;
 mod reading;
 mod rules;

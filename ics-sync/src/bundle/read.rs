@@ -4,7 +4,6 @@ use std::io::{self, Read, Seek, SeekFrom};
 
 use ics_core::limits;
 use ics_core::log::checkpoint::{Checkpoint, Origin};
-use ics_core::log::note::Note;
 use serde::de::DeserializeOwned;
 use sha2::{Digest as _, Sha256};
 
@@ -61,11 +60,10 @@ impl Section {
     /// Number of entries to which its pages lead; `None` if it has no checkpoint.
     #[must_use]
     pub fn size(&self) -> Option<u64> {
-        let note = Note::parse(self.note.as_deref()?).ok()?;
-        Some(Checkpoint::parse(note.text()).ok()?.size)
+        Some(Checkpoint::claimed(self.note.as_deref()?).ok()?.size)
     }
 
-    /// Index of the first entry of its pages.
+    /// Index of the first entry of its pages; `None` if it has no pages.
     #[must_use]
     pub fn begins(&self) -> Option<u64> {
         self.pages.first().map(|page| page.from)
@@ -77,7 +75,7 @@ impl Section {
         !self.submissions.is_empty()
     }
 
-    /// How far its reader's copy is once they have taken all of it.
+    /// How far its reader's copy is once they have taken all of it; `None` if it says nothing of the log.
     #[must_use]
     pub fn leads_to(&self) -> Option<Cursor> {
         let size = self.pages.last().map(|page| page.end).or_else(|| self.size())?;
@@ -207,7 +205,7 @@ impl Section {
             }
             kind::CHECKPOINT if self.note.is_none() => {
                 let note = core::str::from_utf8(bytes).map_err(|_| Refused::from("it is not text"))?;
-                Checkpoint::parse(Note::parse(note).map_err(|error| Refused(error.to_string()))?.text())?;
+                Checkpoint::claimed(note)?;
                 self.note = Some(note.to_owned());
                 Ok(())
             }

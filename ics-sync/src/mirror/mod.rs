@@ -29,9 +29,8 @@ mod target;
 
 use std::sync::Arc;
 
-use ics_core::log::checkpoint::{Checkpoint, CheckpointError, Origin};
+use ics_core::log::checkpoint::{Checkpoint, Origin};
 use ics_core::log::merkle::Tree;
-use ics_core::log::note::Note;
 use ics_core::time::Timestamp;
 use ics_core::vocabulary::DomainName;
 
@@ -243,7 +242,7 @@ impl Mirror {
         if let Some(again) = reached.map(|reached| reached.looked_at(now)) {
             return self.consider(again, false, now);
         }
-        match parse(note) {
+        match Checkpoint::claimed(note) {
             Ok(claimed) => self.decide(note, &claimed, false, now),
             // For instance a page that asks people to log in: the home has said nothing.
             Err(problem) => self.fail(Trouble::Failure(format!("the peer sent no checkpoint: {problem}")), now),
@@ -438,9 +437,4 @@ impl Mirror {
 /// The first of the numbers by which the questions of one look are told apart.
 const fn question(from: u64, now: Timestamp) -> u64 {
     now.as_millis().rotate_left(24) ^ from
-}
-
-/// What a note claims, verified or not.
-fn parse(note: &str) -> Result<Checkpoint, CheckpointError> {
-    Checkpoint::parse(Note::parse(note)?.text())
 }

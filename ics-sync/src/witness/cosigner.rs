@@ -3,7 +3,7 @@
 use ics_core::log::Hash;
 use ics_core::log::checkpoint::{Checkpoint, CheckpointError, Origin};
 use ics_core::log::merkle::{ProofError, empty_root, verify_consistency};
-use ics_core::log::note::{Note, NoteError, VerifierKey};
+use ics_core::log::note::{NoteError, VerifierKey};
 
 use super::request::{AddCheckpoint, RequestError};
 
@@ -117,8 +117,7 @@ pub fn open(
     request: &AddCheckpoint,
     key_of: impl FnOnce(&Origin) -> Option<VerifierKey>,
 ) -> Result<Checkpoint, Refusal> {
-    let note = Note::parse(&request.checkpoint).map_err(CheckpointError::from).map_err(Refusal::Checkpoint)?;
-    let claimed = Checkpoint::parse(note.text()).map_err(Refusal::Checkpoint)?;
+    let claimed = Checkpoint::claimed(&request.checkpoint).map_err(Refusal::Checkpoint)?;
     let key = key_of(&claimed.origin).ok_or_else(|| Refusal::UnknownLog(claimed.origin.clone()))?;
     Checkpoint::open(&request.checkpoint, &key).map_err(|error| match error {
         error @ CheckpointError::Note(NoteError::Unsigned(_) | NoteError::BadSignature(_)) => Refusal::Unsigned(error),

@@ -5,13 +5,14 @@ use base64::engine::general_purpose::STANDARD;
 use ics_core::identity::Kind;
 use ics_core::openpgp::signer::Signer as _;
 use ics_core::statement::{Claims, body, make};
+use ics_core::time::Timestamp;
 use ics_core::vocabulary::Act;
 use serde_json::{Value, json};
 
 use crate::support::{Answer, Node};
 use crate::world::{
-    CARE, CREATED, DOMAIN, TOKEN, World, certificate, domain, introduction, introduction_as, maker, serial, signer,
-    stolen,
+    CARE, CREATED, DOMAIN, TOKEN, World, certificate, domain, introduction, introduction_as, maker, of_device, serial,
+    signer, stolen,
 };
 
 const AT: &str = "/v1/domains/devices.acme.example";
@@ -149,6 +150,21 @@ async fn a_record_in_every_form() {
         let armored = node.get_with(&path, &[("accept", "application/pgp-keys")]).await;
         assert!(armored.text().starts_with("-----BEGIN PGP PUBLIC KEY BLOCK-----\n"), "{}", armored.text());
         assert_ne!(binary.header("etag"), armored.header("etag"));
+    }
+}
+
+/// In whole and in brief; that the document has the member, too, is checked with each answer.
+#[tokio::test]
+async fn a_record_says_when_it_changes_without_news() {
+    let node = told().await;
+    let mut claims = Claims::new(Act::Status, "manufacturer".parse().expect("a role"), domain());
+    claims.status = Some("stolen".parse().expect("a status"));
+    claims.until = Some(Timestamp::from_seconds(2_208_988_800));
+    let results = submit(&node, &[of_device(&maker(), 10, &claims, true)]).await;
+    assert_eq!(results[0]["receipt"]["index"], 6, "{results:?}");
+    for (query, member) in [("", "record"), ("?view=summary", "summary")] {
+        let answer = node.get(&format!("{AT}/identities/{}{query}", fingerprint(10))).await.json();
+        assert_eq!(answer[member]["changes_at"], "2040-01-01T00:00:00Z", "{answer}");
     }
 }
 

@@ -6,7 +6,6 @@ use std::thread;
 use std::time::Duration;
 
 use ics_core::log::checkpoint::Checkpoint;
-use ics_core::log::note::Note;
 
 use crate::author::{Author, DOMAIN};
 use crate::client::Client;
@@ -137,9 +136,6 @@ pub(crate) fn opens(author: &Author, disk: &Disk, call: &Call, promises: &Promis
 fn head_on_file(path: &Path) -> u64 {
     match fs::read_to_string(path) {
         Err(_) => 0,
-        Ok(note) => {
-            let note = Note::parse(&note).expect("a note, never a part of one");
-            Checkpoint::parse(note.text()).expect("a checkpoint").size
-        }
+        Ok(note) => Checkpoint::claimed(&note).expect("a checkpoint, never a part of one").size,
     }
 }

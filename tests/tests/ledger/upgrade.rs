@@ -5,7 +5,6 @@ use std::path::Path;
 use std::process::Command;
 
 use ics_core::log::checkpoint::Checkpoint;
-use ics_core::log::note::Note;
 use serde_json::Value;
 
 use crate::author::{Author, DOMAIN};
@@ -30,7 +29,7 @@ fn the_first_release_is_taken_over_in_place() {
     assert!(unpacked.expect("tar must be installed").success());
     let home = directory.path().join("home");
     let note = fs::read_to_string(home.join("data/heads").join(DOMAIN)).expect("a head");
-    let before = Checkpoint::parse(Note::parse(&note).expect("a note").text()).expect("a checkpoint");
+    let before = Checkpoint::claimed(&note).expect("a checkpoint");
 
     let node = Process::start(&home, &[]).expect("starts");
     for (device, status) in [("serial:SN-2", "stolen"), ("serial:SN-300", "suspended")] {

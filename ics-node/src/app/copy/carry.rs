@@ -288,7 +288,7 @@ impl App {
         let Ok(parsed) = body::parse(bytes) else { return Ok(None) };
         let proven = self.seal(hosted).map_or(0, |seal| seal.size);
         let snapshot = Snapshot { store: self.store(), number: hosted.number, size: proven };
-        for entry in snapshot.find(&[Posting::Statement(parsed.id())], limits::KEYS_FOUND)? {
+        for entry in snapshot.find(&[Posting::Statement(parsed.id())], limits::PAGE_ITEMS)? {
             if entry.content.as_ref().is_some_and(|content| content.body == bytes) {
                 return Unproven::stored(entry).map(Some);
             }

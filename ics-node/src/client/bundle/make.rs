@@ -7,7 +7,6 @@ use std::io::Write;
 
 use ics_core::limits;
 use ics_core::log::checkpoint::Checkpoint;
-use ics_core::log::note::Note;
 use ics_core::time::Timestamp;
 use ics_core::vocabulary::DomainName;
 use ics_sync::bundle::{Bundle, BundleWriter, Cursor, Earlier, Head, Party};
@@ -138,7 +137,7 @@ impl<W: Write, M: Fn(u64)> Making<'_, W, M> {
             Err(NodeError::Problem(problem)) if Code::named(problem.code()) == Some(Code::Behind) => return Ok(None),
             Err(error) => return Err(error.into()),
         };
-        let size = size_of(&note).ok_or_else(|| CarryError::Checkpoint(domain.to_string()))?;
+        let size = Checkpoint::claimed(&note).map_err(|_| CarryError::Checkpoint(domain.to_string()))?.size;
         let since = since.filter(|cursor| cursor.origin == info.info.origin && cursor.size <= size);
         let mut from = since.map_or(0, |cursor| cursor.size);
         let mut first = self.shown.page(domain, from, size).await?;
@@ -266,12 +265,6 @@ fn named(page: &Page) -> impl Iterator<Item = u64> {
 /// Whether these are more than the reader of a bundle of news can be told, since they are all listed at once.
 fn are_too_many(earlier: &BTreeSet<u64>) -> bool {
     earlier.len() >= limits::SIGHT_INDICES
-}
-
-/// The log size that a checkpoint states.
-fn size_of(note: &str) -> Option<u64> {
-    let note = Note::parse(note).ok()?;
-    Checkpoint::parse(note.text()).ok().map(|checkpoint| checkpoint.size)
 }
 
 fn rights(page: &Page) -> Option<Rights> {

@@ -2,7 +2,6 @@
 
 use ics_core::log::Hash;
 use ics_core::log::checkpoint::Checkpoint;
-use ics_core::log::note::Note;
 
 use super::*;
 
@@ -63,7 +62,7 @@ impl World {
     pub(crate) fn forked(self) -> Self {
         let path = self._directory.path().join("heads").join(DOMAIN);
         let note = std::fs::read_to_string(&path).expect("a head");
-        let head = Checkpoint::parse(Note::parse(&note).expect("a note").text()).expect("a checkpoint");
+        let head = Checkpoint::claimed(&note).expect("a checkpoint");
         let other = Checkpoint { root: Hash([7; 32]), ..head };
         let signed = other.sign(&SigningKey::from_bytes(&[9; 32])).expect("signs");
         std::fs::write(&path, signed).expect("is written");
