@@ -260,7 +260,9 @@ impl App {
     /// The profiles of a domain, each described in words.
     pub(super) fn acme_profiles(&self, domain: &DomainName) -> Result<Vec<(String, String)>, Problem> {
         let list = |words: Vec<&str>| words.join(", ");
-        let rules = self.acme_rules(domain)?;
+        let said = self.hosted(domain)?.domain();
+        let rules = said.as_ref().and_then(|said| said.descriptor().certificates.as_ref());
+        let rules = rules.ok_or_else(|| Problem::new(Kind::NotFound, "no certificates are issued here"))?;
         let profiles = rules.profiles.iter().map(|(name, profile)| {
             let uses = list(profile.uses.iter().map(|it| it.as_str()).collect());
             let uses = if uses.is_empty() { "no purpose of its own".to_owned() } else { uses };
@@ -274,11 +276,6 @@ impl App {
             (name.to_string(), format!("for {kinds}; {uses}; {time}; keys: {keys}; {chosen}"))
         });
         Ok(profiles.collect())
-    }
-
-    pub(super) fn acme_rules(&self, domain: &DomainName) -> Result<Certificates, Problem> {
-        let rules = self.hosted(domain)?.domain().and_then(|domain| domain.descriptor().certificates.clone());
-        rules.ok_or_else(|| Problem::new(Kind::NotFound, "no certificates are issued here"))
     }
 }
 

@@ -100,7 +100,9 @@ impl App {
         let shown = Shown::read(&der).map_err(|error| Problem::malformed(format!("certificate: {error}")))?;
         let unknown = || Problem::new(Kind::NotFound, "no such certificate was issued here");
         let (serial, digest) = (SerialNumber::read(&shown.serial).ok_or_else(unknown)?, sha256(&der));
-        let known = self.acme_issued(domain, &serial)?.filter(|known| known.digest == digest).ok_or_else(unknown)?;
+        let hosted = self.hosted(domain)?;
+        let known = self.acme_issued(&self.sight(&hosted)?, &serial)?;
+        let known = known.filter(|known| known.digest == digest).ok_or_else(unknown)?;
         let issued = self.acme_server()?.look(|tx| Ok(tx.certificate_by_digest(domain, &digest)?))?;
         Ok(Target { shown, serial, record: known.record, issued: issued.map(|(issued, _)| issued) })
     }

@@ -128,7 +128,7 @@ impl App {
     }
 
     /// As `is_given_up`, without reading again the statements at hand.
-    pub(super) fn is_given_up_besides(
+    pub(in crate::app::x509) fn is_given_up_besides(
         &self,
         domain: &DomainName,
         spki: [u8; 32],
