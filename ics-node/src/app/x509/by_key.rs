@@ -68,7 +68,7 @@ impl App {
         // The certificate that is asked for rests on the same, and usually nothing else names the key.
         let known = self.resolve_again(&sight, id, &[])?;
         let about = known.as_ref().map(|known| known.1.as_slice()).unwrap_or_default();
-        if self.is_given_up_besides(domain, spki, about)? {
+        if self.is_given_up_besides(&sight, spki, about)? {
             return unproven("the key of the certificate shown was given up as compromised");
         }
         let Some(known) = &known else { return Ok(None) };

@@ -213,7 +213,7 @@ impl App {
         check_room(about.len())?;
         self.check_key(issuing, csr, known)?;
         if let Requester::Identity(id) = application.requester {
-            self.check_own_key(issuing.hosted, &id, known)?;
+            self.check_own_key(issuing.sight, &id, known)?;
         }
         let names = self.names_for(issuing.sight, known, takes)?;
         let given = issuing.given(profile, &application.identity, &names);

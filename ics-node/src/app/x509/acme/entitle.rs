@@ -65,7 +65,7 @@ impl App {
         match client.account.holder {
             // Whatever else the record of the thing itself says is checked below, with the profiles.
             Holder::Thing(thing) if known.0.identity.id == IdentityId::Key(thing) => {
-                self.check_own_key(&hosted, &IdentityId::Key(thing), &known)?;
+                self.check_own_key(&sight, &IdentityId::Key(thing), &known)?;
             }
             holder => self.acme_check_thing(domain, &holder)?,
         }

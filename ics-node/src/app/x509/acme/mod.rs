@@ -293,12 +293,13 @@ impl App {
         // A thing's account may have the thing's own key, which each of its certificates names; what is said about the
         // thing is read for what it asks anyway.
         let hosted = self.hosted(domain)?;
+        let sight = self.sight(&hosted)?;
         let known = match holder {
-            Some(Holder::Thing(thing)) => self.resolve_again(&self.sight(&hosted)?, &IdentityId::Key(thing), &[])?,
+            Some(Holder::Thing(thing)) => self.resolve_again(&sight, &IdentityId::Key(thing), &[])?,
             Some(Holder::Signer(_)) | None => None,
         };
         let about = known.as_ref().map(|known| known.1.as_slice()).unwrap_or_default();
-        if self.is_given_up_besides(domain, sha256(&key.to_spki()), about)? {
+        if self.is_given_up_besides(&sight, sha256(&key.to_spki()), about)? {
             return Err(Problem::new(Kind::Unauthorized, "the account's key was given up as compromised"));
         }
         Ok(())
