@@ -70,6 +70,24 @@ fn the_account_that_got_it() {
     device.certificate(&[URN], &story.csr);
 }
 
+/// A crash may lose which account got the last ones, and not who had asked.
+#[test]
+fn an_account_of_whoever_asked_for_one_that_is_stored_for_nobody() {
+    let story = Story::begin();
+    let (device, maker) = (story.device(), story.signer(41, &maker()));
+    let (chain, _) = maker.certificate(&[URN], &story.server.bench.request("another", &[]));
+    let theirs = first_der(&chain);
+    let memory = rusqlite::Connection::open(story.server.world.database().with_file_name("acme.db")).expect("opens");
+    memory.execute_batch("DELETE FROM certificate").expect("writes");
+    device.revoke(&theirs, Some(4)).fails(400, "badRevocationReason");
+    maker.revoke(&story.certificate, Some(4)).fails(400, "badRevocationReason");
+    maker.revoke(&theirs, Some(4)).is(200);
+    assert_eq!(revoked(&story.server).as_deref(), Some("superseded"), "nobody else has asked");
+    device.revoke(&story.certificate, None).is(200);
+    assert_eq!(revoked(&story.server).as_deref(), Some("unspecified"));
+    device.certificate(&[URN], &story.csr);
+}
+
 #[test]
 fn the_certificates_key_which_gets_no_other_one() {
     let story = Story::begin();

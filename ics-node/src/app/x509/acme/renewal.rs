@@ -17,6 +17,8 @@ use crate::x509::{SerialNumber, State};
 pub(super) struct Known {
     /// Its SHA-256.
     pub(super) digest: [u8; 32],
+    /// The index of the statement that names it.
+    pub(super) index: u64,
     pub(super) from: Timestamp,
     /// `None` if it has no end.
     pub(super) until: Option<Timestamp>,
@@ -73,8 +75,9 @@ impl App {
         let Some(logged) = self.issued(sight, serial)? else { return Ok(None) };
         let Some((record, _)) = self.resolve(sight, &logged.subject_id())? else { return Ok(None) };
         let Some((issued, digest)) = named_by(&logged) else { return Ok(None) };
-        let state = State::of(&record, logged.index());
-        Ok(Some(Known { digest, from: issued.from.unwrap_or_default(), until: issued.until, state, record }))
+        let (index, from) = (logged.index(), issued.from.unwrap_or_default());
+        let state = State::of(&record, index);
+        Ok(Some(Known { digest, index, from, until: issued.until, state, record }))
     }
 }
 
