@@ -115,7 +115,13 @@ impl App {
         identifiers: &[Identifier],
     ) -> Result<Arc<(Record, Vec<Logged>)>, Problem> {
         let sight = issuing.sight;
-        let (mut candidates, mut giving) = (BTreeSet::new(), Vec::new());
+        // A thing mostly orders for itself, and what is said about it is at hand since its key was checked.
+        let own = match client.account.holder {
+            Holder::Thing(thing) => self.resolve_again(sight, &IdentityId::Key(thing), &[])?,
+            Holder::Signer(_) => None,
+        };
+        let mut candidates = BTreeSet::new();
+        let mut giving = own.map(|known| known.1.clone()).unwrap_or_default();
         for identifier in identifiers {
             let lookup = looked_up(identifier)?;
             if !self.acme_may_mean(sight, client, &lookup)? {
