@@ -40,16 +40,16 @@ struct Target {
 }
 
 impl Target {
-    /// Whether an account got it. None is stored for what was got over other protocols, nor perhaps for the last ones
-    /// before a crash; then it is enough that the account speaks for whoever had asked.
+    /// Whether an account got it. Of what was got over other protocols, and perhaps of the last ones before a crash, no
+    /// account is stored. Then the thing's own counts, as the thing does over CMP, unless it was on a signer's word. The
+    /// signer's does not: the role in which the signer asked may have ended, and over other protocols the log names who
+    /// asks to revoke.
     fn is_got_by(&self, client: &Client) -> bool {
         if let Some(issued) = &self.issued {
             return issued.account == client.id;
         }
-        self.certified.as_ref().is_some_and(|it| match client.account.holder {
-            Holder::Signer(signer) => it.word.is_some_and(|word| word.signer == signer && word.entry.is_none()),
-            Holder::Thing(thing) => self.record.identity.id == IdentityId::Key(thing) && it.shows && it.word.is_none(),
-        })
+        let is_its = client.account.holder.requester() == Requester::Identity(self.record.identity.id);
+        is_its && self.certified.as_ref().is_some_and(|it| it.shows && it.word.is_none())
     }
 
     /// The entry by which somebody other than its holder had it revoked, if that has not been lifted.
