@@ -175,10 +175,11 @@ impl Authorization {
             challenge.state = ChallengeState::Valid(now);
             self.state = AuthorizationState::Valid;
             self.expires = now.plus_millis(PROVEN_MILLIS);
-            self.challenges.retain(|challenge| challenge.method == method);
         } else {
             self.state = AuthorizationState::Invalid;
         }
+        // What was not tried can no longer be (RFC 8555, 7.1.4).
+        self.challenges.retain(|challenge| challenge.method == method);
     }
 
     /// Deactivates it, as its client asks.
@@ -339,6 +340,9 @@ mod tests {
         authorization.finish(Method::TlsAlpn01, Err(Problem::new(Kind::IncorrectResponse, "no")), at(2));
         assert_eq!(authorization.status(at(2)), "invalid");
         assert!(authorization.begin(Method::Http01, false, at(3)).is_err());
+        let json = authorization.to_json(at(3), |_| String::new());
+        let told: Vec<_> = json["challenges"].as_array().expect("some").iter().map(|it| &it["type"]).collect();
+        assert_eq!(told, ["tls-alpn-01"], "the one that failed");
         assert_eq!(authorization.begin(Method::TlsAlpn01, false, at(3)), Ok(false), "it was looked at");
         assert_eq!(authorization.error().map(|it| it.kind), Some(Kind::IncorrectResponse));
     }

@@ -92,6 +92,9 @@ pub struct X509Issuer {
     pub until: Timestamp,
     /// Whether it issues; the others answer for what they have issued.
     pub issues: bool,
+    /// Whether its key is declared compromised: then anybody may sign with it.
+    #[serde(default, skip_serializing_if = "core::ops::Not::not")]
+    pub compromised: bool,
     /// The URL of its certificate.
     pub certificate: String,
     /// Its certificate and those above it up to the root, DER, its own first.

@@ -70,6 +70,28 @@ fn the_account_that_got_it() {
     device.certificate(&[URN], &story.csr);
 }
 
+/// A crash may lose which account got the last ones. A thing then has its own revoked as before; a signer is named, as
+/// over other protocols, since the role may have ended in which the signer had asked.
+#[test]
+fn the_thing_for_whose_certificate_no_account_is_stored() {
+    let story = Story::begin();
+    let asks = maker().public_key().fingerprint();
+    let (device, maker) = (story.device(), story.signer(41, &maker()));
+    let (chain, _) = maker.certificate(&[URN], &story.server.bench.request("another", &[]));
+    let theirs = first_der(&chain);
+    let memory = rusqlite::Connection::open(story.server.world.database().with_file_name("acme.db")).expect("opens");
+    memory.execute_batch("DELETE FROM certificate").expect("writes");
+    for (client, certificate) in [(&device, &theirs), (&maker, &theirs), (&maker, &story.certificate)] {
+        client.revoke(certificate, Some(4)).fails(400, "badRevocationReason");
+    }
+    device.revoke(&story.certificate, Some(4)).is(200);
+    assert_eq!(revoked(&story.server).as_deref(), Some("superseded"), "nobody else has asked");
+    device.certificate(&[URN], &story.csr);
+    maker.revoke(&theirs, None).is(200);
+    let told = format!("cessationOfOperation; asked by {asks}, who may ask for its certificates");
+    assert_eq!(revoked(&story.server), Some(told));
+}
+
 #[test]
 fn the_certificates_key_which_gets_no_other_one() {
     let story = Story::begin();

@@ -156,13 +156,21 @@ fn a_thing_gets_certificates_of_its_own_key_after_its_issuer_was_compromised() {
 fn an_issuer_that_is_declared_compromised_issues_nothing_until_another_does() {
     let (mut world, bench) = (World::new(), Bench::new());
     issue(&world, &bench, "before");
+    let told = |world: &World| {
+        let index = world.app.x509_index(&domain(), "https://ics.acme.example").expect("it names issuers");
+        index.issuers.iter().map(|issuer| (issuer.issues, issuer.compromised)).collect::<Vec<_>>()
+    };
+    assert_eq!(told(&world), [(true, false)]);
     let (signer, from_index) = (world.key.signer.public_key().fingerprint(), world.size());
     world.change(|descriptor| descriptor.compromised = vec![Compromise { signer, domain: domain(), from_index }]);
+    assert_eq!(told(&world), [(false, true)]);
     let size = world.size();
     let refused = world.certify(7, "ldevid", &bench.request("after", &[])).expect_err("anybody may sign with it");
     assert_eq!((refused.fault(), world.size()), (CertifyFault::Node, size), "{refused}");
     assert!(refused.to_string().contains("declared compromised"), "it says why: {refused}");
-    issue(&world.rotated(issuer_key()), &bench, "new");
+    let world = world.rotated(issuer_key());
+    issue(&world, &bench, "new");
+    assert_eq!(told(&world), [(true, false), (false, true)]);
 }
 
 /// Nor does a compromised signer who blocked a thing for ever, since the revocation was published.

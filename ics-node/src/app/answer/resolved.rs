@@ -12,7 +12,7 @@ use ics_core::time::Timestamp;
 use super::memory::{Around, Era, Kept, Known, place_of};
 use super::read::Sight;
 use crate::api::problem::Code;
-use crate::app::entries::{Said, find_besides, is_more_about, keys, kind_key, postings_of_groups};
+use crate::app::entries::{Brought, Said, find_besides, is_more_about, keys, kind_key, postings_of_groups};
 use crate::app::{App, AppError, Reader};
 
 /// What was read about an identity.
@@ -122,6 +122,17 @@ impl App {
             lately.keep(number, place, known.as_ref(), (&era, &around, sight.seal.size));
         }
         Ok(known)
+    }
+
+    /// What the writer needs to judge a statement about an identity, given all that is said about the identity: that,
+    /// and what is said about its groups, which memory mostly has.
+    pub(in crate::app) fn brought(&self, sight: &Sight<'_>, about: &[Logged]) -> Result<Brought, AppError> {
+        let around = self.around(sight, &self.memory().era(sight.hosted.number), about)?;
+        let mut statements = [about, around.statements.as_slice()].concat();
+        // Of several groups that it may belong to, one may be a part of another.
+        statements.sort_unstable_by_key(Logged::index);
+        statements.dedup_by_key(|statement| statement.index());
+        Ok(Brought { statements, size: sight.seal.size })
     }
 
     fn judge(

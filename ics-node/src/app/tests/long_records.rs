@@ -7,7 +7,7 @@ use ics_core::domain::Domain;
 use ics_core::identity::{IdentityId, Kind};
 use ics_core::log::entry::{EntryKind, Header};
 use ics_core::openpgp::signer::Ed25519Signer;
-use ics_core::record::Posting;
+use ics_core::record::{Logged, Posting};
 use ics_core::statement::make::{certify, sign_descriptor, sign_document};
 use ics_core::statement::{Claims, Group, StatementId, Subject, body};
 use ics_core::time::Timestamp;
@@ -218,6 +218,38 @@ async fn what_a_job_brings_with_it_does_not_count_if_it_was_erased_meanwhile() {
     let after = again().await.expect("judged");
     let [Outcome::Refused(problem)] = after.as_slice() else { panic!("{after:?}") };
     assert_eq!(problem.code(), "statement-erased", "it is not taken for one that still stands");
+}
+
+/// There is one writer for all: what is said about the lot of a device is not read there for each of its certificates.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_brings_what_is_said_about_groups_with_it() {
+    let maker = Party::found("devices.acme.example");
+    let app = maker.open();
+    let attributes = [(Attribute::Lot, "0".to_owned())].into();
+    let lot = Subject::Group(Group { kind: Kind::Group, name: "lot 0".to_owned(), attributes });
+    let recall = Claims { status: Some(word("withdrawn")), ..claims(&maker, Act::Status) };
+    let recall = sign_document(&maker.signer, &lot, &recall, app.clock().now(), &SALT).expect("made");
+    accepted(&app, &maker, vec![maker.certificate.clone(), said(&app, &maker, 0), recall]).await;
+    let hosted = app.hosted(&maker.domain).expect("is here");
+    let sight = app.sight(&hosted).expect("can be read");
+    let id = IdentityId::Key(device(1).fingerprint());
+    let known = app.resolve_again(&sight, &id, &[]).expect("can be read").expect("is known");
+    let brought = app.brought(&sight, &known.1).expect("can be read");
+    let indices: Vec<u64> = brought.statements.iter().map(Logged::index).collect();
+    assert_eq!((indices, brought.size), (vec![2, 3], 4));
+
+    let (writer, clock, next) =
+        (Arc::clone(&hosted), app.clock().clone(), checked(&app, &maker, said(&app, &maker, 1)));
+    let job = move |tx: &mut WriteTx<'_>| {
+        let (domain, mut line) = writer.working_at(tx.size())?;
+        line.begin(tx.size(), brought);
+        let log = Counting::new(tx);
+        judge(&log, domain.as_deref(), &header(domain.as_deref(), &clock), &next, &mut line)?;
+        writer.set_working(domain, line);
+        Ok::<_, StoreError>(log.read.get())
+    };
+    let judged = tokio::task::block_in_place(|| app.store().write(hosted.number, job).expect("queued").wait());
+    assert_eq!(judged.expect("judged").value, 0, "nothing is read");
 }
 
 /// Much work must not keep others waiting: the rest of a batch becomes another job.

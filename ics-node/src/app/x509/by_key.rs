@@ -63,15 +63,19 @@ impl App {
         spki: [u8; 32],
     ) -> Result<Option<Word>, CertifyError> {
         let unproven = |text: &str| Err(CertifyError::Unproven(text.to_owned()));
-        if self.is_given_up(domain, spki)? {
-            return unproven("the key of the certificate shown was given up as compromised");
-        }
         let hosted = self.hosted(domain)?;
         let sight = self.sight(&hosted)?;
-        let Some((record, said)) = self.resolve(&sight, id)? else { return Ok(None) };
+        // The certificate that is asked for rests on the same, and usually nothing else names the key.
+        let known = self.resolve_again(&sight, id, &[])?;
+        let about = known.as_ref().map(|known| known.1.as_slice()).unwrap_or_default();
+        if self.is_given_up_besides(&sight, spki, about)? {
+            return unproven("the key of the certificate shown was given up as compromised");
+        }
+        let Some(known) = &known else { return Ok(None) };
+        let record = &known.0;
         let key = Name::Spki(spki);
-        let misnamed = misnamed_of(&record, &key, self.clock().now());
-        if misnamed.is_empty() && is_only_of_revoked(&record, &key) {
+        let misnamed = misnamed_of(record, &key, self.clock().now());
+        if misnamed.is_empty() && is_only_of_revoked(record, &key) {
             return unproven(
                 "the certificate shown was revoked for good, and no record names its key in another way: have a signer \
                  or the operator ask for a new one",
@@ -80,7 +84,7 @@ impl App {
         // The first who named it: a thief may repeat what others have said.
         let naming = record.names.iter().filter(|given| given.value == key);
         let first = naming.min_by_key(|given| given.by.index);
-        let own = key_among(&said.about).and_then(|(own, _)| own.to_spki_der());
+        let own = key_among(about).and_then(|(own, _)| own.to_spki_der());
         if first.is_some() && own.is_some_and(|own| sha256(&own) == spki) {
             return Ok(None);
         }
@@ -154,12 +158,12 @@ impl App {
         &self,
         domain: &DomainName,
         (requester, key): (Requester, KeyPin),
-        csr: impl FnOnce() -> Result<Csr, CertifyError>,
+        csr: &Csr,
     ) -> Result<IdentityId, CertifyError> {
         match requester {
             Requester::Identity(id) => Ok(id),
-            Requester::Signer(signer) => self.meant_by_signer(domain, (signer, key), &csr()?),
-            Requester::Operator => self.meant_by_registrar(domain, "", &csr()?),
+            Requester::Signer(signer) => self.meant_by_signer(domain, (signer, key), csr),
+            Requester::Operator => self.meant_by_registrar(domain, "", csr),
         }
     }
 
@@ -245,8 +249,8 @@ impl App {
         })?;
         let hosted = self.hosted(domain)?;
         let sight = self.sight(&hosted)?;
-        let (record, _) = self.resolve(&sight, &id)?.ok_or_else(unknown)?;
-        let has_role = !roles_to_ask(&sight.domain, &record, &signer, record.at).is_empty();
+        let known = self.resolve_again(&sight, &id, &[])?.ok_or_else(unknown)?;
+        let has_role = !roles_to_ask(&sight.domain, &known.0, &signer, self.clock().now()).is_empty();
         if has_role || self.readable(Reader::Key(key), &sight, &id)?.is_some() { Ok(id) } else { Err(unknown()) }
     }
 

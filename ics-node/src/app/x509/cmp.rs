@@ -226,7 +226,7 @@ impl App {
         let (domain, csr) = (&asked.domain, &enrolment.csr);
         let profile = asked.profile(&message.header)?;
         let (proven, meant) = match sender {
-            Protection::Key(key) => (Some(key), self.asked_for(domain, (requester, key), || Ok(csr.clone()))),
+            Protection::Key(key) => (Some(key), self.asked_for(domain, (requester, key), csr)),
             _ => {
                 let named = String::from_utf8_lossy(message.header.reference());
                 (None, self.meant_by_registrar(domain, &named, csr))
@@ -296,9 +296,9 @@ impl App {
         if issued.subject_id() != *id || !proven.is_none_or(is_of_key) {
             return Err(unknown());
         }
-        let (record, _) = self.resolve(&sight, id)?.ok_or_else(unknown)?;
+        let known = self.resolve_again(&sight, id, &[])?.ok_or_else(unknown)?;
         let no = |text: &str| Err(CertifyError::Record(text.to_owned()));
-        match State::of(&record, issued.index()) {
+        match State::of(&known.0, issued.index()) {
             State::Good => Ok(()),
             State::Revoked { reason: Reason::CertificateHold, .. } => no("the certificate to be updated is on hold"),
             State::Revoked { .. } => Err(CertifyError::AlreadyRevoked),

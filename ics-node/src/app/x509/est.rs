@@ -44,8 +44,7 @@ impl App {
     /// When the client has not proved who it is, or as [`App::certify`].
     pub async fn est_enroll(&self, asked: &EstRequest, csr: &str) -> Result<Vec<u8>, CertifyError> {
         let der = Csr::decode(csr)?;
-        let (requester, identity) = self.est_client(asked, &der)?;
-        let csr = Csr::parse(&der)?;
+        let (requester, identity, csr) = self.est_client(asked, &der)?;
         let EstRequest { domain, profile, issuer, proven, .. } = asked;
         let issuer = issuer.as_deref();
         let applicant = Applicant { domain, profile, issuer, proven: *proven, requester, identity };
@@ -54,21 +53,23 @@ impl App {
         encoded.map_err(|error| AppError::Internal(error.to_string()).into())
     }
 
-    /// The requester, and the thing concerned. A registrar may also show a certificate (RFC 7030, 3.2.3), and be a
-    /// thing with a record: the thing concerned is the one that the registrar names, or the key of a device would be
-    /// certified to the registrar. For the same reason nothing is certified to who gives a wrong password.
-    fn est_client(&self, asked: &EstRequest, csr: &[u8]) -> Result<(Requester, IdentityId), CertifyError> {
+    /// The requester, the thing concerned, and the request, which is verified for nobody who is unknown. A registrar
+    /// may also show a certificate (RFC 7030, 3.2.3), and be a thing with a record: the thing concerned is the one that
+    /// the registrar names, or the key of a device would be certified to the registrar. For the same reason nothing is
+    /// certified to who gives a wrong password.
+    fn est_client(&self, asked: &EstRequest, der: &[u8]) -> Result<(Requester, IdentityId, Csr), CertifyError> {
         let unproven = |text: &str| CertifyError::Unproven(text.to_owned());
-        let parsed = || Csr::parse(csr).map_err(CertifyError::from);
         match (&asked.basic, asked.proven) {
             (Some((name, password)), _) if self.is_operator(Some(password)) => {
-                Ok((Requester::Operator, self.meant_by_registrar(&asked.domain, name, &parsed()?)?))
+                let csr = Csr::parse(der)?;
+                Ok((Requester::Operator, self.meant_by_registrar(&asked.domain, name, &csr)?, csr))
             }
             (Some(_), _) => Err(unproven("the password is not the registrar's token")),
             (None, Some(proven)) => {
                 let requester = self.requester_by(&asked.domain, proven)?;
                 self.est_may_ask(&asked.domain, requester)?;
-                Ok((requester, self.asked_for(&asked.domain, (requester, proven), parsed)?))
+                let csr = Csr::parse(der)?;
+                Ok((requester, self.asked_for(&asked.domain, (requester, proven), &csr)?, csr))
             }
             (None, None) => Err(unproven("neither a certificate nor a password was shown")),
         }

@@ -25,11 +25,12 @@ impl App {
         for (place, issuer) in rules.issuers.iter().enumerate() {
             // An issuer that cannot be parsed issues nothing either.
             let Ok(authority) = self.authority(issuer) else { continue };
-            let id = issuer_id(&authority);
+            let (id, compromised) = (issuer_id(&authority), self.is_stolen(&sight.domain, &authority));
             issuers.push(X509Issuer {
                 name: authority.name.to_string(),
                 until: authority.not_after,
-                issues: place == 0,
+                issues: place == 0 && !compromised,
+                compromised,
                 certificate: issuer_url(&rules.url, &id),
                 chain: authority.chain.iter().cloned().map(Base64).collect(),
                 lists: self.list_urls(&sight, &id),

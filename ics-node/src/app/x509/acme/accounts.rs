@@ -40,7 +40,7 @@ impl App {
             return Err(Problem::malformed("a new account's request is signed with its key: give `jwk`, not `kid`"));
         };
         request.verify(key)?;
-        self.acme_check_key(domain, key)?;
+        self.acme_check_key(domain, key, None)?;
         let asked: NewAccount = request.json()?;
         let answer = |id: u64, account: &Account, status| Answer {
             status,
@@ -191,7 +191,7 @@ impl App {
         let (acme, urls) = self.acme(domain)?;
         let url = urls.of(&Resource::Account(client.id));
         let key = new_key(request, &url, &client.account.key)?;
-        self.acme_check_key(domain, &key)?;
+        self.acme_check_key(domain, &key, None)?;
         self.acme_check_thing(domain, &client.account.holder)?;
         let account = acme.keep(|tx| {
             if let Some((other, _)) = tx.account_by_key(domain, &key.thumbprint())? {

@@ -65,7 +65,7 @@ impl App {
         match client.account.holder {
             // Whatever else the record of the thing itself says is checked below, with the profiles.
             Holder::Thing(thing) if known.0.identity.id == IdentityId::Key(thing) => {
-                self.check_own_key(&hosted, &IdentityId::Key(thing), &known)?;
+                self.check_own_key(&sight, &IdentityId::Key(thing), &known)?;
             }
             holder => self.acme_check_thing(domain, &holder)?,
         }
@@ -115,7 +115,13 @@ impl App {
         identifiers: &[Identifier],
     ) -> Result<Arc<(Record, Vec<Logged>)>, Problem> {
         let sight = issuing.sight;
-        let (mut candidates, mut giving) = (BTreeSet::new(), Vec::new());
+        // A thing mostly orders for itself, and what is said about it is at hand since its key was checked.
+        let own = match client.account.holder {
+            Holder::Thing(thing) => self.resolve_again(sight, &IdentityId::Key(thing), &[])?,
+            Holder::Signer(_) => None,
+        };
+        let mut candidates = BTreeSet::new();
+        let mut giving = own.map(|known| known.1.clone()).unwrap_or_default();
         for identifier in identifiers {
             let lookup = looked_up(identifier)?;
             if !self.acme_may_mean(sight, client, &lookup)? {
@@ -260,7 +266,9 @@ impl App {
     /// The profiles of a domain, each described in words.
     pub(super) fn acme_profiles(&self, domain: &DomainName) -> Result<Vec<(String, String)>, Problem> {
         let list = |words: Vec<&str>| words.join(", ");
-        let rules = self.acme_rules(domain)?;
+        let said = self.hosted(domain)?.domain();
+        let rules = said.as_ref().and_then(|said| said.descriptor().certificates.as_ref());
+        let rules = rules.ok_or_else(|| Problem::new(Kind::NotFound, "no certificates are issued here"))?;
         let profiles = rules.profiles.iter().map(|(name, profile)| {
             let uses = list(profile.uses.iter().map(|it| it.as_str()).collect());
             let uses = if uses.is_empty() { "no purpose of its own".to_owned() } else { uses };
@@ -274,11 +282,6 @@ impl App {
             (name.to_string(), format!("for {kinds}; {uses}; {time}; keys: {keys}; {chosen}"))
         });
         Ok(profiles.collect())
-    }
-
-    pub(super) fn acme_rules(&self, domain: &DomainName) -> Result<Certificates, Problem> {
-        let rules = self.hosted(domain)?.domain().and_then(|domain| domain.descriptor().certificates.clone());
-        rules.ok_or_else(|| Problem::new(Kind::NotFound, "no certificates are issued here"))
     }
 }
 

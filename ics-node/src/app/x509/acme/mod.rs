@@ -242,7 +242,7 @@ impl App {
         account.check_valid()?;
         self.acme_check_holder(domain, &account.holder)?;
         if !request.payload().is_empty() {
-            self.acme_check_key(domain, &account.key)?;
+            self.acme_check_key(domain, &account.key, Some(account.holder))?;
         }
         Ok(Client { id, account })
     }
@@ -289,8 +289,17 @@ impl App {
 
     /// Refuses a key that was given up as compromised: it no longer shows who signs. Read-only requests are not
     /// checked, since they change nothing.
-    fn acme_check_key(&self, domain: &DomainName, key: &Jwk) -> Result<(), Problem> {
-        if self.is_given_up(domain, sha256(&key.to_spki()))? {
+    fn acme_check_key(&self, domain: &DomainName, key: &Jwk, holder: Option<Holder>) -> Result<(), Problem> {
+        // A thing's account may have the thing's own key, which each of its certificates names; what is said about the
+        // thing is read for what it asks anyway.
+        let hosted = self.hosted(domain)?;
+        let sight = self.sight(&hosted)?;
+        let known = match holder {
+            Some(Holder::Thing(thing)) => self.resolve_again(&sight, &IdentityId::Key(thing), &[])?,
+            Some(Holder::Signer(_)) | None => None,
+        };
+        let about = known.as_ref().map(|known| known.1.as_slice()).unwrap_or_default();
+        if self.is_given_up_besides(&sight, sha256(&key.to_spki()), about)? {
             return Err(Problem::new(Kind::Unauthorized, "the account's key was given up as compromised"));
         }
         Ok(())

@@ -18,7 +18,7 @@ use crate::acme::revoke::{Asker, Right, decide};
 use crate::api::problem::Code;
 use crate::app::App;
 use crate::app::x509::certify::{CertifyError, Requester, Revoker, roles_to_ask};
-use crate::store::{AcmeBlock, AcmeIssued};
+use crate::store::{AcmeBlock, AcmeIssued, Certified};
 use crate::x509::{Reason, SerialNumber, Shown, TakenBack, sets_status, sha256};
 
 #[derive(Deserialize)]
@@ -35,9 +35,23 @@ struct Target {
     record: Record,
     /// What is stored about it for the account that got it, if it was issued over ACME.
     issued: Option<AcmeIssued>,
+    /// What is stored beside the log otherwise.
+    certified: Option<Certified>,
 }
 
 impl Target {
+    /// Whether an account got it. Of what was got over other protocols, and perhaps of the last ones before a crash, no
+    /// account is stored. Then the thing's own counts, as the thing does over CMP, unless it was on a signer's word. The
+    /// signer's does not: the role in which the signer asked may have ended, and over other protocols the log names who
+    /// asks to revoke.
+    fn is_got_by(&self, client: &Client) -> bool {
+        if let Some(issued) = &self.issued {
+            return issued.account == client.id;
+        }
+        let is_its = client.account.holder.requester() == Requester::Identity(self.record.identity.id);
+        is_its && self.certified.as_ref().is_some_and(|it| it.shows && it.word.is_none())
+    }
+
     /// The entry by which somebody other than its holder had it revoked, if that has not been lifted.
     fn taken_back(&self) -> Option<u64> {
         let serial = self.serial.name();
@@ -100,9 +114,13 @@ impl App {
         let shown = Shown::read(&der).map_err(|error| Problem::malformed(format!("certificate: {error}")))?;
         let unknown = || Problem::new(Kind::NotFound, "no such certificate was issued here");
         let (serial, digest) = (SerialNumber::read(&shown.serial).ok_or_else(unknown)?, sha256(&der));
-        let known = self.acme_issued(domain, &serial)?.filter(|known| known.digest == digest).ok_or_else(unknown)?;
+        let hosted = self.hosted(domain)?;
+        let known = self.acme_issued(&self.sight(&hosted)?, &serial)?;
+        let known = known.filter(|known| known.digest == digest).ok_or_else(unknown)?;
         let issued = self.acme_server()?.look(|tx| Ok(tx.certificate_by_digest(domain, &digest)?))?;
-        Ok(Target { shown, serial, record: known.record, issued: issued.map(|(issued, _)| issued) })
+        let issued = issued.map(|(issued, _)| issued);
+        let certified = if issued.is_some() { None } else { self.store().certified(hosted.number, known.index)? };
+        Ok(Target { shown, serial, record: known.record, issued, certified })
     }
 
     /// What is known about an account that wants the certificate revoked, and the signer it speaks for, if that one may
@@ -127,7 +145,7 @@ impl App {
             Holder::Thing(thing) => (None, target.record.identity.id == IdentityId::Key(thing)),
         };
         let names = target.shown.names.len();
-        let got_it = target.issued.as_ref().is_some_and(|issued| issued.account == client.id);
+        let got_it = target.is_got_by(client);
         if !is_requester && !got_it {
             self.acme_check_thing(domain, &client.account.holder)?;
         }

@@ -24,7 +24,7 @@ pub(super) struct ForLog {
     statement: Vec<Incoming>,
     /// The contents of the certificate that it names, if it is the one that issues it.
     certified: Option<Certified>,
-    /// What was read about the thing.
+    /// What was read about the thing and its groups.
     brought: Brought,
 }
 
@@ -113,7 +113,7 @@ impl App {
         };
         let incoming = checked.into_iter().map(|checked| Ok(Incoming { checked, source: None, salt: random()? }));
         let statement = incoming.collect::<Result<_, AppError>>()?;
-        let brought = Brought { statements: about.to_vec(), size: sight.seal.size };
+        let brought = self.brought(sight, about)?;
         Ok(ForLog { home: self.hosted(&sight.hosted.name)?, statement, certified: None, brought })
     }
 }

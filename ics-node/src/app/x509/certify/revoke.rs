@@ -124,24 +124,23 @@ impl App {
     /// Whether a key (SHA-256 of its SubjectPublicKeyInfo) no longer shows who holds it: a certificate of it was
     /// withdrawn because others have the key.
     pub(in crate::app) fn is_given_up(&self, domain: &DomainName, spki: [u8; 32]) -> Result<bool, AppError> {
-        self.is_given_up_besides(domain, spki, &[])
+        let hosted = self.hosted(domain)?;
+        self.is_given_up_besides(&self.sight(&hosted)?, spki, &[])
     }
 
     /// As `is_given_up`, without reading again the statements at hand.
-    pub(super) fn is_given_up_besides(
+    pub(in crate::app::x509) fn is_given_up_besides(
         &self,
-        domain: &DomainName,
+        sight: &Sight<'_>,
         spki: [u8; 32],
         at_hand: &[Logged],
     ) -> Result<bool, AppError> {
-        let hosted = self.hosted(domain)?;
-        let sight = self.sight(&hosted)?;
         let naming = sight.naming_besides(Name::Spki(spki), at_hand)?;
         let issued = naming.iter().filter(|it| it.claims().act == Act::Issued && !it.is_refused());
         let holders: BTreeSet<IdentityId> = issued.clone().map(Logged::subject_id).collect();
         // Each record is read once, however many certificates of the key its thing has had.
         for holder in holders {
-            let Some(known) = self.resolve_again(&sight, &holder, &naming)? else { continue };
+            let Some(known) = self.resolve_again(sight, &holder, &naming)? else { continue };
             let mut its = issued.clone().filter(|it| it.subject_id() == holder);
             if its.any(|it| is_key_compromised(&known.0, it.index())) {
                 return Ok(true);

@@ -12,7 +12,6 @@ use crate::app::answer::read::Sight;
 use crate::app::answer::resolved::check_whole;
 use crate::app::challenge::key_among;
 use crate::app::entries::subjects_of;
-use crate::app::hosted::Hosted;
 use crate::x509::{TakenBack, sha256};
 
 /// Why a thing gets no certificate of any profile, if so.
@@ -37,7 +36,7 @@ impl App {
         check_whole(&known.0)?;
         match bar(&known.0) {
             Some(why) => Err(CertifyError::Record(why)),
-            None => self.check_own_key(sight.hosted, id, &known),
+            None => self.check_own_key(sight, id, &known),
         }
     }
 
@@ -68,17 +67,17 @@ impl App {
     /// got certificates for other keys, so the thing may no longer ask for itself.
     pub(in crate::app) fn check_own_key(
         &self,
-        hosted: &Hosted,
+        sight: &Sight<'_>,
         id: &IdentityId,
         (record, about): &(Record, Vec<Logged>),
     ) -> Result<(), CertifyError> {
         let spki = match record.identity.id == *id {
             true => key_among(about).and_then(|(key, _)| key.to_spki_der()),
-            false => self.key_in(hosted, id)?.and_then(|key| key.to_spki_der()),
+            false => self.key_in(sight.hosted, id)?.and_then(|key| key.to_spki_der()),
         };
         let Some(spki) = spki else { return Ok(()) };
         // Usually nothing names its key but what is said about the thing.
-        if self.is_given_up_besides(&hosted.name, sha256(&spki), about)? {
+        if self.is_given_up_besides(sight, sha256(&spki), about)? {
             return Err(CertifyError::Unproven(format!(
                 "the own key of {id} was given up as compromised: have a signer ask for its certificates, or replace \
                  it (`ics replace`)"
