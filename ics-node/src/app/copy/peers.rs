@@ -51,7 +51,7 @@ pub(crate) struct Asking {
     pub(crate) pace: Budget,
     /// Until when it is left alone because it could not be reached.
     pub(crate) resting: Mutex<Option<Instant>>,
-    /// When an answer was not complete in time, unless one has been since.
+    /// When there was no answer, or not all of one in time, unless there has been one since.
     pub(crate) late: Mutex<Option<Instant>>,
     /// The results of the last questions, by domain.
     pub(crate) last: Mutex<BTreeMap<DomainName, LastAsked>>,
