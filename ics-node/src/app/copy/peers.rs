@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, RwLock};
 use std::time::{Duration, Instant};
 
+use ics_core::domain::Domain;
 use ics_core::limits;
 use ics_core::log::checkpoint::Origin;
 use ics_core::time::Timestamp;
@@ -127,6 +128,14 @@ impl Peer {
         Source { name: self.config.name.to_string(), key, is_shown }
     }
 
+    /// Whether it is the home of a domain, by the name or key in the descriptor. Nothing is believed because of that.
+    fn is_home_of(&self, domain: &Domain) -> bool {
+        let home = &domain.descriptor().home;
+        let key = self.config.key.as_ref().and_then(PeerKey::of_notes);
+        let has_key = |key: [u8; 32]| home.verifying_key().is_some_and(|held| held.to_bytes() == key);
+        self.config.name.as_str() == home.name || key.is_some_and(has_key)
+    }
+
     fn served(&self) -> BTreeMap<DomainName, Taken> {
         self.served.locked().clone()
     }
@@ -244,13 +253,19 @@ impl App {
         Some(Party { node: peer.config.name.to_string(), signer: peer.config.signer })
     }
 
-    /// The peer to which submissions for a domain are sent: the first HTTP peer from which it is copied.
-    pub(crate) fn towards_home(&self, domain: &DomainName) -> Option<HttpPeer> {
-        let sources = self.peers_table().sources();
-        sources.get(domain)?.iter().find_map(|peer| match peer.pulls(domain)? {
-            ics_sync::Peer::Http(peer) => Some(peer.clone()),
+    /// The peer to which submissions for a domain are sent, which is the first HTTP peer from which it is copied, and the
+    /// home itself, if that is another one. Any other would be no help: two that copy from each other would pass the same
+    /// on in circles.
+    pub(crate) fn towards_home(&self, hosted: &Hosted) -> Option<(HttpPeer, Option<HttpPeer>)> {
+        let (sources, domain) = (self.peers_table().sources(), hosted.domain());
+        let http = |peer: &Arc<Peer>| match peer.pulls(&hosted.name)? {
+            ics_sync::Peer::Http(http) => Some((Arc::clone(peer), http.clone())),
             ics_sync::Peer::Ldap(_) => None,
-        })
+        };
+        let mut ways = sources.get(&hosted.name)?.iter().filter_map(http);
+        let (_, first) = ways.next()?;
+        let home = ways.find(|(peer, _)| domain.as_ref().is_some_and(|domain| peer.is_home_of(domain)));
+        Some((first, home.map(|(_, http)| http)))
     }
 
     /// Checks that a reader's budget allows another request.

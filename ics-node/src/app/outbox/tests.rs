@@ -29,7 +29,9 @@ impl Copied {
     async fn behind(relays: &[(&str, &str)]) -> Self {
         let (maker, home) = Party::with_a_device().await;
         let (data, url) = (tempfile::tempdir().expect("directory"), served(&home));
-        let copy = copy(data.path(), &home, &maker.domain, &[relays, &[("home", &*url)]].concat());
+        // As its domain's descriptor names it.
+        let name = format!("ics.{}", maker.domain);
+        let copy = copy(data.path(), &home, &maker.domain, &[relays, &[(&*name, &*url)]].concat());
         let copied = Self { maker, home, copy, data };
         copied.catch_up().await;
         copied
@@ -155,6 +157,33 @@ async fn what_the_home_refuses_behind_something_that_it_lacks_goes_on_waiting() 
     let (sent, results) = refused(false);
     let ends = matches!(results.as_slice(), [SubmissionResult::Problem(_)]);
     assert!(matches!(sent, Sent::Answered) && ends, "{results:?}");
+}
+
+/// A relay that is gone would keep back what the home could be told at once: a block, for instance.
+#[tokio::test(flavor = "multi_thread")]
+async fn where_the_first_peer_leads_nowhere_the_home_is_told_directly() {
+    let copied = Copied::behind(&[("gone", "http://127.0.0.1:1")]).await;
+    let submit = async |body| copied.copy.submit(&copied.maker.domain, vec![body]).await;
+    let results = submit(copied.introduce(2)).await.expect("is answered").results;
+    assert!(matches!(results.as_slice(), [SubmissionResult::Receipt(_)]), "{results:?}");
+    let stranger = Party::found("devices.other.example");
+    let results = submit(stranger.certificate.clone()).await.expect("is answered").results;
+    assert!(matches!(results.as_slice(), [SubmissionResult::Problem(_)]), "the home knows no such signer: {results:?}");
+}
+
+/// It may not know the signer of one of them, and would keep the others until the home can be reached.
+#[tokio::test(flavor = "multi_thread")]
+async fn of_what_a_node_on_the_way_does_not_keep_less_is_sent_at_once() {
+    let copied = Copied::new().await;
+    let hosted = copied.copy.hosted(&copied.maker.domain).expect("copied");
+    let bodies = vec![copied.introduce(2), copied.introduce(3)];
+    let posted = tokio::task::block_in_place(|| copied.copy.post(&hosted, bodies.clone()));
+    let Ok(Ok(posted)) = posted else { panic!("it is not taken in") };
+    let batch: Batch = posted.iter().map(|posted| posted.id).zip(bodies).collect();
+    let (detail, problem) = ("the home is away".to_owned(), Some(Code::Upstream.uri()));
+    let answer = Err(PeerError::Status { status: 502, detail, problem });
+    let sent = tokio::task::block_in_place(|| copied.copy.note(&hosted, &batch, answer, false)).expect("noted");
+    assert!(matches!(sent, Sent::RestOfLess));
 }
 
 /// However much was passed over.
