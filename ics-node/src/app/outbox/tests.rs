@@ -27,11 +27,14 @@ impl Copied {
 
     /// A copy that sends its submissions to the first of these peers, if there are any.
     async fn behind(relays: &[(&str, &str)]) -> Self {
+        Self::between(relays, "home").await
+    }
+
+    /// The same, where the home is a peer of this name.
+    async fn between(relays: &[(&str, &str)], name: &str) -> Self {
         let (maker, home) = Party::with_a_device().await;
         let (data, url) = (tempfile::tempdir().expect("directory"), served(&home));
-        // As its domain's descriptor names it.
-        let name = format!("ics.{}", maker.domain);
-        let copy = copy(data.path(), &home, &maker.domain, &[relays, &[(&*name, &*url)]].concat());
+        let copy = copy(data.path(), &home, &maker.domain, &[relays, &[(name, &*url)]].concat());
         let copied = Self { maker, home, copy, data };
         copied.catch_up().await;
         copied
@@ -159,18 +162,6 @@ async fn what_the_home_refuses_behind_something_that_it_lacks_goes_on_waiting() 
     assert!(matches!(sent, Sent::Answered) && ends, "{results:?}");
 }
 
-/// A relay that is gone would keep back what the home could be told at once: a block, for instance.
-#[tokio::test(flavor = "multi_thread")]
-async fn where_the_first_peer_leads_nowhere_the_home_is_told_directly() {
-    let copied = Copied::behind(&[("gone", "http://127.0.0.1:1")]).await;
-    let submit = async |body| copied.copy.submit(&copied.maker.domain, vec![body]).await;
-    let results = submit(copied.introduce(2)).await.expect("is answered").results;
-    assert!(matches!(results.as_slice(), [SubmissionResult::Receipt(_)]), "{results:?}");
-    let stranger = Party::found("devices.other.example");
-    let results = submit(stranger.certificate.clone()).await.expect("is answered").results;
-    assert!(matches!(results.as_slice(), [SubmissionResult::Problem(_)]), "the home knows no such signer: {results:?}");
-}
-
 /// It may not know the signer of one of them, and would keep the others until the home can be reached.
 #[tokio::test(flavor = "multi_thread")]
 async fn of_what_a_node_on_the_way_does_not_keep_less_is_sent_at_once() {
@@ -244,6 +235,26 @@ fn relay(taken: &Arc<AtomicUsize>) -> String {
         }
     });
     url
+}
+
+/// A relay that is gone, does not hold the domain, or is cut off from the home would keep back what the home could be told:
+/// a block, perhaps.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_first_peer_does_not_take_there_the_home_is_told_directly() {
+    let other = Party::found("devices.other.example");
+    let (lacks, cut_off) = (served(&other.open()), relay(&Arc::default()));
+    for first in ["http://127.0.0.1:1", &*lacks, &*cut_off] {
+        // The home is known by the name that the descriptor gives it.
+        let copied = Copied::between(&[("first", first)], "ics.devices.acme.example").await;
+        let submit = async |body| copied.copy.submit(&copied.maker.domain, vec![body]).await;
+        let results = submit(copied.introduce(2)).await.expect("is answered").results;
+        assert!(matches!(results.as_slice(), [SubmissionResult::Receipt(_)]), "{first}: {results:?}");
+        let results = submit(other.certificate.clone()).await.expect("is answered").results;
+        assert!(
+            matches!(results.as_slice(), [SubmissionResult::Problem(_)]),
+            "{first}: not of its signers: {results:?}"
+        );
+    }
 }
 
 /// Otherwise only the first batch would ever get to the next peer while the home is away, and each time once more.

@@ -8,8 +8,8 @@ use crate::app::App;
 use crate::app::hosted::Hosted;
 
 impl App {
-    /// Submits bodies to the first peer on the way to the home and, where that leads nowhere, to the home itself, if it
-    /// is another peer; `None` if there is no peer.
+    /// Submits bodies to the first peer on the way to the home and, if that does not take them there, to the home itself,
+    /// if it is another peer; `None` if there is no peer. The first one may be gone, or be cut off from the home.
     pub(super) async fn submit_towards_home(
         &self,
         hosted: &Hosted,
@@ -17,12 +17,14 @@ impl App {
     ) -> Option<Result<Vec<Outcome>, PeerError>> {
         let (first, home) = self.towards_home(hosted)?;
         let Some(home) = home else { return Some(first.submit(&hosted.name, bodies).await) };
-        match first.submit(&hosted.name, bodies.clone()).await {
-            Err(error) if leads_nowhere(&error) => match home.submit(&hosted.name, bodies).await {
-                Err(other) if leads_nowhere(&other) => Some(Err(error)),
-                answer => Some(answer),
-            },
-            answer => Some(answer),
+        let answer = first.submit(&hosted.name, bodies.clone()).await;
+        let waits = |outcome: &Outcome| matches!(outcome, Outcome::Pending(_));
+        if answer.as_ref().is_ok_and(|outcomes| !outcomes.iter().any(waits)) {
+            return Some(answer);
+        }
+        match home.submit(&hosted.name, bodies).await {
+            Err(error) if answer.is_ok() || is_silence(&error) => Some(answer),
+            of_home => Some(of_home),
         }
     }
 }
@@ -34,24 +36,17 @@ pub(super) fn is_final(error: &PeerError) -> bool {
 }
 
 /// Whether other bodies may pass: something in front of the home does not take what was sent, such as a proxy with a
-/// limit or a filter, or a node on the way keeps nothing of a batch because of one signer whom it does not know.
+/// limit or a filter, or a node on the way that does not reach the home keeps nothing of a batch, because of one signer
+/// whom it does not know.
 pub(super) fn is_of_the_way(error: &PeerError) -> bool {
     match error {
         PeerError::Status { status, problem: None, .. } => matches!(status, 400 | 403 | 406 | 413 | 415 | 422),
-        error => keeps_nothing(error),
+        PeerError::Status { problem: Some(kind), .. } => *kind == Code::Upstream.uri(),
+        _ => false,
     }
 }
 
-/// Whether a peer does not lead to the home at present: neither it nor what is behind a proxy can be reached, or it
-/// cannot reach the home itself.
-fn leads_nowhere(error: &PeerError) -> bool {
-    match error {
-        PeerError::Transport(_) | PeerError::Late | PeerError::Status { status: 502..=504, problem: None, .. } => true,
-        error => keeps_nothing(error),
-    }
-}
-
-/// Whether a node says that it does not reach the home, and keeps nothing of what was sent.
-fn keeps_nothing(error: &PeerError) -> bool {
-    matches!(error, PeerError::Status { problem: Some(kind), .. } if *kind == Code::Upstream.uri())
+/// Whether an error says nothing about what was sent.
+const fn is_silence(error: &PeerError) -> bool {
+    matches!(error, PeerError::Transport(_) | PeerError::Late | PeerError::Status { status: 500..=599, .. })
 }
