@@ -237,8 +237,8 @@ fn relay(taken: &Arc<AtomicUsize>) -> String {
     url
 }
 
-/// A relay that is gone, does not hold the domain, or is cut off from the home would keep back what the home could be told:
-/// a block, perhaps.
+/// A relay that is gone, does not hold the domain, or is cut off from the home would keep back what the home could be
+/// told: a block, perhaps.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_the_first_peer_does_not_take_there_the_home_is_told_directly() {
     let other = Party::found("devices.other.example");
