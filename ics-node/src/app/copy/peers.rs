@@ -253,9 +253,9 @@ impl App {
         Some(Party { node: peer.config.name.to_string(), signer: peer.config.signer })
     }
 
-    /// The peer to which submissions for a domain are sent, which is the first HTTP peer from which it is copied, and the
-    /// home itself, if that is another one. Any other would be no help: two that copy from each other would pass the same
-    /// on in circles.
+    /// The peer to which submissions for a domain are sent, which is the first HTTP peer from which it is copied, and
+    /// the home itself, if that is another one. Any other would be no help: two that copy from each other would pass the
+    /// same on in circles.
     pub(crate) fn towards_home(&self, hosted: &Hosted) -> Option<(HttpPeer, Option<HttpPeer>)> {
         let (sources, domain) = (self.peers_table().sources(), hosted.domain());
         let http = |peer: &Arc<Peer>| match peer.pulls(&hosted.name)? {

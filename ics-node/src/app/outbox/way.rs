@@ -8,8 +8,8 @@ use crate::app::App;
 use crate::app::hosted::Hosted;
 
 impl App {
-    /// Submits bodies to the first peer on the way to the home and, if that does not take them there, to the home itself,
-    /// if it is another peer; `None` if there is no peer. The first one may be gone, or be cut off from the home.
+    /// Submits bodies to the first peer on the way to the home and, if that does not take them there, to the home
+    /// itself, if it is another peer; `None` if there is no peer. The first one may be gone, or cut off from the home.
     pub(super) async fn submit_towards_home(
         &self,
         hosted: &Hosted,

@@ -207,8 +207,8 @@ async fn submit(
     Ok(())
 }
 
-/// Submits a batch; returns a result for each body. A node that does not reach the home keeps nothing of a batch in which
-/// there is a signer whom it does not know, so the halves are submitted, and theirs, until that one is found.
+/// Submits a batch; returns a result for each body. A node that does not reach the home keeps nothing of a batch in
+/// which there is a signer whom it does not know, so the halves are submitted, and theirs, until that one is found.
 async fn submit_batch(
     node: &Node,
     domain: &DomainName,
