@@ -254,8 +254,8 @@ impl App {
     }
 
     /// The peer to which submissions for a domain are sent, which is the first HTTP peer from which it is copied, and
-    /// the home itself, if that is another one. Any other would be no help: two that copy from each other would pass the
-    /// same on in circles.
+    /// the home itself, if that is another one. Any other would be no help: two that copy from each other would pass
+    /// the same on in circles.
     pub(crate) fn towards_home(&self, hosted: &Hosted) -> Option<(HttpPeer, Option<HttpPeer>)> {
         let (sources, domain) = (self.peers_table().sources(), hosted.domain());
         let http = |peer: &Arc<Peer>| match peer.pulls(&hosted.name)? {

@@ -10,7 +10,13 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::app::Forwards;
-use crate::fixture::{Party, catches_up, copy, device, served};
+use crate::config::PeerConfig;
+use crate::fixture::{Party, catches_up, copy, device, served, word};
+
+/// The home's name in the descriptor.
+const HOME: &str = "ics.devices.acme.example";
+/// The address of a node that is gone.
+const GONE: &str = "http://127.0.0.1:1";
 
 /// A home, and a node that has copied its domain and copies no more.
 struct Copied {
@@ -25,16 +31,11 @@ impl Copied {
         Self::behind(&[]).await
     }
 
-    /// A copy that sends its submissions to the first of these peers, if there are any.
+    /// A copy that sends its submissions to the first of these peers, if there are any, or else to the home.
     async fn behind(relays: &[(&str, &str)]) -> Self {
-        Self::between(relays, "home").await
-    }
-
-    /// The same, where the home is a peer of this name.
-    async fn between(relays: &[(&str, &str)], name: &str) -> Self {
         let (maker, home) = Party::with_a_device().await;
         let (data, url) = (tempfile::tempdir().expect("directory"), served(&home));
-        let copy = copy(data.path(), &home, &maker.domain, &[relays, &[(name, &*url)]].concat());
+        let copy = copy(data.path(), &home, &maker.domain, &[relays, &[(HOME, &*url)]].concat());
         let copied = Self { maker, home, copy, data };
         copied.catch_up().await;
         copied
@@ -47,6 +48,17 @@ impl Copied {
         catches_up(&self.copy, &self.home, &self.maker.domain).await;
         stop.send_replace(true);
         replicating.await.expect("ends");
+    }
+
+    /// Adds a peer of the copy with that key, or gives one another address.
+    fn put(&self, name: &str, url: &str, key: Option<&str>) {
+        let peer = PeerConfig {
+            url: Some(word(url)),
+            key: key.map(word),
+            mirror: vec![self.home.domain(&self.maker.domain).expect("here").info.origin],
+            ..PeerConfig::new(word(name))
+        };
+        tokio::task::block_in_place(|| self.copy.put_peer(peer)).expect("changed");
     }
 
     fn introduce(&self, number: u8) -> Vec<u8> {
@@ -162,18 +174,21 @@ async fn what_the_home_refuses_behind_something_that_it_lacks_goes_on_waiting() 
     assert!(matches!(sent, Sent::Answered) && ends, "{results:?}");
 }
 
-/// It may not know the signer of one of them, and would keep the others until the home can be reached.
+/// It may not know the signer of one of them, and would keep the others until the home can be reached. That something
+/// else answers at the home's address says nothing about them.
 #[tokio::test(flavor = "multi_thread")]
 async fn of_what_a_node_on_the_way_does_not_keep_less_is_sent_at_once() {
-    let copied = Copied::new().await;
+    let copied = Copied::behind(&[("first", GONE)]).await;
+    let (data, other) = (tempfile::tempdir().expect("directory"), Party::found("devices.other.example"));
+    // Nothing of the domain has arrived there, so it knows no signer.
+    let unknowing = copy(data.path(), &copied.home, &copied.maker.domain, &[("home", GONE)]);
+    copied.put("first", &served(&unknowing), None);
+    copied.put(HOME, &served(&other.open()), None);
     let hosted = copied.copy.hosted(&copied.maker.domain).expect("copied");
-    let bodies = vec![copied.introduce(2), copied.introduce(3)];
-    let posted = tokio::task::block_in_place(|| copied.copy.post(&hosted, bodies.clone()));
-    let Ok(Ok(posted)) = posted else { panic!("it is not taken in") };
-    let batch: Batch = posted.iter().map(|posted| posted.id).zip(bodies).collect();
-    let (detail, problem) = ("the home is away".to_owned(), Some(Code::Upstream.uri()));
-    let answer = Err(PeerError::Status { status: 502, detail, problem });
-    let sent = tokio::task::block_in_place(|| copied.copy.note(&hosted, &batch, answer, false)).expect("noted");
+    let posted = tokio::task::block_in_place(|| copied.copy.post(&hosted, vec![copied.introduce(2)]));
+    assert!(matches!(posted, Ok(Ok(_))), "it waits");
+    let batch = tokio::task::block_in_place(|| copied.copy.store().waiting(hosted.number, 0)).expect("is read");
+    let sent = copied.copy.send(&hosted, batch, false).await.expect("noted");
     assert!(matches!(sent, Sent::RestOfLess));
 }
 
@@ -243,9 +258,8 @@ fn relay(taken: &Arc<AtomicUsize>) -> String {
 async fn what_the_first_peer_does_not_take_there_the_home_is_told_directly() {
     let other = Party::found("devices.other.example");
     let (lacks, cut_off) = (served(&other.open()), relay(&Arc::default()));
-    for first in ["http://127.0.0.1:1", &*lacks, &*cut_off] {
-        // The home is known by the name that the descriptor gives it.
-        let copied = Copied::between(&[("first", first)], "ics.devices.acme.example").await;
+    for first in [GONE, &*lacks, &*cut_off] {
+        let copied = Copied::behind(&[("first", first)]).await;
         let submit = async |body| copied.copy.submit(&copied.maker.domain, vec![body]).await;
         let results = submit(copied.introduce(2)).await.expect("is answered").results;
         assert!(matches!(results.as_slice(), [SubmissionResult::Receipt(_)]), "{first}: {results:?}");
@@ -257,11 +271,26 @@ async fn what_the_first_peer_does_not_take_there_the_home_is_told_directly() {
     }
 }
 
+/// The operator may call it anything.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_home_is_recognised_by_its_name_or_its_key() {
+    let copied = Copied::behind(&[("first", GONE)]).await;
+    let hosted = copied.copy.hosted(&copied.maker.domain).expect("copied");
+    let is_known = || copied.copy.towards_home(&hosted).is_some_and(|(_, home)| home.is_some());
+    assert!(is_known());
+    tokio::task::block_in_place(|| copied.copy.remove_peer(&word(HOME))).expect("removed");
+    copied.put("maker", GONE, None);
+    assert!(!is_known(), "this one may be any mirror");
+    copied.put("maker", GONE, Some(&hosted.domain().expect("copied").descriptor().home.key));
+    assert!(is_known());
+}
+
 /// Otherwise only the first batch would ever get to the next peer while the home is away, and each time once more.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_at_the_next_peer_holds_up_nothing_behind_it() {
     let taken = Arc::default();
     let copied = Copied::behind(&[("relay", &relay(&taken))]).await;
+    copied.put(HOME, GONE, None);
     let hosted = copied.copy.hosted(&copied.maker.domain).expect("copied");
     let post = |number| {
         let body = copied.introduce(number);

@@ -23,7 +23,8 @@ impl App {
             return Some(answer);
         }
         match home.submit(&hosted.name, bodies).await {
-            Err(error) if answer.is_ok() || is_silence(&error) => Some(answer),
+            // Whatever else failed there must not hide that the first one may keep a smaller batch, or has this one.
+            Err(error) if answer.is_ok() || !(is_final(&error) || is_of_the_way(&error)) => Some(answer),
             of_home => Some(of_home),
         }
     }
@@ -44,9 +45,4 @@ pub(super) fn is_of_the_way(error: &PeerError) -> bool {
         PeerError::Status { problem: Some(kind), .. } => *kind == Code::Upstream.uri(),
         _ => false,
     }
-}
-
-/// Whether an error says nothing about what was sent.
-const fn is_silence(error: &PeerError) -> bool {
-    matches!(error, PeerError::Transport(_) | PeerError::Late | PeerError::Status { status: 500..=599, .. })
 }
