@@ -184,8 +184,8 @@ impl App {
     }
 
     /// The peers to be asked, in the order of the configuration, except that those that are gone, or whose answers come
-    /// too late, are the last: whoever asks would wait for each of them before another one is asked. They are not left
-    /// alone, since only the answer about one thing may be too long for the line.
+    /// too late, are the last: whoever asks would wait for each of them before another one is asked. Who is only late
+    /// is not left alone, since only the answer about one thing may be too long for the line.
     fn in_turn(&self, origin: &Origin, now: Instant) -> Vec<Arc<Peer>> {
         let mut peers = self.peers_table().asked_about(origin);
         peers.sort_by_key(|peer| peer.asking().is_some_and(|asking| asking.is_late(now)));
