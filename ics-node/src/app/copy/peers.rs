@@ -128,12 +128,14 @@ impl Peer {
         Source { name: self.config.name.to_string(), key, is_shown }
     }
 
-    /// Whether it is the home of a domain, by the name or key in the descriptor. Nothing is believed because of that.
+    /// Whether it is the home that a domain's descriptor names: by the configured key or, without one, by the name.
+    /// Owners may give any node's name, and what is sent to a node that is not the home may come round again.
     fn is_home_of(&self, domain: &Domain) -> bool {
         let home = &domain.descriptor().home;
-        let key = self.config.key.as_ref().and_then(PeerKey::of_notes);
-        let has_key = |key: [u8; 32]| home.verifying_key().is_some_and(|held| held.to_bytes() == key);
-        self.config.name.as_str() == home.name || key.is_some_and(has_key)
+        match self.config.key.as_ref().and_then(PeerKey::of_notes) {
+            Some(key) => home.verifying_key().is_some_and(|held| held.to_bytes() == key),
+            None => self.config.name.as_str() == home.name,
+        }
     }
 
     fn served(&self) -> BTreeMap<DomainName, Taken> {

@@ -271,17 +271,18 @@ async fn what_the_first_peer_does_not_take_there_the_home_is_told_directly() {
     }
 }
 
-/// The operator may call it anything.
+/// Owners may name any node, and operators may call a peer anything.
 #[tokio::test(flavor = "multi_thread")]
-async fn the_home_is_recognised_by_its_name_or_its_key() {
-    let copied = Copied::behind(&[("first", GONE)]).await;
+async fn the_home_is_recognised_by_its_key_or_without_one_by_its_name() {
+    let (copied, other) = (Copied::behind(&[("first", GONE)]).await, Party::found("devices.other.example"));
     let hosted = copied.copy.hosted(&copied.maker.domain).expect("copied");
+    let foreign = other.open().hosted(&other.domain).expect("founded");
+    let key = |hosted: &Hosted| hosted.domain().expect("begun").descriptor().home.key.clone();
     let is_known = || copied.copy.towards_home(&hosted).is_some_and(|(_, home)| home.is_some());
     assert!(is_known());
-    tokio::task::block_in_place(|| copied.copy.remove_peer(&word(HOME))).expect("removed");
-    copied.put("maker", GONE, None);
-    assert!(!is_known(), "this one may be any mirror");
-    copied.put("maker", GONE, Some(&hosted.domain().expect("copied").descriptor().home.key));
+    copied.put(HOME, GONE, Some(&key(&foreign)));
+    assert!(!is_known(), "it is another node of that name");
+    copied.put("maker", GONE, Some(&key(&hosted)));
     assert!(is_known());
 }
 
