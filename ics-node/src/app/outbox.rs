@@ -14,6 +14,7 @@
 //! on the way to the home could send some receipt.
 
 mod retry;
+mod way;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,12 +29,13 @@ use ics_core::statement::body::{self, Body};
 use ics_core::statement::{Statement, StatementId, is_certificate, split};
 use ics_core::time::Timestamp;
 use ics_core::vocabulary::{DomainName, Effect};
-use ics_sync::http::{HttpPeer, PeerError};
+use ics_sync::http::PeerError;
 use ics_sync::wire::Outcome;
 use tokio::sync::watch;
 
 use self::retry::Place;
 pub(crate) use self::retry::Retry;
+use self::way::{is_final, is_of_the_way};
 use super::admit::check::{Checked, What, check_sent};
 use super::admit::unite::stands_for;
 use super::entries::{Snapshot, find_logged};
@@ -171,19 +173,6 @@ impl App {
         Ok(!find_logged(&sight.entries, &sight.domain, &Posting::Grantee(*signer), 1)?.is_empty())
     }
 
-    fn home_of(&self, hosted: &Hosted) -> Result<HttpPeer, AppError> {
-        let missing = || {
-            AppError::new(
-                Code::Upstream,
-                format!(
-                    "no address leads to the home of `{}`: a bundle takes it there (`ics export --bundle`)",
-                    hosted.name
-                ),
-            )
-        };
-        self.towards_home(&hosted.name).ok_or_else(missing)
-    }
-
     /// Passes on a stranger's bodies, which are not kept.
     async fn pass_on(&self, hosted: &Hosted, bodies: Vec<Vec<u8>>) -> Result<SubmissionResults, AppError> {
         let unreachable = |detail: String| AppError::new(Code::Upstream, detail);
@@ -195,8 +184,7 @@ impl App {
                 hosted.name
             ))
         };
-        let home = self.towards_home(&hosted.name).ok_or_else(missing)?;
-        let outcomes = home.submit(&hosted.name, bodies).await;
+        let outcomes = self.submit_towards_home(hosted, bodies).await.ok_or_else(missing)?;
         let outcomes = outcomes.map_err(|error| unreachable(error.to_string()))?;
         let results = outcomes.into_iter().map(result).collect::<Result<_, _>>();
         Ok(SubmissionResults { results: results.map_err(|error| unreachable(error.to_string()))? })
@@ -283,10 +271,13 @@ impl App {
     /// Sends a batch; `lacks` says that something before it was passed over.
     async fn send(&self, hosted: &Arc<Hosted>, batch: Batch, lacks: bool) -> Result<Sent, AppError> {
         let bodies = batch.iter().map(|(_, body)| body.clone()).collect();
-        let answer = match self.home_of(hosted) {
-            Ok(home) => home.submit(&hosted.name, bodies).await,
-            Err(error) => Err(PeerError::Transport(error.to_string())),
+        let missing = || {
+            Err(PeerError::Transport(format!(
+                "no address leads to the home of `{}`: a bundle takes it there (`ics export --bundle`)",
+                hosted.name
+            )))
         };
+        let answer = self.submit_towards_home(hosted, bodies).await.unwrap_or_else(missing);
         let hosted = Arc::clone(hosted);
         self.blocking(move |app| app.note(&hosted, &batch, answer, lacks)).await
     }
@@ -476,18 +467,6 @@ fn canonical(body: &[u8]) -> Option<(StatementId, Vec<u8>)> {
     let bodies = split(body).ok()?.bodies;
     let [body] = bodies.as_slice() else { return None };
     Some((body::parse(body).ok()?.id(), body.clone()))
-}
-
-/// Whether sending the same again would get the same answer: that is so if the node itself says it. Something in front
-/// of the node, such as a proxy with a size limit, knows nothing about what it refuses.
-fn is_final(error: &PeerError) -> bool {
-    matches!(error, PeerError::Status { status: 400 | 413 | 415 | 422, problem: Some(_), .. })
-}
-
-/// Whether something in front of the home does not take what was sent, such as a proxy with a limit or a filter, so
-/// that other bodies may pass.
-fn is_of_the_way(error: &PeerError) -> bool {
-    matches!(error, PeerError::Status { status: 400 | 403 | 406 | 413 | 415 | 422, problem: None, .. })
 }
 
 fn result(outcome: Outcome) -> Result<SubmissionResult, serde_json::Error> {

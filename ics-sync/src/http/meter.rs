@@ -54,6 +54,14 @@ impl Meter {
         self.budget.as_ref().map_or(Duration::ZERO, |budget| budget.wait(Instant::now()))
     }
 
+    /// Whether more has come than the bytes that were `seen`, or a budget pauses what the peer sends. An LDAP entry is
+    /// passed on only once it is whole, which may take long over a slow line.
+    pub(crate) fn is_sending(&self, seen: &mut u64) -> bool {
+        let received = self.received();
+        let before = core::mem::replace(seen, received);
+        received != before || !self.wait().is_zero()
+    }
+
     /// The time within which an answer must have exceeded this many bytes, including the pauses that the budget makes
     /// meanwhile.
     pub(crate) fn time_for(&self, bytes: u64) -> Duration {

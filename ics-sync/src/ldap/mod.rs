@@ -207,7 +207,8 @@ impl LdapPeer {
         let cookie = format!("ics {} {from}", self.origin(domain).await?);
         let connection = self.connect().await?;
         let search = connection.search(domain, Scope::Subtree, ALL, 0, Some((true, &cookie))).await?;
-        Ok(LdapNews { domain: domain.clone(), connection, search, gathered: Gathered::behind(from) })
+        let (meter, silence) = (self.meter.clone(), Duration::from_secs(SILENCE_SECONDS));
+        Ok(LdapNews { domain: domain.clone(), connection, search, gathered: Gathered::behind(from), meter, silence })
     }
 
     /// The origin of the log that the peer claims to have: the name of the domain and the hash of its entry 0.
@@ -298,7 +299,7 @@ impl LdapPeer {
     ) -> Result<T, PeerError> {
         let Some(began) = began else {
             let mut seen = before;
-            return first(next, Duration::from_secs(SILENCE_SECONDS), || self.is_sending(&mut seen)).await;
+            return first(next, Duration::from_secs(SILENCE_SECONDS), || self.meter.is_sending(&mut seen)).await;
         };
         let left = || {
             let came = self.meter.received().saturating_sub(before);
@@ -313,14 +314,6 @@ impl LdapPeer {
                 Err(_) => {}
             }
         }
-    }
-
-    /// Whether more has come than the bytes that were `seen`, or a budget pauses what the peer sends. An entry is
-    /// passed on only once it is whole, which may take long over a slow line.
-    fn is_sending(&self, seen: &mut u64) -> bool {
-        let received = self.meter.received();
-        let before = core::mem::replace(seen, received);
-        received != before || !self.meter.wait().is_zero()
     }
 
     async fn connect(&self) -> Result<Connection, PeerError> {
@@ -375,7 +368,7 @@ impl LdapPeer {
     }
 }
 
-/// The first message of an answer, unless the peer is silent for that long.
+/// The first message of an answer, or the next of what is pushed, unless the peer is silent for that long.
 async fn first<T>(
     next: impl Future<Output = T>,
     silence: Duration,
@@ -468,6 +461,9 @@ pub struct LdapNews {
     connection: Connection,
     search: Search<'static>,
     gathered: Gathered,
+    meter: Meter,
+    /// How long nothing may come.
+    silence: Duration,
 }
 
 impl core::fmt::Debug for LdapNews {
@@ -482,16 +478,17 @@ impl LdapNews {
         self.connection.is_stale()
     }
 
-    /// The next piece of news. If dropped half-way, nothing is lost.
+    /// The next piece of news. If dropped half-way, nothing is lost: whoever waits decides for how long, also for a
+    /// message that comes byte by byte.
     ///
     /// # Errors
     /// When the search ends, the connection breaks or is silent for several heartbeats, or the message is not
     /// understood. The stream is then unusable.
     pub async fn next(&mut self) -> Result<News, PeerError> {
         loop {
-            let silent = |_| PeerError::Transport("the peer is silent".to_owned());
+            let mut seen = self.meter.received();
             let next = self.connection.next(&mut self.search);
-            let next = timeout(Duration::from_secs(SILENCE_SECONDS), next).await.map_err(silent)?;
+            let next = first(next, self.silence, || self.meter.is_sending(&mut seen)).await?;
             let Some(entry) = next? else {
                 let result = self.search.finish().await;
                 return Err(if result.rc == 0 { PeerError::Ended } else { refused(&result, &self.domain) });

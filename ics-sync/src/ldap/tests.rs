@@ -309,13 +309,26 @@ async fn who_is_silent_is_given_up() {
 #[test]
 fn whose_entry_is_not_whole_yet_is_not_silent() {
     let (peer, mut seen) = (peer_at("ldap://127.0.0.1"), 0);
-    assert!(!peer.is_sending(&mut seen));
+    assert!(!peer.meter.is_sending(&mut seen));
     peer.meter.note(1);
-    assert!(peer.is_sending(&mut seen));
-    assert!(!peer.is_sending(&mut seen), "no more has come");
+    assert!(peer.meter.is_sending(&mut seen));
+    assert!(!peer.meter.is_sending(&mut seen), "no more has come");
     let peer = peer.with_budget(1);
     peer.meter.note(1_000);
-    assert!(peer.is_sending(&mut seen) && peer.is_sending(&mut seen), "no more may come for now");
+    assert!(peer.meter.is_sending(&mut seen) && peer.meter.is_sending(&mut seen), "no more may come for now");
+}
+
+/// A large entry that is pushed over a slow line would be a failure of the peer each time.
+#[tokio::test]
+async fn news_that_is_not_whole_yet_is_waited_for() {
+    // It takes two seconds to come.
+    let intermediate = message(0x79, |out| ber::primitive(out, 0x81, &b"x".repeat(90)));
+    let peer = sends(Vec::new(), [intermediate, done(51)].concat()).await;
+    peer.origins.lock().expect("a lock").insert(domain(), format!("{}/00", domain()));
+    let mut news = peer.stream(&domain(), 0).await.expect("a stream");
+    news.silence = Duration::from_secs(1);
+    let refused = news.next().await.expect_err("no news");
+    assert!(matches!(&refused, PeerError::Refused { code: 51, .. }), "{refused:?}");
 }
 
 /// Whoever copies what anybody may copy would be told several times a minute that the peer has ended its stream.

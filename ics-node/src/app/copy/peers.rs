@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, RwLock};
 use std::time::{Duration, Instant};
 
+use ics_core::domain::Domain;
 use ics_core::limits;
 use ics_core::log::checkpoint::Origin;
 use ics_core::time::Timestamp;
@@ -51,7 +52,7 @@ pub(crate) struct Asking {
     pub(crate) pace: Budget,
     /// Until when it is left alone because it could not be reached.
     pub(crate) resting: Mutex<Option<Instant>>,
-    /// When an answer was not complete in time, unless one has been since.
+    /// When there was no answer, or not all of one in time, unless there has been one since.
     pub(crate) late: Mutex<Option<Instant>>,
     /// The results of the last questions, by domain.
     pub(crate) last: Mutex<BTreeMap<DomainName, LastAsked>>,
@@ -125,6 +126,16 @@ impl Peer {
         let is_shown = self.config.url.as_ref().is_some_and(PeerUrl::is_over_tls);
         let key = self.config.key.as_ref().and_then(PeerKey::of_notes);
         Source { name: self.config.name.to_string(), key, is_shown }
+    }
+
+    /// Whether it is the home that a domain's descriptor names: by the configured key or, without one, by the name.
+    /// Owners may give any node's name, and what is sent to a node that is not the home may come round again.
+    fn is_home_of(&self, domain: &Domain) -> bool {
+        let home = &domain.descriptor().home;
+        match self.config.key.as_ref().and_then(PeerKey::of_notes) {
+            Some(key) => home.verifying_key().is_some_and(|held| held.to_bytes() == key),
+            None => self.config.name.as_str() == home.name,
+        }
     }
 
     fn served(&self) -> BTreeMap<DomainName, Taken> {
@@ -244,13 +255,19 @@ impl App {
         Some(Party { node: peer.config.name.to_string(), signer: peer.config.signer })
     }
 
-    /// The peer to which submissions for a domain are sent: the first HTTP peer from which it is copied.
-    pub(crate) fn towards_home(&self, domain: &DomainName) -> Option<HttpPeer> {
-        let sources = self.peers_table().sources();
-        sources.get(domain)?.iter().find_map(|peer| match peer.pulls(domain)? {
-            ics_sync::Peer::Http(peer) => Some(peer.clone()),
+    /// The peer to which submissions for a domain are sent, which is the first HTTP peer from which it is copied, and
+    /// the home itself, if that is another one. Any other would be no help: two that copy from each other would pass
+    /// the same on in circles.
+    pub(crate) fn towards_home(&self, hosted: &Hosted) -> Option<(HttpPeer, Option<HttpPeer>)> {
+        let (sources, domain) = (self.peers_table().sources(), hosted.domain());
+        let http = |peer: &Arc<Peer>| match peer.pulls(&hosted.name)? {
+            ics_sync::Peer::Http(http) => Some((Arc::clone(peer), http.clone())),
             ics_sync::Peer::Ldap(_) => None,
-        })
+        };
+        let mut ways = sources.get(&hosted.name)?.iter().filter_map(http);
+        let (_, first) = ways.next()?;
+        let home = ways.find(|(peer, _)| domain.as_ref().is_some_and(|domain| peer.is_home_of(domain)));
+        Some((first, home.map(|(_, http)| http)))
     }
 
     /// Checks that a reader's budget allows another request.

@@ -10,7 +10,13 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::app::Forwards;
-use crate::fixture::{Party, catches_up, copy, device, served};
+use crate::config::PeerConfig;
+use crate::fixture::{Party, catches_up, copy, device, served, word};
+
+/// The home's name in the descriptor.
+const HOME: &str = "ics.devices.acme.example";
+/// The address of a node that is gone.
+const GONE: &str = "http://127.0.0.1:1";
 
 /// A home, and a node that has copied its domain and copies no more.
 struct Copied {
@@ -25,11 +31,11 @@ impl Copied {
         Self::behind(&[]).await
     }
 
-    /// A copy that sends its submissions to the first of these peers, if there are any.
+    /// A copy that sends its submissions to the first of these peers, if there are any, or else to the home.
     async fn behind(relays: &[(&str, &str)]) -> Self {
         let (maker, home) = Party::with_a_device().await;
         let (data, url) = (tempfile::tempdir().expect("directory"), served(&home));
-        let copy = copy(data.path(), &home, &maker.domain, &[relays, &[("home", &*url)]].concat());
+        let copy = copy(data.path(), &home, &maker.domain, &[relays, &[(HOME, &*url)]].concat());
         let copied = Self { maker, home, copy, data };
         copied.catch_up().await;
         copied
@@ -42,6 +48,17 @@ impl Copied {
         catches_up(&self.copy, &self.home, &self.maker.domain).await;
         stop.send_replace(true);
         replicating.await.expect("ends");
+    }
+
+    /// Adds a peer of the copy with that key, or gives one another address.
+    fn put(&self, name: &str, url: &str, key: Option<&str>) {
+        let peer = PeerConfig {
+            url: Some(word(url)),
+            key: key.map(word),
+            mirror: vec![self.home.domain(&self.maker.domain).expect("here").info.origin],
+            ..PeerConfig::new(word(name))
+        };
+        tokio::task::block_in_place(|| self.copy.put_peer(peer)).expect("changed");
     }
 
     fn introduce(&self, number: u8) -> Vec<u8> {
@@ -157,6 +174,24 @@ async fn what_the_home_refuses_behind_something_that_it_lacks_goes_on_waiting() 
     assert!(matches!(sent, Sent::Answered) && ends, "{results:?}");
 }
 
+/// It may not know the signer of one of them, and would keep the others until the home can be reached. That something
+/// else answers at the home's address says nothing about them.
+#[tokio::test(flavor = "multi_thread")]
+async fn of_what_a_node_on_the_way_does_not_keep_less_is_sent_at_once() {
+    let copied = Copied::behind(&[("first", GONE)]).await;
+    let (data, other) = (tempfile::tempdir().expect("directory"), Party::found("devices.other.example"));
+    // Nothing of the domain has arrived there, so it knows no signer.
+    let unknowing = copy(data.path(), &copied.home, &copied.maker.domain, &[("home", GONE)]);
+    copied.put("first", &served(&unknowing), None);
+    copied.put(HOME, &served(&other.open()), None);
+    let hosted = copied.copy.hosted(&copied.maker.domain).expect("copied");
+    let posted = tokio::task::block_in_place(|| copied.copy.post(&hosted, vec![copied.introduce(2)]));
+    assert!(matches!(posted, Ok(Ok(_))), "it waits");
+    let batch = tokio::task::block_in_place(|| copied.copy.store().waiting(hosted.number, 0)).expect("is read");
+    let sent = copied.copy.send(&hosted, batch, false).await.expect("noted");
+    assert!(matches!(sent, Sent::RestOfLess));
+}
+
 /// However much was passed over.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_came_later_is_sent_before_what_was_passed_over() {
@@ -217,11 +252,46 @@ fn relay(taken: &Arc<AtomicUsize>) -> String {
     url
 }
 
+/// A relay that is gone, does not hold the domain, or is cut off from the home would keep back what the home could be
+/// told: a block, perhaps.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_first_peer_does_not_take_there_the_home_is_told_directly() {
+    let other = Party::found("devices.other.example");
+    let (lacks, cut_off) = (served(&other.open()), relay(&Arc::default()));
+    for first in [GONE, &*lacks, &*cut_off] {
+        let copied = Copied::behind(&[("first", first)]).await;
+        let submit = async |body| copied.copy.submit(&copied.maker.domain, vec![body]).await;
+        let results = submit(copied.introduce(2)).await.expect("is answered").results;
+        assert!(matches!(results.as_slice(), [SubmissionResult::Receipt(_)]), "{first}: {results:?}");
+        let results = submit(other.certificate.clone()).await.expect("is answered").results;
+        assert!(
+            matches!(results.as_slice(), [SubmissionResult::Problem(_)]),
+            "{first}: not of its signers: {results:?}"
+        );
+    }
+}
+
+/// Owners may name any node, and operators may call a peer anything.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_home_is_recognised_by_its_key_or_without_one_by_its_name() {
+    let (copied, other) = (Copied::behind(&[("first", GONE)]).await, Party::found("devices.other.example"));
+    let hosted = copied.copy.hosted(&copied.maker.domain).expect("copied");
+    let foreign = other.open().hosted(&other.domain).expect("founded");
+    let key = |hosted: &Hosted| hosted.domain().expect("begun").descriptor().home.key.clone();
+    let is_known = || copied.copy.towards_home(&hosted).is_some_and(|(_, home)| home.is_some());
+    assert!(is_known());
+    copied.put(HOME, GONE, Some(&key(&foreign)));
+    assert!(!is_known(), "it is another node of that name");
+    copied.put("maker", GONE, Some(&key(&hosted)));
+    assert!(is_known());
+}
+
 /// Otherwise only the first batch would ever get to the next peer while the home is away, and each time once more.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_at_the_next_peer_holds_up_nothing_behind_it() {
     let taken = Arc::default();
     let copied = Copied::behind(&[("relay", &relay(&taken))]).await;
+    copied.put(HOME, GONE, None);
     let hosted = copied.copy.hosted(&copied.maker.domain).expect("copied");
     let post = |number| {
         let body = copied.introduce(number);

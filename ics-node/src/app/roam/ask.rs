@@ -23,7 +23,7 @@ use crate::tls::KeyPin;
 
 /// How often a peer is asked again because more was seen while it answered.
 const AGAIN: usize = 3;
-/// For how long a peer whose answer was not complete in time is asked after the others.
+/// For how long a peer that had no answer in time, or not all of one, is asked after the others.
 const ASKED_LAST: Duration = Duration::from_secs(60);
 
 /// Why a peer's answer is useless, or there is none.
@@ -183,9 +183,9 @@ impl App {
         newest.ok_or_else(|| Unheard { why: why.join("; "), is_refused, is_contradicted })
     }
 
-    /// The peers to be asked, in the order of the configuration, except that those whose answers come too late are the
-    /// last: whoever asks would wait for each of them before another one is asked. They are not left alone, since only
-    /// the answer about one thing may be too long for the line.
+    /// The peers to be asked, in the order of the configuration, except that those that are gone, or whose answers come
+    /// too late, are the last: whoever asks would wait for each of them before another one is asked. Who is only late
+    /// is not left alone, since only the answer about one thing may be too long for the line.
     fn in_turn(&self, origin: &Origin, now: Instant) -> Vec<Arc<Peer>> {
         let mut peers = self.peers_table().asked_about(origin);
         peers.sort_by_key(|peer| peer.asking().is_some_and(|asking| asking.is_late(now)));
@@ -217,10 +217,11 @@ impl App {
                 self.off_the_runtime(move || app.take_answer(&peer, &sought, seen, attestation)).await
             }
             Err(error) => {
-                match error {
-                    PeerError::Transport(_) => asking.rest(),
-                    PeerError::Late => *asking.late.locked() = Some(Instant::now()),
-                    _ => {}
+                if matches!(error, PeerError::Transport(_)) {
+                    asking.rest();
+                }
+                if matches!(error, PeerError::Transport(_) | PeerError::Late) {
+                    *asking.late.locked() = Some(Instant::now());
                 }
                 Err(error.into())
             }
@@ -396,8 +397,8 @@ mod tests {
     use crate::config::PeerConfig;
     use crate::fixture::{Party, device, served, word};
 
-    /// A peer whose answers begin and never end; returns its address. It counts the questions.
-    fn unending(asked: &Arc<AtomicUsize>) -> String {
+    /// A peer whose answers begin like this and never end; returns its address. It counts the questions.
+    fn unending(asked: &Arc<AtomicUsize>, begin: &'static str) -> String {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let url = format!("http://{}", listener.local_addr().expect("bound"));
         let asked = Arc::clone(asked);
@@ -406,7 +407,7 @@ mod tests {
             while let Ok((mut stream, _)) = listener.accept() {
                 if stream.read(&mut [0; 4_096]).is_ok_and(|bytes| bytes > 0) {
                     asked.fetch_add(1, Ordering::Relaxed);
-                    let _ = stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\r\n{");
+                    let _ = stream.write_all(begin.as_bytes());
                 }
                 open.push(stream);
             }
@@ -415,12 +416,11 @@ mod tests {
     }
 
     /// Otherwise each device that asks would wait for it first.
-    #[tokio::test(flavor = "multi_thread")]
-    async fn a_peer_whose_answer_came_too_late_is_asked_after_the_others() {
+    async fn is_asked_last(begin: &'static str) {
         let ((maker, home), site) = (Party::with_a_device().await, Party::found("plant.example"));
         let origin = home.domain(&maker.domain).expect("here").info.origin;
         let asked = Arc::default();
-        let (slow, honest) = (unending(&asked), served(&home));
+        let (slow, honest) = (unending(&asked, begin), served(&home));
         let peer = |(name, url): (&str, &str)| PeerConfig {
             url: Some(word(url)),
             roam: vec![origin.clone()],
@@ -439,6 +439,17 @@ mod tests {
         };
         assert_eq!(in_turn(Instant::now()), ["home", "slow"]);
         assert_eq!(in_turn(Instant::now() + ASKED_LAST), ["slow", "home"], "it may be better by then");
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_peer_whose_answer_came_too_late_is_asked_after_the_others() {
+        is_asked_last("HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\r\n{").await;
+    }
+
+    /// It also rests for a moment, but questions may be further apart than that.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_peer_that_hangs_is_asked_after_the_others() {
+        is_asked_last("").await;
     }
 
     fn tree(size: u64, branch: u8) -> Witnessed {

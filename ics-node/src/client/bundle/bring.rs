@@ -196,7 +196,7 @@ async fn submit(
     while let Some(submission) = bundle.submission(section, number)? {
         number += 1;
         let bodies = submission.statements.into_iter().map(|body| body.0).collect();
-        for result in node.submit(&brought.domain, bodies).await?.results {
+        for result in submit_batch(node, &brought.domain, bodies).await? {
             match result {
                 SubmissionResult::Receipt(_) => brought.accepted += 1,
                 SubmissionResult::Pending(_) => brought.waiting += 1,
@@ -207,7 +207,76 @@ async fn submit(
     Ok(())
 }
 
+/// Submits a batch; returns a result for each body. A node that does not reach the home keeps nothing of a batch in
+/// which there is a signer whom it does not know, so the halves are submitted, and theirs, until that one is found.
+async fn submit_batch(
+    node: &Node,
+    domain: &DomainName,
+    bodies: Vec<Vec<u8>>,
+) -> Result<Vec<SubmissionResult>, NodeError> {
+    let (mut left, mut results) = (vec![bodies], Vec::new());
+    while let Some(mut first) = left.pop() {
+        match node.submit(domain, first.clone()).await {
+            Ok(answered) => results.extend(answered.results),
+            Err(NodeError::Problem(problem)) if is_not_kept(&problem) => {
+                if first.len() > 1 {
+                    let second = first.split_off(first.len() / 2);
+                    left.extend([second, first]);
+                } else {
+                    results.push(SubmissionResult::Problem(*problem));
+                }
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(results)
+}
+
+fn is_not_kept(problem: &Problem) -> bool {
+    Code::named(problem.code()) == Some(Code::Upstream)
+}
+
 /// Whether nothing of the domain has arrived yet, or it is not copied here at all.
 fn is_empty_copy(problem: &Problem) -> bool {
     matches!(Code::named(problem.code()), Some(Code::UnknownDomain | Code::Behind))
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::watch;
+
+    use super::*;
+    use crate::config::PeerConfig;
+    use crate::fixture::{Party, catches_up, copy, device, served, word};
+
+    /// Else the others would not be kept, and nothing that stands behind them in the bundle would be brought.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn an_unknown_signer_keeps_nobody_elses_statements_from_being_kept() {
+        let (maker, home) = Party::with_a_device().await;
+        let (data, url) = (tempfile::tempdir().expect("a directory"), served(&home));
+        let copy = copy(data.path(), &home, &maker.domain, &[("home", &*url)]);
+        let (stop, stopped) = watch::channel(false);
+        let replicating = tokio::spawn(copy.clone().replicate(stopped));
+        catches_up(&copy, &home, &maker.domain).await;
+        stop.send_replace(true);
+        replicating.await.expect("ends");
+        let gone = PeerConfig {
+            url: Some(word("http://127.0.0.1:1")),
+            mirror: vec![home.domain(&maker.domain).expect("here").info.origin],
+            ..PeerConfig::new(word("home"))
+        };
+        tokio::task::block_in_place(|| copy.put_peer(gone)).expect("changed");
+
+        let introduce = |number| maker.introduce(&home, &device(number), &format!("urn:dev:os:32473-{number}"), "L2");
+        let stranger = Party::found("devices.other.example").certificate;
+        let node = Node::new(&served(&copy)).expect("an address");
+        let bodies = vec![introduce(2), stranger, introduce(3)];
+        let results = submit_batch(&node, &maker.domain, bodies).await.expect("is answered");
+        let [SubmissionResult::Pending(_), SubmissionResult::Problem(problem), SubmissionResult::Pending(_)] =
+            results.as_slice()
+        else {
+            panic!("{results:?}")
+        };
+        assert_eq!(problem.code(), "upstream", "{problem:?}");
+    }
 }

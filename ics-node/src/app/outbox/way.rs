@@ -1,0 +1,48 @@
+//! The way to the home of a domain: who is told what waits for it, and what their failures mean.
+
+use ics_sync::http::PeerError;
+use ics_sync::wire::Outcome;
+
+use crate::api::problem::Code;
+use crate::app::App;
+use crate::app::hosted::Hosted;
+
+impl App {
+    /// Submits bodies to the first peer on the way to the home and, if that does not take them there, to the home
+    /// itself, if it is another peer; `None` if there is no peer. The first one may be gone, or cut off from the home.
+    pub(super) async fn submit_towards_home(
+        &self,
+        hosted: &Hosted,
+        bodies: Vec<Vec<u8>>,
+    ) -> Option<Result<Vec<Outcome>, PeerError>> {
+        let (first, home) = self.towards_home(hosted)?;
+        let Some(home) = home else { return Some(first.submit(&hosted.name, bodies).await) };
+        let answer = first.submit(&hosted.name, bodies.clone()).await;
+        let waits = |outcome: &Outcome| matches!(outcome, Outcome::Pending(_));
+        if answer.as_ref().is_ok_and(|outcomes| !outcomes.iter().any(waits)) {
+            return Some(answer);
+        }
+        match home.submit(&hosted.name, bodies).await {
+            // Whatever else failed there must not hide that the first one may keep a smaller batch, or has this one.
+            Err(error) if answer.is_ok() || !(is_final(&error) || is_of_the_way(&error)) => Some(answer),
+            of_home => Some(of_home),
+        }
+    }
+}
+
+/// Whether sending the same again would get the same answer: that is so if the node itself says it. Something in front
+/// of the node, such as a proxy with a size limit, knows nothing about what it refuses.
+pub(super) fn is_final(error: &PeerError) -> bool {
+    matches!(error, PeerError::Status { status: 400 | 413 | 415 | 422, problem: Some(_), .. })
+}
+
+/// Whether other bodies may pass: something in front of the home does not take what was sent, such as a proxy with a
+/// limit or a filter, or a node on the way that does not reach the home keeps nothing of a batch, because of one signer
+/// whom it does not know.
+pub(super) fn is_of_the_way(error: &PeerError) -> bool {
+    match error {
+        PeerError::Status { status, problem: None, .. } => matches!(status, 400 | 403 | 406 | 413 | 415 | 422),
+        PeerError::Status { problem: Some(kind), .. } => *kind == Code::Upstream.uri(),
+        _ => false,
+    }
+}
