@@ -187,8 +187,9 @@ impl core::fmt::Display for Memory {
 
 impl Drop for Served {
     fn drop(&mut self) {
-        // It may have ended by itself.
-        let _ = self.child.kill();
+        // It may have ended by itself. SIGTERM lets it end as one that is stopped does, and write its profile if it was built
+        // to make one.
+        let _ = Command::new("kill").arg(self.child.id().to_string()).status();
         let _ = self.child.wait();
     }
 }
