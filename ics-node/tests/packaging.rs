@@ -35,6 +35,8 @@ fn the_licences_of_all_that_the_program_contains_are_packed_with_it() {
 fn what_is_delivered_is_built_by_the_profile_for_it() {
     let workspace = include_str!("../../Cargo.toml");
     assert!(workspace.contains("\n[profile.dist]\ninherits = \"release\"\nlto = \"fat\"\n"), "{workspace}");
-    assert!(IMAGE.contains("RUN cargo build --profile dist --locked ") && IMAGE.contains(" /src/target/dist/ics "));
+    assert_eq!(IMAGE.matches("\nARG PROFILE=dist\n").count(), 2, "one in each stage: arguments end with theirs");
+    assert!(IMAGE.contains("\nRUN cargo build --profile \"$PROFILE\" --locked "));
+    assert!(IMAGE.contains("\nCOPY --from=build /src/target/$PROFILE/ics /usr/bin/ics\n"));
     assert!(PACKAGE.contains("\nprofile=dist\n"));
 }
