@@ -4,7 +4,8 @@ use std::io::{self, IsTerminal as _};
 
 use rustix::fs::fstat;
 use tracing::{Event, Level, Subscriber};
-use tracing_subscriber::fmt::format::{Format, Full, Writer};
+use tracing_subscriber::field::RecordFields;
+use tracing_subscriber::fmt::format::{DefaultFields, Format, Full, Writer};
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::registry::LookupSpan;
@@ -12,7 +13,7 @@ use tracing_subscriber::util::{SubscriberInitExt as _, TryInitError};
 use tracing_subscriber::{Layer, Registry, fmt};
 
 use crate::config::{LogConfig, LogFormat};
-use crate::words::named_in;
+use crate::words::{clean, named_in};
 
 /// Sends the events of this process to standard error. Commands in them take the flags by which the user has named the
 /// home directory, so that a copy of them acts on it. To be called once in a process.
@@ -24,11 +25,13 @@ pub fn init(config: &LogConfig, flags: &str) -> Result<(), TryInitError> {
     let layer = fmt::layer().with_writer(io::stderr);
     let lines: Box<dyn Layer<Registry> + Send + Sync> = match config.format {
         LogFormat::Text if is_journal() => {
-            Box::new(layer.with_ansi(false).event_format(Named::new(JournalLines::new(), flags)))
+            let layer = layer.with_ansi(false).fmt_fields(OneLine);
+            Box::new(layer.event_format(Named::new(JournalLines::new(), flags)))
         }
         LogFormat::Text => {
             let format = fmt::format().with_target(false).with_ansi(is_terminal);
-            Box::new(layer.with_ansi(is_terminal).event_format(Named::new(format, flags)))
+            let layer = layer.with_ansi(is_terminal).fmt_fields(OneLine);
+            Box::new(layer.event_format(Named::new(format, flags)))
         }
         LogFormat::Json => {
             let layer = layer.json().flatten_event(true).with_span_list(false);
@@ -36,6 +39,19 @@ pub fn init(config: &LogConfig, flags: &str) -> Result<(), TryInitError> {
         }
     };
     tracing_subscriber::registry().with(lines.with_filter(config.level.clone())).try_init()
+}
+
+/// What an event tells, on one line. Much of it is what others have sent, and tracing-subscriber writes out the escapes
+/// in a message only: those in a field would move the cursor of a terminal, and a line break would begin an event of
+/// their own. JSON has escapes for both.
+struct OneLine;
+
+impl<'writer> FormatFields<'writer> for OneLine {
+    fn format_fields<R: RecordFields>(&self, mut writer: Writer<'writer>, fields: R) -> core::fmt::Result {
+        let mut text = String::new();
+        DefaultFields::new().format_fields(Writer::new(&mut text), fields)?;
+        writer.write_str(&clean(&text.replace('\n', " ")))
+    }
 }
 
 /// A text as it stands between the quotes of JSON.
@@ -85,7 +101,8 @@ fn is_journal() -> bool {
     fstat(io::stderr()).is_ok_and(|found| stream == format!("{}:{}", found.st_dev, found.st_ino))
 }
 
-/// Lines that begin with their priority, as the journal takes them (sd-daemon(3)); it adds the time itself.
+/// Lines that begin with their priority, as the journal takes them (sd-daemon(3)); it adds the time itself. It ends a
+/// line also at a NUL, so fields must be those of [`OneLine`].
 struct JournalLines(Format<Full, ()>);
 
 impl JournalLines {
@@ -111,11 +128,8 @@ where
             Level::INFO => 6,
             _ => 7,
         };
-        let mut text = String::new();
-        self.0.format_event(context, Writer::new(&mut text), event)?;
-        // The journal ends a line at a NUL, too. In what others have sent, the rest would else choose its own priority.
-        let mut lines = text.trim_end_matches('\n').split(['\n', '\0']);
-        lines.try_for_each(|line| writeln!(writer, "<{priority}>{line}"))
+        write!(writer, "<{priority}>")?;
+        self.0.format_event(context, writer, event)
     }
 }
 
@@ -146,16 +160,26 @@ impl io::Write for Lines {
 mod tests {
     use super::*;
 
+    /// A peer says why it refuses, and names are chosen by others.
     #[test]
-    fn what_others_have_sent_chooses_no_priority_in_the_journal() {
-        let lines = Lines::default();
-        let writer = lines.clone();
-        let log =
-            tracing_subscriber::fmt().with_writer(move || writer.clone()).event_format(JournalLines::new()).finish();
-        tracing::subscriber::with_default(log, || {
-            tracing::warn!(reason = %"busy\n<0>on fire\0<0>flooded", "the peer refuses");
-        });
-        assert_eq!(lines.text(), "<4> WARN the peer refuses reason=busy\n<4><0>on fire\n<4><0>flooded\n");
+    fn what_others_have_sent_forges_no_event_and_no_priority_and_moves_no_cursor() {
+        let sent = "busy\n<0> WARN on fire\0<0>flooded\r\u{1b}[2J\u{9b}1mall\u{202e}well";
+        let told = "busy <0> WARN on fire\u{fffd}<0>flooded\u{fffd}\u{fffd}[2J\u{fffd}1mall\u{fffd}well";
+        let (journal, text) = (Lines::default(), Lines::default());
+        let writer = journal.clone();
+        let log = tracing_subscriber::fmt().with_writer(move || writer.clone()).with_ansi(false).fmt_fields(OneLine);
+        let log = log.event_format(JournalLines::new()).finish();
+        let tell = || tracing::info_span!("asked", of = %sent).in_scope(|| tracing::warn!(reason = %sent, "refused"));
+        tracing::subscriber::with_default(log, tell);
+        assert_eq!(journal.text(), format!("<4> WARN asked{{of={told}}}: refused reason={told}\n"));
+
+        let writer = text.clone();
+        let log = tracing_subscriber::fmt().with_writer(move || writer.clone()).with_ansi(true).fmt_fields(OneLine);
+        let log = log.event_format(fmt::format().without_time().with_target(false).with_ansi(true)).finish();
+        tracing::subscriber::with_default(log, tell);
+        let text = text.text();
+        assert!(text.ends_with(&format!("refused reason={told}\n")) && text.lines().count() == 1, "{text:?}");
+        assert!(text.contains("\u{1b}[33m"), "the level has its colour: {text:?}");
     }
 
     /// An operator copies them into a shell that knows nothing of the unit's `--home`.
