@@ -88,8 +88,9 @@ pub(super) fn client(request: &HttpRequest) -> Option<IpAddr> {
     if !request.app_data::<Data<Face>>().is_some_and(|face| face.trusted_proxies.contains(&peer)) {
         return Some(peer);
     }
-    let last = request.headers().get_all("x-forwarded-for").last()?.to_str().ok()?;
-    let last = last.rsplit(',').next()?.trim();
+    // The proxy adds to what the client has sent, which need not be text.
+    let all = request.headers().get_all("x-forwarded-for").last()?.as_bytes();
+    let last = core::str::from_utf8(all.rsplit(|byte| *byte == b',').next()?).ok()?.trim();
     // Some proxies add the port. Whoever had no address would have no network either, whose places are limited.
     last.parse().ok().or_else(|| last.parse::<SocketAddr>().ok().map(|with_port| with_port.ip()))
 }
@@ -255,6 +256,7 @@ mod tests {
             ("[::ffff:127.0.0.1]:9", Some("192.0.2.1, 192.0.2.2"), Some("192.0.2.2")),
             ("127.0.0.1:9", Some("192.0.2.1:4711"), Some("192.0.2.1")),
             ("127.0.0.1:9", Some("[2001:db8::1]:4711"), Some("2001:db8::1")),
+            ("127.0.0.1:9", Some("ö, 192.0.2.1"), Some("192.0.2.1")),
             ("127.0.0.1:9", None, None),
             ("198.51.100.1:9", Some("192.0.2.1"), Some("198.51.100.1")),
         ] {
