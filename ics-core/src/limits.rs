@@ -42,6 +42,8 @@ pub const DECISIONS_CACHED: usize = 4_096;
 pub const BATCH_STATEMENTS: usize = 1_000;
 /// Bytes of one submitted batch.
 pub const BATCH_BYTES: usize = 4 * 1024 * 1024;
+/// Packets of OpenPGP in one upload, of 64 bytes on average: each may have two, and what is noted of it takes hundreds.
+pub const BATCH_PACKETS: usize = BATCH_BYTES / 64;
 /// Bytes of all bodies that an upload is split into: each repeats the key, the User ID or the document.
 pub const SPLIT_BYTES: usize = 8 * BATCH_BYTES;
 /// Statements in one file that is carried to a machine without a network and signed there.

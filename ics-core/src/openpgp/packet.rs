@@ -1,6 +1,7 @@
 //! Packet framing (RFC 9580, section 4.2): canonical when reading bodies, any legal form when splitting.
 
 use super::reader::{Reader, WireError};
+use crate::limits;
 
 /// Signature packet.
 pub(crate) const SIGNATURE: u8 = 2;
@@ -93,11 +94,14 @@ pub(crate) struct AnyPacket {
     pub(crate) body: Vec<u8>,
 }
 
-/// All packets of `bytes`, in any legal framing.
+/// All packets of an upload, at most [`limits::BATCH_PACKETS`], in any legal framing.
 pub(crate) fn all_in_any_framing(bytes: &[u8]) -> Result<Vec<AnyPacket>, WireError> {
     let mut reader = Reader::new(bytes);
     let mut packets = Vec::new();
     while !reader.is_empty() {
+        if packets.len() == limits::BATCH_PACKETS {
+            return Err(WireError::TooMany);
+        }
         let header = reader.u8()?;
         packets.push(match header & 0xc0 {
             0xc0 => AnyPacket { tag: header & 0x3f, body: new_format(&mut reader)? },

@@ -1,5 +1,7 @@
 //! Bounds-checked reading of bytes.
 
+use crate::limits;
+
 /// Why bytes are not OpenPGP in canonical form.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum WireError {
@@ -24,6 +26,9 @@ pub enum WireError {
     /// A packet of an old format whose length is "the rest of the file".
     #[error("the packet has no definite length")]
     IndefiniteLength,
+    /// More packets than an upload may have.
+    #[error("an upload takes {max} packets at most: send it in parts", max = limits::BATCH_PACKETS)]
+    TooMany,
     /// An MPI that is zero or has leading zeros, or whose bit count is wrong (RFC 9580, 3.2).
     #[error("a multiprecision integer is not in its shortest form")]
     Integer,

@@ -115,6 +115,16 @@ fn a_small_upload_does_not_become_a_large_one() {
     assert!(split(&many).expect_err("nobody verifies so many").to_string().contains("self-signatures at most"));
 }
 
+/// An empty packet takes two bytes, and dozens of times as many once it is read.
+#[test]
+fn an_upload_has_no_more_packets_than_it_may_have() {
+    let body = statement(1, None, &claims(Act::Identity), 0);
+    let most = ics_core::limits::BATCH_PACKETS - packets(&body).len();
+    let with_markers = |count: usize| [body.clone(), [0xca, 0].repeat(count)].concat();
+    assert_eq!(split(&with_markers(most)).expect("as many as it may have").bodies, std::slice::from_ref(&body));
+    assert_eq!(split(&with_markers(most + 1)), Err(WireError::TooMany.into()));
+}
+
 #[test]
 fn armor_in_one_and_in_several_blocks() {
     use std::io::Write as _;

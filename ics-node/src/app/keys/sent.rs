@@ -38,7 +38,7 @@ pub struct Merged {
     /// How many bodies are in a log now and were not before.
     pub appended: usize,
     /// Why parts of it were not accepted: first revocations, then what holders say about their own keys, last what
-    /// could not be parsed.
+    /// could not be parsed, for so many parts as a batch may have.
     pub problems: Vec<Problem>,
 }
 
@@ -110,7 +110,9 @@ impl App {
             split.refused.iter().partition(|error| error.not_revoked().is_some() && self.leaves_standing(error));
         let with_key = |error: &BodyError| Some((error.not_revoked()?, refused(error)));
         let not_revoked = revocations.into_iter().filter_map(with_key).collect();
-        let mut merged = Merged { problems: others.into_iter().map(refused).collect(), ..Merged::default() };
+        // Each takes hundreds of bytes, for a signature that may have two.
+        let problems = others.into_iter().map(refused).take(limits::BATCH_STATEMENTS).collect();
+        let mut merged = Merged { problems, ..Merged::default() };
         let uploads: Vec<Upload> = split.bodies.into_iter().map(Upload::new).collect();
         let is_here = |key| Ok(!self.keys_here(reader, &KeySearch::Fingerprint(key), None, 1)?.0.is_empty());
         merged.keys = known(&uploads, is_here)?;
