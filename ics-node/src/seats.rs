@@ -43,7 +43,7 @@ pub(crate) struct Counts {
     pub(crate) refused: u64,
     /// Connections that were cut because their clients did not finish what they had begun.
     pub(crate) overdue: u64,
-    /// Connections that were cut because others needed the room of what their clients had not taken.
+    /// Connections that were cut because others needed the room of what their clients had not taken, or not yet sent.
     pub(crate) slow: u64,
 }
 

@@ -1,5 +1,5 @@
-//! Room for what clients have not taken yet. Each holds it as long as they like, so what is held at once is bounded,
-//! and whoever needs room may have what others hold for too long, or more of than they.
+//! Room for what clients have not taken yet, or have begun to send. Each holds it as long as they like, so what is held
+//! at once is bounded, and whoever needs room may have what others hold for too long, or more of than they.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -66,7 +66,11 @@ impl Untaken {
     /// single thing. For those whom the node knows there is an eighth more.
     pub(crate) fn new(bytes: usize, parts: usize) -> Self {
         let units = bytes / UNIT;
-        let room = Room::parted(units + units / 8, units, parts);
+        Self::of(Room::parted(units + units / 8, units, parts))
+    }
+
+    /// This room, of which a single byte takes one place.
+    pub(crate) fn of(room: Room) -> Self {
         Self { room, strangers: Mutex::default(), patience: PATIENCE }
     }
 
@@ -149,6 +153,15 @@ impl Strangers {
         let with_it = if is_light { 0 } else { self.crowds.weight(taker.network) + units };
         let is_overdue = || self.holdings.get(&key).is_some_and(|it| it.since.elapsed() >= patience);
         (self.crowds.weight(key.0) > with_it || is_overdue()).then_some(key)
+    }
+}
+
+impl Taken {
+    /// Makes no room for others from now on.
+    pub(crate) fn keep(&self) {
+        if let Holder::There(key, untaken) = &self.0 {
+            untaken.strangers().crowds.remove(*key);
+        }
     }
 }
 

@@ -53,7 +53,7 @@ pub(super) struct Face {
     records: [Turns; 2],
     proofs: [Turns; 2],
     attestations: [Turns; 2],
-    uploads: Room,
+    uploads: Arc<Untaken>,
     /// Places for bodies from this machine, which come before these.
     uploads_here: Room,
     /// Places for submissions that wait for another node.
@@ -82,6 +82,12 @@ pub(super) enum Heavy {
 /// Marks a request by which something was submitted.
 struct Submitted;
 
+/// A place for a request with a body, until this is dropped, or others need it more while the body arrives.
+pub(super) struct Uploading {
+    _here: Option<Held>,
+    elsewhere: Option<Taken>,
+}
+
 /// A place among the clients that listen or wait; given back when dropped.
 pub(super) struct Listening {
     _place: Held,
@@ -107,6 +113,9 @@ impl Face {
         let (listeners, work) = (part(settings.max_listeners.div_ceil(2), 4), part(settings.max_work, 4));
         let (in_line, decisions) = (work.div_ceil(2), part(settings.max_work.div_ceil(4), 16).div_ceil(2));
         let (of_known, uploads_here) = (settings.max_work / 8, part(settings.max_uploads / 4, 32));
+        // Who is known finds a place beside all strangers.
+        let uploads = settings.max_uploads + settings.max_uploads / 8;
+        let uploads = Room::parted(uploads, part(settings.max_uploads, 8), 4);
         let seats = Arc::new(Seats::new("http", settings.places()));
         let metrics = Metrics::new();
         metrics.show(Arc::clone(&seats));
@@ -125,8 +134,7 @@ impl Face {
             records: [(); 2].map(|()| Turns::new(4 * settings.threads())),
             proofs: [(); 2].map(|()| Turns::new(settings.threads())),
             attestations: [(); 2].map(|()| Turns::new(2 * settings.threads())),
-            // Who is known finds a place beside all strangers.
-            uploads: Room::parted(settings.max_uploads + settings.max_uploads / 8, part(settings.max_uploads, 8), 4),
+            uploads: Arc::new(Untaken::of(uploads)),
             uploads_here: Room::parted(uploads_here, uploads_here, 1),
             forwards: Forwards::new(part(settings.max_uploads, 8)),
             asking: Arc::new(Semaphore::new(part(usize::MAX, 8))),
@@ -139,19 +147,26 @@ impl Face {
 
     /// Takes a place for a request with a body. These are apart from the places for use cases: a client that sends
     /// slowly must not keep others from reading. Nor do strangers of one network take the places of all, or strangers
-    /// elsewhere those of gateways on this machine.
+    /// elsewhere those of gateways on this machine. If all are taken, the network whose bodies arrive at most of them is
+    /// cut off from its oldest one: a few that send slowly would else keep all others from sending anything.
     ///
     /// # Errors
-    /// At once, when all are taken.
-    pub(super) fn upload(&self, request: &HttpRequest) -> Result<Held, Failure> {
+    /// At once, when none is left or made.
+    pub(super) fn upload(&self, request: &HttpRequest) -> Result<Uploading, Failure> {
         let (is_stranger, network) = whence(self, request);
         let here = if network.is_none() { self.uploads_here.take(is_stranger, None).ok() } else { None };
-        let taken = here.map_or_else(|| self.uploads.take(is_stranger, network), Ok);
-        taken.map_err(|full| busy(full, "requests with a body"))
+        if here.is_some() {
+            return Ok(Uploading { _here: here, elsewhere: None });
+        }
+        let taker = Taker { is_stranger, network, cut: everybody::cut(), insists: false };
+        let taken = self.uploads.take(1, taker).map_err(|full| busy(full, "requests with a body"))?;
+        Ok(Uploading { _here: None, elsewhere: Some(taken) })
     }
 
-    /// The client that has sent a submission, which takes this place while it is handled here.
-    pub(super) fn sender(&self, request: &HttpRequest, uploaded: Held) -> Sender {
+    /// The client that has sent a submission, which takes this place while it is handled here. It may be in the log by
+    /// then, so it is cut off no more.
+    pub(super) fn sender(&self, request: &HttpRequest, uploaded: Uploading) -> Sender {
+        uploaded.elsewhere.iter().for_each(Taken::keep);
         request.extensions_mut().insert(Submitted);
         Sender::client(whence(self, request), uploaded, &self.forwards)
     }

@@ -201,7 +201,7 @@ impl Metrics {
         registry.register(
             "connections_closed",
             "Connections that the node closed: for a `newcomer`, one that came while all were `kept`, as `overdue`, or \
-             because others needed the room of what it was `slow` to take",
+             because others needed the room of what it was `slow` to take or to send",
             Family::clone(&closed),
         );
         for seats in self.seats.locked().iter() {

@@ -70,6 +70,30 @@ async fn strangers_leave_places_to_others_however_few_there_are() {
     assert!(watch(&networks[0]).is_some(), "no network watches in the place of all");
 }
 
+/// A few hosts that send slowly would else keep all others from sending anything.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_network_that_sends_most_makes_room_until_all_has_arrived() {
+    let settings = Settings { max_uploads: 8, ..Settings::default() };
+    let face = Face::new(Party::found("devices.acme.example").open(), &settings);
+    let seats = Arc::new(Seats::new("test", 99));
+    let upload = async |host: [u8; 4]| {
+        let request = TestRequest::default().peer_addr((host, 9).into()).to_http_request();
+        let (seat, _cut) = seats.take(host.into()).expect("room");
+        everybody::in_seat(seat, async { face.upload(&request).ok() }).await
+    };
+    let mut slow = Vec::new();
+    for host in 1..=4 {
+        slow.push(upload([192, 0, 2, host]).await.expect("a place"));
+        slow.push(upload([192, 0, 2, host]).await.expect("another"));
+        assert!(upload([192, 0, 2, host]).await.is_none(), "its network has its part");
+    }
+    let _newcomer = upload([198, 51, 100, 1]).await.expect("one of those who have two makes room");
+    let senders: Vec<_> = slow.into_iter().map(|place| face.sender(&from("192.0.2.1:9"), place)).collect();
+    assert!(upload([198, 51, 100, 2]).await.is_none(), "what has arrived makes no room, nor who has as little");
+    drop(senders);
+    assert!(upload([198, 51, 100, 2]).await.is_some(), "all is given back");
+}
+
 /// The work of one client may take long, and there is never a queue.
 #[tokio::test(flavor = "multi_thread")]
 async fn one_network_has_half_of_the_places_for_work() {
