@@ -27,6 +27,31 @@ pub(crate) fn with_named(text: &str) -> String {
     named_in(text, NAMED.get().map_or("", String::as_str))
 }
 
+/// Text for people, in which nothing speaks to the terminal: of control characters only line breaks, tabs and colours
+/// are left. What others may write as they like is cleaned where a text is put together; this is for what a node says
+/// in members that have a form, such as ids, and need not keep to it.
+fn for_terminal(text: &str) -> String {
+    let (mut shown, mut rest) = (String::with_capacity(text.len()), text);
+    while let Some(at) = rest.find(|c: char| c.is_control() && !matches!(c, '\n' | '\t')) {
+        let (before, control) = rest.split_at(at);
+        let colour = colour(control);
+        let length = colour.map_or_else(|| control.chars().next().map_or(1, char::len_utf8), str::len);
+        shown.push_str(before);
+        shown.push_str(colour.unwrap_or("\u{fffd}"));
+        rest = control.get(length..).unwrap_or_default();
+    }
+    shown.push_str(rest);
+    shown
+}
+
+/// The escape sequence for a colour, or another way of writing, with which a text begins (SGR, ECMA-48, 8.3.117).
+fn colour(text: &str) -> Option<&str> {
+    let codes = text.strip_prefix("\u{1b}[")?;
+    let end = codes.find(|c: char| !matches!(c, '0'..='9' | ';'))?;
+    let is_one = codes.get(end..)?.starts_with('m');
+    if is_one { text.get(..end + 3) } else { None }
+}
+
 /// Where and how to print.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Output {
@@ -53,7 +78,7 @@ impl Output {
         let text = if self.json {
             serde_json::to_string_pretty(value).map_err(|e| Failure::new(Exit::Internal, e))?
         } else {
-            with_named(human().trim_end())
+            with_named(&for_terminal(human().trim_end()))
         };
         print_part(format!("{text}\n").as_bytes())
     }
@@ -74,7 +99,7 @@ impl Output {
     /// Reports progress, to people only.
     pub(crate) fn note(&self, text: &str) {
         if !self.json && !self.quiet {
-            say(&format!("{}\n", with_named(text)));
+            say(&format!("{}\n", with_named(&for_terminal(text))));
         }
     }
 
@@ -82,7 +107,7 @@ impl Output {
     /// settings, so that nobody agrees to what they have not seen.
     pub(crate) fn review(&self, text: &str, is_asked: bool) {
         if is_asked && std::io::stdin().is_terminal() {
-            say(&format!("{}\n", with_named(text)));
+            say(&format!("{}\n", with_named(&for_terminal(text))));
         } else {
             self.note(text);
         }
@@ -292,6 +317,16 @@ mod tests {
         assert_eq!(console::strip_ansi_codes(&card_within(20, "node", &rows)), card_within(usize::MAX, "node", &rows));
         let styled = style("word ".repeat(8).trim_end().to_owned()).red().force_styling(true).to_string();
         assert_eq!(wrapped(&styled, 33).iter().map(|piece| measure_text_width(piece)).collect::<Vec<_>>(), [29, 11]);
+    }
+
+    /// A node may be anybody's.
+    #[test]
+    fn what_a_node_says_speaks_to_no_terminal() {
+        let colours = "\u{1b}[1m\u{1b}[38;5;9mred\u{1b}[0m\u{1b}[m\n\tplain";
+        assert_eq!(for_terminal(colours), colours);
+        let said = "a\u{1b}[2Jb\u{1b}]0;c\u{7}d\u{9b}1me\r\u{1b}[31;f\u{1b}";
+        let r = '\u{fffd}';
+        assert_eq!(for_terminal(said), format!("a{r}[2Jb{r}]0;c{r}d{r}1me{r}{r}[31;f{r}"));
     }
 
     #[test]
