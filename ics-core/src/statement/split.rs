@@ -86,9 +86,9 @@ impl LeftOut {
 /// document with several signatures becomes one body for each signer; a descriptor or erasure stays one.
 ///
 /// # Errors
-/// When there are more than [`limits::BATCH_BYTES`] bytes or [`limits::BATCH_PACKETS`] packets, or they would become more
-/// than [`limits::SPLIT_BYTES`]; when they are not OpenPGP, or hold packets that have no place in any body; and when
-/// nothing in them is acceptable, with the first reason.
+/// When there are more than [`limits::BATCH_BYTES`] bytes or [`limits::BATCH_PACKETS`] packets, or they would become
+/// more than [`limits::SPLIT_BYTES`]; when they are not OpenPGP, or hold packets that have no place in any body; and
+/// when nothing in them is acceptable, with the first reason.
 pub fn split(bytes: &[u8]) -> Result<Split, BodyError> {
     body::too_long("upload", limits::BATCH_BYTES, bytes.len())?;
     let binary = dearmor(bytes)?;

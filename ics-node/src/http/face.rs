@@ -147,8 +147,8 @@ impl Face {
 
     /// Takes a place for a request with a body. These are apart from the places for use cases: a client that sends
     /// slowly must not keep others from reading. Nor do strangers of one network take the places of all, or strangers
-    /// elsewhere those of gateways on this machine. If all are taken, the network whose bodies arrive at most of them is
-    /// cut off from its oldest one: a few that send slowly would else keep all others from sending anything.
+    /// elsewhere those of gateways on this machine. If all are taken, the network whose bodies arrive at most of them
+    /// is cut off from its oldest one: a few that send slowly would else keep all others from sending anything.
     ///
     /// # Errors
     /// At once, when none is left or made.
