@@ -71,10 +71,10 @@ pub struct Settings {
     /// gateways and monitors may be worked on besides, but at most one for sixteen connections.
     pub max_work: usize,
     /// Requests of strangers with a body that arrive or are worked on at once, but at most one for eight connections.
-    /// For a further one the network that sends most is cut off from its oldest, while that still arrives; if none sends
-    /// more, it gets 503, as does a network that has sent a quarter of them. Those whom the node knows may send an eighth
-    /// more, and clients on this machine a quarter as many besides. Each holds up to [`limits::BATCH_BYTES`]. As many
-    /// submissions may wait for other nodes.
+    /// For a further one the network that sends most is cut off from its oldest, while that still arrives; if none
+    /// sends more, it gets 503, as does a network that has sent a quarter of them. Those whom the node knows may send
+    /// an eighth more, and clients on this machine a quarter as many besides. Each holds up to [`limits::BATCH_BYTES`].
+    /// As many submissions may wait for other nodes.
     pub max_uploads: usize,
     /// Clients that listen or wait for news; further ones get 503. Strangers get half of the places, but at most one
     /// for four connections, and one network a quarter of that. Each holds an event, and keeps its connection.
