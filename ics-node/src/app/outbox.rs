@@ -4,11 +4,12 @@
 //! Only what a known signer has signed is kept. A stranger's submission is passed on at once or not at all, so that
 //! nobody can fill the outbox at others' expense.
 //!
-//! If the home refuses a batch as a whole, smaller batches are sent until the offending body is found. The same is done
-//! if something on the way to the home does not take it, such as a proxy with a limit; what that refuses even alone
-//! goes on waiting and is sent again in a while, and what stands behind it, perhaps a block, is sent before it. What
-//! the home refuses of that goes on waiting as well: it may rest on what is missing, such as its signer's certificate.
-//! Nor does anything wait here for what the next peer on the way has taken in while it cannot reach the home.
+//! If the home refuses a batch as a whole, smaller batches are sent until the offending body is found; and less is
+//! sent after one that does not arrive in time, which it never would over a slow line. The same is done if something on
+//! the way to the home does not take it, such as a proxy with a limit; what that refuses even alone goes on waiting and
+//! is sent again in a while, and what stands behind it, perhaps a block, is sent before it. What the home refuses of
+//! that goes on waiting as well: it may rest on what is missing, such as its signer's certificate. Nor does anything
+//! wait here for what the next peer on the way has taken in while it cannot reach the home.
 //!
 //! The body is deleted once the home has answered, so the receipt must prove that the body stands in the log: anybody
 //! on the way to the home could send some receipt.
@@ -35,7 +36,7 @@ use tokio::sync::watch;
 
 use self::retry::Place;
 pub(crate) use self::retry::Retry;
-use self::way::{is_final, is_of_the_way};
+use self::way::{is_final, is_of_the_way, is_too_slow};
 use super::admit::check::{Checked, What, check_sent};
 use super::admit::unite::stands_for;
 use super::entries::{Snapshot, find_logged};
@@ -80,7 +81,7 @@ enum Sent {
     TakenOn,
     /// Send it later.
     Rest,
-    /// Something on the way takes less than this: send it later, and less at once.
+    /// Something on the way, or a slow line, takes less than this: send it later, and less at once.
     RestOfLess,
 }
 
@@ -303,7 +304,9 @@ impl App {
             Err(error) => {
                 let ids = batch.iter().map(|(id, _)| *id).collect();
                 self.store().post_failed(ids, error.to_string())?;
-                return Ok(if is_of_the_way(&error) { Sent::RestOfLess } else { Sent::Rest });
+                // One that is too slow even alone is not passed over: its home may only be slow at present.
+                let takes_less = is_of_the_way(&error) || is_too_slow(&error) && batch.len() > 1;
+                return Ok(if takes_less { Sent::RestOfLess } else { Sent::Rest });
             }
         };
         let (mut done, mut waiting, mut why, mut is_early) = (Vec::new(), Vec::new(), String::new(), false);

@@ -174,6 +174,27 @@ async fn what_the_home_refuses_behind_something_that_it_lacks_goes_on_waiting() 
     assert!(matches!(sent, Sent::Answered) && ends, "{results:?}");
 }
 
+/// Over a slow line a full batch never would, nor anything behind it: a block, perhaps.
+#[tokio::test(flavor = "multi_thread")]
+async fn of_what_does_not_arrive_in_time_less_is_sent_at_once() {
+    let copied = Copied::new().await;
+    let hosted = copied.copy.hosted(&copied.maker.domain).expect("copied");
+    let bodies = vec![copied.introduce(2), copied.introduce(3)];
+    let posted = tokio::task::block_in_place(|| copied.copy.post(&hosted, bodies));
+    assert!(matches!(posted, Ok(Ok(_))), "they wait");
+    let batch = tokio::task::block_in_place(|| copied.copy.store().waiting(hosted.number, 0)).expect("is read");
+    let noted = |batch: &[(u64, Vec<u8>)], error: PeerError| {
+        tokio::task::block_in_place(|| copied.copy.note(&hosted, batch, Err(error), false)).expect("noted")
+    };
+    let problem = Some(Code::RequestTimeout.uri());
+    let refused = PeerError::Status { status: Code::RequestTimeout.status(), detail: String::new(), problem };
+    for error in [PeerError::Late, refused] {
+        assert!(matches!(noted(&batch, error.clone()), Sent::RestOfLess), "{error}");
+        assert!(matches!(noted(&batch[..1], error.clone()), Sent::Rest), "{error}: it keeps its place");
+    }
+    assert!(matches!(noted(&batch, PeerError::Transport("gone".to_owned())), Sent::Rest));
+}
+
 /// It may not know the signer of one of them, and would keep the others until the home can be reached. That something
 /// else answers at the home's address says nothing about them.
 #[tokio::test(flavor = "multi_thread")]

@@ -22,11 +22,19 @@ impl App {
         if answer.as_ref().is_ok_and(|outcomes| !outcomes.iter().any(waits)) {
             return Some(answer);
         }
-        match home.submit(&hosted.name, bodies).await {
-            // Whatever else failed there must not hide that the first one may keep a smaller batch, or has this one.
-            Err(error) if answer.is_ok() || !(is_final(&error) || is_of_the_way(&error)) => Some(answer),
-            of_home => Some(of_home),
-        }
+        let of_home = home.submit(&hosted.name, bodies).await;
+        // Whatever else failed there must not hide that the first one may keep a smaller batch, or has this one.
+        Some(if weight(&of_home) >= weight(&answer).max(1) { of_home } else { answer })
+    }
+}
+
+/// Of two answers to the same, the one of the larger weight says more about what to do next.
+fn weight(answer: &Result<Vec<Outcome>, PeerError>) -> u8 {
+    match answer {
+        Ok(_) => 3,
+        Err(error) if is_final(error) || is_of_the_way(error) => 2,
+        Err(error) if is_too_slow(error) => 1,
+        Err(_) => 0,
     }
 }
 
@@ -34,6 +42,11 @@ impl App {
 /// of the node, such as a proxy with a size limit, knows nothing about what it refuses.
 pub(super) fn is_final(error: &PeerError) -> bool {
     matches!(error, PeerError::Status { status: 400 | 413 | 415 | 422, problem: Some(_), .. })
+}
+
+/// Whether less at once may get through: so much did not arrive in time, perhaps only because the line is slow.
+pub(super) const fn is_too_slow(error: &PeerError) -> bool {
+    matches!(error, PeerError::Late | PeerError::Status { status: 408, .. })
 }
 
 /// Whether other bodies may pass: something in front of the home does not take what was sent, such as a proxy with a
