@@ -292,6 +292,42 @@ async fn what_the_first_peer_does_not_take_there_the_home_is_told_directly() {
     }
 }
 
+/// A peer that ends each connection without an answer once it was asked; returns its address. It counts the submissions.
+fn wordless(asked: &Arc<AtomicUsize>) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let url = format!("http://{}", listener.local_addr().expect("bound"));
+    let asked = Arc::clone(asked);
+    std::thread::spawn(move || {
+        while let Ok((mut stream, _)) = listener.accept() {
+            let mut head = [0; 5];
+            let is_whole = stream.read_exact(&mut head).is_ok();
+            asked.fetch_add(usize::from(is_whole && head == *b"POST "), Ordering::Relaxed);
+        }
+    });
+    url
+}
+
+/// Each batch would wait for half a minute for one that hangs, before the home is asked.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_first_peer_that_had_no_answer_a_moment_ago_is_asked_after_the_home() {
+    let asked = Arc::default();
+    let copied = Copied::behind(&[("first", &wordless(&asked))]).await;
+    let submit = async |number| {
+        let submitted = copied.copy.submit(&copied.maker.domain, vec![copied.introduce(number)]).await;
+        (submitted.expect("is answered").results, asked.load(Ordering::Relaxed))
+    };
+    for number in [2, 3] {
+        let (results, asked) = submit(number).await;
+        assert!(matches!(results.as_slice(), [SubmissionResult::Receipt(_)]), "{results:?}");
+        assert_eq!(asked, 1, "the second time it is not waited for");
+    }
+    // It may keep what the home does not take.
+    copied.put(HOME, GONE, None);
+    let (results, asked) = submit(4).await;
+    assert!(matches!(results.as_slice(), [SubmissionResult::Pending(_)]), "{results:?}");
+    assert_eq!(asked, 2);
+}
+
 /// Owners may name any node, and operators may call a peer anything.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_home_is_recognised_by_its_key_or_without_one_by_its_name() {

@@ -1,5 +1,7 @@
 //! The way to the home of a domain: who is told what waits for it, and what their failures mean.
 
+use std::time::Instant;
+
 use ics_sync::http::PeerError;
 use ics_sync::wire::Outcome;
 
@@ -9,23 +11,41 @@ use crate::app::hosted::Hosted;
 
 impl App {
     /// Submits bodies to the first peer on the way to the home and, if that does not take them there, to the home
-    /// itself, if it is another peer; `None` if there is no peer. The first one may be gone, or cut off from the home.
+    /// itself, if it is another peer; `None` if there is no peer. The first one may be gone, or cut off from the home. One
+    /// that had no answer in time a moment ago is asked after the home.
     pub(super) async fn submit_towards_home(
         &self,
         hosted: &Hosted,
         bodies: Vec<Vec<u8>>,
     ) -> Option<Result<Vec<Outcome>, PeerError>> {
-        let (first, home) = self.towards_home(hosted)?;
+        let ((peer, first), home) = self.towards_home(hosted)?;
         let Some(home) = home else { return Some(first.submit(&hosted.name, bodies).await) };
+        let mut of_home = None;
+        if peer.late.is_late(Instant::now()) {
+            let answer = home.submit(&hosted.name, bodies.clone()).await;
+            if is_enough(&answer) || answer.as_ref().is_err_and(is_final) {
+                return Some(answer);
+            }
+            of_home = Some(answer);
+        }
         let answer = first.submit(&hosted.name, bodies.clone()).await;
-        let waits = |outcome: &Outcome| matches!(outcome, Outcome::Pending(_));
-        if answer.as_ref().is_ok_and(|outcomes| !outcomes.iter().any(waits)) {
+        peer.late.note(&answer);
+        if is_enough(&answer) {
             return Some(answer);
         }
-        let of_home = home.submit(&hosted.name, bodies).await;
+        let of_home = match of_home {
+            Some(answer) => answer,
+            None => home.submit(&hosted.name, bodies).await,
+        };
         // Whatever else failed there must not hide that the first one may keep a smaller batch, or has this one.
         Some(if weight(&of_home) >= weight(&answer).max(1) { of_home } else { answer })
     }
+}
+
+/// Whether an answer is one of the home.
+fn is_enough(answer: &Result<Vec<Outcome>, PeerError>) -> bool {
+    let waits = |outcome: &Outcome| matches!(outcome, Outcome::Pending(_));
+    answer.as_ref().is_ok_and(|outcomes| !outcomes.iter().any(waits))
 }
 
 /// Of two answers to the same, the one of the larger weight says more about what to do next.
