@@ -221,7 +221,7 @@ impl App {
             if passed_over == PASSED_OVER {
                 return rest(&mut retry);
             }
-            retry.sends();
+            retry.sends(place);
             let count = batch.len();
             let sent = match self.send(hosted, batch, place.behind > 0).await {
                 Ok(sent) => sent,
@@ -256,17 +256,18 @@ impl App {
         Ok(())
     }
 
-    /// What waits at the first place, or, if that is nothing, at the second one; and which of the two it is.
+    /// What waits at the first place, or, if that is nothing, at the second one; and which of the two it is. If nothing
+    /// waits anywhere, it is the one at which something was passed over before.
     fn waiting_at(
         &self,
         number: DomainNumber,
-        (later, again): (Place, Option<Place>),
+        (first, second): (Place, Option<Place>),
     ) -> Result<(Batch, Place), AppError> {
-        let batch = self.store().waiting(number, later.behind)?;
-        match again.filter(|_| batch.is_empty()) {
-            Some(again) => Ok((self.store().waiting(number, again.behind)?, again)),
-            None => Ok((batch, later)),
-        }
+        let batch = self.store().waiting(number, first.behind)?;
+        let Some(second) = second.filter(|_| batch.is_empty()) else { return Ok((batch, first)) };
+        let batch = self.store().waiting(number, second.behind)?;
+        let is_at_the_end = batch.is_empty() && first.is_again;
+        Ok((batch, if is_at_the_end { first } else { second }))
     }
 
     /// Sends a batch; `lacks` says that something before it was passed over.
@@ -411,9 +412,9 @@ impl App {
                 // If the lock is held, its holder is sending.
                 let retry = hosted.retry.try_lock().ok();
                 let places = retry.and_then(|retry| retry.may_send(false).then(|| retry.begin()));
-                let Some((later, again)) = places else { continue };
+                let Some((first, second)) = places else { continue };
                 // What was passed over may be much, and is not looked at before its time.
-                let behind = if again.is_some() { 0 } else { later.behind };
+                let behind = if second.is_some() { 0 } else { first.behind };
                 if self.store().is_waiting(hosted.number, behind).unwrap_or(false) {
                     let app = self.clone();
                     tokio::spawn(async move {

@@ -236,6 +236,15 @@ async fn what_came_later_is_sent_before_what_was_passed_over() {
     assert_eq!(sent(first, Some(0)), (vec![second], false), "although it is time for the first one");
     assert_eq!(sent(second, Some(0)), (vec![first, second], true));
     assert_eq!(sent(second, None), (Vec::new(), false));
+
+    let in_turn = |behind| {
+        let places = (Place { behind, is_again: true }, Some(Place { behind: second, is_again: false }));
+        let waits = tokio::task::block_in_place(|| copied.copy.waiting_at(hosted.number, places));
+        let (batch, place) = waits.expect("is read");
+        (batch.len(), place.is_again)
+    };
+    assert_eq!(in_turn(first), (1, true), "what came later gets no answer");
+    assert_eq!(in_turn(second), (0, true), "so that it is noted that none of it is left");
 }
 
 /// A peer that takes whatever is submitted, and cannot reach the home; returns its address. It counts the submissions.
