@@ -14,22 +14,19 @@
 //! The body is deleted once the home has answered, so the receipt must prove that the body stands in the log: anybody
 //! on the way to the home could send some receipt.
 
+mod post;
 mod retry;
 mod way;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use ics_core::descriptor::admit;
-use ics_core::domain::Domain;
-use ics_core::identity::Fingerprint;
 use ics_core::log::receipt::Receipt;
 use ics_core::log::source::EvidenceError;
-use ics_core::record::Posting;
-use ics_core::statement::body::{self, Body};
-use ics_core::statement::{Statement, StatementId, is_certificate, split};
+use ics_core::statement::body;
+use ics_core::statement::{StatementId, is_certificate, split};
 use ics_core::time::Timestamp;
-use ics_core::vocabulary::{DomainName, Effect};
+use ics_core::vocabulary::DomainName;
 use ics_sync::http::PeerError;
 use ics_sync::wire::Outcome;
 use tokio::sync::watch;
@@ -37,9 +34,8 @@ use tokio::sync::watch;
 use self::retry::Place;
 pub(crate) use self::retry::Retry;
 use self::way::{is_final, is_of_the_way, is_too_slow};
-use super::admit::check::{Checked, What, check_sent};
 use super::admit::unite::stands_for;
-use super::entries::{Snapshot, find_logged};
+use super::entries::Snapshot;
 use super::home::heartbeat::stopped;
 use super::hosted::Hosted;
 use super::{App, AppError, Sender, random};
@@ -92,12 +88,6 @@ fn rest(retry: &mut Retry) -> Result<(), AppError> {
     Ok(())
 }
 
-/// Whether a statement blocks its subject, by the descriptor that is known here.
-fn blocks(domain: &Domain, statement: &Statement) -> bool {
-    let effect = |status| domain.descriptor().effect(status, statement.subject().kind());
-    statement.claims().status.as_ref().and_then(effect).is_some_and(Effect::blocks)
-}
-
 /// The result to keep for a body that the home has refused. The submitter may be gone, so the operator is told.
 fn refused(hosted: &Hosted, id: u64, problem: Problem) -> Result<(u64, String), AppError> {
     tracing::warn!(domain = %hosted.name, id, why = %problem.detail, "the home refused what waited for it");
@@ -131,64 +121,6 @@ impl App {
             }
         }
         self.blocking(move |app| app.results_of(&posted)).await
-    }
-
-    /// Takes bodies into the outbox; returns them if one of them is a stranger's.
-    fn post(&self, hosted: &Hosted, bodies: Vec<Vec<u8>>) -> Result<Result<Vec<Posted>, Vec<Vec<u8>>>, AppError> {
-        let Some(domain) = hosted.domain() else { return Ok(Err(bodies)) };
-        let waiting = self.store().waiting(hosted.number, 0)?.into_iter().map(|(_, body)| body);
-        // Certificates that are waiting serve the statements behind them.
-        let before: Vec<Vec<u8>> =
-            waiting.filter(|body| matches!(body::parse(body), Ok(Body::Certificate(_)))).collect();
-        let (now, first) = (self.clock().now(), before.len());
-        let timed = before.iter().chain(&bodies).map(|body| (body.clone(), now)).collect();
-        let log = Snapshot { store: self.store(), number: hosted.number, size: domain.size() };
-        let checked = check_sent(Some(&domain), &log, timed, random()?)?;
-        for checked in checked.iter().skip(first) {
-            match checked {
-                Ok(checked) if self.is_by_a_known_signer(hosted, &domain, checked)? => {}
-                _ => return Ok(Err(bodies)),
-            }
-        }
-        let new = || checked.iter().skip(first).flatten().map(|checked| &checked.what);
-        let is_block = |what: &What| matches!(what, What::Statement(statement) if blocks(&domain, statement));
-        let block = new().any(is_block) && new().all(|what| is_block(what) || matches!(what, What::Certificate(_)));
-        Ok(Ok(self.store().post(hosted.number, bodies, now, block)?))
-    }
-
-    fn is_by_a_known_signer(&self, hosted: &Hosted, domain: &Domain, checked: &Checked) -> Result<bool, AppError> {
-        match &checked.what {
-            What::Statement(..) | What::Certification(..) => Ok(true),
-            What::Descriptor(signed) => Ok(admit(Some(domain.descriptor()), signed).is_ok()),
-            What::Erasure(signed) => Ok(domain.descriptor().require_owners(signed).is_ok()),
-            What::Certificate(certificate) => self.is_known(hosted, domain, &certificate.primary()),
-        }
-    }
-
-    /// Whether the domain knows a signer: it holds their certificate, or something gives them a role.
-    fn is_known(&self, hosted: &Hosted, domain: &Domain, signer: &Fingerprint) -> Result<bool, AppError> {
-        if domain.certificate(signer).is_some() || !domain.descriptor().roles_of(signer).is_empty() {
-            return Ok(true);
-        }
-        let sight = self.sight(hosted)?;
-        Ok(!find_logged(&sight.entries, &sight.domain, &Posting::Grantee(*signer), 1)?.is_empty())
-    }
-
-    /// Passes on a stranger's bodies, which are not kept.
-    async fn pass_on(&self, hosted: &Hosted, bodies: Vec<Vec<u8>>) -> Result<SubmissionResults, AppError> {
-        let unreachable = |detail: String| AppError::new(Code::Upstream, detail);
-        // What no bundle would take there must not read as if it waited for one.
-        let missing = || {
-            unreachable(format!(
-                "no address leads to the home of `{}`, and of a signer whom that domain does not know nothing is kept \
-                 here for a bundle: its owners name the signer first, or somebody there grants them a role",
-                hosted.name
-            ))
-        };
-        let outcomes = self.submit_towards_home(hosted, bodies).await.ok_or_else(missing)?;
-        let outcomes = outcomes.map_err(|error| unreachable(error.to_string()))?;
-        let results = outcomes.into_iter().map(result).collect::<Result<_, _>>();
-        Ok(SubmissionResults { results: results.map_err(|error| unreachable(error.to_string()))? })
     }
 
     /// Sends what is waiting for a domain's home, batch by batch, until nothing is waiting or the home does not answer.

@@ -174,6 +174,27 @@ async fn what_the_home_refuses_behind_something_that_it_lacks_goes_on_waiting() 
     assert!(matches!(sent, Sent::Answered) && ends, "{results:?}");
 }
 
+/// Its signer may have begun to sign while the home was away, and much else was waiting already.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_certificate_serves_what_comes_behind_it_however_much_waits_before_it() {
+    let (maker, home) = Party::opened();
+    let (data, url) = (tempfile::tempdir().expect("directory"), served(&home));
+    let copy = copy(data.path(), &home, &maker.domain, &[(HOME, &*url)]);
+    let copied = Copied { maker, home, copy, data };
+    copied.catch_up().await;
+    let hosted = copied.copy.hosted(&copied.maker.domain).expect("copied");
+    let sql = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?2) \
+               INSERT INTO outbox (domain, hash, body, at) SELECT ?1, randomblob(32), x'00', 0 FROM n";
+    let more = i64::try_from(limits::BATCH_STATEMENTS).expect("small");
+    copied.log().execute(sql, params![hosted.number.get(), more]).expect("filled");
+
+    let post = |body| tokio::task::block_in_place(|| copied.copy.post(&hosted, vec![body])).expect("is read");
+    let statement = copied.introduce(2);
+    assert!(post(statement.clone()).is_err(), "nobody knows who that is");
+    assert!(post(copied.maker.certificate.clone()).is_ok(), "its signer has a role");
+    assert!(post(statement).is_ok());
+}
+
 /// Over a slow line a full batch never would, nor anything behind it: a block, perhaps.
 #[tokio::test(flavor = "multi_thread")]
 async fn of_what_does_not_arrive_in_time_less_is_sent_at_once() {

@@ -5,11 +5,30 @@ use std::time::Instant;
 use ics_sync::http::PeerError;
 use ics_sync::wire::Outcome;
 
+use super::result;
+use crate::api::SubmissionResults;
 use crate::api::problem::Code;
-use crate::app::App;
 use crate::app::hosted::Hosted;
+use crate::app::{App, AppError};
 
 impl App {
+    /// Passes on a stranger's bodies, which are not kept.
+    pub(super) async fn pass_on(&self, hosted: &Hosted, bodies: Vec<Vec<u8>>) -> Result<SubmissionResults, AppError> {
+        let unreachable = |detail: String| AppError::new(Code::Upstream, detail);
+        // What no bundle would take there must not read as if it waited for one.
+        let missing = || {
+            unreachable(format!(
+                "no address leads to the home of `{}`, and of a signer whom that domain does not know nothing is kept \
+                 here for a bundle: its owners name the signer first, or somebody there grants them a role",
+                hosted.name
+            ))
+        };
+        let outcomes = self.submit_towards_home(hosted, bodies).await.ok_or_else(missing)?;
+        let outcomes = outcomes.map_err(|error| unreachable(error.to_string()))?;
+        let results = outcomes.into_iter().map(result).collect::<Result<_, _>>();
+        Ok(SubmissionResults { results: results.map_err(|error| unreachable(error.to_string()))? })
+    }
+
     /// Submits bodies to the first peer on the way to the home and, if that does not take them there, to the home
     /// itself, if it is another peer; `None` if there is no peer. The first one may be gone, or cut off from the home. One
     /// that had no answer in time a moment ago is asked after the home.
