@@ -33,6 +33,7 @@ use tokio::sync::watch;
 
 use self::retry::Place;
 pub(crate) use self::retry::Retry;
+pub(crate) use self::way::Passing;
 use self::way::{is_final, is_of_the_way, is_too_slow};
 use super::admit::unite::stands_for;
 use super::entries::Snapshot;

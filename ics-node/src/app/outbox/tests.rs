@@ -337,6 +337,24 @@ fn wordless(asked: &Arc<AtomicUsize>) -> String {
     url
 }
 
+/// Of two nodes that copy from each other, neither may know who the home is: they would pass it on to each other until
+/// neither takes any more.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_stranger_sends_is_not_passed_on_once_more_when_it_comes_round() {
+    let copied = Copied::behind(&[("first", GONE)]).await;
+    let data = tempfile::tempdir().expect("directory");
+    let other = copy(data.path(), &copied.home, &copied.maker.domain, &[("first", &*served(&copied.copy))]);
+    copied.put("first", &served(&other), None);
+    copied.put(HOME, GONE, None);
+    let stranger = Party::found("devices.other.example").certificate;
+    for times in 1..=2_u64 {
+        let error = copied.copy.submit(&copied.maker.domain, vec![stranger.clone()]).await;
+        assert_eq!(error.expect_err("nobody reaches the home").code(), Code::Upstream);
+        assert_eq!(other.submission_counts(), [("upstream", times)]);
+        assert_eq!(copied.copy.submission_counts(), [("upstream", 2 * times)], "its own, and what came round");
+    }
+}
+
 /// Each batch would wait for half a minute for one that hangs, before the home is asked.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_first_peer_that_had_no_answer_a_moment_ago_is_asked_after_the_home() {

@@ -1,15 +1,50 @@
 //! The way to the home of a domain: who is told what waits for it, and what their failures mean.
 
+use std::collections::BTreeSet;
+use std::sync::Mutex;
 use std::time::Instant;
 
 use ics_sync::http::PeerError;
 use ics_sync::wire::Outcome;
+use sha2::{Digest as _, Sha256};
 
 use super::result;
 use crate::api::SubmissionResults;
 use crate::api::problem::Code;
 use crate::app::hosted::Hosted;
 use crate::app::{App, AppError};
+use crate::locked::Locked as _;
+
+/// What is being passed on to the home of a domain, by its digest. Of two nodes that copy from each other, neither need
+/// know who the home is; what comes round is not passed on once more.
+#[derive(Debug, Default)]
+pub(crate) struct Passing(Mutex<BTreeSet<[u8; 32]>>);
+
+/// Something that is being passed on for as long as this is held, also if whoever sent it in goes away.
+struct OnTheWay<'p> {
+    passing: &'p Passing,
+    digest: [u8; 32],
+}
+
+impl Passing {
+    /// Notes that bodies are passed on now; `None` if they are already.
+    fn begin(&self, bodies: &[Vec<u8>]) -> Option<OnTheWay<'_>> {
+        let mut hash = Sha256::new();
+        for body in bodies {
+            hash.update((body.len() as u64).to_be_bytes());
+            hash.update(body);
+        }
+        let digest: [u8; 32] = hash.finalize().into();
+        self.0.locked().insert(digest).then_some(())?;
+        Some(OnTheWay { passing: self, digest })
+    }
+}
+
+impl Drop for OnTheWay<'_> {
+    fn drop(&mut self) {
+        self.passing.0.locked().remove(&self.digest);
+    }
+}
 
 impl App {
     /// Passes on a stranger's bodies, which are not kept.
@@ -23,6 +58,14 @@ impl App {
                 hosted.name
             ))
         };
+        let came_round = || {
+            unreachable(format!(
+                "this is being passed on to the home of `{}` already: it was sent twice, or it came round because nodes \
+                 copy that domain from each other and know no address of its home",
+                hosted.name
+            ))
+        };
+        let _on_the_way = hosted.passing.begin(&bodies).ok_or_else(came_round)?;
         let outcomes = self.submit_towards_home(hosted, bodies).await.ok_or_else(missing)?;
         let outcomes = outcomes.map_err(|error| unreachable(error.to_string()))?;
         let results = outcomes.into_iter().map(result).collect::<Result<_, _>>();
