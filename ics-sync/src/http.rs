@@ -69,7 +69,8 @@ pub enum PeerError {
     /// No answer, or one that was cut off.
     #[error("the peer cannot be reached: {0}")]
     Transport(String),
-    /// An answer that has begun to arrive, and was not complete in time.
+    /// An answer that has begun to arrive, and was not complete in time; or, to what was submitted, none in time from a
+    /// peer that could be reached.
     #[error("the peer's answer was not complete in time")]
     Late,
     /// An answer other than success.
@@ -320,14 +321,16 @@ impl HttpPeer {
     /// Submits bodies to a domain; returns the result for each, in the same order.
     ///
     /// # Errors
-    /// When the peer does not answer as expected and within bounds. The bodies may have been admitted even so:
-    /// submitting them again gets the same receipts.
+    /// When the peer does not answer as expected and within bounds; [`PeerError::Late`] if perhaps only the line is too
+    /// slow for so much. The bodies may have been admitted even so: submitting them again gets the same receipts.
     pub async fn submit(&self, domain: &DomainName, bodies: Vec<Vec<u8>>) -> Result<Vec<Outcome>, PeerError> {
         let statements: Vec<_> = bodies.into_iter().map(Base64).collect();
         let count = statements.len();
         let url = self.url(domain, "/statements")?;
         let request = self.client.post(url).json(&Submission { statements });
-        let json = self.receive(request, Submitted::most_bytes(count)).await?;
+        self.meter.ready().await;
+        let answer = succeeded(request.send().await.map_err(late)?).await?;
+        let json = body(answer, Submitted::most_bytes(count), &self.meter).await?;
         Ok(Submitted::decode(&json, count)?.results)
     }
 
@@ -422,7 +425,6 @@ async fn body(mut response: Response, bound: usize, meter: &Meter) -> Result<Vec
     loop {
         let left = time_for(bytes.len()).saturating_sub(began.elapsed());
         let chunk = tokio::time::timeout(left, response.chunk()).await.map_err(|_| too_slow())?;
-        let late = |error: reqwest::Error| if error.is_timeout() { PeerError::Late } else { transport(error) };
         let Some(chunk) = chunk.map_err(late)? else { break };
         if chunk.len() > bound.saturating_sub(bytes.len()) {
             return Err(WireError::TooLong(bound).into());
@@ -450,6 +452,11 @@ fn detail_of(body: &[u8]) -> String {
     let member = |name| problem.as_ref().and_then(|problem| problem.get(name)).and_then(serde_json::Value::as_str);
     let text = member("detail").or_else(|| member("title")).map(str::to_owned);
     beginning(&text.unwrap_or_else(|| String::from_utf8_lossy(body).into_owned()))
+}
+
+/// The error of a transport that failed: whether the peer was reached and only the time was over, or something else.
+fn late(error: reqwest::Error) -> PeerError {
+    if error.is_timeout() && !error.is_connect() { PeerError::Late } else { transport(error) }
 }
 
 /// The error of a failed transport. The innermost cause says most; the address, which may hold secrets, is left out.

@@ -16,7 +16,7 @@ use super::copy::push::Told;
 use super::entries::Line;
 use super::following::declared::Compared;
 use super::home::witnesses::Witnessing;
-use super::outbox::Retry;
+use super::outbox::{Passing, Retry};
 use super::roam::SentBack;
 use super::x509::cmp::InVain;
 use super::x509::expiry::Expiries;
@@ -86,6 +86,8 @@ pub(crate) struct Hosted {
     pub(super) unrevoked: Mutex<InVain>,
     /// When submissions taken in here are next sent to the home; locked by whoever is sending.
     pub(crate) retry: tokio::sync::Mutex<Retry>,
+    /// What strangers have sent in and is being passed on to the home.
+    pub(in crate::app) passing: Passing,
 }
 
 /// What is remembered of a domain that another one follows. It is lost with a restart.
@@ -132,6 +134,7 @@ impl Hosted {
             keyring: Keyring::default(),
             unrevoked: Mutex::default(),
             retry: tokio::sync::Mutex::default(),
+            passing: Passing::default(),
         }
     }
 

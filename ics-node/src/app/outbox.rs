@@ -4,41 +4,39 @@
 //! Only what a known signer has signed is kept. A stranger's submission is passed on at once or not at all, so that
 //! nobody can fill the outbox at others' expense.
 //!
-//! If the home refuses a batch as a whole, smaller batches are sent until the offending body is found. The same is done
-//! if something on the way to the home does not take it, such as a proxy with a limit; what that refuses even alone
-//! goes on waiting and is sent again in a while, and what stands behind it, perhaps a block, is sent before it. What
-//! the home refuses of that goes on waiting as well: it may rest on what is missing, such as its signer's certificate.
-//! Nor does anything wait here for what the next peer on the way has taken in while it cannot reach the home.
+//! If the home refuses a batch as a whole, smaller batches are sent until the offending body is found; and less is
+//! sent after one that does not arrive in time, which it never would over a slow line. The same is done if something on
+//! the way to the home does not take it, such as a proxy with a limit; what that refuses even alone goes on waiting and
+//! is sent again in a while, and what stands behind it, perhaps a block, is sent before it. What the home refuses of
+//! that goes on waiting as well: it may rest on what is missing, such as its signer's certificate. Nor does anything
+//! wait here for what the next peer on the way has taken in while it cannot reach the home.
 //!
 //! The body is deleted once the home has answered, so the receipt must prove that the body stands in the log: anybody
 //! on the way to the home could send some receipt.
 
+mod post;
 mod retry;
 mod way;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use ics_core::descriptor::admit;
-use ics_core::domain::Domain;
-use ics_core::identity::Fingerprint;
 use ics_core::log::receipt::Receipt;
 use ics_core::log::source::EvidenceError;
-use ics_core::record::Posting;
-use ics_core::statement::body::{self, Body};
-use ics_core::statement::{Statement, StatementId, is_certificate, split};
+use ics_core::statement::body;
+use ics_core::statement::{StatementId, is_certificate, split};
 use ics_core::time::Timestamp;
-use ics_core::vocabulary::{DomainName, Effect};
+use ics_core::vocabulary::DomainName;
 use ics_sync::http::PeerError;
 use ics_sync::wire::Outcome;
 use tokio::sync::watch;
 
 use self::retry::Place;
 pub(crate) use self::retry::Retry;
-use self::way::{is_final, is_of_the_way};
-use super::admit::check::{Checked, What, check_sent};
+pub(crate) use self::way::Passing;
+use self::way::{is_final, is_of_the_way, is_too_slow};
 use super::admit::unite::stands_for;
-use super::entries::{Snapshot, find_logged};
+use super::entries::Snapshot;
 use super::home::heartbeat::stopped;
 use super::hosted::Hosted;
 use super::{App, AppError, Sender, random};
@@ -80,7 +78,7 @@ enum Sent {
     TakenOn,
     /// Send it later.
     Rest,
-    /// Something on the way takes less than this: send it later, and less at once.
+    /// Something on the way, or a slow line, takes less than this: send it later, and less at once.
     RestOfLess,
 }
 
@@ -89,12 +87,6 @@ fn rest(retry: &mut Retry) -> Result<(), AppError> {
     let [jitter] = random()?;
     retry.failed(jitter);
     Ok(())
-}
-
-/// Whether a statement blocks its subject, by the descriptor that is known here.
-fn blocks(domain: &Domain, statement: &Statement) -> bool {
-    let effect = |status| domain.descriptor().effect(status, statement.subject().kind());
-    statement.claims().status.as_ref().and_then(effect).is_some_and(Effect::blocks)
 }
 
 /// The result to keep for a body that the home has refused. The submitter may be gone, so the operator is told.
@@ -132,64 +124,6 @@ impl App {
         self.blocking(move |app| app.results_of(&posted)).await
     }
 
-    /// Takes bodies into the outbox; returns them if one of them is a stranger's.
-    fn post(&self, hosted: &Hosted, bodies: Vec<Vec<u8>>) -> Result<Result<Vec<Posted>, Vec<Vec<u8>>>, AppError> {
-        let Some(domain) = hosted.domain() else { return Ok(Err(bodies)) };
-        let waiting = self.store().waiting(hosted.number, 0)?.into_iter().map(|(_, body)| body);
-        // Certificates that are waiting serve the statements behind them.
-        let before: Vec<Vec<u8>> =
-            waiting.filter(|body| matches!(body::parse(body), Ok(Body::Certificate(_)))).collect();
-        let (now, first) = (self.clock().now(), before.len());
-        let timed = before.iter().chain(&bodies).map(|body| (body.clone(), now)).collect();
-        let log = Snapshot { store: self.store(), number: hosted.number, size: domain.size() };
-        let checked = check_sent(Some(&domain), &log, timed, random()?)?;
-        for checked in checked.iter().skip(first) {
-            match checked {
-                Ok(checked) if self.is_by_a_known_signer(hosted, &domain, checked)? => {}
-                _ => return Ok(Err(bodies)),
-            }
-        }
-        let new = || checked.iter().skip(first).flatten().map(|checked| &checked.what);
-        let is_block = |what: &What| matches!(what, What::Statement(statement) if blocks(&domain, statement));
-        let block = new().any(is_block) && new().all(|what| is_block(what) || matches!(what, What::Certificate(_)));
-        Ok(Ok(self.store().post(hosted.number, bodies, now, block)?))
-    }
-
-    fn is_by_a_known_signer(&self, hosted: &Hosted, domain: &Domain, checked: &Checked) -> Result<bool, AppError> {
-        match &checked.what {
-            What::Statement(..) | What::Certification(..) => Ok(true),
-            What::Descriptor(signed) => Ok(admit(Some(domain.descriptor()), signed).is_ok()),
-            What::Erasure(signed) => Ok(domain.descriptor().require_owners(signed).is_ok()),
-            What::Certificate(certificate) => self.is_known(hosted, domain, &certificate.primary()),
-        }
-    }
-
-    /// Whether the domain knows a signer: it holds their certificate, or something gives them a role.
-    fn is_known(&self, hosted: &Hosted, domain: &Domain, signer: &Fingerprint) -> Result<bool, AppError> {
-        if domain.certificate(signer).is_some() || !domain.descriptor().roles_of(signer).is_empty() {
-            return Ok(true);
-        }
-        let sight = self.sight(hosted)?;
-        Ok(!find_logged(&sight.entries, &sight.domain, &Posting::Grantee(*signer), 1)?.is_empty())
-    }
-
-    /// Passes on a stranger's bodies, which are not kept.
-    async fn pass_on(&self, hosted: &Hosted, bodies: Vec<Vec<u8>>) -> Result<SubmissionResults, AppError> {
-        let unreachable = |detail: String| AppError::new(Code::Upstream, detail);
-        // What no bundle would take there must not read as if it waited for one.
-        let missing = || {
-            unreachable(format!(
-                "no address leads to the home of `{}`, and of a signer whom that domain does not know nothing is kept \
-                 here for a bundle: its owners name the signer first, or somebody there grants them a role",
-                hosted.name
-            ))
-        };
-        let outcomes = self.submit_towards_home(hosted, bodies).await.ok_or_else(missing)?;
-        let outcomes = outcomes.map_err(|error| unreachable(error.to_string()))?;
-        let results = outcomes.into_iter().map(result).collect::<Result<_, _>>();
-        Ok(SubmissionResults { results: results.map_err(|error| unreachable(error.to_string()))? })
-    }
-
     /// Sends what is waiting for a domain's home, batch by batch, until nothing is waiting or the home does not answer.
     async fn send_waiting(&self, hosted: &Arc<Hosted>, urged: bool) -> Result<(), AppError> {
         let mut retry = match urged {
@@ -220,7 +154,7 @@ impl App {
             if passed_over == PASSED_OVER {
                 return rest(&mut retry);
             }
-            retry.sends();
+            retry.sends(place);
             let count = batch.len();
             let sent = match self.send(hosted, batch, place.behind > 0).await {
                 Ok(sent) => sent,
@@ -255,17 +189,18 @@ impl App {
         Ok(())
     }
 
-    /// What waits at the first place, or, if that is nothing, at the second one; and which of the two it is.
+    /// What waits at the first place, or, if that is nothing, at the second one; and which of the two it is. If nothing
+    /// waits anywhere, it is the one at which something was passed over before.
     fn waiting_at(
         &self,
         number: DomainNumber,
-        (later, again): (Place, Option<Place>),
+        (first, second): (Place, Option<Place>),
     ) -> Result<(Batch, Place), AppError> {
-        let batch = self.store().waiting(number, later.behind)?;
-        match again.filter(|_| batch.is_empty()) {
-            Some(again) => Ok((self.store().waiting(number, again.behind)?, again)),
-            None => Ok((batch, later)),
-        }
+        let batch = self.store().waiting(number, first.behind)?;
+        let Some(second) = second.filter(|_| batch.is_empty()) else { return Ok((batch, first)) };
+        let batch = self.store().waiting(number, second.behind)?;
+        let is_at_the_end = batch.is_empty() && first.is_again;
+        Ok((batch, if is_at_the_end { first } else { second }))
     }
 
     /// Sends a batch; `lacks` says that something before it was passed over.
@@ -303,7 +238,9 @@ impl App {
             Err(error) => {
                 let ids = batch.iter().map(|(id, _)| *id).collect();
                 self.store().post_failed(ids, error.to_string())?;
-                return Ok(if is_of_the_way(&error) { Sent::RestOfLess } else { Sent::Rest });
+                // One that is too slow even alone is not passed over: its home may only be slow at present.
+                let takes_less = is_of_the_way(&error) || is_too_slow(&error) && batch.len() > 1;
+                return Ok(if takes_less { Sent::RestOfLess } else { Sent::Rest });
             }
         };
         let (mut done, mut waiting, mut why, mut is_early) = (Vec::new(), Vec::new(), String::new(), false);
@@ -408,9 +345,9 @@ impl App {
                 // If the lock is held, its holder is sending.
                 let retry = hosted.retry.try_lock().ok();
                 let places = retry.and_then(|retry| retry.may_send(false).then(|| retry.begin()));
-                let Some((later, again)) = places else { continue };
+                let Some((first, second)) = places else { continue };
                 // What was passed over may be much, and is not looked at before its time.
-                let behind = if again.is_some() { 0 } else { later.behind };
+                let behind = if second.is_some() { 0 } else { first.behind };
                 if self.store().is_waiting(hosted.number, behind).unwrap_or(false) {
                     let app = self.clone();
                     tokio::spawn(async move {

@@ -15,7 +15,7 @@ use super::types::DomainNumber;
 /// A body on its way to the home of its domain, or its result.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Posted {
-    /// Increases with every body that is taken in.
+    /// Increases with every body that is taken in, and is never used again.
     pub id: u64,
     /// When it was taken in.
     pub at: Timestamp,

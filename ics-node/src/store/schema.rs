@@ -40,6 +40,7 @@ const LOG_STEPS: &[&str] = &[
     include_str!("schema/log-18.sql"),
     include_str!("schema/log-19.sql"),
     include_str!("schema/log-20.sql"),
+    include_str!("schema/log-21.sql"),
 ];
 /// The index has no history, since it is derived: its one step makes it anew.
 const INDEX_STEPS: &[&str] = &[include_str!("schema/index.sql")];

@@ -79,6 +79,24 @@ async fn an_answer_that_begins_and_is_not_complete_in_time_is_told_from_none() {
     assert!(matches!(answer, Err(PeerError::Late)), "{answer:?}");
 }
 
+/// Less at once may get through: whoever submits must know that.
+#[tokio::test]
+async fn a_submission_that_is_not_taken_in_time_is_told_from_one_that_reaches_nobody() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("listens");
+    let url = format!("http://{}", listener.local_addr().expect("an address"));
+    let domain = "devices.acme.example".parse().expect("a name");
+    let submit = async |url: &str| {
+        let client = client_builder(url).read_timeout(Duration::from_millis(300)).build().expect("a client");
+        let peer = HttpPeer::new(url, client).expect("an address");
+        peer.submit(&domain, vec![vec![1; 1_000]]).await.expect_err("nothing is answered")
+    };
+    let error = submit(&url).await;
+    assert!(matches!(error, PeerError::Late), "{error:?}");
+    drop(listener);
+    let error = submit(&url).await;
+    assert!(matches!(error, PeerError::Transport(_)), "{error:?}");
+}
+
 /// Otherwise a copy with one peer would be told each day that nothing can be copied.
 #[tokio::test]
 async fn a_stream_is_opened_anew_before_its_time_is_over() {

@@ -1,6 +1,7 @@
 //! The gate between a peer's socket and the LDAP library, which trusts servers: it accepts messages of any length and
 //! panics on some malformed ones. Here each message is bounded and inspected before the library sees it.
 
+use core::pin::pin;
 use core::sync::atomic::{AtomicU32, Ordering};
 use core::time::Duration;
 use std::collections::VecDeque;
@@ -84,8 +85,20 @@ pub(super) async fn ask(
             let message: Vec<u8> = held.drain(..length).collect();
             // Noted before it is sent, because the answer may come at once.
             asked.store(parts(&message)?.0, Ordering::SeqCst);
-            to.write_all(&message).await.map_err(lost)?;
-            to.flush().await.map_err(lost)?;
+            let mut sending = pin!(async {
+                to.write_all(&message).await?;
+                to.flush().await
+            });
+            // A peer that takes nothing must not keep what the client has given up.
+            loop {
+                tokio::select! {
+                    biased;
+                    sent = &mut sending => break sent.map_err(lost)?,
+                    read = from.read_buf(&mut held) => if read.map_err(lost)? == 0 {
+                        return Ok(());
+                    },
+                }
+            }
         }
         if from.read_buf(&mut held).await.map_err(lost)? == 0 {
             return Ok(());
@@ -305,6 +318,21 @@ mod tests {
     fn referral(code: u8) -> Vec<u8> {
         let others = tlv(0xa3, &tlv(4, b"ldap://x"));
         tlv(DONE, &[tlv(10, &[code]), tlv(4, b""), tlv(4, b""), others].concat())
+    }
+
+    /// Otherwise each connection that was given up would stay for as long as the peer likes.
+    #[tokio::test]
+    async fn a_peer_that_takes_nothing_does_not_keep_what_was_given_up() {
+        let (mut library, ours) = tokio::io::duplex(1_024);
+        let (to, _peer) = tokio::io::duplex(1);
+        let question = Asked::default();
+        let mut asking = pin!(ask(ours, to, &question));
+        library.write_all(&message(&tlv(0x63, b"a search"), &[])).await.expect("taken");
+        let waits = tokio::time::timeout(Duration::from_millis(50), &mut asking).await;
+        assert!(waits.is_err(), "the peer takes nothing");
+        drop(library);
+        let ended = tokio::time::timeout(Duration::from_secs(10), asking).await;
+        assert_eq!(ended.expect("it ends"), Ok(()));
     }
 
     #[test]

@@ -180,14 +180,14 @@ impl Held {
         next.grow(&page.entries)?;
         let Checkpoint { size, root, .. } = target.checkpoint;
         let proof: Vec<Hash> = page.proof.iter().map(|hash| Hash(hash.0)).collect();
+        let from = self.tree.size();
         verify_consistency(next.tree.size(), &next.tree.root(), size, &root, &proof).map_err(|_| Stop::Unproven {
-            from: self.tree.size(),
+            from,
             size,
-            ours: ours.map(|known| known.note.clone()),
+            ours: self.covered_by(ours).map(|known| known.note.clone()),
             theirs: target.note.clone(),
         })?;
         next.proven_by = Some(target.clone());
-        let from = self.tree.size();
         let settles = self.is_decided(&page, word);
         next.doubt = Doubt::after(self, &page, settles, word);
         let sight = page.sight.filter(|_| settles);
@@ -205,6 +205,12 @@ impl Held {
         let page =
             VerifiedPage { from, entries, size, root, checkpoint, rights, ended, settles, doubt: next.doubt.clone() };
         Ok((next, page))
+    }
+
+    /// The checkpoint that proves that the home has signed all that is held, or else the one that was reached.
+    fn covered_by<'a>(&'a self, reached: Option<&'a SignedCheckpoint>) -> Option<&'a SignedCheckpoint> {
+        let covers = |known: &&SignedCheckpoint| known.checkpoint.size >= self.tree.size();
+        reached.into_iter().chain(self.proven_by.as_ref()).find(covers).or(reached)
     }
 
     fn grow(&mut self, entries: &[wire::Entry]) -> Result<(), Stop> {

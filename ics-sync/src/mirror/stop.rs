@@ -33,7 +33,8 @@ pub enum Stop {
         from: u64,
         /// Size of the checkpoint.
         size: u64,
-        /// The last note that this mirror had reached.
+        /// The note that covers all that is held here or, if a mirror that begins anew knows none, the last one that
+        /// was reached.
         ours: Option<String>,
         /// The note to which the page does not lead.
         theirs: String,

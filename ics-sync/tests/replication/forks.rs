@@ -3,7 +3,7 @@
 use ics_sync::mirror::{Action, Stop, Trouble};
 
 use crate::home::at;
-use crate::rules::{NOW, SETTINGS, drive, home, mirrored};
+use crate::rules::{LATER, NOW, SETTINGS, drive, home, mirrored};
 
 /// A fork shorter than what is held is a fork as well: the mirror holds the entries that contradict it.
 #[test]
@@ -58,5 +58,17 @@ fn the_proof_of_a_fork_is_a_head_that_reaches_as_far() {
             }
             assert_eq!(mirror.status().stopped, Some(fork(ours)), "{size}");
         }
+    }
+    // In a longer one the page shows that: both logs begin with what was reached.
+    let mut other = home.fork_at(12);
+    other.append_many(13, "other", at(NOW));
+    other.sign(at(NOW));
+    let resumed = memory.mirror(&home.origin, SETTINGS, at(NOW));
+    for (mut mirror, ours) in [(mirror, &home.note), (resumed, &early)] {
+        mirror.handle_failure("it is gone", at(NOW));
+        mirror.handle_checkpoint(&other.note, at(LATER));
+        mirror.handle_page(other.page(15, 5, 25).expect("page"), at(LATER));
+        let (ours, theirs) = (Some(ours.clone()), other.note.clone());
+        assert_eq!(mirror.status().stopped, Some(Stop::Unproven { from: 15, size: 25, ours, theirs }));
     }
 }

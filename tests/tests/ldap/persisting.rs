@@ -4,8 +4,11 @@ use std::time::{Duration, Instant};
 
 use ics_core::limits;
 use ics_core::time::Timestamp;
+use tokio::io::AsyncReadExt as _;
 
-use crate::raw::{CANCEL, Client, Got, START_TLS, WHO_AM_I, bind, control, extended, message, present, search, tlv};
+use crate::raw::{
+    CANCEL, Client, Got, START_TLS, WHO_AM_I, bind, control, extended, message, present, search, text, tlv,
+};
 use crate::support::{Directory, access_rules, identity_dn, introduced, stolen_from, submit};
 use crate::world::{DOMAIN, domain, maker, stolen};
 
@@ -43,6 +46,46 @@ async fn ended(client: &mut Client, id: i32) -> (Vec<Got>, Option<u16>) {
             None => panic!("the session has ended: {before:?}"),
         }
     }
+}
+
+/// The cookie after the refresh of a log's consumer who has come with this one, and stays.
+async fn cookie_after(node: &Directory, cookie: &str) -> String {
+    let value = tlv(0x30, &[tlv(10, &[3]), text(cookie)].concat());
+    let sync = control("1.3.6.1.4.1.4203.1.9.1.1", true, Some(&value));
+    let base = format!("icsDomain={DOMAIN},cn=Log");
+    let mut client = Client::connect(node).await;
+    client.send(&message(1, &search(base.as_bytes(), 2, &present()), &sync)).await;
+    let (mut got, begins) = (Vec::new(), format!("ics {DOMAIN}/"));
+    loop {
+        let at = got.windows(begins.len()).position(|it| it == begins.as_bytes());
+        // It is shorter than 128 bytes, so its length is the byte before it.
+        if let Some(cookie) = at.and_then(|at| got.get(at..at + usize::from(got[at - 1]))) {
+            return String::from_utf8(cookie.to_vec()).expect("text");
+        }
+        let read = tokio::time::timeout(Duration::from_secs(60), client.stream.read_buf(&mut got));
+        assert!(read.await.expect("in time").expect("is read") > 0, "the session has ended");
+    }
+}
+
+/// With its cookie (RFC 4533) a consumer comes back for whatever it has not been sent.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_too_much_for_news_is_not_said_to_have_been_sent() {
+    let node = Directory::start().await;
+    let info = || node.app.domain(&domain()).expect("here").info;
+    let before = info().size;
+    let more = u8::try_from(limits::NEWS_ENTRIES).expect("few") + 1;
+    submit(&node.app, &domain(), (100..100 + more).map(|seed| introduced(seed, None)).collect()).await;
+    let (origin, size) = (info().origin, info().size);
+    for (cookie, after) in [
+        (format!("{before}"), before),
+        (format!("{before} {before}"), before),
+        (format!("{}", size - 3), size),
+        (format!("{size}"), size),
+    ] {
+        let told = cookie_after(&node, &format!("ics {origin} {cookie}")).await;
+        assert_eq!(told, format!("ics {origin} {after}"), "{cookie}");
+    }
+    node.stop().await;
 }
 
 /// RFC 4533, 3.7; RFC 3909; RFC 4511, 4.11.

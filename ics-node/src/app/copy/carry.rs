@@ -165,7 +165,8 @@ impl App {
                     Some(Err(error)) => return Err(error),
                 },
                 Action::Stopped(stop) => {
-                    return match OtherLog::of(&stop) {
+                    let root_at = |size| self.store().root_at(hosted.number, size);
+                    return match OtherLog::of(&stop, root_at)? {
                         Some(other) => Ok((other.wanted(), Some(Asking::Begins(Box::new(other))))),
                         None if self.gives_up_for(hosted, &stop)? => {
                             let why = "what was held and not shown yet had been read without something that the \

@@ -12,7 +12,7 @@ use ics_core::log::checkpoint::Origin;
 use ics_core::time::Timestamp;
 use ics_core::vocabulary::DomainName;
 use ics_sync::budget::Budget;
-use ics_sync::http::HttpPeer;
+use ics_sync::http::{HttpPeer, PeerError};
 use ics_sync::mirror::{Doubt, Source};
 use tokio::sync::watch;
 
@@ -30,6 +30,9 @@ use crate::keys::file::replace_alike;
 use crate::locked::{Locked as _, Shared as _};
 use crate::tls::{ClientTls, KeyPin, PeerKey};
 
+/// For how long a peer that had no answer in time, or not all of one, is asked after the others.
+pub(in crate::app) const ASKED_LAST: Duration = Duration::from_secs(60);
+
 /// One peer, as configured.
 pub(crate) struct Peer {
     pub(crate) config: PeerConfig,
@@ -41,6 +44,8 @@ pub(crate) struct Peer {
     roam: Option<Asking>,
     /// How it is asked to cosign, if it is a witness.
     witness: Option<Witness>,
+    /// Whether it takes what is submitted in time.
+    pub(in crate::app) late: Lateness,
     bytes: Option<Budget>,
     requests: Option<Budget>,
     served: Mutex<BTreeMap<DomainName, Taken>>,
@@ -52,10 +57,30 @@ pub(crate) struct Asking {
     pub(crate) pace: Budget,
     /// Until when it is left alone because it could not be reached.
     pub(crate) resting: Mutex<Option<Instant>>,
-    /// When there was no answer, or not all of one in time, unless there has been one since.
-    pub(crate) late: Mutex<Option<Instant>>,
+    pub(crate) late: Lateness,
     /// The results of the last questions, by domain.
     pub(crate) last: Mutex<BTreeMap<DomainName, LastAsked>>,
+}
+
+/// When a peer had no answer, or not all of one in time, unless there has been one since: whoever asks would wait for it
+/// each time.
+#[derive(Debug, Default)]
+pub(crate) struct Lateness(Mutex<Option<Instant>>);
+
+impl Lateness {
+    /// Whether the others are asked before it.
+    pub(in crate::app) fn is_late(&self, now: Instant) -> bool {
+        self.0.locked().is_some_and(|at| now.duration_since(at) < ASKED_LAST)
+    }
+
+    /// Notes how a question ended.
+    pub(in crate::app) fn note<T>(&self, answer: &Result<T, PeerError>) {
+        match answer {
+            Ok(_) => *self.0.locked() = None,
+            Err(PeerError::Transport(_) | PeerError::Late) => *self.0.locked() = Some(Instant::now()),
+            Err(_) => {}
+        }
+    }
 }
 
 /// What a peer has fetched of a domain.
@@ -96,7 +121,7 @@ impl Peer {
             let peer = config.bytes_per_second.map_or(peer.clone(), |bytes| peer.with_budget(bytes));
             if let (ics_sync::Peer::Http(http), false) = (&peer, config.roam.is_empty()) {
                 let pace = Budget::new(limits::ROAMING_PER_PEER, Duration::from_secs(60));
-                let (resting, late, last) = (Mutex::default(), Mutex::default(), Mutex::default());
+                let (resting, late, last) = (Mutex::default(), Lateness::default(), Mutex::default());
                 roam = Some(Asking { http: http.counted_apart(), pace, resting, late, last });
             }
             pulls = config.mirror.iter().map(|origin| (origin.domain.clone(), peer.counted_apart())).collect();
@@ -109,6 +134,7 @@ impl Peer {
             lost,
             roam,
             witness,
+            late: Lateness::default(),
             config,
         })
     }
@@ -258,14 +284,14 @@ impl App {
     /// The peer to which submissions for a domain are sent, which is the first HTTP peer from which it is copied, and
     /// the home itself, if that is another one. Any other would be no help: two that copy from each other would pass
     /// the same on in circles.
-    pub(crate) fn towards_home(&self, hosted: &Hosted) -> Option<(HttpPeer, Option<HttpPeer>)> {
+    pub(crate) fn towards_home(&self, hosted: &Hosted) -> Option<((Arc<Peer>, HttpPeer), Option<HttpPeer>)> {
         let (sources, domain) = (self.peers_table().sources(), hosted.domain());
         let http = |peer: &Arc<Peer>| match peer.pulls(&hosted.name)? {
             ics_sync::Peer::Http(http) => Some((Arc::clone(peer), http.clone())),
             ics_sync::Peer::Ldap(_) => None,
         };
         let mut ways = sources.get(&hosted.name)?.iter().filter_map(http);
-        let (_, first) = ways.next()?;
+        let first = ways.next()?;
         let home = ways.find(|(peer, _)| domain.as_ref().is_some_and(|domain| peer.is_home_of(domain)));
         Some((first, home.map(|(_, http)| http)))
     }

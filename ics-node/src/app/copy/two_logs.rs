@@ -16,6 +16,7 @@ use tokio::time::timeout;
 use super::peers::Peer;
 use crate::app::App;
 use crate::app::hosted::Hosted;
+use crate::store::StoreError;
 
 /// How long to wait for a peer; until then nobody is told that the mirror has stopped.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -27,19 +28,25 @@ impl App {
     pub(super) async fn is_fork(&self, hosted: &Arc<Hosted>, peer: Option<&Peer>, stop: &Stop) -> bool {
         match (stop, peer) {
             (Stop::Fork { .. }, _) => true,
-            (Stop::Unproven { ours: Some(ours), theirs, .. }, Some(peer)) => {
-                let asked = self.begins_otherwise(hosted, peer, (ours.as_str(), theirs.as_str()));
+            (Stop::Unproven { theirs, .. }, Some(peer)) => {
+                let asked = self.begins_otherwise(hosted, peer, covered(stop), theirs);
                 timeout(PATIENCE, asked).await.ok().flatten().unwrap_or(false)
             }
             _ => false,
         }
     }
 
-    /// Whether the log of the checkpoint `theirs` begins differently from the one held here, by a consistency proof
-    /// from the peer; `None` if that proves nothing. The signatures of both checkpoints were verified when they came.
-    async fn begins_otherwise(&self, hosted: &Arc<Hosted>, peer: &Peer, (ours, theirs): (&str, &str)) -> Option<bool> {
-        let (ours, theirs) = (claimed(ours)?, claimed(theirs)?);
-        let size = provable(ours.size)?;
+    /// Whether the log of the checkpoint `theirs` begins differently from as much of the one held here as a checkpoint
+    /// covers, by a consistency proof from the peer; `None` if that proves nothing. The signatures of both checkpoints
+    /// were verified when they came.
+    async fn begins_otherwise(
+        &self,
+        hosted: &Arc<Hosted>,
+        peer: &Peer,
+        covered: Option<u64>,
+        theirs: &str,
+    ) -> Option<bool> {
+        let (size, theirs) = (provable(covered?)?, claimed(theirs)?);
         let Some(ics_sync::Peer::Http(http)) = peer.pulls(&hosted.name) else { return None };
         let proof = http.consistency(&hosted.name, size, theirs.size).await.ok()?;
         let proof: Vec<Hash> = proof.into_iter().map(|hash| Hash(hash.0)).collect();
@@ -55,18 +62,27 @@ impl App {
 pub(crate) struct OtherLog {
     /// Why the copy has stopped.
     stop: Stop,
-    /// The checkpoint reached here, and the one that contradicts it. Both were verified when they came.
-    ours: Checkpoint,
+    /// How many of the entries held here a checkpoint covers, and their root.
+    covered: u64,
+    root: Hash,
+    /// The checkpoint that contradicts it, which was verified when it came.
     theirs: Checkpoint,
     tree: Tree,
 }
 
 impl OtherLog {
     /// The other log after a mirror has stopped because entries did not lead to a checkpoint, if there is anything to
-    /// compare it with.
-    pub(super) fn of(stop: &Stop) -> Option<Self> {
-        let Stop::Unproven { ours: Some(ours), theirs, .. } = stop else { return None };
-        Some(Self { ours: claimed(ours)?, theirs: claimed(theirs)?, tree: Tree::new(), stop: stop.clone() })
+    /// compare it with. `root_at` gives the root of as many entries as are held here.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub(super) fn of(
+        stop: &Stop,
+        root_at: impl FnOnce(u64) -> Result<Hash, StoreError>,
+    ) -> Result<Option<Self>, StoreError> {
+        let Stop::Unproven { theirs, .. } = stop else { return Ok(None) };
+        let Some((covered, theirs)) = covered(stop).zip(claimed(theirs)) else { return Ok(None) };
+        Ok(Some(Self { covered, root: root_at(covered)?, theirs, tree: Tree::new(), stop: stop.clone() }))
     }
 
     pub(super) fn wanted(&self) -> Wanted {
@@ -82,7 +98,7 @@ impl OtherLog {
         let mut begins = None;
         for entry in &page.entries {
             self.tree.push(leaf_hash(&entry.leaf_data()));
-            if self.tree.size() == self.ours.size {
+            if self.tree.size() == self.covered {
                 begins = Some(self.tree.root());
             }
         }
@@ -90,7 +106,7 @@ impl OtherLog {
         let proof: Vec<Hash> = page.proof.iter().map(|hash| Hash(hash.0)).collect();
         let Checkpoint { size, root, .. } = &self.theirs;
         match verify_consistency(self.tree.size(), &self.tree.root(), *size, root, &proof) {
-            Ok(()) => begins.map(|begins| begins != self.ours.root),
+            Ok(()) => begins.map(|begins| begins != self.root),
             Err(_) => Some(false),
         }
     }
@@ -98,10 +114,16 @@ impl OtherLog {
     /// Why the copy has stopped, now that it is known whether the home has signed two logs.
     pub(super) fn into_stop(self, is_fork: bool) -> Stop {
         match self.stop {
-            Stop::Unproven { ours, theirs, .. } if is_fork => Stop::Fork { size: self.ours.size, ours, theirs },
+            Stop::Unproven { ours, theirs, .. } if is_fork => Stop::Fork { size: self.covered, ours, theirs },
             stop => stop,
         }
     }
+}
+
+/// How many of the entries held where a mirror has stopped are covered by a checkpoint that it had verified before.
+fn covered(stop: &Stop) -> Option<u64> {
+    let Stop::Unproven { from, ours: Some(ours), .. } = stop else { return None };
+    Some(claimed(ours)?.size.min(*from)).filter(|covered| *covered > 0)
 }
 
 fn claimed(note: &str) -> Option<Checkpoint> {

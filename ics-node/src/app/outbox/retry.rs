@@ -22,6 +22,8 @@ pub(crate) struct Retry {
     has_refused: bool,
     /// The last of those passed over that was sent again, and when the next one is.
     again: Option<(u64, Instant)>,
+    /// Whether what was sent last had been passed over before.
+    was_again: bool,
     /// How often what was passed over was put off because nothing was taken, since something of it was.
     in_vain: u32,
 }
@@ -87,12 +89,16 @@ impl Retry {
     }
 
     /// Where to look for what is sent next, in this order: what came later than all that was passed over need not wait
-    /// for that, however much it is.
+    /// for that, however much it is. Nor does what was passed over wait for something later that gets no answer: then
+    /// they take turns.
     pub(super) fn begin(&self) -> (Place, Option<Place>) {
         let now = Instant::now();
-        let again = self.again.filter(|(_, at)| *at <= now);
+        let again = self.again.filter(|(_, at)| *at <= now).map(|(behind, _)| Place { behind, is_again: true });
         let later = Place { behind: self.upto, is_again: false };
-        (later, again.map(|(behind, _)| Place { behind, is_again: true }))
+        match again.filter(|_| self.next.is_some() && !self.was_again) {
+            Some(again) => (again, Some(later)),
+            None => (later, again),
+        }
     }
 
     /// Puts off what is left of what was passed over, as after a failure. What comes in meanwhile does not wait for it.
@@ -123,9 +129,9 @@ impl Retry {
         }
     }
 
-    /// Notes that something is sent now.
-    pub(super) fn sends(&mut self) {
-        self.last = Some(Instant::now());
+    /// Notes that what is at a place is sent now.
+    pub(super) fn sends(&mut self, place: Place) {
+        (self.last, self.was_again) = (Some(Instant::now()), place.is_again);
     }
 
     pub(super) fn may_send(&self, urged: bool) -> bool {
@@ -224,6 +230,26 @@ mod tests {
             retry.taken_on(id);
         }
         assert_eq!(retry.most(), 4);
+    }
+
+    /// Otherwise what was passed over, perhaps a block, would wait for as long as the home has no answer to one batch.
+    #[test]
+    fn what_was_passed_over_takes_turns_with_what_came_later_and_is_not_answered() {
+        let mut retry = Retry::default();
+        retry.pass_over(7);
+        is_due(&mut retry);
+        assert_eq!(retry.begin(), (later(7), Some(again(0))));
+        for _ in 0..3 {
+            retry.sends(later(7));
+            retry.failed(255);
+            assert_eq!(retry.begin(), (again(0), Some(later(7))), "the later one was not answered");
+            retry.sends(again(0));
+            retry.failed(255);
+            assert_eq!(retry.begin(), (later(7), Some(again(0))), "nor was the other");
+        }
+        retry.sends(later(7));
+        retry.answered(later(7));
+        assert_eq!(retry.begin(), (later(7), Some(again(0))), "what comes later goes first once more");
     }
 
     /// So many may have been passed over that it is time for the first of them before the last was reached.

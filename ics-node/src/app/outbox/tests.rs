@@ -174,6 +174,48 @@ async fn what_the_home_refuses_behind_something_that_it_lacks_goes_on_waiting() 
     assert!(matches!(sent, Sent::Answered) && ends, "{results:?}");
 }
 
+/// Its signer may have begun to sign while the home was away, and much else was waiting already.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_certificate_serves_what_comes_behind_it_however_much_waits_before_it() {
+    let (maker, home) = Party::opened();
+    let (data, url) = (tempfile::tempdir().expect("directory"), served(&home));
+    let copy = copy(data.path(), &home, &maker.domain, &[(HOME, &*url)]);
+    let copied = Copied { maker, home, copy, data };
+    copied.catch_up().await;
+    let hosted = copied.copy.hosted(&copied.maker.domain).expect("copied");
+    let sql = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?2) \
+               INSERT INTO outbox (domain, hash, body, at) SELECT ?1, randomblob(32), x'00', 0 FROM n";
+    let more = i64::try_from(limits::BATCH_STATEMENTS).expect("small");
+    copied.log().execute(sql, params![hosted.number.get(), more]).expect("filled");
+
+    let post = |body| tokio::task::block_in_place(|| copied.copy.post(&hosted, vec![body])).expect("is read");
+    let statement = copied.introduce(2);
+    assert!(post(statement.clone()).is_err(), "nobody knows who that is");
+    assert!(post(copied.maker.certificate.clone()).is_ok(), "its signer has a role");
+    assert!(post(statement).is_ok());
+}
+
+/// Over a slow line a full batch never would, nor anything behind it: a block, perhaps.
+#[tokio::test(flavor = "multi_thread")]
+async fn of_what_does_not_arrive_in_time_less_is_sent_at_once() {
+    let copied = Copied::new().await;
+    let hosted = copied.copy.hosted(&copied.maker.domain).expect("copied");
+    let bodies = vec![copied.introduce(2), copied.introduce(3)];
+    let posted = tokio::task::block_in_place(|| copied.copy.post(&hosted, bodies));
+    assert!(matches!(posted, Ok(Ok(_))), "they wait");
+    let batch = tokio::task::block_in_place(|| copied.copy.store().waiting(hosted.number, 0)).expect("is read");
+    let noted = |batch: &[(u64, Vec<u8>)], error: PeerError| {
+        tokio::task::block_in_place(|| copied.copy.note(&hosted, batch, Err(error), false)).expect("noted")
+    };
+    let problem = Some(Code::RequestTimeout.uri());
+    let refused = PeerError::Status { status: Code::RequestTimeout.status(), detail: String::new(), problem };
+    for error in [PeerError::Late, refused] {
+        assert!(matches!(noted(&batch, error.clone()), Sent::RestOfLess), "{error}");
+        assert!(matches!(noted(&batch[..1], error.clone()), Sent::Rest), "{error}: it keeps its place");
+    }
+    assert!(matches!(noted(&batch, PeerError::Transport("gone".to_owned())), Sent::Rest));
+}
+
 /// It may not know the signer of one of them, and would keep the others until the home can be reached. That something
 /// else answers at the home's address says nothing about them.
 #[tokio::test(flavor = "multi_thread")]
@@ -215,6 +257,15 @@ async fn what_came_later_is_sent_before_what_was_passed_over() {
     assert_eq!(sent(first, Some(0)), (vec![second], false), "although it is time for the first one");
     assert_eq!(sent(second, Some(0)), (vec![first, second], true));
     assert_eq!(sent(second, None), (Vec::new(), false));
+
+    let in_turn = |behind| {
+        let places = (Place { behind, is_again: true }, Some(Place { behind: second, is_again: false }));
+        let waits = tokio::task::block_in_place(|| copied.copy.waiting_at(hosted.number, places));
+        let (batch, place) = waits.expect("is read");
+        (batch.len(), place.is_again)
+    };
+    assert_eq!(in_turn(first), (1, true), "what came later gets no answer");
+    assert_eq!(in_turn(second), (0, true), "so that it is noted that none of it is left");
 }
 
 /// A peer that takes whatever is submitted, and cannot reach the home; returns its address. It counts the submissions.
@@ -269,6 +320,60 @@ async fn what_the_first_peer_does_not_take_there_the_home_is_told_directly() {
             "{first}: not of its signers: {results:?}"
         );
     }
+}
+
+/// A peer that ends each connection without an answer once it was asked; returns its address. It counts the submissions.
+fn wordless(asked: &Arc<AtomicUsize>) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let url = format!("http://{}", listener.local_addr().expect("bound"));
+    let asked = Arc::clone(asked);
+    std::thread::spawn(move || {
+        while let Ok((mut stream, _)) = listener.accept() {
+            let mut head = [0; 5];
+            let is_whole = stream.read_exact(&mut head).is_ok();
+            asked.fetch_add(usize::from(is_whole && head == *b"POST "), Ordering::Relaxed);
+        }
+    });
+    url
+}
+
+/// Of two nodes that copy from each other, neither may know who the home is: they would pass it on to each other until
+/// neither takes any more.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_stranger_sends_is_not_passed_on_once_more_when_it_comes_round() {
+    let copied = Copied::behind(&[("first", GONE)]).await;
+    let data = tempfile::tempdir().expect("directory");
+    let other = copy(data.path(), &copied.home, &copied.maker.domain, &[("first", &*served(&copied.copy))]);
+    copied.put("first", &served(&other), None);
+    copied.put(HOME, GONE, None);
+    let stranger = Party::found("devices.other.example").certificate;
+    for times in 1..=2_u64 {
+        let error = copied.copy.submit(&copied.maker.domain, vec![stranger.clone()]).await;
+        assert_eq!(error.expect_err("nobody reaches the home").code(), Code::Upstream);
+        assert_eq!(other.submission_counts(), [("upstream", times)]);
+        assert_eq!(copied.copy.submission_counts(), [("upstream", 2 * times)], "its own, and what came round");
+    }
+}
+
+/// Each batch would wait for half a minute for one that hangs, before the home is asked.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_first_peer_that_had_no_answer_a_moment_ago_is_asked_after_the_home() {
+    let asked = Arc::default();
+    let copied = Copied::behind(&[("first", &wordless(&asked))]).await;
+    let submit = async |number| {
+        let submitted = copied.copy.submit(&copied.maker.domain, vec![copied.introduce(number)]).await;
+        (submitted.expect("is answered").results, asked.load(Ordering::Relaxed))
+    };
+    for number in [2, 3] {
+        let (results, asked) = submit(number).await;
+        assert!(matches!(results.as_slice(), [SubmissionResult::Receipt(_)]), "{results:?}");
+        assert_eq!(asked, 1, "the second time it is not waited for");
+    }
+    // It may keep what the home does not take.
+    copied.put(HOME, GONE, None);
+    let (results, asked) = submit(4).await;
+    assert!(matches!(results.as_slice(), [SubmissionResult::Pending(_)]), "{results:?}");
+    assert_eq!(asked, 2);
 }
 
 /// Owners may name any node, and operators may call a peer anything.

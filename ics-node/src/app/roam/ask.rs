@@ -23,8 +23,6 @@ use crate::tls::KeyPin;
 
 /// How often a peer is asked again because more was seen while it answered.
 const AGAIN: usize = 3;
-/// For how long a peer that had no answer in time, or not all of one, is asked after the others.
-const ASKED_LAST: Duration = Duration::from_secs(60);
 
 /// Why a peer's answer is useless, or there is none.
 #[derive(Debug, thiserror::Error)]
@@ -188,7 +186,7 @@ impl App {
     /// is not left alone, since only the answer about one thing may be too long for the line.
     fn in_turn(&self, origin: &Origin, now: Instant) -> Vec<Arc<Peer>> {
         let mut peers = self.peers_table().asked_about(origin);
-        peers.sort_by_key(|peer| peer.asking().is_some_and(|asking| asking.is_late(now)));
+        peers.sort_by_key(|peer| peer.asking().is_some_and(|asking| asking.late.is_late(now)));
         peers
     }
 
@@ -210,18 +208,16 @@ impl App {
         let (app, origin) = (self.clone(), sought.origin.clone());
         let seen = self.off_the_runtime(move || Ok(app.store().witnessed(&origin).map_err(AppError::from)?)).await?;
         let size = seen.as_ref().map_or(0, |seen| seen.size);
-        match asking.http.attestation(&sought.origin.domain, &sought.asked, hops, size).await {
+        let answer = asking.http.attestation(&sought.origin.domain, &sought.asked, hops, size).await;
+        asking.late.note(&answer);
+        match answer {
             Ok(attestation) => {
-                *asking.late.locked() = None;
                 let (app, peer, sought) = (self.clone(), Arc::clone(peer), sought.clone());
                 self.off_the_runtime(move || app.take_answer(&peer, &sought, seen, attestation)).await
             }
             Err(error) => {
                 if matches!(error, PeerError::Transport(_)) {
                     asking.rest();
-                }
-                if matches!(error, PeerError::Transport(_) | PeerError::Late) {
-                    *asking.late.locked() = Some(Instant::now());
                 }
                 Err(error.into())
             }
@@ -375,10 +371,6 @@ impl Asking {
         self.resting.locked().is_some_and(|until| now < until)
     }
 
-    fn is_late(&self, now: Instant) -> bool {
-        self.late.locked().is_some_and(|at| now.duration_since(at) < ASKED_LAST)
-    }
-
     fn rest(&self) {
         let until = Instant::now() + Duration::from_millis(limits::ROAMING_PAUSE_MILLIS);
         *self.resting.locked() = Some(until);
@@ -394,6 +386,7 @@ mod tests {
     use ics_core::identity::IdentityId;
 
     use super::*;
+    use crate::app::copy::peers::ASKED_LAST;
     use crate::config::PeerConfig;
     use crate::fixture::{Party, device, served, word};
 

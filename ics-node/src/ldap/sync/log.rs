@@ -1,11 +1,12 @@
 //! The log of a domain for another node: the same pages and news that HTTP carries, as entries.
 //!
 //! A cookie is `ics ORIGIN FROM`, followed by ` UNTIL` if the consumer wants a proof that leads to a certain size. It
-//! names the log, and how many of its entries the consumer has. The consumer gets the entries after those, and last the
-//! log's own entry with the checkpoint and the proof that leads to it. What the consumer claims to have is believed by
-//! neither side: the consumer computes the root itself. A consumer that may now read more asks for what was hidden with
-//! `again ORIGIN UNTIL` and the same JSON as over HTTP, without ` UNTIL` if it takes as many entries as there are.
-//! Another origin, or more entries than there are, is answered with e-syncRefreshRequired.
+//! names the log, and how many of its entries the consumer has; what is too much for news does not count among them
+//! until the consumer comes back for it. The consumer gets the entries after those, and last the log's own entry with the
+//! checkpoint and the proof that leads to it. What the consumer claims to have is believed by neither side: the consumer
+//! computes the root itself. A consumer that may now read more asks for what was hidden with `again ORIGIN UNTIL` and the
+//! same JSON as over HTTP, without ` UNTIL` if it takes as many entries as there are. Another origin, or more entries than
+//! there are, is answered with e-syncRefreshRequired.
 
 use ics_core::limits;
 use ics_core::time::Timestamp;
@@ -62,6 +63,8 @@ pub(super) struct Log {
     persist: bool,
     limit: usize,
     cursor: Cursor,
+    /// How many entries the consumer has without a gap.
+    had: u64,
     /// Entries that the consumer asks for again because they were hidden.
     again: Option<wire::Again>,
     /// When the consumer was last told anything, and what it was last told of its rights.
@@ -91,6 +94,7 @@ impl Log {
             None => Some(Cursor { origin, from: 0, until: None }),
         };
         let limit = usize::try_from(request.sizelimit).ok().filter(|limit| *limit > 0);
+        let cursor = cursor.ok_or_else(refresh_required)?;
         Ok(Self {
             reader,
             party: party(place, reader),
@@ -98,7 +102,8 @@ impl Log {
             selection: Selection::new(&request.attrs, request.typesonly),
             persist: asked.persist,
             limit: limit.unwrap_or(limits::FEED_ENTRIES),
-            cursor: cursor.ok_or_else(refresh_required)?,
+            had: cursor.from,
+            cursor,
             again,
             told_at: None,
             rights: None,
@@ -150,9 +155,14 @@ impl Log {
         let news = place.app.news_since(self.reader, &self.domain, self.cursor.from, self.rights.as_ref());
         let (news, size, rights) = news.map_err(|error| ended(&error))?;
         self.rights = Some(rights);
-        let now = place.app.clock().now();
+        let (now, had) = (place.app.clock().now(), self.had);
         match news {
-            News::Page(page) => self.send(place, &page, out)?,
+            News::Page(page) => {
+                self.send(place, &page, out)?;
+                if page.from == had {
+                    self.had += page.entries.len() as u64;
+                }
+            }
             News::Checkpoint(note) => {
                 let is_due = self.told_at.is_none_or(|at| now.millis_since(at) >= HEARTBEAT_SECONDS * 1000);
                 if !is_due && note == self.note {
@@ -164,10 +174,10 @@ impl Log {
             }
         }
         self.told_at = Some(now);
-        let has_grown = self.cursor.from != size;
         self.cursor.from = size;
-        let cookie = self.cursor.write();
-        let operation = match (is_first, has_grown) {
+        // Whoever comes back with it must not miss what was only announced.
+        let cookie = Cursor { from: self.had, until: None, ..self.cursor.clone() }.write();
+        let operation = match (is_first, self.had > had) {
             (true, _) => control::refreshed(&cookie, true),
             (false, true) => control::new_cookie(&cookie),
             (false, false) => return Ok(Step::Idle),

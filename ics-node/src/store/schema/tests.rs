@@ -189,6 +189,30 @@ fn what_earlier_versions_kept_of_certificates_stays() {
     assert_eq!(column::<bool>(&log, "SELECT until = 9 AND exchange IS NULL FROM unconfirmed"), [true]);
 }
 
+/// Otherwise who asks what became of a submission could be told what became of another one.
+#[test]
+fn the_number_of_a_submission_is_not_used_again() {
+    let dir = tempfile::tempdir().expect("dir");
+    let path = dir.path().join("ics.db");
+    let former = former(File::Log, &path, 20);
+    let rows = "INSERT INTO outbox (id, domain, hash, body, at, attempts, last_error)
+             VALUES (4, 1, randomblob(32), x'01', 3, 2, 'gone');
+         INSERT INTO outbox (id, domain, hash, at, done_at, result) VALUES (9, 1, randomblob(32), 5, 6, '{}');";
+    former.execute_batch(rows).expect("inserted");
+    drop(former);
+    let log = open_writer(File::Log, &path).expect("open");
+    let kept = "SELECT id || ' ' || (body IS NULL) || ' ' || at || ' ' || attempts || ' ' || \
+                coalesce(result, last_error) FROM outbox ORDER BY id";
+    assert_eq!(column::<String>(&log, kept), ["4 0 3 2 gone", "9 1 5 0 {}"], "everything is kept");
+    let indices = "SELECT name FROM sqlite_schema WHERE tbl_name = 'outbox' AND name = 'outbox_by_state'";
+    assert_eq!(column::<String>(&log, indices), ["outbox_by_state"]);
+    let next = "DELETE FROM outbox WHERE id = (SELECT max(id) FROM outbox);
+         INSERT INTO outbox (domain, hash, at) VALUES (1, randomblob(32), 7);";
+    log.execute_batch(next).expect("changed");
+    log.execute_batch(next).expect("changed");
+    assert_eq!(column::<i64>(&log, "SELECT id FROM outbox ORDER BY id"), [4, 11]);
+}
+
 #[test]
 fn accounts_of_an_earlier_version_are_found_by_whom_they_speak_for() {
     use crate::acme::account::{Account, Holder};
