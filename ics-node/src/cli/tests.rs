@@ -1,6 +1,23 @@
 use clap::Parser as _;
+use clap::error::ContextKind;
 
-use super::{Cli, EXAMPLE_COLUMNS, definition, in_one_line, without_secrets};
+use super::{Cli, EXAMPLE_COLUMNS, context, definition, in_one_line, without_secrets};
+
+/// The texts that name commands.
+const TEXTS: [(&str, &str); 9] = [
+    ("README.md", include_str!("../../../README.md")),
+    ("ARCHITECTURE.md", include_str!("../../../ARCHITECTURE.md")),
+    ("BENCHMARKS.md", include_str!("../../../BENCHMARKS.md")),
+    ("CONTRIBUTING.md", include_str!("../../../CONTRIBUTING.md")),
+    ("docs/calculus.md", include_str!("../../../docs/calculus.md")),
+    ("docs/formats.md", include_str!("../../../docs/formats.md")),
+    ("examples/README.md", include_str!("../../../examples/README.md")),
+    ("schemas/ldap/README.md", include_str!("../../../schemas/ldap/README.md")),
+    ("packaging/README.md", include_str!("../../packaging/README.md")),
+];
+/// What systemd runs.
+const UNITS: [&str; 2] =
+    [include_str!("../../packaging/ics.service"), include_str!("../../packaging/ics-mosquitto.service")];
 
 /// Every command with the words that call it.
 fn all_commands(command: &clap::Command, words: &[String]) -> Vec<(Vec<String>, clap::Command)> {
@@ -81,6 +98,101 @@ fn every_command_has_examples_that_parse() {
             }
         }
     }
+}
+
+/// The calls of this program in a text: the lines of its blocks, which are whole, and what stands between backquotes in
+/// its prose, which may leave arguments out.
+fn calls(text: &str) -> (Vec<String>, Vec<String>) {
+    let parts: Vec<&str> = text.split("```").collect();
+    let every_second = |first: usize| parts.iter().copied().skip(first).step_by(2).collect::<String>();
+    let (prose, blocks) = (every_second(0), every_second(1));
+    let typed = |line: &str| {
+        let (prompt, typed) = line.split_once("$ ")?;
+        prompt.chars().all(char::is_alphanumeric).then(|| typed.trim_start().to_owned())
+    };
+    let call = |piece: &str| {
+        // As the user `ics`, or in the container `ics`.
+        let elsewhere = piece.rsplit_once("ics ics ").map(|(_, call)| call);
+        elsewhere.or_else(|| piece.strip_prefix("ics ")).map(str::to_owned)
+    };
+    let lines: Vec<String> = blocks.replace("\\\n", " ").lines().filter_map(typed).collect();
+    let pieces = lines.iter().flat_map(|line| line.split(" | ")).flat_map(|part| part.split(" && "));
+    let spans = prose.split('`').skip(1).step_by(2).map(|span| span.split_whitespace().collect::<Vec<_>>().join(" "));
+    let named = spans.filter_map(|span| span.strip_prefix("ics ").map(str::to_owned)).collect();
+    (pieces.filter_map(call).collect(), named)
+}
+
+/// Whether a word stands for what readers put there: `DOMAIN`, `plant.example/HASH`, `…`.
+fn is_placeholder(word: &str) -> bool {
+    let is_capital = |part: &str| part.len() > 2 && part.chars().all(|letter| letter.is_ascii_uppercase());
+    word == "…" || word.split(|letter: char| !letter.is_ascii_alphanumeric()).any(is_capital)
+}
+
+/// The first word of a call that names a command or an option that does not exist.
+fn unknown_word(root: &clap::Command, call: &str) -> Option<String> {
+    let is_called = |argument: &clap::Arg, name: &str| {
+        let short = argument.get_short().is_some_and(|short| name == format!("-{short}"));
+        short || argument.get_long().is_some_and(|long| name == format!("--{long}"))
+    };
+    let mut command = root;
+    let mut words = shlex::split(call).unwrap_or_else(|| panic!("quotes in `ics {call}`")).into_iter();
+    while let Some(word) = words.next() {
+        if word.starts_with('-') {
+            let name = word.split('=').next().unwrap_or_default();
+            let Some(argument) = command.get_arguments().find(|argument| is_called(argument, name)) else {
+                return Some(word);
+            };
+            if argument.get_action().takes_values() && !word.contains('=') {
+                words.next();
+            }
+        } else if let Some(inner) = command.find_subcommand(&word) {
+            command = inner;
+        } else if command.has_subcommands() && !is_placeholder(&word) {
+            return Some(word);
+        }
+    }
+    None
+}
+
+#[test]
+fn every_command_in_the_texts_exists() {
+    let mut root = definition();
+    // Gives each command the options that all have.
+    root.build();
+    for (name, text) in TEXTS {
+        let (whole, named) = calls(text);
+        for call in whole.iter().chain(&named) {
+            assert_eq!(unknown_word(&root, call), None, "`ics {call}` in {name}");
+        }
+        for call in &whole {
+            let words = shlex::split(&format!("ics {call}")).unwrap_or_default();
+            if let Err(e) = Cli::try_parse_from(words) {
+                let is_meant = context(&e, ContextKind::InvalidValue).is_some_and(is_placeholder);
+                assert!(is_meant, "`ics {call}` in {name}: {e}");
+            }
+        }
+    }
+    for call in UNITS.iter().flat_map(|unit| unit.lines()).filter_map(|it| it.strip_prefix("ExecStart=/usr/bin/ics ")) {
+        assert_eq!(unknown_word(&root, call), None, "`ics {call}` in a unit");
+    }
+}
+
+#[test]
+fn a_command_that_does_not_exist_is_found_in_a_text() {
+    let mut root = definition();
+    root.build();
+    let text = "Give `ics domain\nshew` or `other`:\n```console\n$ sudo -u ics ics --home DIR fsck \\\n --mend && ls | \
+                ics key show node\n```\n";
+    let (whole, named) = calls(text);
+    assert_eq!(whole, ["--home DIR fsck   --mend", "key show node"]);
+    assert_eq!(named, ["domain shew"]);
+    let unknown = |call: &str| unknown_word(&root, call);
+    assert_eq!(unknown(&whole[0]), Some("--mend".to_owned()));
+    assert_eq!(unknown(&whole[1]), None);
+    assert_eq!(unknown(&named[0]), Some("shew".to_owned()));
+    assert_eq!(unknown("COMMAND --help"), None);
+    assert!(TEXTS.iter().all(|(_, text)| text.matches("```").count() % 2 == 0), "a block has no end");
+    assert!(TEXTS.iter().map(|(_, text)| calls(text).0.len()).sum::<usize>() > 30, "the texts' calls are not found");
 }
 
 #[test]

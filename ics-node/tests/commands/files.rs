@@ -233,6 +233,26 @@ fn no_new_epoch_begins_where_the_configuration_cannot_name_its_key() {
     assert_eq!((&begun["version"], &begun["key"]), (&json!(2), &json!("node-2")), "{begun}");
 }
 
+/// With the options that the first attempt had, without which nothing would be begun.
+#[test]
+fn a_new_epoch_that_other_owners_must_sign_is_begun_by_the_command_that_is_told() {
+    let mut stage = Stage::started();
+    stage.ok(&["key", "make", "owner-b"]);
+    stage.ok(&["domain", "update", "--add-owner", "owner-b", "--threshold", "2"]);
+    stage.ok(&["domain", "submit"]);
+    stage.kill();
+    let begin = ["restore", "--hold", "--begin-anew", DOMAIN];
+    let refused = stage.run(&begin);
+    let (_, hint) = refused.failure();
+    let told = format!("restore --hold --begin-anew {DOMAIN} --descriptor ");
+    assert!(refused.code == 1 && hint.contains(&told), "{refused:?}");
+    let file = stage.path(&format!("home/domains/{DOMAIN}.v3.pgp"));
+    let file = file.to_str().expect("UTF-8");
+    stage.ok(&["domain", "sign", file, "--owner", "owner-b"]);
+    let begun = stage.ok(&[&begin[..], &["--descriptor", file]].concat());
+    assert_eq!((&begun["version"], &begun["key"]), (&json!(3), &json!("node-3")), "{begun}");
+}
+
 /// A node with an issuer has two keys to unlock.
 #[test]
 fn a_passphrase_that_comes_through_a_pipe_unlocks_all_keys() {

@@ -244,6 +244,34 @@ fn a_healthy_home_gets_another_key_and_its_mirror_goes_on() {
     pair.home.ics(&["fsck"]).ok();
 }
 
+/// Its token is broken, say. Only a key that the command itself makes is sure to have signed nothing.
+#[test]
+fn a_home_whose_key_is_lost_goes_on_under_a_new_one() {
+    let mut pair = Pair::new();
+    pair.home.json(&["key", "make", "other"]);
+    pair.home.kill();
+    fs::remove_file(pair.home.home.join("keys/node.asc")).expect("removed");
+    let text = fs::read_to_string(pair.home.home.join("ics.toml")).expect("a configuration");
+    let name = |key: &str| {
+        let named = text.replacen("[node]\n", &format!("[node]\nkey = \"{key}\"\n"), 1);
+        pair.home.write("ics.toml", named);
+    };
+    name("other");
+    let refused = pair.home.ics(&["restore", "--hold", "--begin-anew", DEVICES]).ends_with(1);
+    assert!(refused.stderr.contains("has another key than `other`"), "{}", refused.stderr);
+    name("spare");
+    let refused = pair.home.ics(&["restore", "--begin-anew", DEVICES]).ends_with(5);
+    assert!(refused.stderr.contains("no key `spare`"), "{}", refused.stderr);
+    let begun = pair.home.json(&["restore", "--hold", "--begin-anew", DEVICES]);
+    assert_eq!(begun["key"], "spare", "{begun}");
+    assert!(!pair.home.home.join("unused-key").exists(), "it has signed");
+    pair.home.serve();
+    pair.go_on_together(20);
+    assert_eq!(pair.mirror.holds(DEVICES).expect("held")["descriptor"], 2);
+    pair.home.kill();
+    pair.home.ics(&["fsck"]).ok();
+}
+
 /// One key must not sign two histories, and the copy knows nothing of the epoch that the first new key has signed.
 #[test]
 fn a_second_new_epoch_from_the_same_copy_takes_another_key() {

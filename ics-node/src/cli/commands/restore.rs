@@ -76,7 +76,8 @@ pub(crate) struct Restore {
     #[arg(long, value_name = "DOMAIN")]
     alone: Option<DomainName>,
     /// Begin a new epoch of a domain, with a new key of the node: what was lost stays lost. Run the command again for
-    /// each other domain of the node: they get the same key, and lose nothing if they are not silent.
+    /// each other domain of the node: they get the same key, and lose nothing if they are not silent. If the node's
+    /// present key is lost, name one that is yet to be made in `[node] key`, and give --hold as well.
     #[arg(long, value_name = "DOMAIN", conflicts_with = "alone")]
     begin_anew: Option<DomainName>,
     /// The owners' keys that sign the descriptor of a new epoch.

@@ -34,6 +34,7 @@ pub(super) fn begin(
     held: bool,
 ) -> Result<Exit, Failure> {
     let local = |error: &dyn core::fmt::Display| Failure::new(Exit::Local, error);
+    make_named(context, node, held)?;
     let keys = node_keys(context, node)?;
     let own = STANDARD.encode(keys.key.public());
     let app = Service::open_under_any_key(config, keys).map_err(|error| failed(&error))?;
@@ -51,9 +52,10 @@ pub(super) fn begin(
     if missing {
         let path = descriptor::path(&context.home, domain, file.descriptor.version);
         let file = shell_path(&path);
+        let hold = if held { "--hold " } else { "" };
         let hint = format!(
-            "the owners sign it with `ics domain sign {file}`; then `ics restore --begin-anew {domain} --descriptor \
-             {file}`"
+            "the owners sign it with `ics domain sign {file}`; then `ics restore {hold}--begin-anew {domain} \
+             --descriptor {file}`"
         );
         return Err(Failure::new(Exit::Refused, "other owners must sign the descriptor of the new epoch").hint(hint));
     }
@@ -138,12 +140,16 @@ fn next_key(
         return Ok(next_name(&former_key, former.version, began, |name| unused::may_be_called(context, name)));
     }
     let is_moved = !others(app, config, domain, |key| key == own).is_empty();
+    // Made in the place of one that is lost.
+    let is_new = held && unused::may_be_called(context, &node.key);
     let mut versions = (1..former.version).map(|version| rules(app, domain, Some(version)));
     // With a key that it had before, the node would sign again positions that this key has already signed.
     let is_former = versions.try_fold(false, |was, rules| Ok::<_, Failure>(was || rules?.home.key == own))?;
-    if !is_moved || is_former {
+    if !(is_moved || is_new) || is_former {
         let problem = format!("the home of `{domain}` has another key than `{}`", node.key);
-        return Err(Failure::new(Exit::Refused, problem).hint("`[node] key` in ics.toml names the node's present key"));
+        let hint = "`[node] key` in ics.toml names the node's present key; if that is lost, it names one that is yet to \
+                    be made, with --hold";
+        return Err(Failure::new(Exit::Refused, problem).hint(hint));
     }
     Ok(node.key.clone())
 }
@@ -238,16 +244,30 @@ fn keep_aside(context: &Context, path: &Path) -> Result<(), Failure> {
     Ok(())
 }
 
+/// Makes the key that ics.toml names if there is none. A node whose key is lost, with its token say, cannot be opened with
+/// it, so its operator names one that is yet to be made.
+fn make_named(context: &Context, node: &NodeConfig, held: bool) -> Result<(), Failure> {
+    match context.keys().find(&node.key) {
+        Err(KeyError::Missing { .. }) if held => make_key(context, node, &node.key, KeyVersion::V4).map(drop),
+        // Anything else that is wrong with it is told when it is opened.
+        _ => Ok(()),
+    }
+}
+
 /// The node's key of the new epoch: the one of the name that [`next_key`] has found, or else a new one.
 fn new_key(context: &Context, node: &NodeConfig, former: &Descriptor, name: &str) -> Result<StoredKey, Failure> {
     match context.keys().find(name) {
         Err(KeyError::Missing { .. }) => (),
         found => return Ok(found?),
     }
-    let passphrase = context.passphrases().choose()?;
     let is_v6 = former.owners.keys.iter().any(|owner| owner.fingerprint.version() == 6);
-    let algorithm = (Algorithm::Ed25519, if is_v6 { KeyVersion::V6 } else { KeyVersion::V4 });
-    let name: KeyName = name.parse()?;
+    make_key(context, node, name, if is_v6 { KeyVersion::V6 } else { KeyVersion::V4 })
+}
+
+/// Makes a key of the node that has signed nothing, and notes that.
+fn make_key(context: &Context, node: &NodeConfig, name: &str, version: KeyVersion) -> Result<StoredKey, Failure> {
+    let passphrase = context.passphrases().choose()?;
+    let (algorithm, name) = ((Algorithm::Ed25519, version), name.parse::<KeyName>()?);
     let key = context.keys().make(&name, &format!("Node {}", node.name), algorithm, &passphrase, context.now())?;
     unused::note(context, &key)?;
     Ok(key)
