@@ -284,16 +284,16 @@ impl App {
     /// The peer to which submissions for a domain are sent, which is the first HTTP peer from which it is copied, and
     /// the home itself, if that is another one. Any other would be no help: two that copy from each other would pass
     /// the same on in circles.
-    pub(crate) fn towards_home(&self, hosted: &Hosted) -> Option<((Arc<Peer>, HttpPeer), Option<HttpPeer>)> {
+    pub(crate) fn towards_home(&self, hosted: &Hosted) -> Option<(Arc<Peer>, HttpPeer, Option<HttpPeer>)> {
         let (sources, domain) = (self.peers_table().sources(), hosted.domain());
-        let http = |peer: &Arc<Peer>| match peer.pulls(&hosted.name)? {
+        let by_http = |peer: &Arc<Peer>| match peer.pulls(&hosted.name)? {
             ics_sync::Peer::Http(http) => Some((Arc::clone(peer), http.clone())),
             ics_sync::Peer::Ldap(_) => None,
         };
-        let mut ways = sources.get(&hosted.name)?.iter().filter_map(http);
-        let first = ways.next()?;
+        let mut ways = sources.get(&hosted.name)?.iter().filter_map(by_http);
+        let (first, http) = ways.next()?;
         let home = ways.find(|(peer, _)| domain.as_ref().is_some_and(|domain| peer.is_home_of(domain)));
-        Some((first, home.map(|(_, http)| http)))
+        Some((first, http, home.map(|(_, http)| http)))
     }
 
     /// Checks that a reader's budget allows another request.

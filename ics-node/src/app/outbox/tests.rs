@@ -383,7 +383,7 @@ async fn the_home_is_recognised_by_its_key_or_without_one_by_its_name() {
     let hosted = copied.copy.hosted(&copied.maker.domain).expect("copied");
     let foreign = other.open().hosted(&other.domain).expect("founded");
     let key = |hosted: &Hosted| hosted.domain().expect("begun").descriptor().home.key.clone();
-    let is_known = || copied.copy.towards_home(&hosted).is_some_and(|(_, home)| home.is_some());
+    let is_known = || copied.copy.towards_home(&hosted).is_some_and(|(_, _, home)| home.is_some());
     assert!(is_known());
     copied.put(HOME, GONE, Some(&key(&foreign)));
     assert!(!is_known(), "it is another node of that name");

@@ -80,7 +80,7 @@ impl App {
         hosted: &Hosted,
         bodies: Vec<Vec<u8>>,
     ) -> Option<Result<Vec<Outcome>, PeerError>> {
-        let ((peer, first), home) = self.towards_home(hosted)?;
+        let (peer, first, home) = self.towards_home(hosted)?;
         let Some(home) = home else { return Some(first.submit(&hosted.name, bodies).await) };
         let mut of_home = None;
         if peer.late.is_late(Instant::now()) {
