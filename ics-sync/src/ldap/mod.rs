@@ -1,12 +1,13 @@
 //! A peer over LDAP: asks its directory for the log below `cn=Log`, kept in step by RFC 4533, bounds the answers and
 //! believes nothing. It returns the same as [`crate::http`], so a mirror cannot tell the two apart.
 
+mod connection;
 mod gate;
 mod read;
 mod refusal;
 
 use core::pin::pin;
-use core::sync::atomic::{AtomicU32, Ordering};
+use core::sync::atomic::AtomicU32;
 use core::time::Duration;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -15,38 +16,23 @@ use std::time::Instant;
 use ics_core::identity::excerpt;
 use ics_core::limits;
 use ics_core::vocabulary::DomainName;
-use ldap3::controls::RawControl;
-use ldap3::{
-    Ldap, LdapConnAsync, LdapConnSettings, LdapError, LdapResult, ResultEntry, Scope, SearchOptions, SearchStream,
-    StdStream,
-};
+use ldap3::{LdapResult, Scope};
 use reqwest::Url;
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::ClientConfig;
 use tokio_rustls::rustls::pki_types::ServerName;
 
+use self::connection::{Connection, Search};
+use self::gate::Expected;
 pub use self::gate::passes;
-use self::gate::{Expected, Taken};
-use self::read::{Gathered, attributes, sync_request};
+use self::read::{Gathered, attributes};
 use crate::http::{ANSWER_SECONDS, CONNECT_SECONDS, Meter, PeerError, SILENCE_SECONDS, too_slow};
 use crate::news::News;
 use crate::told::beginning;
 use crate::wire::{Again, Descriptors, PAGE_JSON_BYTES, Page, Shown, WireError};
 
-/// Seconds for which a connection is used on which the peer did not recognise the key that was shown: it may know it by
-/// then. After this many times that is less likely, and a new connection costs a handshake; so each is then used for
-/// twice as long as the one before, up to the longest time.
-const STRANGER_SECONDS: u64 = 10;
-const STRANGER_TIMES: u32 = 12;
-const LONGEST_STRANGER_SECONDS: u64 = 160;
-/// Seconds after which a connection that nobody has used is not used again: if the link has changed meanwhile, neither
-/// end is told, and a question would wait in vain.
-const IDLE_SECONDS: u64 = 30;
-/// RFC 4533, 2.2.
-const SYNC_REQUEST: &str = "1.3.6.1.4.1.4203.1.9.1.1";
 /// RFC 4533, 2.6.
 const REFRESH_REQUIRED: u32 = 4096;
 /// RFC 4511, 4.1.9.
@@ -75,20 +61,6 @@ impl core::fmt::Debug for LdapPeer {
         f.debug_struct("LdapPeer").field("host", &self.host).field("port", &self.port).finish_non_exhaustive()
     }
 }
-
-/// A connection, and what has ended it.
-struct Connection {
-    ldap: Ldap,
-    /// For how long it is used, if the peer has not recognised the key that was shown.
-    stale_after: Option<Duration>,
-    began: Instant,
-    /// When it last answered.
-    used: Instant,
-    ended: Arc<Mutex<Option<PeerError>>>,
-    taken: Arc<Taken>,
-}
-
-type Search<'a> = SearchStream<'a, &'static str, Vec<&'static str>>;
 
 impl LdapPeer {
     /// A peer at an LDAP address: `ldap://` without TLS, or `ldaps://` with TLS from the first byte on.
@@ -321,50 +293,17 @@ impl LdapPeer {
         let connecting = async {
             let stream = TcpStream::connect((self.host.as_str(), self.port)).await.map_err(lost)?;
             stream.set_nodelay(true).map_err(lost)?;
-            let Some(tls) = &self.tls else { return self.through(stream, Expected::Searches) };
+            let meter = self.meter.clone();
+            let Some(tls) = &self.tls else { return Connection::through(stream, Expected::Searches, meter) };
             let name = ServerName::try_from(self.host.clone());
             let name = name.map_err(|_| PeerError::LdapAddress(excerpt(&self.host)))?;
             let stream = TlsConnector::from(Arc::clone(tls)).connect(name, stream).await.map_err(lost)?;
-            let mut connection = self.through(stream, Expected::Bind)?;
-            // By the certificate shown in TLS. A peer that does not recognise it answers as to a stranger.
-            let bound = connection.ldap.sasl_external_bind().await.map_err(|error| connection.why(&error))?;
-            if bound.rc == 0 {
-                self.unknown.store(0, Ordering::Relaxed);
-            } else {
-                connection.stale_after = Some(stranger_time(self.unknown.fetch_add(1, Ordering::Relaxed)));
-            }
+            let mut connection = Connection::through(stream, Expected::Bind, meter)?;
+            connection.bind(&self.unknown).await?;
             Ok(connection)
         };
         let too_late = |_| PeerError::Transport("no connection in time".to_owned());
         timeout(Duration::from_secs(CONNECT_SECONDS), connecting).await.map_err(too_late)?
-    }
-
-    /// A connection of the library, behind the gate.
-    fn through(
-        &self,
-        stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
-        expected: Expected,
-    ) -> Result<Connection, PeerError> {
-        let lost = |error: std::io::Error| PeerError::Transport(error.to_string());
-        let (ours, theirs) = std::os::unix::net::UnixStream::pair().map_err(lost)?;
-        ours.set_nonblocking(true).map_err(lost)?;
-        let (asked, mut told) = tokio::net::UnixStream::from_std(ours).map_err(lost)?.into_split();
-        let (from, to) = tokio::io::split(stream);
-        let (meter, ended, taken) = (self.meter.clone(), Arc::new(Mutex::new(None)), Arc::new(Taken::new(0)));
-        let (why, counted) = (Arc::clone(&ended), Arc::clone(&taken));
-        tokio::spawn(async move {
-            let question = gate::Asked::default();
-            // The library learns of the end only after the reason is recorded: by `told`, which is dropped after that.
-            let heard = gate::pass(from, &mut told, (expected, &question, &counted), meter);
-            let ended = tokio::select! {
-                heard = heard => heard.err(),
-                _ = gate::ask(asked, to, &question) => None,
-            };
-            *why.lock().unwrap_or_else(PoisonError::into_inner) = Some(ended.unwrap_or(PeerError::Ended));
-        });
-        let settings = LdapConnSettings::new().set_std_stream(StdStream::Unix(theirs));
-        let now = Instant::now();
-        Ok(Connection { ldap: library(settings)?, stale_after: None, began: now, used: now, ended, taken })
     }
 }
 
@@ -384,12 +323,6 @@ async fn first<T>(
     }
 }
 
-/// For how long a connection is used on which the peer does not recognise the key, nor has this many times before.
-fn stranger_time(before: u32) -> Duration {
-    let doubled = STRANGER_SECONDS.saturating_mul(2_u64.saturating_pow(before.saturating_sub(STRANGER_TIMES)));
-    Duration::from_secs(doubled.min(LONGEST_STRANGER_SECONDS))
-}
-
 /// Whether a peer has another log than the cookie says, or cannot read the cookie.
 const fn is_other_log(error: &PeerError) -> bool {
     matches!(error, PeerError::Refused { code: REFRESH_REQUIRED, .. })
@@ -400,66 +333,11 @@ fn refused(result: &LdapResult, domain: &DomainName) -> PeerError {
     PeerError::Refused { code: result.rc, detail: refusal::told(result.rc, &beginning(&result.text), domain) }
 }
 
-/// The library's side of a connection, driven by its own task.
-fn library(settings: LdapConnSettings) -> Result<Ldap, PeerError> {
-    let failed = |error: LdapError| PeerError::Transport(error.to_string());
-    // The address is not used, since there is already a stream.
-    let opened = futures_util::FutureExt::now_or_never(LdapConnAsync::with_settings(settings, "ldapi://peer"));
-    let (driver, ldap) = opened.ok_or_else(|| PeerError::Transport("no stream".to_owned()))?.map_err(failed)?;
-    tokio::spawn(driver.drive());
-    Ok(ldap)
-}
-
-impl Connection {
-    fn is_open(&self) -> bool {
-        let is_idle = self.used.elapsed() > Duration::from_secs(IDLE_SECONDS);
-        self.ended.lock().unwrap_or_else(PoisonError::into_inner).is_none() && !is_idle && !self.is_stale()
-    }
-
-    /// Whether it is time to show the key again.
-    fn is_stale(&self) -> bool {
-        self.stale_after.is_some_and(|time| self.began.elapsed() > time)
-    }
-
-    /// Why the library got no answer: the gate knows more than the library's error says.
-    fn why(&self, error: &LdapError) -> PeerError {
-        let ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        ended.unwrap_or_else(|| PeerError::Transport(beginning(&error.to_string())))
-    }
-
-    /// What comes next of a search. If dropped half-way, nothing is lost.
-    async fn next(&self, search: &mut Search<'static>) -> Result<Option<ResultEntry>, PeerError> {
-        let next = search.next().await.map_err(|error| self.why(&error))?;
-        self.taken.add_permits(usize::from(next.is_some()));
-        Ok(next)
-    }
-
-    /// Begins a search of a domain's log; `sync` says whether it persists, and how far the consumer is.
-    async fn search(
-        &self,
-        domain: &DomainName,
-        scope: Scope,
-        filter: &str,
-        limit: usize,
-        sync: Option<(bool, &str)>,
-    ) -> Result<Search<'static>, PeerError> {
-        let mut ldap = self.ldap.clone();
-        ldap.with_search_options(SearchOptions::new().sizelimit(i32::try_from(limit).unwrap_or(i32::MAX)));
-        if let Some((persist, cookie)) = sync {
-            let value = sync_request(persist, cookie);
-            ldap.with_controls(RawControl { ctype: SYNC_REQUEST.to_owned(), crit: true, val: Some(value) });
-        }
-        // The name of a domain is formed as a DNS name, so nothing needs escaping.
-        let base = format!("icsDomain={domain},cn=Log");
-        ldap.streaming_search(&base, scope, filter, vec!["*"]).await.map_err(|error| self.why(&error))
-    }
-}
-
 /// News of a domain, as a peer reports it.
 pub struct LdapNews {
     domain: DomainName,
     connection: Connection,
-    search: Search<'static>,
+    search: Search,
     gathered: Gathered,
     meter: Meter,
     /// How long nothing may come.

@@ -1,12 +1,13 @@
 //! Directories that answer with more or less than was asked for.
 
 use core::cell::Cell;
-use core::sync::atomic::AtomicUsize;
+use core::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
+use super::connection::{IDLE_SECONDS, STRANGER_TIMES, stranger_time};
 use super::*;
 use crate::ber;
 use crate::driver::listen;
