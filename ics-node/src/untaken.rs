@@ -107,7 +107,7 @@ impl Untaken {
         }
         let Taker { is_stranger, network, cut, .. } = taker;
         let taken = held.map(|held| match cut.filter(|_| is_stranger) {
-            None => Taken(Holder::Here { _held: held }),
+            None => held.into(),
             Some(cut) => {
                 let holding = Holding { since: Instant::now(), count, _held: Some(held), cut };
                 Taken(Holder::There(strangers.add(network, holding), Arc::clone(self)))
@@ -153,6 +153,13 @@ impl Strangers {
         let with_it = if is_light { 0 } else { self.crowds.weight(taker.network) + units };
         let is_overdue = || self.holdings.get(&key).is_some_and(|it| it.since.elapsed() >= patience);
         (self.crowds.weight(key.0) > with_it || is_overdue()).then_some(key)
+    }
+}
+
+impl From<Held> for Taken {
+    /// Room of another kind, which makes none for others.
+    fn from(held: Held) -> Self {
+        Self(Holder::Here { _held: held })
     }
 }
 

@@ -82,12 +82,6 @@ pub(super) enum Heavy {
 /// Marks a request by which something was submitted.
 struct Submitted;
 
-/// A place for a request with a body, until this is dropped, or others need it more while the body arrives.
-pub(super) struct Uploading {
-    _here: Option<Held>,
-    elsewhere: Option<Taken>,
-}
-
 /// A place among the clients that listen or wait; given back when dropped.
 pub(super) struct Listening {
     _place: Held,
@@ -152,21 +146,21 @@ impl Face {
     ///
     /// # Errors
     /// At once, when none is left or made.
-    pub(super) fn upload(&self, request: &HttpRequest) -> Result<Uploading, Failure> {
+    pub(super) fn upload(&self, request: &HttpRequest) -> Result<Taken, Failure> {
         let (is_stranger, network) = whence(self, request);
-        let here = if network.is_none() { self.uploads_here.take(is_stranger, None).ok() } else { None };
-        if here.is_some() {
-            return Ok(Uploading { _here: here, elsewhere: None });
+        if network.is_none()
+            && let Ok(here) = self.uploads_here.take(is_stranger, None)
+        {
+            return Ok(here.into());
         }
         let taker = Taker { is_stranger, network, cut: everybody::cut(), insists: false };
-        let taken = self.uploads.take(1, taker).map_err(|full| busy(full, "requests with a body"))?;
-        Ok(Uploading { _here: None, elsewhere: Some(taken) })
+        self.uploads.take(1, taker).map_err(|full| busy(full, "requests with a body"))
     }
 
     /// The client that has sent a submission, which takes this place while it is handled here. It may be in the log by
     /// then, so it is cut off no more.
-    pub(super) fn sender(&self, request: &HttpRequest, uploaded: Uploading) -> Sender {
-        uploaded.elsewhere.iter().for_each(Taken::keep);
+    pub(super) fn sender(&self, request: &HttpRequest, uploaded: Taken) -> Sender {
+        uploaded.keep();
         request.extensions_mut().insert(Submitted);
         Sender::client(whence(self, request), uploaded, &self.forwards)
     }

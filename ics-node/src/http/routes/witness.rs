@@ -21,8 +21,11 @@ pub(super) async fn add_checkpoint(
     request: HttpRequest,
     payload: Payload,
 ) -> Result<HttpResponse, Failure> {
-    let _place = face.upload(&request)?;
-    let bytes = body::read(&request, &mut payload.into_inner(), REQUEST_BYTES).await?;
+    let bytes = {
+        // Once all has arrived it must not make room for others: the witness may have noted what it cosigns.
+        let _place = face.upload(&request)?;
+        body::read(&request, &mut payload.into_inner(), REQUEST_BYTES).await?
+    };
     let text = core::str::from_utf8(&bytes).map_err(|error| Failure::new(Code::MalformedRequest, error))?.to_owned();
     match face.blocking(move |app| Ok(app.add_checkpoint(&text))).await? {
         Ok(lines) => Ok(answer::bytes(TEXT, lines)),
