@@ -14,7 +14,12 @@ use crate::world::{DOMAIN, domain, maker, stolen};
 
 /// A search of a whole subtree that goes on after the refresh.
 fn persisting(id: u8, base: &str) -> Vec<u8> {
-    let value = tlv(0x30, &tlv(10, &[3]));
+    persisting_from(id, base, &[])
+}
+
+/// The same by a consumer who has come with this cookie.
+fn persisting_from(id: u8, base: &str, cookie: &[u8]) -> Vec<u8> {
+    let value = tlv(0x30, &[&tlv(10, &[3])[..], cookie].concat());
     message(id, &search(base.as_bytes(), 2, &present()), &control("1.3.6.1.4.1.4203.1.9.1.1", true, Some(&value)))
 }
 
@@ -50,11 +55,9 @@ async fn ended(client: &mut Client, id: i32) -> (Vec<Got>, Option<u16>) {
 
 /// The cookie after the refresh of a log's consumer who has come with this one, and stays.
 async fn cookie_after(node: &Directory, cookie: &str) -> String {
-    let value = tlv(0x30, &[tlv(10, &[3]), text(cookie)].concat());
-    let sync = control("1.3.6.1.4.1.4203.1.9.1.1", true, Some(&value));
     let base = format!("icsDomain={DOMAIN},cn=Log");
     let mut client = Client::connect(node).await;
-    client.send(&message(1, &search(base.as_bytes(), 2, &present()), &sync)).await;
+    client.send(&persisting_from(1, &base, &text(cookie))).await;
     let (mut got, begins) = (Vec::new(), format!("ics {DOMAIN}/"));
     loop {
         let at = got.windows(begins.len()).position(|it| it == begins.as_bytes());
